@@ -1,0 +1,52 @@
+"""Compile the pinned, hashed requirement files from the pyproject.toml files.
+
+One file per image (each service, the CLI), one for development and one for the embedded AWS. `uv` resolves; no
+index address is written. Run it with `make lock`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVICES = ("services/preprocessor", "services/scheduler", "services/collector")
+FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    # requirement file: (our packages inside, hand-written .in files)
+    "preprocessor": (("core", "services/preprocessor"), ()),
+    "scheduler": (("core", "services/scheduler"), ()),
+    "collector": (("core", "services/collector"), ()),
+    "cli": (("core", "cli"), ()),
+    "dev": (("core", *SERVICES, "cli", "local"), ("dev.in",)),
+    "docker": (("core", *SERVICES, "cli", "local"), ("dev.in", "docker.in")),
+    "local-aws": ((), ("local-aws.in",)),
+}
+
+
+def third_party(package: str) -> list[str]:
+    project = tomllib.loads((ROOT / package / "pyproject.toml").read_text())["project"]
+    return [line for line in project["dependencies"] if not line.startswith("quarry-")]
+
+
+def main(uv: str) -> None:
+    for name, (packages, inputs) in FILES.items():
+        wanted = {line for package in packages for line in third_party(package)}
+        for file in inputs:
+            lines = (ROOT / "requirements" / file).read_text().splitlines()
+            wanted |= {line for line in lines if line and not line.startswith("#")}
+        out = ROOT / "requirements" / f"{name}.txt"
+        options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate"]
+        subprocess.run(
+            [uv, "pip", "compile", "-", *options, "--quiet", "--output-file", str(out)],
+            input="\n".join(sorted(wanted)) + "\n",
+            text=True,
+            check=True,
+            cwd=ROOT / "requirements",
+        )
+        print(f"{out.relative_to(ROOT)}: {sum('==' in line for line in out.read_text().splitlines())} packages")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "uv")
