@@ -1,0 +1,126 @@
+"""What can go wrong at a port, in Quarry's words: the only file that spells AWS error codes.
+
+Handlers see these classes and nothing of botocore. The one distinction that matters most is between an *answer*
+(`Throttled`, `QuotaExceeded`, `Refused`, `Missing`, `Stale`: the service has spoken, nothing was done) and
+`Unknown`: the reply was lost, and the work may have been done.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+
+class PortError(Exception):
+    """Anything that a port may raise."""
+
+
+class Throttled(PortError):
+    """The service asked for a pause; nothing was done."""
+
+
+class QuotaExceeded(PortError):
+    """Bedrock has as many jobs as it allows; nothing was done (contract sections 1.1 and 5)."""
+
+
+class Refused(PortError):
+    """Bedrock, or another service, answered no, and will again: validation, access, not found.
+
+    Attributes:
+        code: the service's own exception code.
+    """
+
+    def __init__(self, message: str, code: str = "Refused") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Missing(PortError):
+    """The thing asked for does not exist."""
+
+
+class Changed(PortError):
+    """A pinned source is no longer what it was when the run was accepted."""
+
+
+class Stale(PortError):
+    """A conditional write met another state than its premise: re-read and decide again."""
+
+
+class Conflict(PortError):
+    """A write-once object already stands with other content than ours."""
+
+
+class Unknown(PortError):
+    """The reply was lost or the service broke: the work may or may not have been done."""
+
+
+THROTTLING = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "ProvisionedThroughputExceededException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "TransactionInProgressException",
+    }
+)
+QUOTA = frozenset({"ServiceQuotaExceededException"})
+MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound", "ResourceNotFoundException", "NoSuchVersion"})
+REFUSED = frozenset(
+    {
+        "ValidationException",
+        "ValidationError",
+        "AccessDeniedException",
+        "AccessDenied",
+        "403",
+        "Forbidden",
+        "ConflictException",
+        "ParamValidation",
+        "UnrecognizedClientException",
+        "InvalidSignatureException",
+    }
+)
+STALE = frozenset({"ConditionalCheckFailedException", "ConditionalCheckFailed"})
+TRANSACTION_CANCELED = "TransactionCanceledException"
+# Reasons inside a cancelled transaction that say "not now" rather than "no".
+TRANSACTION_BUSY = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+# 412: the object stands already (or is not the one pinned). 409: two conditional writers met; the loser looks again.
+PRECONDITION = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
+
+
+def raise_for(error: BaseException, doing: str) -> NoReturn:
+    """Raise the port error that an exception of botocore, aiohttp or urllib3 means.
+
+    Args:
+        error: the exception as caught.
+        doing: what was being done, for the message.
+
+    Raises:
+        PortError: always; the original stands behind it as its cause.
+    """
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        detail = response.get("Error", {})
+        code, text = str(detail.get("Code", "")), str(detail.get("Message", error))
+        message = f"{doing}: {code}: {text}"
+        if code in THROTTLING:
+            raise Throttled(message) from error
+        if code in QUOTA:
+            raise QuotaExceeded(message) from error
+        if code in MISSING:
+            raise Missing(message) from error
+        if code in STALE:
+            raise Stale(message) from error
+        if code in PRECONDITION:
+            raise Conflict(message) from error
+        status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code in REFUSED or 400 <= status < 500:
+            raise Refused(message, code) from error
+        raise Unknown(message) from error
+    if type(error).__name__ in {"ParamValidationError", "NoCredentialsError"}:
+        raise Refused(f"{doing}: {error}", type(error).__name__) from error
+    raise Unknown(f"{doing}: {type(error).__name__}: {error}") from error

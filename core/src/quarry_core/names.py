@@ -1,0 +1,163 @@
+"""Names: record ids, shard and job names, client tokens, S3 keys, queues. Pure functions, and each with its inverse.
+
+Everything is named by what it is, never by chance: a name that can be computed again is what makes a repeated step
+harmless. Bedrock's patterns are those of the contract, sections 1.2 and 4.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+SHARD_MAX = 99_999
+ROW_MAX = 999_999
+JOB_NAME_CHARS_MAX = 63
+QUEUES = ("manifests", "slices", "scheduler", "events", "collector")
+ENV_PATTERN = re.compile(r"[a-z0-9]{1,8}")
+RUN_ID_PATTERN = re.compile(r"[a-z0-9]{1,16}")
+SHARD_PATTERN = re.compile(r"[0-9]{5}")
+
+
+def shard_id(number: int) -> str:
+    """Five digits. Planned shards have even numbers; the second half of a split one has the next odd number."""
+    if not 0 <= number <= SHARD_MAX:
+        raise ValueError(f"shard number {number} is outside 0 to {SHARD_MAX}")
+    return f"{number:05d}"
+
+
+def record_id(shard: str, row: int) -> str:
+    """5 digits of shard + 6 digits of row in the shard: the strictest form AWS ever documented (contract 4.1)."""
+    return f"{shard}{row:06d}"
+
+
+def row_of(record: str, shard: str) -> int | None:
+    """The row in the shard that a record id names, or None if it is not one of this shard's ids."""
+    if len(record) != 11 or not record.startswith(shard) or not record.isascii() or not record.isdigit():
+        return None
+    return int(record[5:])
+
+
+# --------------------------------------------------------------------------- jobs
+
+
+@dataclass(frozen=True, slots=True)
+class JobName:
+    run_id: str
+    shard: str
+    attempt: int
+    env: str
+
+    @property
+    def holder(self) -> str:
+        """What the pool's holder set says of this job's slot."""
+        return f"{self.run_id}/{self.shard}/{self.attempt}"
+
+
+def job_name(prefix: str, name: JobName) -> str:
+    """`<prefix>-<run_id>-<shard>-<attempt>-<env>`, the prefix cleaned and cut to what is left of 63 characters."""
+    tail = f"-{name.run_id}-{name.shard}-{name.attempt}-{name.env}"
+    head = re.sub(r"[^a-zA-Z0-9]+", "-", prefix).strip("-")[: JOB_NAME_CHARS_MAX - len(tail)].rstrip("-")
+    return (head or "quarry") + tail
+
+
+_JOB_NAME = re.compile(
+    r".+-(?P<run_id>[a-z0-9]{1,16})-(?P<shard>[0-9]{5})-(?P<attempt>[0-9]{1,3})-(?P<env>[a-z0-9]{1,8})"
+)
+
+
+def parse_job_name(text: str, env: str) -> JobName | None:
+    """Read a job name from the right; None if it is not of this environment."""
+    match = _JOB_NAME.fullmatch(text)
+    if match is None or match["env"] != env:
+        return None
+    return JobName(match["run_id"], match["shard"], int(match["attempt"]), env)
+
+
+def client_token(job: str) -> str:
+    """32 hex digits of the job name's SHA-256: the same job is always asked for with the same token."""
+    return hashlib.sha256(job.encode()).hexdigest()[:32]
+
+
+# --------------------------------------------------------------------------- S3 keys
+
+
+def input_key(run_id: str, shard: str) -> str:
+    return f"batch-input/{run_id}/{shard}.jsonl"
+
+
+def output_prefix(run_id: str, shard: str, attempt: int) -> str:
+    return f"batch-output/{run_id}/{shard}-{attempt}/"
+
+
+def rows_key(run_id: str, shard: str) -> str:
+    return f"rows/{run_id}/{shard}.parquet"
+
+
+def unsent_key(run_id: str, shard: str) -> str:
+    """Rows of a shard that could not be rendered, with their errors; stands only where there are any."""
+    return f"rows/{run_id}/{shard}.unsent.jsonl"
+
+
+def manifest_key(run_id: str) -> str:
+    return f"plans/{run_id}/manifest.json"
+
+
+def offsets_key(run_id: str, source: int) -> str:
+    return f"plans/{run_id}/count-{source}.json"
+
+
+def plan_key(run_id: str) -> str:
+    return f"plans/{run_id}.json"
+
+
+def outcome_key(run_id: str, shard: str, attempt: int) -> str:
+    return f"outcomes/{run_id}/{shard}-{attempt}.parquet"
+
+
+def results_prefix(run_id: str) -> str:
+    return f"results/{run_id}/"
+
+
+def part_key(run_id: str, shard: str) -> str:
+    return f"results/{run_id}/part-{shard}.parquet"
+
+
+def report_key(run_id: str) -> str:
+    return f"results/{run_id}/_report.json"
+
+
+def success_key(run_id: str) -> str:
+    return f"results/{run_id}/_SUCCESS"
+
+
+def prompt_key(prompt_id: str) -> str:
+    return f"prompts/{prompt_id}.yaml"
+
+
+def s3_uri(bucket: str, key: str) -> str:
+    return f"s3://{bucket}/{key}"
+
+
+def parse_s3_uri(uri: str) -> tuple[str, str]:
+    """`s3://bucket/key` as (bucket, key). Raises ValueError."""
+    match = re.fullmatch(r"s3://([a-z0-9][-.a-z0-9]{1,61}[a-z0-9])/(.+)", uri, re.DOTALL)
+    if match is None:
+        raise ValueError(f"{uri!r} is not of the form s3://bucket/key")
+    return match[1], match[2]
+
+
+# --------------------------------------------------------------------------- queues
+
+
+def queue_name(env: str, name: str) -> str:
+    return f"{env}-quarry-{name}"
+
+
+def dead_letter_queue_name(env: str, name: str) -> str:
+    return f"{env}-quarry-{name}-dlq"
+
+
+def queue_url_variable(name: str) -> str:
+    """The environment variable that gives a queue's URL; the user's own queue is named for one manifest."""
+    return f"QUARRY_{'MANIFEST' if name == 'manifests' else name.upper()}_QUEUE_URL"
