@@ -47,7 +47,7 @@ class Stale(PortError):
 
 
 class Conflict(PortError):
-    """A write-once object already stands with other content than ours."""
+    """Another thing stands under that name: a write-once object with other content, or a job (cause not documented)."""
 
 
 class Unknown(PortError):
@@ -78,7 +78,6 @@ REFUSED = frozenset(
         "AccessDenied",
         "403",
         "Forbidden",
-        "ConflictException",
         "ParamValidation",
         "UnrecognizedClientException",
         "InvalidSignatureException",
@@ -89,7 +88,8 @@ TRANSACTION_CANCELED = "TransactionCanceledException"
 # Reasons inside a cancelled transaction that say "not now" rather than "no".
 TRANSACTION_BUSY = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 # 412: the object stands already (or is not the one pinned). 409: two conditional writers met; the loser looks again.
-PRECONDITION = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
+# ConflictException: declared on Bedrock's Create without a stated cause (contract section 5).
+PRECONDITION = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409", "ConflictException"})
 
 
 def raise_for(error: BaseException, doing: str) -> NoReturn:

@@ -276,6 +276,7 @@ class Jobs(Protocol):
 
         Raises:
             Throttled, QuotaExceeded, Refused: Bedrock answered; no job was created.
+            Conflict: Bedrock answered so, and does not document why; a job may stand.
             Unknown: the reply was lost; a job may stand.
         """
         ...

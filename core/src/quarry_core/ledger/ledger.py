@@ -1,0 +1,142 @@
+"""Reading the ledger, and applying a move. All reads are consistent; every write goes through `moves.py`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from quarry_core.ledger import rows
+from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Slice, Totals, Waiting
+from quarry_core.ports import Item, Table, Write
+from quarry_core.run import Run
+
+T = TypeVar("T")
+PAGE_ITEMS = 500
+HOLDERS_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    run_id: str
+    pool: str  # empty for a run that was refused before it had one
+    accepted_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoneRun:
+    run_id: str
+    state: str
+    ended_at: str
+
+
+class Ledger:
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def apply(self, writes: Sequence[Write]) -> None:
+        """Do one move. Raises Stale when a premise did not hold, Throttled, Unknown."""
+        await self._table.transact(writes)
+
+    # ----------------------------------------------------------------- runs
+
+    async def run(self, run_id: str) -> Run | None:
+        item = await self._table.get(rows.run_key(run_id))
+        return None if item is None else rows.read_run(item)
+
+    async def totals(self, run_id: str) -> Totals | None:
+        item = await self._table.get(rows.totals_key(run_id))
+        return None if item is None else rows.read_totals(item)
+
+    async def open_runs(self, most: int = 1_000) -> list[OpenRun]:
+        items = await self._table.query(rows.OPEN, most=most)
+        return [OpenRun(item["run_id"], item.get("pool", ""), item["accepted_at"]) for item in items]
+
+    async def done_runs(self, month: str, most: int = 50) -> list[DoneRun]:
+        """Ended runs of a month (`yyyy-mm`), the newest first."""
+        items = await self._table.query(f"done#{month}", most=most, backwards=True)
+        return [DoneRun(item["run_id"], item["state"], item["ended_at"]) for item in items]
+
+    # ----------------------------------------------------------------- slices, shards, jobs
+
+    async def slice(self, run_id: str, number: int) -> Slice | None:
+        item = await self._table.get(rows.slice_key(run_id, number))
+        return None if item is None else rows.read_slice(item)
+
+    def slices(self, run_id: str) -> AsyncIterator[Slice]:
+        return self._pages(rows.run_pk(run_id), "slice#", rows.read_slice)
+
+    async def shard(self, run_id: str, shard: str) -> Shard | None:
+        item = await self._table.get(rows.shard_key(run_id, shard))
+        return None if item is None else rows.read_shard(item)
+
+    def shards(self, run_id: str, prefix: str = "") -> AsyncIterator[Shard]:
+        """All shards, in order of their numbers."""
+        return self._pages(rows.run_pk(run_id), f"shard#{prefix}", rows.read_shard)
+
+    async def shards_between(self, run_id: str, first: str, last: str) -> list[Shard]:
+        """Enlisted shards of a stretch, both ends included, in order."""
+        found: list[Shard] = []
+        after = f"shard#{int(first) - 1:05d}" if int(first) else "shard#"
+        while True:
+            page = await self._table.query(rows.run_pk(run_id), "shard#", most=PAGE_ITEMS, after=after)
+            for item in page:
+                if item["shard"] > last:
+                    return found
+                found.append(rows.read_shard(item))
+            if len(page) < PAGE_ITEMS:
+                return found
+            after = page[-1]["sk"]
+
+    def jobs(self, run_id: str) -> AsyncIterator[JobRow]:
+        return self._pages(rows.run_pk(run_id), "job#", rows.read_job)
+
+    async def job(self, run_id: str, shard: str, attempt: int) -> JobRow | None:
+        item = await self._table.get(rows.job_key(run_id, shard, attempt))
+        return None if item is None else rows.read_job(item)
+
+    async def waiting(self, run_id: str, most: int) -> list[Waiting]:
+        """Shards that are PENDING: repeats first, then first attempts in order; at most `most` of each."""
+        found = []
+        for prefix in ("wait#0#", "wait#1#"):
+            items = await self._table.query(rows.run_pk(run_id), prefix, most=most)
+            found += [rows.read_waiting(item) for item in items]
+        return found
+
+    async def todo(self, run_id: str, most: int = PAGE_ITEMS) -> list[Waiting]:
+        """Shards that are ENDED: run, shard and attempt of each."""
+        items = await self._table.query(rows.run_pk(run_id), "todo#", most=most)
+        return [rows.read_waiting(item) for item in items]
+
+    # ----------------------------------------------------------------- pools
+
+    async def pool(self, pool: str) -> Pool | None:
+        item = await self._table.get(rows.pool_key(pool))
+        return None if item is None else rows.read_pool(item)
+
+    async def lane(self, pool: str, run_id: str) -> Lane | None:
+        item = await self._table.get(rows.lane_key(pool, run_id))
+        return None if item is None else rows.read_lane(item)
+
+    async def lanes(self, pool: str, most: int = 1_000) -> list[Lane]:
+        items = await self._table.query(f"pool#{pool}", "lane#", most=most)
+        return [rows.read_lane(item) for item in items]
+
+    async def held(self, holders: Iterable[str]) -> list[Shard]:
+        """The shard rows that a pool's holder set names."""
+        keys = []
+        for holder in sorted(holders)[:HOLDERS_MAX]:
+            run_id, shard, _ = holder.split("/")
+            keys.append(rows.shard_key(run_id, shard))
+        found = await self._table.get_many(keys)
+        return [rows.read_shard(found[key]) for key in keys if key in found]
+
+    async def _pages(self, pk: str, prefix: str, read: Callable[[Item], T]) -> AsyncIterator[T]:
+        after = None
+        while True:
+            page = await self._table.query(pk, prefix, most=PAGE_ITEMS, after=after)
+            for item in page:
+                yield read(item)
+            if len(page) < PAGE_ITEMS:
+                return
+            after = page[-1]["sk"]

@@ -1,0 +1,558 @@
+"""Every move of a run and of a shard, as one transaction each: pure functions from rows to writes.
+
+Theory of operation. A slot moves with the row that says why it is held: the pool's counter, its holder set, the
+shard's state, its marker, its lane and the run's totals change together or not at all. So a slot is never held
+without a row, nothing is ever undone, and no code releases a slot by itself. Each write repeats what was read as its
+premise: who decided on an old view is told `Stale` and looks again. Sending a transaction twice is harmless: the
+second meets its own effect.
+
+The states moved between are those of `states.SHARD_MOVES` and `states.RUN_MOVES`; the tests hold every function here
+against those tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from quarry_core.ledger.rows import (
+    CLASSES,
+    JobRow,
+    Lane,
+    Pool,
+    Shard,
+    Totals,
+    done_key,
+    job_key,
+    lane_key,
+    open_key,
+    pool_key,
+    run_item,
+    run_key,
+    shard_key,
+    slice_key,
+    todo_key,
+    totals_key,
+    wait_key,
+)
+from quarry_core.ports import Cond, Delete, Put, Update, Write
+from quarry_core.run import Run
+from quarry_core.states import TERMINAL_RANK, Gate, RunState, ShardState
+
+STRIDE = 1 << 20
+NEW_RUN_CLASS = "normal"
+NEW_RUN_WEIGHT = 1
+
+
+def _is(attribute: str, value: object) -> Cond:
+    return Cond(attribute, "eq", value)
+
+
+# --------------------------------------------------------------------------- runs
+
+
+def accept(run: Run) -> list[Write]:
+    """(none) -> ACCEPTED."""
+    zero = dict.fromkeys(
+        (
+            "accepted",
+            "open",
+            "ok",
+            "error",
+            "again",
+            "enlisted",
+            "shards_enlisted",
+            "shards_settled",
+            "repeats",
+            "rows_source",
+        ),
+        0,
+    )
+    totals = {
+        "run_id": run.run_id,
+        "state": RunState.ACCEPTED,
+        "version": 1,
+        "round": 1,
+        "started_at": run.accepted_at,
+        **zero,
+    }
+    pool = {"pool": run.pins.pool} if run.pins else {}
+    return [
+        Put(run_key(run.run_id), run_item(run)),
+        Put(totals_key(run.run_id), totals),
+        Put(open_key(run.run_id), {"run_id": run.run_id, "accepted_at": run.accepted_at, **pool}),
+    ]
+
+
+def begin_planning(totals: Totals) -> list[Write]:
+    """ACCEPTED -> PLANNING."""
+    return [
+        Update(
+            totals_key(totals.run_id),
+            when=(_is("state", RunState.ACCEPTED),),
+            set={"state": RunState.PLANNING},
+            add={"version": 1},
+        )
+    ]
+
+
+def refuse_run(totals: Totals, message: str, ended_at: str) -> list[Write]:
+    """ACCEPTED | PLANNING -> FAILED: nothing was submitted, nothing is owed."""
+    assert totals.state in (RunState.ACCEPTED, RunState.PLANNING)
+    return [
+        Update(
+            totals_key(totals.run_id),
+            when=(_is("state", totals.state),),
+            set={"state": RunState.FAILED, "message": message, "ended_at": ended_at},
+            add={"version": 1},
+        ),
+        *_end_of_run(totals.run_id, RunState.FAILED, ended_at),
+    ]
+
+
+def begin_running(totals: Totals, pool: str, tag: int, rows: int, rows_source: int, plan: str) -> list[Write]:
+    """PLANNING -> RUNNING: the plan stands (the slices too), its rows are accepted, its lane opens.
+
+    Args:
+        tag: the lane's first stride tag: the pool's virtual time, so that no credit is saved by coming late.
+        rows: rows of the plan.
+        rows_source: rows of the source, of which the plan may leave some out.
+        plan: SHA-256 of the plan's bytes.
+    """
+    return [
+        Update(
+            totals_key(totals.run_id),
+            when=(_is("state", RunState.PLANNING),),
+            set={
+                "state": RunState.RUNNING,
+                "accepted": rows,
+                "open": rows,
+                "rows_source": rows_source,
+                "plan": plan,
+            },
+            add={"version": 1},
+        ),
+        Put(
+            lane_key(pool, totals.run_id),
+            {
+                "pool": pool,
+                "run_id": totals.run_id,
+                "class": NEW_RUN_CLASS,
+                "weight": NEW_RUN_WEIGHT,
+                "tag": tag,
+                "gate": Gate.OPEN,
+                "waiting": 0,
+                "version": 1,
+            },
+        ),
+    ]
+
+
+def break_run(totals: Totals, pool: str, fault: str) -> list[Write]:
+    """A running run's source can no longer be read: no further row is enlisted, its lane is refused.
+
+    The state stays RUNNING until what is already paid for has been settled.
+    """
+    return [
+        Update(
+            totals_key(totals.run_id),
+            when=(_is("state", RunState.RUNNING), Cond("fault", "absent")),
+            set={"fault": fault},
+            add={"version": 1},
+        ),
+        Update(
+            lane_key(pool, totals.run_id),
+            when=(_is("gate", Gate.OPEN),),
+            set={"gate": Gate.REFUSED, "message": fault},
+            add={"version": 1},
+        ),
+    ]
+
+
+def begin_closing(totals: Totals) -> list[Write]:
+    """RUNNING -> CLOSING: every enlisted row has its outcome."""
+    assert totals.whole
+    return [
+        Update(
+            totals_key(totals.run_id),
+            when=(_is("state", RunState.RUNNING), _is("open", totals.open), _is("enlisted", totals.enlisted)),
+            set={"state": RunState.CLOSING},
+            add={"version": 1},
+        )
+    ]
+
+
+def close_run(totals: Totals, pool: str, state: RunState, message: str, ended_at: str) -> list[Write]:
+    """CLOSING -> terminal. Rows that a broken source kept back are told as errors: nothing stays open."""
+    assert totals.state is RunState.CLOSING
+    return [
+        Update(
+            totals_key(totals.run_id),
+            when=(_is("state", RunState.CLOSING), _is("open", totals.open)),
+            set={
+                "state": state,
+                "message": message,
+                "ended_at": ended_at,
+                "open": 0,
+                "error": totals.error + totals.open,
+            },
+            add={"version": 1},
+        ),
+        Delete(lane_key(pool, totals.run_id)),
+        *_end_of_run(totals.run_id, state, ended_at),
+    ]
+
+
+def _end_of_run(run_id: str, state: RunState, ended_at: str) -> list[Write]:
+    return [
+        Delete(open_key(run_id)),
+        Put(done_key(ended_at, run_id), {"run_id": run_id, "state": state, "ended_at": ended_at}),
+    ]
+
+
+# --------------------------------------------------------------------------- slices
+
+
+def open_slice(run_id: str, number: int, first_shard: int, shards: int) -> list[Write]:
+    return [
+        Put(
+            slice_key(run_id, number),
+            {
+                "run_id": run_id,
+                "number": number,
+                "state": "OPEN",
+                "version": 1,
+                "first_shard": first_shard,
+                "shards": shards,
+            },
+        )
+    ]
+
+
+def finish_slice(run_id: str, number: int, expires_at: int) -> list[Write]:
+    return [
+        Update(
+            slice_key(run_id, number),
+            when=(_is("state", "OPEN"),),
+            set={"state": "DONE", "expires_at": expires_at},
+            add={"version": 1},
+        )
+    ]
+
+
+# --------------------------------------------------------------------------- shards
+
+
+def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "") -> list[Write]:
+    """(none) -> PENDING; or (none) -> ENDED, with the sentence that says why no job can be made of it."""
+    state = ShardState.ENDED if below_minimum else ShardState.PENDING
+    item = {
+        "run_id": shard.run_id,
+        "shard": shard.shard,
+        "state": state,
+        "attempt": shard.attempt,
+        "version": 1,
+        "pool": shard.pool,
+        "first_row": shard.first_row,
+        "rows": shard.rows,
+        "sendable": shard.sendable,
+        "bytes": shard.bytes,
+        "half": shard.half,
+    }
+    writes: list[Write] = [
+        Update(
+            totals_key(shard.run_id),
+            when=(_is("state", RunState.RUNNING), Cond("fault", "absent")),
+            add={"enlisted": shard.rows, "shards_enlisted": 1, "version": 1},
+        ),
+        # The sweep sees by the slice's version that its worker is alive.
+        Update(slice_key(shard.run_id, slice_number), when=(_is("state", "OPEN"),), add={"version": 1}),
+    ]
+    if below_minimum:
+        item |= {"ended_status": BELOW_MINIMUM, "message": below_minimum}
+        return [Put(shard_key(shard.run_id, shard.shard), item), *writes, _todo(shard)]
+    return [
+        Put(shard_key(shard.run_id, shard.shard), item),
+        *writes,
+        _wait(shard, ""),
+        Update(lane_key(shard.pool, shard.run_id), when=(Cond("gate", "exists"),), add={"waiting": 1, "version": 1}),
+    ]
+
+
+BELOW_MINIMUM = "BELOW_MINIMUM"
+REFUSED = "REFUSED"
+
+
+def admit(pool: Pool, lane: Lane, shard: Shard, beat: str) -> list[Write]:
+    """PENDING -> ADMITTED: a slot is taken, and the lane and the pool's virtual time advance."""
+    tag = max(lane.tag, pool.virtual_time[lane.admission_class])
+    time = f"virtual_time_{lane.admission_class}"
+    return [
+        Update(
+            pool_key(pool.pool),
+            when=(
+                Cond("in_use", "lt", other="admit_limit"),
+                Cond("holders", "lacks", shard.holder),
+                _is(time, pool.virtual_time[lane.admission_class]),
+            ),
+            set={time: tag},
+            add={"in_use": 1},
+            insert={"holders": shard.holder},
+        ),
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=(_is("state", ShardState.PENDING), _is("attempt", shard.attempt)),
+            set={"state": ShardState.ADMITTED, "beat": beat},
+            add={"version": 1},
+        ),
+        Delete(wait_key(shard.run_id, shard.shard, shard.attempt)),
+        Update(
+            lane_key(pool.pool, lane.run_id),
+            when=(_is("gate", Gate.OPEN), _is("tag", lane.tag)),
+            set={"tag": tag + STRIDE // lane.weight},
+            add={"waiting": -1, "version": 1},
+        ),
+    ]
+
+
+def take_over(shard: Shard, beat: str) -> list[Write]:
+    """ADMITTED stays ADMITTED: another worker finishes what its first one left standing."""
+    return [
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=(*_as_read(shard), _is("beat", shard.beat)),
+            set={"beat": beat},
+            add={"version": 1},
+        )
+    ]
+
+
+def submit(shard: Shard, job: JobRow) -> list[Write]:
+    """ADMITTED -> SUBMITTED: its job stands."""
+    item = {
+        "run_id": job.run_id,
+        "shard": job.shard,
+        "attempt": job.attempt,
+        "name": job.name,
+        "arn": job.arn,
+        "status": job.status,
+        "rank": job.rank,
+        "submitted_at": job.submitted_at,
+    }
+    return [
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=(_is("state", ShardState.ADMITTED), _is("attempt", shard.attempt)),
+            set={"state": ShardState.SUBMITTED, "arn": job.arn},
+            add={"version": 1},
+        ),
+        Put(job_key(job.run_id, job.shard, job.attempt), item),
+    ]
+
+
+def give_back(shard: Shard) -> list[Write]:
+    """ADMITTED -> PENDING: Bedrock answered "not now"; no attempt is used."""
+    return [
+        _release(shard),
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=(*_as_read(shard), _is("beat", shard.beat)),
+            set={"state": ShardState.PENDING},
+            remove=("beat",),
+            add={"version": 1},
+        ),
+        _wait(shard, ""),
+        Update(lane_key(shard.pool, shard.run_id), when=(Cond("gate", "exists"),), add={"waiting": 1, "version": 1}),
+    ]
+
+
+def refuse(shard: Shard, message: str) -> list[Write]:
+    """ADMITTED -> ENDED: Bedrock answered no, and will to the run's other shards too: the lane is refused."""
+    return [
+        _release(shard),
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=(*_as_read(shard), _is("beat", shard.beat)),
+            set={"state": ShardState.ENDED, "ended_status": REFUSED, "message": message},
+            add={"version": 1},
+        ),
+        _todo(shard),
+        Update(
+            lane_key(shard.pool, shard.run_id),
+            when=(Cond("gate", "exists"),),
+            set={"gate": Gate.REFUSED, "message": message},
+            add={"version": 1},
+        ),
+    ]
+
+
+def refuse_waiting(lane: Lane, shard: Shard) -> list[Write]:
+    """PENDING -> ENDED: its lane is refused, so it is told why instead of waiting for ever."""
+    return [
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=(_is("state", ShardState.PENDING), _is("attempt", shard.attempt)),
+            set={"state": ShardState.ENDED, "ended_status": REFUSED, "message": lane.message},
+            add={"version": 1},
+        ),
+        Delete(wait_key(shard.run_id, shard.shard, shard.attempt)),
+        _todo(shard),
+        Update(
+            lane_key(lane.pool, lane.run_id),
+            when=(_is("gate", Gate.REFUSED),),
+            add={"waiting": -1, "version": 1},
+        ),
+    ]
+
+
+def end(shard: Shard, job: JobRow) -> list[Write]:
+    """SUBMITTED -> ENDED: Bedrock itself says that this very job is at its end."""
+    return [
+        _release(shard),
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=(*_as_read(shard), _is("arn", job.arn)),
+            set={"state": ShardState.ENDED, "ended_status": job.status, "message": job.message},
+            add={"version": 1},
+        ),
+        _todo(shard),
+        Update(
+            job_key(job.run_id, job.shard, job.attempt),
+            when=(Cond("rank", "lt", TERMINAL_RANK),),
+            set=_told(replace(job, rank=TERMINAL_RANK)),
+        ),
+    ]
+
+
+def observe(job: JobRow) -> list[Write]:
+    """What people see of a job moves forward: its status and counts. No decision reads it."""
+    return [
+        Update(
+            job_key(job.run_id, job.shard, job.attempt),
+            when=(_is("arn", job.arn), Cond("rank", "lt", min(job.rank + 1, TERMINAL_RANK))),
+            set=_told(job),
+        )
+    ]
+
+
+def repeat(shard: Shard, not_before: str) -> list[Write]:
+    """ENDED -> PENDING, attempt + 1: nothing usable came out."""
+    following = replace(shard, attempt=shard.attempt + 1)
+    return [
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=_as_read(shard),
+            set={"state": ShardState.PENDING, "attempt": following.attempt},
+            remove=("arn", "beat", "ended_status", "message"),
+            add={"version": 1},
+        ),
+        Delete(todo_key(shard.run_id, shard.shard)),
+        _wait(following, not_before),
+        Update(
+            lane_key(shard.pool, shard.run_id),
+            when=(_is("gate", Gate.OPEN),),
+            add={"waiting": 1, "version": 1},
+        ),
+        Update(
+            totals_key(shard.run_id),
+            when=(_is("state", RunState.RUNNING),),
+            add={"repeats": 1, "version": 1},
+        ),
+    ]
+
+
+def settle(shard: Shard, ok: int, error: int, expires_at: int) -> list[Write]:
+    """ENDED -> SETTLED: every record has its outcome, and the run's account moves with it."""
+    assert ok + error == shard.rows, f"{ok} + {error} outcomes for {shard.rows} rows of shard {shard.shard}"
+    return [
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=_as_read(shard),
+            set={"state": ShardState.SETTLED, "ok": ok, "error": error, "expires_at": expires_at},
+            add={"version": 1},
+        ),
+        Delete(todo_key(shard.run_id, shard.shard)),
+        Update(
+            totals_key(shard.run_id),
+            when=(_is("state", RunState.RUNNING),),
+            add={"ok": ok, "error": error, "open": -shard.rows, "shards_settled": 1, "version": 1},
+        ),
+    ]
+
+
+# --------------------------------------------------------------------------- pools
+
+
+def open_pool(pool: str, configured: int) -> list[Write]:
+    return [
+        Put(
+            pool_key(pool),
+            {
+                "pool": pool,
+                "configured": configured,
+                "admit_limit": configured,
+                "in_use": 0,
+                "foreign": 0,
+                **{f"virtual_time_{name}": 0 for name in CLASSES},
+            },
+        )
+    ]
+
+
+def limit_pool(pool: Pool, configured: int, learned: int | None, foreign: int) -> list[Write]:
+    """Set the limit anew: `min(configured, learned)`. A smaller one admits nothing until the pool has drained."""
+    limit = configured if learned is None else min(configured, learned)
+    return [
+        Update(
+            pool_key(pool.pool),
+            when=(_is("admit_limit", pool.admit_limit), _is("configured", pool.configured)),
+            set={"configured": configured, "admit_limit": limit, "foreign": foreign}
+            | ({} if learned is None else {"learned": learned}),
+            remove=("learned",) if learned is None else (),
+        )
+    ]
+
+
+# --------------------------------------------------------------------------- pieces
+
+
+def _as_read(shard: Shard) -> tuple[Cond, ...]:
+    return (_is("state", shard.state), _is("attempt", shard.attempt))
+
+
+def _release(shard: Shard) -> Update:
+    return Update(
+        pool_key(shard.pool),
+        when=(Cond("holders", "contains", shard.holder),),
+        add={"in_use": -1},
+        discard={"holders": shard.holder},
+    )
+
+
+def _wait(shard: Shard, not_before: str) -> Put:
+    item = {"run_id": shard.run_id, "shard": shard.shard, "attempt": shard.attempt}
+    return Put(
+        wait_key(shard.run_id, shard.shard, shard.attempt), item | ({"not_before": not_before} if not_before else {})
+    )
+
+
+def _todo(shard: Shard) -> Put:
+    return Put(
+        todo_key(shard.run_id, shard.shard),
+        {"run_id": shard.run_id, "shard": shard.shard, "attempt": shard.attempt},
+    )
+
+
+def _told(job: JobRow) -> dict[str, object]:
+    counts = {
+        "total_records": job.total_records,
+        "processed_records": job.processed_records,
+        "success_records": job.success_records,
+        "error_records": job.error_records,
+    }
+    return {
+        "status": job.status,
+        "rank": job.rank,
+        "message": job.message,
+        "ended_at": job.ended_at,
+        **{name: value for name, value in counts.items() if value is not None},
+    }

@@ -1,0 +1,278 @@
+"""The ledger's items as the code reads them, and the keys under which they stand.
+
+One DynamoDB table, `pk` and `sk`, consistent reads, no index. Keys: architecture section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quarry_core.ports import Item, Key
+from quarry_core.run import Pins, Run
+from quarry_core.states import Gate, RunState, ShardState
+
+CLASSES = ("high", "normal", "low")
+OPEN = "open"
+
+
+def run_pk(run_id: str) -> str:
+    return f"run#{run_id}"
+
+
+def run_key(run_id: str) -> Key:
+    return run_pk(run_id), "run"
+
+
+def totals_key(run_id: str) -> Key:
+    return run_pk(run_id), "totals"
+
+
+def count_key(run_id: str, source: int) -> Key:
+    return run_pk(run_id), f"count#{source}"
+
+
+def slice_key(run_id: str, number: int) -> Key:
+    return run_pk(run_id), f"slice#{number:05d}"
+
+
+def shard_key(run_id: str, shard: str) -> Key:
+    return run_pk(run_id), f"shard#{shard}"
+
+
+def job_key(run_id: str, shard: str, attempt: int) -> Key:
+    return run_pk(run_id), f"job#{shard}#{attempt}"
+
+
+def wait_key(run_id: str, shard: str, attempt: int) -> Key:
+    """Stands exactly while the shard is PENDING. Repeats come before first attempts."""
+    return run_pk(run_id), f"wait#{0 if attempt > 1 else 1}#{shard}"
+
+
+def todo_key(run_id: str, shard: str) -> Key:
+    """Stands exactly while the shard is ENDED."""
+    return run_pk(run_id), f"todo#{shard}"
+
+
+def pool_key(pool: str) -> Key:
+    return f"pool#{pool}", "quota"
+
+
+def lane_key(pool: str, run_id: str) -> Key:
+    return f"pool#{pool}", f"lane#{run_id}"
+
+
+def open_key(run_id: str) -> Key:
+    return OPEN, run_id
+
+
+def done_key(ended_at: str, run_id: str) -> Key:
+    """`ended_at` is ISO 8601 in UTC, so that string order is time order."""
+    return f"done#{ended_at[:7]}", f"{ended_at}#{run_id}"
+
+
+# --------------------------------------------------------------------------- rows
+
+
+def run_item(run: Run) -> Item:
+    item: dict[str, Any] = {
+        "run_id": run.run_id,
+        "manifest_hash": run.manifest_hash,
+        "accepted_at": run.accepted_at,
+    }
+    if run.pins is not None:
+        item["pins"] = run.pins.model_dump_json(exclude_none=True)
+    return item
+
+
+def read_run(item: Item) -> Run:
+    pins = item.get("pins")
+    return Run(
+        run_id=item["run_id"],
+        manifest_hash=item["manifest_hash"],
+        accepted_at=item["accepted_at"],
+        pins=Pins.model_validate_json(pins) if pins else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """A run's state and counters, in rows unless said otherwise. `accepted = ok + error + again + open`, always."""
+
+    run_id: str
+    state: RunState
+    version: int
+    round: int = 1
+    accepted: int = 0
+    open: int = 0
+    ok: int = 0
+    error: int = 0
+    again: int = 0
+    enlisted: int = 0
+    shards_enlisted: int = 0
+    shards_settled: int = 0
+    repeats: int = 0
+    rows_source: int = 0
+    plan: str = ""
+    message: str = ""
+    fault: str = ""
+    started_at: str = ""
+    ended_at: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Every row that was enlisted has its outcome, and no further row will be enlisted."""
+        if self.state is not RunState.RUNNING:
+            return False
+        return self.open == 0 or (bool(self.fault) and self.enlisted == self.ok + self.error)
+
+
+def read_totals(item: Item) -> Totals:
+    names = Totals.__slots__
+    known = {name: item[name] for name in names if name in item}
+    return Totals(**{**known, "state": RunState(item["state"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard row. `rows` = rows of the source in it; `sendable` of them stand in its input file."""
+
+    run_id: str
+    shard: str
+    state: ShardState
+    attempt: int
+    version: int
+    pool: str
+    first_row: int
+    rows: int
+    sendable: int
+    bytes: int
+    half: bool = False
+    arn: str = ""
+    beat: str = ""
+    ended_status: str = ""
+    message: str = ""
+    ok: int = 0
+    error: int = 0
+
+    @property
+    def holder(self) -> str:
+        return f"{self.run_id}/{self.shard}/{self.attempt}"
+
+
+def read_shard(item: Item) -> Shard:
+    known = {name: item[name] for name in Shard.__slots__ if name in item}
+    return Shard(**{**known, "state": ShardState(item["state"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A stretch of whole shards that one worker writes."""
+
+    run_id: str
+    number: int
+    state: str  # OPEN or DONE
+    version: int
+    first_shard: int
+    shards: int
+
+
+def read_slice(item: Item) -> Slice:
+    return Slice(**{name: item[name] for name in Slice.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job, for people: no decision reads it."""
+
+    run_id: str
+    shard: str
+    attempt: int
+    name: str
+    arn: str
+    status: str
+    rank: int = 0
+    message: str = ""
+    submitted_at: str = ""
+    ended_at: str = ""
+    total_records: int | None = None
+    processed_records: int | None = None
+    success_records: int | None = None
+    error_records: int | None = None
+
+
+def read_job(item: Item) -> JobRow:
+    return JobRow(**{name: item[name] for name in JobRow.__slots__ if name in item})
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A run's place in a pool's admission."""
+
+    pool: str
+    run_id: str
+    admission_class: str
+    weight: int
+    tag: int
+    gate: Gate
+    waiting: int
+    message: str = ""
+
+
+def read_lane(item: Item) -> Lane:
+    return Lane(
+        pool=item["pool"],
+        run_id=item["run_id"],
+        admission_class=item["class"],
+        weight=item["weight"],
+        tag=item["tag"],
+        gate=Gate(item["gate"]),
+        waiting=item["waiting"],
+        message=item.get("message", ""),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A quota and who holds it. `in_use == len(holders)`, always."""
+
+    pool: str
+    configured: int
+    admit_limit: int
+    in_use: int
+    holders: frozenset[str]
+    virtual_time: Mapping[str, int]
+    learned: int | None = None
+    foreign: int = 0
+
+    @property
+    def free(self) -> int:
+        return max(0, self.admit_limit - self.in_use)
+
+
+def read_pool(item: Item) -> Pool:
+    return Pool(
+        pool=item["pool"],
+        configured=item["configured"],
+        admit_limit=item["admit_limit"],
+        in_use=item["in_use"],
+        holders=frozenset(item.get("holders", ())),
+        virtual_time={name: item.get(f"virtual_time_{name}", 0) for name in CLASSES},
+        learned=item.get("learned"),
+        foreign=item.get("foreign", 0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A marker: this shard is PENDING, and may be admitted from `not_before` (ISO, UTC; a pause, no premise) on."""
+
+    run_id: str
+    shard: str
+    attempt: int
+    not_before: str = ""
+
+
+def read_waiting(item: Item) -> Waiting:
+    return Waiting(item["run_id"], item["shard"], item["attempt"], item.get("not_before", ""))

@@ -1,0 +1,238 @@
+"""The manifest: what the user drops on the queue, and what may be in it.
+
+A field is here only when it works. A key that the design names for later is answered with "not yet supported", any
+other unknown key with the nearest known one. Every JSON object gets a run id, also one that is refused, so that its
+end can be looked up.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from quarry_core import job_request
+from quarry_core.models import family_of
+from quarry_core.names import RUN_ID_PATTERN, parse_s3_uri
+from quarry_core.prompts import Prompt, check_prompt_id, parse_template
+
+T = TypeVar("T")
+MANIFEST_BYTES_MAX = 256 * 1024
+ORIGIN_ATTRIBUTE = "quarry_origin_id"
+
+NOT_YET = {
+    "dataset_id": "Hugging Face datasets are not yet supported: put the data into S3 and name it with s3_uri",
+    "split": "it belongs to dataset_id, and Hugging Face datasets are not yet supported",
+    "config": "it belongs to dataset_id, and Hugging Face datasets are not yet supported",
+    "revision": "it belongs to dataset_id, and Hugging Face datasets are not yet supported",
+    "record_errors": "choosing what happens to failed records is not yet supported: they become error rows",
+    "class": "admission classes are not yet supported",
+    "weight": "admission weights are not yet supported",
+    "input_bucket_owner": "guarding the owner of the input bucket is not yet supported",
+    "output": "choosing the form of the output is not yet supported: it is Parquet under results/",
+    "budget_usd": "budgets are not yet supported",
+    "canary": "canary shards are not yet supported",
+    "deadline": "deadlines are not yet supported",
+    "on_demand_below": "on-demand processing is not yet supported",
+    "stages": "stages are not yet supported: send the next manifest when this run has ended",
+    "dry_run": "dry runs are not yet supported",
+}
+
+
+class ManifestError(ValueError):
+    """A refused manifest; the text names every field that is wrong and what to do."""
+
+
+Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
+
+
+class Vpc(BaseModel):
+    """Where Bedrock runs the job's network interfaces (contract sections 1.2 and 6)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subnet_ids: tuple[str, ...] = Field(description="1 to 16 subnets.")
+    security_group_ids: tuple[str, ...] = Field(description="1 to 5 security groups.")
+
+    @model_validator(mode="after")
+    def _patterns(self) -> Self:
+        job_request.check_vpc(self.subnet_ids, self.security_group_ids)
+        return self
+
+
+class Manifest(BaseModel):
+    """One dataset, one model, one prompt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    job_name_prefix: Annotated[str, StringConstraints(min_length=1, max_length=63)] = Field(
+        description="Begins the name of every Bedrock job of the run."
+    )
+    model_id: str = Field(description="A model id, an inference profile id, or the ARN of either.")
+    s3_uri: str = Field(description="The dataset: one CSV or Parquet object, s3://bucket/key.")
+    prompt_id: str | None = Field(None, description="A prompt of the prompt store; null for embeddings.")
+    prompt: Prompt | None = Field(
+        None, description="The prompt itself, instead of prompt_id: a template, or an object."
+    )
+    inference: Mapping[str, Any] = Field(
+        default_factory=dict, description="Inference parameters of the model's family; they win over the prompt's."
+    )
+    run_id: str | None = Field(
+        None, pattern=f"^{RUN_ID_PATTERN.pattern}$", description="Your idempotency key; without it one is derived."
+    )
+    max_records_total: Count | None = Field(None, description="Take at most this many rows.")
+    max_num_jobs: Count | None = Field(None, description="Make at most this many jobs; what is not taken is told.")
+    max_records_per_job: Count | None = Field(None, description="Put at most this many records into one job.")
+    timeout_hours: Annotated[int, Field(strict=True)] | None = Field(
+        None, description="Bedrock's job timeout, 24 to 168 hours, waiting included."
+    )
+    tags: Mapping[str, str] = Field(default_factory=dict, description="Tags of every Bedrock job.")
+    output_kms_key: str | None = Field(None, description="KMS key with which Bedrock encrypts its output.")
+    vpc: Vpc | None = Field(None, description="Subnets and security groups for the jobs.")
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _bare_template(cls, value: object) -> object:
+        return {"template": value} if isinstance(value, str) else value
+
+    @field_validator("s3_uri")
+    @classmethod
+    def _one_object(cls, value: str) -> str:
+        parse_s3_uri(value)
+        if value.endswith("/"):
+            raise ValueError("names a folder; several objects are not yet supported: name one .csv or .parquet object")
+        return value
+
+    @field_validator("model_id")
+    @classmethod
+    def _known_model(cls, value: str) -> str:
+        job_request.check_model_id(value)
+        family_of(value)
+        return value
+
+    @field_validator("prompt_id")
+    @classmethod
+    def _prompt_id(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_prompt_id(value)
+        return value
+
+    @field_validator("prompt")
+    @classmethod
+    def _template(cls, value: Prompt | None) -> Prompt | None:
+        if value is not None:
+            parse_template(value.template)
+        return value
+
+    @field_validator("timeout_hours")
+    @classmethod
+    def _timeout(cls, value: int | None) -> int | None:
+        return _checked(job_request.check_timeout_hours, value)
+
+    @field_validator("tags")
+    @classmethod
+    def _tags(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        job_request.check_tags(value)
+        return value
+
+    @field_validator("output_kms_key")
+    @classmethod
+    def _kms_key(cls, value: str | None) -> str | None:
+        return _checked(job_request.check_kms_key, value)
+
+    @model_validator(mode="after")
+    def _prompt_fits_model(self) -> Self:
+        family = family_of(self.model_id)
+        if family.kind == "embedding":
+            if self.prompt_id is not None or self.prompt is not None:
+                raise ValueError(
+                    f"prompt_id: {self.model_id} makes embeddings of the column input_text; leave prompt_id and prompt null"
+                )
+        elif (self.prompt_id is None) == (self.prompt is None):
+            raise ValueError("prompt_id: a text model needs exactly one of prompt_id and prompt")
+        if self.inference:
+            family.check_inference(self.inference)
+        return self
+
+
+def _checked(check: Callable[[T], None], value: T | None) -> T | None:
+    if value is not None:
+        check(value)
+    return value
+
+
+def read_manifest(data: Mapping[str, Any]) -> Manifest:
+    """Validate a manifest.
+
+    Raises:
+        ManifestError: names each wrong field, what is wrong with it, and the remedy.
+    """
+    faults = list(_key_faults(data))
+    known = {key: value for key, value in data.items() if key in Manifest.model_fields}
+    if not data.get("s3_uri"):
+        if not data.get("dataset_id"):
+            faults.append("s3_uri: no source is named: give s3_uri (exactly one source is needed)")
+        # A stand-in, so that the other fields are judged in the same answer.
+        known["s3_uri"] = "s3://none/none.csv"
+    elif data.get("dataset_id"):
+        faults.append("s3_uri: two sources are named, s3_uri and dataset_id: give exactly one")
+    manifest: Manifest | None = None
+    try:
+        manifest = Manifest.model_validate(known)
+    except ValidationError as error:
+        faults.extend(_sentence(fault) for fault in error.errors())
+    if faults or manifest is None:
+        raise ManifestError("; ".join(faults))
+    return manifest
+
+
+def _key_faults(data: Mapping[str, Any]) -> list[str]:
+    faults = []
+    for key in data:
+        if key in Manifest.model_fields:
+            continue
+        if key in NOT_YET:
+            # A null asks for nothing: the seeds' manifests may carry the key they do not use.
+            if data[key] is not None:
+                faults.append(f"{key}: {NOT_YET[key]}")
+            continue
+        nearest = difflib.get_close_matches(str(key), [*Manifest.model_fields, *NOT_YET], n=1, cutoff=0.5)
+        faults.append(f"{key}: unknown key" + (f"; did you mean {nearest[0]}?" if nearest else ""))
+    return faults
+
+
+def _sentence(fault: Mapping[str, Any]) -> str:
+    text = str(fault["msg"]).removeprefix("Value error, ")
+    where = ".".join(str(part) for part in fault["loc"])
+    return f"{where}: {text}" if where else text
+
+
+def canonical_json(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def manifest_hash(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(data).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def run_id_of(data: Mapping[str, Any], origin_id: str) -> str:
+    """The run id that a manifest asks for, or 12 characters of a hash of its JSON and the origin id.
+
+    Args:
+        data: the manifest's JSON object, valid or not.
+        origin_id: the message attribute `quarry_origin_id`, else the message id: stable over redeliveries.
+    """
+    asked = data.get("run_id")
+    if isinstance(asked, str) and RUN_ID_PATTERN.fullmatch(asked):
+        return asked
+    text = canonical_json(data) + "\n" + origin_id
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON Schema that `quarry schema` prints."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Manifest.model_json_schema()}

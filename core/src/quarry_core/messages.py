@@ -1,0 +1,90 @@
+"""What travels between the services: doorbells, and Bedrock's job events as they come.
+
+A doorbell only says "look": it carries keys, never state. Unknown keys are ignored, so that an older consumer reads a
+newer producer's message; an unknown version goes back to the queue for a consumer that knows it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+VERSION = 1
+Kind = Literal["count", "slice", "admit", "sweep", "settle", "close"]
+
+
+class NotAMessage(ValueError):
+    """The body is none of ours: poison."""
+
+
+class UnknownVersion(ValueError):
+    """A message of a version that this code does not know: not ours to judge, back to the queue."""
+
+
+class Doorbell(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    v: int = VERSION
+    kind: Kind
+    run_id: str = ""
+    shard: str | None = None
+    slice: int | None = None
+
+    def body(self) -> str:
+        return self.model_dump_json(exclude_none=True)
+
+
+def read_doorbell(body: str) -> Doorbell:
+    """Read a doorbell. Raises NotAMessage, UnknownVersion."""
+    data = _json_object(body)
+    version = data.get("v")
+    if version != VERSION:
+        if isinstance(version, int):
+            raise UnknownVersion(f"message version {version}; this code knows {VERSION}")
+        raise NotAMessage("v: missing or not a number")
+    try:
+        return Doorbell.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise NotAMessage(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+class JobEvent(BaseModel):
+    """A Batch Inference Job State Change (contract section 3). Its names differ from the API's; its times are not read."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    arn: str
+    status: str
+    message: str = ""
+
+
+JOB_EVENT = "Batch Inference Job State Change"
+
+
+def read_job_event(body: str) -> JobEvent | None:
+    """Read an event; None if it is of another kind. Raises NotAMessage."""
+    data = _json_object(body)
+    if data.get("source") != "aws.bedrock" or data.get("detail-type") != JOB_EVENT:
+        return None
+    detail = data.get("detail")
+    if not isinstance(detail, dict):
+        raise NotAMessage("detail: not an object")
+    name, arn, status = (detail.get(key) for key in ("batchJobName", "batchJobArn", "status"))
+    if not (isinstance(name, str) and isinstance(arn, str) and isinstance(status, str)):
+        raise NotAMessage("detail: batchJobName, batchJobArn or status is missing")
+    # failureMessage may be absent (contract section 3).
+    return JobEvent(name=name, arn=arn, status=status, message=str(detail.get("failureMessage") or ""))
+
+
+def _json_object(body: str) -> dict[str, Any]:
+    try:
+        data = json.loads(body)
+    except ValueError as error:
+        raise NotAMessage(f"not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise NotAMessage("not a JSON object")
+    return data

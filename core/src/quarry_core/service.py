@@ -1,0 +1,178 @@
+"""The frame that the three services share: one process, its queues, its timers, its end.
+
+Theory of operation. `open_world` is the only place where the real AWS, clock and threads are put behind the ports.
+A service is a function from that world to its parts: consumers, timers, what to do at the start. `serve` runs them
+until SIGTERM or SIGINT, then drains. Should a part die of something nobody foresaw, the whole process ends with an
+error, so that its supervisor starts a fresh one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from pydantic import ValidationError
+
+from quarry_core import __version__, telemetry
+from quarry_core.aws.bus import EventBus
+from quarry_core.aws.client import Aws
+from quarry_core.aws.jobs import BedrockJobs
+from quarry_core.aws.queue import SqsQueue
+from quarry_core.aws.table import DynamoTable
+from quarry_core.ledger.ledger import Ledger
+from quarry_core.loop import Consumer, Limits, every
+from quarry_core.messages import Doorbell
+from quarry_core.names import QUEUES
+from quarry_core.objects import S3Objects
+from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Queue, Table
+from quarry_core.real import SystemClock, ThreadOffload
+from quarry_core.settings import Settings
+
+log = structlog.get_logger()
+TURN_EVERY_S = 1.0
+SWEEP_JITTER = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside, behind its ports."""
+
+    settings: Settings
+    clock: Clock
+    offload: Offload
+    table: Table
+    objects: Objects
+    jobs: Jobs
+    bus: Bus
+    queues: Mapping[str, Queue]
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.table)
+
+    async def ring(self, queue: str, bell: Doorbell) -> None:
+        """Send a doorbell: it only says "look", so one too many is harmless and a lost one is the sweep's business."""
+        await self.queues[queue].send(bell.body())
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    what: str
+    every_s: float
+    jitter: float
+    work: Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a service is made of."""
+
+    consumers: Sequence[Consumer]
+    timers: Sequence[Timer] = ()
+
+
+Build = Callable[[World], Parts]
+Wrap = Callable[[World], World]
+
+
+def consumer_limits(settings: Settings, concurrency: int) -> Limits:
+    return Limits(
+        concurrency=concurrency,
+        visibility_timeout_s=settings.visibility_timeout_s,
+        receive_wait_s=settings.receive_wait_s,
+        retry_after_max_s=settings.retry_after_max_s,
+        drain_s=settings.drain_s,
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_world(settings: Settings, queues: Sequence[str] = QUEUES) -> AsyncIterator[World]:
+    """Connect the ports to AWS, as the environment's standard variables say."""
+    async with Aws(region=settings.region, observe=telemetry.observe_aws) as aws:
+        clock = SystemClock()
+        offload = ThreadOffload(workers_max=4)
+        try:
+            yield World(
+                settings=settings,
+                clock=clock,
+                offload=offload,
+                table=DynamoTable(aws, settings.table, clock),
+                objects=S3Objects(settings.bucket, region=settings.region),
+                jobs=BedrockJobs(aws),
+                bus=EventBus(aws, settings.env),
+                queues={name: SqsQueue(aws, name, *settings.queue_urls(name)) for name in queues},
+            )
+        finally:
+            offload.close()
+
+
+def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda world: world) -> int:
+    """Run a service until it is told to stop; its exit code.
+
+    Args:
+        service: its name, in logs and metrics.
+        build: makes the service's parts.
+        queues: the queues that it reads or rings.
+        wrap: puts something between the service and its world; chaos tests do.
+    """
+    try:
+        settings = Settings()  # type: ignore[call-arg]  # its fields come from the environment
+        for name in queues:
+            settings.queue_urls(name)
+    except (ValidationError, ValueError) as error:
+        print(f"{service}: the environment is not complete: {error}", file=sys.stderr)  # noqa: T201 logs need settings
+        return 2
+    telemetry.set_up_logs(service, settings.log_level)
+    telemetry.BUILD_INFO.labels(service, __version__).set(1)
+    return asyncio.run(_serve(settings, build, queues, wrap))
+
+
+async def _serve(settings: Settings, build: Build, queues: Sequence[str], wrap: Wrap) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    health = telemetry.Health()
+    status = telemetry.StatusServer(settings.metrics_host, settings.metrics_port, health)
+    status.start()
+    try:
+        async with open_world(settings, queues) as world:
+            parts = build(wrap(world))
+            log.info("started", metrics_port=status.port)
+            return await _run(parts, world.clock, health, stop)
+    finally:
+        log.info("stopped")
+        status.stop()
+
+
+async def _run(parts: Parts, clock: Clock, health: telemetry.Health, stop: asyncio.Event) -> int:
+    tasks = [asyncio.create_task(consumer.run(stop)) for consumer in parts.consumers]
+    tasks += [
+        asyncio.create_task(every(stop, clock, timer.every_s, timer.jitter, timer.work, timer.what))
+        for timer in parts.timers
+    ]
+    turning = asyncio.create_task(_turn(parts, health, stop))
+    failed = False
+    for finished in asyncio.as_completed(tasks):
+        try:
+            await finished
+        except Exception:  # a part that dies takes the process with it, cleanly, once the others have drained
+            log.exception("part_died")
+            failed = True
+            stop.set()
+    turning.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await turning
+    return 1 if failed else 0
+
+
+async def _turn(parts: Parts, health: telemetry.Health, stop: asyncio.Event) -> None:
+    while True:
+        health.turn()
+        health.ready = all(consumer.polled.is_set() for consumer in parts.consumers) and not stop.is_set()
+        await asyncio.sleep(TURN_EVERY_S if health.ready else TURN_EVERY_S / 10)

@@ -1,0 +1,102 @@
+"""Every setting of the three services, read from the environment once, at the composition root.
+
+Names are `QUARRY_<FIELD>`, units stand last. Two keep the names that their users know: `MAX_RECORDS_PER_JOB` and
+`MAX_TOTAL_RECORDS`. `docs/settings.md` is generated from this file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="QUARRY_", frozen=True, extra="ignore")
+
+    env: str = Field(pattern=r"^[a-z0-9]{1,8}$", description="The environment; every name ends or begins with it.")
+    region: str = Field(
+        validation_alias=AliasChoices("QUARRY_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"),
+        description="AWS region of the bucket, the queues and the models.",
+    )
+    table: str = Field(description="The ledger's DynamoDB table.")
+    bucket: str = Field(description="The environment's S3 bucket.")
+    bedrock_role_arn: str = Field(description="The role that Bedrock assumes to read and write the bucket.")
+
+    manifest_queue_url: str = Field("", description="The user's queue: manifests.")
+    manifest_dlq_url: str = Field("", description="Its dead-letter queue; by default the URL with -dlq behind it.")
+    slices_queue_url: str = Field("", description="Count and slice messages.")
+    slices_dlq_url: str = Field("", description="Its dead-letter queue.")
+    scheduler_queue_url: str = Field("", description="The scheduler's doorbells and the sweep.")
+    scheduler_dlq_url: str = Field("", description="Its dead-letter queue.")
+    events_queue_url: str = Field("", description="Bedrock's job events.")
+    events_dlq_url: str = Field("", description="Its dead-letter queue.")
+    collector_queue_url: str = Field("", description="The collector's doorbells.")
+    collector_dlq_url: str = Field("", description="Its dead-letter queue.")
+
+    job_quota: int = Field(20, ge=1, le=500, description="Jobs that may be active at once in one pool.")
+    max_records_per_job: int | None = Field(
+        None,
+        ge=1,
+        validation_alias="MAX_RECORDS_PER_JOB",
+        description="Default of the manifest's field of that name; unset: the model's quota.",
+    )
+    max_total_records: int | None = Field(
+        None,
+        ge=1,
+        validation_alias="MAX_TOTAL_RECORDS",
+        description="Default of the manifest's max_records_total; unset: all rows.",
+    )
+    open_runs_max: int = Field(1_000, ge=1, description="Runs open at once; the next manifest waits on its queue.")
+    shard_bytes_max: int = Field(
+        950_000_000, ge=10_000, description="A shard's input file never passes this; one that would is split."
+    )
+
+    tick_every_s: Seconds = Field(30, description="An unrung pool is looked at this often.")
+    sweep_every_s: Seconds = Field(60, description="A scheduler sweeps this often, with a tenth of jitter.")
+    finish_after_s: Seconds = Field(120, description="A foreign admission is taken over when its beat stood this long.")
+    list_settle_s: Seconds = Field(300, description="After an unknown Create, List must not show the name this long.")
+    ring_after_slices_s: Seconds = Field(900, description="The sweep rings a slice whose version stood this long.")
+    ring_after_ended_s: Seconds = Field(300, description="The sweep rings an ended shard, or a whole run, after this.")
+    ring_max: int = Field(500, ge=1, description="Doorbells that one sweep rings at most.")
+    repeats_max: int = Field(2, ge=0, le=9, description="Whole-job repeats when nothing usable came out.")
+    repeat_pauses_s: Annotated[tuple[float, ...], NoDecode] = Field(
+        (60, 600), description="Pause before the first, second, ... repeat; the last one holds from there."
+    )
+    timeout_hours: int = Field(72, ge=24, le=168, description="Job timeout where the manifest gives none.")
+
+    visibility_timeout_s: int = Field(120, ge=10, le=43_200, description="Heartbeats renew it three times as often.")
+    receive_wait_s: int = Field(10, ge=0, le=20, description="Long poll; shorter drains faster.")
+    retry_after_max_s: int = Field(300, ge=1, description="Longest pause before a returned message comes again.")
+    drain_s: Seconds = Field(25, description="After SIGTERM, work in hand has this long; then it is handed back.")
+    slice_concurrency: int = Field(1, ge=1, le=8, description="Slices one preprocessor writes at once.")
+    settle_concurrency: int = Field(1, ge=1, le=8, description="Shards one collector settles at once.")
+    create_concurrency: int = Field(4, ge=1, le=16, description="Creates one scheduler has on the wire at once.")
+
+    metrics_host: str = Field("0.0.0.0", description="Where /metrics, /healthz and /readyz listen.")  # noqa: S104 a container's scrape port
+    metrics_port: int = Field(9090, ge=0, le=65_535, description="Its port; 0 chooses a free one.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Lowest level that is logged.")
+
+    @field_validator("repeat_pauses_s", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(float(part) for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    def queue_urls(self, name: str) -> tuple[str, str]:
+        """URL of a queue and of its dead-letter queue. Raises ValueError naming the variable that is not set."""
+        field = "manifest" if name == "manifests" else name
+        url = str(getattr(self, f"{field}_queue_url"))
+        if not url:
+            raise ValueError(
+                f"QUARRY_{field.upper()}_QUEUE_URL is not set; `terraform output` or `quarry local env` gives it"
+            )
+        return url, str(getattr(self, f"{field}_dlq_url")) or f"{url}-dlq"
+
+    def repeat_pause_s(self, attempt: int) -> float:
+        """Pause before the attempt that follows `attempt`."""
+        if not self.repeat_pauses_s:
+            return 0.0
+        return self.repeat_pauses_s[min(attempt, len(self.repeat_pauses_s)) - 1]

@@ -1,0 +1,115 @@
+"""The machines of a run, a shard and a job, as tables.
+
+Theory of operation. A run and a shard each stand in exactly one state; a state moves only along a row of the table
+below, by a conditional write that repeats the state it moves from (`ledger.py`). Terminal is for ever. The diagrams
+in `docs/states.md` are generated from these tables, and a test holds every write of the ledger against them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RunState(StrEnum):
+    ACCEPTED = "ACCEPTED"
+    PLANNING = "PLANNING"
+    RUNNING = "RUNNING"
+    CLOSING = "CLOSING"
+    SUCCEEDED = "SUCCEEDED"
+    SUCCEEDED_WITH_ERRORS = "SUCCEEDED_WITH_ERRORS"
+    FAILED = "FAILED"
+
+    @property
+    def terminal(self) -> bool:
+        return self in RUN_TERMINAL
+
+
+class ShardState(StrEnum):
+    PENDING = "PENDING"
+    ADMITTED = "ADMITTED"
+    SUBMITTED = "SUBMITTED"
+    ENDED = "ENDED"
+    SETTLED = "SETTLED"
+
+    @property
+    def holds_a_slot(self) -> bool:
+        return self in (ShardState.ADMITTED, ShardState.SUBMITTED)
+
+
+RUN_TERMINAL = frozenset({RunState.SUCCEEDED, RunState.SUCCEEDED_WITH_ERRORS, RunState.FAILED})
+
+# (from, to): when. None stands for "does not exist yet".
+RUN_MOVES: dict[tuple[RunState | None, RunState], str] = {
+    (None, RunState.ACCEPTED): "a manifest arrives",
+    (RunState.ACCEPTED, RunState.PLANNING): "its rows are being counted",
+    (RunState.ACCEPTED, RunState.FAILED): "the manifest is refused",
+    (RunState.PLANNING, RunState.FAILED): "the source is refused",
+    (RunState.PLANNING, RunState.RUNNING): "the plan stands",
+    (RunState.RUNNING, RunState.CLOSING): "every shard is settled",
+    (RunState.CLOSING, RunState.SUCCEEDED): "every row has a result",
+    (RunState.CLOSING, RunState.SUCCEEDED_WITH_ERRORS): "some rows have an error",
+    (RunState.CLOSING, RunState.FAILED): "no row has a result, or the source broke",
+}
+
+SHARD_MOVES: dict[tuple[ShardState | None, ShardState], str] = {
+    (None, ShardState.PENDING): "written and enlisted",
+    (None, ShardState.ENDED): "too few rows could be rendered for a job",
+    (ShardState.PENDING, ShardState.ADMITTED): "takes a slot",
+    (ShardState.PENDING, ShardState.ENDED): "its lane is refused",
+    (ShardState.ADMITTED, ShardState.SUBMITTED): "its job is created or adopted",
+    (ShardState.ADMITTED, ShardState.PENDING): "Bedrock answered: throttled or quota exceeded",
+    (ShardState.ADMITTED, ShardState.ENDED): "Bedrock answered: refused",
+    (ShardState.SUBMITTED, ShardState.ENDED): "Get says that the job ended",
+    (ShardState.ENDED, ShardState.PENDING): "nothing usable came out: next attempt",
+    (ShardState.ENDED, ShardState.SETTLED): "every record has its outcome",
+}
+
+
+class Gate(StrEnum):
+    """Why a lane may not be admitted from."""
+
+    OPEN = "open"
+    REFUSED = "refused"
+
+
+class JobStatus(StrEnum):
+    """Bedrock's words for a job (contract section 2), in the order in which they are passed through.
+
+    An unknown status is possible (contract section 1.1) and counts as not terminal.
+    """
+
+    SUBMITTED = "Submitted"
+    VALIDATING = "Validating"
+    SCHEDULED = "Scheduled"
+    IN_PROGRESS = "InProgress"
+    STOPPING = "Stopping"
+    COMPLETED = "Completed"
+    PARTIALLY_COMPLETED = "PartiallyCompleted"
+    FAILED = "Failed"
+    STOPPED = "Stopped"
+    EXPIRED = "Expired"
+
+
+JOB_TERMINAL = frozenset(
+    {
+        JobStatus.COMPLETED,
+        JobStatus.PARTIALLY_COMPLETED,
+        JobStatus.FAILED,
+        JobStatus.STOPPED,
+        JobStatus.EXPIRED,
+    }
+)
+JOB_ACTIVE = tuple(status for status in JobStatus if status not in JOB_TERMINAL)
+TERMINAL_RANK = len(JOB_ACTIVE)
+
+
+def job_rank(status: str) -> int:
+    """How far a job is, so that a late event never moves what people see backwards; unknown words rank 0."""
+    for rank, known in enumerate(JOB_ACTIVE):
+        if status == known:
+            return rank
+    return TERMINAL_RANK if status in JOB_TERMINAL else 0
+
+
+def job_ended(status: str) -> bool:
+    return status in JOB_TERMINAL
