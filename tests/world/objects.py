@@ -1,0 +1,228 @@
+"""The `Objects` port in memory, with S3's rules: pins, versions, write-once, nothing visible before commit.
+
+`plant` is the user's hand: it writes to any bucket and replaces what stands, as only others than Quarry do. Everything
+may be called from several threads. `bodies` shows what stands, for assertions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO, cast
+
+from quarry_core.errors import Changed, Conflict, Missing
+from quarry_core.object_upload import checked_metadata
+from quarry_core.objects import PUT_ONCE_BYTES_MAX
+from quarry_core.ports import ObjectInfo, ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    id: str
+    body: bytes
+    metadata: Mapping[str, str]
+    deleted: bool = False
+
+    @property
+    def etag(self) -> str:
+        return hashlib.md5(self.body, usedforsecurity=False).hexdigest()
+
+
+@dataclass(slots=True)
+class Bucket:
+    versions: dict[str, list[Version]] = field(default_factory=dict)
+
+    def current(self, key: str) -> Version | None:
+        standing = self.versions.get(key)
+        return None if not standing or standing[-1].deleted else standing[-1]
+
+
+class FakeObjects:
+    """One environment's bucket, versioned as Terraform makes it, and any others that `plant` made."""
+
+    def __init__(self, bucket: str = "world") -> None:
+        self.bucket = bucket
+        self._buckets = {bucket: Bucket()}
+        self._lock = threading.RLock()
+        self._count = 0
+
+    # ------------------------------------------------------------- the world's side
+
+    def plant(self, key: str, body: bytes, bucket: str = "", metadata: Mapping[str, str] | None = None) -> ObjectRef:
+        """Put an object as a user does, replacing what stands; gives a reference pinned to it."""
+        with self._lock:
+            version = self._append(bucket or self.bucket, key, body, metadata or {})
+        return ObjectRef(key, bucket, version.etag, version.id)
+
+    @property
+    def bodies(self) -> dict[str, bytes]:
+        """What stands in the environment's bucket, by key."""
+        with self._lock:
+            home = self._buckets[self.bucket]
+            return {key: version.body for key in sorted(home.versions) if (version := home.current(key))}
+
+    def _append(
+        self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], *, deleted: bool = False
+    ) -> Version:
+        self._count += 1
+        version = Version(f"v{self._count}", body, dict(metadata), deleted)
+        self._buckets.setdefault(bucket, Bucket()).versions.setdefault(key, []).append(version)
+        return version
+
+    # ------------------------------------------------------------- the port
+
+    def head(self, ref: ObjectRef) -> ObjectInfo:
+        version = self._find(ref)
+        return ObjectInfo(ref.key, len(version.body), version.etag, version.id, dict(version.metadata))
+
+    def read(self, ref: ObjectRef, start_byte: int = 0, length_bytes: int | None = None) -> bytes:
+        end = None if length_bytes is None else start_byte + length_bytes
+        return self._find(ref).body[start_byte:end]
+
+    def stream(self, ref: ObjectRef, start_byte: int = 0) -> BinaryIO:
+        body = io.BytesIO(self._find(ref).body)  # shares the bytes
+        body.seek(start_byte)
+        return cast("BinaryIO", _Forward(body))
+
+    def random_access(self, ref: ObjectRef) -> BinaryIO:
+        version = self._find(ref)
+        if ref.etag is None and ref.version_id is None:
+            ref = ObjectRef(ref.key, ref.bucket, version.etag)
+        return cast("BinaryIO", _Random(self, ref, len(version.body)))
+
+    def put_once(self, key: str, body: bytes, metadata: Mapping[str, str]) -> bool:
+        if len(body) > PUT_ONCE_BYTES_MAX:
+            raise ValueError(f"{key}: {len(body)} bytes are over {PUT_ONCE_BYTES_MAX}; use create()")
+        return self._publish(key, bytes(body), checked_metadata(metadata))
+
+    def create(self, key: str, metadata: Mapping[str, str]) -> FakeUpload:
+        return FakeUpload(self, key, checked_metadata(metadata))
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        for key, body in self.bodies.items():
+            if key.startswith(prefix):
+                yield ObjectInfo(key, len(body), self.head(ObjectRef(key)).etag)
+
+    def delete(self, key: str) -> None:
+        with self._lock:
+            if self._buckets[self.bucket].current(key) is not None:
+                self._append(self.bucket, key, b"", {}, deleted=True)
+
+    # ------------------------------------------------------------- S3's rules
+
+    def _find(self, ref: ObjectRef) -> Version:
+        with self._lock:
+            bucket = self._buckets.get(ref.bucket or self.bucket, Bucket())
+            if ref.version_id is None:
+                found = bucket.current(ref.key)
+                if found is None:
+                    raise Missing(f"{ref.key} does not exist")
+            else:
+                by_id = {version.id: version for version in bucket.versions.get(ref.key, ())}
+                found = by_id.get(ref.version_id)
+                if found is None:
+                    raise Changed(f"{ref.key}: version {ref.version_id} is gone")
+        if ref.etag is not None and ref.etag.strip('"') != found.etag:
+            raise Changed(f"{ref.key} is not the object that was pinned")
+        return found
+
+    def _publish(self, key: str, body: bytes, metadata: Mapping[str, str]) -> bool:
+        with self._lock:
+            standing = self._buckets[self.bucket].current(key)
+            if standing is None:
+                self._append(self.bucket, key, body, metadata)
+                return True
+        if any(standing.metadata.get(name) != value for name, value in metadata.items()):
+            raise Conflict(f"{key}: another object stands there")
+        return False
+
+
+class FakeUpload:
+    def __init__(self, objects: FakeObjects, key: str, metadata: Mapping[str, str]) -> None:
+        self._objects = objects
+        self._key = key
+        self._metadata = metadata
+        self._body = bytearray()
+        self._over = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        self._must_be_open()
+        self._body += data
+        return memoryview(data).nbytes
+
+    def commit(self) -> bool:
+        self._must_be_open()
+        self._over = True
+        return self._objects._publish(self._key, bytes(self._body), self._metadata)
+
+    def abort(self) -> None:
+        self._over = True
+
+    def _must_be_open(self) -> None:
+        if self._over:
+            raise ValueError("the upload is over")
+
+
+class _Forward(io.RawIOBase):
+    """Forward only, so that nobody comes to rely on seeking in a stream."""
+
+    def __init__(self, body: io.BytesIO) -> None:
+        super().__init__()
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._body.tell()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.closed:
+            raise ValueError("read of a closed object")
+        return self._body.read(size)
+
+    def readinto(self, buffer) -> int:
+        return self._body.readinto(buffer)
+
+
+class _Random(io.RawIOBase):
+    """Looks the pin up at every read, as ranged requests do."""
+
+    def __init__(self, objects: FakeObjects, ref: ObjectRef, size: int) -> None:
+        super().__init__()
+        self._objects = objects
+        self._ref = ref
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if at < 0:
+            raise ValueError(f"cannot seek to byte {at}")
+        self._at = at
+        return at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.closed:
+            raise ValueError("read of a closed object")
+        length = max(self._size - self._at, 0) if size is None or size < 0 else size
+        piece = self._objects.read(self._ref, self._at, length)
+        self._at += len(piece)
+        return piece
+
+    def readinto(self, buffer) -> int:
+        piece = self.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
