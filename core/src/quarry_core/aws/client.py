@@ -72,8 +72,8 @@ class Aws:
         clock: measures the calls, and is the adapters' time and randomness.
         region: a region name; None takes AWS's environment.
         endpoint_urls: endpoint by service (`dynamodb`, `sqs`, `bedrock`, `events`); others take AWS's environment.
-        observe: told of every call as (service, operation, outcome, seconds); outcome is `ok` or the name of the
-            port error in small letters.
+        observe: told of every call as (service, operation, outcome, seconds); outcome is `ok`, the name of the
+            port error in small letters, or `aborted` when the caller was cancelled.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Aws:
         """
         door = _Door(service, 1 if once else ATTEMPTS_MAX)
         begun = self.clock.monotonic()
-        outcome = "cancelled"
+        outcome = "aborted"
         try:
             answer = await self._send(door, operation, parameters, doing)
             outcome = "ok"
@@ -141,6 +141,8 @@ class Aws:
             raise_for(error, doing)
 
     async def _client(self, door: _Door) -> Any:
+        if door in self._clients:
+            return self._clients[door]
         async with self._making:
             if door not in self._clients:
                 making = self._session.create_client(

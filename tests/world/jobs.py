@@ -1,0 +1,211 @@
+"""Bedrock's batch jobs in memory. The test moves the statuses; nothing happens by itself.
+
+What is not known of the real one is a setting, and the campaigns run over all of them: how long a client token is
+remembered, whether a used name is refused, how long List lags behind Create (contract section 11).
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from quarry_core.errors import Missing, QuotaExceeded, Refused, Unknown
+from quarry_core.job_request import check_job_name, check_request
+from quarry_core.ports import Job, JobRequest
+from tests.world.clock import FakeClock
+from tests.world.faults import Faults
+
+ACTIVE = frozenset({"Submitted", "Validating", "Scheduled", "InProgress", "Stopping"})
+REGION, ACCOUNT = "us-east-1", "123456789012"
+
+
+@dataclass(slots=True)
+class _Kept:
+    job: Job
+    request: JobRequest
+    created_at: float
+
+
+@dataclass(slots=True)
+class _Account:
+    quota: int | None
+    jobs: dict[str, _Kept] = field(default_factory=dict)
+    numbered: int = 0
+    peak: int = 0
+    lose_next: bool = False
+    refuse_next: Exception | None = None
+
+
+class FakeJobs:
+    """Settings.
+
+    quota: active jobs per model id; None is no limit.
+    token_memory_s: how long a client token gives back its job; None is for ever, 0 is not at all.
+    refuse_used_names: a name may be used once.
+    list_lag_s: how long after Create a job is missing from List (Get knows it at once).
+    """
+
+    def __init__(
+        self,
+        clock: FakeClock,
+        *,
+        quota: int | None = None,
+        token_memory_s: float | None = None,
+        refuse_used_names: bool = False,
+        list_lag_s: float = 0,
+        faults: Faults | None = None,
+    ) -> None:
+        self.token_memory_s = token_memory_s
+        self.refuse_used_names = refuse_used_names
+        self.list_lag_s = list_lag_s
+        self._clock = clock
+        self._account = _Account(quota)
+        self._faults = faults or Faults()
+
+    def for_worker(self, faults: Faults) -> FakeJobs:
+        """The same Bedrock, as another worker reaches it."""
+        seen = copy.copy(self)
+        seen._faults = faults
+        return seen
+
+    # ------------------------------------------------------------------ the port
+
+    async def create(self, request: JobRequest) -> str:
+        async with self._faults.call("jobs.create", request):
+            try:
+                check_request(request)
+            except ValueError as error:
+                raise Refused(f"creating {request.name}: {error}") from error
+            refusal, self._account.refuse_next = self._account.refuse_next, None
+            if refusal is not None:
+                raise refusal
+            arn = self._created(request)
+            if self._account.lose_next:
+                self._account.lose_next = False
+                raise Unknown(f"creating {request.name}: the reply was lost")
+            return arn
+
+    async def get(self, arn: str) -> Job:
+        async with self._faults.call("jobs.get", arn):
+            return self._kept(arn).job
+
+    async def find(self, name: str) -> Sequence[Job]:
+        check_job_name(name)
+        async with self._faults.call("jobs.find", name):
+            return [job for job in self._listed() if job.name == name]
+
+    async def active(self) -> Sequence[Job]:
+        async with self._faults.call("jobs.active"):
+            return [job for job in self._listed() if job.status in ACTIVE]
+
+    async def stop(self, arn: str) -> None:
+        async with self._faults.call("jobs.stop", arn):
+            if self._kept(arn).job.status in ACTIVE:
+                self.move(arn, "Stopping")
+
+    # ------------------------------------------------------------------ what a test may look at and do
+
+    def set_quota(self, quota: int | None) -> None:
+        """AWS changed its mind, for everybody."""
+        self._account.quota = quota
+
+    @property
+    def all(self) -> Sequence[Job]:
+        """Every job there ever was, oldest first."""
+        return [kept.job for kept in self._account.jobs.values()]
+
+    @property
+    def requests(self) -> Sequence[JobRequest]:
+        """What each of `all` was created with."""
+        return [kept.request for kept in self._account.jobs.values()]
+
+    @property
+    def peak(self) -> int:
+        """The most jobs that were ever active at once."""
+        return self._account.peak
+
+    def move(self, arn: str, status: str) -> None:
+        """The job is now at `status`."""
+        kept = self._kept(arn)
+        kept.job = dataclasses.replace(kept.job, status=status)
+
+    def finish(
+        self, arn: str, status: str = "Completed", *, message: str = "", success: int = 0, errors: int = 0
+    ) -> None:
+        """The job has ended, with these record counts."""
+        kept = self._kept(arn)
+        kept.job = dataclasses.replace(
+            kept.job,
+            status=status,
+            message=message,
+            ended_at=self._clock.now(),
+            total_records=success + errors,
+            processed_records=success + errors,
+            success_records=success,
+            error_records=errors,
+        )
+
+    def lose_reply_once(self) -> None:
+        """The next Create makes its job and is not heard back from."""
+        self._account.lose_next = True
+
+    def refuse_once(self, answer: Exception) -> None:
+        """The next Create is answered with this, and makes no job."""
+        self._account.refuse_next = answer
+
+    def add_foreign(self, name: str, model_id: str, status: str = "InProgress") -> str:
+        """A job that somebody else created. Gives its ARN."""
+        uri = "s3://elsewhere/data"
+        arn = self._add(JobRequest(name, f"foreign{name}", "", model_id, uri, uri, 24))
+        self.move(arn, status)
+        return arn
+
+    # ------------------------------------------------------------------ inside
+
+    def _created(self, request: JobRequest) -> str:
+        for kept in self._account.jobs.values():
+            if kept.request.client_token == request.client_token and self._remembers(kept):
+                if kept.request != request:
+                    raise Refused(f"creating {request.name}: the token was used for another job", "ConflictException")
+                return kept.job.arn
+        if self.refuse_used_names and any(job.name == request.name for job in self.all):
+            raise Refused(f"creating {request.name}: the name is used", "ConflictException")
+        active = sum(job.status in ACTIVE and job.model_id == request.model_id for job in self.all)
+        if self._account.quota is not None and active >= self._account.quota:
+            raise QuotaExceeded(f"creating {request.name}: {active} jobs of {request.model_id} are active")
+        return self._add(request)
+
+    def _remembers(self, kept: _Kept) -> bool:
+        return self.token_memory_s is None or self._clock.monotonic() - kept.created_at < self.token_memory_s
+
+    def _add(self, request: JobRequest) -> str:
+        self._account.numbered += 1
+        arn = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:model-invocation-job/{self._account.numbered:012d}"
+        job = Job(
+            arn=arn,
+            name=request.name,
+            status="Submitted",
+            model_id=request.model_id,
+            input_uri=request.input_uri,
+            output_uri=request.output_uri,
+            client_token=request.client_token,
+            submitted_at=self._clock.now(),
+            total_records=0,
+            processed_records=0,
+            success_records=0,
+            error_records=0,
+        )
+        self._account.jobs[arn] = _Kept(job, request, self._clock.monotonic())
+        self._account.peak = max(self._account.peak, sum(job.status in ACTIVE for job in self.all))
+        return arn
+
+    def _kept(self, arn: str) -> _Kept:
+        if arn not in self._account.jobs:
+            raise Missing(f"there is no job {arn}")
+        return self._account.jobs[arn]
+
+    def _listed(self) -> list[Job]:
+        now = self._clock.monotonic()
+        return [kept.job for kept in self._account.jobs.values() if kept.created_at + self.list_lag_s <= now]

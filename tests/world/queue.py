@@ -1,0 +1,201 @@
+"""An SQS queue and its dead-letter queue in memory, on the fake clock.
+
+At least once: a message comes back when its visibility ends, and after `max_receive` deliveries it goes to the
+dead-letter queue by itself, without a reason. In sending order unless a `shuffle` is given.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from quarry_core.aws.burial import buried
+from quarry_core.errors import Missing, Refused
+from quarry_core.ports import Message
+from tests.world.clock import FakeClock
+from tests.world.faults import Faults
+
+BODY_BYTES_MAX = 1_048_576
+# How often, in virtual time, a long poll looks again.
+LOOK_AGAIN_S = 1.0
+
+
+@dataclass(slots=True)
+class _Held:
+    id: str
+    body: str
+    attributes: dict[str, str]
+    sent_at_ms: int
+    visible_at: float
+    delayed: bool
+    receive_count: int = 0
+    receipt: str = ""
+
+
+@dataclass(slots=True)
+class _Contents:
+    waiting: list[_Held] = field(default_factory=list)
+    dead: list[Message] = field(default_factory=list)
+    numbered: int = 0
+
+
+class FakeQueue:
+    def __init__(
+        self,
+        name: str,
+        clock: FakeClock,
+        *,
+        visibility_s: float = 30,
+        max_receive: int = 30,
+        faults: Faults | None = None,
+        shuffle: random.Random | None = None,
+    ) -> None:
+        self.name = name
+        self.visibility_s = visibility_s
+        self.max_receive = max_receive
+        self._clock = clock
+        self._shuffle = shuffle
+        self._contents = _Contents()
+        self._faults = faults or Faults()
+
+    def for_worker(self, faults: Faults) -> FakeQueue:
+        """The same queue, as another worker reaches it."""
+        seen = copy.copy(self)
+        seen._faults = faults
+        return seen
+
+    # ------------------------------------------------------------------ the port
+
+    async def receive(self, most: int, wait_s: int) -> Sequence[Message]:
+        if not (1 <= most <= 10 and 0 <= wait_s <= 20):
+            raise ValueError(f"SQS gives 1 to 10 messages within 0 to 20 s, not {most} within {wait_s}")
+        async with self._faults.call("queue.receive", self.name):
+            end = self._clock.monotonic() + wait_s
+            while not (taken := self._take(most)) and (left := end - self._clock.monotonic()) > 0:
+                await self._clock.sleep(min(left, LOOK_AGAIN_S))
+            return taken
+
+    async def send(self, body: str, attributes: Mapping[str, str] | None = None, delay_s: int = 0) -> str:
+        given = dict(attributes or {})
+        if not 0 <= delay_s <= 900 or len(given) > 10 or not all(given.values()):
+            raise ValueError(f"SQS takes a delay of 0 to 900 s and 10 attributes with values: {delay_s}, {given}")
+        async with self._faults.call("queue.send", self.name, body):
+            return self.put(body, given, delay_s)
+
+    async def ack(self, message: Message) -> None:
+        async with self._faults.call("queue.ack", self.name, message):
+            held = self._held(message)
+            if held is not None:
+                self._contents.waiting.remove(held)
+
+    async def extend(self, message: Message, visibility_s: int) -> None:
+        if not 0 <= visibility_s <= 43_200:
+            raise ValueError(f"SQS keeps a message for 0 to 43200 s, not {visibility_s}")
+        async with self._faults.call("queue.extend", self.name, message):
+            held = self._held(message)
+            if held is None:
+                raise Missing(f"message {message.id} of {self.name} is no longer ours")
+            held.visible_at = self._clock.monotonic() + visibility_s
+
+    async def bury(self, message: Message, reason: str, step: str) -> None:
+        async with self._faults.call("queue.bury", self.name, message):
+            body, attributes = buried(message, reason, step)
+            if _bytes(body, attributes) > BODY_BYTES_MAX:
+                body, attributes = buried(message, reason, step, cut=True)
+            self._contents.dead.append(Message(self._number(), body, "", attributes, 0, self._now_ms()))
+
+    async def depth(self) -> Mapping[str, int]:
+        async with self._faults.call("queue.depth", self.name):
+            now = self._clock.monotonic()
+            hidden = [held for held in self._contents.waiting if held.visible_at > now]
+            delayed = sum(held.delayed for held in hidden)
+            return {
+                "visible": len(self._contents.waiting) - len(hidden),
+                "in_flight": len(hidden) - delayed,
+                "delayed": delayed,
+                "dead": len(self._contents.dead),
+            }
+
+    # ------------------------------------------------------------------ what a test may look at and do
+
+    @property
+    def dead(self) -> Sequence[Message]:
+        """The dead letters, oldest first."""
+        return tuple(self._contents.dead)
+
+    @property
+    def bodies(self) -> Sequence[str]:
+        """What is on the queue, in flight or not."""
+        return tuple(held.body for held in self._contents.waiting)
+
+    def put(self, body: str, attributes: Mapping[str, str] | None = None, delay_s: float = 0) -> str:
+        """Somebody else's send: no worker's call is counted."""
+        given = dict(attributes or {})
+        if not body or _bytes(body, given) > BODY_BYTES_MAX:
+            raise Refused(f"{self.name}: SQS takes bodies of 1 to {BODY_BYTES_MAX} bytes", "InvalidParameterValue")
+        visible_at = self._clock.monotonic() + delay_s
+        held = _Held(self._number(), body, given, self._now_ms(), visible_at, delayed=delay_s > 0)
+        self._contents.waiting.append(held)
+        return held.id
+
+    def deliver_again(self, message: Message) -> None:
+        """The duplicate that SQS may always bring, even after a delete."""
+        copied = _Held(
+            message.id,
+            message.body,
+            dict(message.attributes),
+            message.sent_at_ms,
+            self._clock.monotonic(),
+            delayed=False,
+        )
+        self._contents.waiting.append(copied)
+
+    def redrive(self) -> int:
+        """Move all dead letters back, as an operator does after the fix. Gives their number."""
+        dead, self._contents.dead = self._contents.dead, []
+        for letter in dead:
+            self.put(letter.body, letter.attributes)
+        return len(dead)
+
+    # ------------------------------------------------------------------ inside
+
+    def _take(self, most: int) -> list[Message]:
+        now = self._clock.monotonic()
+        ready = [held for held in self._contents.waiting if held.visible_at <= now]
+        if self._shuffle is not None:
+            self._shuffle.shuffle(ready)
+        taken: list[Message] = []
+        for held in ready:
+            if held.receive_count >= self.max_receive:
+                self._contents.waiting.remove(held)
+                self._contents.dead.append(_told(held))
+                continue
+            if len(taken) == most:
+                break
+            held.receive_count += 1
+            held.receipt = f"{held.id}/{held.receive_count}/{self._number()}"
+            held.visible_at = now + self.visibility_s
+            held.delayed = False
+            taken.append(_told(held))
+        return taken
+
+    def _held(self, message: Message) -> _Held | None:
+        return next((held for held in self._contents.waiting if held.receipt == message.receipt), None)
+
+    def _number(self) -> str:
+        self._contents.numbered += 1
+        return f"{self.name}-{self._contents.numbered}"
+
+    def _now_ms(self) -> int:
+        return round(self._clock.now().timestamp() * 1000)
+
+
+def _told(held: _Held) -> Message:
+    return Message(held.id, held.body, held.receipt, dict(held.attributes), held.receive_count, held.sent_at_ms)
+
+
+def _bytes(body: str, attributes: Mapping[str, str]) -> int:
+    texts = (body, *attributes, *attributes.values())
+    return sum(len(text.encode()) for text in texts) + len("String") * len(attributes)
