@@ -1,0 +1,178 @@
+"""`quarry local`: the local stack from the command line. Thin: every line of work is in `stack`."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import shlex
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, BinaryIO, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from quarry_core.settings import Settings
+from quarry_local import environment, processes
+from quarry_local.settings import StackSettings
+from quarry_local.stack import Stack, StackError
+
+app = typer.Typer(
+    name="local",
+    help="Quarry on this machine: an embedded AWS, a simulated Bedrock and the three services.",
+    no_args_is_help=True,
+)
+console = Console(highlight=False)
+FOLLOW_EVERY_S = 0.2
+
+Directory = Annotated[
+    Path | None, typer.Option("--directory", help="State and logs. [default: $QUARRY_LOCAL_DIR or .quarry]")
+]
+
+
+@app.command()
+def up(
+    quota: Annotated[int, typer.Option(min=1, max=500, help="Jobs that may be active at once per model.")] = 3,
+    env: Annotated[str, typer.Option(help="The environment's name.")] = "local",
+    sim: Annotated[
+        list[str] | None, typer.Option("--sim", metavar="KEY=VALUE", help="A setting of the simulated Bedrock.")
+    ] = None,
+    variables: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An environment variable of the services.")
+    ] = None,
+    services: Annotated[bool, typer.Option(help="Start the three services too.")] = True,
+    directory: Directory = None,
+) -> None:
+    """Start everything and return when it is ready."""
+    settings = StackSettings(
+        env=env,
+        quota=quota,
+        services=services,
+        simulator=_pairs(sim or [], "--sim"),
+        overrides=_known(_pairs(variables or [], "--set")),
+    )
+    stack = Stack(directory, settings)
+    started = time.monotonic()
+    try:
+        with console.status("starting: AWS, Bedrock" + (", services" if services else "")):
+            stack.up()
+    except StackError as error:
+        _fail(error)
+    console.print(f"[green]ready[/] in {time.monotonic() - started:.1f} s, state and logs in {stack.directory}")
+    _show(stack)
+    console.print('\nnext:  eval "$(quarry local env)"')
+
+
+@app.command("env")
+def env_(directory: Directory = None) -> None:
+    """Print what a client needs as export lines: eval "$(quarry local env)"."""
+    try:
+        variables = Stack(directory).env()
+    except StackError as error:
+        _fail(error)
+    for name in environment.misleading(os.environ, variables):
+        typer.echo(f"unset {name}")
+    for name, value in sorted(variables.items()):
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def status(directory: Directory = None) -> None:
+    """Show what runs. Fails if the stack is not up, or a process of it has died."""
+    stack = Stack(directory)
+    try:
+        sound = _show(stack)
+    except StackError as error:
+        _fail(error)
+    if not sound:
+        raise typer.Exit(1)
+
+
+@app.command()
+def logs(
+    process: Annotated[str | None, typer.Argument(help="One process; all if not given.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
+    lines: Annotated[int, typer.Option(min=0, max=10_000, help="How many of the last lines.")] = 50,
+    directory: Directory = None,
+) -> None:
+    """Print the last lines of the logs; they stay readable after `down`."""
+    stack = Stack(directory)
+    written = sorted(path.stem for path in (stack.directory / "logs").glob("*.log"))
+    if process and process not in written:
+        _fail(StackError(f"no log of {process!r}: {', '.join(written) or 'nothing was started here'}"))
+    with contextlib.ExitStack() as opened:
+        chosen = [process] if process else written
+        files = {name: opened.enter_context(stack.log_path(name).open("rb")) for name in chosen}
+        for name, file in files.items():
+            for line in processes.last_lines(file, lines):
+                _print_line(name, line, prefix=not process)
+        if follow:
+            with contextlib.suppress(KeyboardInterrupt):
+                _follow(files, prefix=not process)
+
+
+@app.command()
+def down(directory: Directory = None) -> None:
+    """Stop everything that `up` started. Harmless if nothing runs."""
+    stack = Stack(directory)
+    try:
+        with console.status("stopping"):
+            killed = stack.down()
+    except StackError as error:
+        _fail(error)
+    console.print("down" + (f"; had to kill {', '.join(killed)}" if killed else ""))
+
+
+def _show(stack: Stack) -> bool:
+    """Print one line per process. Returns whether all live."""
+    stack.env()  # says that no stack is up, if so
+    table = Table("process", "pid", "address", "", box=None, pad_edge=False)
+    running = stack.processes()
+    for name, (process, alive) in running.items():
+        service = name not in {"emulator", "bedrock"}
+        address = f"http://127.0.0.1:{process.port}" + ("/metrics" if service else "")
+        table.add_row(name, str(process.pid), address, "[green]up[/]" if alive else "[red]dead[/]")
+    console.print(table)
+    return all(alive for _, alive in running.values())
+
+
+def _fail(error: Exception) -> NoReturn:
+    typer.echo(str(error), err=True)
+    raise typer.Exit(1)
+
+
+def _pairs(given: Iterable[str], option: str) -> dict[str, str]:
+    pairs = dict(text.partition("=")[::2] for text in given)
+    if unread := [text for text in given if "=" not in text or text.startswith("=")]:
+        raise typer.BadParameter(f"{unread[0]!r} is not of the form KEY=VALUE", param_hint=option)
+    return pairs
+
+
+def _known(variables: dict[str, str]) -> dict[str, str]:
+    """Refuse a variable that looks like a setting and is none: the services would not notice it."""
+    names = {f"QUARRY_{field.upper()}" for field in Settings.model_fields} | environment.FOREIGN
+    for name in variables:
+        if name.startswith(("QUARRY_", "MAX_")) and name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise typer.BadParameter(f"{name} is no setting of the services{hint}", param_hint="--set")
+    return variables
+
+
+def _print_line(name: str, line: str, *, prefix: bool) -> None:
+    typer.echo(f"{name:>12} | {line}" if prefix else line)
+
+
+def _follow(files: Mapping[str, BinaryIO], *, prefix: bool) -> NoReturn:
+    while True:
+        for name, file in files.items():
+            for line in file:
+                _print_line(name, line.decode("utf-8", "replace").rstrip("\n"), prefix=prefix)
+        time.sleep(FOLLOW_EVERY_S)
+
+
+if __name__ == "__main__":
+    app()

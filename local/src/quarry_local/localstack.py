@@ -1,0 +1,54 @@
+"""The second AWS: LocalStack in Docker, for the lane `make test-docker`.
+
+The same suites run against it, to catch what one emulator alone would let pass. Its newest images want an account;
+4.14.0 is the last tag that does not. testcontainers is imported only here and only when asked for: it is in
+`requirements/docker.txt`, not in what a developer needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from quarry_local.clients import Clients
+
+IMAGE = "localstack/localstack:4.14.0"
+SERVICES = ("s3", "sqs", "dynamodb", "events", "iam", "sts")
+
+
+class DockerUnavailable(Exception):
+    """No Docker engine can be used here; the message says why."""
+
+
+def why_not() -> str | None:
+    """Why LocalStack cannot be run here, or None if a Docker engine answers."""
+    try:
+        import docker  # type: ignore[import-untyped,import-not-found,unused-ignore]  # noqa: PLC0415 - lane only
+        import testcontainers.community.localstack  # noqa: F401, PLC0415 - installed for this lane only
+    except ImportError as missing:
+        return f"{missing.name} is not installed (pip install --require-hashes -r requirements/docker.txt)"
+    try:
+        client = docker.from_env(timeout=10)
+    except docker.errors.DockerException as error:
+        return f"no Docker engine answers: {error}"
+    with contextlib.closing(client):
+        client.ping()
+    return None
+
+
+@contextlib.contextmanager
+def running(region: str = "us-east-1") -> Iterator[Clients]:
+    """LocalStack for the length of a `with` block, with the face of `emulator.running`.
+
+    Raises:
+        DockerUnavailable: no engine answers, or testcontainers is not installed.
+    """
+    if reason := why_not():
+        raise DockerUnavailable(reason)
+    from testcontainers.community.localstack import LocalStackContainer  # noqa: PLC0415 - installed for this lane only
+
+    container = LocalStackContainer(IMAGE, region_name=region).with_services(*SERVICES)
+    # Queue URLs that name the door they were asked through: the container's own port is not the one mapped outside.
+    with container.with_env("SQS_ENDPOINT_STRATEGY", "dynamic") as started:
+        # By number: botocore puts the bucket into the host name of anything else.
+        yield Clients(started.get_url().replace("//localhost:", "//127.0.0.1:"), region)

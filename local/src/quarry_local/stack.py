@@ -1,0 +1,355 @@
+"""The local stack: the embedded AWS, the simulated Bedrock and the three services, as processes of one directory.
+
+`up` returns when everything is ready; `down` leaves nothing behind. Both may be called twice, by different programs: the
+state in `<directory>/state.json` says what runs, each process by pid and start time. A half-failed `up` stops what it
+started and says which process failed. Tests use the same class to kill one process and start it again, if need be
+through another module.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from quarry_local import doors, emulator, environment, launch, processes, resources, state
+from quarry_local.clients import Clients
+from quarry_local.launch import NotReady, Program
+from quarry_local.policies import SERVICES
+from quarry_local.processes import Running
+from quarry_local.settings import LOCAL_WAITS, StackSettings
+from quarry_local.state import State
+
+EMULATOR = emulator.NAME
+BEDROCK = "bedrock"
+STOP_GRACE_S = 10.0
+
+
+class StackError(Exception):
+    """The stack cannot do what was asked; the message is for the user."""
+
+
+def default_directory() -> Path:
+    return Path(os.environ.get("QUARRY_LOCAL_DIR", ".quarry"))
+
+
+def service_of(name: str) -> str:
+    """The service that a process is one of: `scheduler.2` is a second scheduler."""
+    return name.partition(".")[0]
+
+
+class Stack:
+    """A local stack in a directory.
+
+    Args:
+        directory: where state and logs are kept; `QUARRY_LOCAL_DIR` or `.quarry` if None.
+        settings: what to bring up; if None, those of the stack that stands there, else the defaults.
+    """
+
+    def __init__(self, directory: Path | None = None, settings: StackSettings | None = None) -> None:
+        self.directory = (directory or default_directory()).resolve()
+        self._asked = settings
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    # ----------------------------------------------------------------------- up and down
+
+    def up(self) -> dict[str, str]:
+        """Start what does not run yet, make what is not there yet, and return `env()` when all is ready.
+
+        Raises:
+            StackError: a process failed (what this call started is stopped again), or a stack with other settings
+                stands.
+        """
+        with state.locked(self.directory):
+            standing = self._load()
+            if standing and not self._usable(standing):
+                self._stop_all(standing)
+                standing = None
+            if standing is None:
+                standing = State(self._asked or StackSettings())
+                shutil.rmtree(self.directory / "logs", ignore_errors=True)
+                self._save(standing)
+            elif self._asked is not None and self._asked != standing.settings:
+                raise StackError("a stack with other settings is up here: `quarry local down` first")
+            before = set(standing.processes.values())
+            try:
+                self._bring_up(standing)
+            except BaseException as error:  # an interrupt too must leave nothing behind
+                self._stop_all(standing, keep=before)
+                if isinstance(
+                    error, NotReady | emulator.EmulatorUnavailable | BotoCoreError | ClientError | ValueError
+                ):
+                    raise StackError(str(error)) from error
+                raise
+            return dict(standing.environment)
+
+    def _usable(self, standing: State) -> bool:
+        """Whether there is something to build on: without its emulator, everything else points nowhere."""
+        if standing.settings.aws_endpoint:
+            return True
+        return EMULATOR in standing.processes and processes.alive(standing.processes[EMULATOR])
+
+    def _bring_up(self, standing: State) -> None:
+        settings = standing.settings
+        endpoint = settings.aws_endpoint or f"http://{doors.LOOPBACK}:{self._ready(standing, EMULATOR).port}"
+        standing.environment.update(environment.for_aws(endpoint, settings.region, os.environ))
+        # The simulator warms up while the resources are made; it asks nothing of AWS before its first job.
+        bedrock = self._begin(standing, BEDROCK)
+        made = resources.create(
+            Clients(endpoint, settings.region), settings.env, int(_waits(settings)["QUARRY_VISIBILITY_TIMEOUT_S"])
+        )
+        bedrock = self._finish(standing, bedrock)
+        url = f"http://{doors.LOOPBACK}:{bedrock.port}"
+        standing.environment.update(
+            environment.for_clients(standing.environment, url, settings.quota, made.environment())
+        )
+        self._save(standing)
+        if settings.services:
+            for process in [self._begin(standing, service) for service in SERVICES]:
+                self._finish(standing, process)
+
+    def down(self) -> list[str]:
+        """Stop everything: the services first, then Bedrock, then AWS. Harmless if nothing runs.
+
+        Returns:
+            The names of those that did not stop by themselves and were killed.
+        """
+        if not self.directory.exists():
+            return []
+        with state.locked(self.directory):
+            standing = self._load()
+            return self._stop_all(standing) if standing else []
+
+    def _stop_all(self, standing: State, keep: set[Running] | None = None) -> list[str]:
+        """Stop every process but those in `keep`, and forget them."""
+        doomed = {name: process for name, process in standing.processes.items() if process not in (keep or set())}
+        services = [process for name, process in doomed.items() if name not in {EMULATOR, BEDROCK}]
+        killed = processes.stop(services, standing.settings.drain_s)
+        for name in (BEDROCK, EMULATOR):
+            if name in doomed:
+                killed += processes.stop([doomed[name]], STOP_GRACE_S)
+        if left := [name for name, process in doomed.items() if processes.alive(process)]:
+            raise StackError(f"cannot be killed: {', '.join(left)}")
+        for name in doomed:
+            del standing.processes[name]
+        if standing.processes:
+            self._save(standing)
+        else:
+            self._state_path.unlink(missing_ok=True)
+            shutil.rmtree(self.directory / EMULATOR, ignore_errors=True)
+        return killed
+
+    # ----------------------------------------------------------------------- one process
+
+    def start(
+        self, name: str, *, launch: Sequence[str] | None = None, variables: Mapping[str, str] | None = None
+    ) -> Running:
+        """Start one service, or a further one of its kind (`scheduler.2`), and wait until it is ready.
+
+        Args:
+            name: `preprocessor`, `scheduler`, `collector`, with `.<n>` behind it for a further one; `bedrock`.
+            launch: what stands behind `python` instead of the service's module, for this start only.
+            variables: environment variables on top of the stack's, for this start only.
+
+        Raises:
+            StackError: the stack is not up, the name is unknown, the process runs already, or it failed.
+        """
+        with state.locked(self.directory):
+            standing = self._standing()
+            return self._start(standing, name, launch, variables)
+
+    def _start(
+        self, standing: State, name: str, launch: Sequence[str] | None, variables: Mapping[str, str] | None
+    ) -> Running:
+        if name != BEDROCK and service_of(name) not in SERVICES:
+            raise StackError(f"there is no service {name!r}: {', '.join((*SERVICES, BEDROCK))}")
+        if name in standing.processes and processes.alive(standing.processes[name]):
+            raise StackError(f"{name} runs already")
+        try:
+            begun = self._begin(standing, name, launch, variables)
+            return self._finish(standing, begun, launch, variables)
+        except NotReady as error:
+            raise StackError(str(error)) from error
+
+    def kill(self, name: str) -> None:
+        """SIGKILL one process and wait until it is gone; its place in the stack stays. Harmless if it is gone."""
+        processes.kill(self.process(name))
+
+    def stop(self, name: str) -> bool:
+        """SIGTERM one process and wait for it as `down` does. False: it had to be killed."""
+        return not processes.stop([self.process(name)], self._standing().settings.drain_s)
+
+    def restart(
+        self, name: str, *, launch: Sequence[str] | None = None, variables: Mapping[str, str] | None = None
+    ) -> Running:
+        """SIGKILL one process and start it again on its port; arguments and errors are those of `start`."""
+        with state.locked(self.directory):
+            standing = self._standing()
+            processes.kill(self.process(name))
+            return self._start(standing, name, launch, variables)
+
+    # ----------------------------------------------------------------------- looking
+
+    def env(self) -> dict[str, str]:
+        """The variables that a client of the stack needs.
+
+        Raises:
+            StackError: the stack is not up.
+        """
+        return dict(self._standing().environment)
+
+    def clients(self) -> Clients:
+        """boto3 clients of the stack's AWS (not of its Bedrock)."""
+        standing = self._standing()
+        return Clients(standing.environment["AWS_ENDPOINT_URL"], standing.settings.region)
+
+    def processes(self) -> dict[str, tuple[Running, bool]]:
+        """Every process that the stack started, and whether it lives. Empty when the stack is down."""
+        standing = self._load()
+        return {name: (p, processes.alive(p)) for name, p in standing.processes.items()} if standing else {}
+
+    def process(self, name: str) -> Running:
+        """One process, alive or not. Raises StackError if the stack has none of that name."""
+        found = self._standing().processes.get(name)
+        if found is None:
+            raise StackError(f"the stack has no process {name!r}")
+        return found
+
+    def alive(self, name: str) -> bool:
+        return processes.alive(self.process(name))
+
+    def ready(self, name: str) -> bool:
+        """Whether the process says now that it is ready."""
+        return doors.ready(self.process(name).port, _ready_path(name))
+
+    def metrics_url(self, name: str) -> str:
+        return f"http://{doors.LOOPBACK}:{self.process(name).port}/metrics"
+
+    def log_path(self, name: str) -> Path:
+        return self.directory / "logs" / f"{name}.log"
+
+    def logs(self, name: str, lines: int = 200) -> list[str]:
+        """The last lines of a process's log; also after `down`, until the next `up`."""
+        return processes.tail(self.log_path(name), lines)
+
+    def simulator_stats(self) -> Any:
+        """What the simulated Bedrock has seen. Raises ConnectionError if it does not answer."""
+        return doors.ask_json(self.process(BEDROCK).port, "/_quarry/stats")
+
+    def set_simulator(self, **settings: Any) -> Any:
+        """Change settings of the running simulator. Raises ConnectionError with its words if it refuses."""
+        return doors.ask_json(self.process(BEDROCK).port, "/_quarry/settings", put=settings)
+
+    # ----------------------------------------------------------------------- the inside
+
+    @property
+    def _state_path(self) -> Path:
+        return self.directory / "state.json"
+
+    def _load(self) -> State | None:
+        try:
+            return state.load(self._state_path)
+        except ValueError as error:
+            raise StackError(str(error)) from error
+
+    def _save(self, standing: State) -> None:
+        state.save(self._state_path, standing)
+
+    def _standing(self) -> State:
+        standing = self._load()
+        if standing is None:
+            raise StackError(f"no stack is up in {self.directory}: `quarry local up`")
+        return standing
+
+    def _remember(self, standing: State, process: Running) -> None:
+        standing.processes[process.name] = process
+        self._save(standing)
+
+    def _ready(self, standing: State, name: str) -> Running:
+        return self._finish(standing, self._begin(standing, name))
+
+    def _begin(
+        self,
+        standing: State,
+        name: str,
+        launch_as: Sequence[str] | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> Running:
+        """Start a process unless it lives; one that died gets its old port again, which its clients know."""
+        known = standing.processes.get(name)
+        if known and processes.alive(known):
+            return known
+        begun = launch.begin(self._program(standing, name, launch_as, variables), known.port if known else None)
+        self._remember(standing, begun)
+        return begun
+
+    def _finish(
+        self,
+        standing: State,
+        begun: Running,
+        launch_as: Sequence[str] | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> Running:
+        program = self._program(standing, begun.name, launch_as, variables)
+        return launch.finish(
+            program, begun, standing.settings.ready_within_s, again=lambda new: self._remember(standing, new)
+        )
+
+    def _program(
+        self,
+        standing: State,
+        name: str,
+        launch_as: Sequence[str] | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> Program:
+        settings, log = standing.settings, self.log_path(name)
+        if name == EMULATOR:
+            return emulator.program(self.directory / EMULATOR, log)
+        if name == BEDROCK:
+            behind = launch_as or settings.launch.get(BEDROCK, ("-m", "quarry_local.bedrock"))
+            flags = {"quota": str(settings.quota), **settings.simulator}
+            extra = {**environment.inherited(os.environ), **standing.environment, **(variables or {})}
+            return Program(
+                name,
+                lambda port: [sys.executable, *behind, "--port", str(port), *_flags(flags)],
+                lambda _: extra,
+                _ready_path(name),
+                log,
+            )
+        service = service_of(name)
+        behind = launch_as or settings.launch.get(service, ("-m", f"quarry_{service}"))
+        overrides = {**settings.overrides, **(variables or {})}
+        return Program(
+            name,
+            lambda _: [sys.executable, *behind],
+            lambda port: environment.for_service(os.environ, standing.environment, LOCAL_WAITS, overrides, port),
+            _ready_path(name),
+            log,
+        )
+
+
+def _ready_path(name: str) -> str:
+    return {EMULATOR: emulator.HEALTH, BEDROCK: "/healthz"}.get(name, "/readyz")
+
+
+def _waits(settings: StackSettings) -> dict[str, str]:
+    return {**LOCAL_WAITS, **settings.overrides}
+
+
+def _flags(settings: Mapping[str, str]) -> list[str]:
+    """As flags rather than variables, for an unknown flag is refused where an unknown variable goes unnoticed."""
+    return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
