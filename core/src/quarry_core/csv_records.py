@@ -25,14 +25,12 @@ class RecordScanner:
 
     Attributes:
         open_byte: offset of the first byte that belongs to no finished record.
-        longest_bytes: the longest record yet, without its line end.
         in_quotes: the bytes fed end inside quotes.
     """
 
     def __init__(self, start_byte: int = 0) -> None:
         self._fed = start_byte
         self.open_byte = start_byte
-        self.longest_bytes = 0
         self.in_quotes = False
         self._before = _LF  # the byte before the next block, for what it means: a literal quote is `_OTHER`
 
@@ -64,9 +62,7 @@ class RecordScanner:
         starts[0] = self.open_byte
         starts[1:] = ends[:-1] + 1
         self.open_byte = int(ends[-1]) + 1
-        lengths = ends - starts
-        self.longest_bytes = max(self.longest_bytes, int(lengths.max()))
-        return starts[lengths > 0]
+        return starts[ends > starts]
 
     def _quoted(self, data: npt.NDArray[np.uint8], mark: npt.NDArray[np.bool_]) -> Offsets:
         """The positions of the line ends outside quotes, in a block that has quotes."""

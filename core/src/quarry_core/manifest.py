@@ -165,13 +165,15 @@ def _checked(check: Callable[[T], None], value: T | None) -> T | None:
     return value
 
 
-def read_manifest(data: Mapping[str, Any]) -> Manifest:
-    """Validate a manifest.
+def read_manifest(data: Mapping[str, Any], size_bytes: int = 0) -> Manifest:
+    """Validate a manifest; `size_bytes` is what its text takes, where it is known.
 
     Raises:
         ManifestError: names each wrong field, what is wrong with it, and the remedy.
     """
     faults = list(_key_faults(data))
+    if size_bytes > MANIFEST_BYTES_MAX:
+        faults.append(f"the manifest has {size_bytes} bytes, and at most {MANIFEST_BYTES_MAX} are taken")
     known = {key: value for key, value in data.items() if key in Manifest.model_fields}
     if not data.get("s3_uri"):
         if not data.get("dataset_id"):
@@ -208,7 +210,7 @@ def _key_faults(data: Mapping[str, Any]) -> list[str]:
 def _sentence(fault: Mapping[str, Any]) -> str:
     text = str(fault["msg"]).removeprefix("Value error, ")
     where = ".".join(str(part) for part in fault["loc"])
-    return f"{where}: {text}" if where else text
+    return text if not where or text.startswith(f"{where}:") else f"{where}: {text}"
 
 
 def canonical_json(data: Mapping[str, Any]) -> str:

@@ -56,7 +56,7 @@ class Pins(BaseModel):
 
 
 class Run(BaseModel):
-    """The ledger's run item: immutable. `pins` is None for a run that was refused."""
+    """The ledger's run item: immutable. It has pins, or the sentence with which its manifest was refused."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,3 +64,4 @@ class Run(BaseModel):
     manifest_hash: str
     accepted_at: str
     pins: Pins | None = None
+    refusal: str = ""

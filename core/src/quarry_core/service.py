@@ -93,15 +93,15 @@ def consumer_limits(settings: Settings, concurrency: int) -> Limits:
 @contextlib.asynccontextmanager
 async def open_world(settings: Settings, queues: Sequence[str] = QUEUES) -> AsyncIterator[World]:
     """Connect the ports to AWS, as the environment's standard variables say."""
-    async with Aws(region=settings.region, observe=telemetry.observe_aws) as aws:
-        clock = SystemClock()
+    clock = SystemClock()
+    async with Aws(clock, settings.region, observe=telemetry.observe_aws) as aws:
         offload = ThreadOffload(workers_max=4)
         try:
             yield World(
                 settings=settings,
                 clock=clock,
                 offload=offload,
-                table=DynamoTable(aws, settings.table, clock),
+                table=DynamoTable(aws, settings.table),
                 objects=S3Objects(settings.bucket, region=settings.region),
                 jobs=BedrockJobs(aws),
                 bus=EventBus(aws, settings.env),
@@ -121,7 +121,7 @@ def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda 
         wrap: puts something between the service and its world; chaos tests do.
     """
     try:
-        settings = Settings()  # type: ignore[call-arg]  # its fields come from the environment
+        settings = Settings()  # its fields come from the environment
         for name in queues:
             settings.queue_urls(name)
     except (ValidationError, ValueError) as error:

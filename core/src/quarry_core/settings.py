@@ -15,7 +15,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="QUARRY_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="QUARRY_", frozen=True, extra="ignore", populate_by_name=True)
 
     env: str = Field(pattern=r"^[a-z0-9]{1,8}$", description="The environment; every name ends or begins with it.")
     region: str = Field(

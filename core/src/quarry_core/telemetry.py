@@ -38,6 +38,7 @@ MESSAGE_DELAY = Histogram(
 )
 QUEUE_LAST_POLL = Gauge("quarry_queue_last_poll_timestamp_seconds", "When a queue was last polled.", ["queue"])
 
+RUNS_ACCEPTED = Counter("quarry_runs_accepted_total", "Manifests that became runs, refused ones included.")
 ROWS_ACCEPTED = Counter("quarry_rows_accepted_total", "Rows of accepted runs.")
 ROWS_FINISHED = Counter("quarry_rows_finished_total", "Rows with their outcome.", ["outcome"])
 SHARDS_ENLISTED = Counter("quarry_shards_enlisted_total", "Shards written and enlisted.")

@@ -168,14 +168,14 @@ def break_run(totals: Totals, pool: str, fault: str) -> list[Write]:
     ]
 
 
-def begin_closing(totals: Totals) -> list[Write]:
-    """RUNNING -> CLOSING: every enlisted row has its outcome."""
+def begin_closing(totals: Totals, closing_at: str) -> list[Write]:
+    """RUNNING -> CLOSING: every enlisted row has its outcome. `closing_at` is the run's end in report and ledger."""
     assert totals.whole
     return [
         Update(
             totals_key(totals.run_id),
             when=(_is("state", RunState.RUNNING), _is("open", totals.open), _is("enlisted", totals.enlisted)),
-            set={"state": RunState.CLOSING},
+            set={"state": RunState.CLOSING, "closing_at": closing_at},
             add={"version": 1},
         )
     ]

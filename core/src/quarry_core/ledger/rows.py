@@ -29,10 +29,6 @@ def totals_key(run_id: str) -> Key:
     return run_pk(run_id), "totals"
 
 
-def count_key(run_id: str, source: int) -> Key:
-    return run_pk(run_id), f"count#{source}"
-
-
 def slice_key(run_id: str, number: int) -> Key:
     return run_pk(run_id), f"slice#{number:05d}"
 
@@ -83,6 +79,8 @@ def run_item(run: Run) -> Item:
     }
     if run.pins is not None:
         item["pins"] = run.pins.model_dump_json(exclude_none=True)
+    if run.refusal:
+        item["refusal"] = run.refusal
     return item
 
 
@@ -93,6 +91,7 @@ def read_run(item: Item) -> Run:
         manifest_hash=item["manifest_hash"],
         accepted_at=item["accepted_at"],
         pins=Pins.model_validate_json(pins) if pins else None,
+        refusal=item.get("refusal", ""),
     )
 
 
@@ -118,6 +117,7 @@ class Totals:
     message: str = ""
     fault: str = ""
     started_at: str = ""
+    closing_at: str = ""
     ended_at: str = ""
 
     @property

@@ -1,0 +1,1 @@
+"""The preprocessor: a manifest arrives, its rows are counted and planned, its shards are written."""

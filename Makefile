@@ -1,0 +1,71 @@
+# Quarry's front door. `make demo` and `make test` need git, make, Python >= 3.11 with venv, and a package registry.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+LOCAL_AWS := .venv-local-aws
+DOCKER_VENV := .venv-docker
+BIN := $(VENV)/bin
+PACKAGES := core services/preprocessor services/scheduler services/collector cli local
+EDITABLE := $(foreach package,$(PACKAGES),-e $(package))
+PIP_QUIET := --quiet --disable-pip-version-check
+TESTS ?= tests
+
+.PHONY: help setup demo test test-docker check format docs lock bench clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(VENV)/.done $(LOCAL_AWS)/.done ## Install everything into .venv and .venv-local-aws
+
+$(VENV)/.done: requirements/dev.txt $(PACKAGES:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed; set PYTHON=python3.x") if sys.version_info < (3, 11) else 0'
+	@echo "setting up $(VENV) (a minute, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install $(PIP_QUIET) --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install $(PIP_QUIET) --no-deps --no-build-isolation $(EDITABLE)
+	@touch $@
+
+# The embedded AWS pins a botocore that aiobotocore cannot share: an environment of its own.
+$(LOCAL_AWS)/.done: requirements/local-aws.txt
+	@echo "setting up $(LOCAL_AWS)"
+	@$(PYTHON) -m venv $(LOCAL_AWS)
+	@$(LOCAL_AWS)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/local-aws.txt
+	@touch $@
+
+demo: setup ## Run the main job on the embedded local AWS; KEEP=1 leaves the stack up
+	@$(BIN)/quarry local demo $(if $(KEEP),--keep)
+
+test: setup ## Run all tests: unit, contract suites, end to end
+	@$(BIN)/python -m pytest $(TESTS)
+
+test-docker: setup ## Run the contract suites against LocalStack, where a Docker engine answers
+	@$(PYTHON) -m venv $(DOCKER_VENV)
+	@$(DOCKER_VENV)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/docker.txt
+	@$(DOCKER_VENV)/bin/pip install $(PIP_QUIET) --no-deps --no-build-isolation $(EDITABLE)
+	@QUARRY_TEST_AWS=localstack $(DOCKER_VENV)/bin/python -m pytest tests/contract
+
+check: setup ## Format, lint, types, import contracts, generated docs
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python tools/generate_docs.py --check
+
+format: setup ## Format the code and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+docs: setup ## Generate the pages that can be generated
+	@$(BIN)/python tools/generate_docs.py
+
+lock: ## Compile the pinned, hashed requirement files (needs uv)
+	@$(PYTHON) tools/compile_requirements.py uv
+
+bench: setup ## Measure: encoder, join, reading, memory at two sizes (see benchmarks/README.md)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean: ## Remove environments, caches and local state
+	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis

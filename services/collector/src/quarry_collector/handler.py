@@ -1,0 +1,42 @@
+"""What the collector does with a message: settle a shard, or close a run."""
+
+from __future__ import annotations
+
+from quarry_collector.runs import Runs
+from quarry_collector.shards import Shards
+from quarry_core.loop import Consumer
+from quarry_core.messages import NotAMessage, UnknownVersion, read_doorbell
+from quarry_core.ports import Message
+from quarry_core.service import Parts, World, consumer_limits
+from quarry_core.verdicts import Poison, Retry, Verdict
+
+QUEUES = ("collector", "scheduler")
+UNKNOWN_VERSION_RETRY_S = 60.0
+
+
+class Collector:
+    def __init__(self, world: World) -> None:
+        self.shards = Shards(world)
+        self.runs = Runs(world)
+
+    async def on_bell(self, message: Message) -> Verdict:
+        """`settle`: settle a shard. `close`: close a run."""
+        try:
+            bell = read_doorbell(message.body)
+        except UnknownVersion as error:
+            return Retry(UNKNOWN_VERSION_RETRY_S, str(error))
+        except NotAMessage as error:
+            return Poison(str(error))
+        match bell.kind:
+            case "settle" if bell.shard is not None:
+                return await self.shards.on_settle(bell)
+            case "close":
+                return await self.runs.on_close(bell)
+            case _:
+                return Poison(f"kind {bell.kind!r} is not for the collector, or names no shard")
+
+
+def build(world: World) -> Parts:
+    collector = Collector(world)
+    limits = consumer_limits(world.settings, world.settings.settle_concurrency)
+    return Parts(consumers=(Consumer(world.queues["collector"], collector.on_bell, limits, world.clock, "settle"),))

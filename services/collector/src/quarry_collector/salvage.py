@@ -1,0 +1,123 @@
+"""From an ended job to outcomes, and from outcomes to a part: the blocking half of settling.
+
+Theory of operation. What exists is kept, however the job ended: it was paid for. The job's own folder is read, never
+another's, and each record gets exactly one outcome. The outcome is written once per attempt; who finds one standing
+takes its account instead of reading the job again, so that a repeated step says the same. The part is a function of
+the outcome and the source.
+
+Call these in a thread; each may be called any number of times.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from quarry_collector.decode import read_lines
+from quarry_collector.parts import Identity, read_outcome, write_outcome, write_part
+from quarry_collector.settle import Ended, ErrorCode, Repeat, Settlement, decide
+from quarry_collector.spool import Spool
+from quarry_core.errors import Missing
+from quarry_core.ledger.moves import BELOW_MINIMUM, REFUSED
+from quarry_core.ledger.rows import Shard
+from quarry_core.models import Family, family_of
+from quarry_core.names import offsets_key, output_prefix, rows_key, unsent_key
+from quarry_core.ports import ObjectRef, Objects
+from quarry_core.rows import Count, read_parquet
+from quarry_core.run import Pins
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """One run's shards: what they are read from and written to."""
+
+    objects: Objects
+    run_id: str
+    plan: str
+    pins: Pins
+
+    @property
+    def family(self) -> Family:
+        return family_of(self.pins.model_id)
+
+    def identity(self, shard: Shard) -> Identity:
+        return Identity(self.run_id, shard.shard, shard.attempt, self.plan)
+
+    def outcome(self, shard: Shard, repeats_max: int) -> Settlement | Repeat:
+        """Give every row of an ended shard its outcome, or say that the whole job is to be asked again.
+
+        Raises:
+            SpoolFull: the answers are longer than a shard may have.
+            Conflict: another outcome stands under this one's name.
+        """
+        try:
+            return read_outcome(self.objects, self.identity(shard)).settlement
+        except Missing:
+            pass  # nobody has settled this attempt yet
+        family = self.family
+        with Spool(shard.shard, shard.rows, family.answer_column) as spool:
+            for row, code, message in self._unsent(shard):
+                spool.leave_out(row, ErrorCode(code), message)
+            seen = None
+            output = self._output(shard)
+            if output is not None:
+                with closing(self.objects.stream(output)) as stream:
+                    seen = spool.place(read_lines(stream, family.output_type), family)
+            decision = decide(
+                Ended(
+                    attempt=shard.attempt,
+                    rows=shard.rows,
+                    unsent=spool.unsent,
+                    told=spool.told,
+                    status=shard.ended_status,
+                    message=shard.message,
+                    refused=shard.ended_status == REFUSED,
+                    below_minimum=shard.ended_status == BELOW_MINIMUM,
+                ),
+                repeats_max,
+            )
+            if isinstance(decision, Repeat):
+                return decision
+            return write_outcome(self.objects, self.identity(shard), spool.settle(decision, seen)).settlement
+
+    def account(self, shard: Shard) -> Settlement:
+        """The account of a settled shard, as its outcome tells it."""
+        return read_outcome(self.objects, self.identity(shard)).settlement
+
+    def part(self, shard: Shard) -> Settlement:
+        """Join a settled shard's outcome to its rows and publish the part.
+
+        Raises:
+            Missing, Changed, SourceError: the source is not what was accepted any more; the outcome stays.
+        """
+        identity = self.identity(shard)
+        outcome = read_outcome(self.objects, identity)
+        count = Count.model_validate_json(self.objects.read(ObjectRef(offsets_key(self.run_id, 0))))
+        return write_part(self.objects, identity, count.schema, self._rows(shard), outcome).settlement
+
+    def _rows(self, shard: Shard) -> Iterator[pa.RecordBatch]:
+        if self.pins.source.format == "parquet":
+            return read_parquet(self.objects, self.pins.source.ref, shard.first_row, shard.rows)
+        return read_parquet(self.objects, ObjectRef(rows_key(self.run_id, shard.shard)), 0, shard.rows)
+
+    def _unsent(self, shard: Shard) -> Iterator[tuple[int, str, str]]:
+        if shard.sendable == shard.rows:
+            return
+        for line in self.objects.read(ObjectRef(unsent_key(self.run_id, shard.shard))).splitlines():
+            unsent = json.loads(line)
+            yield unsent["row"], unsent["code"], unsent["message"]
+
+    def _output(self, shard: Shard) -> ObjectRef | None:
+        """The job's output file, if there is one (contract section 4.3): in the folder of the job's own id."""
+        if not shard.arn:
+            return None
+        folder = output_prefix(self.run_id, shard.shard, shard.attempt) + shard.arn.rpartition("/")[2] + "/"
+        for info in self.objects.list(folder):
+            # Beside it stands Bedrock's job summary, and sometimes a key that only marks the folder.
+            if info.key.endswith(f"{shard.shard}.jsonl.out"):
+                return ObjectRef(info.key)
+        return None

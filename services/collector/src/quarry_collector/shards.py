@@ -1,0 +1,109 @@
+"""Step 4: an ended shard is settled, or asked again.
+
+Theory of operation. First the outcome stands, then the ledger moves, then the part is written and the input deleted,
+so that a Create which comes too late finds nothing to be paid for. A crash between any two leaves the rest to the next
+doorbell, or to closing.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from quarry_collector.salvage import Salvage
+from quarry_collector.settle import Repeat, Settlement
+from quarry_core import telemetry
+from quarry_core.errors import Changed, Missing, Stale
+from quarry_core.ledger import moves
+from quarry_core.ledger.rows import Shard
+from quarry_core.messages import Doorbell
+from quarry_core.names import input_key
+from quarry_core.rows import SourceError
+from quarry_core.service import World
+from quarry_core.states import ShardState
+from quarry_core.verdicts import DONE, Verdict
+
+log = structlog.get_logger()
+SHARD_TTL_DAYS = 180
+
+
+class Shards:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def on_settle(self, bell: Doorbell) -> Verdict:
+        """Settle a shard that is ENDED; finish what a crash left of one that is SETTLED."""
+        assert bell.shard is not None
+        ledger = self._world.ledger
+        shard = await ledger.shard(bell.run_id, bell.shard)
+        run = await ledger.run(bell.run_id)
+        totals = await ledger.totals(bell.run_id)
+        if shard is None or run is None or run.pins is None or totals is None or totals.state.terminal:
+            return DONE
+        salvage = Salvage(self._world.objects, run.run_id, totals.plan, run.pins)
+        if shard.state is ShardState.ENDED:
+            await self._settle(salvage, shard)
+            shard = await ledger.shard(bell.run_id, bell.shard)
+            assert shard is not None
+        if shard.state is ShardState.SETTLED:
+            await self._publish(salvage, shard)
+            await self._ring_if_whole(bell.run_id)
+        return DONE
+
+    async def _settle(self, salvage: Salvage, shard: Shard) -> None:
+        world = self._world
+        repeats_max = world.settings.repeats_max
+        outcome = await world.offload.run(partial(salvage.outcome, shard, repeats_max))
+        if isinstance(outcome, Repeat):
+            if await self._repeat(shard, outcome):
+                return
+            outcome = await world.offload.run(partial(salvage.outcome, shard, 0))
+            assert isinstance(outcome, Settlement)
+        expires_at = int((world.clock.now() + timedelta(days=SHARD_TTL_DAYS)).timestamp())
+        try:
+            await world.ledger.apply(moves.settle(shard, outcome.ok, outcome.error, expires_at))
+        except Stale:
+            log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard)
+            return
+        telemetry.ROWS_FINISHED.labels("ok").inc(outcome.ok)
+        for code, count in outcome.errors.items():
+            telemetry.ROWS_FINISHED.labels(code.lower()).inc(count)
+        log.info(
+            "settled",
+            run_id=shard.run_id,
+            shard=shard.shard,
+            attempt=shard.attempt,
+            status=shard.ended_status,
+            ok=outcome.ok,
+            errors=dict(outcome.errors),
+        )
+
+    async def _repeat(self, shard: Shard, decision: Repeat) -> bool:
+        """Ask the whole job again, after a pause. False: it cannot be, since its lane is refused."""
+        world = self._world
+        pause_s = world.settings.repeat_pause_s(shard.attempt)
+        not_before = (world.clock.now() + timedelta(seconds=pause_s)).isoformat()
+        try:
+            await world.ledger.apply(moves.repeat(shard, not_before))
+        except Stale:
+            now = await world.ledger.shard(shard.run_id, shard.shard)
+            return now is None or (now.state, now.attempt) != (ShardState.ENDED, shard.attempt)
+        log.warning("repeat", run_id=shard.run_id, shard=shard.shard, after=shard.attempt, why=decision.reason)
+        await world.ring("scheduler", Doorbell(kind="admit", run_id=shard.run_id, shard=shard.shard))
+        return True
+
+    async def _publish(self, salvage: Salvage, shard: Shard) -> None:
+        world = self._world
+        try:
+            await world.offload.run(partial(salvage.part, shard))
+        except (Changed, Missing, SourceError) as error:
+            # The answers are safe in the outcome; closing tries again, and tells.
+            log.error("part_not_written", run_id=shard.run_id, shard=shard.shard, why=str(error))  # noqa: TRY400 told whole
+        await world.offload.run(partial(world.objects.delete, input_key(shard.run_id, shard.shard)))
+
+    async def _ring_if_whole(self, run_id: str) -> None:
+        totals = await self._world.ledger.totals(run_id)
+        if totals is not None and totals.whole:
+            await self._world.ring("collector", Doorbell(kind="close", run_id=run_id))

@@ -1,0 +1,11 @@
+"""`python -m quarry_preprocessor`: one process of the preprocessor."""
+
+from __future__ import annotations
+
+import sys
+
+from quarry_core.service import main
+from quarry_preprocessor.handler import QUEUES, build
+
+if __name__ == "__main__":
+    sys.exit(main("preprocessor", build, QUEUES))

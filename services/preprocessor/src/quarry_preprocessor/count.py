@@ -1,0 +1,147 @@
+"""Step 1, second half: the rows are counted, the plan is made, the slices are opened.
+
+Theory of operation. Counting reads the source once and judges it: whatever is wrong with its form, its columns or its
+size refuses the run here, before anything is paid for. The plan is written once under a name of the run; who comes
+second reads the first one's, so that all work of a run follows one plan. PLANNING -> RUNNING is the last write.
+
+May be called any number of times: a run that is RUNNING already only has its open slices rung again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from quarry_core import telemetry
+from quarry_core.errors import Changed, Conflict, Missing, Stale
+from quarry_core.ledger import moves
+from quarry_core.ledger.rows import Totals
+from quarry_core.messages import Doorbell
+from quarry_core.models import family_of, limits_of
+from quarry_core.names import offsets_key, plan_key
+from quarry_core.ports import ObjectRef, Objects
+from quarry_core.prompts import MissingColumn
+from quarry_core.results import ColumnTaken, check_columns
+from quarry_core.rows import Count, SourceError
+from quarry_core.run import Pins
+from quarry_core.service import World
+from quarry_core.states import RunState
+from quarry_core.verdicts import DONE, Verdict
+from quarry_preprocessor.encode import NotEncodable, estimate_record_bytes
+from quarry_preprocessor.encoders import check_needed, encoder_of
+from quarry_preprocessor.plan import Plan, PlanError, plan_shards
+from quarry_preprocessor.sources import inspect, sample
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    count: Count
+    record_bytes: float
+
+
+class Counting:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def on_count(self, bell: Doorbell) -> Verdict:
+        """Count, plan, open the slices and ring for them."""
+        ledger, run_id = self._world.ledger, bell.run_id
+        totals = await ledger.totals(run_id)
+        if totals is None:
+            return DONE
+        if totals.state is RunState.ACCEPTED:
+            await ledger.apply(moves.begin_planning(totals))
+            totals = await ledger.totals(run_id)
+            assert totals is not None
+        if totals.state is RunState.PLANNING:
+            totals = await self._plan(totals)
+        if totals.state is RunState.RUNNING:
+            async for piece in ledger.slices(run_id):
+                if piece.state == "OPEN":
+                    await self._world.ring("slices", Doorbell(kind="slice", run_id=run_id, slice=piece.number))
+        return DONE
+
+    async def _plan(self, totals: Totals) -> Totals:
+        ledger, run_id = self._world.ledger, totals.run_id
+        run = await ledger.run(run_id)
+        assert run is not None
+        assert run.pins is not None
+        objects, pins = self._world.objects, run.pins
+        try:
+            counted = await self._world.offload.run(partial(count_source, objects, pins))
+            plan = plan_shards(
+                rows_available=counted.count.rows,
+                record_bytes=counted.record_bytes,
+                limits=limits_of(pins.model_id),
+                slots=self._world.settings.job_quota,
+                max_records_per_job=pins.max_records_per_job,
+                max_num_jobs=pins.max_num_jobs,
+                max_records_total=pins.max_records_total,
+            )
+        except Changed as error:
+            return await self._refuse(totals, f"s3_uri: {pins.source.uri} was changed after it was accepted ({error})")
+        except Missing:
+            return await self._refuse(totals, f"s3_uri: {pins.source.uri} was deleted after it was accepted")
+        except (SourceError, MissingColumn, NotEncodable, ColumnTaken, PlanError) as error:
+            return await self._refuse(totals, str(error))
+        plan, digest = await self._world.offload.run(partial(write_plan, objects, run_id, counted.count, plan))
+        for number in range(plan.slice_count):
+            piece = plan.slice_at(number)
+            try:
+                await ledger.apply(moves.open_slice(run_id, number, piece.first_shard, piece.shards))
+            except Stale:
+                log.debug("slice_opened_by_another", slice=number)
+        pool = await ledger.pool(pins.pool)
+        tag = pool.virtual_time[moves.NEW_RUN_CLASS] if pool else 0
+        try:
+            await ledger.apply(
+                moves.begin_running(totals, pins.pool, tag, plan.rows_planned, counted.count.rows, digest)
+            )
+            telemetry.ROWS_ACCEPTED.inc(plan.rows_planned)
+            log.info("planned", rows=plan.rows_planned, shards=plan.shard_count, slices=plan.slice_count)
+        except Stale:
+            log.debug("planned_by_another")
+        now = await ledger.totals(run_id)
+        assert now is not None
+        return now
+
+    async def _refuse(self, totals: Totals, why: str) -> Totals:
+        ledger = self._world.ledger
+        await ledger.apply(moves.refuse_run(totals, why, self._world.clock.now().isoformat()))
+        log.info("refused", why=why)
+        now = await ledger.totals(totals.run_id)
+        assert now is not None
+        return now
+
+
+def count_source(objects: Objects, pins: Pins) -> Counted:
+    """Read the source once: its rows, its columns, and about how many bytes a record will have. Blocking.
+
+    Raises:
+        SourceError, MissingColumn, NotEncodable, ColumnTaken: the source is refused; the text says what to change.
+        Changed, Missing: the source is not what was accepted.
+    """
+    family = family_of(pins.model_id)
+    count = inspect(objects, pins.source.ref, pins.source.format)
+    check_needed(pins, count.schema)
+    check_columns(count.schema, family.answer_column)
+    sampled = sample(objects, pins.source.ref, pins.source.format, count)
+    return Counted(count, estimate_record_bytes(encoder_of(pins), sampled))
+
+
+def write_plan(objects: Objects, run_id: str, count: Count, plan: Plan) -> tuple[Plan, str]:
+    """Write offsets and plan once; the plan that holds (ours, or the one that stood already) and its SHA-256. Blocking."""
+    body = plan.model_dump_json().encode()
+    digest = hashlib.sha256(body).hexdigest()
+    try:
+        objects.put_once(offsets_key(run_id, 0), count.model_dump_json().encode(), {"run": run_id})
+        objects.put_once(plan_key(run_id), body, {"run": run_id, "plan": digest})
+    except Conflict:
+        body = objects.read(ObjectRef(plan_key(run_id)))
+        return Plan.model_validate_json(body), hashlib.sha256(body).hexdigest()
+    return plan, digest

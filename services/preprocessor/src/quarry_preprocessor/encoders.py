@@ -1,0 +1,28 @@
+"""From a run's pins to the encoder of its records."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from quarry_core.models import family_of
+from quarry_core.prompts import check_columns, parse_template
+from quarry_core.run import Pins
+from quarry_preprocessor.encode import EMBEDDING_COLUMN, Encoder, check_encodable
+
+
+def encoder_of(pins: Pins) -> Encoder:
+    template = parse_template(pins.prompt.template) if pins.prompt else None
+    system = pins.prompt.system if pins.prompt else None
+    return Encoder(family_of(pins.model_id), template, system, pins.inference)
+
+
+def check_needed(pins: Pins, schema: pa.Schema) -> None:
+    """Hold the columns that the prompt needs against those of the source.
+
+    Raises:
+        MissingColumn: one is not there; the text names the nearest that is.
+        ValueError: one cannot be written as text; the text names it.
+    """
+    template = parse_template(pins.prompt.template if pins.prompt else f"{{{EMBEDDING_COLUMN}}}")
+    check_columns(template, schema.names)
+    check_encodable(schema, template.placeholders)

@@ -1,0 +1,185 @@
+"""Writing a slice: shard by shard, each enlisted as soon as it stands.
+
+Theory of operation. What is enlisted in the ledger is the worker's progress: a restarted worker begins at the first
+row that no enlisted shard of its slice holds. Each shard is enlisted in one transaction, which refuses a second
+enlistment and a run that has ended. After each the scheduler is rung: the first jobs run while later shards are still
+being written.
+
+May be called twice at once: both write the same bytes under the same names, and one enlists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from quarry_core import telemetry
+from quarry_core.errors import Changed, Missing, Stale
+from quarry_core.ledger import moves
+from quarry_core.ledger.rows import Shard, Slice, Totals
+from quarry_core.messages import Doorbell
+from quarry_core.models import limits_of
+from quarry_core.names import offsets_key, plan_key, shard_id
+from quarry_core.ports import ObjectRef
+from quarry_core.rows import Count, SourceError
+from quarry_core.run import Run
+from quarry_core.service import World
+from quarry_core.states import RunState, ShardState
+from quarry_core.verdicts import DONE, Verdict
+from quarry_preprocessor.encoders import encoder_of
+from quarry_preprocessor.plan import HalfTooLarge, Plan, ShardRange, split_in_halves
+from quarry_preprocessor.write import ShardTooLarge, ShardWriter, Written
+
+log = structlog.get_logger()
+SLICE_TTL_DAYS = 180
+DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A slice and everything needed to write it."""
+
+    run: Run
+    totals: Totals
+    piece: Slice
+    plan: Plan
+    writer: ShardWriter
+
+
+class Slices:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def on_slice(self, bell: Doorbell) -> Verdict:
+        """Write what is missing of a slice."""
+        assert bell.slice is not None
+        ledger = self._world.ledger
+        totals = await ledger.totals(bell.run_id)
+        piece = await ledger.slice(bell.run_id, bell.slice)
+        if totals is None or piece is None or piece.state == "DONE":
+            return DONE
+        if totals.state is not RunState.RUNNING or totals.fault:
+            return DONE
+        run = await ledger.run(bell.run_id)
+        assert run is not None
+        assert run.pins is not None
+        try:
+            await self._write(await self._prepare(run, totals, piece))
+        except (SourceError, HalfTooLarge, Changed, Missing) as error:
+            await self._break(run, totals, error)
+        return DONE
+
+    async def _prepare(self, run: Run, totals: Totals, piece: Slice) -> Work:
+        objects, offload = self._world.objects, self._world.offload
+        assert run.pins is not None
+        plan = Plan.model_validate_json(await offload.run(partial(objects.read, ObjectRef(plan_key(run.run_id)))))
+        count = Count.model_validate_json(
+            await offload.run(partial(objects.read, ObjectRef(offsets_key(run.run_id, 0))))
+        )
+        limits = limits_of(run.pins.model_id)
+        writer = ShardWriter(
+            objects=objects,
+            run_id=run.run_id,
+            plan=totals.plan,
+            pins=run.pins,
+            count=count,
+            encoder=encoder_of(run.pins),
+            records_min=limits.records_min,
+            shard_bytes_max=min(self._world.settings.shard_bytes_max, limits.file_bytes_max),
+        )
+        return Work(run, totals, piece, plan, writer)
+
+    async def _write(self, work: Work) -> None:
+        run_id, piece, plan = work.run.run_id, work.piece, work.plan
+        planned = [plan.shard_at(index) for index in range(piece.first_shard, piece.first_shard + piece.shards)]
+        enlisted = {
+            shard.shard: shard
+            for shard in await self._world.ledger.shards_between(
+                run_id, shard_id(planned[0].number), shard_id(planned[-1].number + 1)
+            )
+        }
+        for shard in planned:
+            await self._write_shard(work, shard, enlisted)
+        expires_at = int(self._world.clock.now().timestamp()) + SLICE_TTL_DAYS * DAY_S
+        try:
+            await self._world.ledger.apply(moves.finish_slice(run_id, piece.number, expires_at))
+        except Stale:
+            log.debug("slice_finished_by_another", slice=piece.number)
+        log.info("slice_written", run_id=run_id, slice=piece.number, shards=len(planned))
+
+    async def _write_shard(self, work: Work, shard: ShardRange, enlisted: dict[str, Shard]) -> None:
+        """Write and enlist a planned shard, or its two halves where it is too large for one job."""
+        standing = enlisted.get(shard_id(shard.number))
+        if standing is None:
+            try:
+                written = await self._world.offload.run(partial(work.writer.write, shard))
+            except ShardTooLarge as error:
+                first, second = split_in_halves(shard, work.writer.records_min)
+                log.info("split", run_id=work.run.run_id, shard=shard_id(shard.number), why=str(error))
+                await self._write_half(work, first)
+                await self._write_half(work, second)
+                return
+            await self._enlist(work, shard, written, half=False)
+        elif standing.half and shard_id(shard.number + 1) not in enlisted:
+            await self._write_half(work, split_in_halves(shard, work.writer.records_min)[1])
+
+    async def _write_half(self, work: Work, half: ShardRange) -> None:
+        try:
+            written = await self._world.offload.run(partial(work.writer.write, half))
+        except ShardTooLarge as error:
+            raise HalfTooLarge(
+                f"{error}, and it is a half already: shorten the prompt or the rows, or set max_records_per_job lower"
+            ) from error
+        await self._enlist(work, half, written, half=True)
+
+    async def _enlist(self, work: Work, shard: ShardRange, written: Written, *, half: bool) -> None:
+        assert work.run.pins is not None
+        row = Shard(
+            run_id=work.run.run_id,
+            shard=shard_id(shard.number),
+            state=ShardState.PENDING,
+            attempt=1,
+            version=1,
+            pool=work.run.pins.pool,
+            first_row=shard.first_row,
+            rows=shard.rows,
+            sendable=written.sendable,
+            bytes=written.input_bytes,
+            half=half,
+        )
+        below = written.sendable < work.writer.records_min
+        why = (
+            f"{len(written.unsent)} of {shard.rows} rows could not be rendered, and the model's smallest job has"
+            f" {work.writer.records_min} records"
+            if below
+            else ""
+        )
+        ledger = self._world.ledger
+        try:
+            await ledger.apply(moves.enlist(row, work.piece.number, below_minimum=why))
+        except Stale:
+            totals = await ledger.totals(row.run_id)
+            standing = await ledger.shard(row.run_id, row.shard)
+            if standing is None and totals is not None and totals.state is RunState.RUNNING and not totals.fault:
+                raise  # the slice is not open to us any more
+            log.debug("enlisted_by_another", shard=row.shard)
+            return
+        telemetry.SHARDS_ENLISTED.inc()
+        if below:
+            await self._world.ring("collector", Doorbell(kind="settle", run_id=row.run_id, shard=row.shard))
+        else:
+            await self._world.ring("scheduler", Doorbell(kind="admit", run_id=row.run_id, shard=row.shard))
+
+    async def _break(self, run: Run, totals: Totals, error: Exception) -> None:
+        """The source cannot be read to its end. What is paid for is settled; nothing more is submitted."""
+        assert run.pins is not None
+        fault = f"s3_uri: {run.pins.source.uri}: {error}"
+        log.error("run_broken", run_id=run.run_id, why=fault)
+        try:
+            await self._world.ledger.apply(moves.break_run(totals, run.pins.pool, fault))
+        except Stale:
+            log.debug("broken_by_another")
+        await self._world.ring("scheduler", Doorbell(kind="admit", run_id=run.run_id))
+        await self._world.ring("collector", Doorbell(kind="close", run_id=run.run_id))

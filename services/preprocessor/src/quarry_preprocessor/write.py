@@ -1,0 +1,128 @@
+"""Writing one shard: its input for Bedrock, its rows where the source is not Parquet, and what could not be sent.
+
+Theory of operation. One pass over the shard's rows, batch by batch, with memory for one batch and the upload parts in
+flight. All objects are write-once and a function of the pins and the plan, so that a second worker, or a second life
+of the same one, finds its own bytes standing. The rows go first and the input last: who finds the input finds the
+rest. A shard that passes the byte limit on the way is given up unpublished; the caller splits it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from quarry_core.names import input_key, rows_key, shard_id, unsent_key
+from quarry_core.ports import Objects, Upload
+from quarry_core.rows import Count, read_rows
+from quarry_core.run import Pins
+from quarry_core.sink import UploadSink
+from quarry_preprocessor.encode import Encoder, Unsent
+from quarry_preprocessor.plan import ShardRange
+
+ROW_GROUP_ROWS_MAX = 8_192
+UNSENT_SHOWN = 3
+
+
+class ShardTooLarge(Exception):
+    """The shard's input passes the byte limit; nothing of it was published."""
+
+
+@dataclass(slots=True)
+class Written:
+    """What stands of a shard: `sendable` records in its input, `input_bytes` long; the others are `unsent`."""
+
+    sendable: int = 0
+    input_bytes: int = 0
+    unsent: list[Unsent] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardWriter:
+    """Writes the shards of one run. Blocking; call it in a thread."""
+
+    objects: Objects
+    run_id: str
+    plan: str
+    pins: Pins
+    count: Count
+    encoder: Encoder
+    records_min: int
+    shard_bytes_max: int
+
+    def write(self, shard: ShardRange) -> Written:
+        """Write one shard.
+
+        Raises:
+            ShardTooLarge: it passes `shard_bytes_max`.
+            SourceError, Changed, Missing: the source cannot be read as it was accepted.
+            Conflict: something else stands under one of its names.
+        """
+        name = shard_id(shard.number)
+        identity = {
+            "run": self.run_id,
+            "shard": name,
+            "plan": self.plan,
+            "first-row": str(shard.first_row),
+            "rows": str(shard.rows),
+        }
+        batches = read_rows(self.objects, self.pins.source.ref, self.count, shard.first_row, shard.rows)
+        with ExitStack() as undo:
+            records = self.objects.create(input_key(self.run_id, name), {"kind": "input", **identity})
+            undo.callback(records.abort)
+            rows: Upload | None = None
+            if self.pins.source.format != "parquet":
+                rows = self.objects.create(rows_key(self.run_id, name), {"kind": "rows", **identity})
+                undo.callback(rows.abort)
+                batches = _copied(batches, rows)
+            written = self._encode(batches, name, records)
+            if rows is not None:
+                rows.commit()
+            if written.unsent:
+                body = b"".join(_unsent_line(unsent) for unsent in written.unsent)
+                self.objects.put_once(unsent_key(self.run_id, name), body, {"kind": "unsent", **identity})
+            if written.sendable >= self.records_min:
+                records.commit()
+        return written
+
+    def _encode(self, batches: Iterator[pa.RecordBatch], shard: str, records: Upload) -> Written:
+        written, row = Written(), 0
+        for batch in batches:
+            encoded = self.encoder.encode(batch, shard, row)
+            written.input_bytes += len(encoded.data)
+            if written.input_bytes > self.shard_bytes_max:
+                raise ShardTooLarge(f"shard {shard} passes {self.shard_bytes_max} bytes at row {row}")
+            records.write(encoded.data)
+            written.sendable += encoded.records
+            written.unsent += encoded.unsent
+            row += batch.num_rows
+        return written
+
+
+def _copied(batches: Iterator[pa.RecordBatch], upload: Upload) -> Iterator[pa.RecordBatch]:
+    """Pass the batches on, and write each to the upload on the way; the file is whole when they end."""
+    writer: pq.ParquetWriter | None = None
+    group: list[pa.RecordBatch] = []
+    for batch in batches:
+        if writer is None:
+            # Text without a dictionary, in the cheapest compression that halves it.
+            writer = pq.ParquetWriter(
+                UploadSink(upload), batch.schema, compression="zstd", compression_level=1, use_dictionary=False
+            )
+        group.append(batch)
+        if sum(piece.num_rows for piece in group) >= ROW_GROUP_ROWS_MAX:
+            writer.write_table(pa.Table.from_batches(group))
+            group = []
+        yield batch
+    if writer is not None:
+        if group:
+            writer.write_table(pa.Table.from_batches(group))
+        writer.close()
+
+
+def _unsent_line(unsent: Unsent) -> bytes:
+    return json.dumps({"row": unsent.row, "code": unsent.code, "message": unsent.message}).encode() + b"\n"

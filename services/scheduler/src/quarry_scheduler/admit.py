@@ -1,0 +1,56 @@
+"""Which lane is admitted from next: stride scheduling, as pure functions.
+
+Theory of operation. The highest class first; inside a class the smallest stride tag; a lane that was admitted from
+moves on by STRIDE / weight. A lane that was away enters at the pool's virtual time, so that no credit is saved behind
+a gate. The arithmetic is that of `moves.admit`, which writes it down with the slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from quarry_core.ledger.moves import STRIDE
+from quarry_core.ledger.rows import CLASSES, Lane, Pool, Shard
+from quarry_core.states import Gate
+
+
+def next_lane(pool: Pool, lanes: Iterable[Lane]) -> Lane | None:
+    """The lane whose turn it is, or None when no open lane has a shard waiting."""
+    ready = [lane for lane in lanes if lane.gate is Gate.OPEN and lane.waiting > 0]
+    if not ready:
+        return None
+    return min(
+        ready,
+        key=lambda lane: (
+            CLASSES.index(lane.admission_class),
+            max(lane.tag, pool.virtual_time[lane.admission_class]),
+            lane.run_id,
+        ),
+    )
+
+
+def after_admission(pool: Pool, lane: Lane, shard: Shard) -> tuple[Pool, Lane]:
+    """Pool and lane as `moves.admit` has just left them, so that the next admission needs no new read."""
+    tag = max(lane.tag, pool.virtual_time[lane.admission_class])
+    return (
+        replace(
+            pool,
+            in_use=pool.in_use + 1,
+            holders=pool.holders | {shard.holder},
+            virtual_time={**pool.virtual_time, lane.admission_class: tag},
+        ),
+        replace(lane, tag=tag + STRIDE // lane.weight, waiting=lane.waiting - 1),
+    )
+
+
+def learn_limit(in_use: int) -> int:
+    """What a refusal for quota teaches: what we had running besides the refused one, and never less than one."""
+    return max(1, in_use - 1)
+
+
+def relax_limit(pool: Pool, *, refused_since: bool) -> int | None:
+    """A sweep without a refusal allows one job more, until nothing learned is left to mind."""
+    if pool.learned is None or refused_since:
+        return pool.learned
+    return None if pool.learned + 1 >= pool.configured else pool.learned + 1

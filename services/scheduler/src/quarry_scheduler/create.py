@@ -1,0 +1,158 @@
+"""Creating a job: the protocol that keeps one attempt of one shard to one job.
+
+Theory of operation. Bedrock does not say for how long it remembers a client token, nor whether it refuses a used
+name. So before every Create we ask List for the name and adopt a job that is ours; Create follows a read of the row by
+at most `READ_TO_CREATE_MAX_S`, in one SDK attempt, always with the same token for the same name. An unknown outcome
+leaves the row ADMITTED: the next Create waits until List has not shown the name for `list_settle_s`. Whoever takes
+over another worker's admission knows nothing of what was sent, and waits likewise.
+
+May be called twice for the same row, here or elsewhere: the second finds the first one's job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+
+from quarry_core import telemetry
+from quarry_core.errors import Conflict, QuotaExceeded, Refused, Stale, Throttled, Unknown
+from quarry_core.ledger import moves
+from quarry_core.ledger.rows import JobRow, Shard
+from quarry_core.names import JobName, client_token, input_key, job_name, output_prefix, s3_uri
+from quarry_core.ports import Job, JobRequest
+from quarry_core.run import Pins
+from quarry_core.service import World
+from quarry_core.states import ShardState, job_rank
+
+log = structlog.get_logger()
+READ_TO_CREATE_MAX_S = 5.0
+
+
+def job_request(pins: Pins, shard: Shard, env: str, bucket: str, role_arn: str) -> JobRequest:
+    """What Create is called with for this attempt: a function of the run's pins and the row, nothing else."""
+    name = job_name(pins.job_name_prefix, JobName(shard.run_id, shard.shard, shard.attempt, env))
+    return JobRequest(
+        name=name,
+        client_token=client_token(name),
+        role_arn=role_arn,
+        model_id=pins.model_id,
+        input_uri=s3_uri(bucket, input_key(shard.run_id, shard.shard)),
+        output_uri=s3_uri(bucket, output_prefix(shard.run_id, shard.shard, shard.attempt)),
+        timeout_hours=pins.timeout_hours,
+        tags=pins.tags,
+        output_kms_key=pins.output_kms_key,
+        subnet_ids=pins.vpc.subnet_ids if pins.vpc else (),
+        security_group_ids=pins.vpc.security_group_ids if pins.vpc else (),
+    )
+
+
+def is_ours(job: Job, request: JobRequest) -> bool:
+    """Adopt by name, input and, where it is returned, client token: a name alone proves nothing."""
+    return (
+        job.name == request.name
+        and job.input_uri == request.input_uri
+        and job.client_token in (None, request.client_token)
+    )
+
+
+def first_of(jobs: Iterable[Job]) -> Job | None:
+    """Of several jobs for one attempt (a token forgotten), the first one submitted; the sweep stops the others."""
+    return min(jobs, key=lambda job: (job.submitted_at is None, job.submitted_at or 0, job.arn), default=None)
+
+
+def job_row(shard: Shard, request: JobRequest, arn: str, status: str, submitted_at: str) -> JobRow:
+    return JobRow(
+        run_id=shard.run_id,
+        shard=shard.shard,
+        attempt=shard.attempt,
+        name=request.name,
+        arn=arn,
+        status=status,
+        rank=job_rank(status),
+        submitted_at=submitted_at,
+    )
+
+
+class Creator:
+    """Finishes ADMITTED rows. Remembers, in this process only, for which a Create's outcome is unknown."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._uncertain_since: dict[str, float] = {}
+
+    async def finish(self, shard: Shard, pins: Pins, *, fresh: bool) -> str:
+        """Bring an ADMITTED row to SUBMITTED, back to PENDING, or to ENDED; or leave it for the next tick.
+
+        Args:
+            fresh: this process admitted the row itself and has sent no Create for it yet.
+
+        Returns:
+            What came of it: created, adopted, throttled, quota, refused, unknown, waiting, stale.
+        """
+        settings = self._world.settings
+        request = job_request(pins, shard, settings.env, settings.bucket, settings.bedrock_role_arn)
+        now_s = self._world.clock.monotonic()
+        if not fresh:
+            self._uncertain_since.setdefault(shard.holder, now_s)
+        try:
+            outcome = await self._finish(shard, request, now_s)
+        except Stale:
+            outcome = "stale"
+        if outcome not in ("unknown", "waiting"):
+            self._uncertain_since.pop(shard.holder, None)
+        if outcome not in ("waiting", "stale"):
+            telemetry.JOBS_SUBMITTED.labels(shard.pool, outcome).inc()
+        log.info(
+            "create", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, job=request.name, outcome=outcome
+        )
+        return outcome
+
+    async def _finish(self, shard: Shard, request: JobRequest, now_s: float) -> str:
+        found = first_of(job for job in await self._world.jobs.find(request.name) if is_ours(job, request))
+        if found is not None:
+            await self._submitted(shard, request, found.arn, found.status)
+            return "adopted"
+        since = self._uncertain_since.get(shard.holder)
+        if since is not None and now_s - since < self._world.settings.list_settle_s:
+            return "waiting"
+        return await self._create(shard, request)
+
+    async def _create(self, shard: Shard, request: JobRequest) -> str:
+        clock = self._world.clock
+        read_at = clock.monotonic()
+        row = await self._world.ledger.shard(shard.run_id, shard.shard)
+        if row is None or (row.state, row.attempt, row.beat) != (ShardState.ADMITTED, shard.attempt, shard.beat):
+            return "stale"
+        if clock.monotonic() - read_at > READ_TO_CREATE_MAX_S:
+            return "waiting"
+        try:
+            arn = await self._world.jobs.create(request)
+        except Throttled:
+            await self._world.ledger.apply(moves.give_back(row))
+            return "throttled"
+        except QuotaExceeded:
+            await self._world.ledger.apply(moves.give_back(row))
+            return "quota"
+        except Refused as answer:
+            await self._world.ledger.apply(moves.refuse(row, str(answer)))
+            return "refused"
+        except (Unknown, Conflict) as error:
+            # A conflict's cause is not documented: perhaps the name stands. List will tell, and the sweep.
+            self._uncertain_since[shard.holder] = clock.monotonic()
+            log.warning("create_unknown", run_id=shard.run_id, shard=shard.shard, error=str(error))
+            return "unknown"
+        await self._submitted(row, request, arn, "Submitted")
+        return "created"
+
+    async def _submitted(self, shard: Shard, request: JobRequest, arn: str, status: str) -> None:
+        submitted_at = self._world.clock.now().isoformat()
+        try:
+            await self._world.ledger.apply(
+                moves.submit(shard, job_row(shard, request, arn, status, submitted_at)),
+            )
+        except Stale:
+            row = await self._world.ledger.shard(shard.run_id, shard.shard)
+            if row is not None and row.attempt == shard.attempt and row.arn == arn:
+                return  # an event or the sweep wrote the same job down before us
+            raise

@@ -1,0 +1,79 @@
+"""What the scheduler does with a message: doorbells ring a tick or a sweep, events are hints."""
+
+from __future__ import annotations
+
+import structlog
+
+from quarry_core.loop import Consumer
+from quarry_core.messages import NotAMessage, UnknownVersion, read_doorbell, read_job_event
+from quarry_core.ports import Message
+from quarry_core.service import SWEEP_JITTER, Parts, Timer, World, consumer_limits
+from quarry_core.verdicts import DONE, Poison, Retry, Verdict
+from quarry_scheduler.learn import Learner
+from quarry_scheduler.pins import PinsCache
+from quarry_scheduler.sweeper import Sweeper
+from quarry_scheduler.tick import Ticker
+
+log = structlog.get_logger()
+QUEUES = ("scheduler", "events", "collector", "slices")
+BELLS_AT_ONCE = 10
+UNKNOWN_VERSION_RETRY_S = 60.0
+
+
+class Scheduler:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._pins = PinsCache(world.ledger)
+        self.ticker = Ticker(world, self._pins)
+        self.learner = Learner(world, self._pins)
+        self.sweeper = Sweeper(world, self.learner, self.ticker)
+
+    async def on_bell(self, message: Message) -> Verdict:
+        """`admit`: tick the run's pool. `sweep`: sweep."""
+        try:
+            bell = read_doorbell(message.body)
+        except UnknownVersion as error:
+            return Retry(UNKNOWN_VERSION_RETRY_S, str(error))
+        except NotAMessage as error:
+            return Poison(str(error))
+        match bell.kind:
+            case "admit":
+                pins = await self._pins.of(bell.run_id)
+                await self.ticker.tick(pins.pool)
+            case "sweep":
+                await self.sweeper.sweep()
+            case _:
+                return Poison(f"kind {bell.kind!r} is not for the scheduler")
+        return DONE
+
+    async def on_event(self, message: Message) -> Verdict:
+        """A job of ours changed its state, perhaps: look, and fill the slot that it may have left."""
+        try:
+            event = read_job_event(message.body)
+        except NotAMessage as error:
+            return Poison(str(error))
+        if event is None:
+            return DONE
+        learned = await self.learner.job_seen(event.name, event.arn, event.status, "event")
+        if learned.pool:
+            await self.ticker.tick(learned.pool)
+        return DONE
+
+    async def tick_all(self) -> None:
+        for pool in await self.sweeper.pools():
+            await self.ticker.tick(pool)
+
+
+def build(world: World) -> Parts:
+    scheduler = Scheduler(world)
+    limits = consumer_limits(world.settings, BELLS_AT_ONCE)
+    return Parts(
+        consumers=(
+            Consumer(world.queues["scheduler"], scheduler.on_bell, limits, world.clock, "admit"),
+            Consumer(world.queues["events"], scheduler.on_event, limits, world.clock, "submit"),
+        ),
+        timers=(
+            Timer("tick", world.settings.tick_every_s, SWEEP_JITTER, scheduler.tick_all),
+            Timer("sweep", world.settings.sweep_every_s, SWEEP_JITTER, scheduler.sweeper.sweep),
+        ),
+    )

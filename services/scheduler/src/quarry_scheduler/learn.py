@@ -1,0 +1,165 @@
+"""Learning what became of a job: events and the sweep tell it here, and Bedrock alone is believed.
+
+Theory of operation. A row is found by the job's *name*, so an event that overtakes our own write is not foreign. An
+event is a hint: before a shard ends, Get must say that this very job is terminal. Any order, any number, any loss of
+events leads to the same rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import structlog
+
+from quarry_core import telemetry
+from quarry_core.errors import Missing, Stale
+from quarry_core.ledger import moves
+from quarry_core.ledger.rows import JobRow, Shard
+from quarry_core.messages import Doorbell
+from quarry_core.names import JobName, parse_job_name
+from quarry_core.ports import Job
+from quarry_core.service import World
+from quarry_core.states import ShardState, job_ended, job_rank
+from quarry_scheduler.create import is_ours, job_request, job_row
+from quarry_scheduler.pins import PinsCache
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What one look at a job changed: `kind` is adopted, ended, stopped or nothing; `pool` has a free slot now."""
+
+    kind: str = ""
+    pool: str = ""
+
+
+NOTHING = Learned()
+
+
+class Learner:
+    """Tells the ledger what a job does. May be called by any number of tellers at once."""
+
+    def __init__(self, world: World, pins: PinsCache) -> None:
+        self._world = world
+        self._pins = pins
+
+    async def job_seen(self, name: str, arn: str, status: str, source: str, told: Job | None = None) -> Learned:
+        """Take note that a job of this name stands in this status.
+
+        Args:
+            name: the job's name; one that is not of this environment is nothing to us.
+            arn: its ARN.
+            status: Bedrock's word, as told.
+            source: who tells: event or sweep.
+            told: the whole job, where the teller has just read it from Bedrock.
+        """
+        parsed = parse_job_name(name, self._world.settings.env)
+        if parsed is None:
+            return NOTHING
+        shard = await self._world.ledger.shard(parsed.run_id, parsed.shard)
+        if shard is None:
+            log.info("job_without_row", job=name, status=status)
+            return NOTHING
+        telemetry.JOB_STATUS_OBSERVATIONS.labels(source).inc()
+        with structlog.contextvars.bound_contextvars(run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt):
+            return await self._seen(shard, parsed, arn, status, source, told)
+
+    async def _seen(
+        self, shard: Shard, parsed: JobName, arn: str, status: str, source: str, told: Job | None
+    ) -> Learned:
+        adopted = False
+        if parsed.attempt > shard.attempt:
+            return NOTHING  # not of our making: this row has not come that far
+        if parsed.attempt == shard.attempt and shard.state is ShardState.ADMITTED:
+            found = await self._adopt(shard, arn, told)
+            if found is None:
+                return NOTHING
+            shard, adopted = found, True
+        if parsed.attempt < shard.attempt or (shard.arn and shard.arn != arn):
+            return await self._stop(arn, status)
+        if shard.state is ShardState.SUBMITTED:
+            learned = await self._observe(shard, arn, status, source, told)
+            return Learned("adopted") if adopted and not learned.kind else learned
+        if shard.state is ShardState.ENDED and job_ended(status):
+            # The doorbell of the move may have been lost with its sender: ring again, it only says "look".
+            await self._ring_settle(shard)
+        return Learned("adopted") if adopted else NOTHING
+
+    async def _adopt(self, shard: Shard, arn: str, told: Job | None) -> Shard | None:
+        pins = await self._pins.of(shard.run_id)
+        settings = self._world.settings
+        request = job_request(pins, shard, settings.env, settings.bucket, settings.bedrock_role_arn)
+        job = told or await self._get(arn)
+        if job is None or not is_ours(job, request):
+            log.warning("not_ours", job=request.name, arn=arn)
+            return None
+        row = job_row(shard, request, arn, job.status, self._world.clock.now().isoformat())
+        try:
+            await self._world.ledger.apply(moves.submit(shard, row))
+            log.info("adopted", job=request.name)
+        except Stale:
+            pass  # its creator, or another teller, was faster; the row says which
+        return await self._world.ledger.shard(shard.run_id, shard.shard)
+
+    async def _stop(self, arn: str, status: str) -> Learned:
+        """A second job for an attempt, or one of a past attempt: every record in it is paid twice."""
+        if job_ended(status):
+            return NOTHING
+        log.warning("stopping_second_job", arn=arn, status=status)
+        await self._world.jobs.stop(arn)
+        return Learned("stopped")
+
+    async def _observe(self, shard: Shard, arn: str, status: str, source: str, told: Job | None) -> Learned:
+        job = told or (await self._get(arn) if job_ended(status) else None)
+        if job is not None and job_ended(job.status):
+            return await self._end(shard, job, source)
+        before = await self._world.ledger.job(shard.run_id, shard.shard, shard.attempt)
+        if before is None or (job is None and job_ended(status)):
+            return NOTHING
+        row = _row(shard, before.name, arn, job) if job else replace(before, status=status, rank=job_rank(status))
+        if row.rank >= before.rank and row != before:
+            try:
+                await self._world.ledger.apply(moves.observe(row))
+            except Stale:
+                log.debug("late_observation", status=status)
+        return NOTHING
+
+    async def _end(self, shard: Shard, job: Job, source: str) -> Learned:
+        row = _row(shard, job.name, job.arn, job)
+        try:
+            await self._world.ledger.apply(moves.end(shard, row))
+        except Stale:
+            return NOTHING  # told already
+        telemetry.JOBS_ENDED.labels(shard.pool, job.status).inc()
+        log.info("job_ended", job=job.name, status=job.status, source=source, reason=job.message[:200])
+        await self._ring_settle(shard)
+        return Learned("ended", shard.pool)
+
+    async def _get(self, arn: str) -> Job | None:
+        try:
+            return await self._world.jobs.get(arn)
+        except Missing:
+            log.warning("job_missing", arn=arn)
+            return None
+
+    async def _ring_settle(self, shard: Shard) -> None:
+        await self._world.ring("collector", Doorbell(kind="settle", run_id=shard.run_id, shard=shard.shard))
+
+
+def _row(shard: Shard, name: str, arn: str, job: Job) -> JobRow:
+    return JobRow(
+        run_id=shard.run_id,
+        shard=shard.shard,
+        attempt=shard.attempt,
+        name=name,
+        arn=arn,
+        status=job.status,
+        rank=job_rank(job.status),
+        message=job.message,
+        ended_at=job.ended_at.isoformat() if job.ended_at else "",
+        total_records=job.total_records,
+        processed_records=job.processed_records,
+        success_records=job.success_records,
+        error_records=job.error_records,
+    )

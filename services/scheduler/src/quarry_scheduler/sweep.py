@@ -1,0 +1,96 @@
+"""What the sweep does about what it sees: one pure decision.
+
+Theory of operation. Events make it fast, the sweep makes it sure. It compares what Bedrock says (one List pass over
+the jobs that are active) with what the ledger says (rows that hold slots, markers, slices, open runs), and names every
+difference as an action. Nothing here is urgent: a doorbell is rung only for a row that stood still for its time, on
+this process's own clock, and at most `ring_max` a sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from quarry_core.ledger.rows import Pool, Shard
+from quarry_core.messages import Kind
+from quarry_core.names import parse_job_name
+from quarry_core.ports import Job
+from quarry_core.states import ShardState
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Something that should have moved: which doorbell says "look", and for how long it has stood."""
+
+    kind: Kind
+    run_id: str
+    stood_s: float
+    patience_s: float
+    shard: str | None = None
+    slice: int | None = None
+
+    @property
+    def queue(self) -> str:
+        return "slices" if self.kind in ("count", "slice") else "collector"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one sweep has gathered."""
+
+    env: str
+    active: Sequence[Job]
+    held: Sequence[Shard]  # rows in ADMITTED or SUBMITTED, of all pools
+    pools: Sequence[Pool]
+    stuck: Sequence[Stuck]
+    ring_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Ask Bedrock about a job that a row names and the list of active jobs does not: it has ended."""
+
+    arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """An active job that bears a name of ours: note its status, adopt it, or stop it if its row has another."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """How many active jobs of a pool are not ours."""
+
+    pool: str
+    jobs: int
+
+
+Action = Look | Tell | Foreign | Stuck
+
+
+def decide(view: View, pool_of: dict[str, str]) -> list[Action]:
+    """All that this sweep is to do.
+
+    Args:
+        view: what was gathered.
+        pool_of: model id as Bedrock tells it -> pool, for the jobs of the view.
+    """
+    actions: list[Action] = []
+    active_arns = {job.arn for job in view.active}
+    actions += [
+        Look(shard.arn)
+        for shard in view.held
+        if shard.state is ShardState.SUBMITTED and shard.arn and shard.arn not in active_arns
+    ]
+    ours = [job for job in view.active if parse_job_name(job.name, view.env)]
+    actions += [Tell(job) for job in ours]
+    names = {job.arn for job in ours}
+    for pool in view.pools:
+        foreign = sum(1 for job in view.active if job.arn not in names and pool_of.get(job.model_id) == pool.pool)
+        actions.append(Foreign(pool.pool, foreign))
+    late = sorted((stuck for stuck in view.stuck if stuck.stood_s >= stuck.patience_s), key=lambda s: -s.stood_s)
+    actions += late[: view.ring_max]
+    return actions

@@ -1,0 +1,152 @@
+"""Gathers for the sweep and performs its actions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from quarry_core import telemetry
+from quarry_core.errors import Missing, Stale
+from quarry_core.ledger import moves
+from quarry_core.ledger.rows import Pool, Shard, Totals
+from quarry_core.messages import Doorbell
+from quarry_core.models import UnsupportedModel, pool_of
+from quarry_core.ports import Job
+from quarry_core.service import World
+from quarry_core.states import RunState
+from quarry_scheduler.admit import relax_limit
+from quarry_scheduler.learn import Learner
+from quarry_scheduler.stillness import Stillness
+from quarry_scheduler.sweep import Action, Foreign, Look, Stuck, Tell, View, decide
+from quarry_scheduler.tick import Ticker
+
+log = structlog.get_logger()
+
+
+class Sweeper:
+    """One sweep at a time in this process; callers that come meanwhile share the one that is running."""
+
+    def __init__(self, world: World, learner: Learner, ticker: Ticker) -> None:
+        self._world = world
+        self._learner = learner
+        self._ticker = ticker
+        self._still = Stillness()
+        self._running: asyncio.Task[dict[str, int]] | None = None
+
+    async def sweep(self) -> dict[str, int]:
+        """Compare and mend; corrections by kind."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._sweep())
+        return await asyncio.shield(self._running)
+
+    async def pools(self) -> list[str]:
+        """The pools that open runs wait in."""
+        return sorted({run.pool for run in await self._world.ledger.open_runs() if run.pool})
+
+    async def _sweep(self) -> dict[str, int]:
+        view = await self._gather()
+        corrections: dict[str, int] = {}
+        for action in decide(view, self._pools_of(view.active)):
+            kind = await self._perform(action)
+            if kind:
+                corrections[kind] = corrections.get(kind, 0) + 1
+                telemetry.SWEEP_CORRECTIONS.labels(kind).inc()
+        for pool in view.pools:
+            await self._ticker.tick(pool.pool)
+        telemetry.SWEEP_LAST_SUCCESS.set(self._world.clock.now().timestamp())
+        if corrections:
+            log.info("swept", **corrections)
+        return corrections
+
+    # ----------------------------------------------------------------- gather
+
+    async def _gather(self) -> View:
+        ledger, settings = self._world.ledger, self._world.settings
+        # List first, rows after: a job that is created in between is then in neither, not in the list alone.
+        active = await self._world.jobs.active()
+        pools: list[Pool] = [await self._ticker.open_pool(name) for name in await self.pools()]
+        held: list[Shard] = []
+        for pool in pools:
+            held += await ledger.held(pool.holders)
+        stuck: list[Stuck] = []
+        for run in await ledger.open_runs():
+            totals = await ledger.totals(run.run_id)
+            if totals is not None:
+                stuck += await self._stuck_of(totals)
+        self._still.keep((item.kind, item.run_id, item.shard, item.slice) for item in stuck)
+        return View(settings.env, active, held, pools, stuck, settings.ring_max)
+
+    async def _stuck_of(self, totals: Totals) -> list[Stuck]:
+        """What of an open run waits for somebody; each with the time for which it has not moved."""
+        ledger, settings, now_s = self._world.ledger, self._world.settings, self._world.clock.monotonic()
+        run_id, found = totals.run_id, []
+
+        def stood(*thing: object, version: object) -> float:
+            return self._still.stood_s(thing, version, now_s)
+
+        if totals.state in (RunState.ACCEPTED, RunState.PLANNING):
+            stood_s = stood("count", run_id, None, None, version=totals.version)
+            found.append(Stuck("count", run_id, stood_s, settings.ring_after_slices_s))
+        if totals.state is RunState.RUNNING and not totals.fault and totals.enlisted < totals.accepted:
+            async for piece in ledger.slices(run_id):
+                if piece.state == "OPEN":
+                    stood_s = stood("slice", run_id, None, piece.number, version=piece.version)
+                    found.append(Stuck("slice", run_id, stood_s, settings.ring_after_slices_s, slice=piece.number))
+        if totals.whole or totals.state is RunState.CLOSING:
+            stood_s = stood("close", run_id, None, None, version=totals.version)
+            found.append(Stuck("close", run_id, stood_s, settings.ring_after_ended_s))
+        for todo in await ledger.todo(run_id):
+            stood_s = stood("settle", run_id, todo.shard, None, version=todo.attempt)
+            found.append(Stuck("settle", run_id, stood_s, settings.ring_after_ended_s, shard=todo.shard))
+        return found
+
+    @staticmethod
+    def _pools_of(jobs: Sequence[Job]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for job in jobs:
+            region = job.arn.split(":")[3] if job.arn.count(":") > 3 else ""
+            try:
+                found[job.model_id] = pool_of(region, job.model_id)
+            except (UnsupportedModel, ValueError):
+                log.debug("foreign_model", model=job.model_id)
+        return found
+
+    # ----------------------------------------------------------------- apply
+
+    async def _perform(self, action: Action) -> str:
+        match action:
+            case Look(arn):
+                try:
+                    job = await self._world.jobs.get(arn)
+                except Missing:
+                    log.warning("job_missing", arn=arn)
+                    return ""
+                return (await self._learner.job_seen(job.name, job.arn, job.status, "sweep", job)).kind
+            case Tell(job):
+                return (await self._learner.job_seen(job.name, job.arn, job.status, "sweep", job)).kind
+            case Foreign(name, jobs):
+                await self._limit(name, jobs)
+                return ""
+            case Stuck():
+                bell = Doorbell(kind=action.kind, run_id=action.run_id, shard=action.shard, slice=action.slice)
+                await self._world.ring(action.queue, bell)
+                # Rung: it has its time again before it is rung once more.
+                thing = (action.kind, action.run_id, action.shard, action.slice)
+                self._still.forget(thing)
+                log.warning("rung", **bell.model_dump(exclude_none=True), stood_s=round(action.stood_s, 1))
+                return action.kind
+
+    async def _limit(self, name: str, foreign: int) -> None:
+        telemetry.SLOTS_FOREIGN.labels(name).set(foreign)
+        pool = await self._ticker.open_pool(name)
+        learned = relax_limit(pool, refused_since=name in self._ticker.refused_since_sweep)
+        self._ticker.refused_since_sweep.discard(name)
+        configured = self._world.settings.job_quota
+        if (pool.configured, pool.learned, pool.foreign) == (configured, learned, foreign):
+            return
+        try:
+            await self._world.ledger.apply(moves.limit_pool(pool, configured, learned, foreign))
+        except Stale:
+            log.debug("limit_set_by_another", pool=name)

@@ -1,0 +1,240 @@
+"""One pass of admission over one pool: finish what is admitted, then admit while a slot is free.
+
+Theory of operation. The table is the backlog: a tick reads the pool, its lanes and the heads of their waiting markers,
+and costs the same with 20 shards waiting or 20,000. Every replica may tick at any time, since each admission repeats
+its premise. What is admitted is finished before anything more is admitted, or a crash could fill the pool with rows
+that nobody finishes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, replace
+
+import structlog
+
+from quarry_core import telemetry
+from quarry_core.errors import Missing, Stale
+from quarry_core.ledger import moves
+from quarry_core.ledger.rows import Lane, Pool, Shard, Waiting
+from quarry_core.messages import Doorbell
+from quarry_core.service import World
+from quarry_core.states import Gate, ShardState
+from quarry_scheduler.admit import after_admission, learn_limit, next_lane
+from quarry_scheduler.create import Creator
+from quarry_scheduler.pins import PinsCache
+from quarry_scheduler.stillness import Stillness
+
+log = structlog.get_logger()
+STALE_MAX = 20
+REFUSED_PER_TICK_MAX = 100
+PAUSED_MAX = 100
+
+
+@dataclass(slots=True)
+class Ticked:
+    """What one tick did, in shards."""
+
+    finished: int = 0
+    admitted: int = 0
+    refused: int = 0
+    stale: int = 0
+
+
+class Ticker:
+    """Ticks pools: one tick a pool at a time in this process; callers that come meanwhile share the next one."""
+
+    def __init__(self, world: World, pins: PinsCache) -> None:
+        self._world = world
+        self._pins = pins
+        self._creator = Creator(world)
+        self._still = Stillness()
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._following: dict[str, asyncio.Task[Ticked]] = {}
+        self._fresh: set[str] = set()  # beats of our own admissions for which no Create was sent yet
+        self._ours: set[str] = set()  # beats of admissions that this process is to finish
+        self._pausing: set[str] = set()  # pools to which Bedrock has just said "not now"
+        self.refused_since_sweep: set[str] = set()  # pools whose limit the next sweep must not relax
+
+    async def tick(self, pool: str) -> Ticked:
+        """Tick a pool, or join the tick that will begin after the one now running."""
+        following = self._following.get(pool)
+        if following is None:
+            following = self._following[pool] = asyncio.create_task(self._turn(pool))
+        return await asyncio.shield(following)
+
+    async def _turn(self, pool: str) -> Ticked:
+        async with self._locks.setdefault(pool, asyncio.Lock()):
+            # From here on a new caller is not served by what we are about to read.
+            self._following.pop(pool, None)
+            with telemetry.TICK.time():
+                return await self._tick(pool)
+
+    async def _tick(self, name: str) -> Ticked:
+        ticked = Ticked()
+        pool = await self.open_pool(name)
+        ticked.finished = await self._finish_admitted(pool)
+        lanes = {lane.run_id: lane for lane in await self._world.ledger.lanes(name)}
+        for lane in lanes.values():
+            if lane.gate is Gate.REFUSED and lane.waiting > 0:
+                ticked.refused += await self._refuse_waiting(lane)
+        await self._admit(name, ticked)
+        pool = await self.open_pool(name)
+        telemetry.SLOTS_LIMIT.labels(name).set(pool.admit_limit)
+        telemetry.SLOTS_IN_USE.labels(name).set(pool.in_use)
+        return ticked
+
+    async def open_pool(self, name: str) -> Pool:
+        """Read the pool; the first look at one makes it."""
+        pool = await self._world.ledger.pool(name)
+        if pool is None:
+            try:
+                await self._world.ledger.apply(moves.open_pool(name, self._world.settings.job_quota))
+            except Stale:
+                log.debug("pool_opened_by_another", pool=name)
+            pool = await self._world.ledger.pool(name)
+        if pool is None:
+            raise Missing(f"pool {name} does not stand in the ledger")
+        return pool
+
+    # ----------------------------------------------------------------- finish
+
+    async def _finish_admitted(self, pool: Pool) -> int:
+        held = await self._world.ledger.held(pool.holders)
+        admitted = [shard for shard in held if shard.state is ShardState.ADMITTED]
+        now_s = self._world.clock.monotonic()
+        finish = []
+        for shard in admitted:
+            if shard.beat not in self._ours:
+                stood_s = self._still.stood_s(shard.holder, shard.beat, now_s)
+                if stood_s < self._world.settings.finish_after_s:
+                    continue
+                taken = await self._take_over(shard)
+                if taken is None:
+                    continue
+                shard = taken  # noqa: PLW2901 the row as we have just made it ours
+            finish.append(shard)
+        self._still.keep(shard.holder for shard in admitted)
+        self._ours &= {shard.beat for shard in finish} | {shard.beat for shard in admitted}
+        self._fresh &= self._ours
+        await self._create(finish)
+        return len(finish)
+
+    async def _take_over(self, shard: Shard) -> Shard | None:
+        beat = self._world.clock.token()
+        try:
+            await self._world.ledger.apply(moves.take_over(shard, beat))
+        except Stale:
+            return None
+        self._ours.add(beat)
+        log.warning("taken_over", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
+        return replace(shard, beat=beat, version=shard.version + 1)
+
+    async def _create(self, shards: list[Shard]) -> None:
+        room = asyncio.Semaphore(self._world.settings.create_concurrency)
+
+        async def one(shard: Shard) -> None:
+            async with room:
+                fresh = shard.beat in self._fresh
+                self._fresh.discard(shard.beat)
+                pins = await self._pins.of(shard.run_id)
+                outcome = await self._creator.finish(shard, pins, fresh=fresh)
+                await self._follow_up(shard, outcome)
+
+        results = await asyncio.gather(*(one(shard) for shard in shards), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _follow_up(self, shard: Shard, outcome: str) -> None:
+        if outcome == "quota":
+            self.refused_since_sweep.add(shard.pool)
+            await self._lower_limit(shard.pool)
+        elif outcome == "refused":
+            await self._ring_settle(shard.run_id, shard.shard)
+        if outcome in ("throttled", "quota"):
+            self._pausing.add(shard.pool)
+
+    async def _lower_limit(self, name: str) -> None:
+        """Bedrock has no room for more than what runs: wait for it, lower `learned`, use no attempt."""
+        pool = await self.open_pool(name)
+        learned = learn_limit(pool.in_use + 1)
+        try:
+            await self._world.ledger.apply(moves.limit_pool(pool, pool.configured, learned, pool.foreign))
+            log.warning("limit_learned", pool=name, learned=learned)
+        except Stale:
+            log.debug("limit_set_by_another", pool=name)
+
+    # ----------------------------------------------------------------- admit
+
+    async def _admit(self, name: str, ticked: Ticked) -> None:
+        admitted: list[Shard] = []
+        while ticked.stale < STALE_MAX:
+            pool = await self.open_pool(name)
+            lanes = {lane.run_id: lane for lane in await self._world.ledger.lanes(name)}
+            if await self._admit_from(pool, lanes, admitted, ticked):
+                break
+        ticked.admitted = len(admitted)
+        await self._create(admitted)
+
+    async def _admit_from(self, pool: Pool, lanes: dict[str, Lane], admitted: list[Shard], ticked: Ticked) -> bool:
+        """Admit on one view of the pool. False: somebody else moved it, look again."""
+        heads: dict[str, deque[Waiting]] = {}
+        if pool.pool in self._pausing:
+            # The next tick, not this one, asks Bedrock again.
+            self._pausing.discard(pool.pool)
+            return True
+        while pool.free > 0:
+            lane = next_lane(pool, lanes.values())
+            if lane is None:
+                return True
+            if lane.run_id not in heads:
+                heads[lane.run_id] = await self._ready(lane, pool.free)
+            shard = await self._next_shard(heads[lane.run_id])
+            if shard is None:
+                del lanes[lane.run_id]  # what waits there is paused, or another tick has it
+                continue
+            beat = self._world.clock.token()
+            try:
+                await self._world.ledger.apply(moves.admit(pool, lane, shard, beat))
+            except Stale:
+                ticked.stale += 1
+                return False
+            self._ours.add(beat)
+            self._fresh.add(beat)
+            admitted.append(replace(shard, state=ShardState.ADMITTED, beat=beat, version=shard.version + 1))
+            pool, lanes[lane.run_id] = after_admission(pool, lane, shard)
+            log.info("admitted", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, in_use=pool.in_use)
+        return True
+
+    async def _ready(self, lane: Lane, free: int) -> deque[Waiting]:
+        now = self._world.clock.now().isoformat()
+        waiting = await self._world.ledger.waiting(lane.run_id, most=free + PAUSED_MAX)
+        return deque(head for head in waiting if head.not_before <= now)
+
+    async def _next_shard(self, heads: deque[Waiting]) -> Shard | None:
+        while heads:
+            head = heads.popleft()
+            shard = await self._world.ledger.shard(head.run_id, head.shard)
+            if shard is not None and shard.state is ShardState.PENDING and shard.attempt == head.attempt:
+                return shard
+        return None
+
+    async def _refuse_waiting(self, lane: Lane) -> int:
+        """End what waits in a refused lane, a bounded number a tick: its rows become error rows with the reason."""
+        refused = 0
+        for head in (await self._world.ledger.waiting(lane.run_id, most=REFUSED_PER_TICK_MAX))[:REFUSED_PER_TICK_MAX]:
+            shard = await self._world.ledger.shard(head.run_id, head.shard)
+            if shard is None or shard.state is not ShardState.PENDING:
+                continue
+            try:
+                await self._world.ledger.apply(moves.refuse_waiting(lane, shard))
+            except Stale:
+                continue
+            refused += 1
+            await self._ring_settle(shard.run_id, shard.shard)
+        return refused
+
+    async def _ring_settle(self, run_id: str, shard: str) -> None:
+        await self._world.ring("collector", Doorbell(kind="settle", run_id=run_id, shard=shard))

@@ -1,0 +1,34 @@
+"""A manifest's way through the real services, on fakes."""
+
+from __future__ import annotations
+
+import pytest
+
+from quarry_core.states import RunState
+from tests.world.house import TITAN, House
+
+
+@pytest.mark.promise("S3", "L2")
+async def test_a_text_run_gives_every_row_back_once_with_its_answer():
+    house = House()
+    run_id = house.send(house.joke(rows=1200, max_records_per_job=100))
+
+    totals = await house.run(run_id)
+
+    assert totals.state is RunState.SUCCEEDED
+    result = house.result(run_id)
+    assert result.column("topic").to_pylist() == [f"topic number {row}" for row in range(1200)]
+    assert result.column("response")[7].as_py() == "answer to: Tell me a joke about topic number 7 in less than 50 words."
+    assert len(house.jobs.all) == 12
+    assert house.jobs.peak == 3
+
+
+async def test_an_embedding_run_needs_no_prompt():
+    house = House()
+    uri = house.csv(200, columns=("input_text", "note"))
+    run_id = house.send({"s3_uri": uri, "job_name_prefix": "emb", "model_id": TITAN, "prompt_id": None})
+
+    totals = await house.run(run_id)
+
+    assert totals.state is RunState.SUCCEEDED
+    assert len(house.result(run_id).column("embedding")[0].as_py()) == 1024
