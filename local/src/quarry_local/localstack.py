@@ -28,11 +28,10 @@ def why_not() -> str | None:
     except ImportError as missing:
         return f"{missing.name} is not installed (pip install --require-hashes -r requirements/docker.txt)"
     try:
-        client = docker.from_env(timeout=10)
+        with contextlib.closing(docker.from_env(timeout=10)) as client:
+            client.ping()
     except docker.errors.DockerException as error:
         return f"no Docker engine answers: {error}"
-    with contextlib.closing(client):
-        client.ping()
     return None
 
 

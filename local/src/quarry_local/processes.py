@@ -58,8 +58,7 @@ def spawn(name: str, command: Sequence[str], environment: Mapping[str, str], por
 
 
 def started_at(pid: int) -> str | None:
-    """When the process began, as the system says it; None if there is none, or only its remains."""
-    _reap(pid)
+    """When the process began, as the system says it; None if there is none, or only its remains (buried if ours)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -69,6 +68,7 @@ def started_at(pid: int) -> str | None:
     # The name in parentheses may itself hold spaces and parentheses: fields count from behind the last one.
     fields = stat.rpartition(")")[2].split()
     if fields[0] in {"Z", "X"}:
+        _bury(pid)
         return None
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return f"{boot}/{fields[19]}"
@@ -81,11 +81,14 @@ def _started_at_by_ps(pid: int) -> str | None:
         ["/bin/ps", "-o", "state=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     state, _, started = answer.stdout.strip().partition(" ")
-    return None if not state or state.startswith("Z") else started.strip()
+    if not state or state.startswith("Z"):
+        _bury(pid)
+        return None
+    return started.strip()
 
 
-def _reap(pid: int) -> None:
-    """Bury the process if it is a dead child of ours; another program's children are not ours to wait for."""
+def _bury(pid: int) -> None:
+    """Wait for a dead child of ours; another program's children are not ours to wait for."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
