@@ -11,8 +11,9 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from quarry_core.errors import Missing, QuotaExceeded, Refused, Unknown
+from quarry_core.errors import Conflict, Missing, QuotaExceeded, Refused, Unknown
 from quarry_core.job_request import check_job_name, check_request
+from quarry_core.models.identity import canonical_model
 from quarry_core.ports import Job, JobRequest
 from tests.world.clock import FakeClock
 from tests.world.faults import Faults
@@ -41,7 +42,7 @@ class _Account:
 class FakeJobs:
     """Settings.
 
-    quota: active jobs per model id; None is no limit.
+    quota: active jobs per model, whichever of its ids they name; None is no limit.
     token_memory_s: how long a client token gives back its job; None is for ever, 0 is not at all.
     refuse_used_names: a name may be used once.
     list_lag_s: how long after Create a job is missing from List (Get knows it at once).
@@ -167,12 +168,12 @@ class FakeJobs:
     def _created(self, request: JobRequest) -> str:
         for kept in self._account.jobs.values():
             if kept.request.client_token == request.client_token and self._remembers(kept):
-                if kept.request != request:
-                    raise Refused(f"creating {request.name}: the token was used for another job", "ConflictException")
+                # "Ignored without error" (contract section 5), whatever else the request says.
                 return kept.job.arn
         if self.refuse_used_names and any(job.name == request.name for job in self.all):
-            raise Refused(f"creating {request.name}: the name is used", "ConflictException")
-        active = sum(job.status in ACTIVE and job.model_id == request.model_id for job in self.all)
+            raise Conflict(f"creating {request.name}: the name is used")
+        pool = canonical_model(request.model_id)
+        active = sum(job.status in ACTIVE and canonical_model(job.model_id) == pool for job in self.all)
         if self._account.quota is not None and active >= self._account.quota:
             raise QuotaExceeded(f"creating {request.name}: {active} jobs of {request.model_id} are active")
         return self._add(request)
@@ -187,7 +188,7 @@ class FakeJobs:
             arn=arn,
             name=request.name,
             status="Submitted",
-            model_id=request.model_id,
+            model_id=_live_model_id(request.model_id),
             input_uri=request.input_uri,
             output_uri=request.output_uri,
             client_token=request.client_token,
@@ -209,3 +210,12 @@ class FakeJobs:
     def _listed(self) -> list[Job]:
         now = self._clock.monotonic()
         return [kept.job for kept in self._account.jobs.values() if kept.created_at + self.list_lag_s <= now]
+
+
+def _live_model_id(model_id: str) -> str:
+    """Get and List tell the ARN, whatever Create was told (contract section 1.3)."""
+    if model_id.startswith("arn:"):
+        return model_id
+    if canonical_model(model_id).split(":", 1)[0] == model_id.split(":", 1)[0]:
+        return f"arn:aws:bedrock:{REGION}::foundation-model/{model_id}"
+    return f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/{model_id}"

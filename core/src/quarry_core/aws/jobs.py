@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quarry_core.aws.client import Aws
-from quarry_core.errors import Refused, Unknown
+from quarry_core.errors import Conflict, Refused, Unknown
 from quarry_core.job_request import check_job_name, check_request
 from quarry_core.ports import Job, JobRequest
 
@@ -61,9 +61,9 @@ class BedrockJobs:
             await self._aws.call(
                 "bedrock", "stop_model_invocation_job", {"jobIdentifier": arn}, doing=f"stopping {arn}"
             )
-        except Refused as refused:
+        except (Refused, Conflict) as refusal:
             # What a job that has ended answers is not documented; any 400 means "read the job again" (section 1.5).
-            answer = getattr(refused.__cause__, "response", {})
+            answer = getattr(refusal.__cause__, "response", {})
             if answer.get("ResponseMetadata", {}).get("HTTPStatusCode") != _BAD_REQUEST:
                 raise
 
