@@ -8,6 +8,8 @@ The same suites run against it, to catch what one emulator alone would let pass.
 from __future__ import annotations
 
 import contextlib
+import gc
+import warnings
 from collections.abc import Iterator
 
 from quarry_local.clients import Clients
@@ -27,12 +29,16 @@ def why_not() -> str | None:
         import testcontainers.community.localstack  # noqa: F401, PLC0415 - installed for this lane only
     except ImportError as missing:
         return f"{missing.name} is not installed (pip install --require-hashes -r requirements/docker.txt)"
-    try:
-        with contextlib.closing(docker.from_env(timeout=10)) as client:
-            client.ping()
-    except docker.errors.DockerException as error:
-        return f"no Docker engine answers: {error}"
-    return None
+    refusal = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            with contextlib.closing(docker.from_env(timeout=10)) as client:
+                client.ping()
+        except docker.errors.DockerException as error:
+            refusal = f"no Docker engine answers: {error}"
+        gc.collect()  # docker leaves the socket of a refused connection to the collector, which would warn later
+    return refusal
 
 
 @contextlib.contextmanager
