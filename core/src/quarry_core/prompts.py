@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 PROMPT_ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PROMPT_BYTES_MAX = 256 * 1024
+NESTING_MAX = 10
 TEMPLATE_CHARS_MAX = 200_000
 SYSTEM_CHARS_MAX = 100_000
 PLACEHOLDERS_MAX = 200
@@ -215,15 +216,13 @@ def load_prompt(data: bytes, prompt_id: str) -> Prompt:
         raise PromptError(f"{name}: the file has {len(data)} bytes, more than {PROMPT_BYTES_MAX}")
     try:
         text = data.decode("utf-8-sig")
-        # A few aliases of aliases make a value that nobody can print; prompts need none.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise PromptError(f"{name}: YAML aliases (*name) are not supported")
+        _check_shape(text, name)
         content = yaml.safe_load(text)
     except UnicodeDecodeError as error:
         raise PromptError(f"{name}: the file is not UTF-8 text") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        if isinstance(error, PromptError):
-            raise
+    except PromptError:
+        raise
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
         raise PromptError(f"{name}: the file is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise PromptError(f"{name}: the file must be a YAML mapping with the key template")
@@ -232,6 +231,20 @@ def load_prompt(data: bytes, prompt_id: str) -> Prompt:
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         raise PromptError(f"{name}: " + "; ".join(_sentence(fault) for fault in faults)) from error
+
+
+def _check_shape(text: str, name: str) -> None:
+    """Refuse what takes for ever to load or to print: aliases of aliases, and nesting without end."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise PromptError(f"{name}: YAML aliases (*name) are not supported")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > NESTING_MAX:
+            raise PromptError(f"{name}: the file is nested more than {NESTING_MAX} deep")
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:

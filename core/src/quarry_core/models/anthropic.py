@@ -1,0 +1,100 @@
+"""Anthropic's Messages form, in which every Claude model on Bedrock is asked (contract section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Kind
+from quarry_core.models.inference import Number, Rule, Texts, Whole, check_against
+
+ANTHROPIC_VERSION = "bedrock-2023-05-31"
+MAX_TOKENS_DEFAULT = 1_024
+
+# Ranges: AWS's page on the parameters of Claude's Messages API. What one model generates at most is the model's own.
+_RULES: Mapping[str, Rule] = {
+    "max_tokens": Whole(1, 1_000_000),
+    "temperature": Number(0, 1),
+    "top_p": Number(0, 1),
+    "top_k": Whole(0, 500),
+    "stop_sequences": Texts(8_191),
+}
+_NO_TOOLS = "batch inference knows no tool calling"
+_NEVER = {
+    "system": "it is the prompt's own field `system`",
+    "messages": "they are made from the prompt's template",
+    "anthropic_version": "Quarry sets it",
+    "model": "it is the manifest's model_id",
+    "modelId": "it is the manifest's model_id",
+    "stream": "batch inference does not stream",
+    "tools": _NO_TOOLS,
+    "tool_choice": _NO_TOOLS,
+    "thinking": "extended thinking is not yet supported",
+}
+
+
+class Block(msgspec.Struct, frozen=True, gc=False):
+    """One block of content; thinking and tool blocks have no text of theirs here."""
+
+    type: str = ""
+    text: str | None = None
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """`modelOutput`, as far as it is read."""
+
+    content: list[Block] | None = None
+    stop_reason: str | None = None
+    usage: Usage | None = None
+
+
+class Anthropic:
+    """The adapter: one user message per record."""
+
+    name: str = "anthropic"
+    version: str = "1"
+    kind: Kind = "text"
+    answer_column: AnswerColumn = "response"
+    output_type: type[msgspec.Struct] = Message
+
+    def body(self, text: str, *, system: str | None, inference: Mapping[str, Any]) -> dict[str, Any]:
+        """One record's `modelInput`. Both `anthropic_version` and `max_tokens` are required by the model."""
+        body: dict[str, Any] = {
+            "anthropic_version": ANTHROPIC_VERSION,
+            "max_tokens": inference.get("max_tokens", MAX_TOKENS_DEFAULT),
+        }
+        # In one order, whatever order the manifest had: the same run must write the same bytes.
+        body.update((key, inference[key]) for key in sorted(inference) if key != "max_tokens")
+        if system is not None:
+            body["system"] = system
+        body["messages"] = [{"role": "user", "content": [{"type": "text", "text": text}]}]
+        return body
+
+    def check_inference(self, inference: Mapping[str, Any]) -> None:
+        check_against(_RULES, _NEVER, inference, self.name)
+
+    def answer(self, output: Any) -> Answer:
+        """The text blocks, joined as they stand; a thinking block is not part of the answer."""
+        message: Message = output
+        usage = message.usage or Usage()
+        text = "".join(block.text for block in message.content or () if block.type == "text" and block.text)
+        if not text:
+            raise EmptyAnswer(
+                f"the model gave no text (stop reason: {message.stop_reason or 'none'})",
+                stop_reason=message.stop_reason,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+            )
+        return Answer(
+            text=text,
+            stop_reason=message.stop_reason,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+        )

@@ -1,0 +1,137 @@
+"""Rules for inference parameters, and the one check that applies a family's table of them.
+
+A record whose parameters are wrong fails at Bedrock, and with it every record of the run, after hours of waiting and
+one at a time (contract section 2, trap 1). So parameters are judged when the manifest arrives, by the same table.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Rule(Protocol):
+    """What one parameter may be, for the check and in words."""
+
+    def allows(self, value: object) -> bool: ...
+
+    def words(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number from `low` to `high`, both included."""
+
+    low: float
+    high: float
+
+    def allows(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        return math.isfinite(value) and self.low <= value <= self.high
+
+    def words(self) -> str:
+        return f"a number from {self.low} to {self.high}"
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+    def allows(self, value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def words(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of a few whole numbers."""
+
+    choices: tuple[int, ...]
+
+    def allows(self, value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value in self.choices
+
+    def words(self) -> str:
+        return "one of " + ", ".join(str(choice) for choice in self.choices)
+
+
+@dataclass(frozen=True, slots=True)
+class YesNo:
+    """True or false."""
+
+    def allows(self, value: object) -> bool:
+        return isinstance(value, bool)
+
+    def words(self) -> str:
+        return "true or false"
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A list of up to `most` strings, none of them blank."""
+
+    most: int
+
+    def allows(self, value: object) -> bool:
+        return (
+            isinstance(value, (list, tuple))
+            and 1 <= len(value) <= self.most
+            and all(isinstance(text, str) and text.strip() != "" for text in value)
+        )
+
+    def words(self) -> str:
+        return f"a list of 1 to {self.most} strings that are not blank"
+
+
+_SHOWN_CHARS_MAX = 60
+
+
+def check_against(
+    rules: Mapping[str, Rule], never: Mapping[str, str], inference: Mapping[str, Any], family: str
+) -> None:
+    """Judge `inference` by a family's table.
+
+    Args:
+        rules: what each known parameter may be.
+        never: keys that users try, and why they are not parameters.
+        inference: what the manifest or the prompt gives.
+        family: the family's name, for the message.
+
+    Raises:
+        ValueError: names the first wrong key, and the nearest known one or the range.
+    """
+    for key, value in inference.items():
+        rule = rules.get(key)
+        if rule is None:
+            raise ValueError(f"inference: {_why_unknown(rules, never, key, family)}")
+        if not rule.allows(value):
+            raise ValueError(f"inference: {key} must be {rule.words()}, not {_shown(value)}")
+
+
+def _why_unknown(rules: Mapping[str, Rule], never: Mapping[str, str], key: object, family: str) -> str:
+    name = str(key)
+    if name in never:
+        return f"{name} cannot be set here: {never[name]}"
+    # maxTokens, max-tokens and MAX_TOKENS all mean max_tokens.
+    plain = {_plain(known): known for known in rules}
+    nearest = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.5)
+    guess = f"; did you mean {plain[nearest[0]]}?" if nearest else ""
+    return f"{_shown(name)} is not a parameter of {family}{guess} (known: {', '.join(sorted(rules))})"
+
+
+def _plain(word: str) -> str:
+    return "".join(letter for letter in word.casefold() if letter.isalnum())
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARS_MAX else text[: _SHOWN_CHARS_MAX - 1] + "…"

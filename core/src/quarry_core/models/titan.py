@@ -1,0 +1,64 @@
+"""Amazon Titan Text Embeddings V2: one text in, one vector out (contract section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Kind
+from quarry_core.models.inference import OneOf, Rule, YesNo, check_against
+
+DIMENSIONS_DEFAULT = 1_024
+
+_RULES: Mapping[str, Rule] = {"dimensions": OneOf((256, 512, 1_024)), "normalize": YesNo()}
+_NEVER = {
+    "inputText": "it is the dataset's column input_text",
+    "embeddingTypes": "results hold floats, and other types are not yet supported",
+    "model": "it is the manifest's model_id",
+    "modelId": "it is the manifest's model_id",
+}
+
+
+class ByType(msgspec.Struct, frozen=True, gc=False, rename={"floats": "float"}):
+    floats: list[float] | None = None
+
+
+class Embedding(msgspec.Struct, frozen=True, gc=False):
+    """`modelOutput`, as far as it is read; the names are the model's."""
+
+    embedding: list[float] | None = None
+    by_type: ByType | None = msgspec.field(default=None, name="embeddingsByType")
+    input_tokens: int | None = msgspec.field(default=None, name="inputTextTokenCount")
+
+
+class TitanTextEmbeddings:
+    """The adapter."""
+
+    name: str = "titan-text-embeddings-v2"
+    version: str = "1"
+    kind: Kind = "embedding"
+    answer_column: AnswerColumn = "embedding"
+    output_type: type[msgspec.Struct] = Embedding
+
+    def body(self, text: str, *, system: str | None, inference: Mapping[str, Any]) -> dict[str, Any]:
+        """One record's `modelInput`. Raises ValueError if there is a `system`: an embedding has none."""
+        if system is not None:
+            raise ValueError("system: an embedding model takes a text alone, without a prompt")
+        return {
+            "inputText": text,
+            "dimensions": inference.get("dimensions", DIMENSIONS_DEFAULT),
+            "normalize": inference.get("normalize", True),
+        }
+
+    def check_inference(self, inference: Mapping[str, Any]) -> None:
+        check_against(_RULES, _NEVER, inference, self.name)
+
+    def answer(self, output: Any) -> Answer:
+        """The vector, from whichever of its two places holds it."""
+        found: Embedding = output
+        vector = found.embedding or (found.by_type.floats if found.by_type is not None else None)
+        if not vector:
+            raise EmptyAnswer("the model gave no embedding", input_tokens=found.input_tokens)
+        return Answer(embedding=vector, input_tokens=found.input_tokens)
