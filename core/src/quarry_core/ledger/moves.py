@@ -417,7 +417,8 @@ def end(shard: Shard, job: JobRow) -> list[Write]:
         _todo(shard),
         Update(
             job_key(job.run_id, job.shard, job.attempt),
-            when=(Cond("rank", "lt", TERMINAL_RANK),),
+            # Not its rank: a job that had ended before it was adopted is written down as ended at once.
+            when=(_is("arn", job.arn),),
             set=_told(replace(job, rank=TERMINAL_RANK)),
         ),
     ]

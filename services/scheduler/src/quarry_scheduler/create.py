@@ -88,7 +88,8 @@ class Creator:
             fresh: this process admitted the row itself and has sent no Create for it yet.
 
         Returns:
-            What came of it: created, adopted, throttled, quota, refused, unknown, waiting, stale.
+            What came of it: created, adopted, throttled, quota, refused, unknown, waiting (for List to settle),
+            late (nothing was sent: the row had been read too long ago), stale.
         """
         settings = self._world.settings
         request = job_request(pins, shard, settings.env, settings.bucket, settings.bedrock_role_arn)
@@ -99,9 +100,9 @@ class Creator:
             outcome = await self._finish(shard, request, now_s)
         except Stale:
             outcome = "stale"
-        if outcome not in ("unknown", "waiting"):
+        if outcome not in ("unknown", "waiting", "late"):
             self._uncertain_since.pop(shard.holder, None)
-        if outcome not in ("waiting", "stale"):
+        if outcome not in ("waiting", "late", "stale"):
             telemetry.JOBS_SUBMITTED.labels(shard.pool, outcome).inc()
         log.info(
             "create", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, job=request.name, outcome=outcome
@@ -125,7 +126,7 @@ class Creator:
         if row is None or (row.state, row.attempt, row.beat) != (ShardState.ADMITTED, shard.attempt, shard.beat):
             return "stale"
         if clock.monotonic() - read_at > READ_TO_CREATE_MAX_S:
-            return "waiting"
+            return "late"
         try:
             arn = await self._world.jobs.create(request)
         except Throttled:

@@ -140,6 +140,8 @@ class Ticker:
                 self._fresh.discard(shard.beat)
                 pins = await self._pins.of(shard.run_id)
                 outcome = await self._creator.finish(shard, pins, fresh=fresh)
+                if fresh and outcome == "late":
+                    self._fresh.add(shard.beat)
                 await self._follow_up(shard, outcome)
 
         results = await asyncio.gather(*(one(shard) for shard in shards), return_exceptions=True)
