@@ -36,6 +36,8 @@ from quarry_core.settings import Settings
 log = structlog.get_logger()
 TURN_EVERY_S = 1.0
 SWEEP_JITTER = 0.1
+# A worker holds two upload parts of each object in the making; at 8 MiB an object may still have 80 GB.
+UPLOAD_PART_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ async def open_world(settings: Settings, queues: Sequence[str] = QUEUES) -> Asyn
                 clock=clock,
                 offload=offload,
                 table=DynamoTable(aws, settings.table),
-                objects=S3Objects(settings.bucket, region=settings.region),
+                objects=S3Objects(settings.bucket, region=settings.region, upload_part_bytes=UPLOAD_PART_BYTES),
                 jobs=BedrockJobs(aws),
                 bus=EventBus(aws, settings.env),
                 queues={name: SqsQueue(aws, name, *settings.queue_urls(name)) for name in queues},

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from quarry_core.settings import Settings
-from quarry_local import environment, processes
+from quarry_local import demo, environment, processes
 from quarry_local.settings import StackSettings
 from quarry_local.stack import Stack, StackError
 
@@ -124,6 +124,18 @@ def down(directory: Directory = None) -> None:
     except StackError as error:
         _fail(error)
     console.print("down" + (f"; had to kill {', '.join(killed)}" if killed else ""))
+
+
+@app.command("demo")
+def demo_(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end.")] = False,
+    directory: Directory = None,
+) -> None:
+    """The main job, from a manifest to joined rows: a text run and an embedding run. Fails unless every row is back."""
+    try:
+        demo.run(directory, typer.echo, keep=keep)
+    except (StackError, demo.DemoFailed) as error:
+        _fail(error)
 
 
 def _show(stack: Stack) -> bool:
