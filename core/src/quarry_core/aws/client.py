@@ -21,8 +21,6 @@ from typing import Any, Self
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from aiohttp import ClientError as HttpError
-from botocore.exceptions import BotoCoreError, ClientError
 
 from quarry_core.errors import PortError, raise_for
 from quarry_core.ports import Clock
@@ -137,7 +135,7 @@ class Aws:
                 client = await self._client(door)
                 answer: dict[str, Any] = await getattr(client, operation)(**parameters)
                 return answer
-        except (ClientError, BotoCoreError, HttpError, OSError) as error:  # TimeoutError is an OSError
+        except Exception as error:  # also a fault of the SDK's own in reading a reply: what was done is not known
             raise_for(error, doing)
 
     async def _client(self, door: _Door) -> Any:
