@@ -253,6 +253,11 @@ def test_a_pinned_version_outlives_its_replacement(place):
     assert place.objects.read(pinned) == b"one"
     assert place.objects.stream(pinned).read(9) == b"one"
     assert place.objects.random_access(pinned).read(9) == b"one"
+    assert place.objects.read(pinned, 1, 1) == b"n"
+    assert place.objects.stream(pinned, 2).read(9) == b"e"
+    with place.objects.random_access(pinned) as source:
+        source.seek(1)
+        assert source.read(1) == b"n"
     assert place.objects.head(pinned).version_id == pinned.version_id
 
 
@@ -385,10 +390,12 @@ def test_an_upload_that_fails_takes_its_parts_back(s3_place, step):
     assert uploads_left_open(s3_place) == []
 
 
-def test_a_conflict_takes_the_upload_parts_back(s3_place):
+def test_an_upload_that_is_not_needed_takes_its_parts_back(s3_place):
     s3_place.objects.put_once("k", b"theirs", {"run": "r2"})
     with pytest.raises(Conflict):
         upload(s3_place.objects, "k", BIG).commit()
+    s3_place.objects.put_once("same", b"ours", OURS)
+    assert upload(s3_place.objects, "same", BIG).commit() is False
     upload(s3_place.objects, "other", BIG).abort()
     assert uploads_left_open(s3_place) == []
 

@@ -43,7 +43,8 @@ class Count(BaseModel):
         size_bytes: of the object.
         offsets: CSV only: (row, byte at which it begins), ascending, row 0 first; neighbours are at most
             4,096 rows, and 1 MiB plus one row, apart.
-        schema_ipc: Parquet only: the Arrow schema as an IPC message in base64, so that nothing of it is lost.
+        schema_ipc: Parquet only: the Arrow schema as an IPC message in base64; it keeps all but the inner names of
+            maps, which Arrow never compares.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,7 +58,7 @@ class Count(BaseModel):
 
     @property
     def schema(self) -> pa.Schema:
-        """The exact Arrow schema of every batch that `read_rows` gives."""
+        """The Arrow schema of every batch that `read_rows` gives, with its metadata."""
         if self.format == "csv":
             return pa.schema([(column, pa.string()) for column in self.columns])
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.schema_ipc)))

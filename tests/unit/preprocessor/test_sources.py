@@ -1,0 +1,189 @@
+"""Looking at a source: what it is, how many rows it has, where they begin; and what is refused, with its remedy."""
+
+from __future__ import annotations
+
+import io
+from itertools import pairwise
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.world.objects import FakeObjects
+
+from quarry_core.errors import Missing
+from quarry_core.ports import ObjectRef
+from quarry_core.rows import Count, SourceError, read_rows
+from quarry_preprocessor import sources
+from quarry_preprocessor.sources import OFFSET_EVERY_BYTES, OFFSET_EVERY_ROWS, inspect, sample, source_format
+
+
+def planted(body: bytes, key="in/data.csv"):
+    objects = FakeObjects()
+    return objects, objects.plant(key, body)
+
+
+def counted(body: bytes) -> Count:
+    objects, ref = planted(body)
+    return inspect(objects, ref, "csv")
+
+
+def parquet(table: pa.Table, **options) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, **options)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(("key", "expected"), [("a/b.csv", "csv"), ("B.CSV", "csv"), ("x.PARQUET", "parquet")])
+def test_the_suffix_names_the_format(key, expected):
+    assert source_format(key) == expected
+
+
+@pytest.mark.parametrize("key", ["a.jsonl", "a.csv.gz", "folder/", "a.tsv", ""])
+def test_formats_that_do_not_work_yet_are_named_as_such(key):
+    with pytest.raises(SourceError, match="not yet supported"):
+        source_format(key)
+
+
+def test_a_key_that_names_no_format_is_refused_with_the_remedy():
+    with pytest.raises(SourceError, match=r"ends neither in \.csv nor in \.parquet"):
+        source_format("data")
+
+
+def test_a_csv_count_tells_rows_columns_and_where_rows_begin():
+    count = counted(b"id,text\n" + b"".join(b"%d,x\n" % n for n in range(10_000)))
+    assert (count.rows, count.columns) == (10_000, ("id", "text"))
+    assert [row for row, _ in count.offsets] == [0, OFFSET_EVERY_ROWS, 2 * OFFSET_EVERY_ROWS]
+    assert count.offsets[0] == (0, 8)
+    assert Count.model_validate_json(count.model_dump_json()) == count
+
+
+def test_long_rows_are_noted_by_bytes():
+    count = counted(b"a\n" + (b"x" * 99_999 + b"\n") * 100)
+    noted = [byte for _, byte in count.offsets]
+    assert len(noted) == 10
+    assert all(b - a < OFFSET_EVERY_BYTES + 100_000 for a, b in pairwise(noted))
+
+
+@given(st.lists(st.text(alphabet='a",\n\r é', max_size=12), min_size=1, max_size=40), st.integers(1, 9))
+@settings(max_examples=300, deadline=None)
+def test_offsets_noted_anywhere_and_blocks_of_any_size_give_the_same_rows(texts, block_bytes):
+    data = ("h,i\r\n" + "".join('"' + text.replace('"', '""') + '",1\r\n\n' for text in texts)).encode()
+    objects, ref = planted(data)
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(sources, "BLOCK_BYTES", block_bytes)
+        small.setattr(sources, "OFFSET_EVERY_ROWS", 3)
+        small.setattr(sources, "OFFSET_EVERY_BYTES", 20)
+        count = inspect(objects, ref, "csv")
+    assert count.rows == len(texts)
+    for first in range(count.rows):
+        read = [
+            text
+            for batch in read_rows(objects, ref, count, first, count.rows - first)
+            for text in batch["h"].to_pylist()
+        ]
+        assert read == texts[first:]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", ['"a b","c,d","e\nf"', "\ufeffa b,é,1"])
+def test_column_names_are_those_of_the_header(header):
+    count = counted((header + "\n1,2,3\n").encode())
+    assert len(count.columns) == 3
+    assert count.columns[0] == "a b"
+    assert count.schema == pa.schema([(name, pa.string()) for name in count.columns])
+
+
+def test_empty_lines_are_no_rows_and_the_last_line_end_may_lack():
+    assert counted(b"\n\r\na\n\n1\n\n2").rows == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "is empty"),
+        (b"\n\r\n", "is empty"),
+        (b"\xef\xbb\xbf", "is empty"),
+        (b"a,b\n", "no rows"),
+        (b"a,b", "no rows"),
+        (b"a,b,a\n1,2,3\n", "several columns are named 'a'"),
+        (b"a,,b\n1,2,3\n", "column 2 of 3 has no name"),
+        (b"a, \n1,2\n", "column 2 of 2 has no name"),
+        (b'a,b\n1,2\n3,"x\n4,5\n', r"data row 2 \(byte 8\) opens a quote that is never closed"),
+        (b'a,"b\n1,2\n', "the header opens a quote"),
+        (b"a,\xff\n1,2\n", "the header is not UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),
+        (b"\x1f\x8b\x08\x00", "gzip"),
+        (b"PAR1", "is Parquet"),
+    ],
+)
+def test_a_csv_file_that_cannot_be_used_is_refused_with_its_remedy(body, says):
+    with pytest.raises(SourceError, match=says):
+        counted(body)
+
+
+@pytest.mark.parametrize("text", [b'"x', b"x"])
+def test_a_row_of_absurd_length_is_refused_before_it_fills_the_memory(monkeypatch, text):
+    monkeypatch.setattr(sources, "RECORD_BYTES_MAX", 2 << 20)
+    with pytest.raises(SourceError, match=r"data row 1 \(byte 2\) is over"):
+        counted(b"a\n" + text * (4 << 20))
+
+
+def test_a_parquet_file_tells_its_rows_without_being_read():
+    objects, ref = planted(parquet(pa.table({"a": [1, None], "b": ["x", "y"]})), "in/d.parquet")
+    count = inspect(objects, ref, "parquet")
+    assert (count.rows, count.columns, count.offsets) == (2, ("a", "b"), ())
+    assert count.schema == pa.schema([("a", pa.int64()), ("b", pa.string())])
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "not a readable Parquet file"),
+        (b"a,b\n1,2\n", "not a readable Parquet file"),
+        (parquet(pa.table({"a": pa.array([], pa.int64())})), "no rows"),
+        (parquet(pa.table({})), "no columns"),
+        (parquet(pa.table([[1], [2]], names=["a", "a"])), "several columns are named 'a'"),
+        (parquet(pa.table({"": [1]})), "has no name"),
+    ],
+)
+def test_a_parquet_file_that_cannot_be_used_is_refused_with_its_remedy(body, says):
+    objects, ref = planted(body, "in/d.parquet")
+    with pytest.raises(SourceError, match=says):
+        inspect(objects, ref, "parquet")
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_source_that_does_not_exist_is_missing(form):
+    with pytest.raises(Missing):
+        inspect(FakeObjects(), ObjectRef("nowhere"), form)
+
+
+@pytest.mark.parametrize(
+    ("form", "body"),
+    [
+        ("csv", b"n\n" + b"".join(b"%d\n" % n for n in range(100_000))),
+        ("parquet", parquet(pa.table({"n": list(range(100_000))}), row_group_size=5_000)),
+    ],
+)
+def test_a_sample_is_small_in_order_and_spread_over_the_source(form, body):
+    objects, ref = planted(body, f"in/d.{form}")
+    taken = [int(n) for n in sample(objects, ref, form, inspect(objects, ref, form))["n"].to_pylist()]
+    assert len(taken) == 200
+    assert taken == sorted(set(taken))
+    assert len({n // 10_000 for n in taken}) >= 7
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_small_source_is_its_own_sample(form):
+    body = b"n\n1\n2\n" if form == "csv" else parquet(pa.table({"n": pa.array(["1", "2"]).dictionary_encode()}))
+    objects, ref = planted(body, f"in/d.{form}")
+    assert sample(objects, ref, form, inspect(objects, ref, form))["n"].to_pylist() == ["1", "2"]
+
+
+def test_a_sample_of_dictionaries_that_differ_by_row_group_is_one_batch():
+    table = pa.table({"n": pa.array([f"{n}" for n in range(3_000)]).dictionary_encode()})
+    objects, ref = planted(parquet(table, row_group_size=500), "in/d.parquet")
+    taken = sample(objects, ref, "parquet", inspect(objects, ref, "parquet"))
+    assert [int(n) for n in taken["n"].to_pylist()][:1] == [0]
+    assert len(set(taken["n"].to_pylist())) == taken.num_rows
