@@ -1,0 +1,186 @@
+"""The loop: verdicts, heartbeats, poison, and what SIGTERM does."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from quarry_core.errors import Stale, Throttled, Unknown
+from quarry_core.loop import Consumer, Limits
+from quarry_core.verdicts import DONE, Poison, Retry
+from tests.world.clock import FakeClock
+from tests.world.queue import FakeQueue
+
+LIMITS = Limits(concurrency=4, visibility_timeout_s=30, receive_wait_s=0, retry_after_max_s=60, drain_s=5)
+
+
+@pytest.fixture
+def clock():
+    return FakeClock(auto_advance=False)
+
+
+@pytest.fixture
+def queue(clock):
+    return FakeQueue("q", clock)
+
+
+def consumer(queue, clock, handle, limits=LIMITS):
+    return Consumer(queue, handle, limits, clock, "step")
+
+
+@pytest.mark.promise("S6")
+async def test_done_acks_after_the_handler_and_not_before(queue, clock):
+    queue.put("work")
+    seen = []
+
+    async def handle(message):
+        seen.append((message.body, len(queue.bodies)))
+        return DONE
+
+    counts = await consumer(queue, clock, handle).run_once()
+
+    assert seen == [("work", 1)]
+    assert counts.done == 1
+    assert queue.bodies == ()
+
+
+async def test_retry_hands_the_message_back_after_its_pause(queue, clock):
+    queue.put("later")
+    counts = await consumer(queue, clock, lambda _: _value(Retry(10, "not now"))).run_once()
+    assert counts.retry == 1
+    assert not await queue.receive(10, 0)
+    clock.advance(11)
+    assert [message.body for message in await queue.receive(10, 0)] == ["later"]
+
+
+@pytest.mark.promise("L6", "S9")
+async def test_poison_goes_to_the_dead_letter_queue_with_its_reason_on_first_sight(queue, clock):
+    queue.put("bad")
+    queue.put("good")
+
+    async def handle(message):
+        return Poison("no JSON") if message.body == "bad" else DONE
+
+    counts = await consumer(queue, clock, handle).run_once()
+
+    assert (counts.done, counts.poison) == (1, 1)
+    assert [(dead.body, dead.attributes["quarry_reason"], dead.attributes["quarry_step"]) for dead in queue.dead] == [
+        ("bad", "no JSON", "step")
+    ]
+    assert queue.bodies == ()
+
+
+@pytest.mark.parametrize("answer", [Stale("s"), Throttled("t"), Unknown("u")])
+async def test_what_a_port_answers_is_tried_again(queue, clock, answer):
+    queue.put("work")
+
+    async def handle(_):
+        raise answer
+
+    counts = await consumer(queue, clock, handle).run_once()
+    assert counts.retry == 1
+    assert queue.bodies == ("work",)
+
+
+async def test_a_bug_is_tried_again_and_buried_with_its_text_at_last(queue, clock):
+    queue.put("work")
+
+    async def handle(_):
+        raise ZeroDivisionError("a bug")
+
+    subject = consumer(queue, clock, handle)
+    for _ in range(LIMITS.tries_max):
+        await subject.run_once()
+        clock.advance(LIMITS.retry_after_max_s + 1)
+
+    assert [dead.attributes["quarry_reason"] for dead in queue.dead] == ["ZeroDivisionError: a bug"]
+
+
+async def test_a_heartbeat_keeps_long_work_invisible(queue, clock):
+    queue.put("long")
+    release = asyncio.Event()
+
+    async def handle(_):
+        await release.wait()
+        return DONE
+
+    working = asyncio.create_task(consumer(queue, clock, handle).run_once())
+    await clock.run_for(10 * LIMITS.visibility_timeout_s)
+    assert not await queue.receive(10, 0)
+    release.set()
+    assert (await working).done == 1
+
+
+@pytest.mark.promise("L7")
+async def test_a_stop_lets_work_in_hand_finish_and_receives_no_more(queue, clock):
+    queue.put("in hand")
+    stop, release = asyncio.Event(), asyncio.Event()
+
+    async def handle(_):
+        await release.wait()
+        return DONE
+
+    subject = consumer(queue, clock, handle)
+    running = asyncio.create_task(subject.run(stop))
+    while not await _in_flight(queue):
+        await asyncio.sleep(0)
+    stop.set()
+    queue.put("too late")
+    release.set()
+    await running
+    assert queue.bodies == ("too late",)
+    assert subject.counts.done == 1
+
+
+@pytest.mark.promise("L7")
+async def test_work_that_outlasts_the_drain_is_handed_back_at_once(queue, clock):
+    queue.put("endless")
+    stop = asyncio.Event()
+
+    async def handle(_):
+        await asyncio.Event().wait()
+        return DONE
+
+    limits = Limits(concurrency=1, visibility_timeout_s=30, receive_wait_s=0, retry_after_max_s=60, drain_s=0.01)
+    subject = consumer(queue, clock, handle, limits)
+    running = asyncio.create_task(subject.run(stop))
+    while not await _in_flight(queue):
+        await asyncio.sleep(0)
+    stop.set()
+    await running
+    assert subject.counts.handed_back == 1
+    assert [message.body for message in await queue.receive(10, 0)] == ["endless"]
+
+
+async def test_no_more_is_taken_than_can_be_worked_on(queue, clock):
+    for number in range(9):
+        queue.put(str(number))
+    stop, release, at_once, most = asyncio.Event(), asyncio.Event(), 0, 0
+
+    async def handle(_):
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await release.wait()
+        at_once -= 1
+        return DONE
+
+    limits = Limits(concurrency=2, visibility_timeout_s=30, receive_wait_s=0, retry_after_max_s=60, drain_s=5)
+    running = asyncio.create_task(consumer(queue, clock, handle, limits).run(stop))
+    while await _in_flight(queue) < 2:
+        await asyncio.sleep(0)
+    release.set()
+    while queue.bodies:
+        await asyncio.sleep(0)
+    stop.set()
+    await running
+    assert most == 2
+
+
+async def _value(verdict):
+    return verdict
+
+
+async def _in_flight(queue) -> int:
+    return (await queue.depth())["in_flight"]

@@ -1,0 +1,102 @@
+"""What a manifest may say, and how a wrong one is answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from quarry_core.manifest import ManifestError, manifest_schema, read_manifest, run_id_of
+
+JOKE = {
+    "s3_uri": "s3://batch-inference-bucket-123456789012/inputs/jokes/topics.csv",
+    "job_name_prefix": "test-joke-job1",
+    "model_id": "anthropic.claude-3-haiku-20240307-v1:0",
+    "prompt_id": "joke_about_topic",
+}
+EMBEDDING = {
+    "s3_uri": "s3://batch-inference-bucket-123456789012/inputs/embeddings/embedding_input.csv",
+    "job_name_prefix": "test-embeddings-job1",
+    "model_id": "amazon.titan-embed-text-v2:0",
+    "prompt_id": None,
+}
+
+
+@pytest.mark.parametrize("data", [JOKE, EMBEDDING])
+def test_the_manifests_of_old_are_taken_letter_for_letter(data):
+    assert read_manifest(data).model_id == data["model_id"]
+
+
+def test_a_manifest_may_carry_a_null_for_a_key_that_it_does_not_use():
+    assert read_manifest(JOKE | {"dataset_id": None, "split": None})
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"s3_uri": None}, "s3_uri: no source is named"),
+        ({"dataset_id": "w601sxs/simpleCoT"}, "two sources"),
+        ({"s3_uri": None, "dataset_id": "w601sxs/simpleCoT"}, "not yet supported"),
+        ({"max_record_per_job": 100}, "max_record_per_job: unknown key; did you mean max_records_per_job?"),
+        ({"max_records_per_job": 0}, "max_records_per_job"),
+        ({"max_records_per_job": "100"}, "max_records_per_job"),
+        ({"max_num_jobs": True}, "max_num_jobs"),
+        ({"prompt_id": None}, "exactly one of prompt_id and prompt"),
+        ({"prompt": "Say {topic}"}, "exactly one of prompt_id and prompt"),
+        ({"prompt_id": None, "prompt": "Say {topic"}, "prompt"),
+        ({"prompt_id": "../etc"}, "prompt_id"),
+        ({"model_id": "meta.llama3-1-8b-instruct-v1:0"}, "model_id"),
+        ({"model_id": "amazon.titan-embed-text-v2:0"}, "leave prompt_id and prompt null"),
+        ({"s3_uri": "s3://bucket/folder/"}, "not yet supported"),
+        ({"s3_uri": "https://bucket/key.csv"}, "s3://bucket/key"),
+        ({"timeout_hours": 169}, "timeout_hours"),
+        ({"tags": {"k": "\n\u0007"}}, "tags"),
+        ({"output_kms_key": "not a key"}, "output_kms_key"),
+        ({"vpc": {"subnet_ids": []}}, "vpc"),
+        ({"run_id": "Not-This"}, "run_id"),
+        ({"inference": {"max_token": 5}}, "max_tokens"),
+        ({"budget_usd": 5}, "budgets are not yet supported"),
+        ({"job_name_prefix": ""}, "job_name_prefix"),
+    ],
+)
+def test_a_wrong_manifest_is_answered_with_the_field_and_the_remedy(change, says):
+    with pytest.raises(ManifestError) as refused:
+        read_manifest(JOKE | change)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_all_faults_are_told_at_once():
+    with pytest.raises(ManifestError) as refused:
+        read_manifest({"s3_url": "s3://b/k.csv", "max_num_jobs": -1})
+    for word in ("s3_url", "s3_uri", "max_num_jobs", "job_name_prefix", "model_id"):
+        assert word in str(refused.value)
+
+
+def test_the_create_fields_are_taken():
+    manifest = read_manifest(
+        JOKE
+        | {
+            "timeout_hours": 48,
+            "tags": {"team": "search"},
+            "output_kms_key": "alias/batch",
+            "vpc": {"subnet_ids": ["subnet-1"], "security_group_ids": ["sg-1"]},
+        }
+    )
+    assert manifest.timeout_hours == 48
+    assert manifest.vpc is not None
+    assert manifest.vpc.subnet_ids == ("subnet-1",)
+
+
+def test_a_run_id_is_the_callers_or_a_hash_of_json_and_origin():
+    assert run_id_of(JOKE | {"run_id": "mine1"}, "m1") == "mine1"
+    derived = run_id_of(JOKE, "m1")
+    assert len(derived) == 12
+    assert derived == run_id_of(dict(reversed(JOKE.items())), "m1")
+    assert derived != run_id_of(JOKE, "m2")
+    assert run_id_of(JOKE | {"run_id": "Not valid"}, "m1") != "Not valid"
+
+
+def test_the_schema_names_what_works_and_refuses_the_rest():
+    schema = manifest_schema()
+    assert schema["additionalProperties"] is False
+    assert set(schema["required"]) == {"job_name_prefix", "model_id", "s3_uri"}
+    assert "dataset_id" not in schema["properties"]

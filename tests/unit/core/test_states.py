@@ -1,0 +1,141 @@
+"""The machines, and that the ledger's writes move along them and nowhere else."""
+
+from __future__ import annotations
+
+import botocore.session
+import pytest
+
+from quarry_core.ledger import moves
+from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals, shard_key, totals_key
+from quarry_core.ports import Put, Update, Write
+from quarry_core.run import Run
+from quarry_core.states import (
+    JOB_TERMINAL,
+    RUN_MOVES,
+    RUN_TERMINAL,
+    SHARD_MOVES,
+    Gate,
+    JobStatus,
+    RunState,
+    ShardState,
+    job_ended,
+    job_rank,
+)
+
+POOL = "us-east-1#m"
+AT = "2026-01-01T00:00:00+00:00"
+
+
+def shard(state: ShardState) -> Shard:
+    return Shard("r", "00000", state, 1, 1, POOL, 0, 100, 100, 10, arn="a" if state is ShardState.SUBMITTED else "")
+
+
+def totals(state: RunState, **changes) -> Totals:
+    return Totals("r", state, 1, **changes)
+
+
+LANE = Lane(POOL, "r", "normal", 1, 0, Gate.OPEN, 1)
+QUOTA = Pool(POOL, 3, 3, 0, frozenset(), {"high": 0, "normal": 0, "low": 0})
+JOB = JobRow("r", "00000", 1, "n", "a", "Completed")
+RUN = Run(run_id="r", manifest_hash="h", accepted_at=AT)
+
+SHARD_WRITES: dict[str, tuple[list[Write], ShardState | None]] = {
+    "enlist": (moves.enlist(shard(ShardState.PENDING), 0), None),
+    "enlist below minimum": (moves.enlist(shard(ShardState.PENDING), 0, below_minimum="few"), None),
+    "admit": (moves.admit(QUOTA, LANE, shard(ShardState.PENDING), "b"), ShardState.PENDING),
+    "submit": (moves.submit(shard(ShardState.ADMITTED), JOB), ShardState.ADMITTED),
+    "give back": (moves.give_back(shard(ShardState.ADMITTED)), ShardState.ADMITTED),
+    "refuse": (moves.refuse(shard(ShardState.ADMITTED), "no"), ShardState.ADMITTED),
+    "refuse waiting": (moves.refuse_waiting(LANE, shard(ShardState.PENDING)), ShardState.PENDING),
+    "end": (moves.end(shard(ShardState.SUBMITTED), JOB), ShardState.SUBMITTED),
+    "repeat": (moves.repeat(shard(ShardState.ENDED), ""), ShardState.ENDED),
+    "settle": (moves.settle(shard(ShardState.ENDED), 99, 1, 0), ShardState.ENDED),
+}
+RUN_WRITES: dict[str, tuple[list[Write], RunState | None]] = {
+    "accept": (moves.accept(RUN), None),
+    "plan": (moves.begin_planning(totals(RunState.ACCEPTED)), RunState.ACCEPTED),
+    "refuse": (moves.refuse_run(totals(RunState.ACCEPTED), "no", AT), RunState.ACCEPTED),
+    "refuse source": (moves.refuse_run(totals(RunState.PLANNING), "no", AT), RunState.PLANNING),
+    "run": (moves.begin_running(totals(RunState.PLANNING), POOL, 0, 9, 9, "p"), RunState.PLANNING),
+    "close": (moves.begin_closing(totals(RunState.RUNNING), AT), RunState.RUNNING),
+    "succeed": (moves.close_run(totals(RunState.CLOSING), POOL, RunState.SUCCEEDED, "", AT), RunState.CLOSING),
+    "partly": (
+        moves.close_run(totals(RunState.CLOSING), POOL, RunState.SUCCEEDED_WITH_ERRORS, "", AT),
+        RunState.CLOSING,
+    ),
+    "fail": (moves.close_run(totals(RunState.CLOSING), POOL, RunState.FAILED, "", AT), RunState.CLOSING),
+}
+
+
+def state_written(writes: list[Write], key) -> tuple[object, object]:
+    """The state a transaction moves an item from, by its premise, and to."""
+    for write in writes:
+        if write.key == key and isinstance(write, Put):
+            return None, write.item["state"]
+        if write.key == key and isinstance(write, Update) and "state" in write.set:
+            return next(cond.value for cond in write.when if cond.attribute == "state"), write.set["state"]
+    raise AssertionError(f"{key} is not moved")
+
+
+@pytest.mark.promise("S5", "S8")
+@pytest.mark.parametrize("name", SHARD_WRITES)
+def test_every_shard_write_moves_along_the_table_and_repeats_where_it_comes_from(name):
+    writes, source = SHARD_WRITES[name]
+    before, after = state_written(writes, shard_key("r", "00000"))
+    assert before == source
+    assert (before, after) in SHARD_MOVES
+
+
+@pytest.mark.promise("S5")
+@pytest.mark.parametrize("name", RUN_WRITES)
+def test_every_run_write_moves_along_the_table_and_repeats_where_it_comes_from(name):
+    writes, source = RUN_WRITES[name]
+    before, after = state_written(writes, totals_key("r"))
+    assert before == source
+    assert (before, after) in RUN_MOVES
+
+
+@pytest.mark.promise("S5")
+def test_every_row_of_both_tables_has_a_write():
+    shards = {state_written(writes, shard_key("r", "00000")) for writes, _ in SHARD_WRITES.values()}
+    runs = {state_written(writes, totals_key("r")) for writes, _ in RUN_WRITES.values()}
+    assert shards == set(SHARD_MOVES)
+    assert runs == set(RUN_MOVES)
+
+
+@pytest.mark.promise("S5")
+def test_terminal_is_for_ever():
+    assert not [move for move in RUN_MOVES if move[0] in RUN_TERMINAL]
+    assert not [move for move in SHARD_MOVES if move[0] is ShardState.SETTLED]
+
+
+@pytest.mark.promise("S7")
+@pytest.mark.parametrize("name", SHARD_WRITES)
+def test_a_slot_moves_exactly_with_the_states_that_hold_one(name):
+    writes, _ = SHARD_WRITES[name]
+    before, after = state_written(writes, shard_key("r", "00000"))
+    held = bool(before) and ShardState(before).holds_a_slot
+    holds = ShardState(after).holds_a_slot
+    pool = [write for write in writes if isinstance(write, Update) and write.key == (f"pool#{POOL}", "quota")]
+    change = sum(write.add.get("in_use", 0) for write in pool)
+    assert change == holds - held
+    assert sum(bool(write.insert) - bool(write.discard) for write in pool) == change
+
+
+@pytest.mark.parametrize("name", [*SHARD_WRITES, *RUN_WRITES])
+def test_no_write_is_unconditional_and_none_touches_an_item_twice(name):
+    writes = (SHARD_WRITES | RUN_WRITES)[name][0]
+    assert len({write.key for write in writes}) == len(writes) <= 100
+    assert all(write.when for write in writes if isinstance(write, Update))
+
+
+@pytest.mark.promise("S10")
+def test_the_statuses_are_those_of_the_service_model():
+    model = botocore.session.get_session().get_service_model("bedrock")
+    assert set(model.shape_for("ModelInvocationJobStatus").enum) == set(JobStatus)
+
+
+def test_a_status_that_nobody_knows_is_not_an_end():
+    assert not job_ended("Pondering")
+    assert job_rank("Pondering") == 0
+    assert all(job_rank(status) > job_rank("InProgress") for status in JOB_TERMINAL)
