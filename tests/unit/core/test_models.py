@@ -139,6 +139,7 @@ def test_claudes_text_blocks_are_joined_and_thinking_is_left_out():
         "content": [
             {"type": "thinking", "thinking": "hm", "signature": "x"},
             {"type": "text", "text": "one "},
+            {"type": "some_later_kind", "text": "not an answer"},
             {"type": "text", "text": "two"},
         ],
         "stop_reason": "end_turn",
@@ -191,6 +192,7 @@ def test_an_answer_without_counts_is_an_answer():
         ({"top_k": 501}, "top_k"),
         ({"stop_sequences": "END"}, "stop_sequences must be a list"),
         ({"stop_sequences": [" "]}, "not blank"),
+        ({"stop_sequences": [json.loads('"\\ud800"')]}, "stop_sequences must be"),
         ({"maxTokens": 5}, "did you mean max_tokens"),
         ({"temprature": 1}, "did you mean temperature"),
         ({"zzz": 1}, "'zzz' is not a parameter of anthropic"),
@@ -248,7 +250,16 @@ def test_titans_vector_is_read_from_either_of_its_places(output):
 
 
 @pytest.mark.promise("S9")
-@pytest.mark.parametrize("output", [{}, {"embedding": []}, {"embedding": None}, {"embeddingsByType": {"binary": [1]}}])
+@pytest.mark.parametrize(
+    "output",
+    [
+        {},
+        {"embedding": []},
+        {"embedding": None},
+        {"embeddingsByType": {"binary": [1]}},
+        {"embeddingsByType": {"float": []}},
+    ],
+)
 def test_a_titan_output_without_a_vector_is_an_empty_answer(output):
     with pytest.raises(EmptyAnswer):
         read(TITAN, output)
@@ -259,6 +270,7 @@ def test_a_titan_output_without_a_vector_is_an_empty_answer(output):
     [
         ({"dimensions": 300}, "one of 256, 512, 1024"),
         ({"dimensions": True}, "dimensions"),
+        ({"dimensions": 256.0}, "dimensions"),
         ({"normalize": 1}, "true or false"),
         ({"dimension": 256}, "did you mean dimensions"),
         ({"embeddingTypes": ["float"]}, "not yet supported"),

@@ -85,7 +85,7 @@ class Texts:
         return (
             isinstance(value, (list, tuple))
             and 1 <= len(value) <= self.most
-            and all(isinstance(text, str) and text.strip() != "" for text in value)
+            and all(isinstance(text, str) and text.strip() != "" and _is_unicode(text) for text in value)
         )
 
     def words(self) -> str:
@@ -93,6 +93,11 @@ class Texts:
 
 
 _SHOWN_CHARS_MAX = 60
+
+
+def _is_unicode(text: str) -> bool:
+    """False for half a surrogate pair, which JSON can spell and no request can carry."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def check_against(
