@@ -1,0 +1,46 @@
+"""`python -m quarry_local.bedrock`: serve until SIGTERM or SIGINT.
+
+When ready, one line of JSON with the port goes to standard output; the log goes to standard error.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+
+from quarry_local.bedrock.aws import NoEmulator
+from quarry_local.bedrock.server import SimulatedBedrock
+from quarry_local.bedrock.settings import Settings
+
+
+async def serve(settings: Settings) -> None:
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    async with SimulatedBedrock(settings) as url:
+        sys.stdout.write(json.dumps({"port": int(url.rsplit(":", 1)[-1]), "url": url}) + "\n")
+        sys.stdout.flush()
+        await ending.wait()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = Settings(_cli_parse_args=sys.argv[1:] if arguments is None else arguments)
+    try:
+        asyncio.run(serve(settings))
+    except (NoEmulator, OSError) as wrong:
+        sys.stderr.write(f"{wrong}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    if any(thread.name.startswith(("records", "events")) for thread in threading.enumerate()):
+        # A thread that waits for the emulator would hold the process back until its timeout.
+        os._exit(code)
+    sys.exit(code)

@@ -1,0 +1,160 @@
+"""Anthropic Messages: the body of Claude's InvokeModel, and its answer (contract section 4.2). Pure.
+
+The prompt of a record is the text of `system` and of all messages, in order, joined by newlines. The texts of
+errors that the contract quotes are verbatim; the others imitate the same validator.
+"""
+
+from hashlib import sha256
+from itertools import cycle, islice, product
+from typing import Any, Literal
+
+import msgspec
+
+from quarry_local.bedrock.answers import Answer, Answering, Refused
+from quarry_local.bedrock.models import Model
+
+
+# Structs of a decoded body hold no cycles, so the collector need not walk them (gc=False).
+class _Text(msgspec.Struct, tag_field="type", tag="text", gc=False):
+    text: str
+
+
+class _Image(msgspec.Struct, tag_field="type", tag="image", gc=False):
+    source: dict[str, Any]
+
+
+class _Document(msgspec.Struct, tag_field="type", tag="document", gc=False):
+    source: dict[str, Any]
+
+
+_Block = _Text | _Image | _Document
+
+
+class _Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    role: Literal["user", "assistant"]
+    content: str | list[_Block]
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    anthropic_version: Literal["bedrock-2023-05-31"]
+    max_tokens: int
+    messages: list[_Message]
+    system: str | list[_Text] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop_sequences: list[str] | None = None
+    metadata: dict[str, Any] | None = None
+    thinking: dict[str, Any] | None = None
+    anthropic_beta: list[str] | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Body)
+
+# Three of them make an answer: enough variety to look at, too little to mistake for a model's.
+_OPENINGS = (
+    "In short,",
+    "On the whole,",
+    "Put simply,",
+    "As far as the text shows,",
+    "At first sight,",
+    "Read closely,",
+)
+_MIDDLES = (
+    "the passage describes one main point and two details",
+    "the question has a direct answer and one exception",
+    "the input names its subject and says little of its cause",
+    "the request is clear and can be met as it stands",
+    "the example follows a common pattern with a small change",
+)
+_ENDINGS = (
+    "and nothing in it contradicts that.",
+    "although more context would help.",
+    "which agrees with the rest of it.",
+    "and the tone stays neutral.",
+)
+# One for each value of a byte, ASCII and without quotes: rendered as they are, one byte is one character.
+_SENTENCES = [
+    f"{opening} {middle}, {ending} [".encode()
+    for opening, middle, ending in islice(cycle(product(_OPENINGS, _MIDDLES, _ENDINGS)), 256)
+]
+
+
+def answering(model: Model) -> Answering:
+    name = model.pool.removeprefix("anthropic.")
+    head = b'{"model":"' + name.encode() + b'","id":"msg_bdrk_'
+    decode = _DECODER.decode
+
+    def answer(model_input: bytes | msgspec.Raw) -> Answer:
+        try:
+            body = decode(model_input)
+        except msgspec.MsgspecError:
+            raise diagnose(bytes(model_input)) from None
+        if body.max_tokens < 1:
+            raise Refused(400, "max_tokens: Input should be greater than or equal to 1")
+        if not body.messages:
+            raise Refused(400, "messages: at least one message is required")
+        prompt = _prompt(body)
+        digest = sha256(prompt.encode()).digest()
+        digits = digest.hex().encode()
+        text = _SENTENCES[digest[8]] + digits[:16] + b"]"
+        input_tokens = len(prompt) // 4 + 1
+        output_tokens = len(text) // 4 + 1
+        stop_reason = b"end_turn"
+        if output_tokens > body.max_tokens:
+            # A record that its limit cuts off is a success (contract section 4.2).
+            output_tokens = body.max_tokens
+            text = text[: output_tokens * 4]
+            stop_reason = b"max_tokens"
+        rendered = (
+            b'%b%b","type":"message","role":"assistant","content":[{"type":"text","text":"%b"}],'
+            b'"stop_reason":"%b","stop_sequence":null,"usage":{"input_tokens":%d,"output_tokens":%d}}'
+        ) % (head, digits[20:44], text, stop_reason, input_tokens, output_tokens)
+        return Answer(rendered, input_tokens, output_tokens)
+
+    return answer
+
+
+def _prompt(body: _Body) -> str:
+    messages = body.messages
+    if len(messages) == 1 and body.system is None:
+        # By far the most records: nothing to join.
+        content = messages[0].content
+        if isinstance(content, str):
+            return content
+        if len(content) == 1 and isinstance(content[0], _Text):
+            return content[0].text
+    texts: list[str] = []
+    if body.system is not None:
+        texts.extend([body.system] if isinstance(body.system, str) else [block.text for block in body.system])
+    for message in messages:
+        if isinstance(message.content, str):
+            texts.append(message.content)
+        else:
+            texts.extend(block.text for block in message.content if isinstance(block, _Text))
+    return "\n".join(texts)
+
+
+def diagnose(model_input: bytes) -> Refused:
+    """Why a body is not a Messages request, in the validator's words."""
+    try:
+        body = msgspec.json.decode(model_input)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return Refused(400, "The request body is not valid JSON")
+    if not isinstance(body, dict):
+        return Refused(400, "Input should be a valid dictionary")
+    for field in ("anthropic_version", "max_tokens", "messages"):
+        if field not in body:
+            return Refused(400, f"{field}: Field required")
+    if body["anthropic_version"] != "bedrock-2023-05-31":
+        return Refused(400, "anthropic_version: Input should be 'bedrock-2023-05-31'")
+    for field in body:
+        if field not in _Body.__struct_fields__:
+            return Refused(400, f"{field}: Extra inputs are not permitted")
+    try:
+        msgspec.convert(body, _Body)
+    except msgspec.ValidationError as wrong:
+        why, _, at = str(wrong).partition(" - at `$")
+        where = at.strip("`").strip(".").replace("[", ".").replace("]", "")
+        return Refused(400, f"{where or 'body'}: {why}")
+    return Refused(400, "The request body is not valid")

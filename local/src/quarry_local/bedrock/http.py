@@ -1,0 +1,112 @@
+"""The wire: operations of the API by method and path, and the simulator's own pages under `/_quarry`.
+
+Paths come from the service model. A job's ARN arrives percent-encoded; the router matches the encoded path and decodes
+afterwards, so its `%2F` is no separator (contract section 1.1). Errors carry their code in `x-amzn-ErrorType`.
+"""
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+from aiohttp import web
+from pydantic import ValidationError
+
+from quarry_local.bedrock.checks import Checks
+from quarry_local.bedrock.errors import ApiError, internal, unknown_operation
+
+log = logging.getLogger(__name__)
+
+_BODY_BYTES_MAX = 1 << 20
+
+
+class Control(Protocol):
+    """What the wire needs of the server."""
+
+    async def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]: ...
+    def stats(self) -> dict[str, Any]: ...
+    def settings(self) -> dict[str, Any]: ...
+    def change_settings(self, changes: dict[str, Any]) -> dict[str, Any]: ...
+
+
+OPERATIONS = (
+    "CreateModelInvocationJob",
+    "GetModelInvocationJob",
+    "ListModelInvocationJobs",
+    "StopModelInvocationJob",
+    "TagResource",
+    "UntagResource",
+    "ListTagsForResource",
+)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def application(control: Control, checks: Checks) -> web.Application:
+    app = web.Application(client_max_size=_BODY_BYTES_MAX, middlewares=[_answer_errors])
+    for operation in OPERATIONS:
+        method, path = checks.route(operation)
+        app.router.add_route(method, path, _operation(control, checks, operation))
+
+    async def stats(_request: web.Request) -> web.Response:
+        return _json(control.stats())
+
+    async def settings(_request: web.Request) -> web.Response:
+        return _json(control.settings())
+
+    async def change_settings(request: web.Request) -> web.Response:
+        try:
+            changes = msgspec.json.decode(await request.read(), type=dict[str, Any])
+            return _json(control.change_settings(changes))
+        except msgspec.MsgspecError as wrong:
+            return _json({"message": str(wrong)}, status=400)
+        except ValidationError as wrong:
+            told = wrong.errors(include_url=False, include_context=False, include_input=False)
+            return _json({"message": "settings refused", "errors": told}, status=400)
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return _json({"status": "ok"})
+
+    app.router.add_get("/_quarry/stats", stats)
+    app.router.add_get("/_quarry/settings", settings)
+    app.router.add_put("/_quarry/settings", change_settings)
+    app.router.add_get("/healthz", healthz)
+    return app
+
+
+def _operation(control: Control, checks: Checks, operation: str) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        members = checks.read(operation, path=request.match_info, query=request.query, body=await request.read())
+        return _json(await control.call(operation, members))
+
+    return handle
+
+
+@web.middleware
+async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return _error(error)
+    except web.HTTPRequestEntityTooLarge:
+        return _error(ApiError("RequestEntityTooLargeException", 413, "The request body is too large"))
+    except web.HTTPException as error:
+        return _error(unknown_operation()) if error.status in {404, 405} else _error(internal(str(error)))
+    except Exception:
+        # A fault of the simulator's own answers as the service would, and is told in the log.
+        log.exception("%s %s", request.method, request.rel_url)
+        return _error(internal("Internal server error"))
+
+
+def _error(error: ApiError) -> web.Response:
+    return _json({"message": error.message}, status=error.status, headers={"x-amzn-ErrorType": error.code})
+
+
+def _json(body: dict[str, Any], *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(body),
+        status=status,
+        content_type="application/json",
+        headers={"x-amzn-RequestId": str(uuid.uuid4()), **(headers or {})},
+    )
