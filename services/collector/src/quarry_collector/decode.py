@@ -1,0 +1,207 @@
+"""From the bytes of a job's output to typed lines: fast where they are good, total where they are not.
+
+Theory of operation. The output is read forward in blocks of 1 MB that end at a newline, and each block is decoded by
+one call that skips the echoed input (contract section 4.3). A block that does not decode, or not into as many records
+as it has lines, is gone through line by line; a line that msgspec refuses goes to the standard library's parser, which
+takes lone surrogates (they are replaced) and broken UTF-8; what that refuses too comes out as `Corrupt`. No input
+raises, and none but a broken stream ends the reading: a bad line never costs its neighbours (promise S9).
+
+Memory is one block, or one line where a line is longer, and lines are bounded. Record ids are only read here, never
+trusted: see `spool.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Generic, NoReturn, TypeVar
+
+import msgspec
+
+BLOCK_BYTES = 1 << 20
+# Above what one record can be: 25 MB is the largest payload of one model call.
+LINE_BYTES_MAX = 32 << 20
+HEAD_CHARS_MAX = 200
+ENDS_BYTES = 4_096  # of a line too long to keep: this much from either end is searched for the record id
+SAYS_NOTHING = "the line has neither modelOutput nor error"
+# msgspec's errors and UnicodeDecodeError are ValueErrors; nesting without end is a RecursionError.
+UNREADABLE = (ValueError, RecursionError)
+
+Output = TypeVar("Output", bound=msgspec.Struct)
+
+# In a JSON string a quotation mark is escaped, so what a model or a user wrote cannot look like this.
+_RECORD_ID = re.compile(rb'"recordId"\s*:\s*"([0-9A-Za-z]{1,64})"')
+_BOM = b"\xef\xbb\xbf"
+
+
+class RecordError(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """Bedrock's error for one record. The code is a number in the guide and a string in samples (contract 4.3)."""
+
+    error_code: Any = None
+    error_message: Any = None
+
+
+class Line(msgspec.Struct, Generic[Output], frozen=True, gc=False, rename="camel"):
+    """One line for one record: an error, or else the model's output as the family's type."""
+
+    record_id: str
+    model_output: Output | None = None
+    error: RecordError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Corrupt:
+    """A line that cannot be read: its beginning, why, and the record's id where just one can be made out."""
+
+    head: str
+    reason: str
+    record_id: str | None = None
+
+
+def read_lines(
+    stream: BinaryIO,
+    output_type: type[Output],
+    *,
+    block_bytes: int = BLOCK_BYTES,
+    line_bytes_max: int = LINE_BYTES_MAX,
+) -> Iterator[Line[Output] | Corrupt]:
+    """Read a job's output, in the order in which Bedrock wrote it. Blank lines are nothing.
+
+    Args:
+        stream: the output object; read forward once.
+        output_type: the family's type of `modelOutput`.
+        block_bytes: how much is read and decoded at once.
+        line_bytes_max: a longer line is passed over and comes out as `Corrupt`.
+    """
+    wire = _Wire(output_type)
+    for block in _blocks(stream, block_bytes, line_bytes_max):
+        if isinstance(block, Corrupt):
+            yield block
+        else:
+            yield from wire.decode(block)
+
+
+class _Wire(Generic[Output]):
+    """The decoder for one family's lines."""
+
+    def __init__(self, output_type: type[Output]) -> None:
+        self._type: Any = Line[output_type]  # type: ignore[valid-type]  # a type made at run time, as msgspec means it
+        self._decoder = msgspec.json.Decoder(self._type)
+
+    def decode(self, block: memoryview | bytes) -> Iterator[Line[Output] | Corrupt]:
+        try:
+            lines = self._decoder.decode_lines(block)
+        except UNREADABLE:
+            for raw in bytes(block).split(b"\n"):
+                if raw and not raw.isspace():
+                    yield from self._one(raw)
+            return
+        for line in lines:
+            yield line if _says_something(line) else _corrupt(line.record_id.encode(), SAYS_NOTHING, line.record_id)
+
+    def _one(self, raw: bytes) -> Iterator[Line[Output] | Corrupt]:
+        try:
+            # A lost newline leaves two whole records on one line, and both were paid for.
+            lines = self._decoder.decode_lines(raw)
+        except UNREADABLE:
+            yield self._leniently(raw)
+            return
+        for line in lines:
+            yield line if _says_something(line) else _corrupt(raw, SAYS_NOTHING, line.record_id)
+
+    def _leniently(self, raw: bytes) -> Line[Output] | Corrupt:
+        try:
+            data = json.loads(
+                raw.removeprefix(_BOM).decode("utf-8", "replace"), parse_float=_finite, parse_constant=_refuse
+            )
+            if isinstance(data, dict):
+                data.pop("modelInput", None)
+            line: Line[Output] = msgspec.convert(_without_surrogates(data), self._type)
+        except UNREADABLE as error:
+            return _corrupt(raw, str(error))
+        return line if _says_something(line) else _corrupt(raw, SAYS_NOTHING, line.record_id)
+
+
+def _says_something(line: Line[Any]) -> bool:
+    return line.model_output is not None or line.error is not None
+
+
+def _corrupt(raw: bytes, reason: str, record_id: str | None = None) -> Corrupt:
+    head = raw[: HEAD_CHARS_MAX * 4].decode("utf-8", "replace")[:HEAD_CHARS_MAX]
+    return Corrupt(head, reason[:HEAD_CHARS_MAX], record_id if record_id is not None else _id_in(raw))
+
+
+def _id_in(raw: bytes) -> str | None:
+    """The one record id that the bytes name; two lines run into one name two, and then neither is believed."""
+    found = set(_RECORD_ID.findall(raw))
+    return found.pop().decode("ascii") if len(found) == 1 else None
+
+
+def _blocks(stream: BinaryIO, block_bytes: int, line_bytes_max: int) -> Iterator[memoryview | bytes | Corrupt]:
+    """Cut the stream at newlines. What lies whole in a chunk is not copied; a line over its edge is a block by itself."""
+    begun = _Begun(line_bytes_max)
+    while chunk := stream.read(block_bytes):
+        first = chunk.find(b"\n") + 1
+        if not first:
+            begun.add(chunk)
+            continue
+        begun.add(chunk[:first])
+        yield begun.end()
+        last = chunk.rfind(b"\n") + 1
+        if last > first:
+            yield memoryview(chunk)[first:last]
+        begun.add(chunk[last:])
+    yield begun.end()
+
+
+class _Begun:
+    """A line of which the end is not read yet. Of one that is too long only both ends are kept."""
+
+    def __init__(self, line_bytes_max: int) -> None:
+        self._bytes_max = line_bytes_max
+        self._pieces: list[bytes] = []
+        self._bytes = 0
+        self._head = b""
+        self._tail = b""
+
+    def add(self, piece: bytes) -> None:
+        self._bytes += len(piece)
+        self._pieces.append(piece)
+        if self._bytes > self._bytes_max:
+            for each in self._pieces:
+                self._head = (self._head + each[:ENDS_BYTES])[:ENDS_BYTES]
+                self._tail = (self._tail + each[-ENDS_BYTES:])[-ENDS_BYTES:]
+            self._pieces.clear()
+
+    def end(self) -> bytes | Corrupt:
+        line: bytes | Corrupt = b"".join(self._pieces)
+        if self._bytes > self._bytes_max:
+            reason = f"a line of {self._bytes} bytes is too long to read"
+            line = _corrupt(self._head, reason, _id_in(self._head + b"\n" + self._tail))
+        self._pieces, self._bytes, self._head, self._tail = [], 0, b"", b""
+        return line
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not a number of JSON")
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    return number if math.isfinite(number) else _refuse(word)
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Replace what UTF-8 cannot carry: half of a surrogate pair, as a model cut off in mid-character leaves it."""
+    match value:
+        case str():
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        case list():
+            return [_without_surrogates(each) for each in value]
+        case dict():
+            return {_without_surrogates(key): _without_surrogates(each) for key, each in value.items()}
+        case _:
+            return value

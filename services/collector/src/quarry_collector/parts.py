@@ -1,0 +1,326 @@
+"""The two objects that a settled shard leaves: its outcome, then its part of the result. Both are written once.
+
+Theory of operation. The outcome is the answer column and what Quarry says of each row, in row order; the part is the
+same columns to the right of the source's own. So the join is putting two streams of equal length beside each other,
+and a part can be made again from the source and the outcome by anyone. If an outcome of the same shard, attempt and
+plan stands already, somebody settled it before: theirs is the truth (promise S4), and what the caller goes on with
+must be read back from it, which `Written.created` tells.
+
+Everything streams: memory is one row group. The account of the shard (`Settlement`) stands in the outcome's Parquet
+footer, and its counts also in the metadata of both objects, where one HEAD request reads them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from quarry_collector.settle import NotConserved, Settlement, check_conservation
+from quarry_core.errors import Conflict
+from quarry_core.names import outcome_key, part_key
+from quarry_core.ports import ObjectRef, Objects, Upload
+from quarry_core.results import ANSWER_COLUMNS, result_schema
+
+ROW_GROUP_ROWS_MAX = 8_192
+ROW_GROUP_BYTES_MAX = 8 << 20
+READ_ROWS = 1_024
+READ_BYTES = 1 << 20
+SETTLEMENT_KEY = b"quarry.settlement"
+# Few distinct values: worth a dictionary. Texts are not.
+_DICTIONARY = ["status", "error_code", "error_message", "stop_reason"]
+
+
+class Outcome(Protocol):
+    """A settled shard's outcomes in row order, from the spool or read back."""
+
+    settlement: Settlement
+    answer_column: str
+    schema: pa.Schema
+
+    def batches(self) -> Iterator[pa.RecordBatch]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What an outcome and a part are of; `plan` is the plan's SHA-256. Two objects of one identity are the same."""
+
+    run_id: str
+    shard: str
+    attempt: int
+    plan: str
+
+    def metadata(self, kind: str) -> dict[str, str]:
+        return {
+            "kind": kind,
+            "run": self.run_id,
+            "shard": self.shard,
+            "attempt": str(self.attempt),
+            "plan": self.plan,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """`created` is False where the object stood already; `settlement` is that of the object that stands."""
+
+    key: str
+    created: bool
+    settlement: Settlement
+
+
+def write_outcome(objects: Objects, identity: Identity, outcome: Outcome) -> Written:
+    """Write `outcomes/<run>/<shard>-<attempt>.parquet` once.
+
+    Raises:
+        Conflict: an object of another identity stands there.
+        NotConserved: the outcome has not as many rows as its account says.
+    """
+    account = outcome.settlement
+    schema = outcome.schema.with_metadata({SETTLEMENT_KEY: msgspec.json.encode(account)})
+    key = outcome_key(identity.run_id, identity.shard, identity.attempt)
+    created = _publish(
+        objects,
+        key,
+        identity.metadata("outcome"),
+        account,
+        schema,
+        outcome.batches(),
+        compression="lz4",
+    )
+    if created:
+        return Written(key, created, account)
+    return Written(key, created, read_outcome(objects, identity).settlement)
+
+
+def read_outcome(objects: Objects, identity: Identity) -> StoredOutcome:
+    """Open an outcome that stands: its account at once, its rows as they are asked for. Raises Missing, Conflict."""
+    key = outcome_key(identity.run_id, identity.shard, identity.attempt)
+    info = objects.head(ObjectRef(key))
+    expected = identity.metadata("outcome")
+    if not expected.items() <= dict(info.metadata).items():
+        raise Conflict(f"{key} is not the outcome of {expected}: its metadata is {dict(info.metadata)}")
+    return StoredOutcome(objects, ObjectRef(key, etag=info.etag, version_id=info.version_id))
+
+
+class StoredOutcome:
+    """An outcome read back from the bucket (`Outcome`)."""
+
+    def __init__(self, objects: Objects, ref: ObjectRef) -> None:
+        self._objects = objects
+        self._ref = ref
+        with closing(objects.random_access(ref)) as source:
+            schema = pq.read_schema(source)
+        self.settlement = msgspec.json.decode(schema.metadata[SETTLEMENT_KEY], type=Settlement)
+        self.schema = schema.remove_metadata()
+        self.answer_column = next(name for name in ANSWER_COLUMNS if name in schema.names)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        with closing(self._objects.random_access(self._ref)) as source:
+            # pyarrow's own default keeps what it has read.
+            file = pq.ParquetFile(source, pre_buffer=False, buffer_size=READ_BYTES)
+            for batch in file.iter_batches(batch_size=READ_ROWS, use_threads=False):
+                yield batch.replace_schema_metadata(None)
+
+
+def write_part(
+    objects: Objects,
+    identity: Identity,
+    source_schema: pa.Schema,
+    rows: Iterable[pa.RecordBatch],
+    outcome: Outcome,
+) -> Written:
+    """Write `results/<run>/part-<shard>.parquet` once: the source's columns, then the outcome's, in row order.
+
+    Args:
+        objects: the bucket.
+        identity: what the part is of.
+        source_schema: the source's schema; the part's begins with it, metadata included.
+        rows: the shard's rows of the source, in batches of any length.
+        outcome: the shard's outcome, with as many rows.
+
+    Raises:
+        ColumnTaken: the source has a column of a name that the result needs.
+        Conflict: an object of another identity stands there.
+        NotConserved: source and outcome have not the same number of rows.
+    """
+    schema = result_schema(source_schema, outcome.answer_column)
+    key = part_key(identity.run_id, identity.shard)
+    created = _publish(
+        objects,
+        key,
+        identity.metadata("part"),
+        outcome.settlement,
+        schema,
+        _beside(schema, rows, outcome.batches()),
+        compression="zstd",
+    )
+    return Written(key, created, outcome.settlement)
+
+
+def counts_of(metadata: Mapping[str, str]) -> Settlement:
+    """The counts that an outcome's or a part's metadata tells: an account without examples."""
+    return Settlement(
+        rows=int(metadata["rows"]),
+        ok=int(metadata["ok"]),
+        errors=json.loads(metadata["errors"]),
+        input_tokens=int(metadata["input-tokens"]),
+        output_tokens=int(metadata["output-tokens"]),
+    )
+
+
+def _counts(account: Settlement) -> dict[str, str]:
+    return {
+        "rows": str(account.rows),
+        "ok": str(account.ok),
+        "errors": json.dumps(dict(account.errors), sort_keys=True, separators=(",", ":")),
+        "input-tokens": str(account.input_tokens),
+        "output-tokens": str(account.output_tokens),
+    }
+
+
+def _publish(
+    objects: Objects,
+    key: str,
+    identity: Mapping[str, str],
+    account: Settlement,
+    schema: pa.Schema,
+    batches: Iterator[pa.RecordBatch],
+    compression: str,
+) -> bool:
+    upload = objects.create(key, {**identity, **_counts(account)})
+    try:
+        written = _write(_Sink(upload), schema, batches, compression)
+        check_conservation(account, written)
+        return upload.commit()
+    except Conflict:
+        # The identity is what makes two objects the same. The counts may differ, if the one that stands was
+        # settled from an output that was still growing: it stands all the same.
+        standing = dict(objects.head(ObjectRef(key)).metadata)
+        if not identity.items() <= standing.items():
+            raise
+        return False
+    finally:
+        upload.abort()
+
+
+def _write(sink: _Sink, schema: pa.Schema, batches: Iterator[pa.RecordBatch], compression: str) -> int:
+    written = 0
+    writer = pq.ParquetWriter(
+        sink,
+        schema,
+        compression=_compression(schema, compression),
+        use_dictionary=_DICTIONARY,
+        write_statistics=[name for name in schema.names if name not in ANSWER_COLUMNS],
+        # Keeps the names of list items as the source has them; our own list is named as the format asks.
+        use_compliant_nested_type=False,
+    )
+    with writer:
+        for group in _row_groups(batches):
+            table = pa.Table.from_batches(group, schema)
+            writer.write_table(table, row_group_size=ROW_GROUP_ROWS_MAX)
+            written += table.num_rows
+    return written
+
+
+def _compression(schema: pa.Schema, texts: str) -> dict[str, str]:
+    """By leaf of the format's tree: the digits of an embedding do not shrink, and trying costs more than writing."""
+    empty = io.BytesIO()
+    pq.write_table(schema.empty_table(), empty, use_compliant_nested_type=False)
+    leaves = pq.read_metadata(empty).schema
+    paths = (leaves.column(number).path for number in range(len(leaves)))
+    return {path: "none" if path.startswith("embedding.") else texts for path in paths}
+
+
+def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    group: list[pa.RecordBatch] = []
+    group_rows = group_bytes = 0
+    for batch in batches:
+        if group and (
+            group_rows + batch.num_rows > ROW_GROUP_ROWS_MAX or group_bytes + batch.nbytes > ROW_GROUP_BYTES_MAX
+        ):
+            yield group
+            group, group_rows, group_bytes = [], 0, 0
+        group.append(batch)
+        group_rows += batch.num_rows
+        group_bytes += batch.nbytes
+    if group:
+        yield group
+
+
+def _beside(
+    schema: pa.Schema, rows: Iterable[pa.RecordBatch], outcomes: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """The columns of both streams in batches as both allow, without copying."""
+    left, right = _Stream(iter(rows)), _Stream(outcomes)
+    while True:
+        count = min(left.ready(), right.ready())
+        if count == 0:
+            break
+        arrays = [*left.take(count).columns, *right.take(count).columns]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+    if left.ready() or right.ready():
+        raise NotConserved(f"there are more {'source rows' if left.ready() else 'outcomes'} than the other has")
+
+
+class _Stream:
+    """Batches, to be taken by any number of rows."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self._batch: pa.RecordBatch | None = None
+        self._at = 0
+
+    def ready(self) -> int:
+        """How many rows can be taken at once; 0 at the end."""
+        while self._batch is None or self._at == self._batch.num_rows:
+            self._batch = next(self._batches, None)
+            self._at = 0
+            if self._batch is None:
+                return 0
+        return int(self._batch.num_rows) - self._at
+
+    def take(self, count: int) -> pa.RecordBatch:
+        assert self._batch is not None
+        taken = self._batch.slice(self._at, count)
+        self._at += count
+        return taken
+
+
+class _Sink:
+    """An `Upload` as the file that pyarrow writes to. Closing it publishes nothing."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+        self._bytes = 0
+        self.closed = False
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self._upload.write(view)
+        self._bytes += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        return self._bytes
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False

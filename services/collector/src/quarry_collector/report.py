@@ -1,0 +1,150 @@
+"""What is told of a run when it has ended: `_report.json` and the marker `_SUCCESS`. Pure.
+
+The report is a function of the run, its shards' accounts and times that the ledger holds: whoever closes the run
+writes the same bytes. It is built only from accounts that add up, so it cannot claim a success that is not there
+(promises S3 and H1).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quarry_collector.settle import NotConserved, Settlement, add_up, check_conservation
+from quarry_core.names import part_key, results_prefix, s3_uri
+from quarry_core.states import RunState
+
+REPORT_VERSION = 1
+# The marker is there or it is not, as readers of other systems' results expect.
+SUCCESS = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEnd:
+    """One settled shard: how many attempts it took, the last job's status and message in Bedrock's words, its account.
+
+    `status` is empty where no job was ever made.
+    """
+
+    shard: str
+    rows: int
+    attempts: int
+    status: str
+    message: str
+    account: Settlement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What the report says of the run itself. Times are ISO 8601 in UTC, as the ledger holds them.
+
+    `source_rows` counts all rows of the source, `planned_rows` those that the plan took; the rest was cut off by
+    `max_num_jobs` or `max_records_total`. `reason` says why a run failed before it had a plan.
+    """
+
+    run_id: str
+    model_id: str
+    source_uri: str
+    bucket: str
+    accepted_at: str
+    ended_at: str
+    source_rows: int = 0
+    planned_rows: int = 0
+    reason: str = ""
+
+
+def state_of(ok: int, error: int) -> RunState:
+    """The end of a run by its rows: FAILED if none has a result."""
+    if ok == 0:
+        return RunState.FAILED
+    return RunState.SUCCEEDED_WITH_ERRORS if error else RunState.SUCCEEDED
+
+
+def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
+    """The bytes of `_report.json`, the same for the same facts.
+
+    Args:
+        run: the run.
+        shards: every shard of the plan, in any order; none for a run that failed before it had a plan.
+
+    Raises:
+        NotConserved: the shards' rows are not the plan's rows, or an account does not add up, or a shard comes twice.
+    """
+    ordered = sorted(shards, key=lambda each: each.shard)
+    if len({each.shard for each in ordered}) != len(ordered):
+        raise NotConserved(f"run {run.run_id}: a shard is reported twice")
+    for each in ordered:
+        check_conservation(each.account, each.rows)
+    total = add_up([each.account for each in ordered])
+    if not run.reason:
+        check_conservation(total, run.planned_rows)
+    return _bytes(
+        {
+            "version": REPORT_VERSION,
+            "run_id": run.run_id,
+            "state": state_of(total.ok, total.error),
+            "reason": run.reason,
+            "model_id": run.model_id,
+            "source": run.source_uri,
+            "accepted_at": run.accepted_at,
+            "ended_at": run.ended_at,
+            "results_uri": s3_uri(run.bucket, results_prefix(run.run_id)),
+            "rows": {
+                "source": run.source_rows,
+                "planned": run.planned_rows,
+                "left_out": run.source_rows - run.planned_rows,
+                "accepted": total.rows,
+                "ok": total.ok,
+                "error": total.error,
+            },
+            "llm_tokens": {"input": total.input_tokens, "output": total.output_tokens},
+            "errors": _errors(total),
+            "unexpected": _unexpected(total),
+            "parts": [
+                {"uri": s3_uri(run.bucket, part_key(run.run_id, each.shard)), "rows": each.rows} for each in ordered
+            ],
+            "shards": [_shard(each) for each in ordered],
+        }
+    )
+
+
+def _errors(total: Settlement) -> dict[str, Any]:
+    return {
+        code: {
+            "rows": total.errors[code],
+            "examples": [
+                {"record_id": example.record_id, "message": example.message} for example in total.examples.get(code, ())
+            ],
+        }
+        for code in sorted(total.errors)
+    }
+
+
+def _unexpected(total: Settlement) -> dict[str, Any]:
+    """What the jobs wrote that was not one line for one record: nothing of it is in the result."""
+    return {
+        "duplicated_lines": total.seen.duplicated,
+        "foreign_lines": total.seen.unexpected,
+        "foreign_ids": list(total.seen.unexpected_ids),
+        "corrupt_lines": total.seen.corrupt,
+        "corrupt_heads": list(total.seen.corrupt_heads),
+    }
+
+
+def _shard(each: ShardEnd) -> dict[str, Any]:
+    return {
+        "shard": each.shard,
+        "rows": each.rows,
+        "ok": each.account.ok,
+        "error": each.account.error,
+        "attempts": each.attempts,
+        "status": each.status,
+        "message": each.message,
+    }
+
+
+def _bytes(report: Mapping[str, Any]) -> bytes:
+    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "replace") + b"\n"

@@ -1,0 +1,203 @@
+"""What an ended shard comes to: an outcome for every record, or the whole job once more. Pure.
+
+Theory of operation. The output of the job has been read, and each record it tells about has its outcome. `decide` says
+what becomes of the rest: they are given one error code that names the reason, or, where the output tells nothing at
+all, the job is asked again. It is decided from counts only, so any worker that reads the same output decides the same.
+
+A job is repeated only if no record of it was told about, for what was told about was paid for and would be paid
+for again; and only so often, for the message of a failed job cannot be classified (contract section 7). A
+stopped job is never repeated: somebody stopped it, and meant it.
+
+Every ending is salvaged, and ok + error = rows, always (promises S3 and S10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import assert_never
+
+import msgspec
+
+from quarry_core.states import JobStatus
+
+REPEATS_MAX = 2
+EXAMPLES_MAX = 3
+EXAMPLE_CHARS_MAX = 300
+BEDROCK_MESSAGE_CHARS_MAX = 2_048  # contract section 1.3
+
+
+class ErrorCode(StrEnum):
+    """Why a record has no answer: the whole vocabulary."""
+
+    MODEL_ERROR = "MODEL_ERROR"  # Bedrock gave an error for this record; the message begins with Bedrock's own code
+    EMPTY_ANSWER = "EMPTY_ANSWER"  # the model answered, with nothing in it
+    CORRUPT_ANSWER = "CORRUPT_ANSWER"  # there is a line for the record, and it cannot be read as the family's answer
+    MISSING = "MISSING"  # the job completed, and has no line for the record
+    NOT_PROCESSED = "NOT_PROCESSED"  # the job ran out of time or was stopped before the record's turn
+    EXPIRED = "EXPIRED"  # the job never began
+    JOB_FAILED = "JOB_FAILED"
+    REFUSED = "REFUSED"  # Bedrock refused to create the job
+    NULL_INPUT = "NULL_INPUT"  # never sent: a column that the prompt needs is null
+    TOO_LARGE = "TOO_LARGE"  # never sent: one record alone is larger than Bedrock takes
+    BELOW_MINIMUM = "BELOW_MINIMUM"  # never sent: fewer records than the smallest job
+
+
+class NotEnded(ValueError):
+    """The job is not at an end, or in a status that this code does not know: there is nothing to settle yet."""
+
+
+class NotConserved(Exception):
+    """Rows would be lost or doubled: nothing may be published (promise S3)."""
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """An ended shard, as `decide` needs to see it.
+
+    `status` and `message` are Bedrock's, None where no job was made; then `refused` or `below_minimum` says why.
+    `rows` counts all rows of the shard, `unsent` those that never went into the job's input, `told` the sent ones that
+    the output tells about: an answer, an error, or a line that bears the record's id and cannot be read.
+    `attempt` counts from 1.
+    """
+
+    attempt: int
+    rows: int
+    unsent: int = 0
+    told: int = 0
+    status: str | None = None
+    message: str = ""
+    refused: bool = False
+    below_minimum: bool = False
+
+
+class Settle(msgspec.Struct, frozen=True):
+    """Give every record that has no outcome yet this error, and publish."""
+
+    code: ErrorCode
+    message: str
+
+
+class Repeat(msgspec.Struct, frozen=True):
+    """Ask the whole job again, as attempt + 1; `reason` is for people."""
+
+    reason: str
+
+
+Decision = Settle | Repeat
+
+
+def decide(ended: Ended, repeats_max: int = REPEATS_MAX) -> Decision:
+    """Say what becomes of the records that the output does not tell about.
+
+    Raises:
+        NotEnded: the job is not at an end.
+        NotConserved: more rows are unsent or told about than there are.
+    """
+    if ended.unsent + ended.told > ended.rows:
+        raise NotConserved(f"{ended.unsent} unsent + {ended.told} told of are more than {ended.rows} rows")
+    if ended.below_minimum:
+        return Settle(ErrorCode.BELOW_MINIMUM, _said("fewer records than the smallest batch job takes", ended.message))
+    if ended.refused:
+        return Settle(ErrorCode.REFUSED, _said("Bedrock refused to create the job", ended.message))
+    try:
+        status = JobStatus(ended.status or "")
+    except ValueError:
+        raise NotEnded(f"status {ended.status!r} is not one that this code knows as an end") from None
+    match status:
+        case JobStatus.COMPLETED:
+            rest = Settle(ErrorCode.MISSING, _said("the job completed without a line for this record", ended.message))
+        case JobStatus.PARTIALLY_COMPLETED:
+            rest = Settle(ErrorCode.NOT_PROCESSED, _said("the job ran out of time before this record", ended.message))
+        case JobStatus.EXPIRED:
+            rest = Settle(ErrorCode.EXPIRED, _said("the job expired before it began", ended.message))
+        case JobStatus.FAILED:
+            rest = Settle(ErrorCode.JOB_FAILED, _said("the job failed", ended.message))
+        case JobStatus.STOPPED:
+            return Settle(ErrorCode.NOT_PROCESSED, _said("the job was stopped before this record", ended.message))
+        case (
+            JobStatus.SUBMITTED
+            | JobStatus.VALIDATING
+            | JobStatus.SCHEDULED
+            | JobStatus.IN_PROGRESS
+            | JobStatus.STOPPING
+        ):
+            raise NotEnded(f"a job that is {status} has not ended")
+        case _:
+            assert_never(status)
+    nothing_came_out = ended.told == 0 and ended.unsent < ended.rows
+    if nothing_came_out and ended.attempt <= repeats_max:
+        return Repeat(f"{status}, and no record has a line: {rest.message}")
+    return rest
+
+
+def _said(ours: str, bedrocks: str) -> str:
+    return f"{ours}: {bedrocks[:BEDROCK_MESSAGE_CHARS_MAX]}" if bedrocks else ours
+
+
+class Example(msgspec.Struct, frozen=True):
+    record_id: str
+    message: str
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What the output held that was not simply one line for one record of ours.
+
+    `duplicated` lines spoke again of a record that had its line; `unexpected` ones bear an id that was never sent in
+    this job; `corrupt` ones could not be read (of these, the ones whose id is known became CORRUPT_ANSWER).
+    """
+
+    lines: int = 0
+    duplicated: int = 0
+    unexpected: int = 0
+    corrupt: int = 0
+    unexpected_ids: tuple[str, ...] = ()  # at most EXAMPLES_MAX, as are the heads of corrupt lines
+    corrupt_heads: tuple[str, ...] = ()
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """The account of one settled shard; it travels with the outcome and is added up in the report."""
+
+    rows: int
+    ok: int
+    errors: Mapping[str, int] = {}  # by code, only codes that occurred
+    input_tokens: int = 0
+    output_tokens: int = 0
+    examples: Mapping[str, tuple[Example, ...]] = {}  # by code, the first in row order, at most EXAMPLES_MAX each
+    seen: Seen = Seen()
+
+    @property
+    def error(self) -> int:
+        return sum(self.errors.values())
+
+
+def check_conservation(account: Settlement, rows: int) -> None:
+    """Hold `ok + error = rows` against the number of rows that the plan gave the shard. Raises NotConserved."""
+    if account.rows != rows or account.ok + account.error != rows:
+        raise NotConserved(f"{account.ok} ok + {account.error} error rows of {account.rows} are not {rows} rows")
+
+
+def add_up(accounts: Sequence[Settlement]) -> Settlement:
+    """One account over many; examples are the first ones in the order given."""
+    errors: dict[str, int] = {}
+    examples: dict[str, tuple[Example, ...]] = {}
+    for account in accounts:
+        for code, count in account.errors.items():
+            errors[code] = errors.get(code, 0) + count
+        for code, some in account.examples.items():
+            examples[code] = (*examples.get(code, ()), *some)[:EXAMPLES_MAX]
+    return Settlement(
+        rows=sum(account.rows for account in accounts),
+        ok=sum(account.ok for account in accounts),
+        errors=errors,
+        input_tokens=sum(account.input_tokens for account in accounts),
+        output_tokens=sum(account.output_tokens for account in accounts),
+        examples=examples,
+        seen=Seen(
+            lines=sum(account.seen.lines for account in accounts),
+            duplicated=sum(account.seen.duplicated for account in accounts),
+            unexpected=sum(account.seen.unexpected for account in accounts),
+            corrupt=sum(account.seen.corrupt for account in accounts),
+            unexpected_ids=tuple(each for account in accounts for each in account.seen.unexpected_ids)[:EXAMPLES_MAX],
+            corrupt_heads=tuple(each for account in accounts for each in account.seen.corrupt_heads)[:EXAMPLES_MAX],
+        ),
+    )

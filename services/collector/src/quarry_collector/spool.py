@@ -1,0 +1,412 @@
+"""Outcomes of one shard on their way from the order of the output to the order of the rows.
+
+Theory of operation. Bedrock writes its output in no order (contract section 4.3). What is long about an outcome, the
+answer or the error's message, goes to a temporary file as it comes; what is short stands in arrays indexed by the
+record's row, for a record id *is* a position. Read back in row order, that is the join. Memory is a few dozen bytes a
+row however long the answers are.
+
+Ids are ours and are never trusted from the output: an id that is not of this shard, or of a row that was never sent,
+is counted and passed over. The first usable line of a record is kept, a later one is counted. Every row has exactly
+one outcome when `settle` returns, or it raises (promise S3). A spool belongs to one settling and is thrown away.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+import pyarrow as pa
+
+from quarry_collector.decode import Corrupt, Line, RecordError
+from quarry_collector.settle import (
+    EXAMPLE_CHARS_MAX,
+    EXAMPLES_MAX,
+    ErrorCode,
+    Example,
+    NotConserved,
+    Seen,
+    Settle,
+    Settlement,
+    check_conservation,
+)
+from quarry_core.models import Answer, EmptyAnswer
+from quarry_core.names import ROW_MAX, record_id, row_of
+from quarry_core.results import answer_type, outcome_schema
+
+SPOOL_BYTES_MAX = 16 << 30
+WRITE_BYTES = 1 << 20
+BATCH_ROWS_MAX = 1_024
+BATCH_BYTES_MAX = 8 << 20
+ERROR_MESSAGE_CHARS_MAX = 2_048
+STOP_REASON_CHARS_MAX = 64
+UNEXPECTED_ID_CHARS_MAX = 64
+TOKENS_MAX = 1_000_000_000  # of one record; what claims more is not believed
+
+_NONE, _OK = 0, 1  # the status of a row; 2 and more are error codes
+_CODES = tuple(ErrorCode)
+_NUMBER = {code: number for number, code in enumerate(_CODES, start=2)}
+_UNTOLD = -1
+
+Numbers = np.ndarray[Any, np.dtype[np.int64]]
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+class SpoolFull(Exception):
+    """The answers of one shard are longer than the spool may be."""
+
+
+class Reader(Protocol):
+    """What is needed of a model family: see `quarry_core.models.Family`."""
+
+    def answer(self, output: Any) -> Answer: ...
+
+
+class Spool:
+    """The outcomes of one shard of `rows` rows. Use as a context manager: leaving it deletes the file.
+
+    Args:
+        shard: the shard's five digits.
+        rows: all rows of the shard, sent or not.
+        answer_column: `response` or `embedding`.
+        folder: where the temporary file lies; the system's own place if None.
+        spool_bytes_max: how large it may grow.
+    """
+
+    def __init__(
+        self,
+        shard: str,
+        rows: int,
+        answer_column: str,
+        *,
+        folder: Path | None = None,
+        spool_bytes_max: int = SPOOL_BYTES_MAX,
+    ) -> None:
+        if not 0 < rows <= ROW_MAX + 1:
+            raise ValueError(f"a shard has 1 to {ROW_MAX + 1} rows, not {rows}")
+        self.shard = shard
+        self.rows = rows
+        self.answer_column = answer_column
+        self.schema = outcome_schema(answer_column)
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed by __exit__
+        self._bytes_max = spool_bytes_max
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._end = 0
+        # Arrays of the standard library: one element at a time they are several times faster than numpy's.
+        self._status = bytearray(rows)
+        self._offset = array("q", bytes(8 * rows))
+        self._length = array("q", bytes(8 * rows))
+        self._stop = array("q", bytes(8 * rows))
+        self._input_tokens = array("q", [_UNTOLD]) * rows
+        self._output_tokens = array("q", [_UNTOLD]) * rows
+        self._stop_reasons: dict[str | None, int] = {None: 0}
+        self._unsent = 0
+        self._told = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    @property
+    def unsent(self) -> int:
+        """How many rows never went into the job's input."""
+        return self._unsent
+
+    @property
+    def told(self) -> int:
+        """How many of the sent rows the output tells about: an answer, an error, or a line that cannot be read."""
+        return self._told
+
+    def leave_out(self, row: int, code: ErrorCode, message: str) -> None:
+        """Note a row that was never sent. All of these come before `place`. Raises NotConserved."""
+        if not 0 <= row < self.rows or self._status[row] != _NONE:
+            raise NotConserved(f"row {row} of shard {self.shard} cannot be left out: it has an outcome, or is no row")
+        self._put_payload(row, _NUMBER[code], _message(message))
+        self._unsent += 1
+
+    def place(self, lines: Iterable[Line[Any] | Corrupt], family: Reader) -> Seen:
+        """Give each line to its row, and count what is not simply one line for one row.
+
+        Call it once, after `leave_out`. Raises SpoolFull.
+        """
+        unsent = bytes(self._status)
+        total = duplicated = unexpected = corrupt = 0
+        unexpected_ids: list[str] = []
+        heads: list[str] = []
+        for line in lines:
+            total += 1
+            if isinstance(line, Corrupt):
+                corrupt += 1
+                if len(heads) < EXAMPLES_MAX:
+                    heads.append(line.head)
+            if line.record_id is None:
+                continue
+            row = row_of(line.record_id, self.shard)
+            if row is None or row >= self.rows or unsent[row] != _NONE:
+                unexpected += 1
+                if len(unexpected_ids) < EXAMPLES_MAX:
+                    unexpected_ids.append(line.record_id[:UNEXPECTED_ID_CHARS_MAX])
+                continue
+            before = self._status[row]
+            if before != _NONE:
+                duplicated += 1
+            if before == _OK:
+                continue
+            self._told += before == _NONE
+            self._put(row, line, family, only_an_answer=before != _NONE)
+        return Seen(total, duplicated, unexpected, corrupt, tuple(unexpected_ids), tuple(heads))
+
+    def settle(self, rest: Settle, seen: Seen | None = None) -> SpooledOutcome:
+        """Give every row without an outcome the error of `rest`, and make the account.
+
+        Raises:
+            NotConserved: rows with and without an answer are not all rows.
+            SpoolFull: the answers are too long.
+        """
+        if _NONE in self._status:
+            message = _message(rest.message)
+            offset, number = self._append(message), _NUMBER[rest.code]
+            for row, status in enumerate(self._status):
+                if status == _NONE:
+                    self._offset[row], self._length[row], self._status[row] = offset, len(message), number
+        self._flush()
+        account = self._account(seen or Seen())
+        check_conservation(account, self.rows)
+        return SpooledOutcome(self, account)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The outcomes in row order, at most 1,024 rows and about 8 MiB at once, in `schema`."""
+        start = 0
+        while start < self.rows:
+            most = min(start + BATCH_ROWS_MAX, self.rows)
+            ends = np.cumsum(_view(self._length, start, most))
+            stop = start + max(1, int(np.searchsorted(ends, BATCH_BYTES_MAX, side="right")))
+            yield self._batch(start, stop)
+            start = stop
+
+    # ----------------------------------------------------------------- writing
+
+    def _put(self, row: int, line: Line[Any] | Corrupt, family: Reader, *, only_an_answer: bool) -> None:
+        paid: Answer | EmptyAnswer | None = None
+        if isinstance(line, Corrupt):
+            code, message = ErrorCode.CORRUPT_ANSWER, line.reason
+        elif line.error is not None:
+            code, message = ErrorCode.MODEL_ERROR, _bedrocks(line.error)
+        else:
+            try:
+                paid = family.answer(line.model_output)
+                self._put_payload(row, _OK, _payload(paid, self.answer_column))
+            except EmptyAnswer as error:
+                code, message, paid = ErrorCode.EMPTY_ANSWER, str(error), error
+            except SpoolFull:
+                raise
+            except Exception as error:  # whatever an adapter stumbles over is this record's, never its neighbours'
+                code, message = ErrorCode.CORRUPT_ANSWER, f"{type(error).__name__}: {error}"
+            else:
+                self._put_counts(row, paid)
+                return
+        if not only_an_answer:
+            self._put_payload(row, _NUMBER[code], _message(message))
+            if paid is not None:
+                self._put_counts(row, paid)
+
+    def _put_payload(self, row: int, status: int, payload: bytes) -> None:
+        self._offset[row] = self._append(payload)
+        self._length[row] = len(payload)
+        self._status[row] = status
+
+    def _put_counts(self, row: int, paid: Answer | EmptyAnswer) -> None:
+        """What Bedrock counted, for an empty answer was paid for too."""
+        if paid.stop_reason is not None:
+            reason = paid.stop_reason[:STOP_REASON_CHARS_MAX]
+            self._stop[row] = self._stop_reasons.setdefault(reason, len(self._stop_reasons))
+        self._input_tokens[row] = _tokens(paid.input_tokens)
+        self._output_tokens[row] = _tokens(paid.output_tokens)
+
+    def _append(self, payload: bytes) -> int:
+        offset = self._end
+        if offset + len(payload) > self._bytes_max:
+            raise SpoolFull(f"the answers of shard {self.shard} are longer than {self._bytes_max} bytes")
+        self._waiting.append(payload)
+        self._end += len(payload)
+        self._waiting_bytes += len(payload)
+        if self._waiting_bytes >= WRITE_BYTES:
+            self._flush()
+        return offset
+
+    def _flush(self) -> None:
+        rest = memoryview(b"".join(self._waiting))
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+    # ----------------------------------------------------------------- reading
+
+    def _account(self, seen: Seen) -> Settlement:
+        status = np.frombuffer(self._status, np.uint8)
+        counts = np.bincount(status, minlength=2 + len(_CODES))
+        codes = [code for code in _CODES if counts[_NUMBER[code]]]
+        return Settlement(
+            rows=self.rows,
+            ok=int(counts[_OK]),
+            errors={str(code): int(counts[_NUMBER[code]]) for code in codes},
+            input_tokens=_sum(self._input_tokens),
+            output_tokens=_sum(self._output_tokens),
+            examples={
+                str(code): tuple(map(self._example, np.flatnonzero(status == _NUMBER[code])[:EXAMPLES_MAX].tolist()))
+                for code in codes
+            },
+            seen=seen,
+        )
+
+    def _example(self, row: int) -> Example:
+        message = self._read(row, row + 1)[0].decode()
+        return Example(record_id(self.shard, row), message[:EXAMPLE_CHARS_MAX])
+
+    def _read(self, start: int, stop: int) -> list[bytes]:
+        spool = self._file.fileno()
+        lengths, offsets = self._length[start:stop], self._offset[start:stop]
+        payloads = [os.pread(spool, length, offset) for length, offset in zip(lengths, offsets, strict=True)]
+        if sum(map(len, payloads)) != sum(lengths):
+            raise NotConserved(f"the spool of shard {self.shard} does not give back what was written to it")
+        return payloads
+
+    def _batch(self, start: int, stop: int) -> pa.RecordBatch:
+        status = np.frombuffer(self._status, np.uint8)[start:stop]
+        ok = status == _OK
+        payloads = self._read(start, stop)
+        lengths = _view(self._length, start, stop)
+        return pa.RecordBatch.from_arrays(
+            [
+                _answers(payloads, lengths, ok, self.answer_column),
+                record_ids(self.shard, start, stop),
+                _words((~ok).astype(np.uint8), ["ok", "error"]),
+                _words(np.where(ok, 0, status - 1), [None, *map(str, _CODES)]),
+                _texts(payloads, lengths, ~ok),
+                _words(_view(self._stop, start, stop), list(self._stop_reasons)),
+                _numbers(_view(self._input_tokens, start, stop)),
+                _numbers(_view(self._output_tokens, start, stop)),
+            ],
+            schema=self.schema,
+        )
+
+
+class SpooledOutcome:
+    """A settled spool, ready to be written (`parts.Outcome`); good for as long as the spool is open."""
+
+    def __init__(self, spool: Spool, settlement: Settlement) -> None:
+        self._spool = spool
+        self.settlement = settlement
+        self.schema = spool.schema
+        self.answer_column = spool.answer_column
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        return self._spool.batches()
+
+
+def record_ids(shard: str, start: int, stop: int) -> pa.Array:
+    """The record ids of the rows `start` to `stop`, as `names.record_id` makes them one by one."""
+    digits = np.arange(start, stop)[:, None] // 10 ** np.arange(5, -1, -1)[None, :] % 10 + ord("0")
+    head = np.tile(np.frombuffer(shard.encode("ascii"), np.uint8), (stop - start, 1))
+    data = np.hstack([head, digits.astype(np.uint8)])
+    offsets = np.arange(stop - start + 1, dtype=np.int32) * data.shape[1]
+    return pa.StringArray.from_buffers(stop - start, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data)))
+
+
+def _payload(answer: Answer, answer_column: str) -> bytes:
+    if answer_column == "response":
+        if not answer.text:
+            raise EmptyAnswer("the model gave no text")
+        return answer.text.encode("utf-8", "replace")
+    if not answer.embedding:
+        raise EmptyAnswer("the model gave no embedding")
+    # In this form a value beyond float32 is an error; it would become infinite, and spoil every distance.
+    return struct.pack(f"<{len(answer.embedding)}f", *answer.embedding)
+
+
+def _bedrocks(error: RecordError) -> str:
+    code = "no code" if error.error_code is None else str(error.error_code)
+    return f"{code}: {'' if error.error_message is None else error.error_message}"
+
+
+def _message(text: str) -> bytes:
+    return text[:ERROR_MESSAGE_CHARS_MAX].encode("utf-8", "replace")
+
+
+def _tokens(count: int | None) -> int:
+    return count if count is not None and 0 <= count <= TOKENS_MAX else _UNTOLD
+
+
+def _sum(tokens: array[int]) -> int:
+    return sum(count for count in tokens if count != _UNTOLD)
+
+
+def _view(numbers: array[int], start: int, stop: int) -> Numbers:
+    return np.frombuffer(numbers, np.int64)[start:stop]
+
+
+def _validity(mask: Mask) -> pa.Buffer | None:
+    return None if mask.all() else pa.py_buffer(np.packbits(mask, bitorder="little"))
+
+
+def _offsets(lengths: Numbers) -> pa.Buffer:
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return pa.py_buffer(offsets)
+
+
+def _texts(
+    payloads: list[bytes],
+    lengths: Numbers,
+    mask: Mask,
+) -> pa.Array:
+    if not mask.any():
+        return pa.nulls(len(payloads), pa.string())
+    data = b"".join(payload for payload, is_one in zip(payloads, mask.tolist(), strict=True) if is_one)
+    offsets = _offsets(np.where(mask, lengths, 0))
+    return pa.StringArray.from_buffers(len(payloads), offsets, pa.py_buffer(data), _validity(mask))
+
+
+def _answers(
+    payloads: list[bytes],
+    lengths: Numbers,
+    mask: Mask,
+    answer_column: str,
+) -> pa.Array:
+    if answer_column == "response":
+        return _texts(payloads, lengths, mask)
+    data = b"".join(payload for payload, is_one in zip(payloads, mask.tolist(), strict=True) if is_one)
+    values = pa.Array.from_buffers(pa.float32(), len(data) // 4, [None, pa.py_buffer(data)])
+    offsets = _offsets(np.where(mask, lengths // 4, 0))
+    return pa.Array.from_buffers(
+        answer_type(answer_column), len(payloads), [_validity(mask), offsets], children=[values]
+    )
+
+
+def _words(indices: Numbers | Bytes, words: list[str | None]) -> pa.Array:
+    payloads = [(word or "").encode() for word in words]
+    lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
+    there = np.fromiter((word is not None for word in words), np.bool_, len(words))
+    return _texts(payloads, lengths, there).take(_plain(indices.astype(np.int64), pa.int64()))
+
+
+def _numbers(values: Numbers) -> pa.Array:
+    return _plain(values, pa.int64(), _validity(values != _UNTOLD))
+
+
+def _plain(values: Numbers, kind: pa.DataType, validity: pa.Buffer | None = None) -> pa.Array:
+    """As `pa.array`, which would import pandas wherever that is installed."""
+    return pa.Array.from_buffers(kind, len(values), [validity, pa.py_buffer(np.ascontiguousarray(values))])
