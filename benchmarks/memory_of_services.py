@@ -32,8 +32,10 @@ WORDS = ("granite", "marble", "slate", "flint", "chalk", "gneiss", "basalt", "qu
 
 
 def row(number: int) -> str:
-    words = " ".join(WORDS[(number * 7 + place * place) % len(WORDS)] for place in range(ROW_BYTES // 8))
-    return f'{number},"{words}, {number}",{number % 97}\n'[: ROW_BYTES + 40]
+    """One line of ROW_BYTES bytes; no two are equal."""
+    head, tail = f'{number},"', f'{number}",{number % 97}\n'
+    words = " ".join(WORDS[(number * 7 + place * place) % len(WORDS)] for place in range(ROW_BYTES // 6))
+    return head + words[: ROW_BYTES - len(head) - len(tail)] + tail
 
 
 def put_csv(s3: object, bucket: str, key: str, rows: int, column: str) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.contract.emulated import reach
-from tests.world.bus import FakeBus
 
 from quarry_core.aws.bus import EventBus
+from tests.contract.emulated import reach
+from tests.world.bus import FakeBus
 
 ENDED = {"run_id": "r1", "state": "SUCCEEDED", "rows": {"ok": 3, "error": 0}, "report_uri": "s3://b/é"}
 

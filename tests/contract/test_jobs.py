@@ -8,14 +8,14 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.contract.emulated import reach
-from tests.world.clock import EPOCH, FakeClock
-from tests.world.jobs import FakeJobs
 
 from quarry_core.aws.jobs import BedrockJobs
 from quarry_core.errors import Missing, QuotaExceeded, Refused
 from quarry_core.names import JobName, client_token, job_name
 from quarry_core.ports import JobRequest
+from tests.contract.emulated import reach
+from tests.world.clock import EPOCH, FakeClock
+from tests.world.jobs import FakeJobs
 
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
 PROFILE = f"us.{MODEL}"

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
-from tests.world.objects import FakeObjects
 
 from quarry_core.errors import Changed, Conflict, Missing, Refused, Unknown
 from quarry_core.object_upload import UPLOAD_PART_BYTES_MIN
 from quarry_core.objects import S3Objects, s3_client
 from quarry_core.ports import ObjectRef, Objects
+from tests.world.objects import FakeObjects
 
 OURS = {"run": "r1", "shard": "00002", "plan": "p1"}
 BIG = os.urandom(1 << 20) * 12  # three upload parts

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.contract.emulated import reach
-from tests.world.clock import FakeClock
-from tests.world.queue import FakeQueue
 
 from quarry_core.aws.queue import SqsQueue
 from quarry_core.errors import Missing, Refused
 from quarry_core.ports import Message
+from tests.contract.emulated import reach
+from tests.world.clock import FakeClock
+from tests.world.queue import FakeQueue
 
 MAX_RECEIVE = 3
 

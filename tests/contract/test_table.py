@@ -7,12 +7,12 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
-from tests.contract.emulated import reach
-from tests.world.table import FakeTable
 
 from quarry_core.aws.table import DynamoTable
 from quarry_core.errors import PortError, Refused, Stale
 from quarry_core.ports import Check, Cond, Delete, Put, Update
+from tests.contract.emulated import reach
+from tests.world.table import FakeTable
 
 RUN = ("run#r1", "totals")
 ALWAYS = (Cond("pk", "exists"),)

@@ -51,7 +51,15 @@ def test_the_report_tells_rows_errors_tokens_parts_and_what_nobody_expected():
     report = told(RUN, [shard("00002", 4, {"MISSING": 2}), shard("00000", 4, seen=seen)])
 
     assert report["state"] == "SUCCEEDED_WITH_ERRORS"
-    assert report["rows"] == {"source": 12, "planned": 10, "left_out": 2, "accepted": 10, "ok": 8, "error": 2}
+    assert report["rows"] == {
+        "source": 12,
+        "planned": 10,
+        "left_out": 2,
+        "accepted": 10,
+        "ok": 8,
+        "error": 2,
+        "unread": 0,
+    }
     assert report["errors"] == {
         "MISSING": {"rows": 2, "examples": [{"record_id": "00002000000", "message": "äöü"}]},
     }
@@ -96,10 +104,12 @@ def test_rows_that_do_not_add_up_are_never_reported(shards):
         build_report(RUN, shards)
 
 
-def test_a_run_that_failed_before_its_plan_has_a_report_with_the_reason():
-    run = RunFacts(**{name: getattr(RUN, name) for name in RUN.__slots__} | {"planned_rows": 0, "reason": "no rows"})
+def test_a_run_whose_source_broke_keeps_what_was_paid_for_and_tells_what_was_never_read():
+    run = RunFacts(**{name: getattr(RUN, name) for name in RUN.__slots__} | {"reason": "the source was replaced"})
 
-    report = told(run, [])
+    report = told(run, [shard("00000", 6)])
 
-    assert (report["state"], report["reason"], report["parts"]) == ("FAILED", "no rows", [])
+    assert (report["state"], report["reason"]) == ("FAILED", "the source was replaced")
+    assert (report["rows"]["planned"], report["rows"]["ok"], report["rows"]["unread"]) == (10, 6, 4)
+    assert len(report["parts"]) == 1
     assert SUCCESS == b""

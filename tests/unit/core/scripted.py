@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.loaders import create_loader
-from tests.world.clock import FakeClock
 
 from quarry_core.aws.client import Aws, Observe
+from tests.world.clock import FakeClock
 
 
 @dataclass(frozen=True)

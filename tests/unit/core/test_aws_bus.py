@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.core.scripted import CUT, Answer, scripted, set_credentials, wrong
 
 from quarry_core.aws.bus import EventBus
 from quarry_core.errors import Refused, Throttled, Unknown
+from tests.unit.core.scripted import CUT, Answer, scripted, set_credentials, wrong
 
 
 @pytest.fixture(autouse=True)

@@ -7,11 +7,11 @@ import socket
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.unit.core.scripted import CUT, CUT_IN_BODY, Answer, scripted, set_credentials, wrong
-from tests.world.clock import FakeClock
 
 from quarry_core.aws.client import ATTEMPTS_MAX, CONNECT_TIMEOUT_S, READ_TIMEOUTS_S, USER_AGENT, Aws
 from quarry_core.errors import Missing, Refused, Throttled, Unknown
+from tests.unit.core.scripted import CUT, CUT_IN_BODY, Answer, scripted, set_credentials, wrong
+from tests.world.clock import FakeClock
 
 ITEM = {"TableName": "table", "Key": {"pk": {"S": "p"}}}
 

@@ -8,11 +8,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import botocore.session
 import pytest
-from tests.unit.core.scripted import CUT, CUT_IN_BODY, Answer, scripted, set_credentials, wrong
 
 from quarry_core.aws.jobs import ACTIVE_STATUSES, LIST_PAGES_MAX, BedrockJobs
 from quarry_core.errors import Conflict, Missing, QuotaExceeded, Refused, Throttled, Unknown
 from quarry_core.ports import JobRequest
+from tests.unit.core.scripted import CUT, CUT_IN_BODY, Answer, scripted, set_credentials, wrong
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/"
 REQUEST = JobRequest(

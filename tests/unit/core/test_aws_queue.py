@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.core.scripted import CUT, Answer, scripted, set_credentials, wrong
 
 from quarry_core.aws.queue import SqsQueue
 from quarry_core.errors import Missing, Refused, Throttled, Unknown
 from quarry_core.ports import Message
+from tests.unit.core.scripted import CUT, Answer, scripted, set_credentials, wrong
 
 URL, DEAD_URL = "https://sqs/1/work", "https://sqs/1/work-dlq"
 MESSAGE = Message("the-id", "body", "receipt")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.core.scripted import CUT, CUT_IN_BODY, Answer, scripted, set_credentials, wrong
 
 from quarry_core.aws.table import BACKOFF_FIRST_S, BACKOFF_MAX_S, RETRIES_AFTER_LOSS_MAX, RETRIES_MAX, DynamoTable
 from quarry_core.errors import Missing, Refused, Stale, Throttled, Unknown
 from quarry_core.ports import Check, Cond, Put, Update, Write
+from tests.unit.core.scripted import CUT, CUT_IN_BODY, Answer, scripted, set_credentials, wrong
 
 DONE = Answer()
 WRITES: list[Write] = [Put(("run#r1", "run"), {}), Update(("run#r1", "totals"), (Cond("n", "eq", 1),), add={"n": 1})]

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.world.objects import FakeObjects
 
 from quarry_core.errors import Missing
 from quarry_core.ports import ObjectRef
 from quarry_core.rows import Count, SourceError, read_rows
 from quarry_preprocessor import sources
 from quarry_preprocessor.sources import OFFSET_EVERY_BYTES, OFFSET_EVERY_ROWS, inspect, sample, source_format
+from tests.world.objects import FakeObjects
 
 
 def planted(body: bytes, key="in/data.csv"):

@@ -8,6 +8,9 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+
+from quarry_core.errors import Conflict, Refused, Stale, Throttled, Unknown
+from quarry_core.ports import Cond, JobRequest, Put, Update
 from tests.world.bus import FakeBus
 from tests.world.clock import FakeClock
 from tests.world.faults import KINDS, Crash, Faults
@@ -15,9 +18,6 @@ from tests.world.jobs import FakeJobs
 from tests.world.offload import InlineOffload
 from tests.world.queue import FakeQueue
 from tests.world.table import FakeTable
-
-from quarry_core.errors import Conflict, Refused, Stale, Throttled, Unknown
-from quarry_core.ports import Cond, JobRequest, Put, Update
 
 KEY = ("run#r1", "totals")
 REQUEST = JobRequest(

@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 import pyarrow as pa
@@ -26,8 +26,9 @@ import pyarrow.parquet as pq
 from quarry_collector.settle import NotConserved, Settlement, check_conservation
 from quarry_core.errors import Conflict
 from quarry_core.names import outcome_key, part_key
-from quarry_core.ports import ObjectRef, Objects, Upload
+from quarry_core.ports import ObjectRef, Objects
 from quarry_core.results import ANSWER_COLUMNS, result_schema
+from quarry_core.sink import UploadSink
 
 ROW_GROUP_ROWS_MAX = 8_192
 ROW_GROUP_BYTES_MAX = 8 << 20
@@ -197,7 +198,7 @@ def _publish(
 ) -> bool:
     upload = objects.create(key, {**identity, **_counts(account)})
     try:
-        written = _write(_Sink(upload), schema, batches, compression)
+        written = _write(UploadSink(upload), schema, batches, compression)
         check_conservation(account, written)
         return upload.commit()
     except Conflict:
@@ -211,7 +212,7 @@ def _publish(
         upload.abort()
 
 
-def _write(sink: _Sink, schema: pa.Schema, batches: Iterator[pa.RecordBatch], compression: str) -> int:
+def _write(sink: UploadSink, schema: pa.Schema, batches: Iterator[pa.RecordBatch], compression: str) -> int:
     written = 0
     writer = pq.ParquetWriter(
         sink,
@@ -292,35 +293,3 @@ class _Stream:
         taken = self._batch.slice(self._at, count)
         self._at += count
         return taken
-
-
-class _Sink:
-    """An `Upload` as the file that pyarrow writes to. Closing it publishes nothing."""
-
-    def __init__(self, upload: Upload) -> None:
-        self._upload = upload
-        self._bytes = 0
-        self.closed = False
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data)
-        self._upload.write(view)
-        self._bytes += view.nbytes
-        return view.nbytes
-
-    def tell(self) -> int:
-        return self._bytes
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None:
-        self.closed = True
-
-    def readable(self) -> bool:
-        return False
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False

@@ -41,7 +41,8 @@ class RunFacts:
     """What the report says of the run itself. Times are ISO 8601 in UTC, as the ledger holds them.
 
     `source_rows` counts all rows of the source, `planned_rows` those that the plan took; the rest was cut off by
-    `max_num_jobs` or `max_records_total`. `reason` says why a run failed before it had a plan.
+    `max_num_jobs` or `max_records_total`. `reason` says why the source could not be read to its end: then the run is
+    FAILED, and the plan's rows that were never read are told as `unread`.
     """
 
     run_id: str
@@ -84,7 +85,7 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
         {
             "version": REPORT_VERSION,
             "run_id": run.run_id,
-            "state": state_of(total.ok, total.error),
+            "state": RunState.FAILED if run.reason else state_of(total.ok, total.error),
             "reason": run.reason,
             "model_id": run.model_id,
             "source": run.source_uri,
@@ -98,6 +99,7 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
                 "accepted": total.rows,
                 "ok": total.ok,
                 "error": total.error,
+                "unread": run.planned_rows - total.rows,
             },
             "llm_tokens": {"input": total.input_tokens, "output": total.output_tokens},
             "errors": _errors(total),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from quarry_core.memory import choose_arrow_allocator
 from quarry_core.service import main
 from quarry_preprocessor.handler import QUEUES, build
 
 if __name__ == "__main__":
+    choose_arrow_allocator()
     sys.exit(main("preprocessor", build, QUEUES))

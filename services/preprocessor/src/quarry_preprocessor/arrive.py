@@ -35,11 +35,11 @@ from quarry_core.models import family_of, pool_of
 from quarry_core.names import manifest_key, parse_s3_uri, prompt_key
 from quarry_core.ports import Message, ObjectRef
 from quarry_core.prompts import Prompt, PromptError, load_prompt, parse_template
+from quarry_core.rows import SourceError
 from quarry_core.run import Pins, Run, Source
 from quarry_core.service import World
 from quarry_core.states import RunState
 from quarry_core.verdicts import DONE, Poison, Retry, Verdict
-from quarry_core.rows import SourceError
 from quarry_preprocessor.sources import source_format
 
 log = structlog.get_logger()
