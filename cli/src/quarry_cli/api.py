@@ -1,0 +1,256 @@
+"""Quarry from Python, beside the queue: submit a manifest, look at a run, have its results, as a DataFrame too.
+
+    from quarry_cli.api import Client, results_frame
+
+    client = Client()                       # the environment is that of the variables, as for the command
+    run = client.submit({"job_name_prefix": "demo", "model_id": ..., "s3_uri": ..., "prompt_id": ...})
+    client.wait(run.run_id)
+    frame = results_frame(run.run_id)       # needs quarry-cli[pandas]
+
+Every call opens its own connection and closes it; nothing is kept between calls. It may be used where an event loop
+runs already, as in a notebook: the call then works in a thread of its own, and blocks all the same. The commands are
+made of these calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from quarry_cli.doors import Connect, Doors, connect
+from quarry_cli.errors import NoResults, NotConfigured, NotEnded, Unaccounted
+from quarry_cli.following import Show, follow, no_such_run
+from quarry_cli.formats import Format
+from quarry_cli.reading import RunLine, RunReader, read_runs
+from quarry_cli.submitting import Submitted, submit
+from quarry_cli.view import RunView
+from quarry_core.ports import ObjectRef, Objects
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from quarry_cli.account import Account
+    from quarry_cli.download import Download
+
+T = TypeVar("T")
+WAIT_EVERY_S = 2.0
+
+
+class _Quiet:
+    def show(self, view: RunView) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What came of a download; `account` is None for a run that goes on."""
+
+    view: RunView
+    download: Download
+    account: Account | None
+
+
+class Client:
+    """One environment of Quarry.
+
+    Every method may raise a `QuarryError` (`quarry_cli.errors`) or a `PortError` (`quarry_core.errors`).
+
+    Args:
+        connect: opens the doors; by default as the environment variables say.
+    """
+
+    def __init__(self, connect: Connect = connect) -> None:
+        self._connect = connect
+
+    def submit(self, manifest: Mapping[str, Any] | str, *, check: bool = True) -> Submitted:
+        """Put a manifest on the queue, as it is if it is text. Raises NotSubmitted."""
+        text = manifest if isinstance(manifest, str) else json.dumps(manifest, ensure_ascii=False)
+        return self._do(lambda doors: submit(doors, text, check=check))
+
+    def status(self, run_id: str) -> RunView:
+        """A run with all its jobs. Raises NoSuchRun."""
+
+        async def look(doors: Doors) -> RunView:
+            view = await RunReader(doors, run_id).read(all_jobs=True)
+            if view is None:
+                raise no_such_run(run_id)
+            return view
+
+        return self._do(look)
+
+    def runs(self, most: int = 20) -> list[RunLine]:
+        """Open runs, then those that ended this month or last."""
+        return self._do(lambda doors: read_runs(doors, most))
+
+    def wait(self, run_id: str, *, every_s: float = WAIT_EVERY_S, timeout_s: float | None = None) -> RunView:
+        """Wait until a run has ended, also if it has not arrived yet. Raises StillRunning."""
+        return self.follow(run_id, _Quiet(), every_s=every_s, timeout_s=timeout_s, must_exist=False)
+
+    def follow(
+        self,
+        run_id: str,
+        show: Show,
+        *,
+        every_s: float = WAIT_EVERY_S,
+        timeout_s: float | None = None,
+        must_exist: bool = True,
+    ) -> RunView:
+        """Show a run until it has ended; the last view. Raises NoSuchRun, StillRunning."""
+
+        async def look(doors: Doors) -> RunView:
+            reader = RunReader(doors, run_id)
+            return await follow(
+                lambda: reader.read(all_jobs=False),
+                doors.clock,
+                show,
+                run_id,
+                every_s=every_s,
+                timeout_s=timeout_s,
+                must_exist=must_exist,
+            )
+
+        return self._do(look)
+
+    def results(
+        self,
+        run_id: str,
+        directory: Path | str,
+        *,
+        form: Format = "parquet",
+        partial: bool = False,
+        tell: Callable[[int, int], None] | None = None,
+    ) -> Results:
+        """Download a run's results and hold them against its account.
+
+        Args:
+            directory: of its own for each run and format; a second call brings what is missing.
+            form: parquet, csv or jsonl.
+            partial: take the parts that stand, if the run has not ended.
+            tell: told of the parts that lie there, and of all.
+
+        Raises:
+            NoSuchRun, NotEnded, NoResults, NotWritten: see there. `Account.faults` is for the caller to look at.
+        """
+        from quarry_cli.account import account  # noqa: PLC0415 pyarrow takes its time to import
+        from quarry_cli.download import download  # noqa: PLC0415 likewise
+
+        view, objects = self._readable(run_id, partial=partial)
+        brought = download(objects, run_id, Path(directory), form, tell)
+        ended = view.state.terminal
+        return Results(view, brought, account(view.rows, brought.report, brought.rows, brought.ok) if ended else None)
+
+    def head(self, run_id: str, most: int, *, partial: bool = False) -> pa.Table:
+        """The first joined rows as an Arrow table. Raises NoSuchRun, NotEnded, NoResults."""
+        from quarry_cli.head import first_rows  # noqa: PLC0415 pyarrow takes its time to import
+
+        _, objects = self._readable(run_id, partial=partial)
+        rows = first_rows(objects, run_id, most)
+        if rows is None:
+            raise NoResults(f"run {run_id} has no part of a result yet")
+        return rows
+
+    def table(self, run_id: str, *, columns: Sequence[str] | None = None, partial: bool = False) -> pa.Table:
+        """All joined rows, in the order of the source, in memory. Raises NoSuchRun, NotEnded, NoResults, Unaccounted."""
+        view, objects = self._readable(run_id, partial=partial)
+        rows = _whole(objects, run_id, columns)
+        if view.state.terminal and rows.num_rows != view.rows.enlisted:
+            raise Unaccounted(f"{rows.num_rows:,} rows were read, and {view.rows.enlisted:,} should be there")
+        return rows
+
+    def _readable(self, run_id: str, *, partial: bool) -> tuple[RunView, Objects]:
+        """A run whose results may be read, and the door to them, which outlives the connection."""
+
+        async def look(doors: Doors) -> tuple[RunView | None, Objects]:
+            return await RunReader(doors, run_id).read(all_jobs=False), doors.objects()
+
+        view, objects = self._do(look)
+        if view is None:
+            raise no_such_run(run_id)
+        if view.results_uri is None:
+            raise NoResults(f"run {run_id} failed without results: {view.error or 'no reason is noted'}")
+        if not view.state.terminal and not partial:
+            raise NotEnded(
+                f"run {run_id} is {view.state}: its results are whole when it has ended "
+                f"(quarry watch {run_id}); what stands already can be taken as partial results"
+            )
+        return view, objects
+
+    def _do(self, work: Callable[[Doors], Awaitable[T]]) -> T:
+        async def whole() -> T:
+            async with self._connect() as doors:
+                return await work(doors)
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(whole())
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: asyncio.run(whole())).result()
+
+
+def results_frame(
+    run_id: str,
+    *,
+    columns: Sequence[str] | None = None,
+    partial: bool = False,
+    client: Client | None = None,
+) -> pd.DataFrame:
+    """The joined dataset of a run as a pandas DataFrame, in the order of the source.
+
+    Whole numbers and truth values get pandas' nullable types, so that a null makes no float of them.
+
+    Args:
+        run_id: a run that has ended.
+        columns: only these.
+        partial: take the parts that stand, if the run has not ended.
+        client: of another environment than the variables name.
+
+    Raises:
+        NotConfigured: pandas is not installed, or a variable is missing.
+        NoSuchRun, NotEnded, NoResults, Unaccounted: see `Client.table`.
+    """
+    try:
+        import pandas as pd  # noqa: PLC0415 an extra
+    except ImportError as error:
+        raise NotConfigured("pandas is not installed: pip install 'quarry-cli[pandas]'") from error
+    import pyarrow as pa  # noqa: PLC0415 takes its time to import
+
+    nullable = {
+        pa.bool_(): pd.BooleanDtype(),
+        pa.int8(): pd.Int8Dtype(),
+        pa.int16(): pd.Int16Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.uint8(): pd.UInt8Dtype(),
+        pa.uint16(): pd.UInt16Dtype(),
+        pa.uint32(): pd.UInt32Dtype(),
+        pa.uint64(): pd.UInt64Dtype(),
+    }
+    table = (client or Client()).table(run_id, columns=columns, partial=partial)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get, ignore_metadata=True)
+    return frame
+
+
+def _whole(objects: Objects, run_id: str, columns: Sequence[str] | None) -> pa.Table:
+    import pyarrow as pa  # noqa: PLC0415 takes its time to import
+    import pyarrow.parquet as pq  # noqa: PLC0415 likewise
+
+    from quarry_cli.download import parts_of  # noqa: PLC0415 likewise
+
+    tables = []
+    for info in parts_of(objects, run_id):
+        with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source:
+            tables.append(pq.ParquetFile(source).read(columns=list(columns) if columns is not None else None))
+    if not tables:
+        raise NoResults(f"run {run_id} has no part of a result yet")
+    return pa.concat_tables(tables)

@@ -1,0 +1,250 @@
+"""The commands. Each reads its options, makes one call of the `Client` and prints what came back.
+
+What a script may read goes to standard output, what is said to people beside it to standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import msgspec
+import typer
+from rich.console import Console
+
+from quarry_cli import screen
+from quarry_cli.api import WAIT_EVERY_S, Client
+from quarry_cli.errors import Exit, QuarryError
+from quarry_cli.formats import Format
+from quarry_cli.lines import Lines
+from quarry_cli.view import RunView
+from quarry_cli.wording import plain
+from quarry_core.errors import PortError
+from quarry_core.real import SystemClock
+from quarry_core.states import RunState
+
+PIPE_WIDTH = 200
+STDIN = Path("-")
+RUN_EXITS = {
+    RunState.SUCCEEDED: Exit.OK,
+    RunState.SUCCEEDED_WITH_ERRORS: Exit.WITH_ERRORS,
+    RunState.FAILED: Exit.FAILED,
+}
+
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as `quarry submit` printed it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Every = Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.2, help="Pause between two looks.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="SECONDS", min=0, help="Stop waiting after this long, with exit code 4."),
+]
+
+
+def submit(
+    ctx: typer.Context,
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", allow_dash=True, help="The manifest, a JSON file; - reads standard input."),
+    ],
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end, as `quarry watch` does.")] = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Send the text as it is, whatever is wrong with it.")
+    ] = False,
+    every: Every = WAIT_EVERY_S,
+    timeout: Timeout = None,
+    as_json: Json = False,
+) -> None:
+    """Put a manifest on the queue and print its run id.
+
+    The manifest is checked here first; one that is refused is not sent (exit code 2).
+
+    With --wait the exit code is that of `quarry watch`.
+    """
+    with _telling():
+        client = _client(ctx)
+        sent = client.submit(_text(file), check=not no_check)
+        if sent.run_id is None:
+            typer.echo("sent, but it is no JSON object: it will be in the dead-letter queue, with the reason", err=True)
+            if as_json:
+                _print_json(sent)
+            raise typer.Exit(Exit.USAGE)
+        if sent.known:
+            typer.echo(f"run {sent.run_id} was accepted before: nothing happens a second time", err=True)
+        if not wait:
+            if as_json:
+                _print_json(sent)
+            else:
+                typer.echo(sent.run_id)
+                typer.echo(f"follow it with: quarry watch {sent.run_id}", err=True)
+            return
+        if not as_json:
+            typer.echo(sent.run_id)
+        view = _follow(client, sent.run_id, sys.stderr, every, timeout, must_exist=False)
+        if as_json:
+            _print_json(client.status(sent.run_id))
+        raise typer.Exit(RUN_EXITS[view.state])
+
+
+def status(ctx: typer.Context, run: RunId, as_json: Json = False) -> None:
+    """Show a run once: state, rows, shards, jobs, slots, what is left.
+
+    The exit code tells whether the run exists (0 or 1), not how it fares.
+    """
+    with _telling():
+        view = _client(ctx).status(run)
+        if as_json:
+            _print_json(view)
+        else:
+            _console().print(screen.card(view))
+
+
+def watch(ctx: typer.Context, run: RunId, every: Every = WAIT_EVERY_S, timeout: Timeout = None) -> None:
+    """Follow a run to its end, live on a terminal, line by line elsewhere.
+
+    Exit code 0: every row has an answer; 3: some have an error instead; 1: the run failed.
+
+    Stopping to watch changes nothing for the run.
+    """
+    with _telling():
+        view = _follow(_client(ctx), run, sys.stdout, every, timeout, must_exist=True)
+        raise typer.Exit(RUN_EXITS[view.state])
+
+
+def results(
+    ctx: typer.Context,
+    run: RunId,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Where to put the parts and the report."),
+    ] = None,
+    file_format: Annotated[
+        Format, typer.Option("--format", help="Format of the parts. Parquet loses nothing.")
+    ] = "parquet",
+    head: Annotated[int, typer.Option("--head", metavar="N", min=0, max=1_000, help="Print the first N rows.")] = 0,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Take the parts that stand, though the run has not ended.")
+    ] = False,
+) -> None:
+    """Download a run's results, and prove that no row is missing.
+
+    Called again with the same directory, it brings only what is missing. Exit code 1 if the rows do not add up.
+    """
+    if out is None and not head:
+        raise typer.BadParameter("say where to put the results (-o DIR), or how many rows to show (--head N)")
+    with _telling():
+        client = _client(ctx)
+        if head:
+            from quarry_cli.head import rows_table  # noqa: PLC0415 pyarrow takes its time to import
+
+            _console().print(rows_table(client.head(run, head, partial=partial)))
+        if out is not None:
+            _bring(client, run, out, file_format, partial=partial)
+
+
+def runs(
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="At most this many runs.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the open runs, then those that ended this month or last."""
+    with _telling():
+        found = _client(ctx).runs(limit)
+        if as_json:
+            _print_json(found)
+        elif found:
+            _console().print(screen.run_table(found))
+        else:
+            typer.echo("no run is open, and none ended this month or last", err=True)
+
+
+def schema() -> None:
+    """Print the JSON Schema of the manifest, for editors and for checks of your own."""
+    from quarry_core.manifest import manifest_schema  # noqa: PLC0415 beside its only user
+
+    typer.echo(json.dumps(manifest_schema(), indent=2))
+
+
+# --------------------------------------------------------------------------- pieces
+
+
+def _client(ctx: typer.Context) -> Client:
+    """The context's object may be another way to connect: tests bring their own."""
+    return Client(ctx.obj) if ctx.obj is not None else Client()
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[None]:
+    """Errors become a sentence and an exit code."""
+    try:
+        yield
+    except QuarryError as error:
+        typer.echo(f"quarry: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    except OSError as error:
+        typer.echo(f"quarry: {error}", err=True)
+        raise typer.Exit(Exit.FAILED) from error
+    except PortError as error:
+        typer.echo(f"quarry: {type(error).__name__}: {error}", err=True)
+        raise typer.Exit(Exit.NO_ANSWER) from error
+
+
+def _text(file: Path) -> str:
+    try:
+        body = sys.stdin.buffer.read() if file == STDIN else file.read_bytes()
+        return body.decode()
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="FILE") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{file} is not UTF-8: {error}", param_hint="FILE") from error
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+
+
+def _follow(
+    client: Client, run: str, stream: TextIO, every_s: float, timeout_s: float | None, *, must_exist: bool
+) -> RunView:
+    console = Console(file=stream, highlight=False)
+    if screen.is_screen(console):
+        with screen.Screen(console) as live:
+            return client.follow(run, live, every_s=every_s, timeout_s=timeout_s, must_exist=must_exist)
+    lines = Lines(lambda line: typer.echo(line, file=stream), SystemClock())
+    return client.follow(run, lines, every_s=every_s, timeout_s=timeout_s, must_exist=must_exist)
+
+
+def _bring(client: Client, run: str, out: Path, file_format: Format, *, partial: bool) -> None:
+    console = Console(stderr=True, highlight=False)
+    with console.status("looking at the results") as working:
+        found = client.results(
+            run,
+            out,
+            form=file_format,
+            partial=partial,
+            tell=lambda done, of: working.update(f"{done} of {of} parts"),
+        )
+    brought, account = found.download, found.account
+    typer.echo(f"{brought.parts:,} parts in {brought.directory}, {brought.fetched:,} of them brought now")
+    if account is None:
+        typer.echo(f"rows so far = {brought.rows:,}, {brought.ok:,} of them ok: the run goes on")
+        return
+    typer.echo(f"rows in = {account.accepted:,}  =  {account.ok:,} ok + {account.error:,} with an error")
+    if account.kept_back:
+        typer.echo(f"{account.kept_back:,} rows with an error stand in no part: the source broke before they were read")
+    if found.view.error:
+        typer.echo(f"the run is {found.view.state}: {plain(found.view.error)}", err=True)
+    if account.faults:
+        for fault in account.faults:
+            typer.echo(f"quarry: {fault}", err=True)
+        raise typer.Exit(Exit.FAILED)
+    typer.echo(f"the parts hold {brought.rows:,} rows: nothing is missing, nothing is doubled")
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

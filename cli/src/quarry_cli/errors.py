@@ -1,0 +1,65 @@
+"""What the command and the Python API say when they cannot do what was asked, and the command's exit codes.
+
+The text of an error is for the user: it names what is wrong and what to do.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes; `quarry --help` shows this table."""
+
+    OK = 0
+    FAILED = 1  # the run failed, does not exist, or its results do not add up
+    USAGE = 2  # a wrong option, a missing variable, a manifest that is refused before it is sent
+    WITH_ERRORS = 3  # the run ended, and some of its rows have an error instead of an answer
+    STILL_RUNNING = 4  # --timeout passed first
+    NO_ANSWER = 5  # AWS did not answer, or refused
+
+
+class QuarryError(Exception):
+    """The root of what this package raises; a `PortError` of AWS may pass through beside it."""
+
+    exit_code = Exit.FAILED
+
+
+class NotConfigured(QuarryError):
+    """A variable is missing: the text names it, and where its value comes from."""
+
+    exit_code = Exit.USAGE
+
+
+class NotSubmitted(QuarryError):
+    """The manifest is refused here, before it was sent."""
+
+    exit_code = Exit.USAGE
+
+
+class NoSuchRun(QuarryError):
+    """The ledger knows no run of that id (yet)."""
+
+
+class NotEnded(QuarryError):
+    """The run's results are not whole yet."""
+
+
+class NoResults(QuarryError):
+    """The run has ended, and left no results."""
+
+
+class Unaccounted(QuarryError):
+    """Rows of the run are missing from its results, or doubled."""
+
+
+class NotWritten(QuarryError):
+    """The results cannot be put where, or in the format in which, they were asked for."""
+
+    exit_code = Exit.USAGE
+
+
+class StillRunning(QuarryError):
+    """The time given for waiting has passed; the run goes on."""
+
+    exit_code = Exit.STILL_RUNNING

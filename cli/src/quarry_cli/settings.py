@@ -1,0 +1,52 @@
+"""Where the environment is that a client talks to. Credentials and endpoints are AWS's own variables.
+
+Nothing is guessed: a local stack in this directory is pointed out, and never used unasked.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from quarry_cli.errors import NotConfigured
+
+LOCAL_STATE = "state.json"
+
+
+class ClientSettings(BaseSettings):
+    """Empty where the variable is not set: what is needed depends on the command."""
+
+    model_config = SettingsConfigDict(env_prefix="QUARRY_", frozen=True, extra="ignore")
+
+    env: str = Field("", description="The environment's name, shown to tell one from another.")
+    region: str = Field(
+        "",
+        validation_alias=AliasChoices("QUARRY_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"),
+        description="AWS region of the bucket, the table and the queue.",
+    )
+    table: str = Field("", description="The ledger's DynamoDB table.")
+    bucket: str = Field("", description="The environment's S3 bucket.")
+    manifest_queue_url: str = Field("", description="The queue that manifests are put on; only to submit.")
+
+    def require(self, *fields: str) -> None:
+        """Raises NotConfigured, naming every variable of `fields` that is not set."""
+        missing = [f"QUARRY_{field.upper()}" for field in fields if not getattr(self, field)]
+        if missing:
+            raise NotConfigured(f"{_listed(missing)} not set; {_remedy()}")
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"{names[0]} is"
+    return f"{', '.join(names[:-1])} and {names[-1]} are"
+
+
+def _remedy() -> str:
+    local = 'eval "$(quarry local env)"'
+    state = Path(os.environ.get("QUARRY_LOCAL_DIR", ".quarry")) / LOCAL_STATE
+    if state.is_file():
+        return f"a local stack is noted in {state}: run  {local}  to talk to it, or take the values of an environment in AWS from `terraform output`"
+    return f"take them from `terraform output`, or run  {local}  for a local stack"

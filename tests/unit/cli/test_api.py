@@ -1,0 +1,101 @@
+"""Quarry from Python: the client, and results as a DataFrame."""
+
+from __future__ import annotations
+
+import sys
+
+import pyarrow as pa
+import pytest
+
+from quarry_cli.api import Client, results_frame
+from quarry_cli.errors import NoResults, NotConfigured, NotEnded, NotSubmitted, Unaccounted
+from quarry_core.names import part_key
+
+
+def test_a_run_from_submit_to_frame(quarry):
+    sent = quarry.client.submit(quarry.house.joke(300, max_records_per_job=100))
+    quarry.finish(sent.run_id)
+    assert quarry.client.wait(sent.run_id).state == "SUCCEEDED"
+
+    frame = results_frame(sent.run_id, client=quarry.client)
+
+    assert len(frame) == 300
+    assert list(frame["topic"][:2]) == ["topic number 0", "topic number 1"]
+    assert frame["response"][299].startswith("answer to")
+    assert list(frame.columns)[-3:] == ["stop_reason", "input_tokens", "output_tokens"]
+
+
+def test_whole_numbers_with_nulls_stay_whole(quarry):
+    source = pa.table({"topic": ["t"] * 120, "number": pa.array([None, *[2**60 + 1] * 119], pa.int64())})
+    run_id = quarry.house.send(quarry.house.joke() | {"s3_uri": quarry.house.parquet(source)})
+    quarry.finish(run_id)
+
+    frame = results_frame(run_id, client=quarry.client)
+
+    assert int(frame["number"][1]) == 2**60 + 1
+    assert frame["number"].isna()[0]
+
+
+def test_only_the_columns_that_are_asked_for(quarry):
+    frame = results_frame(quarry.ended(), columns=["record_id", "response"], client=quarry.client)
+
+    assert list(frame.columns) == ["record_id", "response"]
+
+
+def test_a_frame_of_a_run_that_goes_on_is_refused_unless_partial(quarry):
+    run_id = quarry.house.send(quarry.house.joke(300, max_records_per_job=100))
+    quarry.quiet()
+    with pytest.raises(NoResults):
+        results_frame(run_id, partial=True, client=quarry.client)
+    quarry.house.bedrock.end(quarry.house.bedrock.active[0])
+    quarry.quiet()
+
+    with pytest.raises(NotEnded):
+        results_frame(run_id, client=quarry.client)
+    assert len(results_frame(run_id, partial=True, client=quarry.client)) == 100
+
+
+@pytest.mark.promise("H1")
+def test_a_frame_that_lacks_rows_is_refused(quarry):
+    run_id = quarry.ended(300, max_records_per_job=100)
+    quarry.house.objects.delete(part_key(run_id, "00002"))
+
+    with pytest.raises(Unaccounted, match="200 rows were read, and 300"):
+        results_frame(run_id, client=quarry.client)
+
+
+def test_without_pandas_the_extra_is_named(quarry, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+
+    with pytest.raises(NotConfigured, match=r"quarry-cli\[pandas\]"):
+        results_frame("r", client=quarry.client)
+
+
+async def test_it_works_where_an_event_loop_runs_already(quarry):
+    run_id = quarry.house.send(quarry.house.joke())
+    await quarry.house.quiet()
+
+    assert quarry.client.status(run_id).state == "RUNNING"
+
+
+def test_a_refused_manifest_raises(quarry):
+    with pytest.raises(NotSubmitted, match="model_id"):
+        quarry.client.submit({"job_name_prefix": "x"})
+
+
+def test_results_tell_their_account(quarry, tmp_path):
+    told = []
+
+    found = quarry.client.results(quarry.ended(100), tmp_path, tell=lambda done, of: told.append((done, of)))
+
+    assert found.account is not None
+    assert (found.account.accepted, found.account.ok, found.account.faults) == (100, 100, [])
+    assert told == [(0, 1), (1, 1)]
+
+
+def test_every_call_opens_a_connection_of_its_own(quarry):
+    client = Client(quarry.connect)
+    client.runs()
+    client.runs()
+
+    assert quarry.connections == 2

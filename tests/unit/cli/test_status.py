@@ -1,0 +1,242 @@
+"""`status` and the view behind it, over runs that the real services make."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from quarry_cli.reading import RunReader
+from quarry_cli.view import count_shards, run_view
+from quarry_core.ledger.rows import JobRow, Pool, Shard, Totals
+from quarry_core.run import Run
+from quarry_core.states import RunState, ShardState
+from tests.world.clock import EPOCH
+
+
+def counted(house, run_id: str) -> dict[str, int]:
+    """Shards by state, by looking at every one of them."""
+
+    async def look():
+        return [shard.state async for shard in house.ledger.shards(run_id)]
+
+    states = asyncio.run(look())
+    return {state.value: states.count(state) for state in ShardState}
+
+
+def test_a_running_run_shows_rows_shards_jobs_and_slots(quarry):
+    run_id = quarry.house.send(quarry.house.joke(1000, max_records_per_job=100))
+    quarry.quiet()
+
+    view = quarry.status(run_id)
+
+    assert view["state"] == "RUNNING"
+    assert view["error"] is None
+    assert view["rows"] == {
+        "accepted": 1000,
+        "ok": 0,
+        "error": 0,
+        "open": 1000,
+        "again": 0,
+        "source": 1000,
+        "planned": 1000,
+        "left_out": 0,
+        "enlisted": 1000,
+        "processed": 0,
+    }
+    assert view["shards"] == {"PENDING": 7, "ADMITTED": 0, "SUBMITTED": 3, "ENDED": 0, "SETTLED": 0}
+    assert view["slots"] == {"pool": view["slots"]["pool"], "limit": 3, "in_use": 3, "held": 3}
+    assert [job["status"] for job in view["jobs"]] == ["Submitted"] * 3
+    assert all(job["name"].startswith(f"jokes-{run_id}-") and job["attempt"] == 1 for job in view["jobs"])
+    assert [job["arn"] for job in view["jobs"]] == [job.arn for job in quarry.house.jobs.all]
+    assert view["results_uri"] == f"s3://world/results/{run_id}/"
+
+
+def test_shards_are_counted_the_same_as_by_looking_at_every_one_at_every_moment(quarry):
+    run_id = quarry.house.send(quarry.house.joke(1000, max_records_per_job=100))
+    other = quarry.house.send(quarry.house.joke(500, max_records_per_job=100, job_name_prefix="other"))
+    seen: set[str] = set()
+
+    async def compare(doors, each: str) -> None:
+        view = await RunReader(doors, each).read(all_jobs=True)
+        if view is not None:
+            states = [shard.state async for shard in quarry.house.ledger.shards(each)]
+            assert view.shards == {state.value: states.count(state) for state in ShardState}
+            seen.update(state for state, count in view.shards.items() if count)
+
+    async def turns() -> None:
+        async with quarry.connect() as doors:
+            for turn in range(100):
+                await quarry.house.turn()
+                await compare(doors, run_id)
+                await compare(doors, other)
+                if turn % 5 == 4:
+                    quarry.house.bedrock.end_all()
+
+    asyncio.run(turns())
+
+    assert seen >= {"PENDING", "SUBMITTED", "ENDED", "SETTLED"}
+
+
+def test_rows_of_jobs_that_have_ended_count_as_progress_before_they_are_settled(quarry):
+    run_id = quarry.house.send(quarry.house.joke(1000, max_records_per_job=100))
+    quarry.quiet()
+    quarry.house.bedrock.end_all()
+    asyncio.run(quarry.house.turn())  # the scheduler has heard of it, the collector not yet
+
+    view = quarry.status(run_id)
+
+    assert view["shards"]["ENDED"] == 3
+    assert (view["rows"]["ok"], view["rows"]["processed"]) == (0, 300)
+
+
+def test_an_ended_run_has_all_its_jobs_and_no_estimate(quarry):
+    run_id = quarry.ended(1000, max_records_per_job=100)
+
+    view = quarry.status(run_id)
+
+    assert view["state"] == "SUCCEEDED"
+    assert (view["rows"]["ok"], view["rows"]["error"], view["rows"]["open"]) == (1000, 0, 0)
+    assert view["shards"]["SETTLED"] == 10
+    assert view["shards"] == counted(quarry.house, run_id)
+    assert [job["status"] for job in view["jobs"]] == ["Completed"] * 10
+    assert view["slots"]["held"] == 0
+    assert view["eta_s"] is None
+    assert view["ended_at"]
+
+
+def test_a_refused_manifest_ends_as_a_failed_run_with_its_error(quarry):
+    run_id = quarry.house.send(quarry.house.joke() | {"max_record_total": 5})
+    quarry.quiet()
+
+    view = quarry.status(run_id)
+
+    assert view["state"] == "FAILED"
+    assert "max_records_total" in view["error"]
+    assert view["jobs"] == []
+    assert view["shards"] == dict.fromkeys(ShardState, 0)
+    assert view["results_uri"] is None
+    assert view["slots"] is None
+
+
+def test_rows_that_the_manifest_leaves_out_are_told(quarry):
+    run_id = quarry.ended(500, max_records_total=300)
+
+    view = quarry.status(run_id)
+
+    assert (view["rows"]["source"], view["rows"]["planned"], view["rows"]["left_out"]) == (500, 300, 200)
+    assert "200 of 500 rows of the source are left out" in quarry("status", run_id).stdout
+
+
+def test_people_see_the_same_as_a_card(quarry):
+    run_id = quarry.house.send(quarry.house.joke(1000, max_records_per_job=100))
+    quarry.quiet()
+
+    result = quarry("status", run_id)
+
+    assert result.exit_code == 0
+    for told in (run_id, "RUNNING", "0 of 1,000 rows", "7 PENDING, 3 SUBMITTED", "3 of 3 in use", f"jokes-{run_id}-"):
+        assert told in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_a_message_with_control_characters_or_markup_is_shown_as_plain_text(quarry):
+    run_id = quarry.house.send(quarry.house.joke() | {"[red]\x1b[2J": 1})
+    quarry.quiet()
+
+    result = quarry("status", run_id)
+
+    assert "\x1b" not in result.stdout
+    assert "[red]" in result.stdout
+
+
+def test_a_run_that_is_not_there_is_told_with_exit_code_1(quarry):
+    result = quarry("status", "nosuchrun")
+
+    assert result.exit_code == 1
+    assert "no run 'nosuchrun'" in result.stderr
+    assert result.stdout == ""
+
+
+# --------------------------------------------------------------------------- the view by itself
+
+RUN = Run(run_id="r", manifest_hash="h", accepted_at=EPOCH.isoformat())
+
+
+def seen(*, after_s: float = 100, jobs=(), pool=None, current=(), **totals):
+    known: dict[str, Any] = {"run_id": "r", "state": RunState.RUNNING, "version": 1, "started_at": EPOCH.isoformat()}
+    return run_view(
+        RUN,
+        Totals(**(known | totals)),
+        {},
+        jobs,
+        pool,
+        "bucket",
+        now=EPOCH + timedelta(seconds=after_s),
+        current=current,
+    )
+
+
+def job(shard: str, attempt: int, processed: int | None) -> JobRow:
+    return JobRow("r", shard, attempt, f"j-{shard}-{attempt}", "arn", "InProgress", processed_records=processed)
+
+
+def test_what_is_left_takes_as_long_as_the_rows_so_far_say():
+    assert seen(accepted=1000, open=750, ok=240, error=10).eta_s == 300
+
+
+def test_records_in_current_jobs_count_as_progress_and_those_of_earlier_attempts_do_not():
+    jobs = [job("00000", 1, 77), job("00000", 2, 150), job("00002", 1, None)]
+
+    view = seen(accepted=1000, open=900, ok=100, jobs=jobs, current={("00000", 2), ("00002", 1)})
+
+    assert view.rows.processed == 150
+    assert view.eta_s == 300
+
+
+def test_progress_is_never_more_than_the_rows_that_are_open():
+    view = seen(accepted=1000, open=100, ok=900, jobs=[job("00000", 1, 150)], current={("00000", 1)})
+
+    assert view.rows.processed == 100
+
+
+@pytest.mark.parametrize(
+    "totals",
+    [
+        {"accepted": 0},
+        {"accepted": 1000, "open": 1000},
+        {"accepted": 1000, "open": 999, "ok": 1},
+        {"accepted": 1000, "ok": 1000},
+        {"accepted": 1000, "open": 500, "ok": 500, "state": RunState.CLOSING},
+        {"accepted": 1000, "open": 500, "ok": 500, "after_s": 0},
+        {"accepted": 1000, "open": 500, "ok": 500, "after_s": -5},
+    ],
+)
+def test_nothing_is_estimated_from_nothing(totals):
+    assert seen(**totals).eta_s is None
+
+
+def test_a_broken_source_is_an_error_while_the_run_goes_on():
+    assert seen(fault="the source has changed").error == "the source has changed"
+
+
+def test_a_shard_that_moved_on_since_the_pool_was_read_is_not_counted_twice():
+    totals = Totals("r", RunState.RUNNING, 1, shards_enlisted=3, shards_settled=1)
+    held = [
+        Shard("r", shard, state, 1, 1, "p", 0, 1, 1, 1)
+        for shard, state in (("00000", ShardState.SETTLED), ("00002", ShardState.SUBMITTED))
+    ]
+
+    counts = count_shards(totals, None, held)
+
+    assert {state: count for state, count in counts.items() if count} == {"SUBMITTED": 1, "ENDED": 1, "SETTLED": 1}
+
+
+def test_slots_held_by_this_run_are_told_from_those_of_others():
+    pool = Pool("p", 5, 4, 3, frozenset({"r/00000/1", "r2/00000/1", "r/00002/1"}), {})
+
+    slots = seen(pool=pool).slots
+
+    assert (slots.limit, slots.in_use, slots.held) == (4, 3, 2)
