@@ -61,7 +61,7 @@ def asked(request):
         (wrong("ServiceQuotaExceededException", 400), QuotaExceeded),
         (wrong("ValidationException", 400), Refused),
         (wrong("AccessDeniedException", 403), Refused),
-        (wrong("ResourceNotFoundException", 404), Missing),
+        (wrong("ResourceNotFoundException", 404), Refused),
         (wrong("ConflictException", 400), Conflict),
         (wrong("InternalServerException", 500), Unknown),
         (Answer({}, 503), Unknown),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quarry_core.aws.client import Aws
-from quarry_core.errors import Conflict, Refused, Unknown
+from quarry_core.errors import Conflict, Missing, Refused, Unknown
 from quarry_core.job_request import check_job_name, check_request
 from quarry_core.ports import Job, JobRequest
 
@@ -33,9 +33,13 @@ class BedrockJobs:
         except ValueError as error:
             raise Refused(f"creating {request.name}: {error}") from error
         doing = f"creating {request.name}"
-        answer = await self._aws.call(
-            "bedrock", "create_model_invocation_job", wire_request(request), doing=doing, once=True
-        )
+        try:
+            answer = await self._aws.call(
+                "bedrock", "create_model_invocation_job", wire_request(request), doing=doing, once=True
+            )
+        except Missing as missing:
+            # Not the job but what it names: model, role, bucket. An answer like any other no.
+            raise Refused(str(missing), "NotFound") from missing
         return str(answer["jobArn"])
 
     async def get(self, arn: str) -> Job:
