@@ -18,7 +18,9 @@ async def test_a_text_run_gives_every_row_back_once_with_its_answer():
     assert totals.state is RunState.SUCCEEDED
     result = house.result(run_id)
     assert result.column("topic").to_pylist() == [f"topic number {row}" for row in range(1200)]
-    assert result.column("response")[7].as_py() == "answer to: Tell me a joke about topic number 7 in less than 50 words."
+    assert (
+        result.column("response")[7].as_py() == "answer to: Tell me a joke about topic number 7 in less than 50 words."
+    )
     assert len(house.jobs.all) == 12
     assert house.jobs.peak == 3
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -42,6 +42,21 @@ class Ticked:
     stale: int = 0
 
 
+@dataclass(slots=True)
+class Memory:
+    """What this process knows of one pool's admissions, by their beats."""
+
+    still: Stillness = field(default_factory=Stillness)
+    ours: set[str] = field(default_factory=set)  # this process is to finish them
+    fresh: set[str] = field(default_factory=set)  # of these, no Create was sent yet
+
+    def keep(self, admitted: list[Shard]) -> None:
+        """Forget what is not ADMITTED any more, so that memory follows the pool."""
+        self.still.keep(shard.holder for shard in admitted)
+        self.ours &= {shard.beat for shard in admitted}
+        self.fresh &= self.ours
+
+
 class Ticker:
     """Ticks pools: one tick a pool at a time in this process; callers that come meanwhile share the next one."""
 
@@ -49,11 +64,9 @@ class Ticker:
         self._world = world
         self._pins = pins
         self._creator = Creator(world)
-        self._still = Stillness()
+        self._memories: dict[str, Memory] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._following: dict[str, asyncio.Task[Ticked]] = {}
-        self._fresh: set[str] = set()  # beats of our own admissions for which no Create was sent yet
-        self._ours: set[str] = set()  # beats of admissions that this process is to finish
         self._pausing: set[str] = set()  # pools to which Bedrock has just said "not now"
         self.refused_since_sweep: set[str] = set()  # pools whose limit the next sweep must not relax
 
@@ -101,47 +114,43 @@ class Ticker:
     # ----------------------------------------------------------------- finish
 
     async def _finish_admitted(self, pool: Pool) -> int:
+        memory = self._memories.setdefault(pool.pool, Memory())
         held = await self._world.ledger.held(pool.holders)
         admitted = [shard for shard in held if shard.state is ShardState.ADMITTED]
-        now_s = self._world.clock.monotonic()
+        memory.keep(admitted)
         finish = []
         for shard in admitted:
-            if shard.beat not in self._ours:
-                stood_s = self._still.stood_s(shard.holder, shard.beat, now_s)
-                if stood_s < self._world.settings.finish_after_s:
-                    continue
-                taken = await self._take_over(shard)
-                if taken is None:
-                    continue
-                shard = taken  # noqa: PLW2901 the row as we have just made it ours
-            finish.append(shard)
-        self._still.keep(shard.holder for shard in admitted)
-        self._ours &= {shard.beat for shard in finish} | {shard.beat for shard in admitted}
-        self._fresh &= self._ours
-        await self._create(finish)
+            ours = shard if shard.beat in memory.ours else await self._take_over(shard, memory)
+            if ours is not None:
+                finish.append(ours)
+        await self._create(finish, memory)
         return len(finish)
 
-    async def _take_over(self, shard: Shard) -> Shard | None:
+    async def _take_over(self, shard: Shard, memory: Memory) -> Shard | None:
+        """Make another worker's admission ours, once its beat has stood still for its time on our own clock."""
+        stood_s = memory.still.stood_s(shard.holder, shard.beat, self._world.clock.monotonic())
+        if stood_s < self._world.settings.finish_after_s:
+            return None
         beat = self._world.clock.token()
         try:
             await self._world.ledger.apply(moves.take_over(shard, beat))
         except Stale:
             return None
-        self._ours.add(beat)
+        memory.ours.add(beat)
         log.warning("taken_over", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
         return replace(shard, beat=beat, version=shard.version + 1)
 
-    async def _create(self, shards: list[Shard]) -> None:
+    async def _create(self, shards: list[Shard], memory: Memory) -> None:
         room = asyncio.Semaphore(self._world.settings.create_concurrency)
 
         async def one(shard: Shard) -> None:
             async with room:
-                fresh = shard.beat in self._fresh
-                self._fresh.discard(shard.beat)
+                fresh = shard.beat in memory.fresh
+                memory.fresh.discard(shard.beat)
                 pins = await self._pins.of(shard.run_id)
                 outcome = await self._creator.finish(shard, pins, fresh=fresh)
                 if fresh and outcome == "late":
-                    self._fresh.add(shard.beat)
+                    memory.fresh.add(shard.beat)
                 await self._follow_up(shard, outcome)
 
         results = await asyncio.gather(*(one(shard) for shard in shards), return_exceptions=True)
@@ -171,16 +180,19 @@ class Ticker:
     # ----------------------------------------------------------------- admit
 
     async def _admit(self, name: str, ticked: Ticked) -> None:
+        memory = self._memories.setdefault(name, Memory())
         admitted: list[Shard] = []
         while ticked.stale < STALE_MAX:
             pool = await self.open_pool(name)
             lanes = {lane.run_id: lane for lane in await self._world.ledger.lanes(name)}
-            if await self._admit_from(pool, lanes, admitted, ticked):
+            if await self._admit_from(pool, lanes, memory, admitted, ticked):
                 break
         ticked.admitted = len(admitted)
-        await self._create(admitted)
+        await self._create(admitted, memory)
 
-    async def _admit_from(self, pool: Pool, lanes: dict[str, Lane], admitted: list[Shard], ticked: Ticked) -> bool:
+    async def _admit_from(
+        self, pool: Pool, lanes: dict[str, Lane], memory: Memory, admitted: list[Shard], ticked: Ticked
+    ) -> bool:
         """Admit on one view of the pool. False: somebody else moved it, look again."""
         heads: dict[str, deque[Waiting]] = {}
         if pool.pool in self._pausing:
@@ -198,13 +210,14 @@ class Ticker:
                 del lanes[lane.run_id]  # what waits there is paused, or another tick has it
                 continue
             beat = self._world.clock.token()
+            # Remembered before it is written: should the reply be lost, the next tick knows its own admission.
+            memory.ours.add(beat)
+            memory.fresh.add(beat)
             try:
                 await self._world.ledger.apply(moves.admit(pool, lane, shard, beat))
             except Stale:
                 ticked.stale += 1
                 return False
-            self._ours.add(beat)
-            self._fresh.add(beat)
             admitted.append(replace(shard, state=ShardState.ADMITTED, beat=beat, version=shard.version + 1))
             pool, lanes[lane.run_id] = after_admission(pool, lane, shard)
             log.info("admitted", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, in_use=pool.in_use)

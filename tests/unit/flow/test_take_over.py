@@ -1,0 +1,56 @@
+"""A scheduler dies between admission and Create; another one finishes what it left, in every pool."""
+
+from __future__ import annotations
+
+import pytest
+
+from quarry_core.states import RunState
+from tests.world.faults import Crash, Faults
+from tests.world.house import TITAN, House
+
+
+@pytest.mark.promise("L1", "L3", "L4")
+async def test_what_a_dead_scheduler_admitted_in_two_pools_is_finished_in_both():
+    house = House(job_quota=1)
+    house.start({"scheduler": Faults()})
+    text = house.send(house.joke(rows=120, run_id="text"))
+    uri = house.csv(120, key="inputs/e.csv", columns=("input_text",))
+    embedding = house.send(
+        {"s3_uri": uri, "job_name_prefix": "e", "model_id": TITAN, "prompt_id": None, "run_id": "embed"}
+    )
+    await die_at_creates(house, {"text", "embed"})
+
+    for run_id in (text, embedding):
+        assert (await house.run(run_id)).state is RunState.SUCCEEDED
+    assert len(house.jobs.all) == 2
+
+
+async def die_at_creates(house: House, runs: set[str]) -> None:
+    """Every scheduler dies before its first Create, until each run has a shard that is ADMITTED."""
+    for _ in range(20):
+        faults = CrashBeforeCreate()
+        house.start({"scheduler": faults})
+        try:
+            await house.quiet()
+        except Crash:
+            pass
+        house.clock.advance(40)
+        admitted = set()
+        for run_id in runs:
+            if await house.ledger.totals(run_id) is None:
+                continue
+            async for shard in house.ledger.shards(run_id):
+                if shard.state == "ADMITTED":
+                    admitted.add(run_id)
+        if admitted == runs:
+            house.start()
+            return
+    raise AssertionError("the runs were never admitted")
+
+
+class CrashBeforeCreate(Faults):
+    def before(self, name, args=()):
+        if name == "jobs.create":
+            self.crashed = True
+            raise Crash("before Create")
+        return super().before(name, args)
