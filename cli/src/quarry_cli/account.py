@@ -14,29 +14,29 @@ from quarry_cli.view import Rows
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """`kept_back` rows have an error and stand in no part: the source broke before they were read."""
+    """`unread` rows have an error and stand in no part: the source broke before they were read."""
 
     accepted: int
     ok: int
     error: int
-    kept_back: int
+    unread: int
     faults: list[str]
 
 
 def account(rows: Rows, report: Any, parts_rows: int, parts_ok: int) -> Account:
-    """Draw up the account of an ended run. The report tells of rows that went into shards, so not of kept back ones.
+    """Draw up the account of an ended run. The report's counts are of the rows in shards; unread ones stand apart.
 
     Args:
         rows: the ledger's.
         report: the report as JSON, None if there is none.
         parts_rows: rows counted in all parts, `parts_ok` of them with status ok.
     """
-    kept_back = max(0, rows.accepted - rows.enlisted)
+    unread = max(0, rows.accepted - rows.enlisted)
     faults = []
     if rows.accepted != rows.ok + rows.error:
         faults.append(f"the ledger has {rows.ok:,} ok + {rows.error:,} error rows for {rows.accepted:,} accepted ones")
-    if parts_rows != rows.accepted - kept_back:
-        faults.append(f"the parts have {parts_rows:,} rows, and {rows.accepted - kept_back:,} should be in them")
+    if parts_rows != rows.accepted - unread:
+        faults.append(f"the parts have {parts_rows:,} rows, and {rows.accepted - unread:,} should be in them")
     if parts_ok != rows.ok:
         faults.append(f"the parts have {parts_ok:,} rows with an answer, the ledger {rows.ok:,}")
     if report is None:
@@ -46,13 +46,14 @@ def account(rows: Rows, report: Any, parts_rows: int, parts_ok: int) -> Account:
         faults += [
             f"the report says {told.get(name)} rows {name}, the ledger {number}"
             for name, number in (
-                ("accepted", rows.accepted - kept_back),
+                ("accepted", rows.accepted - unread),
                 ("ok", rows.ok),
-                ("error", rows.error - kept_back),
+                ("error", rows.error - unread),
+                ("unread", unread),
             )
             if told.get(name) != number
         ]
-    return Account(accepted=rows.accepted, ok=rows.ok, error=rows.error, kept_back=kept_back, faults=faults)
+    return Account(accepted=rows.accepted, ok=rows.ok, error=rows.error, unread=unread, faults=faults)
 
 
 def _told(report: Any) -> Mapping[str, int]:

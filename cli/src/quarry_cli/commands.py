@@ -235,15 +235,16 @@ def _bring(client: Client, run: str, out: Path, file_format: Format, *, partial:
         typer.echo(f"rows so far = {brought.rows:,}, {brought.ok:,} of them ok: the run goes on")
         return
     typer.echo(f"rows in = {account.accepted:,}  =  {account.ok:,} ok + {account.error:,} with an error")
-    if account.kept_back:
-        typer.echo(f"{account.kept_back:,} rows with an error stand in no part: the source broke before they were read")
+    if account.unread:
+        typer.echo(f"{account.unread:,} rows with an error stand in no part: the source broke before they were read")
     if found.view.error:
         typer.echo(f"the run is {found.view.state}: {plain(found.view.error)}", err=True)
     if account.faults:
         for fault in account.faults:
             typer.echo(f"quarry: {fault}", err=True)
         raise typer.Exit(Exit.FAILED)
-    typer.echo(f"the parts hold {brought.rows:,} rows: nothing is missing, nothing is doubled")
+    whole = "as many as were read" if account.unread else "nothing is missing, nothing is doubled"
+    typer.echo(f"the parts hold {brought.rows:,} rows: {whole}")
 
 
 def _print_json(value: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import csv
 import io
@@ -226,17 +227,37 @@ def test_a_report_that_says_otherwise_or_is_missing_is_found_out(quarry, run_id,
     assert "there is no report" in missing.stderr
 
 
-def test_rows_that_a_broken_source_kept_back_are_told_apart():
+def test_rows_that_were_never_read_are_told_apart():
     rows = Rows(
         accepted=100, ok=50, error=50, open=0, again=0, source=100, planned=100, left_out=0, enlisted=60, processed=0
     )
-    report = {"rows": {"accepted": 60, "ok": 50, "error": 10}}
+    report = {"rows": {"accepted": 60, "ok": 50, "error": 10, "unread": 40}}
 
     drawn_up = account(rows, report, parts_rows=60, parts_ok=50)
 
-    assert drawn_up.kept_back == 40
+    assert drawn_up.unread == 40
     assert drawn_up.faults == []
     assert account(rows, report, parts_rows=100, parts_ok=50).faults
+
+
+def test_a_source_that_breaks_while_it_is_read_leaves_an_account_that_adds_up(quarry, tmp_path):
+    run_id = quarry.house.send(quarry.house.joke(5_000, max_records_per_job=100))
+
+    async def until_some_are_read():
+        while (totals := await quarry.house.ledger.totals(run_id)) is None or not totals.enlisted:
+            await quarry.house.turn()
+
+    asyncio.run(until_some_are_read())
+    del quarry.house.objects._buckets["world"].versions["inputs/topics.csv"]
+    quarry.finish(run_id)
+
+    result = quarry("results", run_id, "-o", str(tmp_path))
+
+    assert result.exit_code == 0
+    assert "rows in = 5,000  =  300 ok + 4,700 with an error" in result.stdout
+    assert "4,400 rows with an error stand in no part" in result.stdout
+    assert "the parts hold 600 rows: as many as were read" in result.stdout
+    assert "the run is FAILED" in result.stderr
 
 
 def test_an_object_that_is_no_part_is_not_brought(quarry, run_id, tmp_path):
