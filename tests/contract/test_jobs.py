@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -203,7 +204,7 @@ async def test_all_that_create_knows_is_taken(jobs):
     assert (await jobs.get(arn)).status == "Submitted"
 
 
-WRONG = [
+WRONG: list[dict[str, Any]] = [
     {"timeout_hours": 169},
     {"timeout_hours": 23},
     {"input_uri": "s3://test-bucket/dt=2026-01-01/x.jsonl"},
