@@ -1,0 +1,77 @@
+"""The command `quarry`, against a stack: from a manifest in a file to the results in a directory."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from quarry_core.manifest import manifest_schema
+from tests.e2e.user import CLAUDE
+
+
+@pytest.fixture
+def manifest_file(calm, tmp_path):
+    """Writes a manifest over a fresh source of 240 rows; changes win."""
+
+    def write(name: str, **changes):
+        manifest = {
+            "s3_uri": calm.topics(f"inputs/{name}.csv", 240),
+            "job_name_prefix": "cli",
+            "model_id": CLAUDE,
+            "prompt_id": "joke_about_topic",
+            "max_records_per_job": 120,
+            "run_id": name,
+        }
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(manifest | changes))
+        return str(path)
+
+    return write
+
+
+def test_a_manifest_in_a_file_is_submitted_followed_listed_and_its_results_brought(calm, manifest_file, tmp_path):
+    sent = calm.quarry("submit", manifest_file("cliwhole"), "--wait", "--every", "0.5", "--timeout", "60")
+    assert sent.stdout.split() == ["cliwhole"]
+
+    shown = calm.quarry("status", "cliwhole").stdout
+    assert "cliwhole" in shown
+    assert "SUCCEEDED" in shown
+    assert calm.status("cliwhole")["rows"]["ok"] == 240
+
+    assert "cliwhole" in calm.quarry("runs").stdout
+    listed = json.loads(calm.quarry("runs", "--json").stdout)
+    assert [run["state"] for run in listed if run["run_id"] == "cliwhole"] == ["SUCCEEDED"]
+
+    out = tmp_path / "out"
+    brought = calm.quarry("results", "cliwhole", "-o", str(out)).stdout
+    assert "240" in brought
+    parts = pa.concat_tables([pq.read_table(path) for path in sorted(out.glob("part-*.parquet"))])
+    assert parts.equals(calm.result("cliwhole"))
+    assert parts["topic"].to_pylist() == [f"topic number {row}" for row in range(240)]
+
+
+def test_schema_prints_the_manifests_own(calm):
+    assert json.loads(calm.quarry("schema").stdout) == manifest_schema()
+
+
+def test_a_manifest_that_would_be_refused_is_not_sent(calm, manifest_file):
+    refused = calm.quarry("submit", manifest_file("clibad", prompt_ids="joke"), exit_code=2)
+
+    assert "did you mean prompt_id" in refused.stderr
+    assert calm.totals("clibad") == {}
+
+
+def test_submit_wait_tells_a_failed_run_by_its_exit_code(calm, manifest_file):
+    few = calm.topics("inputs/clifew.csv", 5)
+
+    failed = calm.quarry("submit", manifest_file("clifails", s3_uri=few), "--wait", "--every", "0.5", exit_code=1)
+
+    assert "not yet supported" in failed.stdout + failed.stderr
+    assert "not yet supported" in calm.quarry("status", "clifails").stdout
+
+
+def test_status_of_a_run_that_does_not_exist_is_an_error(calm):
+    assert "nosuchrun" in calm.quarry("status", "nosuchrun", "--json", exit_code=1).stderr
