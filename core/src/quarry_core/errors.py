@@ -15,7 +15,7 @@ class PortError(Exception):
 
 
 class Throttled(PortError):
-    """The service asked for a pause; nothing was done."""
+    """Not now: the service asked for a pause, or took no credentials at this moment; nothing was done."""
 
 
 class QuotaExceeded(PortError):
@@ -54,6 +54,7 @@ class Unknown(PortError):
     """The reply was lost or the service broke: the work may or may not have been done."""
 
 
+TOO_MANY_REQUESTS, REQUEST_TIMEOUT = 429, 408
 THROTTLING = frozenset(
     {
         "Throttling",
@@ -66,10 +67,43 @@ THROTTLING = frozenset(
         "RequestThrottledException",
         "SlowDown",
         "TransactionInProgressException",
+        "KMS.ThrottlingException",
+        "KmsThrottled",
+    }
+)
+# Credentials that are about to be renewed say nothing of what was asked with them.
+CREDENTIALS = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "RequestExpired",
+        "TokenRefreshRequired",
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
     }
 )
 QUOTA = frozenset({"ServiceQuotaExceededException"})
-MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound", "ResourceNotFoundException", "NoSuchVersion"})
+MISSING = frozenset(
+    {
+        "NoSuchKey",
+        "NoSuchBucket",
+        "404",
+        "NotFound",
+        "ResourceNotFoundException",
+        "NoSuchVersion",
+        "QueueDoesNotExist",
+        "AWS.SimpleQueueService.NonExistentQueue",
+    }
+)
+# What SQS answers to a receipt of a message that is gone or in other hands; which one depends on how it went.
+RECEIPT_GONE = frozenset(
+    {
+        "ReceiptHandleIsInvalid",
+        "MessageNotInflight",
+        "AWS.SimpleQueueService.MessageNotInflight",
+        "InvalidParameterValue",
+    }
+)
 REFUSED = frozenset(
     {
         "ValidationException",
@@ -79,8 +113,9 @@ REFUSED = frozenset(
         "403",
         "Forbidden",
         "ParamValidation",
-        "UnrecognizedClientException",
         "InvalidSignatureException",
+        "NotAuthorizedForSourceException",
+        "NotAuthorizedForDetailTypeException",
     }
 )
 STALE = frozenset({"ConditionalCheckFailedException", "ConditionalCheckFailed"})
@@ -107,7 +142,8 @@ def raise_for(error: BaseException, doing: str) -> NoReturn:
         detail = response.get("Error", {})
         code, text = str(detail.get("Code", "")), str(detail.get("Message", error))
         message = f"{doing}: {code}: {text}"
-        if code in THROTTLING:
+        status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code in THROTTLING or code in CREDENTIALS or status == TOO_MANY_REQUESTS:
             raise Throttled(message) from error
         if code in QUOTA:
             raise QuotaExceeded(message) from error
@@ -117,10 +153,11 @@ def raise_for(error: BaseException, doing: str) -> NoReturn:
             raise Stale(message) from error
         if code in PRECONDITION:
             raise Conflict(message) from error
-        status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if code in REFUSED or 400 <= status < 500:
+        if code in REFUSED or (400 <= status < 500 and status != REQUEST_TIMEOUT):
             raise Refused(message, code) from error
         raise Unknown(message) from error
-    if type(error).__name__ in {"ParamValidationError", "NoCredentialsError"}:
+    if type(error).__name__ == "ParamValidationError":
         raise Refused(f"{doing}: {error}", type(error).__name__) from error
+    if type(error).__name__ in {"NoCredentialsError", "CredentialRetrievalError", "PartialCredentialsError"}:
+        raise Throttled(f"{doing}: {error}") from error
     raise Unknown(f"{doing}: {type(error).__name__}: {error}") from error

@@ -35,7 +35,7 @@ async def test_a_receipt_that_no_longer_holds_is_nothing_to_ack_and_missing_to_e
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
-        (wrong("AWS.SimpleQueueService.NonExistentQueue"), Refused),
+        (wrong("AWS.SimpleQueueService.NonExistentQueue"), Missing),
         (wrong("AccessDeniedException", 403), Refused),
         (wrong("RequestThrottled", 403), Throttled),
         (wrong("InternalError", 500), Unknown),

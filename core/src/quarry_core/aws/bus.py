@@ -40,6 +40,6 @@ class EventBus:
         text = f"{doing}: {code}: {failed.get('ErrorMessage', '')}"
         if code in THROTTLING:
             raise Throttled(text)
-        if code in REFUSED or code.startswith("NotAuthorized"):
+        if code in REFUSED:
             raise Refused(text, code)
         raise Unknown(text)

@@ -13,7 +13,7 @@ from typing import Any
 
 from quarry_core.aws.burial import ATTRIBUTES_MAX, buried
 from quarry_core.aws.client import Aws
-from quarry_core.errors import Missing, Refused
+from quarry_core.errors import RECEIPT_GONE, Missing, Refused
 from quarry_core.ports import Message
 
 RECEIVE_MESSAGES_MAX = 10
@@ -22,15 +22,6 @@ DELAY_S_MAX = 900
 VISIBILITY_S_MAX = 43_200
 MESSAGE_BYTES_MAX = 1_048_576
 DATA_TYPE = "String"
-# What SQS answers to a receipt of a message that is gone or in other hands; which one depends on how it went.
-RECEIPT_GONE = frozenset(
-    {
-        "ReceiptHandleIsInvalid",
-        "MessageNotInflight",
-        "AWS.SimpleQueueService.MessageNotInflight",
-        "InvalidParameterValue",
-    }
-)
 
 
 class SqsQueue:

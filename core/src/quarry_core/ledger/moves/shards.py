@@ -1,33 +1,17 @@
-"""Every move of a run and of a shard, as one transaction each: pure functions from rows to writes.
-
-Theory of operation. A slot moves with the row that says why it is held: the pool's counter, its holder set, the
-shard's state, its marker, its lane and the run's totals change together or not at all. So a slot is never held
-without a row, nothing is ever undone, and no code releases a slot by itself. Each write repeats what was read as its
-premise: who decided on an old view is told `Stale` and looks again. Sending a transaction twice is harmless: the
-second meets its own effect.
-
-The states moved between are those of `states.SHARD_MOVES` and `states.RUN_MOVES`; the tests hold every function here
-against those tables.
-"""
+"""The moves of a shard, and with it of its slot, its markers, its lane and its job."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from quarry_core.ledger.rows import (
-    CLASSES,
     JobRow,
     Lane,
     Pool,
     Shard,
-    Totals,
-    done_key,
     job_key,
     lane_key,
-    open_key,
     pool_key,
-    run_item,
-    run_key,
     shard_key,
     slice_key,
     todo_key,
@@ -35,211 +19,12 @@ from quarry_core.ledger.rows import (
     wait_key,
 )
 from quarry_core.ports import Cond, Delete, Put, Update, Write
-from quarry_core.run import Run
 from quarry_core.states import TERMINAL_RANK, Gate, RunState, ShardState
 
 STRIDE = 1 << 20
-NEW_RUN_CLASS = "normal"
-NEW_RUN_WEIGHT = 1
-
-
-def _is(attribute: str, value: object) -> Cond:
-    return Cond(attribute, "eq", value)
-
-
-# --------------------------------------------------------------------------- runs
-
-
-def accept(run: Run) -> list[Write]:
-    """(none) -> ACCEPTED."""
-    zero = dict.fromkeys(
-        (
-            "accepted",
-            "open",
-            "ok",
-            "error",
-            "again",
-            "enlisted",
-            "shards_enlisted",
-            "shards_settled",
-            "repeats",
-            "rows_source",
-        ),
-        0,
-    )
-    totals = {
-        "run_id": run.run_id,
-        "state": RunState.ACCEPTED,
-        "version": 1,
-        "round": 1,
-        "started_at": run.accepted_at,
-        **zero,
-    }
-    pool = {"pool": run.pins.pool} if run.pins else {}
-    return [
-        Put(run_key(run.run_id), run_item(run)),
-        Put(totals_key(run.run_id), totals),
-        Put(open_key(run.run_id), {"run_id": run.run_id, "accepted_at": run.accepted_at, **pool}),
-    ]
-
-
-def begin_planning(totals: Totals) -> list[Write]:
-    """ACCEPTED -> PLANNING."""
-    return [
-        Update(
-            totals_key(totals.run_id),
-            when=(_is("state", RunState.ACCEPTED),),
-            set={"state": RunState.PLANNING},
-            add={"version": 1},
-        )
-    ]
-
-
-def refuse_run(totals: Totals, message: str, ended_at: str) -> list[Write]:
-    """ACCEPTED | PLANNING -> FAILED: nothing was submitted, nothing is owed."""
-    assert totals.state in (RunState.ACCEPTED, RunState.PLANNING)
-    return [
-        Update(
-            totals_key(totals.run_id),
-            when=(_is("state", totals.state),),
-            set={"state": RunState.FAILED, "message": message, "ended_at": ended_at},
-            add={"version": 1},
-        ),
-        *_end_of_run(totals.run_id, RunState.FAILED, ended_at),
-    ]
-
-
-def begin_running(totals: Totals, pool: str, tag: int, rows: int, rows_source: int, plan: str) -> list[Write]:
-    """PLANNING -> RUNNING: the plan stands (the slices too), its rows are accepted, its lane opens.
-
-    Args:
-        tag: the lane's first stride tag: the pool's virtual time, so that no credit is saved by coming late.
-        rows: rows of the plan.
-        rows_source: rows of the source, of which the plan may leave some out.
-        plan: SHA-256 of the plan's bytes.
-    """
-    return [
-        Update(
-            totals_key(totals.run_id),
-            when=(_is("state", RunState.PLANNING),),
-            set={
-                "state": RunState.RUNNING,
-                "accepted": rows,
-                "open": rows,
-                "rows_source": rows_source,
-                "plan": plan,
-            },
-            add={"version": 1},
-        ),
-        Put(
-            lane_key(pool, totals.run_id),
-            {
-                "pool": pool,
-                "run_id": totals.run_id,
-                "class": NEW_RUN_CLASS,
-                "weight": NEW_RUN_WEIGHT,
-                "tag": tag,
-                "gate": Gate.OPEN,
-                "waiting": 0,
-                "version": 1,
-            },
-        ),
-    ]
-
-
-def break_run(totals: Totals, pool: str, fault: str) -> list[Write]:
-    """A running run's source can no longer be read: no further row is enlisted, its lane is refused.
-
-    The state stays RUNNING until what is already paid for has been settled.
-    """
-    return [
-        Update(
-            totals_key(totals.run_id),
-            when=(_is("state", RunState.RUNNING), Cond("fault", "absent")),
-            set={"fault": fault},
-            add={"version": 1},
-        ),
-        Update(
-            lane_key(pool, totals.run_id),
-            when=(_is("gate", Gate.OPEN),),
-            set={"gate": Gate.REFUSED, "message": fault},
-            add={"version": 1},
-        ),
-    ]
-
-
-def begin_closing(totals: Totals, closing_at: str) -> list[Write]:
-    """RUNNING -> CLOSING: every enlisted row has its outcome. `closing_at` is the run's end in report and ledger."""
-    assert totals.whole
-    return [
-        Update(
-            totals_key(totals.run_id),
-            when=(_is("state", RunState.RUNNING), _is("open", totals.open), _is("enlisted", totals.enlisted)),
-            set={"state": RunState.CLOSING, "closing_at": closing_at},
-            add={"version": 1},
-        )
-    ]
-
-
-def close_run(totals: Totals, pool: str, state: RunState, message: str, ended_at: str) -> list[Write]:
-    """CLOSING -> terminal. Rows that a broken source kept back are told as errors: nothing stays open."""
-    assert totals.state is RunState.CLOSING
-    return [
-        Update(
-            totals_key(totals.run_id),
-            when=(_is("state", RunState.CLOSING), _is("open", totals.open)),
-            set={
-                "state": state,
-                "message": message,
-                "ended_at": ended_at,
-                "open": 0,
-                "error": totals.error + totals.open,
-            },
-            add={"version": 1},
-        ),
-        Delete(lane_key(pool, totals.run_id)),
-        *_end_of_run(totals.run_id, state, ended_at),
-    ]
-
-
-def _end_of_run(run_id: str, state: RunState, ended_at: str) -> list[Write]:
-    return [
-        Delete(open_key(run_id)),
-        Put(done_key(ended_at, run_id), {"run_id": run_id, "state": state, "ended_at": ended_at}),
-    ]
-
-
-# --------------------------------------------------------------------------- slices
-
-
-def open_slice(run_id: str, number: int, first_shard: int, shards: int) -> list[Write]:
-    return [
-        Put(
-            slice_key(run_id, number),
-            {
-                "run_id": run_id,
-                "number": number,
-                "state": "OPEN",
-                "version": 1,
-                "first_shard": first_shard,
-                "shards": shards,
-            },
-        )
-    ]
-
-
-def finish_slice(run_id: str, number: int, expires_at: int) -> list[Write]:
-    return [
-        Update(
-            slice_key(run_id, number),
-            when=(_is("state", "OPEN"),),
-            set={"state": "DONE", "expires_at": expires_at},
-            add={"version": 1},
-        )
-    ]
-
-
-# --------------------------------------------------------------------------- shards
+# What stands as `ended_status` where no job was made; every other word there is Bedrock's.
+BELOW_MINIMUM = "BELOW_MINIMUM"
+REFUSED = "REFUSED"
 
 
 def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "") -> list[Write]:
@@ -276,10 +61,6 @@ def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "") -> list[
         _wait(shard, ""),
         Update(lane_key(shard.pool, shard.run_id), when=(Cond("gate", "exists"),), add={"waiting": 1, "version": 1}),
     ]
-
-
-BELOW_MINIMUM = "BELOW_MINIMUM"
-REFUSED = "REFUSED"
 
 
 def admit(pool: Pool, lane: Lane, shard: Shard, beat: str) -> list[Write]:
@@ -480,40 +261,11 @@ def settle(shard: Shard, ok: int, error: int, expires_at: int) -> list[Write]:
     ]
 
 
-# --------------------------------------------------------------------------- pools
-
-
-def open_pool(pool: str, configured: int) -> list[Write]:
-    return [
-        Put(
-            pool_key(pool),
-            {
-                "pool": pool,
-                "configured": configured,
-                "admit_limit": configured,
-                "in_use": 0,
-                "foreign": 0,
-                **{f"virtual_time_{name}": 0 for name in CLASSES},
-            },
-        )
-    ]
-
-
-def limit_pool(pool: Pool, configured: int, learned: int | None, foreign: int) -> list[Write]:
-    """Set the limit anew: `min(configured, learned)`. A smaller one admits nothing until the pool has drained."""
-    limit = configured if learned is None else min(configured, learned)
-    return [
-        Update(
-            pool_key(pool.pool),
-            when=(_is("admit_limit", pool.admit_limit), _is("configured", pool.configured)),
-            set={"configured": configured, "admit_limit": limit, "foreign": foreign}
-            | ({} if learned is None else {"learned": learned}),
-            remove=("learned",) if learned is None else (),
-        )
-    ]
-
-
 # --------------------------------------------------------------------------- pieces
+
+
+def _is(attribute: str, value: object) -> Cond:
+    return Cond(attribute, "eq", value)
 
 
 def _as_read(shard: Shard) -> tuple[Cond, ...]:

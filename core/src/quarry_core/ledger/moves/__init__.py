@@ -1,0 +1,70 @@
+"""Every move of a run, a shard and a pool, as one transaction each: pure functions from rows to writes.
+
+Theory of operation. A slot moves with the row that says why it is held: the pool's counter, its holder set, the
+shard's state, its marker, its lane and the run's totals change together or not at all. So a slot is never held
+without a row, nothing is ever undone, and no code releases a slot by itself. Each write repeats what was read as its
+premise: who decided on an old view is told `Stale` and looks again. Sending a transaction twice is harmless: the
+second meets its own effect.
+
+The states moved between are those of `states.SHARD_MOVES` and `states.RUN_MOVES`; the tests hold every function here
+against those tables.
+"""
+
+from quarry_core.ledger.moves.pools import limit_pool, open_pool
+from quarry_core.ledger.moves.runs import (
+    NEW_RUN_CLASS,
+    accept,
+    begin_closing,
+    begin_planning,
+    begin_running,
+    break_run,
+    close_run,
+    finish_slice,
+    open_slice,
+    refuse_run,
+)
+from quarry_core.ledger.moves.shards import (
+    BELOW_MINIMUM,
+    REFUSED,
+    STRIDE,
+    admit,
+    end,
+    enlist,
+    give_back,
+    observe,
+    refuse,
+    refuse_waiting,
+    repeat,
+    settle,
+    submit,
+    take_over,
+)
+
+__all__ = [
+    "BELOW_MINIMUM",
+    "NEW_RUN_CLASS",
+    "REFUSED",
+    "STRIDE",
+    "accept",
+    "admit",
+    "begin_closing",
+    "begin_planning",
+    "begin_running",
+    "break_run",
+    "close_run",
+    "end",
+    "enlist",
+    "finish_slice",
+    "give_back",
+    "limit_pool",
+    "observe",
+    "open_pool",
+    "open_slice",
+    "refuse",
+    "refuse_run",
+    "refuse_waiting",
+    "repeat",
+    "settle",
+    "submit",
+    "take_over",
+]

@@ -1,0 +1,44 @@
+"""The moves of a pool's limit. What it holds moves with its shards."""
+
+from __future__ import annotations
+
+from quarry_core.ledger.rows import (
+    CLASSES,
+    Pool,
+    pool_key,
+)
+from quarry_core.ports import Cond, Put, Update, Write
+
+
+def _is(attribute: str, value: object) -> Cond:
+    return Cond(attribute, "eq", value)
+
+
+def open_pool(pool: str, configured: int) -> list[Write]:
+    return [
+        Put(
+            pool_key(pool),
+            {
+                "pool": pool,
+                "configured": configured,
+                "admit_limit": configured,
+                "in_use": 0,
+                "foreign": 0,
+                **{f"virtual_time_{name}": 0 for name in CLASSES},
+            },
+        )
+    ]
+
+
+def limit_pool(pool: Pool, configured: int, learned: int | None, foreign: int) -> list[Write]:
+    """Set the limit anew: `min(configured, learned)`. A smaller one admits nothing until the pool has drained."""
+    limit = configured if learned is None else min(configured, learned)
+    return [
+        Update(
+            pool_key(pool.pool),
+            when=(_is("admit_limit", pool.admit_limit), _is("configured", pool.configured)),
+            set={"configured": configured, "admit_limit": limit, "foreign": foreign}
+            | ({} if learned is None else {"learned": learned}),
+            remove=("learned",) if learned is None else (),
+        )
+    ]

@@ -1,0 +1,210 @@
+"""The moves of a run and of its slices."""
+
+from __future__ import annotations
+
+from quarry_core.ledger.rows import (
+    Totals,
+    done_key,
+    lane_key,
+    open_key,
+    run_item,
+    run_key,
+    slice_key,
+    totals_key,
+)
+from quarry_core.ports import Cond, Delete, Put, Update, Write
+from quarry_core.run import Run
+from quarry_core.states import Gate, RunState
+
+NEW_RUN_CLASS = "normal"
+NEW_RUN_WEIGHT = 1
+
+
+def _is(attribute: str, value: object) -> Cond:
+    return Cond(attribute, "eq", value)
+
+
+def accept(run: Run) -> list[Write]:
+    """(none) -> ACCEPTED."""
+    zero = dict.fromkeys(
+        (
+            "accepted",
+            "open",
+            "ok",
+            "error",
+            "again",
+            "enlisted",
+            "shards_enlisted",
+            "shards_settled",
+            "repeats",
+            "rows_source",
+        ),
+        0,
+    )
+    totals = {
+        "run_id": run.run_id,
+        "state": RunState.ACCEPTED,
+        "version": 1,
+        "round": 1,
+        "started_at": run.accepted_at,
+        **zero,
+    }
+    pool = {"pool": run.pins.pool} if run.pins else {}
+    return [
+        Put(run_key(run.run_id), run_item(run)),
+        Put(totals_key(run.run_id), totals),
+        Put(open_key(run.run_id), {"run_id": run.run_id, "accepted_at": run.accepted_at, **pool}),
+    ]
+
+
+def begin_planning(totals: Totals) -> list[Write]:
+    """ACCEPTED -> PLANNING."""
+    return [
+        Update(
+            totals_key(totals.run_id),
+            when=(_is("state", RunState.ACCEPTED),),
+            set={"state": RunState.PLANNING},
+            add={"version": 1},
+        )
+    ]
+
+
+def refuse_run(totals: Totals, message: str, ended_at: str) -> list[Write]:
+    """ACCEPTED | PLANNING -> FAILED: nothing was submitted, nothing is owed."""
+    assert totals.state in (RunState.ACCEPTED, RunState.PLANNING)
+    return [
+        Update(
+            totals_key(totals.run_id),
+            when=(_is("state", totals.state),),
+            set={"state": RunState.FAILED, "message": message, "ended_at": ended_at},
+            add={"version": 1},
+        ),
+        *_end_of_run(totals.run_id, RunState.FAILED, ended_at),
+    ]
+
+
+def begin_running(totals: Totals, pool: str, tag: int, rows: int, rows_source: int, plan: str) -> list[Write]:
+    """PLANNING -> RUNNING: the plan stands (the slices too), its rows are accepted, its lane opens.
+
+    Args:
+        tag: the lane's first stride tag: the pool's virtual time, so that no credit is saved by coming late.
+        rows: rows of the plan.
+        rows_source: rows of the source, of which the plan may leave some out.
+        plan: SHA-256 of the plan's bytes.
+    """
+    return [
+        Update(
+            totals_key(totals.run_id),
+            when=(_is("state", RunState.PLANNING),),
+            set={
+                "state": RunState.RUNNING,
+                "accepted": rows,
+                "open": rows,
+                "rows_source": rows_source,
+                "plan": plan,
+            },
+            add={"version": 1},
+        ),
+        Put(
+            lane_key(pool, totals.run_id),
+            {
+                "pool": pool,
+                "run_id": totals.run_id,
+                "class": NEW_RUN_CLASS,
+                "weight": NEW_RUN_WEIGHT,
+                "tag": tag,
+                "gate": Gate.OPEN,
+                "waiting": 0,
+                "version": 1,
+            },
+        ),
+    ]
+
+
+def break_run(totals: Totals, pool: str, fault: str) -> list[Write]:
+    """A running run's source can no longer be read: no further row is enlisted, its lane is refused.
+
+    The state stays RUNNING until what is already paid for has been settled.
+    """
+    return [
+        Update(
+            totals_key(totals.run_id),
+            when=(_is("state", RunState.RUNNING), Cond("fault", "absent")),
+            set={"fault": fault},
+            add={"version": 1},
+        ),
+        Update(
+            lane_key(pool, totals.run_id),
+            when=(_is("gate", Gate.OPEN),),
+            set={"gate": Gate.REFUSED, "message": fault},
+            add={"version": 1},
+        ),
+    ]
+
+
+def begin_closing(totals: Totals, closing_at: str) -> list[Write]:
+    """RUNNING -> CLOSING: every enlisted row has its outcome. `closing_at` is the run's end in report and ledger."""
+    assert totals.whole
+    return [
+        Update(
+            totals_key(totals.run_id),
+            when=(_is("state", RunState.RUNNING), _is("open", totals.open), _is("enlisted", totals.enlisted)),
+            set={"state": RunState.CLOSING, "closing_at": closing_at},
+            add={"version": 1},
+        )
+    ]
+
+
+def close_run(totals: Totals, pool: str, state: RunState, message: str, ended_at: str) -> list[Write]:
+    """CLOSING -> terminal. Rows that a broken source kept back are told as errors: nothing stays open."""
+    assert totals.state is RunState.CLOSING
+    return [
+        Update(
+            totals_key(totals.run_id),
+            when=(_is("state", RunState.CLOSING), _is("open", totals.open)),
+            set={
+                "state": state,
+                "message": message,
+                "ended_at": ended_at,
+                "open": 0,
+                "error": totals.error + totals.open,
+            },
+            add={"version": 1},
+        ),
+        Delete(lane_key(pool, totals.run_id)),
+        *_end_of_run(totals.run_id, state, ended_at),
+    ]
+
+
+def _end_of_run(run_id: str, state: RunState, ended_at: str) -> list[Write]:
+    return [
+        Delete(open_key(run_id)),
+        Put(done_key(ended_at, run_id), {"run_id": run_id, "state": state, "ended_at": ended_at}),
+    ]
+
+
+def open_slice(run_id: str, number: int, first_shard: int, shards: int) -> list[Write]:
+    return [
+        Put(
+            slice_key(run_id, number),
+            {
+                "run_id": run_id,
+                "number": number,
+                "state": "OPEN",
+                "version": 1,
+                "first_shard": first_shard,
+                "shards": shards,
+            },
+        )
+    ]
+
+
+def finish_slice(run_id: str, number: int, expires_at: int) -> list[Write]:
+    return [
+        Update(
+            slice_key(run_id, number),
+            when=(_is("state", "OPEN"),),
+            set={"state": "DONE", "expires_at": expires_at},
+            add={"version": 1},
+        )
+    ]
