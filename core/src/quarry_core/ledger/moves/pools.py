@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.rows import (
     CLASSES,
     Pool,
     pool_key,
 )
-from quarry_core.ports import Cond, Put, Update, Write
-
-
-def _is(attribute: str, value: object) -> Cond:
-    return Cond(attribute, "eq", value)
+from quarry_core.ports import Put, Update, Write
 
 
 def open_pool(pool: str, configured: int) -> list[Write]:
@@ -36,7 +33,7 @@ def limit_pool(pool: Pool, configured: int, learned: int | None, foreign: int) -
     return [
         Update(
             pool_key(pool.pool),
-            when=(_is("admit_limit", pool.admit_limit), _is("configured", pool.configured)),
+            when=(equal("admit_limit", pool.admit_limit), equal("configured", pool.configured)),
             set={"configured": configured, "admit_limit": limit, "foreign": foreign}
             | ({} if learned is None else {"learned": learned}),
             remove=("learned",) if learned is None else (),

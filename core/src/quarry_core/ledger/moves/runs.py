@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.rows import (
     Totals,
     done_key,
@@ -18,10 +19,6 @@ from quarry_core.states import Gate, RunState
 
 NEW_RUN_CLASS = "normal"
 NEW_RUN_WEIGHT = 1
-
-
-def _is(attribute: str, value: object) -> Cond:
-    return Cond(attribute, "eq", value)
 
 
 def accept(run: Run) -> list[Write]:
@@ -62,7 +59,7 @@ def begin_planning(totals: Totals) -> list[Write]:
     return [
         Update(
             totals_key(totals.run_id),
-            when=(_is("state", RunState.ACCEPTED),),
+            when=(equal("state", RunState.ACCEPTED),),
             set={"state": RunState.PLANNING},
             add={"version": 1},
         )
@@ -75,7 +72,7 @@ def refuse_run(totals: Totals, message: str, ended_at: str) -> list[Write]:
     return [
         Update(
             totals_key(totals.run_id),
-            when=(_is("state", totals.state),),
+            when=(equal("state", totals.state),),
             set={"state": RunState.FAILED, "message": message, "ended_at": ended_at},
             add={"version": 1},
         ),
@@ -95,7 +92,7 @@ def begin_running(totals: Totals, pool: str, tag: int, rows: int, rows_source: i
     return [
         Update(
             totals_key(totals.run_id),
-            when=(_is("state", RunState.PLANNING),),
+            when=(equal("state", RunState.PLANNING),),
             set={
                 "state": RunState.RUNNING,
                 "accepted": rows,
@@ -129,13 +126,13 @@ def break_run(totals: Totals, pool: str, fault: str) -> list[Write]:
     return [
         Update(
             totals_key(totals.run_id),
-            when=(_is("state", RunState.RUNNING), Cond("fault", "absent")),
+            when=(equal("state", RunState.RUNNING), Cond("fault", "absent")),
             set={"fault": fault},
             add={"version": 1},
         ),
         Update(
             lane_key(pool, totals.run_id),
-            when=(_is("gate", Gate.OPEN),),
+            when=(equal("gate", Gate.OPEN),),
             set={"gate": Gate.REFUSED, "message": fault},
             add={"version": 1},
         ),
@@ -148,7 +145,7 @@ def begin_closing(totals: Totals, closing_at: str) -> list[Write]:
     return [
         Update(
             totals_key(totals.run_id),
-            when=(_is("state", RunState.RUNNING), _is("open", totals.open), _is("enlisted", totals.enlisted)),
+            when=(equal("state", RunState.RUNNING), equal("open", totals.open), equal("enlisted", totals.enlisted)),
             set={"state": RunState.CLOSING, "closing_at": closing_at},
             add={"version": 1},
         )
@@ -161,7 +158,7 @@ def close_run(totals: Totals, pool: str, state: RunState, message: str, ended_at
     return [
         Update(
             totals_key(totals.run_id),
-            when=(_is("state", RunState.CLOSING), _is("open", totals.open)),
+            when=(equal("state", RunState.CLOSING), equal("open", totals.open)),
             set={
                 "state": state,
                 "message": message,
@@ -203,7 +200,7 @@ def finish_slice(run_id: str, number: int, expires_at: int) -> list[Write]:
     return [
         Update(
             slice_key(run_id, number),
-            when=(_is("state", "OPEN"),),
+            when=(equal("state", "OPEN"),),
             set={"state": "DONE", "expires_at": expires_at},
             add={"version": 1},
         )

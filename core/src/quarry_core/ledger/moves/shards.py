@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.rows import (
     JobRow,
     Lane,
@@ -46,11 +47,11 @@ def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "") -> list[
     writes: list[Write] = [
         Update(
             totals_key(shard.run_id),
-            when=(_is("state", RunState.RUNNING), Cond("fault", "absent")),
+            when=(equal("state", RunState.RUNNING), Cond("fault", "absent")),
             add={"enlisted": shard.rows, "shards_enlisted": 1, "version": 1},
         ),
         # The sweep sees by the slice's version that its worker is alive.
-        Update(slice_key(shard.run_id, slice_number), when=(_is("state", "OPEN"),), add={"version": 1}),
+        Update(slice_key(shard.run_id, slice_number), when=(equal("state", "OPEN"),), add={"version": 1}),
     ]
     if below_minimum:
         item |= {"ended_status": BELOW_MINIMUM, "message": below_minimum}
@@ -73,7 +74,7 @@ def admit(pool: Pool, lane: Lane, shard: Shard, beat: str) -> list[Write]:
             when=(
                 Cond("in_use", "lt", other="admit_limit"),
                 Cond("holders", "lacks", shard.holder),
-                _is(time, pool.virtual_time[lane.admission_class]),
+                equal(time, pool.virtual_time[lane.admission_class]),
             ),
             set={time: tag},
             add={"in_use": 1},
@@ -81,14 +82,14 @@ def admit(pool: Pool, lane: Lane, shard: Shard, beat: str) -> list[Write]:
         ),
         Update(
             shard_key(shard.run_id, shard.shard),
-            when=(_is("state", ShardState.PENDING), _is("attempt", shard.attempt)),
+            when=(equal("state", ShardState.PENDING), equal("attempt", shard.attempt)),
             set={"state": ShardState.ADMITTED, "beat": beat},
             add={"version": 1},
         ),
         Delete(wait_key(shard.run_id, shard.shard, shard.attempt)),
         Update(
             lane_key(pool.pool, lane.run_id),
-            when=(_is("gate", Gate.OPEN), _is("tag", lane.tag)),
+            when=(equal("gate", Gate.OPEN), equal("tag", lane.tag)),
             set={"tag": tag + STRIDE // lane.weight},
             add={"waiting": -1, "version": 1},
         ),
@@ -100,7 +101,7 @@ def take_over(shard: Shard, beat: str) -> list[Write]:
     return [
         Update(
             shard_key(shard.run_id, shard.shard),
-            when=(*_as_read(shard), _is("beat", shard.beat)),
+            when=(*_as_read(shard), equal("beat", shard.beat)),
             set={"beat": beat},
             add={"version": 1},
         )
@@ -122,7 +123,7 @@ def submit(shard: Shard, job: JobRow) -> list[Write]:
     return [
         Update(
             shard_key(shard.run_id, shard.shard),
-            when=(_is("state", ShardState.ADMITTED), _is("attempt", shard.attempt)),
+            when=(equal("state", ShardState.ADMITTED), equal("attempt", shard.attempt)),
             set={"state": ShardState.SUBMITTED, "arn": job.arn},
             add={"version": 1},
         ),
@@ -136,7 +137,7 @@ def give_back(shard: Shard) -> list[Write]:
         _release(shard),
         Update(
             shard_key(shard.run_id, shard.shard),
-            when=(*_as_read(shard), _is("beat", shard.beat)),
+            when=(*_as_read(shard), equal("beat", shard.beat)),
             set={"state": ShardState.PENDING},
             remove=("beat",),
             add={"version": 1},
@@ -152,7 +153,7 @@ def refuse(shard: Shard, message: str) -> list[Write]:
         _release(shard),
         Update(
             shard_key(shard.run_id, shard.shard),
-            when=(*_as_read(shard), _is("beat", shard.beat)),
+            when=(*_as_read(shard), equal("beat", shard.beat)),
             set={"state": ShardState.ENDED, "ended_status": REFUSED, "message": message},
             add={"version": 1},
         ),
@@ -171,7 +172,7 @@ def refuse_waiting(lane: Lane, shard: Shard) -> list[Write]:
     return [
         Update(
             shard_key(shard.run_id, shard.shard),
-            when=(_is("state", ShardState.PENDING), _is("attempt", shard.attempt)),
+            when=(equal("state", ShardState.PENDING), equal("attempt", shard.attempt)),
             set={"state": ShardState.ENDED, "ended_status": REFUSED, "message": lane.message},
             add={"version": 1},
         ),
@@ -179,7 +180,7 @@ def refuse_waiting(lane: Lane, shard: Shard) -> list[Write]:
         _todo(shard),
         Update(
             lane_key(lane.pool, lane.run_id),
-            when=(_is("gate", Gate.REFUSED),),
+            when=(equal("gate", Gate.REFUSED),),
             add={"waiting": -1, "version": 1},
         ),
     ]
@@ -191,7 +192,7 @@ def end(shard: Shard, job: JobRow) -> list[Write]:
         _release(shard),
         Update(
             shard_key(shard.run_id, shard.shard),
-            when=(*_as_read(shard), _is("arn", job.arn)),
+            when=(*_as_read(shard), equal("arn", job.arn)),
             set={"state": ShardState.ENDED, "ended_status": job.status, "message": job.message},
             add={"version": 1},
         ),
@@ -199,7 +200,7 @@ def end(shard: Shard, job: JobRow) -> list[Write]:
         Update(
             job_key(job.run_id, job.shard, job.attempt),
             # Not its rank: a job that had ended before it was adopted is written down as ended at once.
-            when=(_is("arn", job.arn),),
+            when=(equal("arn", job.arn),),
             set=_told(replace(job, rank=TERMINAL_RANK)),
         ),
     ]
@@ -210,7 +211,7 @@ def observe(job: JobRow) -> list[Write]:
     return [
         Update(
             job_key(job.run_id, job.shard, job.attempt),
-            when=(_is("arn", job.arn), Cond("rank", "lt", min(job.rank + 1, TERMINAL_RANK))),
+            when=(equal("arn", job.arn), Cond("rank", "lt", min(job.rank + 1, TERMINAL_RANK))),
             set=_told(job),
         )
     ]
@@ -231,12 +232,12 @@ def repeat(shard: Shard, not_before: str) -> list[Write]:
         _wait(following, not_before),
         Update(
             lane_key(shard.pool, shard.run_id),
-            when=(_is("gate", Gate.OPEN),),
+            when=(equal("gate", Gate.OPEN),),
             add={"waiting": 1, "version": 1},
         ),
         Update(
             totals_key(shard.run_id),
-            when=(_is("state", RunState.RUNNING),),
+            when=(equal("state", RunState.RUNNING),),
             add={"repeats": 1, "version": 1},
         ),
     ]
@@ -255,7 +256,7 @@ def settle(shard: Shard, ok: int, error: int, expires_at: int) -> list[Write]:
         Delete(todo_key(shard.run_id, shard.shard)),
         Update(
             totals_key(shard.run_id),
-            when=(_is("state", RunState.RUNNING),),
+            when=(equal("state", RunState.RUNNING),),
             add={"ok": ok, "error": error, "open": -shard.rows, "shards_settled": 1, "version": 1},
         ),
     ]
@@ -264,12 +265,8 @@ def settle(shard: Shard, ok: int, error: int, expires_at: int) -> list[Write]:
 # --------------------------------------------------------------------------- pieces
 
 
-def _is(attribute: str, value: object) -> Cond:
-    return Cond(attribute, "eq", value)
-
-
 def _as_read(shard: Shard) -> tuple[Cond, ...]:
-    return (_is("state", shard.state), _is("attempt", shard.attempt))
+    return (equal("state", shard.state), equal("attempt", shard.attempt))
 
 
 def _release(shard: Shard) -> Update:
