@@ -1,0 +1,197 @@
+"""Events are hints: lost, doubled, early, late or somebody else's, they lead to the same rows."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from quarry_core.ports import Job
+from quarry_core.states import RunState, ShardState
+from tests.unit.flow.acts import (
+    CLAUDE_POOL,
+    another_scheduler,
+    enlist,
+    healthy_dead,
+    jobs_per_attempt,
+    play,
+    shards,
+    step,
+)
+from tests.unit.flow.test_create import first_create
+from tests.world.faults import Crash, Faults
+from tests.world.house import CLAUDE, House
+
+
+def whole(house, run_id, rows):
+    """Every row is there once, with its own answer."""
+    result = house.result(run_id)
+    assert result["topic"].to_pylist() == [f"topic number {row}" for row in range(rows)]
+    for row in result.to_pylist():
+        assert row["response"] == f"answer to: Tell me a joke about {row['topic']} in less than 50 words."
+
+
+@pytest.mark.promise("L2", "I1")
+@pytest.mark.parametrize(
+    "faults", [{"events_lost_share": 1.0}, {"events_lost_share": 0.5, "events_doubled_share": 1.0}]
+)
+async def test_a_run_ends_right_whatever_the_bus_loses_or_doubles(faults):
+    house = House()
+    for name, share in faults.items():
+        setattr(house.bedrock, name, share)
+    run_id = house.send(house.joke(rows=1_200, max_records_per_job=100))
+
+    totals = await play(house, run_id)
+
+    assert (totals.state, totals.ok) == (RunState.SUCCEEDED, 1_200)
+    whole(house, run_id, 1_200)
+    assert len(house.jobs.all) == 12
+    assert set(jobs_per_attempt(house).values()) == {1}
+    assert house.jobs.peak == 3
+    assert healthy_dead(house) == {}
+
+
+@pytest.mark.promise("L2")
+async def test_what_the_sweep_had_to_mend_is_counted_by_kind():
+    house = House()
+    house.bedrock.events_lost_share = 1.0
+    run_id = await enlist(house, house.joke(rows=300, max_records_per_job=100))
+    await house.scheduler.ticker.tick(CLAUDE_POOL)
+    house.bedrock.end_all()
+
+    corrections = await house.scheduler.sweeper.sweep()
+
+    assert corrections == {"ended": 3}
+    assert {shard.state for shard in await shards(house, run_id)} == {ShardState.ENDED}
+
+
+@pytest.mark.promise("I1", "I2")
+async def test_every_event_twice_and_in_any_order_changes_nothing():
+    house = House()
+    house.bedrock.events_doubled_share = 1.0
+    house.queues["events"]._shuffle = random.Random(7)
+    run_id = house.send(house.joke(rows=600, max_records_per_job=100))
+
+    def end(job):
+        house.bedrock.tell(job, "Submitted")
+        house.bedrock.begin(job)
+        house.bedrock.end(job)
+
+    totals = await play(house, run_id, end)
+
+    assert (totals.state, totals.repeats, totals.ok) == (RunState.SUCCEEDED, 0, 600)
+    whole(house, run_id, 600)
+    assert len(house.jobs.all) == 6
+    assert healthy_dead(house) == {}
+
+
+@pytest.mark.promise("I2")
+async def test_an_early_word_that_comes_after_the_last_moves_nothing_backwards():
+    house = House()
+    run_id = house.send(house.joke(rows=100))
+    await house.quiet()
+    [job] = house.bedrock.active
+    house.bedrock.end(job)
+    await house.quiet()
+    before = await house.ledger.job(run_id, "00000", 1)
+    totals = await house.totals(run_id)
+
+    for status in ("Submitted", "Validating", "InProgress"):
+        house.bedrock.tell(job, status)
+    await house.quiet()
+
+    assert await house.ledger.job(run_id, "00000", 1) == before
+    assert before is not None
+    assert before.status == "Completed"
+    assert await house.totals(run_id) == totals
+
+
+@pytest.mark.promise("S1")
+async def test_an_event_that_claims_an_end_is_not_believed_before_bedrock_says_so():
+    house = House()
+    run_id = house.send(house.joke(rows=100))
+    await house.quiet()
+    [job] = house.bedrock.active
+    house.bedrock.begin(job)
+
+    house.bedrock.tell(job, "Completed")
+    await house.quiet()
+
+    [shard] = await shards(house, run_id)
+    assert shard.state is ShardState.SUBMITTED
+    assert (await play(house, run_id)).state is RunState.SUCCEEDED
+
+
+async def test_events_of_jobs_that_are_not_ours_are_passed_over():
+    house = House()
+    run_id = house.send(house.joke(rows=100))
+    await house.quiet()
+    before = {key: dict(item) for key, item in house.table.items.items()}
+
+    arns = []
+    for name in ("somebody-elses", f"jokes-{run_id}-00000-1-prod", "jokes-nosuchrun-00000-1-test"):
+        arns.append(house.jobs.add_foreign(name, CLAUDE))
+        house.bedrock.tell(foreign(house, arns[-1]), "Completed")
+    house.queues["events"].put('{"source": "aws.s3", "detail-type": "Object Created", "detail": {}}')
+    await house.quiet()
+
+    assert {key: dict(item) for key, item in house.table.items.items()} == before
+    assert [foreign(house, arn).status for arn in arns] == ["InProgress"] * 3, "a job of somebody else's was touched"
+    assert healthy_dead(house) == {}
+    assert (await play(house, run_id)).state is RunState.SUCCEEDED
+
+
+def foreign(house: House, arn: str) -> Job:
+    return next(job for job in house.jobs.all if job.arn == arn)
+
+
+@pytest.mark.promise("S2")
+async def test_a_second_job_of_an_attempt_is_stopped_at_sight_and_the_first_one_counts():
+    house = House(job_quota=1)
+    run_id = house.send(house.joke(rows=100, run_id="r1"))
+    await house.quiet()
+    [job] = house.bedrock.active
+    second = house.jobs.add_foreign(job.name, CLAUDE)
+
+    await house.scheduler.sweeper.sweep()
+
+    assert foreign(house, second).status == "Stopping"
+    [shard] = await shards(house, run_id)
+    assert (shard.state, shard.arn) == (ShardState.SUBMITTED, job.arn)
+
+
+@pytest.mark.promise("S2", "L3")
+async def test_an_event_that_overtakes_our_own_write_adopts_its_job_at_once():
+    house = House(job_quota=1)
+    run_id = await enlist(house, house.joke(rows=100, run_id="r1"))
+    dying = Faults({await first_create(house): "crash_after"})
+    with pytest.raises(Crash):
+        await another_scheduler(house, dying).ticker.tick(CLAUDE_POOL)
+    [shard] = await shards(house, run_id)
+    assert shard.state is ShardState.ADMITTED
+    [job] = house.bedrock.active
+
+    house.bedrock.begin(job)
+    await house.quiet()
+
+    [shard] = await shards(house, run_id)
+    assert (shard.state, shard.arn) == (ShardState.SUBMITTED, job.arn)
+    assert (await play(house, run_id)).state is RunState.SUCCEEDED
+    assert len(house.jobs.all) == 1
+
+
+@pytest.mark.promise("S2", "L3")
+async def test_a_job_that_ended_before_it_was_adopted_is_adopted_and_settled():
+    house = House(job_quota=1)
+    house.bedrock.events_lost_share = 1.0
+    run_id = await enlist(house, house.joke(rows=100, run_id="r1"))
+    dying = Faults({await first_create(house): "crash_after"})
+    with pytest.raises(Crash):
+        await another_scheduler(house, dying).ticker.tick(CLAUDE_POOL)
+    house.bedrock.end_all()
+
+    for _ in range(6):
+        await step(house, seconds=121)
+
+    assert (await house.totals(run_id)).state is RunState.SUCCEEDED
+    assert len(house.jobs.all) == 1
