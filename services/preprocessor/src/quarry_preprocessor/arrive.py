@@ -39,11 +39,11 @@ from quarry_core.rows import SourceError
 from quarry_core.run import Pins, Run, Source
 from quarry_core.service import World
 from quarry_core.states import RunState
-from quarry_core.verdicts import DONE, Poison, Retry, Verdict
+from quarry_core.verdicts import DONE, Poison, Verdict
 from quarry_preprocessor.sources import source_format
 
 log = structlog.get_logger()
-FULL_RETRY_S = 60.0
+FULL_WAIT_S = 60
 PROMPTS_SHOWN_MAX = 20
 
 
@@ -61,15 +61,15 @@ class Arrivals:
             return Poison(f"the manifest is not a JSON object but a {type(data).__name__}")
         run_id = run_id_of(data, message.attributes.get(ORIGIN_ATTRIBUTE) or message.id)
         with structlog.contextvars.bound_contextvars(run_id=run_id):
-            return await self._arrive(run_id, data)
+            return await self._arrive(run_id, data, message)
 
-    async def _arrive(self, run_id: str, data: Mapping[str, Any]) -> Verdict:
+    async def _arrive(self, run_id: str, data: Mapping[str, Any], message: Message) -> Verdict:
         digest = manifest_hash(data)
         run = await self._world.ledger.run(run_id)
         if run is None:
             limit = self._world.settings.open_runs_max
             if len(await self._world.ledger.open_runs(most=limit)) >= limit:
-                return Retry(FULL_RETRY_S, f"{limit} runs are open; the next one waits on its queue")
+                return await self._wait(message, limit)
             run = await self._accept(run_id, data, digest)
         if run.manifest_hash != digest:
             return Poison(f"run_id: {run_id} belongs to another manifest already; give this one an id of its own")
@@ -82,6 +82,13 @@ class Arrivals:
             log.info("refused", why=run.refusal)
         else:
             await self._world.ring("slices", Doorbell(kind="count", run_id=run_id))
+        return DONE
+
+    async def _wait(self, message: Message, limit: int) -> Verdict:
+        """Put a fresh copy behind the others: handing it back would count as a try, and waiting is not failing."""
+        attributes = {ORIGIN_ATTRIBUTE: message.id, **message.attributes}
+        await self._world.queues["manifests"].send(message.body, attributes, delay_s=FULL_WAIT_S)
+        log.info("waits", open_runs=limit, wait_s=FULL_WAIT_S)
         return DONE
 
     async def _accept(self, run_id: str, data: Mapping[str, Any], digest: str) -> Run:
