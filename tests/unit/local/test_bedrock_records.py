@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_local.bedrock import claude, titan
-from quarry_local.bedrock.answers import Refused, answering, prompt_digest
+from quarry_local.bedrock.answers import Refused, prompt_digest
+from quarry_local.bedrock.families import answering
 from quarry_local.bedrock.models import resolve
 from quarry_local.bedrock.records import InputFile, Unfit, blocks, count_records, read_records
 from quarry_local.bedrock.spool import Failing, Spool

@@ -8,11 +8,9 @@ quarter of the characters. A body that the family does not take fails *its recor
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple, assert_never
+from typing import NamedTuple
 
 import msgspec
-
-from quarry_local.bedrock.models import Family, Model
 
 
 class Answer(NamedTuple):
@@ -41,17 +39,3 @@ def prompt_digest(prompt: str) -> str:
 
 def error_body(code: int, message: str) -> bytes:
     return msgspec.json.encode({"errorCode": code, "errorMessage": message})
-
-
-def answering(model: Model) -> Answering:
-    # Each family in a module of its own, for each is a page of somebody else's API.
-    from quarry_local.bedrock import claude, titan  # noqa: PLC0415 - they build on this module
-
-    family: Family = model.family
-    match family:
-        case "anthropic":
-            return claude.answering(model)
-        case "titan-text-v2":
-            return titan.answering()
-        case _:
-            assert_never(family)

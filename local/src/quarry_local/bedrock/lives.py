@@ -15,11 +15,11 @@ from zlib import crc32
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from quarry_local.bedrock.answers import answering
 from quarry_local.bedrock.clock import SimulatedClock
 from quarry_local.bedrock.courier import Courier
 from quarry_local.bedrock.errors import conflict
 from quarry_local.bedrock.events import event_of
+from quarry_local.bedrock.families import answering
 from quarry_local.bedrock.jobs import Counts, Job, Status, next_move, plan_progress
 from quarry_local.bedrock.records import Halted, InputFile, Unfit, validate
 from quarry_local.bedrock.register import Register
