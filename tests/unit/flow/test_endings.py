@@ -169,3 +169,18 @@ async def test_a_null_where_the_prompt_needs_a_value_becomes_an_error_row_and_is
     assert [row for row, code in enumerate(codes) if code] == [row for row, topic in enumerate(topics) if topic is None]
     assert "topic" in next(message for message in result["error_message"].to_pylist() if message)
     assert [job.total_records for job in house.jobs.all] == [270]
+
+
+@pytest.mark.promise("S9")
+@pytest.mark.xfail(
+    reason="a small dataset is spread over all slots in shards of exactly the smallest job: one null makes them too small"
+)
+async def test_one_null_among_three_hundred_rows_costs_its_neighbours_nothing():
+    house = House(job_quota=3)
+    topics = [None if row == 150 else f"topic number {row}" for row in range(300)]
+    run_id = house.send(house.joke(rows=1) | {"s3_uri": house.parquet(pa.table({"topic": topics}))})
+
+    totals = await play(house, run_id)
+
+    assert errors_of(house, run_id) == {"NULL_INPUT": 1}
+    assert totals.ok == 299
