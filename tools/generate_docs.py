@@ -375,10 +375,11 @@ def help_of(command: Any, path: tuple[str, ...]) -> Lines:
 
 @dataclass(frozen=True, order=True)
 class Defence:
-    """A test that bears `@pytest.mark.promise`."""
+    """A test that bears `@pytest.mark.promise`; with `broken`, one that is known to fail, and so defends nothing yet."""
 
     path: Path
     test: str
+    broken: str = ""
 
 
 @cache
@@ -395,7 +396,7 @@ def defences(root: Path) -> dict[str, list[Defence]]:
             if node.name.startswith("test_"):
                 ids += everywhere
             for each in ids:
-                found.setdefault(each, set()).add(Defence(path, node.name))
+                found.setdefault(each, set()).add(Defence(path, node.name, known_to_fail(node)))
     return {each: sorted(some) for each, some in found.items()}
 
 
@@ -403,6 +404,15 @@ def module_marks(node: ast.stmt) -> list[str]:
     if isinstance(node, ast.Assign) and any(isinstance(at, ast.Name) and at.id == "pytestmark" for at in node.targets):
         return [each for call in ast.walk(node.value) for each in promise_ids(call)]
     return []
+
+
+def known_to_fail(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> str:
+    """Why a test is marked xfail; empty if it is not."""
+    for decorator in node.decorator_list:
+        if "mark.xfail" in ast.unparse(decorator):
+            reasons = [each for each in getattr(decorator, "keywords", []) if each.arg == "reason"]
+            return str(ast.literal_eval(reasons[0].value)) if reasons else "no reason is given"
+    return ""
 
 
 def promise_ids(node: ast.AST) -> list[str]:
@@ -418,7 +428,10 @@ def promise_overview() -> Lines:
     rows = []
     for each, title in found:
         tests = by.get(each, [])
-        rows.append([f"[{each}](#{slug(f'{each} · {title}')})", title, str(len(tests)) if tests else "**none yet**"])
+        broken = sum(1 for test in tests if test.broken)
+        told = str(len(tests) - broken) if len(tests) > broken else "**none yet**"
+        told += f", and {broken} known to fail" if broken else ""
+        rows.append([f"[{each}](#{slug(f'{each} · {title}')})", title, told])
     return table(("Id", "Promise", "Tests that defend it"), rows)
 
 
@@ -429,8 +442,13 @@ def tests_of(promise: str) -> Lines:
     lines = []
     for path in sorted({each.path for each in tests}):
         lines.append(f"- [{path.relative_to(ROOT)}](../{path.relative_to(ROOT)})")
-        lines += [f"  - {each.test.removeprefix('test_').replace('_', ' ')}" for each in tests if each.path == path]
+        lines += [f"  - {sentence(each)}" for each in tests if each.path == path]
     return lines
+
+
+def sentence(defence: Defence) -> str:
+    words = defence.test.removeprefix("test_").replace("_", " ")
+    return words + (f" (**known to fail**: {defence.broken})" if defence.broken else "")
 
 
 def slug(heading: str) -> str:

@@ -220,6 +220,19 @@ def test_check_names_the_stale_page_and_writes_nothing(tmp_path, monkeypatch, ca
     assert generate_docs.main(["--check"]) == 0
 
 
+def test_a_test_that_is_known_to_fail_defends_nothing(tmp_path):
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    mark = '@pytest.mark.promise("S1", "S2")\n'
+    xfail = '@pytest.mark.xfail(reason="not mended yet")\n'
+    (tests / "test_some.py").write_text(f"{mark}def test_a():\n    ...\n\n\n{mark}{xfail}def test_b():\n    ...\n")
+
+    found = generate_docs.defences(tmp_path)
+
+    assert sorted(found) == ["S1", "S2"]
+    assert [generate_docs.sentence(each) for each in found["S1"]] == ["a", "b (**known to fail**: not mended yet)"]
+
+
 def test_an_unknown_block_is_an_error():
     with pytest.raises(KeyError):
         generate_docs.filled("<!-- generated: nonsense -->\n<!-- end -->")
