@@ -16,7 +16,7 @@ from functools import partial
 import structlog
 
 from quarry_core import telemetry
-from quarry_core.errors import Changed, Conflict, Missing, Stale
+from quarry_core.errors import Changed, Conflict, Missing, Refused, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Totals
 from quarry_core.messages import Doorbell
@@ -87,6 +87,12 @@ class Counting:
             return await self._refuse(totals, f"s3_uri: {pins.source.uri} was changed after it was accepted ({error})")
         except Missing:
             return await self._refuse(totals, f"s3_uri: {pins.source.uri} was deleted after it was accepted")
+        except Refused as error:
+            # HEAD, by which it was accepted, needs no permission on the object's KMS key.
+            return await self._refuse(
+                totals,
+                f"s3_uri: {pins.source.uri} cannot be read ({error}): grant s3:GetObject, and kms:Decrypt on its key",
+            )
         except (SourceError, MissingColumn, NotEncodable, ColumnTaken, PlanError) as error:
             return await self._refuse(totals, str(error))
         plan, digest = await self._world.offload.run(partial(write_plan, objects, run_id, counted.count, plan))

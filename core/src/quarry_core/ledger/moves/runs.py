@@ -132,7 +132,8 @@ def break_run(totals: Totals, pool: str, fault: str) -> list[Write]:
         ),
         Update(
             lane_key(pool, totals.run_id),
-            when=(equal("gate", Gate.OPEN),),
+            # Whatever its gate: Bedrock may have refused the lane before, and the rest of the rows must be told all the same.
+            when=(Cond("gate", "exists"),),
             set={"gate": Gate.REFUSED, "message": fault},
             add={"version": 1},
         ),
