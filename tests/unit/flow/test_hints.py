@@ -106,6 +106,25 @@ async def test_an_early_word_that_comes_after_the_last_moves_nothing_backwards()
     assert await house.totals(run_id) == totals
 
 
+@pytest.mark.promise("I2")
+async def test_while_a_job_runs_what_people_see_of_it_only_moves_forward():
+    house = House()
+    run_id = house.send(house.joke(rows=100))
+    await house.quiet()
+    [job] = house.bedrock.active
+    seen = []
+
+    for status in ("Validating", "Scheduled", "Submitted", "InProgress", "Validating", "NoWordWeKnow"):
+        house.bedrock.tell(job, status)
+        await house.quiet()
+        row = await house.ledger.job(run_id, "00000", 1)
+        assert row is not None
+        seen.append(row.status)
+
+    assert seen == ["Validating", "Scheduled", "Scheduled", "InProgress", "InProgress", "InProgress"]
+    assert (await play(house, run_id)).state is RunState.SUCCEEDED
+
+
 @pytest.mark.promise("S1")
 async def test_an_event_that_claims_an_end_is_not_believed_before_bedrock_says_so():
     house = House()
