@@ -146,6 +146,8 @@ def _at_objects(key: str, *, nth_write: int | None = None) -> service.Wrap:
 
 POINTS: dict[str, dict[str, service.Wrap]] = {
     "preprocessor": {
+        # Only the message knows of the run yet: whoever acked before the work was done has lost it here.
+        "mid_accept": _at_objects("^plans/[^/]+/manifest.json$"),
         "after_accept": _at_table(_puts("run")),
         "mid_upload": _at_objects("^batch-input/", nth_write=2),
         "after_enlist": _at_table(_puts("shard#")),
