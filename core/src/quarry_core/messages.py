@@ -35,6 +35,10 @@ class Doorbell(BaseModel):
     def body(self) -> str:
         return self.model_dump_json(exclude_none=True)
 
+    def about(self) -> dict[str, Any]:
+        """What the log lines of its handling say it is about."""
+        return self.model_dump(exclude_none=True, exclude_defaults=True, exclude={"v", "kind"})
+
 
 def read_doorbell(body: str) -> Doorbell:
     """Read a doorbell. Raises NotAMessage, UnknownVersion."""

@@ -93,7 +93,7 @@ def _csv(objects: Objects, ref: ObjectRef, count: Count, first: int, rows: int) 
             if row >= until:
                 return
             data = body.read(next_byte - byte)
-            table = _block(ref, data, count.columns, row, byte)
+            table = parse_block(ref.key, data, count.columns, row, byte)
             if len(data) != next_byte - byte or table.num_rows != next_row - row:
                 raise SourceError(
                     f"{ref.key}: {table.num_rows} rows from data row {row + 1} (byte {byte}), "
@@ -103,7 +103,7 @@ def _csv(objects: Objects, ref: ObjectRef, count: Count, first: int, rows: int) 
             yield from table.slice(begin, min(until, next_row) - row - begin).to_batches(BATCH_ROWS_MAX)
 
 
-def parse_csv(data: bytes, columns: Sequence[str]) -> pa.Table:
+def parse_csv(data: bytes | memoryview, columns: Sequence[str]) -> pa.Table:
     """Whole records as a table of strings: "NA", "null" and the empty text are text. Raises `pa.ArrowInvalid`."""
     # The empty line in front keeps pyarrow from taking a first cell's own U+FEFF for a byte order mark; the one
     # behind ends a last record without line end. Blocks end with records, so no line is looked for inside quotes.
@@ -116,17 +116,19 @@ def parse_csv(data: bytes, columns: Sequence[str]) -> pa.Table:
     )
 
 
-def _block(ref: ObjectRef, data: bytes, columns: Sequence[str], row: int, byte: int) -> pa.Table:
+def parse_block(key: str, data: bytes | memoryview, columns: Sequence[str], row: int, byte: int) -> pa.Table:
+    """As `parse_csv`, for records from data row `row + 1` on, which stand at `byte`. Raises SourceError naming one."""
     try:
         return parse_csv(data, columns)
     except pa.ArrowInvalid as error:
+        data = bytes(data)
         scanner = RecordScanner()
         starts = [*scanner.feed(data).tolist(), *scanner.finish().tolist(), len(data)]
         for index, (start, end) in enumerate(pairwise(starts)):
             fault = _fault(data[start:end], columns)
             if fault:
-                raise SourceError(f"{ref.key}: data row {row + index + 1} (byte {byte + start}) {fault}") from error
-        raise SourceError(f"{ref.key}: from data row {row + 1} (byte {byte}): {error}") from error
+                raise SourceError(f"{key}: data row {row + index + 1} (byte {byte + start}) {fault}") from error
+        raise SourceError(f"{key}: from data row {row + 1} (byte {byte}): {error}") from error
 
 
 def _fault(record: bytes, columns: Sequence[str]) -> str | None:

@@ -123,9 +123,8 @@ def test_a_whole_csv_file_reads_as_pyarrow_reads_it():
 )
 @pytest.mark.parametrize("before", [0, 1, 5_000])
 def test_a_row_that_cannot_be_parsed_is_named_with_its_remedy(bad, says, before):
-    objects, ref, count = csv_source(b"a,b\n\n" + b'"1\n","2"\n\n' * before + bad + b"\n3,4\n")
     with pytest.raises(SourceError, match=rf"data row {before + 1} \(byte {5 + 10 * before}\) {says}"):
-        list(read_rows(objects, ref, count, 0, count.rows))
+        csv_source(b"a,b\n\n" + b'"1\n","2"\n\n' * before + bad + b"\n3,4\n")
 
 
 def test_a_file_that_is_not_the_counted_one_is_an_error_not_other_rows():

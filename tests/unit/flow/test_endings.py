@@ -172,9 +172,6 @@ async def test_a_null_where_the_prompt_needs_a_value_becomes_an_error_row_and_is
 
 
 @pytest.mark.promise("S9")
-@pytest.mark.xfail(
-    reason="a small dataset is spread over all slots in shards of exactly the smallest job: one null makes them too small"
-)
 async def test_one_null_among_three_hundred_rows_costs_its_neighbours_nothing():
     house = House(job_quota=3)
     topics = [None if row == 150 else f"topic number {row}" for row in range(300)]

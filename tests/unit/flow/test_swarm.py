@@ -33,6 +33,8 @@ async def run_seed(seed: int) -> Counter:
     house.bedrock.events_doubled_share = chance.choice((0.0, 0.5))
     house.jobs.list_lag_s = chance.choice((0, 0, 60))
     house.jobs.refuse_used_names = chance.random() < 0.3
+    # What is not known of Bedrock: for how long it remembers a client token.
+    house.jobs.token_memory_s = chance.choice((None, 600, 5, 0))
     faults = {name: draw_faults(chance) for name in SERVICES}
     house.start(faults)
     house.send(house.joke(rows=rows, run_id="r1", max_records_per_job=160))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from quarry_core.states import RunState
@@ -30,10 +32,8 @@ async def die_at_creates(house: House, runs: set[str]) -> None:
     for _ in range(20):
         faults = CrashBeforeCreate()
         house.start({"scheduler": faults})
-        try:
+        with contextlib.suppress(Crash):
             await house.quiet()
-        except Crash:
-            pass
         house.clock.advance(40)
         admitted = set()
         for run_id in runs:

@@ -342,3 +342,21 @@ def test_a_shard_whose_halves_would_be_under_the_minimum_is_not_halved():
     with pytest.raises(HalfTooLarge, match="minimum of 100"):
         split_in_halves(ShardRange(12, 5_000, 199), records_min=100)
     assert split_in_halves(ShardRange(12, 5_000, 200), records_min=100)[1].rows == 100
+
+
+@pytest.mark.promise("S9")
+@given(
+    rows=st.integers(100, 200_000),
+    gaps=st.integers(0, 5_000),
+    slots=st.integers(1, 30),
+    wish=st.none() | st.integers(100, 50_000),
+)
+def test_rows_that_may_not_be_sendable_leave_no_shard_too_short_where_that_can_be_had(rows, gaps, slots, wish):
+    with_gaps = plan_shards(rows, 500.0, LIMITS, slots, max_records_per_job=wish, gaps=gaps)
+    shortest = min(shard.rows for shard in with_gaps.shards())
+    most = min(wish or LIMITS.records_max, LIMITS.records_max)
+    fewest = -(-rows // most)
+    assert sum(shard.rows for shard in with_gaps.shards()) == with_gaps.rows_planned
+    assert shortest >= LIMITS.records_min
+    if rows // fewest >= LIMITS.records_min + gaps:
+        assert shortest - gaps >= LIMITS.records_min

@@ -15,7 +15,14 @@ from quarry_core.errors import Missing
 from quarry_core.ports import ObjectRef
 from quarry_core.rows import Count, SourceError, read_rows
 from quarry_preprocessor import sources
-from quarry_preprocessor.sources import OFFSET_EVERY_BYTES, OFFSET_EVERY_ROWS, inspect, sample, source_format
+from quarry_preprocessor.sources import (
+    OFFSET_EVERY_BYTES,
+    OFFSET_EVERY_ROWS,
+    count_gaps,
+    inspect,
+    sample,
+    source_format,
+)
 from tests.world.objects import FakeObjects
 
 
@@ -187,3 +194,29 @@ def test_a_sample_of_dictionaries_that_differ_by_row_group_is_one_batch():
     taken = sample(objects, ref, "parquet", inspect(objects, ref, "parquet"))
     assert [int(n) for n in taken["n"].to_pylist()][:1] == [0]
     assert len(set(taken["n"].to_pylist())) == taken.num_rows
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_gaps_are_counted_whether_or_not_the_footer_tells_them(told):
+    table = pa.table({"a": ["x", None, "y", None], "b": [[1], None, [2, 3], [4]], "c": [None] * 4})
+    body = io.BytesIO()
+    pq.write_table(table, body, row_group_size=3, write_statistics=told)
+    objects = FakeObjects()
+    ref = objects.plant("in.parquet", body.getvalue())
+    assert count_gaps(objects, ref, "parquet", ["a"]) == 2
+    assert count_gaps(objects, ref, "parquet", ["a", "b"]) == 3
+    assert count_gaps(objects, ref, "csv", ["a"]) == 0
+
+
+@pytest.mark.promise("S9")
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [("one field", "has 1 fields"), ("a,b,c", "has 3 fields"), ('"q",x,y', "has 3 fields"), ("a,\udcff", "not UTF-8")],
+)
+def test_a_row_that_cannot_be_parsed_is_named_before_anything_is_written(bad, says):
+    lines = ["x,y", *(f"{row},text {row}" for row in range(20_000))]
+    lines[12_346] = bad  # data row 12,346
+    objects = FakeObjects()
+    ref = objects.plant("in.csv", "\n".join(lines).encode("utf-8", "surrogateescape"))
+    with pytest.raises(SourceError, match=f"data row 12346 .*{says}"):
+        inspect(objects, ref, "csv")

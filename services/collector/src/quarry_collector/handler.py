@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import structlog
+
 from quarry_collector.runs import Runs
 from quarry_collector.shards import Shards
 from quarry_core.loop import Consumer
@@ -27,13 +29,14 @@ class Collector:
             return Retry(UNKNOWN_VERSION_RETRY_S, str(error))
         except NotAMessage as error:
             return Poison(str(error))
-        match bell.kind:
-            case "settle" if bell.shard is not None:
-                return await self.shards.on_settle(bell)
-            case "close":
-                return await self.runs.on_close(bell)
-            case _:
-                return Poison(f"kind {bell.kind!r} is not for the collector, or names no shard")
+        with structlog.contextvars.bound_contextvars(**bell.about()):
+            match bell.kind:
+                case "settle" if bell.shard is not None:
+                    return await self.shards.on_settle(bell)
+                case "close":
+                    return await self.runs.on_close(bell)
+                case _:
+                    return Poison(f"kind {bell.kind!r} is not for the collector, or names no shard")
 
 
 def build(world: World) -> Parts:

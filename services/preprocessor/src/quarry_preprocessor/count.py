@@ -33,7 +33,7 @@ from quarry_core.verdicts import DONE, Verdict
 from quarry_preprocessor.encode import NotEncodable, estimate_record_bytes
 from quarry_preprocessor.encoders import check_needed, encoder_of
 from quarry_preprocessor.plan import Plan, PlanError, plan_shards
-from quarry_preprocessor.sources import inspect, sample
+from quarry_preprocessor.sources import count_gaps, inspect, sample
 
 log = structlog.get_logger()
 
@@ -42,6 +42,7 @@ log = structlog.get_logger()
 class Counted:
     count: Count
     record_bytes: float
+    gaps: int
 
 
 class Counting:
@@ -82,6 +83,7 @@ class Counting:
                 max_records_per_job=pins.max_records_per_job,
                 max_num_jobs=pins.max_num_jobs,
                 max_records_total=pins.max_records_total,
+                gaps=counted.gaps,
             )
         except Changed as error:
             return await self._refuse(totals, f"s3_uri: {pins.source.uri} was changed after it was accepted ({error})")
@@ -136,8 +138,10 @@ def count_source(objects: Objects, pins: Pins) -> Counted:
     count = inspect(objects, pins.source.ref, pins.source.format)
     check_needed(pins, count.schema)
     check_columns(count.schema, family.answer_column)
+    encoder = encoder_of(pins)
     sampled = sample(objects, pins.source.ref, pins.source.format, count)
-    return Counted(count, estimate_record_bytes(encoder_of(pins), sampled))
+    gaps = count_gaps(objects, pins.source.ref, pins.source.format, encoder.columns)
+    return Counted(count, estimate_record_bytes(encoder, sampled), gaps)
 
 
 def write_plan(objects: Objects, run_id: str, count: Count, plan: Plan) -> tuple[Plan, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import structlog
+
 from quarry_core.loop import Consumer
 from quarry_core.messages import NotAMessage, UnknownVersion, read_doorbell
 from quarry_core.ports import Message
@@ -30,13 +32,14 @@ class Preprocessor:
             return Retry(UNKNOWN_VERSION_RETRY_S, str(error))
         except NotAMessage as error:
             return Poison(str(error))
-        match bell.kind:
-            case "count":
-                return await self.counting.on_count(bell)
-            case "slice" if bell.slice is not None:
-                return await self.slices.on_slice(bell)
-            case _:
-                return Poison(f"kind {bell.kind!r} is not for the preprocessor, or names no slice")
+        with structlog.contextvars.bound_contextvars(**bell.about()):
+            match bell.kind:
+                case "count":
+                    return await self.counting.on_count(bell)
+                case "slice" if bell.slice is not None:
+                    return await self.slices.on_slice(bell)
+                case _:
+                    return Poison(f"kind {bell.kind!r} is not for the preprocessor, or names no slice")
 
 
 def build(world: World) -> Parts:

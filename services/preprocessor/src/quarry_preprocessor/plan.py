@@ -163,6 +163,7 @@ def plan_shards(
     max_records_per_job: int | None = None,
     max_num_jobs: int | None = None,
     max_records_total: int | None = None,
+    gaps: int = 0,
 ) -> Plan:
     """Plan a run.
 
@@ -174,6 +175,8 @@ def plan_shards(
         max_records_per_job: the manifest's, or the environment's, wish; None is the model's own maximum.
         max_num_jobs: as many shards at most; what does not fit is left out.
         max_records_total: as many rows at most; the rest is left out.
+        gaps: rows that perhaps cannot be sent. As far as the other bounds allow, a shard is long enough to stay at
+            the minimum even if all of them lie in it: one row without a value must not cost its neighbours.
 
     Raises:
         TooFewRows, RecordsTooLarge, TooManyShards, BadLimit: see there.
@@ -201,13 +204,16 @@ def plan_shards(
 
     jobs_max = min(SHARDS_MAX, max_num_jobs or SHARDS_MAX)
     fewest, at_most = -(-rows // most), min(jobs_max, rows // limits.records_min)
+    safely = max(fewest, rows // (limits.records_min + gaps))
+    if fewest <= safely < at_most:
+        at_most = safely
     if fewest > SHARDS_MAX:
         raise TooManyShards(
             f"{rows} rows in jobs of {most} records are {fewest} shards, and a run has {SHARDS_MAX} at most:"
             " raise max_records_per_job, or give max_records_total and send the rest as another run"
         )
     if fewest <= at_most:
-        stretches = _stretches(rows, most, fewest, at_most, slots, limits.records_min)
+        stretches = _stretches(rows, most, fewest, at_most, slots, min(limits.records_min + gaps, rows // at_most))
     else:
         # No number of jobs fits both bounds: the minimum wins over the wish, and the ceiling over the last few rows.
         rows_planned = min(rows, at_most * ceiling)

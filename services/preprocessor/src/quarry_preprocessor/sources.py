@@ -15,10 +15,20 @@ from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 
 from quarry_core.csv_records import Offsets, RecordScanner
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.rows import Count, SourceError, SourceFormat, open_parquet, parquet_group, read_rows
+from quarry_core.rows import (
+    BATCH_ROWS_MAX,
+    Count,
+    SourceError,
+    SourceFormat,
+    open_parquet,
+    parquet_group,
+    parse_block,
+    read_rows,
+)
 
 OFFSET_EVERY_ROWS = 4_096
 OFFSET_EVERY_BYTES = 1 << 20
@@ -76,6 +86,42 @@ def inspect(objects: Objects, ref: ObjectRef, form: SourceFormat) -> Count:
     return Count(format="parquet", rows=rows, columns=columns, size_bytes=size_bytes, schema_ipc=schema_ipc)
 
 
+def count_gaps(objects: Objects, ref: ObjectRef, form: SourceFormat, columns: Sequence[str]) -> int:
+    """At most how many rows lack a value in one of these columns: rows that no prompt can be made of.
+
+    A CSV file's cells are text and never null. A Parquet file tells it in its footer, row group by row group; a column
+    whose writer left that out is read.
+
+    Raises:
+        PortError: as `Objects.random_access` does.
+    """
+    if form == "csv":
+        return 0
+    with objects.random_access(ref) as source, open_parquet(source, ref.key) as file:
+        return sum(_gaps_told(file, column) or 0 for column in columns) + sum(
+            _gaps_read(file, column) for column in columns if _gaps_told(file, column) is None
+        )
+
+
+def _gaps_told(file: pq.ParquetFile, column: str) -> int | None:
+    """The column's nulls by the footer; None if it does not tell, as for nested columns, whose parts it counts."""
+    places = [place for place in range(len(file.schema)) if file.schema.column(place).path == column]
+    if not places:
+        return None
+    gaps = 0
+    for group in range(file.metadata.num_row_groups):
+        statistics = file.metadata.row_group(group).column(places[0]).statistics
+        if statistics is None or not statistics.has_null_count:
+            return None
+        gaps += statistics.null_count
+    return gaps
+
+
+def _gaps_read(file: pq.ParquetFile, column: str) -> int:
+    batches = file.iter_batches(batch_size=BATCH_ROWS_MAX, columns=[column], use_threads=False)
+    return sum(int(batch.column(0).null_count) for batch in batches)
+
+
 def _checked(columns: Sequence[str], key: str) -> tuple[str, ...]:
     if not columns:
         raise SourceError(f"{key} has no columns; give a source with at least one")
@@ -97,14 +143,13 @@ def _count_csv(body: BinaryIO, key: str) -> Count:
         if block.startswith(sign):
             raise SourceError(f"{key} {what}")
     at = len(_UTF8_MARK) if block.startswith(_UTF8_MARK) else 0
-    scanner, notes, header = RecordScanner(at), _Notes(), bytearray()
+    scanner, notes, judge = RecordScanner(at), _Notes(), _Judge(key, at)
     block = block[at:]
-    header_at = at
     while block:
         at += len(block)
-        if notes.records == 0:
-            header += block
+        judge.take(block)
         notes.take(scanner.feed(block))
+        judge.judge(notes.offsets)
         if at - scanner.open_byte > RECORD_BYTES_MAX:
             raise SourceError(f"{key}: {_where(notes, scanner)} is over {RECORD_BYTES_MAX} bytes{_quoted(scanner)}")
         block = body.read(BLOCK_BYTES)
@@ -113,10 +158,12 @@ def _count_csv(body: BinaryIO, key: str) -> Count:
     notes.take(scanner.finish())
     if notes.records == 0:
         raise SourceError(f"{key} is empty; give a source with a header and at least one row")
-    columns = _checked(_header(bytes(header[: notes.first_end(header_at, at)]), key), key)
     if notes.records == 1:
         raise SourceError(f"{key} has a header and no rows; give a source with at least one row")
-    return Count(format="csv", rows=notes.records - 1, columns=columns, size_bytes=at, offsets=tuple(notes.offsets))
+    judge.judge([*notes.offsets, (notes.records - 1, at)])
+    return Count(
+        format="csv", rows=notes.records - 1, columns=judge.columns, size_bytes=at, offsets=tuple(notes.offsets)
+    )
 
 
 def _where(notes: _Notes, scanner: RecordScanner) -> str:
@@ -163,9 +210,36 @@ class _Notes:
                 return
             self.offsets.append((row + index, int(starts[index])))
 
-    def first_end(self, begin: int, end: int) -> int:
-        """Where the header's bytes end, counted from `begin`."""
-        return (self.offsets[0][1] if self.offsets else end) - begin
+
+class _Judge:
+    """Reads the header, and holds each stretch between two notes against it.
+
+    So a row that cannot be parsed refuses the run before anything is paid for, and not when half of it is.
+    """
+
+    def __init__(self, key: str, begin: int) -> None:
+        self.columns: tuple[str, ...] = ()
+        self._key = key
+        self._begin = begin  # the byte at which what is not judged yet begins
+        self._data = bytearray()
+        self._judged = 0  # notes
+        self._row = 0
+
+    def take(self, block: bytes) -> None:
+        self._data += block
+
+    def judge(self, notes: Sequence[tuple[int, int]]) -> None:
+        """Judge up to the last of these notes. Raises SourceError."""
+        for row, byte in notes[self._judged :]:
+            length = byte - self._begin
+            if not self.columns:
+                self.columns = _checked(_header(bytes(self._data[:length]), self._key), self._key)
+            else:
+                with memoryview(self._data) as data, data[:length] as stretch:
+                    parse_block(self._key, stretch, self.columns, self._row, self._begin)
+            del self._data[:length]
+            self._begin, self._row = byte, row
+            self._judged += 1
 
 
 # --------------------------------------------------------------------------- sampling
