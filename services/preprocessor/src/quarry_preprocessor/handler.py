@@ -50,7 +50,7 @@ def build(world: World) -> Parts:
             Consumer(
                 world.queues["manifests"],
                 preprocessor.arrivals.on_manifest,
-                consumer_limits(settings, MANIFESTS_AT_ONCE),
+                consumer_limits(settings, MANIFESTS_AT_ONCE, bells=False),
                 clock,
                 "arrive",
             ),
