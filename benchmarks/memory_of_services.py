@@ -162,7 +162,11 @@ def main() -> None:
         growth = last / first - 1
         verdict = "ok" if last < LIMIT_MB and growth < GROWTH_MAX else "TOO MUCH"
         bad = bad or verdict != "ok"
-        print(f"{name:<13} {first:.0f} -> {last:.0f} MB ({growth:+.1%}); target {TARGET_MB}: {verdict}")
+        target = "reached" if last <= TARGET_MB else "missed"
+        print(
+            f"{name:<13} {first:.0f} -> {last:.0f} MB ({growth:+.1%}):"
+            f" limit of {LIMIT_MB} MB and {GROWTH_MAX:.0%} {verdict}, target of {TARGET_MB} MB {target}"
+        )
     sys.exit(1 if bad else 0)
 
 
