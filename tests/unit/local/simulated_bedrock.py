@@ -1,44 +1,24 @@
-"""A simulated Bedrock in this process, without an emulator beside it: enough for what touches no files and no events."""
+"""A simulated Bedrock in this process, without an emulator beside it, on a clock that only `Bedrock.later` moves."""
 
 import asyncio
-import http.server
 import json
 import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
 
 from quarry_local.bedrock.server import SimulatedBedrock
-from quarry_local.bedrock.settings import Settings
+from quarry_local.bedrock.settings import LiveSettings, Settings
 
-ACCOUNT = "123456789012"
+ACCOUNT = "000000000000"
 REGION = "us-east-1"
-
-_IDENTITY = f"""<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
-<Arn>arn:aws:iam::{ACCOUNT}:root</Arn><UserId>{ACCOUNT}</UserId><Account>{ACCOUNT}</Account>
-</GetCallerIdentityResult></GetCallerIdentityResponse>""".encode()
-
-# A thousandth of a simulated second a second: it stands still unless `Bedrock.later` moves it.
-STILL = 0.001
-
-
-class _Sts(http.server.BaseHTTPRequestHandler):
-    """The one answer that the simulator needs at its start: whose account it is."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(200)
-        self.send_header("Content-Type", "text/xml")
-        self.send_header("Content-Length", str(len(_IDENTITY)))
-        self.end_headers()
-        self.wfile.write(_IDENTITY)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+DEFAULTS = LiveSettings().model_dump(mode="json")
 
 
 class Bedrock:
@@ -61,34 +41,30 @@ class Bedrock:
         return made
 
     def change(self, **settings: Any) -> None:
-        body = json.dumps(settings).encode()
-        request = urllib.request.Request(f"{self.url}/_quarry/settings", data=body, method="PUT")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            answer.read()
+        self._ask("PUT", "settings", settings)
 
     def figures(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.url}/_quarry/stats", timeout=10) as answer:
-            found: dict[str, Any] = json.load(answer)["on_demand"]
-            return found
+        found: dict[str, Any] = self._ask("GET", "stats")["on_demand"]
+        return found
 
-    def later(self) -> None:
-        """Let minutes pass at once: even one answer takes this clock far beyond a window."""
-        self.change(speed=1_000_000)
-        self.figures()
-        self.change(speed=STILL)
+    def later(self, seconds: float = 60.0) -> None:
+        """Let simulated seconds pass."""
+        self._ask("POST", "clock", {"advance_s": seconds})
 
-    def calm(self, defaults: dict[str, Any]) -> None:
+    def calm(self) -> None:
         """As it was at its start, with every window empty."""
-        self.change(**defaults)
+        self.change(**DEFAULTS)
         self.later()
+
+    def _ask(self, method: str, page: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/_quarry/{page}", data=data, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
 
 
 @contextmanager
-def simulated_bedrock(**settings: Any) -> Iterator[Bedrock]:
-    sts = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Sts)
-    sts.daemon_threads = True
-    answering = threading.Thread(target=sts.serve_forever)
-    answering.start()
+def simulated_bedrock(directory: Path) -> Iterator[Bedrock]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -96,14 +72,10 @@ def simulated_bedrock(**settings: Any) -> Iterator[Bedrock]:
     def run(coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(30)
 
-    server = SimulatedBedrock(
-        Settings(
-            aws_endpoint_url=f"http://127.0.0.1:{sts.server_port}",
-            **{"speed": STILL, **settings},
-            _env_prefix="NOT_SET_",
-        )
-    )
-    bedrock = Bedrock(run(server.start()))
+    server = SimulatedBedrock(Settings(store=directory, clock="stepped", _env_prefix="NOT_SET_"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_REGION", REGION)
+        bedrock = Bedrock(run(server.start()))
     try:
         yield bedrock
     finally:
@@ -114,6 +86,3 @@ def simulated_bedrock(**settings: Any) -> Iterator[Bedrock]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
-        sts.shutdown()
-        sts.server_close()
-        answering.join(10)

@@ -11,10 +11,8 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
-from quarry_local.bedrock.settings import LiveSettings
-from tests.unit.local.simulated_bedrock import ACCOUNT, REGION, STILL, Bedrock, simulated_bedrock
+from tests.unit.local.simulated_bedrock import ACCOUNT, REGION, Bedrock, simulated_bedrock
 
-DEFAULTS = LiveSettings(speed=STILL).model_dump(mode="json")
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
 # Contract section 5, as it writes them.
 MINIMUM = "Minimum number of records per batch inference job for "
@@ -25,14 +23,14 @@ CUSTOM_JOBS = "Sum of in-progress and submitted batch inference jobs using a cus
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Bedrock]:
-    with simulated_bedrock() as bedrock:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bedrock]:
+    with simulated_bedrock(tmp_path_factory.mktemp("store")) as bedrock:
         yield bedrock
 
 
 @pytest.fixture
 def bedrock(server: Bedrock) -> Bedrock:
-    server.change(**DEFAULTS)
+    server.calm()
     return server
 
 

@@ -10,34 +10,32 @@ from typing import Any
 
 import botocore.session
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_local.bedrock.answers import prompt_digest
 from quarry_local.bedrock.errors import ApiError
 from quarry_local.bedrock.rates import RATE_TOO_HIGH, TOO_MANY_REQUESTS, TOO_MANY_TOKENS, WINDOW_S, Limits, Rate
-from quarry_local.bedrock.settings import LiveSettings
-from tests.unit.local.simulated_bedrock import ACCOUNT, REGION, STILL, Bedrock, simulated_bedrock
+from tests.unit.local.simulated_bedrock import ACCOUNT, REGION, Bedrock, simulated_bedrock
 
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
 HAIKU_35 = "anthropic.claude-3-5-haiku-20241022-v1:0"
 SONNET_4 = "anthropic.claude-sonnet-4-20250514-v1:0"
 TITAN = "amazon.titan-embed-text-v2:0"
 NOVA = "amazon.nova-lite-v1:0"
-DEFAULTS = LiveSettings(speed=STILL).model_dump(mode="json")
 PROMPT = "Who wrote the letters?"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Bedrock]:
-    with simulated_bedrock() as bedrock:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bedrock]:
+    with simulated_bedrock(tmp_path_factory.mktemp("store")) as bedrock:
         yield bedrock
 
 
 @pytest.fixture
 def bedrock(server: Bedrock) -> Bedrock:
-    server.calm(DEFAULTS)
+    server.calm()
     return server
 
 
@@ -228,12 +226,11 @@ def test_more_requests_than_a_minute_allows_are_throttled_until_it_has_passed(be
     for _ in range(2):
         for _ in range(3):
             invoke(runtime)
-        assert refusal(runtime.converse, modelId=HAIKU, **conversation()) == (
-            429,
-            "ThrottlingException",
-            TOO_MANY_REQUESTS,
-        )
-        bedrock.later()
+        throttled = (429, "ThrottlingException", TOO_MANY_REQUESTS)
+        assert refusal(runtime.converse, modelId=HAIKU, **conversation()) == throttled
+        bedrock.later(59)
+        assert refusal(invoke, runtime) == throttled
+        bedrock.later(1)
 
 
 def test_rates_change_while_the_server_runs(bedrock, runtime):
@@ -303,10 +300,10 @@ def test_a_call_holds_its_reservation_while_it_lasts(bedrock, runtime):
 
     assert refusal(invoke, runtime, HAIKU, messages(tokens_max=800))[2] == TOO_MANY_TOKENS
 
-    bedrock.change(speed=1_000_000)
+    bedrock.later(30)
     first.join(20)
-    assert int(answers[0].headers["x-amzn-bedrock-invocation-latency"]) >= 30_000
-    bedrock.change(speed=STILL, invocation_s=0)
+    assert answers[0].headers["x-amzn-bedrock-invocation-latency"] == "30000"
+    bedrock.change(invocation_s=0)
     invoke(runtime, HAIKU, messages(tokens_max=800))
 
 
@@ -381,6 +378,16 @@ def test_the_figures_tell_what_was_let_through_and_what_was_not(bedrock, runtime
         "input_tokens": reply.answer["usage"]["prompt_tokens"],
         "output_tokens": reply.answer["usage"]["completion_tokens"],
     }
+
+
+def test_calls_suffer_the_same_faults_as_other_requests(bedrock, runtime):
+    bedrock.change(throttled_by_operation={"InvokeModel": 1}, reply_lost_by_operation={"Converse": 1})
+
+    assert refusal(invoke, runtime)[:2] == (429, "ThrottlingException")
+    before = bedrock.figures().get(HAIKU, {}).get("requests", 0)
+    with pytest.raises(ConnectionClosedError):
+        runtime.converse(modelId=HAIKU, **conversation())
+    assert bedrock.figures()[HAIKU]["requests"] == before + 1
 
 
 def test_a_share_of_faults_is_about_that_share(bedrock, runtime):

@@ -12,9 +12,9 @@ import base64
 import binascii
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from zlib import crc32
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -23,6 +23,8 @@ from quarry_local.bedrock.answers import Answer, Answering, Refused
 from quarry_local.bedrock.clock import SimulatedClock
 from quarry_local.bedrock.errors import ApiError, denied, invalid
 from quarry_local.bedrock.families import answering
+from quarry_local.bedrock.faults import RequestFate, draw
+from quarry_local.bedrock.http import under
 from quarry_local.bedrock.on_demand import Callee, callee, counted, tokens_to_reserve
 from quarry_local.bedrock.rates import Rate, limits_of
 from quarry_local.bedrock.settings import InvocationFault, LiveSettings
@@ -39,6 +41,8 @@ _FAULTS: dict[InvocationFault, tuple[int, str]] = {
 # These come after the model has worked on the request.
 _LATE: frozenset[InvocationFault] = frozenset({"ModelTimeoutException", "ModelErrorException"})
 
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
 
 @dataclass(frozen=True, slots=True)
 class _Done:
@@ -48,10 +52,18 @@ class _Done:
 
 class Runtime:
     def __init__(
-        self, clock: SimulatedClock, live: Callable[[], LiveSettings], *, region: str, account: str, seed: int
+        self,
+        clock: SimulatedClock,
+        live: Callable[[], LiveSettings],
+        fate: Callable[[str, dict[str, Any]], RequestFate],
+        *,
+        region: str,
+        account: str,
+        seed: int,
     ) -> None:
         self._clock = clock
         self._live = live
+        self._fate = fate
         self._region = region
         self._account = account
         self._seed = seed
@@ -61,9 +73,12 @@ class Runtime:
         self._answering: dict[tuple[str, str], Answering] = {}
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        router.add_post("/model/{modelId}/invoke", self._invoke)
-        router.add_post("/model/{modelId}/converse", self._converse)
-        router.add_post("/model/{modelId}/count-tokens", self._count_tokens)
+        for path, operation, handle in (
+            ("invoke", "InvokeModel", self._invoke),
+            ("converse", "Converse", self._converse),
+            ("count-tokens", "CountTokens", self._count_tokens),
+        ):
+            router.add_post(f"/model/{{modelId}}/{path}", self._suffering(operation, handle))
         router.add_post("/model/{modelId}/invoke-with-response-stream", self._stream)
         router.add_post("/model/{modelId}/converse-stream", self._stream)
 
@@ -84,6 +99,15 @@ class Runtime:
             }
             for scope, rate in self._rates.items()
         }
+
+    def _suffering(self, operation: str, handle: Handler) -> Handler:
+        """The same faults of requests as the control plane's operations suffer."""
+
+        async def answer(request: web.Request) -> web.Response:
+            fate = self._fate(operation, {"modelId": request.match_info["modelId"]})
+            return await under(fate, request, lambda: handle(request))
+
+        return answer
 
     async def _invoke(self, request: web.Request) -> web.Response:
         model = self._callee(request)
@@ -127,7 +151,7 @@ class Runtime:
         rate = self._rates.setdefault(model.scope, Rate())
         limits = limits_of(model.scope, model.model.id, live)
         rate.begin(limits, began_at)
-        fault = self._fault(model, live)
+        fault = self._drawn_fault(model, live)
         if fault and fault not in _LATE:
             raise _failed(fault)
         answer = self._ask(model, invocation_type, body)
@@ -160,12 +184,12 @@ class Runtime:
         except Refused as refused:
             raise invalid(refused.message.replace("is not supported in batch inference", "is not simulated")) from None
 
-    def _fault(self, model: Callee, live: LiveSettings) -> InvocationFault | None:
+    def _drawn_fault(self, model: Callee, live: LiveSettings) -> InvocationFault | None:
         """What goes wrong with this call: the same for the n-th call of a model whenever the seed is the same."""
         if not live.invocation_faults:
             return None
         self._drawn[model.scope] += 1
-        drawn = crc32(f"{self._seed}/{model.scope}/{self._drawn[model.scope]}".encode()) / 2**32
+        drawn = draw(self._seed, "invocation", f"{model.scope}/{self._drawn[model.scope]}")
         reached = 0.0
         for fault, share in live.invocation_faults.items():
             reached += share
