@@ -16,7 +16,7 @@ from quarry_local.bedrock.profiles import get_profile, list_profiles
 from quarry_local.bedrock.settings import LiveSettings
 
 ACCOUNT = "123456789012"
-HOME = {"region": "us-east-1", "account": ACCOUNT}
+HOME: dict[str, Any] = {"region": "us-east-1", "account": ACCOUNT}
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
 REFUSED = (
     "anthropic.claude-sonnet-5",

@@ -76,6 +76,7 @@ class Roles:
         account: str,
         check_role: bool,
         check_access: bool,
+        check_profiles: bool,
         caller_role: str | None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -85,6 +86,7 @@ class Roles:
         self._account = account
         self._check_role = check_role
         self._check_access = check_access
+        self._check_profiles = check_profiles
         self._caller_role = caller_role
         self._monotonic = monotonic
         self._roles: dict[str, tuple[float, Role]] = {}
@@ -125,7 +127,8 @@ class Roles:
             if role.judged and role.policies is not None:
                 self._check_files(arn, role.policies, source, target, job.id)
                 self._check_key(arn, role.policies, target.get("s3EncryptionKeyId"))
-                self._check_profile(arn, role.policies, job)
+                if self._check_profiles:
+                    self._check_profile(arn, role.policies, job)
         except Unfit:
             self._forget(arn, split_uri(source["s3Uri"])[0], split_uri(target["s3Uri"])[0])
             raise
@@ -269,7 +272,7 @@ class Roles:
             found = self._iam.get_role(RoleName=name)["Role"]
         except ClientError as wrong:
             return Role(False if wrong.response["Error"]["Code"] == "NoSuchEntity" else None)
-        except BotoCoreError:
+        except (BotoCoreError, KeyError):
             return Role(None)
         if found["Arn"] != arn:
             return Role(False)
