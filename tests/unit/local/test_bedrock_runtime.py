@@ -441,7 +441,7 @@ def test_a_model_that_wants_a_profile_counts_by_its_plain_id(runtime):
         b"[]",
         b'{"input": {}}',
         b'{"input": {"invokeModel": {"body": "not base64!"}}}',
-        b'{"input": {"invokeModel": {"body": "e30="}, "converse": {}}}',
+        json.dumps({"input": {"invokeModel": {"body": "e30="}, "converse": conversation()}}).encode(),
         b'{"input": {"invokeModel": {"body": "%s"}}}' % base64.b64encode(b'{"max_tokens": 1}'),
     ],
 )

@@ -118,20 +118,29 @@ def _operation(control: Control, checks: Checks, operation: str) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         members = checks.read(operation, path=request.match_info, query=request.query, body=await request.read())
         fate = control.fate(operation, members)
-        if fate.refused:
-            raise fate.refused
-        try:
-            reply = _json(await control.call(operation, members))
-        except ApiError as error:
-            reply = _error(error)
-        if fate.slow_s:
-            await asyncio.sleep(fate.slow_s)
-        if fate.reply_lost and request.transport:
-            # The work is done; the client sees its connection closed.
-            request.transport.close()
-        return reply
+
+        async def work() -> web.Response:
+            return _json(await control.call(operation, members))
+
+        return await under(fate, request, work)
 
     return handle
+
+
+async def under(fate: RequestFate, request: web.Request, work: Callable[[], Awaitable[web.Response]]) -> web.Response:
+    """The reply to a request that suffers `fate`: refused before the work, late or lost after it."""
+    if fate.refused:
+        raise fate.refused
+    try:
+        reply = await work()
+    except ApiError as error:
+        reply = _error(error)
+    if fate.slow_s:
+        await asyncio.sleep(fate.slow_s)
+    if fate.reply_lost and request.transport:
+        # The work is done; the client sees its connection closed.
+        request.transport.close()
+    return reply
 
 
 @web.middleware

@@ -97,7 +97,7 @@ class SimulatedBedrock:
             check_role=settings.check_role and not settings.store,
             check_access=settings.check_access and not settings.store,
             check_profiles=settings.check_profiles,
-            caller_role=settings.caller_role,
+            caller_role=None if settings.store else settings.caller_role,
         )
         self._lives = Lives(
             self._register,
@@ -114,7 +114,9 @@ class SimulatedBedrock:
         self._carrying = asyncio.create_task(self._courier.run())
         app = application(self, checks)
         region, account = self._aws.region, self._aws.account
-        self._runtime = Runtime(self._clock, lambda: self._live, region=region, account=account, seed=settings.seed)
+        self._runtime = Runtime(
+            self._clock, lambda: self._live, self.fate, region=region, account=account, seed=settings.seed
+        )
         self._runtime.add_routes(app.router)
         quotas = await asyncio.to_thread(Quotas, lambda: self._live, region=region, account=account)
         quotas.add_routes(app.router)
@@ -222,7 +224,7 @@ class SimulatedBedrock:
         """A job by its name, for its id may be from chance."""
         identifier = request.get("jobIdentifier") or request.get("resourceARN")
         if identifier is None:
-            return str(request.get("jobName") or request.get("nameContains") or "")
+            return str(request.get("jobName") or request.get("nameContains") or request.get("modelId") or "")
         try:
             return self._register.get(identifier).name
         except ApiError:
