@@ -18,9 +18,9 @@ from quarry_local.bedrock.settings import LiveSettings
 
 WINDOW_S = 60.0
 
-# Contract section 9; the ends of the first two, which it cuts short, are as others saw them.
+# Contract section 9, which cuts the first two short: the end of the first is as others saw it, the second's is not known.
 TOO_MANY_REQUESTS = (
-    "Too many requests, please wait before trying again. You have sent too many requests.  Wait before trying again."
+    "Too many requests, please wait before trying again. You have sent too many requests. Wait before trying again."
 )
 RATE_TOO_HIGH = "Your request rate is too high. Reduce the frequency of requests."
 TOO_MANY_TOKENS = "Too many tokens, please wait before trying again."

@@ -4,7 +4,8 @@ A call goes through the model's identifier, access and rates, is answered by the
 (`families.answering`), takes `invocation_s` of simulated time, and then settles its tokens. Nothing is kept of it but
 figures. CountTokens is free: it touches no rate.
 
-Guardrails, service tiers and performance settings are taken and do nothing. Streaming is not simulated.
+Guardrails and performance settings are taken and do nothing, as is InvokeModel's service tier. Converse takes the members
+that its batch form has (`converse`). Tools and streaming are refused: they are not simulated.
 """
 
 import asyncio
