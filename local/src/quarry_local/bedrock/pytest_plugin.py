@@ -73,7 +73,9 @@ class BedrockSim:
                 region_name="us-east-1",
                 aws_access_key_id="test",
                 aws_secret_access_key="test",  # noqa: S106 - the simulator checks none
-                config=Config(connect_timeout=5, read_timeout=_WAIT_S, retries={"mode": "standard", "max_attempts": 1}),
+                config=Config(
+                    connect_timeout=5, read_timeout=_WAIT_S, retries={"mode": "standard", "total_max_attempts": 1}
+                ),
             )
         return self._clients[service]
 
