@@ -74,7 +74,7 @@ def statements(root: Path = ROOT) -> tuple[Any, ...]:
     return tuple(module.STATEMENTS)
 
 
-def tests(root: Path = ROOT) -> dict[str, list[Test]]:
+def defended(root: Path = ROOT) -> dict[str, list[Test]]:
     """Statement id -> the tests that name it."""
     found: dict[str, set[Test]] = {}
     for path in sorted((root / "tests").rglob("test_*.py")):
@@ -104,7 +104,7 @@ def _known_to_fail(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
 
 def faults(root: Path = ROOT) -> list[str]:
     """What is wrong with the table: ids twice, unknown or uncovered, sections without a name, reasons too many."""
-    stated, held = statements(root), tests(root)
+    stated, held = statements(root), defended(root)
     ids = [statement.id for statement in stated]
     found = [f"{each}: stated twice" for each in sorted({each for each in ids if ids.count(each) > 1})]
     found += [f"{each}: no such statement ({held[each][0].name})" for each in sorted(set(held) - set(ids))]
@@ -125,7 +125,7 @@ def _section(statement_id: str) -> str:
 
 def page(root: Path = ROOT) -> str:
     """The whole page, generated."""
-    stated, held = statements(root), tests(root)
+    stated, held = statements(root), defended(root)
     lines = [HEAD]
     verdicts = {statement.id: _verdict(statement, held.get(statement.id, [])) for statement in stated}
     good = sum(1 for verdict in verdicts.values() if verdict == "yes")
@@ -134,7 +134,11 @@ def page(root: Path = ROOT) -> str:
         of_it = [statement for statement in stated if _section(statement.id) == section]
         if not of_it:
             continue
-        lines += [f"## {section} {title}\n", "| Id | Statement | Sure | Tests | Holds |", "| --- | --- | --- | --- | --- |"]
+        lines += [
+            f"## {section} {title}\n",
+            "| Id | Statement | Sure | Tests | Holds |",
+            "| --- | --- | --- | --- | --- |",
+        ]
         for each in of_it:
             named = "<br>".join(_link(test) for test in held.get(each.id, [])) or "none"
             cells = (f"`{each.id}`", each.text, each.sure, named, verdicts[each.id])

@@ -143,7 +143,7 @@ def _values(shape: Any, kind: str) -> st.SearchStrategy[Any]:
         case _, "missing":
             return st.just(_MISSING)
         case "structure", "no-member":
-            return st.sampled_from([{}, {name: None for name in shape.members}])
+            return st.sampled_from([{}, dict.fromkeys(shape.members)])
         case "structure", "unknown-member":
             return st.just({"unknownMember": {"s3Uri": "s3://bucket/key.jsonl"}})
         case "string", "other-type":

@@ -101,11 +101,11 @@ def test_a_rule_may_pick_jobs_by_the_prefix_of_their_name(open_house):
 
 
 @pytest.mark.conforms("C3-before-the-answer", "C3-every-change")
-def test_the_first_event_does_not_wait_for_anyone_to_read_creates_answer(open_house):
-    house = open_house(submitted_s=3600)
+def test_the_first_event_can_be_delivered_before_create_is_answered(open_house):
+    house = open_house(submitted_s=3600, events_early_share=1)
     queue = house.listen()
     reply = house.send("CreateModelInvocationJob", house.request())
-    # Nobody has looked into the answer yet.
+    assert house.page("/_quarry/stats")["events"]["delivered"] == 1
     event = house.received(queue, 1)[0]
     assert event["detail"]["status"] == "Submitted"
     assert event["detail"]["batchJobArn"] == accepted(reply, "CreateModelInvocationJob")["jobArn"]

@@ -178,7 +178,9 @@ def test_titan_answers_in_three_sizes_and_two_forms(open_house):
         (NOVA, {"prompt": PROMPT}, "InvokeModel"),
     ],
 )
-@pytest.mark.conforms("C4.1-invoke-body", "C4.2-anthropic", "C4.2-converse", "C2-validating-not-bodies", "C2-errors-complete")
+@pytest.mark.conforms(
+    "C4.1-invoke-body", "C4.2-anthropic", "C4.2-converse", "C2-validating-not-bodies", "C2-errors-complete"
+)
 def test_a_body_of_another_family_fails_every_record_and_not_the_job(open_house, model, body, invocation):
     house = open_house()
     job = house.run(lines_of(body), model=model, modelInvocationType=invocation)

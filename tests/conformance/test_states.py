@@ -87,6 +87,29 @@ def test_validating_fails_what_is_no_fit_input(open_house, body, key, settings):
     assert [event["detail"]["status"] for event in house.received(queue, 3)] == ["Submitted", "Validating", "Failed"]
 
 
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "bedrock.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+
+
+@pytest.mark.parametrize("may", [True, False])
+@pytest.mark.conforms("C2-validating-role")
+def test_validating_fails_a_job_whose_role_does_not_reach_its_files(open_house, may):
+    house = open_house()
+    iam = house.aws.client("iam")
+    name = f"reach-{house.name}"
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    bucket = f"arn:aws:s3:::{house.bucket}" if may else "arn:aws:s3:::another-bucket"
+    actions = ["s3:GetObject", "s3:PutObject", "s3:ListBucket"]
+    statement = {"Effect": "Allow", "Action": actions, "Resource": [bucket, f"{bucket}/*"]}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_role_policy(RoleName=name, PolicyName="files", PolicyDocument=document)
+    job = house.run(questions(), roleArn=role)
+    assert job["status"] == ("Completed" if may else "Failed")
+    assert may == ("message" not in job)
+
+
 @pytest.mark.conforms("C2-validating-not-bodies", "C2-errors-complete", "C4.3-error", "C4.2-anthropic")
 def test_a_job_of_nothing_but_wrong_bodies_completes(open_house):
     house = open_house()
@@ -109,7 +132,8 @@ def test_some_wrong_bodies_do_not_make_a_job_partially_completed(open_house):
 @pytest.mark.conforms("C2-too-few-is-late", "C5-records-min")
 def test_too_few_records_are_told_after_create(open_house):
     house = open_house()
-    arn = house.create(house.put(questions(1)))
+    reply = house.send("CreateModelInvocationJob", house.request(house.put(questions(1))))
+    arn = accepted(reply, "CreateModelInvocationJob")["jobArn"]
     job = house.wait(arn)
     assert job["status"] == "Failed"
     assert job["message"] == f"Batch job {arn} contains less records (1) than the required minimum of: 100"

@@ -98,8 +98,8 @@ def test_an_encoded_arn_is_one_segment_of_the_path(house):
     encoded = quote(arn, safe="")
     assert "%2F" in encoded
     assert "%3A" in encoded
-    assert house.raw("GET", f"/model-invocation-job/{encoded}").body["jobArn"] == arn
-    assert house.raw("GET", f"/model-invocation-job/{arn.rsplit('/', 1)[-1]}").body["jobArn"] == arn
+    for identifier in (encoded, arn.rsplit("/", 1)[-1]):
+        assert accepted(house.raw("GET", f"/model-invocation-job/{identifier}"), GET)["jobArn"] == arn
     other = house.create()
     house.wait(other)
     stopped = house.raw("POST", f"/model-invocation-job/{quote(other, safe='')}/stop")

@@ -49,7 +49,7 @@ def reader(form: type[T]) -> Callable[[bytes | msgspec.Raw], T]:
             return decode(body)
         except msgspec.ValidationError as wrong:
             raise diagnose(wrong) from None
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise malformed("#: the body is not valid JSON") from None
 
     return read

@@ -144,7 +144,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
         return {}
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise ApiError("SerializationException", 400, "The request body is not a JSON object") from None
 
 

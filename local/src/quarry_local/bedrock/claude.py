@@ -60,7 +60,7 @@ def answering(model: Model) -> Answering:
     def answer(model_input: bytes | msgspec.Raw) -> Answer:
         try:
             body = decode(model_input)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             raise diagnose(bytes(model_input)) from None
         if body.max_tokens < 1:
             raise Refused(400, "max_tokens: Input should be greater than or equal to 1")
@@ -113,7 +113,7 @@ def diagnose(model_input: bytes) -> Refused:
     """Why a body is not a Messages request, in the validator's words."""
     try:
         body = msgspec.json.decode(model_input)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Refused(400, "The request body is not valid JSON")
     if not isinstance(body, dict):
         return Refused(400, "Input should be a valid dictionary")

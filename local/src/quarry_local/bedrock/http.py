@@ -75,7 +75,7 @@ def application(control: Control, checks: Checks) -> web.Application:
     async def changed(request: web.Request, change: Callable[[dict[str, Any]], dict[str, Any]]) -> web.Response:
         try:
             return _json(change(msgspec.json.decode(await request.read(), type=dict[str, Any])))
-        except msgspec.MsgspecError as wrong:
+        except (msgspec.MsgspecError, RecursionError) as wrong:
             return _json({"message": str(wrong)}, status=400)
         except ValidationError as wrong:
             told = wrong.errors(include_url=False, include_context=False, include_input=False)
@@ -96,7 +96,7 @@ def application(control: Control, checks: Checks) -> web.Application:
     async def advance(request: web.Request) -> web.Response:
         try:
             asked = msgspec.json.decode(await request.read(), type=_Advance)
-        except msgspec.MsgspecError as wrong:
+        except (msgspec.MsgspecError, RecursionError) as wrong:
             return _json({"message": str(wrong)}, status=400)
         return _json(await control.advance(asked.advance_s))
 
@@ -151,6 +151,9 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         return _error(error)
     except web.HTTPRequestEntityTooLarge:
         return _error(ApiError("RequestEntityTooLargeException", 413, "The request body is too large"))
+    except web.RequestPayloadError:
+        # Not in the encoding that its header names, or broken off.
+        return _error(ApiError("SerializationException", 400, "The request body could not be read"))
     except web.HTTPException as error:
         return _error(unknown_operation()) if error.status in {404, 405} else _error(internal(str(error)))
     except Exception:

@@ -132,7 +132,7 @@ def tokens_to_reserve(body: bytes, most: int) -> int:
         return 0
     try:
         asked = _DECODER.decode(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return most
     inference = asked.inferenceConfig or _Inference()
     limits = (

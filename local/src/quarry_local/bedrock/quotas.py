@@ -55,7 +55,7 @@ class Quotas:
             return _json(self._call(target, await request.read()))
         except ApiError as error:
             return _json({"__type": error.code, "message": error.message}, error.status)
-        except web.HTTPException:
+        except (web.HTTPException, web.RequestPayloadError):
             raise
         except Exception:
             # A fault of the simulator's own answers as the service would, and is told in the log.

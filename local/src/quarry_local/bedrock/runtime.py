@@ -254,7 +254,7 @@ def _to_count(body: bytes) -> tuple[str, bytes]:
     """
     try:
         asked = msgspec.json.decode(body, type=_CountTokens).input
-    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         raise invalid(f"The request is not valid: {wrong}") from None
     converse = bytes(asked.converse)
     conversed = converse not in {b"", b"null"}

@@ -120,7 +120,8 @@ class SimulatedBedrock:
         self._runtime.add_routes(app.router)
         quotas = await asyncio.to_thread(Quotas, lambda: self._live, region=region, account=account)
         quotas.add_routes(app.router)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        # No operation takes a compressed body; inflating it would be work that anyone may ask for.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, auto_decompress=False)
         await self._runner.setup()
         # Loopback only: the server checks no signature.
         site = web.TCPSite(self._runner, "127.0.0.1", settings.port)
