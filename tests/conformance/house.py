@@ -57,7 +57,8 @@ class Reply:
 
     @property
     def error(self) -> str | None:
-        return self.headers.get("x-amzn-ErrorType")
+        found = self.headers.get("x-amzn-ErrorType")
+        return None if found is None else str(found)
 
 
 class House:

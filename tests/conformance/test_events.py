@@ -75,9 +75,9 @@ def test_events_may_come_twice_and_out_of_order(open_house):
     turned = open_house(events_reordered_share=1)
     queue = turned.listen()
     turned.run(questions())
-    told = [event["detail"]["status"] for event in turned.received(queue, 5)]
-    assert sorted(told) == sorted(["Submitted", "Validating", "Scheduled", "InProgress", "Completed"])
-    assert told[0] != "Submitted"
+    order = [event["detail"]["status"] for event in turned.received(queue, 5)]
+    assert sorted(order) == sorted(["Submitted", "Validating", "Scheduled", "InProgress", "Completed"])
+    assert order[0] != "Submitted"
 
 
 @pytest.mark.conforms("C3-completion-pattern")

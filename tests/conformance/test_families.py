@@ -155,7 +155,7 @@ def test_nova_embeds_by_a_task(open_house):
 @pytest.mark.conforms("C4.2-titan-text-v2")
 def test_titan_answers_in_three_sizes_and_two_forms(open_house):
     house = open_house()
-    bodies = [{"inputText": PROMPT, "dimensions": size} for size in (1024, 512, 256)]
+    bodies: list[dict[str, Any]] = [{"inputText": PROMPT, "dimensions": size} for size in (1024, 512, 256)]
     bodies.append({"inputText": PROMPT, "dimensions": 256, "embeddingTypes": ["float", "binary"]})
     bodies.append({"inputText": PROMPT, "dimensions": 100})
     bodies.append({"inputText": PROMPT})

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
@@ -85,7 +85,7 @@ def failed_when_all_records_fail(patch: pytest.MonkeyPatch) -> None:
 def a_name_identifies(patch: pytest.MonkeyPatch) -> None:
     def get(original: Any, self: Any, identifier: str) -> Job:
         named = [job for job in self.all() if job.name == identifier]
-        return named[0] if named else original(self, identifier)
+        return named[0] if named else cast("Job", original(self, identifier))
 
     around(patch, Register, "get", get)
 
@@ -132,7 +132,7 @@ def too_few_refused_at_create(patch: pytest.MonkeyPatch) -> None:
 
 def no_maximum(patch: pytest.MonkeyPatch) -> None:
     def bounds(original: Any, shape: Any, size: int, *more: Any) -> bool:
-        return original(shape, min(size, shape.metadata.get("max", size)), *more)
+        return bool(original(shape, min(size, shape.metadata.get("max", size)), *more))
 
     around(patch, sim_checks, "_check_bounds", bounds)
 

@@ -6,6 +6,7 @@ import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote
 
 import botocore
@@ -175,14 +176,15 @@ def _request(**more):
 
 @pytest.mark.conforms("C1.1-boto3-checks")
 def test_boto3_checks_minima_and_types_but_no_maximum_pattern_or_enum(offline):
-    for bad in (
+    wrong: tuple[dict[str, Any], ...] = (
         {"jobName": ""},
         {"jobName": 7},
         {"unknown": "x"},
         {"timeoutDurationInHours": 23},
         {"inputDataConfig": {}},
         {"roleArn": None},
-    ):
+    )
+    for bad in wrong:
         with pytest.raises(ParamValidationError):
             offline.create_model_invocation_job(**_request(**bad))
     with Stubber(offline) as stub:
@@ -241,14 +243,6 @@ def test_the_standard_mode_asks_again_only_for_what_may_pass(monkeypatch, status
         client.create_model_invocation_job(**_request())
     client.close()
     assert len(sent) == asked
-
-
-@pytest.mark.conforms("C1.1-retry-default")
-def test_the_default_mode_of_retries_is_standard_since_1_44_5(offline):
-    version = tuple(int(part) for part in botocore.__version__.split("."))
-    known_standard_since = (1, 44, 5)
-    mode = offline.meta.config.retries["mode"]
-    assert mode == "standard" if version >= known_standard_since else mode in {"legacy", "standard"}
 
 
 # ---------------------------------------------------------------------- 1.2
