@@ -2,7 +2,7 @@
 
 Brings up the local stack, puts a CSV file of rows of 1 KB into the bucket, sends a text manifest with 50,000 records a
 job, waits for the end, and reads VmHWM and CPU time of each process from /proc (Linux only). The emulator keeps
-objects in memory: a million rows need about 10 GB.
+objects in memory: a million rows need about 18 GB.
 
     python benchmarks/memory_of_services.py [--rows 200000 1000000] [--quota 4] [--embedding]
 """

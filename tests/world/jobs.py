@@ -148,6 +148,10 @@ class FakeJobs:
             error_records=errors,
         )
 
+    def forget(self, arn: str) -> None:
+        """Bedrock knows the job no more; for how long it remembers one is not documented."""
+        del self._account.jobs[arn]
+
     def lose_reply_once(self) -> None:
         """The next Create makes its job and is not heard back from."""
         self._account.lose_next = True

@@ -4,6 +4,8 @@ Theory of operation. A consumer takes no more messages than it can work on at on
 keeps its message invisible. The handler's verdict is closed: `Done` acks, `Retry` hands back, `Poison` buries with
 its reason; nothing else acks. An exception is never a verdict of its own: what a port answered becomes a `Retry`, and
 a bug becomes a `Retry` until `tries_max`, then `Poison` with its text, so that nobody loses a message without a word.
+A doorbell that met nothing but such answers `bell_tries_max` times is acked: it only says "look", the ledger's marker
+stands, and the sweep rings again. So an outage, or a permission that is missing, fills no dead-letter queue.
 
 SIGTERM: no new receive; work in hand has `drain_s` to finish, then it is cancelled and handed back at once. A long
 poll that is on the wire is let come home, since SQS may have given it messages already; those are handed back too.
@@ -20,9 +22,9 @@ from typing import assert_never
 import structlog
 
 from quarry_core import telemetry
-from quarry_core.errors import Changed, Conflict, Missing, PortError, Refused, Stale, Throttled, Unknown
+from quarry_core.errors import PortError
 from quarry_core.ports import Clock, Message, Queue
-from quarry_core.verdicts import Done, Poison, Retry, Verdict
+from quarry_core.verdicts import DONE, Done, Poison, Retry, Verdict
 
 log = structlog.get_logger()
 
@@ -42,6 +44,7 @@ class Limits:
     retry_after_max_s: float
     drain_s: float
     tries_max: int = 10
+    bell_tries_max: int | None = None  # None: a message of the user's, which nothing would send again
 
 
 @dataclass(slots=True)
@@ -151,7 +154,11 @@ class Consumer:
     async def _verdict(self, message: Message) -> Verdict:
         try:
             return await self._handle(message)
-        except (Stale, Throttled, Unknown, Conflict, Missing, Changed, Refused) as answer:
+        except PortError as answer:
+            most = self._limits.bell_tries_max
+            if most is not None and message.receive_count >= most:
+                log.warning("bell_given_up", queue=self._queue.name, tries=most, why=str(answer))
+                return DONE
             return Retry(self._backoff(message), f"{type(answer).__name__}: {answer}")
         except Exception as error:  # a bug: told, tried again, and buried with its text before it can be forgotten
             log.exception("handler_failed", queue=self._queue.name)

@@ -36,6 +36,7 @@ from quarry_core.settings import Settings
 log = structlog.get_logger()
 TURN_EVERY_S = 1.0
 SWEEP_JITTER = 0.1
+BELL_TRIES_MAX = 5
 # A worker holds two upload parts of each object in the making; at 8 MiB an object may still have 80 GB.
 UPLOAD_PART_BYTES = 8 << 20
 
@@ -82,8 +83,10 @@ Build = Callable[[World], Parts]
 Wrap = Callable[[World], World]
 
 
-def consumer_limits(settings: Settings, concurrency: int) -> Limits:
+def consumer_limits(settings: Settings, concurrency: int, *, bells: bool = True) -> Limits:
+    """How a consumer works; `bells` where the sweep would ring again for what is given up."""
     return Limits(
+        bell_tries_max=BELL_TRIES_MAX if bells else None,
         concurrency=concurrency,
         visibility_timeout_s=settings.visibility_timeout_s,
         receive_wait_s=settings.receive_wait_s,

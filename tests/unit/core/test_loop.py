@@ -184,3 +184,29 @@ async def _value(verdict):
 
 async def _in_flight(queue) -> int:
     return (await queue.depth())["in_flight"]
+
+
+@pytest.mark.promise("L5")
+async def test_a_doorbell_that_meets_an_outage_is_given_up_to_the_sweep_and_not_buried(queue, clock):
+    queue.put("look")
+
+    async def handle(_):
+        raise Unknown("away")
+
+    limits = Limits(
+        concurrency=1,
+        visibility_timeout_s=30,
+        receive_wait_s=0,
+        retry_after_max_s=60,
+        drain_s=5,
+        bell_tries_max=3,
+    )
+    subject = consumer(queue, clock, handle, limits)
+    verdicts = []
+    for _ in range(3):
+        counts = await subject.run_once()
+        verdicts.append((counts.retry, counts.done))
+        clock.advance(61)
+    assert verdicts == [(1, 0), (1, 0), (0, 1)]
+    assert not queue.dead
+    assert queue.bodies == ()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import structlog
-
 from quarry_collector.runs import Runs
 from quarry_collector.shards import Shards
+from quarry_core.bells import heed
 from quarry_core.loop import Consumer
-from quarry_core.messages import NotAMessage, UnknownVersion, read_doorbell
+from quarry_core.messages import Doorbell
 from quarry_core.ports import Message
 from quarry_core.service import Parts, World, consumer_limits
-from quarry_core.verdicts import Poison, Retry, Verdict
+from quarry_core.verdicts import Poison, Verdict
 
 QUEUES = ("collector", "scheduler")
-UNKNOWN_VERSION_RETRY_S = 60.0
 
 
 class Collector:
@@ -23,20 +21,16 @@ class Collector:
 
     async def on_bell(self, message: Message) -> Verdict:
         """`settle`: settle a shard. `close`: close a run."""
-        try:
-            bell = read_doorbell(message.body)
-        except UnknownVersion as error:
-            return Retry(UNKNOWN_VERSION_RETRY_S, str(error))
-        except NotAMessage as error:
-            return Poison(str(error))
-        with structlog.contextvars.bound_contextvars(**bell.about()):
-            match bell.kind:
-                case "settle" if bell.shard is not None:
-                    return await self.shards.on_settle(bell)
-                case "close":
-                    return await self.runs.on_close(bell)
-                case _:
-                    return Poison(f"kind {bell.kind!r} is not for the collector, or names no shard")
+        return await heed(message, self._answer)
+
+    async def _answer(self, bell: Doorbell) -> Verdict:
+        match bell.kind:
+            case "settle" if bell.shard is not None:
+                return await self.shards.on_settle(bell)
+            case "close":
+                return await self.runs.on_close(bell)
+            case _:
+                return Poison(f"kind {bell.kind!r} is not for the collector, or names no shard")
 
 
 def build(world: World) -> Parts:

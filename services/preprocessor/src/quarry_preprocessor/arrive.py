@@ -155,6 +155,10 @@ class Arrivals:
             hint = f"did you mean {nearest[0]}? " if nearest else ""
             shown = ", ".join(known[:PROMPTS_SHOWN_MAX]) or "none"
             raise ManifestError(f"prompt_id: no prompt {prompt_id!r}; {hint}The store has: {shown}") from error
+        except Refused as error:
+            raise ManifestError(
+                f"prompt_id: {prompt_id!r} cannot be read ({error}): grant s3:GetObject and s3:ListBucket on {key}"
+            ) from error
         return load_prompt(text, prompt_id)
 
     def _known_prompts(self) -> list[str]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import structlog
-
+from quarry_core.bells import heed
 from quarry_core.loop import Consumer
-from quarry_core.messages import NotAMessage, UnknownVersion, read_doorbell
+from quarry_core.messages import Doorbell
 from quarry_core.ports import Message
 from quarry_core.service import Parts, World, consumer_limits
-from quarry_core.verdicts import Poison, Retry, Verdict
+from quarry_core.verdicts import Poison, Verdict
 from quarry_preprocessor.arrive import Arrivals
 from quarry_preprocessor.count import Counting
 from quarry_preprocessor.slices import Slices
 
 QUEUES = ("manifests", "slices", "scheduler", "collector")
 MANIFESTS_AT_ONCE = 4
-UNKNOWN_VERSION_RETRY_S = 60.0
 
 
 class Preprocessor:
@@ -26,20 +24,16 @@ class Preprocessor:
 
     async def on_bell(self, message: Message) -> Verdict:
         """`count`: count and plan a run. `slice`: write one."""
-        try:
-            bell = read_doorbell(message.body)
-        except UnknownVersion as error:
-            return Retry(UNKNOWN_VERSION_RETRY_S, str(error))
-        except NotAMessage as error:
-            return Poison(str(error))
-        with structlog.contextvars.bound_contextvars(**bell.about()):
-            match bell.kind:
-                case "count":
-                    return await self.counting.on_count(bell)
-                case "slice" if bell.slice is not None:
-                    return await self.slices.on_slice(bell)
-                case _:
-                    return Poison(f"kind {bell.kind!r} is not for the preprocessor, or names no slice")
+        return await heed(message, self._answer)
+
+    async def _answer(self, bell: Doorbell) -> Verdict:
+        match bell.kind:
+            case "count":
+                return await self.counting.on_count(bell)
+            case "slice" if bell.slice is not None:
+                return await self.slices.on_slice(bell)
+            case _:
+                return Poison(f"kind {bell.kind!r} is not for the preprocessor, or names no slice")
 
 
 def build(world: World) -> Parts:
@@ -50,7 +44,7 @@ def build(world: World) -> Parts:
             Consumer(
                 world.queues["manifests"],
                 preprocessor.arrivals.on_manifest,
-                consumer_limits(settings, MANIFESTS_AT_ONCE),
+                consumer_limits(settings, MANIFESTS_AT_ONCE, bells=False),
                 clock,
                 "arrive",
             ),

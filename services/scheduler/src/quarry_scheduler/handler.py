@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import structlog
 
+from quarry_core.bells import heed
 from quarry_core.loop import Consumer
-from quarry_core.messages import NotAMessage, UnknownVersion, read_doorbell, read_job_event
+from quarry_core.messages import Doorbell, NotAMessage, read_job_event
 from quarry_core.ports import Message
 from quarry_core.service import SWEEP_JITTER, Parts, Timer, World, consumer_limits
-from quarry_core.verdicts import DONE, Poison, Retry, Verdict
+from quarry_core.verdicts import DONE, Poison, Verdict
 from quarry_scheduler.learn import Learner
 from quarry_scheduler.pins import PinsCache
 from quarry_scheduler.sweeper import Sweeper
@@ -17,7 +18,6 @@ from quarry_scheduler.tick import Ticker
 log = structlog.get_logger()
 QUEUES = ("scheduler", "events", "collector", "slices")
 BELLS_AT_ONCE = 10
-UNKNOWN_VERSION_RETRY_S = 60.0
 
 
 class Scheduler:
@@ -30,12 +30,9 @@ class Scheduler:
 
     async def on_bell(self, message: Message) -> Verdict:
         """`admit`: tick the run's pool. `sweep`: sweep."""
-        try:
-            bell = read_doorbell(message.body)
-        except UnknownVersion as error:
-            return Retry(UNKNOWN_VERSION_RETRY_S, str(error))
-        except NotAMessage as error:
-            return Poison(str(error))
+        return await heed(message, self._answer)
+
+    async def _answer(self, bell: Doorbell) -> Verdict:
         match bell.kind:
             case "admit":
                 pins = await self._pins.of(bell.run_id)

@@ -48,9 +48,9 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Ask Bedrock about a job that a row names and the list of active jobs does not: it has ended."""
+    """Ask Bedrock about the job of a row that the list of active jobs does not hold: it has ended."""
 
-    arn: str
+    shard: Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def decide(view: View, pool_of: dict[str, str]) -> list[Action]:
     actions: list[Action] = []
     active_arns = {job.arn for job in view.active}
     actions += [
-        Look(shard.arn)
+        Look(shard)
         for shard in view.held
         if shard.state is ShardState.SUBMITTED and shard.arn and shard.arn not in active_arns
     ]

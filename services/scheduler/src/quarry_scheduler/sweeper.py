@@ -15,7 +15,7 @@ from quarry_core.messages import Doorbell
 from quarry_core.models import UnsupportedModel, pool_of
 from quarry_core.ports import Job
 from quarry_core.service import World
-from quarry_core.states import RunState
+from quarry_core.states import JobStatus, RunState
 from quarry_scheduler.admit import relax_limit
 from quarry_scheduler.learn import Learner
 from quarry_scheduler.stillness import Stillness
@@ -33,6 +33,7 @@ class Sweeper:
         self._learner = learner
         self._ticker = ticker
         self._still = Stillness()
+        self._gone = Stillness()  # jobs of ours that Bedrock does not know
         self._running: asyncio.Task[dict[str, int]] | None = None
 
     async def sweep(self) -> dict[str, int]:
@@ -70,6 +71,7 @@ class Sweeper:
         held: list[Shard] = []
         for pool in pools:
             held += await ledger.held(pool.holders)
+        self._gone.keep(shard.arn for shard in held)
         stuck: list[Stuck] = []
         for run in await ledger.open_runs():
             totals = await ledger.totals(run.run_id)
@@ -117,11 +119,9 @@ class Sweeper:
 
     async def _perform(self, action: Action) -> str:
         match action:
-            case Look(arn):
-                try:
-                    job = await self._world.jobs.get(arn)
-                except Missing:
-                    log.warning("job_missing", arn=arn)
+            case Look(shard):
+                job = await self._look(shard)
+                if job is None:
                     return ""
                 return (await self._learner.job_seen(job.name, job.arn, job.status, "sweep", job)).kind
             case Tell(job):
@@ -137,6 +137,21 @@ class Sweeper:
                 self._still.forget(thing)
                 log.warning("rung", **bell.model_dump(exclude_none=True), stood_s=round(action.stood_s, 1))
                 return action.kind
+
+    async def _look(self, shard: Shard) -> Job | None:
+        """The row's job; where Bedrock has not known it for `list_settle_s`, a job that failed, so that no slot is lost.
+
+        For how long Bedrock remembers its jobs is not documented (contract section 11).
+        """
+        try:
+            return await self._world.jobs.get(shard.arn)
+        except Missing:
+            stood_s = self._gone.stood_s(shard.arn, "", self._world.clock.monotonic())
+            row = await self._world.ledger.job(shard.run_id, shard.shard, shard.attempt)
+            if row is None or stood_s < self._world.settings.list_settle_s:
+                return None
+            log.error("job_forgotten", run_id=shard.run_id, shard=shard.shard, arn=shard.arn)  # noqa: TRY400 told whole
+            return Job(shard.arn, row.name, JobStatus.FAILED, "", "", "", message="Bedrock knows this job no more")
 
     async def _limit(self, name: str, foreign: int) -> None:
         telemetry.SLOTS_FOREIGN.labels(name).set(foreign)

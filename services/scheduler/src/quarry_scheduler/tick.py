@@ -9,6 +9,7 @@ that nobody finishes.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import deque
 from dataclasses import dataclass, field, replace
 
@@ -74,13 +75,16 @@ class Ticker:
         """Tick a pool, or join the tick that will begin after the one now running."""
         following = self._following.get(pool)
         if following is None:
-            following = self._following[pool] = asyncio.create_task(self._turn(pool))
+            # A context of its own: a tick is of a pool, not of the run whose bell was the first to ask for it.
+            turn = asyncio.create_task(self._turn(pool), context=contextvars.Context())
+            following = self._following[pool] = turn
         return await asyncio.shield(following)
 
     async def _turn(self, pool: str) -> Ticked:
         async with self._locks.setdefault(pool, asyncio.Lock()):
             # From here on a new caller is not served by what we are about to read.
             self._following.pop(pool, None)
+            structlog.contextvars.bind_contextvars(step="admit")
             with telemetry.TICK.time():
                 return await self._tick(pool)
 
