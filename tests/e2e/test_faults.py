@@ -85,7 +85,7 @@ def suffered(user) -> Counter[str]:
 @pytest.mark.promise("L5", "S1")
 def test_throttled_refused_with_500_and_answered_late_the_run_succeeds(user):
     before = suffered(user)
-    begin(user, "throttled", throttled_share=0.3, server_error_share=0.2, reply_slow_share=0.2, reply_slow_s=0.5)
+    begin(user, "throttled", throttled_share=0.5, server_error_share=0.4, reply_slow_share=1, reply_slow_s=0.2)
 
     assert ended(user, "throttled", 90) == ("SUCCEEDED", Counter(ok=ROWS))
     a_job_each(user, "throttled")
@@ -188,7 +188,6 @@ def test_bad_records_and_bad_lines_each_cost_their_own_row_only(user):
 
 @pytest.mark.promise("S1", "L4", "L5")
 def test_while_foreign_jobs_take_most_slots_the_run_goes_on_in_what_is_left(user):
-    before = user.stack.simulator_stats()["pools"].get(CLAUDE, {"refused": 0})["refused"]
     pools = {CLAUDE: QUOTA - 1}
     user.stack.set_faults(foreign_jobs=pools, foreign_job_s=600)
     until(
@@ -202,7 +201,21 @@ def test_while_foreign_jobs_take_most_slots_the_run_goes_on_in_what_is_left(user
     pool = user.stack.simulator_stats()["pools"][CLAUDE]
     assert pool["foreign"] == QUOTA - 1
     assert pool["peak_active"] <= QUOTA
-    assert pool["refused"] >= before
+
+
+@pytest.mark.parametrize("mode", ["refuse", "queue"])
+@pytest.mark.promise("L4", "L5")
+def test_above_a_quota_smaller_than_was_thought_the_run_goes_on_refused_or_queued(user, mode):
+    before = user.stack.simulator_stats()["pools"].get(CLAUDE, {"refused": 0})["refused"]
+    user.stack.set_simulator(quota=1)
+    try:
+        begin(user, f"quota{mode}", quota_mode=mode)
+        assert ended(user, f"quota{mode}", 90) == ("SUCCEEDED", Counter(ok=ROWS))
+    finally:
+        user.stack.set_simulator(quota=QUOTA)
+    a_job_each(user, f"quota{mode}")
+    refused = user.stack.simulator_stats()["pools"][CLAUDE]["refused"] - before
+    assert (refused > 0) is (mode == "refuse")
 
 
 @pytest.mark.promise("I1", "I2", "L2")
