@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.e2e.user import CLAUDE, until
 ROWS = 300
 SHARDS = 3
 QUOTA = 4
+TERMINAL = {"Completed", "PartiallyCompleted", "Failed", "Expired", "Stopped"}
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +37,19 @@ def bedrock(user):
 
 
 @pytest.fixture(autouse=True)
-def _calm_again(user):
+def _calm_again(user, bedrock):
+    """No test meets what another has left: neither faults nor jobs, foreign or of a test that failed."""
     yield
     user.stack.clear_faults()
+
+    def active():
+        return [job for job in user.stack.simulator_stats()["jobs"] if job["status"] not in TERMINAL]
+
+    for job in active():
+        # It may end by itself meanwhile.
+        with contextlib.suppress(bedrock.exceptions.ConflictException):
+            bedrock.stop_model_invocation_job(jobIdentifier=job["arn"])
+    until(lambda: not active(), 20, lambda: f"still active: {active()}")
 
 
 def begin(user, run_id: str, **faults: Any) -> None:

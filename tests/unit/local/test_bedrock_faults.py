@@ -444,7 +444,12 @@ def test_foreign_jobs_take_slots_end_by_themselves_and_come_again_until_the_faul
     assert pool() == (2, 2)
     names = [job["jobName"] for job in bedrock_sim.client().list_model_invocation_jobs()["invocationJobSummaries"]]
     assert sorted(names) == ["mine", *(f"somebody-elses-job-{slot}-{n}" for slot in (0, 1) for n in (1, 2))]
+    bedrock_sim.faults(foreign_jobs={HAIKU: 1})
+    bedrock_sim.advance(1)
+    assert pool() == (1, 1)
     bedrock_sim.clear_faults()
+    bedrock_sim.advance(1)
+    assert pool() == (0, 0)
     bedrock_sim.advance(600)
     assert pool() == (0, 0)
 

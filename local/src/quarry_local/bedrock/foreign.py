@@ -2,7 +2,7 @@
 
 For each slot that a pool is to lose (`foreign_jobs`), one job at a time is created like any other, without files; when
 it ends, the next one comes after a pause. Where the pool is full, it is refused as anybody would be, and tries again
-after the same pause. When the fault is taken away, no further one begins, and those that run end in their time.
+after the same pause. When the fault is taken away or made smaller, those beyond it are stopped, as their owner might.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Any
 from quarry_local.bedrock.clock import SimulatedClock
 from quarry_local.bedrock.errors import ApiError
 from quarry_local.bedrock.faults import Faults
+from quarry_local.bedrock.jobs import Job
 
 log = logging.getLogger(__name__)
 
@@ -21,26 +22,33 @@ class Foreigners:
     """Keeps as many foreign jobs standing as the faults say.
 
     Args:
-        create: begins a job for this request as somebody else's, and gives the task of its life; raises ApiError.
+        create: begins a job for this request as somebody else's; gives it and the task of its life; raises ApiError.
+        stop: asks an active job to stop.
         clock: on which jobs live and pauses pass.
         faults: as they are set now.
     """
 
     def __init__(
         self,
-        create: Callable[[dict[str, Any]], "asyncio.Task[None]"],
+        create: Callable[[dict[str, Any]], "tuple[Job, asyncio.Task[None]]"],
+        stop: Callable[[Job], None],
         clock: SimulatedClock,
         faults: Callable[[], Faults],
     ) -> None:
         self._create = create
+        self._stop = stop
         self._clock = clock
         self._faults = faults
         self._slots: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._standing: dict[tuple[str, int], Job] = {}
         self._woken = asyncio.Event()
 
     def keep(self) -> None:
         """Have a taker for every slot that the faults name; at the start and after each change of them."""
         self._woken.set()
+        for (pool, slot), job in self._standing.items():
+            if job.active and slot >= self._faults().foreign_jobs.get(pool, 0):
+                self._stop(job)
         for pool, number in self._faults().foreign_jobs.items():
             for slot in range(number):
                 standing = self._slots.get((pool, slot))
@@ -55,7 +63,7 @@ class Foreigners:
             while slot < self._faults().foreign_jobs.get(pool, 0):
                 number += 1
                 try:
-                    life = self._create(_request(pool, slot, number))
+                    self._standing[pool, slot], life = self._create(_request(pool, slot, number))
                     await self._outlive(life)
                 except ApiError as refused:
                     log.info("foreign job refused: %s", refused)

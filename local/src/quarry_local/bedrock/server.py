@@ -23,6 +23,7 @@ from quarry_local.bedrock.faults import Faults, RequestFate, request_fate
 from quarry_local.bedrock.foreign import Foreigners
 from quarry_local.bedrock.foundation_models import get_model, list_models
 from quarry_local.bedrock.http import application
+from quarry_local.bedrock.jobs import Job
 from quarry_local.bedrock.lives import Lives
 from quarry_local.bedrock.profiles import get_profile, list_profiles
 from quarry_local.bedrock.quotas import Quotas
@@ -110,7 +111,7 @@ class SimulatedBedrock:
             access=self._roles.check_job,
             suffered=lambda fault: self._suffered.update((fault,)),
         )
-        self._foreigners = Foreigners(self._begin_foreign, self._clock, lambda: self._live)
+        self._foreigners = Foreigners(self._begin_foreign, self._lives.stop, self._clock, lambda: self._live)
         self._carrying = asyncio.create_task(self._courier.run())
         app = application(self, checks)
         region, account = self._aws.region, self._aws.account
@@ -242,9 +243,9 @@ class SimulatedBedrock:
         await self._clock.advance(by_s)
         return {"now": iso(self._clock.now())}
 
-    def _begin_foreign(self, request: dict[str, Any]) -> "asyncio.Task[None]":
+    def _begin_foreign(self, request: dict[str, Any]) -> "tuple[Job, asyncio.Task[None]]":
         job, _ = self._register.create(request, self._live, foreign=True)
-        return self._lives.begin(job)
+        return job, self._lives.begin(job)
 
     async def _create(self, request: dict[str, Any]) -> dict[str, Any]:
         await asyncio.to_thread(self._roles.check_create, request)
