@@ -12,8 +12,10 @@ PACKAGES := core services/preprocessor services/scheduler services/collector cli
 EDITABLE := $(foreach package,$(PACKAGES),-e $(package))
 PIP_QUIET := --quiet --disable-pip-version-check
 TESTS ?= tests
+REQUESTS ?= 20000
+SEED ?= 1
 
-.PHONY: help setup demo test test-docker check format docs lock bench clean
+.PHONY: help setup demo test test-docker conformance fuzz check format docs lock bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,12 +49,20 @@ test-docker: setup ## Run the contract suites against LocalStack, where a Docker
 	@$(DOCKER_VENV)/bin/pip install $(PIP_QUIET) --no-deps --no-build-isolation $(EDITABLE)
 	@QUARRY_TEST_AWS=localstack $(DOCKER_VENV)/bin/python -m pytest tests/contract
 
+conformance: setup ## Hold the simulated Bedrock against the contract, with Node's SDK too (needs the npm registry)
+	@QUARRY_TEST_NODE=1 $(BIN)/python -m pytest tests/conformance
+	@$(BIN)/python tools/conformance_table.py --check
+
+fuzz: setup ## Send 20,000 bent requests to the simulated Bedrock (REQUESTS=, SEED=)
+	@$(BIN)/python -m tests.conformance.fuzz --requests $(REQUESTS) --seed $(SEED)
+
 check: setup ## Format, lint, types, import contracts, generated docs
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python tools/generate_docs.py --check
+	@$(BIN)/python tools/conformance_table.py --check
 
 format: setup ## Format the code and mend what can be mended
 	@$(BIN)/ruff format .
@@ -60,6 +70,7 @@ format: setup ## Format the code and mend what can be mended
 
 docs: setup ## Generate the pages that can be generated
 	@$(BIN)/python tools/generate_docs.py
+	@$(BIN)/python tools/conformance_table.py
 
 lock: ## Compile the pinned, hashed requirement files (needs uv)
 	@$(PYTHON) tools/compile_requirements.py uv

@@ -39,6 +39,7 @@ from quarry_core.manifest import NOT_YET, Manifest, Vpc, manifest_schema
 from quarry_core.models import FAMILIES, ModelLimits
 from quarry_core.prompts import Prompt
 from quarry_core.settings import Settings
+from quarry_local.bedrock.faults import Faults as SimulatorFaults
 from quarry_local.bedrock.settings import Settings as SimulatorSettings
 from quarry_local.settings import LOCAL_WAITS
 
@@ -161,8 +162,15 @@ def settings_of_the_command() -> Lines:
 
 
 def settings_of_the_simulator() -> Lines:
+    """Those that are no fault: the faults have a page with more room."""
     head = ("`--sim` key", *SETTING_HEAD[1:])
-    return table(head, setting_rows(SimulatorSettings, lambda name, _: code(name)))
+    faults = {code(name) for name in SimulatorFaults.model_fields}
+    rows = setting_rows(SimulatorSettings, lambda name, _: code(name))
+    return table(head, (row for row in rows if row[0] not in faults))
+
+
+def faults_of_the_simulator() -> Lines:
+    return table(("Fault", *SETTING_HEAD[1:]), setting_rows(SimulatorFaults, lambda name, _: code(name)))
 
 
 def waits_of_the_local_stack() -> Lines:
@@ -462,6 +470,7 @@ BLOCKS: Mapping[str, Callable[[], Lines]] = {
     "settings": settings_of_services,
     "settings-command": settings_of_the_command,
     "settings-simulator": settings_of_the_simulator,
+    "faults-simulator": faults_of_the_simulator,
     "local-waits": waits_of_the_local_stack,
     "run-machine": run_machine,
     "shard-machine": shard_machine,

@@ -126,6 +126,36 @@ def down(directory: Directory = None) -> None:
     console.print("down" + (f"; had to kill {', '.join(killed)}" if killed else ""))
 
 
+@app.command(
+    "bedrock",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]},
+)
+def bedrock_(
+    context: typer.Context,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="On 127.0.0.1; a free one if not given.")] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            help="A directory in place of S3, <bucket>/<key>; without it, AWS_ENDPOINT_URL names an emulator."
+        ),
+    ] = None,
+    clock: Annotated[
+        str | None, typer.Option(help="running, or stepped: time passes by POST /_quarry/clock only.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every choice.")] = None,
+) -> None:
+    """The simulated Bedrock alone, in the foreground, until interrupted.
+
+    It says its port in one line of JSON. Every other setting is an option too, and a variable QUARRY_SIM_...:
+    --seconds-per-1000-records 5 --events-lost-share 0.5. docs/simulated-bedrock.md has them all.
+    """
+    # A server is a heavy import, and the other commands need none.
+    from quarry_local.bedrock.__main__ import run  # noqa: PLC0415
+
+    named = {"port": port, "store": store, "clock": clock, "seed": seed}
+    run([*(f"--{name}={value}" for name, value in named.items() if value is not None), *context.args])
+
+
 @app.command("demo")
 def demo_(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end.")] = False,

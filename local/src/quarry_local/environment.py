@@ -41,6 +41,8 @@ def for_clients(aws: Mapping[str, str], bedrock: str, quota: int, resources: Map
         **aws,
         "AWS_ENDPOINT_URL_BEDROCK": bedrock,
         "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock,
+        # The emulator knows no quotas; the simulator tells those that it enforces.
+        "AWS_ENDPOINT_URL_SERVICE_QUOTAS": bedrock,
         "QUARRY_JOB_QUOTA": str(quota),
         **resources,
     }

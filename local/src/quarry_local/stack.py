@@ -254,6 +254,16 @@ class Stack:
         """Change settings of the running simulator. Raises ConnectionError with its words if it refuses."""
         return doors.ask_json(self.process(BEDROCK).port, "/_quarry/settings", put=settings)
 
+    def set_faults(self, **faults: Any) -> Any:
+        """Set faults or the pace of the running simulator; the others stay. Raises ConnectionError as above."""
+        return doors.ask_json(self.process(BEDROCK).port, "/_quarry/faults", put=faults)
+
+    def clear_faults(self) -> None:
+        """No fault any more in the running simulator. Raises ConnectionError if it does not answer."""
+        answer = doors.ask(self.process(BEDROCK).port, "/_quarry/faults", "DELETE")
+        if answer is None or answer[0] not in doors.OK:
+            raise ConnectionError(f"the simulated Bedrock does not answer: {answer}")
+
     # ----------------------------------------------------------------------- the inside
 
     @property

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from quarry_local.bedrock import claude, titan
 from quarry_local.bedrock.answers import Refused, prompt_digest
 from quarry_local.bedrock.families import answering
+from quarry_local.bedrock.faults import Faults, RecordFates
 from quarry_local.bedrock.models import resolve
 from quarry_local.bedrock.records import InputFile, Unfit, blocks, count_records, read_records
-from quarry_local.bedrock.spool import Failing, Spool
+from quarry_local.bedrock.spool import Spool
 
 CLAUDE = answering(resolve("anthropic.claude-3-haiku-20240307-v1:0", region="r", account="1"))
 TITAN = titan.answering()
@@ -212,7 +213,7 @@ def spooled(count: int, done: int, padding: int = 0) -> tuple[Spool, OneObject]:
     s3 = OneObject(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
     spool = Spool(count)
     files = [InputFile("b", "in/a.jsonl", 0, "a.jsonl", count)]
-    spool.answer(s3, files, done, CLAUDE, Failing(0, "job", 0.0, 500))
+    spool.answer(s3, files, done, CLAUDE, RecordFates(0, "job", Faults()))
     return spool, s3
 
 
@@ -245,6 +246,6 @@ def test_a_large_output_goes_up_in_parts():
 
 @given(st.floats(0, 1), st.integers(0, 5))
 def test_the_share_of_failing_records_is_about_what_was_set(share, seed):
-    failing = Failing(seed, "job", share, 500)
-    failed = sum(failing.error(f"r{n}") is not None for n in range(2000))
+    fates = RecordFates(seed, "job", Faults(record_error_share=share))
+    failed = sum(fates.of(f"r{n}") is not None for n in range(2000))
     assert abs(failed / 2000 - share) < 0.06

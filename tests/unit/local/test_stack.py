@@ -100,7 +100,8 @@ def test_the_environment_holds_what_a_client_needs(stack_of, settings, aws):
     bedrock = f"http://127.0.0.1:{stack.process('bedrock').port}"
     assert variables == stack.env()
     assert variables["AWS_ENDPOINT_URL"] == aws.endpoint_url
-    assert variables["AWS_ENDPOINT_URL_BEDROCK"] == variables["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] == bedrock
+    for service in ("BEDROCK", "BEDROCK_RUNTIME", "SERVICE_QUOTAS"):
+        assert variables[f"AWS_ENDPOINT_URL_{service}"] == bedrock
     assert variables["QUARRY_ENV"] == settings.env
     assert variables["QUARRY_JOB_QUOTA"] == "3"
     assert variables["QUARRY_BEDROCK_ROLE_ARN"].endswith(f":role/{settings.env}-quarry-bedrock")

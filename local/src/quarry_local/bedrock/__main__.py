@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from typing import NoReturn
 
 from quarry_local.bedrock.aws import NoEmulator
 from quarry_local.bedrock.server import SimulatedBedrock
@@ -21,10 +22,15 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
-    async with SimulatedBedrock(settings) as url:
+    async with SimulatedBedrock(settings, _print_line if settings.print_events else None) as url:
         sys.stdout.write(json.dumps({"port": int(url.rsplit(":", 1)[-1]), "url": url}) + "\n")
         sys.stdout.flush()
         await ending.wait()
+
+
+def _print_line(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,9 +44,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    code = main()
+def run(arguments: list[str] | None = None) -> NoReturn:
+    """`main`, and the end of the process."""
+    code = main(arguments)
     if any(thread.name.startswith(("records", "events")) for thread in threading.enumerate()):
         # A thread that waits for the emulator would hold the process back until its timeout.
         os._exit(code)
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    run()

@@ -74,13 +74,3 @@ class Aws:
     def close(self) -> None:
         for client in (self.s3, self.sqs, self.events, self.iam):
             client.close()
-
-    def role_exists(self, role_arn: str) -> bool:
-        """Whether IAM knows the role; an IAM that does not answer is no reason to refuse."""
-        try:
-            found = self.iam.get_role(RoleName=role_arn.rsplit("/", 1)[-1])["Role"]["Arn"]
-        except ClientError as wrong:
-            return bool(wrong.response["Error"]["Code"] != "NoSuchEntity")
-        except BotoCoreError:
-            return True
-        return bool(found == role_arn)

@@ -29,13 +29,13 @@ Shape = Any  # botocore's shapes carry no types.
 
 
 @cache
-def _service_model() -> Any:
-    return botocore.session.Session().get_service_model("bedrock")
+def _service_model(service: str) -> Any:
+    return botocore.session.Session().get_service_model(service)
 
 
 class Checks:
-    def __init__(self) -> None:
-        self._model = _service_model()
+    def __init__(self, service: str = "bedrock") -> None:
+        self._model = _service_model(service)
         self._patterns: dict[str, re.Pattern[str]] = {}
 
     def route(self, operation: str) -> tuple[str, str]:
@@ -144,7 +144,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
         return {}
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise ApiError("SerializationException", 400, "The request body is not a JSON object") from None
 
 

@@ -5,12 +5,12 @@ errors that the contract quotes are verbatim; the others imitate the same valida
 """
 
 from hashlib import sha256
-from itertools import cycle, islice, product
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from quarry_local.bedrock.answers import Answer, Answering, Refused
+from quarry_local.bedrock.answers import SENTENCES, Answer, Answering, Refused
+from quarry_local.bedrock.bodies import Share
 from quarry_local.bedrock.models import Model
 
 
@@ -40,9 +40,9 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     max_tokens: int
     messages: list[_Message]
     system: str | list[_Text] | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
+    temperature: Share | None = None
+    top_p: Share | None = None
+    top_k: Annotated[int, msgspec.Meta(ge=0, le=500)] | None = None
     stop_sequences: list[str] | None = None
     metadata: dict[str, Any] | None = None
     thinking: dict[str, Any] | None = None
@@ -51,53 +51,27 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 _DECODER = msgspec.json.Decoder(_Body)
 
-# Three of them make an answer: enough variety to look at, too little to mistake for a model's.
-_OPENINGS = (
-    "In short,",
-    "On the whole,",
-    "Put simply,",
-    "As far as the text shows,",
-    "At first sight,",
-    "Read closely,",
-)
-_MIDDLES = (
-    "the passage describes one main point and two details",
-    "the question has a direct answer and one exception",
-    "the input names its subject and says little of its cause",
-    "the request is clear and can be met as it stands",
-    "the example follows a common pattern with a small change",
-)
-_ENDINGS = (
-    "and nothing in it contradicts that.",
-    "although more context would help.",
-    "which agrees with the rest of it.",
-    "and the tone stays neutral.",
-)
-# One for each value of a byte, ASCII and without quotes: rendered as they are, one byte is one character.
-_SENTENCES = [
-    f"{opening} {middle}, {ending} [".encode()
-    for opening, middle, ending in islice(cycle(product(_OPENINGS, _MIDDLES, _ENDINGS)), 256)
-]
-
 
 def answering(model: Model) -> Answering:
-    name = model.pool.removeprefix("anthropic.")
+    name = (model.id or model.pool).removeprefix("anthropic.")
     head = b'{"model":"' + name.encode() + b'","id":"msg_bdrk_'
     decode = _DECODER.decode
 
     def answer(model_input: bytes | msgspec.Raw) -> Answer:
         try:
             body = decode(model_input)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             raise diagnose(bytes(model_input)) from None
         if body.max_tokens < 1:
             raise Refused(400, "max_tokens: Input should be greater than or equal to 1")
         if not body.messages:
             raise Refused(400, "messages: at least one message is required")
         prompt = _prompt(body)
+        if not prompt:
+            raise Refused(400, "messages: text content blocks must be non-empty")
         digest = sha256(prompt.encode()).digest()
         digits = digest.hex().encode()
-        text = _SENTENCES[digest[8]] + digits[:16] + b"]"
+        text = SENTENCES[digest[8]] + digits[:16] + b"]"
         input_tokens = len(prompt) // 4 + 1
         output_tokens = len(text) // 4 + 1
         stop_reason = b"end_turn"
@@ -139,7 +113,7 @@ def diagnose(model_input: bytes) -> Refused:
     """Why a body is not a Messages request, in the validator's words."""
     try:
         body = msgspec.json.decode(model_input)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Refused(400, "The request body is not valid JSON")
     if not isinstance(body, dict):
         return Refused(400, "Input should be a valid dictionary")

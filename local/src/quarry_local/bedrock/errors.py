@@ -1,6 +1,6 @@
 """The errors that the simulated API answers with, spelled once (contract sections 1.1 and 1.2)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -10,6 +10,8 @@ class ApiError(Exception):
     code: str
     status: int
     message: str
+    members: dict[str, str] = field(default_factory=dict)
+    """What the error carries beside its message."""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -32,12 +34,20 @@ def quota_exceeded(message: str) -> ApiError:
     return ApiError("ServiceQuotaExceededException", 400, message)
 
 
-def too_many_tags(message: str) -> ApiError:
-    return ApiError("TooManyTagsException", 400, message)
+def too_many_tags(message: str, resource: str) -> ApiError:
+    return ApiError("TooManyTagsException", 400, message, {"resourceName": resource})
 
 
 def internal(message: str) -> ApiError:
     return ApiError("InternalServerException", 500, message)
+
+
+def throttled(message: str) -> ApiError:
+    return ApiError("ThrottlingException", 429, message)
+
+
+def denied(message: str) -> ApiError:
+    return ApiError("AccessDeniedException", 403, message)
 
 
 def unknown_operation() -> ApiError:

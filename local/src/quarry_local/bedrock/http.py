@@ -4,10 +4,11 @@ Paths come from the service model. A job's ARN arrives percent-encoded; the rout
 afterwards, so its `%2F` is no separator (contract section 1.1). Errors carry their code in `x-amzn-ErrorType`.
 """
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from aiohttp import web
@@ -15,10 +16,17 @@ from pydantic import ValidationError
 
 from quarry_local.bedrock.checks import Checks
 from quarry_local.bedrock.errors import ApiError, internal, unknown_operation
+from quarry_local.bedrock.faults import RequestFate
 
 log = logging.getLogger(__name__)
 
 _BODY_BYTES_MAX = 1 << 20
+
+
+class _Advance(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /_quarry/clock`: simulated seconds, at most a year of them."""
+
+    advance_s: Annotated[float, msgspec.Meta(ge=0, le=366 * 24 * 3600)]
 
 
 class Control(Protocol):
@@ -28,6 +36,11 @@ class Control(Protocol):
     def stats(self) -> dict[str, Any]: ...
     def settings(self) -> dict[str, Any]: ...
     def change_settings(self, changes: dict[str, Any]) -> dict[str, Any]: ...
+    def faults(self) -> dict[str, Any]: ...
+    def change_faults(self, changes: dict[str, Any]) -> dict[str, Any]: ...
+    def reset_faults(self) -> dict[str, Any]: ...
+    def fate(self, operation: str, request: dict[str, Any]) -> RequestFate: ...
+    async def advance(self, by_s: float) -> dict[str, Any]: ...
 
 
 OPERATIONS = (
@@ -38,6 +51,10 @@ OPERATIONS = (
     "TagResource",
     "UntagResource",
     "ListTagsForResource",
+    "ListFoundationModels",
+    "GetFoundationModel",
+    "ListInferenceProfiles",
+    "GetInferenceProfile",
 )
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -55,15 +72,33 @@ def application(control: Control, checks: Checks) -> web.Application:
     async def settings(_request: web.Request) -> web.Response:
         return _json(control.settings())
 
-    async def change_settings(request: web.Request) -> web.Response:
+    async def changed(request: web.Request, change: Callable[[dict[str, Any]], dict[str, Any]]) -> web.Response:
         try:
-            changes = msgspec.json.decode(await request.read(), type=dict[str, Any])
-            return _json(control.change_settings(changes))
-        except msgspec.MsgspecError as wrong:
+            return _json(change(msgspec.json.decode(await request.read(), type=dict[str, Any])))
+        except (msgspec.MsgspecError, RecursionError) as wrong:
             return _json({"message": str(wrong)}, status=400)
         except ValidationError as wrong:
             told = wrong.errors(include_url=False, include_context=False, include_input=False)
             return _json({"message": "settings refused", "errors": told}, status=400)
+
+    async def change_settings(request: web.Request) -> web.Response:
+        return await changed(request, control.change_settings)
+
+    async def faults(_request: web.Request) -> web.Response:
+        return _json(control.faults())
+
+    async def change_faults(request: web.Request) -> web.Response:
+        return await changed(request, control.change_faults)
+
+    async def reset_faults(_request: web.Request) -> web.Response:
+        return _json(control.reset_faults())
+
+    async def advance(request: web.Request) -> web.Response:
+        try:
+            asked = msgspec.json.decode(await request.read(), type=_Advance)
+        except (msgspec.MsgspecError, RecursionError) as wrong:
+            return _json({"message": str(wrong)}, status=400)
+        return _json(await control.advance(asked.advance_s))
 
     async def healthz(_request: web.Request) -> web.Response:
         return _json({"status": "ok"})
@@ -71,6 +106,10 @@ def application(control: Control, checks: Checks) -> web.Application:
     app.router.add_get("/_quarry/stats", stats)
     app.router.add_get("/_quarry/settings", settings)
     app.router.add_put("/_quarry/settings", change_settings)
+    app.router.add_get("/_quarry/faults", faults)
+    app.router.add_put("/_quarry/faults", change_faults)
+    app.router.add_delete("/_quarry/faults", reset_faults)
+    app.router.add_post("/_quarry/clock", advance)
     app.router.add_get("/healthz", healthz)
     return app
 
@@ -78,9 +117,30 @@ def application(control: Control, checks: Checks) -> web.Application:
 def _operation(control: Control, checks: Checks, operation: str) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         members = checks.read(operation, path=request.match_info, query=request.query, body=await request.read())
-        return _json(await control.call(operation, members))
+        fate = control.fate(operation, members)
+
+        async def work() -> web.Response:
+            return _json(await control.call(operation, members))
+
+        return await under(fate, request, work)
 
     return handle
+
+
+async def under(fate: RequestFate, request: web.Request, work: Callable[[], Awaitable[web.Response]]) -> web.Response:
+    """The reply to a request that suffers `fate`: refused before the work, late or lost after it."""
+    if fate.refused:
+        raise fate.refused
+    try:
+        reply = await work()
+    except ApiError as error:
+        reply = _error(error)
+    if fate.slow_s:
+        await asyncio.sleep(fate.slow_s)
+    if fate.reply_lost and request.transport:
+        # The work is done; the client sees its connection closed.
+        request.transport.close()
+    return reply
 
 
 @web.middleware
@@ -91,6 +151,9 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         return _error(error)
     except web.HTTPRequestEntityTooLarge:
         return _error(ApiError("RequestEntityTooLargeException", 413, "The request body is too large"))
+    except web.RequestPayloadError:
+        # Not in the encoding that its header names, or broken off.
+        return _error(ApiError("SerializationException", 400, "The request body could not be read"))
     except web.HTTPException as error:
         return _error(unknown_operation()) if error.status in {404, 405} else _error(internal(str(error)))
     except Exception:
@@ -100,7 +163,9 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 def _error(error: ApiError) -> web.Response:
-    return _json({"message": error.message}, status=error.status, headers={"x-amzn-ErrorType": error.code})
+    return _json(
+        {"message": error.message, **error.members}, status=error.status, headers={"x-amzn-ErrorType": error.code}
+    )
 
 
 def _json(body: dict[str, Any], *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

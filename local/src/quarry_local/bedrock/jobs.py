@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, assert_never
 from zlib import crc32
 
+from quarry_local.bedrock.faults import JobFault
 from quarry_local.bedrock.models import Model
 from quarry_local.bedrock.settings import LiveSettings
 
@@ -98,6 +99,10 @@ class Job:
     message: str | None = None
     counts: Counts = Counts()
     progress: Progress | None = None
+    fault: JobFault | None = None
+    """What is to befall it; drawn when it is created."""
+    foreign: bool = False
+    """Somebody else's: it takes a slot and has no files."""
 
     @property
     def name(self) -> str:
@@ -106,6 +111,10 @@ class Job:
     @property
     def timeout_hours(self) -> int:
         return int(self.request.get("timeoutDurationInHours", 24))
+
+    @property
+    def invocation_type(self) -> str:
+        return str(self.request.get("modelInvocationType", "InvokeModel"))
 
     @property
     def deadline(self) -> float:
@@ -141,12 +150,36 @@ def plan_progress(job: Job, total: int, began_at: float, live: LiveSettings) -> 
     """How a job of `total` records that begins now will go: PartiallyCompleted is about time, never about errors."""
     per_record_s = live.seconds_per_1000_records / 1000
     first_at = began_at + live.starting_s
+    if job.fault is not None and job.fault != "expired":
+        return _cut_progress(job, total, began_at, live)
     ends_at = first_at + total * per_record_s
     if ends_at <= job.deadline:
         return Progress(began_at, first_at, per_record_s, ends_at, total, total, Status.COMPLETED)
     done = 0 if per_record_s <= 0 else max(0, min(total, int((job.deadline - first_at) / per_record_s)))
     cut_at = max(began_at, job.deadline)
     return Progress(began_at, first_at, per_record_s, cut_at, total, done, Status.PARTIALLY_COMPLETED)
+
+
+def foreign_progress(_job: Job, _total: int, began_at: float, live: LiveSettings) -> Progress:
+    """The course of a job that only takes a slot: it ends by itself after its time."""
+    ends_at = began_at + live.foreign_job_s
+    return Progress(began_at, ends_at, 0.0, ends_at, 0, 0, Status.COMPLETED)
+
+
+def _cut_progress(job: Job, total: int, began_at: float, live: LiveSettings) -> Progress:
+    """The course of a job that a fault ends or holds before it is through."""
+    per_record_s = live.seconds_per_1000_records / 1000
+    first_at = began_at + live.starting_s
+    done = max(0, min(int(total * live.job_done_share), total - 1))
+    cut_at = first_at + done * per_record_s
+    # The timeout ends what still runs, whatever else was to come.
+    timeout_at = max(began_at, job.deadline)
+    if job.fault == "hung" or cut_at > timeout_at:
+        if per_record_s > 0:
+            done = max(0, min(done, int((timeout_at - first_at) / per_record_s)))
+        return Progress(began_at, first_at, per_record_s, timeout_at, total, done, Status.PARTIALLY_COMPLETED)
+    ends_as = Status.FAILED if job.fault == "failed" else Status.PARTIALLY_COMPLETED
+    return Progress(began_at, first_at, per_record_s, cut_at, total, done, ends_as)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +204,8 @@ def next_move(job: Job, live: LiveSettings, *, capacity: bool) -> Due | None:
             ready_at = job.entered_at + live.queue_s
             if not capacity or ready_at > job.deadline:
                 return Due(job.expires_at(), Status.EXPIRED)
+            if job.fault == "expired":
+                return Due(ready_at, Status.EXPIRED)
             return Due(ready_at, Status.IN_PROGRESS)
         case Status.IN_PROGRESS:
             if job.progress is None:

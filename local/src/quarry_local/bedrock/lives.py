@@ -20,11 +20,13 @@ from quarry_local.bedrock.courier import Courier
 from quarry_local.bedrock.errors import conflict
 from quarry_local.bedrock.events import event_of
 from quarry_local.bedrock.families import answering
-from quarry_local.bedrock.jobs import Counts, Job, Status, next_move, plan_progress
+from quarry_local.bedrock.faults import FAILED_BY_FAULT, RecordFates, job_fault
+from quarry_local.bedrock.jobs import Counts, Job, Status, foreign_progress, next_move, plan_progress
+from quarry_local.bedrock.limits import own_limits
 from quarry_local.bedrock.records import Halted, InputFile, Unfit, validate
 from quarry_local.bedrock.register import Register
 from quarry_local.bedrock.settings import LiveSettings
-from quarry_local.bedrock.spool import Failing, Spool
+from quarry_local.bedrock.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,8 @@ class Lives:
         *,
         workers: int,
         seed: int,
+        access: Callable[[Job], None] = lambda _: None,
+        suffered: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._register = register
         self._clock = clock
@@ -66,17 +70,25 @@ class Lives:
         self._s3 = s3
         self._live = live
         self._seed = seed
+        self._suffered = suffered
+        self._access = access
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="records")
         self._courses: dict[str, _Course] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending = False
 
-    def begin(self, job: Job) -> None:
+    def begin(self, job: Job) -> "asyncio.Task[None]":
         self._courses[job.id] = _Course()
+        job.fault = None if job.foreign else job_fault(self._seed, job.name, self._live())
+        if job.fault:
+            self._suffered(f"job_{job.fault}")
         self._announce(job)
         task = asyncio.create_task(self._live_out(job))
+        self._clock.begin_work(task)
+        task.add_done_callback(self._clock.end_work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def stop(self, job: Job) -> None:
         """Ask the job to stop.
@@ -144,6 +156,8 @@ class Lives:
 
     async def _step(self, job: Job, course: _Course) -> _Move | None:
         """The work of the job's status; the move that follows, or None when the job was moved meanwhile."""
+        if job.foreign:
+            return await self._stay(job, course)
         try:
             match job.status:
                 case Status.VALIDATING:
@@ -179,7 +193,7 @@ class Lives:
         uri = job.request["inputDataConfig"]["s3InputDataConfig"]["s3Uri"]
         unfit: Unfit | None = None
         try:
-            course.files = await self._work(validate, self._s3, job.arn, uri, self._live(), self._halted(job))
+            course.files = await self._work(self._judge, job, uri)
         except Unfit as wrong:
             unfit = wrong
         except Halted:
@@ -189,16 +203,24 @@ class Lives:
         move = await self._stay(job, course)
         return _Move(Status.FAILED, str(unfit)) if move and unfit else move
 
+    def _judge(self, job: Job, uri: str) -> list[InputFile]:
+        """What Validating checks: access first, for nothing can be read without it."""
+        self._access(job)
+        return validate(self._s3, job.arn, uri, own_limits(job.model, self._live()), self._halted(job))
+
     async def _run(self, job: Job, course: _Course) -> _Move | None:
         live = self._live()
         progress = job.progress
         if progress is None:
             raise AssertionError("a running job has a plan")
         spool = course.spool = Spool(progress.total)
-        failing = Failing(self._seed, job.name, live.record_error_share, live.record_error_code)
+        fates = RecordFates(self._seed, job.name, live)
         course.answered = self._workers.submit(
-            spool.answer, self._s3, course.files, progress.done, answering(job.model), failing
+            spool.answer, self._s3, course.files, progress.done, answering(job.model, job.invocation_type), fates
         )
+        if self._clock.stepped:
+            # How far the work has come must not follow from how fast this machine is.
+            await asyncio.wrap_future(course.answered)
         move = await self._stay(job, course)
         if move is None:
             return None
@@ -208,7 +230,12 @@ class Lives:
         if len(spool) < progress.done:
             raise Unfit("The input changed while the job was running")
         course.done = progress.done
-        await self._publish(job, spool, course.done)
+        if move.to is Status.FAILED:
+            move = _Move(Status.FAILED, FAILED_BY_FAULT)
+        if move.to is Status.FAILED and not live.job_failed_output:
+            job.counts = spool.counts(course.done)
+        else:
+            await self._publish(job, spool, course.done)
         return move if job.status is Status.IN_PROGRESS else None
 
     async def _finish_stop(self, job: Job, course: _Course) -> _Move | None:
@@ -235,7 +262,8 @@ class Lives:
     def _move(self, job: Job, move: _Move) -> None:
         if move.to is Status.IN_PROGRESS:
             total = sum(file.records for file in self._courses[job.id].files)
-            job.progress = plan_progress(job, total, self._clock.now(), self._live())
+            plan = foreign_progress if job.foreign else plan_progress
+            job.progress = plan(job, total, self._clock.now(), self._live())
             job.counts = Counts(total)
         left_pool = job.status is Status.IN_PROGRESS
         self._register.move(job, move.to, move.message)

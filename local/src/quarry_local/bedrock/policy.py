@@ -1,48 +1,97 @@
-"""May this service principal act on this resource, by the resource's policy? Pure.
+"""May this principal act on this resource, by these policies? Pure.
 
-As much of IAM as queue policies for EventBridge use: service and AWS principals, wildcards in actions and resources, and
-the condition operators below. What is not understood never allows and always denies, so an error here shows.
+As much of IAM as the policies of queues, buckets and roles use: service and AWS principals, wildcards in actions and
+resources, their negations, and the condition operators below. What is not understood never allows and always denies,
+so an error here shows. Boundaries, sessions, organisations and policy variables are not known.
 """
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+
+class Verdict(NamedTuple):
+    """What policies say. A denial wins over whatever else allows."""
+
+    allowed: bool
+    denied: bool
 
 
 def allows(policy: str | None, *, service: str, action: str, resource: str, context: Mapping[str, str]) -> bool:
     """Whether the policy (JSON; None when there is none) lets `service` do `action` on `resource`."""
     if not policy:
         return False
+    verdict = by_resource(json.loads(policy), principals={service}, action=action, resource=resource, context=context)
+    return verdict.allowed and not verdict.denied
+
+
+def by_resource(
+    policy: Mapping[str, Any],
+    *,
+    principals: Collection[str],
+    action: str,
+    resource: str | None,
+    context: Mapping[str, str],
+) -> Verdict:
+    """What a resource's policy says of someone who goes by any of `principals`.
+
+    `resource` is None for a trust policy, whose statements name none.
+    """
     statements = [
         statement
-        for statement in _many(json.loads(policy).get("Statement"))
-        if _is_about(statement, service, action, resource)
+        for statement in _many(policy.get("Statement"))
+        if _names_principal(statement, principals) and _is_about(statement, action, resource)
     ]
+    return _judge(statements, context)
+
+
+def by_identity(
+    policies: Iterable[Mapping[str, Any]], *, action: str, resource: str, context: Mapping[str, str]
+) -> Verdict:
+    """What the policies of an identity say of it."""
+    statements = [
+        statement
+        for policy in policies
+        for statement in _many(policy.get("Statement"))
+        if _is_about(statement, action, resource)
+    ]
+    return _judge(statements, context)
+
+
+def _judge(statements: list[dict[str, Any]], context: Mapping[str, str]) -> Verdict:
     lowered = {key.lower(): value for key, value in context.items()}
-    denied = any(
-        statement.get("Effect") == "Deny" and _holds(statement, lowered, unknown=True) for statement in statements
-    )
-    allowed = any(
-        statement.get("Effect") == "Allow" and _holds(statement, lowered, unknown=False) for statement in statements
-    )
-    return allowed and not denied
-
-
-def _is_about(statement: dict[str, Any], service: str, action: str, resource: str) -> bool:
-    return (
-        _names_principal(statement.get("Principal"), service)
-        and any(_like(pattern.lower(), action.lower()) for pattern in _many(statement.get("Action")))
-        and any(_like(pattern, resource) for pattern in _many(statement.get("Resource")))
+    return Verdict(
+        any(one.get("Effect") == "Allow" and _holds(one, lowered, unknown=False) for one in statements),
+        any(one.get("Effect") == "Deny" and _holds(one, lowered, unknown=True) for one in statements),
     )
 
 
-def _names_principal(principal: Any, service: str) -> bool:
+def _is_about(statement: dict[str, Any], action: str, resource: str | None) -> bool:
+    if "NotAction" in statement:
+        acts = not any(_like(str(one).lower(), action.lower()) for one in _many(statement["NotAction"]))
+    else:
+        acts = any(_like(str(one).lower(), action.lower()) for one in _many(statement.get("Action")))
+    if not acts or resource is None:
+        return acts
+    if "NotResource" in statement:
+        return not any(_like(str(one), resource) for one in _many(statement["NotResource"]))
+    return any(_like(str(one), resource) for one in _many(statement.get("Resource")))
+
+
+def _names_principal(statement: dict[str, Any], principals: Collection[str]) -> bool:
+    if "NotPrincipal" in statement:
+        return not _among(statement["NotPrincipal"], principals)
+    return _among(statement.get("Principal"), principals)
+
+
+def _among(principal: Any, principals: Collection[str]) -> bool:
     if principal == "*":
         return True
     if not isinstance(principal, dict):
         return False
-    return service in _many(principal.get("Service")) or "*" in _many(principal.get("AWS"))
+    named = {*_many(principal.get("Service")), *_many(principal.get("AWS"))}
+    return "*" in _many(principal.get("AWS")) or not named.isdisjoint(principals)
 
 
 def _holds(statement: dict[str, Any], context: Mapping[str, str], *, unknown: bool) -> bool:
@@ -52,6 +101,10 @@ def _holds(statement: dict[str, Any], context: Mapping[str, str], *, unknown: bo
         for key, wanted in conditions.items():
             value = context.get(key.lower())
             if value is None and operator.endswith("IfExists"):
+                continue
+            if name == "Null":
+                if (value is None) is not (str(wanted).lower() == "true"):
+                    return False
                 continue
             if name not in _OPERATORS:
                 if not unknown:

@@ -92,7 +92,7 @@ def count_records(stream: Stream, name: str, records_max: int, halted: Callable[
             raise Halted
         try:
             count += len(_OUTERS.decode_lines(block))
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             raise _bad_line(block, name, count) from None
         if count > records_max:
             raise Unfit(f"File {name} contains more records than the maximum of: {records_max}")
@@ -107,7 +107,7 @@ def _bad_line(block: bytes, name: str, before: int) -> Unfit:
         count += 1
         try:
             _OUTERS.decode(line)
-        except msgspec.MsgspecError as wrong:
+        except (msgspec.MsgspecError, RecursionError) as wrong:
             return Unfit(f"File {name}: record {count} is not of the form recordId, modelInput: {wrong}")
     return Unfit(f"File {name} is not JSON lines")
 

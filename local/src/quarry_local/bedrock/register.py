@@ -10,11 +10,13 @@ import secrets
 import string
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 from quarry_local.bedrock.clock import SimulatedClock
-from quarry_local.bedrock.errors import invalid, missing, quota_exceeded, too_many_tags
+from quarry_local.bedrock.errors import conflict, invalid, missing, quota_exceeded, too_many_tags
 from quarry_local.bedrock.jobs import Job, Status
+from quarry_local.bedrock.limits import quota_of
 from quarry_local.bedrock.models import resolve
 from quarry_local.bedrock.settings import LiveSettings
 
@@ -30,6 +32,8 @@ class Pool:
     running: int = 0
     quota: int = 0
     refused: int = 0
+    foreign: int = 0
+    """How many of the active jobs are somebody else's."""
 
 
 @dataclass(slots=True)
@@ -51,15 +55,18 @@ class Register:
     clock: SimulatedClock
     creates: Creates = field(default_factory=Creates)
     pools: dict[str, Pool] = field(default_factory=dict)
+    seed: int | None = None
+    """Where ids come from, for runs that repeat; from chance when None, so that no two simulators share an id."""
     _jobs: dict[str, Job] = field(default_factory=dict)
     _order: list[Job] = field(default_factory=list)
     _tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _names: dict[str, list[Job]] = field(default_factory=dict)
 
-    def create(self, request: dict[str, Any], live: LiveSettings) -> tuple[Job, bool]:
+    def create(self, request: dict[str, Any], live: LiveSettings, *, foreign: bool = False) -> tuple[Job, bool]:
         """The job of this request, and whether it is a new one.
 
         Raises:
-            ApiError: ValidationException or ServiceQuotaExceededException.
+            ApiError: ValidationException, ConflictException or ServiceQuotaExceededException.
         """
         now = self.clock.now()
         token = request.get("clientRequestToken")
@@ -69,29 +76,44 @@ class Register:
             self.creates.total += 1
             self.creates.by_token += 1
             return self._jobs[known[0]], False
-        if request.get("modelInvocationType") == "Converse":
-            raise invalid("modelInvocationType Converse is not simulated yet")
-        model = resolve(request["modelId"], region=self.region, account=self.account)
+        model = resolve(request["modelId"], region=self.region, account=self.account, batch_models=live.batch_models)
         tags = _tags_of(request)
+        self._check_name(request["jobName"], live)
         pool = self.pools.setdefault(model.pool, Pool())
-        pool.quota = live.quotas.get(model.pool, live.quota)
+        pool.quota = quota_of(model.pool, live)
         if live.quota_mode == "refuse" and pool.active >= pool.quota:
             pool.refused += 1
             raise quota_exceeded(
                 "You have reached the quota for the sum of in-progress and submitted batch inference jobs "
                 f"for {model.pool}: {pool.quota}"
             )
-        job_id = "".join(secrets.choice(_ID_CHARACTERS) for _ in range(12))
+        job_id = self._new_id(request["jobName"])
         arn = f"arn:aws:bedrock:{self.region}:{self.account}:model-invocation-job/{job_id}"
-        job = Job(job_id, arn, request, model, submit_time=now, tags=tags, entered_at=now)
+        job = Job(job_id, arn, request, model, submit_time=now, tags=tags, entered_at=now, foreign=foreign)
         self._jobs[job_id] = job
         self._order.append(job)
+        self._names.setdefault(job.name, []).append(job)
         if token:
             self._tokens[token] = (job_id, now)
-        self.creates.total += 1
+        self.creates.total += not foreign
         pool.active += 1
+        pool.foreign += foreign
         pool.peak_active = max(pool.peak_active, pool.active)
         return job, True
+
+    def _check_name(self, name: str, live: LiveSettings) -> None:
+        """Whether a used name is refused is not documented; ConflictException is declared (contract section 5)."""
+        standing = self._names.get(name, ())
+        if live.names_refused == "ever" and standing:
+            raise conflict(f"A model invocation job with the name {name} exists already")
+        if live.names_refused == "active" and any(job.active for job in standing):
+            raise conflict(f"A model invocation job with the name {name} is active")
+
+    def _new_id(self, name: str) -> str:
+        if self.seed is None:
+            return "".join(secrets.choice(_ID_CHARACTERS) for _ in range(12))
+        drawn = blake2b(f"{self.seed}/id/{len(self._order)}/{name}".encode(), digest_size=12).digest()
+        return "".join(_ID_CHARACTERS[byte % len(_ID_CHARACTERS)] for byte in drawn)
 
     def move(self, job: Job, to: Status, message: str | None = None) -> None:
         """Every change of a job's status comes through here, so that the pools' counts cannot drift."""
@@ -101,13 +123,14 @@ class Register:
         pool.running += (to is Status.IN_PROGRESS) - was_running
         if not job.active:
             pool.active -= 1
+            pool.foreign -= job.foreign
 
     def has_capacity(self, job: Job, live: LiveSettings) -> bool:
         """Whether one more job of its pool may run; asked only where Create does not refuse."""
         if live.quota_mode == "refuse":
             return True
         pool = self.pools[job.model.pool]
-        pool.quota = live.quotas.get(job.model.pool, live.quota)
+        pool.quota = quota_of(job.model.pool, live)
         return pool.running < pool.quota
 
     def get(self, identifier: str) -> Job:
@@ -117,13 +140,16 @@ class Register:
             raise missing(f"Could not find a model invocation job with the identifier: {identifier}")
         return job
 
-    def page(self, request: dict[str, Any]) -> Page:
+    def page(self, request: dict[str, Any], live: LiveSettings) -> Page:
         """One page of List. Newest first unless asked otherwise: the order is not documented."""
         ascending = request.get("sortOrder") == "Ascending"
         size = request.get("maxResults", _PAGE)
         first = _position(request["nextToken"], len(self._order)) if "nextToken" in request else None
         found: list[Job] = []
         for position, job in self._walk(first, ascending=ascending):
+            # How soon List shows a job is not documented.
+            if live.list_lag_s and self.clock.now() < job.submit_time + live.list_lag_s:
+                continue
             if not _matches(job, request):
                 continue
             if len(found) == size:
@@ -142,8 +168,9 @@ class Register:
 
     def tag(self, arn: str, tags: dict[str, str]) -> None:
         job = self.get(arn)
+        _refuse_reserved(tags)
         if len(job.tags | tags) > _TAGS_MAX:
-            raise too_many_tags(f"A resource has at most {_TAGS_MAX} tags")
+            raise too_many_tags(f"A resource has at most {_TAGS_MAX} tags", arn)
         job.tags.update(tags)
 
     def untag(self, arn: str, keys: list[str]) -> None:
@@ -155,17 +182,24 @@ class Register:
         return list(self._order)
 
     def pool_figures(self, live: LiveSettings) -> dict[str, dict[str, int]]:
-        return {name: asdict(pool) | {"quota": live.quotas.get(name, live.quota)} for name, pool in self.pools.items()}
+        return {name: asdict(pool) | {"quota": quota_of(name, live)} for name, pool in self.pools.items()}
 
 
 def _tags_of(request: dict[str, Any]) -> dict[str, str]:
     tags = {tag["key"]: tag["value"] for tag in request.get("tags", ())}
     if len(tags) != len(request.get("tags", ())):
         raise invalid("Duplicate tag keys")
+    _refuse_reserved(tags)
     if len(tags) > _TAGS_MAX:
         # TooManyTagsException is declared on TagResource only (contract section 1.2).
         raise invalid(f"A resource has at most {_TAGS_MAX} tags")
     return tags
+
+
+def _refuse_reserved(tags: dict[str, str]) -> None:
+    # General AWS behaviour, not read for Bedrock.
+    if any(key.lower().startswith("aws:") for key in tags):
+        raise invalid("Tag keys that begin with aws: are reserved")
 
 
 def _matches(job: Job, request: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ All state is in memory and ends with the server.
 """
 
 import asyncio
-import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
@@ -14,27 +14,43 @@ from aiohttp import web
 
 from quarry_local.bedrock.aws import Aws
 from quarry_local.bedrock.checks import Checks
-from quarry_local.bedrock.clock import SimulatedClock
+from quarry_local.bedrock.clock import SimulatedClock, SteppedClock
 from quarry_local.bedrock.courier import Courier
 from quarry_local.bedrock.delivery import Delivery
-from quarry_local.bedrock.errors import invalid
+from quarry_local.bedrock.errors import ApiError, invalid
 from quarry_local.bedrock.events import Disorder, EventFigures
+from quarry_local.bedrock.faults import Faults, RequestFate, request_fate
+from quarry_local.bedrock.foreign import Foreigners
+from quarry_local.bedrock.foundation_models import get_model, list_models
 from quarry_local.bedrock.http import application
+from quarry_local.bedrock.jobs import Job
 from quarry_local.bedrock.lives import Lives
+from quarry_local.bedrock.profiles import get_profile, list_profiles
+from quarry_local.bedrock.quotas import Quotas
 from quarry_local.bedrock.register import Register
-from quarry_local.bedrock.settings import LiveSettings, Settings
+from quarry_local.bedrock.roles import Roles
+from quarry_local.bedrock.runtime import Runtime
+from quarry_local.bedrock.settings import FaultsAndPace, LiveSettings, Pace, Settings
+from quarry_local.bedrock.store import Alone, Handing
 from quarry_local.bedrock.views import iso, job_view
-
-_ROLE_KNOWN_S = 5.0  # real seconds for which a role, once seen, is not asked for again
 
 
 class SimulatedBedrock:
-    def __init__(self, settings: Settings) -> None:
+    """The server.
+
+    Args:
+        settings: everything that can be set.
+        hand: with a store, who gets the envelope of each event, JSON; nobody otherwise. Called in another thread.
+    """
+
+    def __init__(self, settings: Settings, hand: Callable[[str], None] | None = None) -> None:
         self._settings = settings
+        self._hand: Callable[[str], None] = hand or (lambda _: None)
         self._live = settings.live()
-        self._clock = SimulatedClock(self._live.speed)
+        self._clock = SteppedClock() if settings.clock == "stepped" else SimulatedClock(self._live.speed)
         self._figures = EventFigures()
-        self._roles: dict[str, float] = {}
+        self._suffered: Counter[str] = Counter()
+        self._asked: Counter[tuple[str, str]] = Counter()
         self._operations: dict[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]] = {
             "CreateModelInvocationJob": self._create,
             "GetModelInvocationJob": self._get,
@@ -43,6 +59,10 @@ class SimulatedBedrock:
             "TagResource": self._tag,
             "UntagResource": self._untag,
             "ListTagsForResource": self._list_tags,
+            "ListFoundationModels": self._list_models,
+            "GetFoundationModel": self._get_model,
+            "ListInferenceProfiles": self._list_profiles,
+            "GetInferenceProfile": self._get_profile,
         }
 
     async def start(self) -> str:
@@ -53,15 +73,32 @@ class SimulatedBedrock:
             OSError: the port is taken.
         """
         settings = self._settings
-        self._aws = await asyncio.to_thread(Aws.connect, settings)
+        self._aws = Alone.at(settings.store) if settings.store else await asyncio.to_thread(Aws.connect, settings)
+        delivery = (
+            Delivery(self._aws, self._figures, settings.rules_cache_s)
+            if isinstance(self._aws, Aws)
+            else Handing(self._hand, self._figures)
+        )
         checks = await asyncio.to_thread(Checks)
-        self._register = Register(self._aws.region, self._aws.account, self._clock)
+        self._register = Register(
+            self._aws.region, self._aws.account, self._clock, seed=settings.seed if self._clock.stepped else None
+        )
         self._courier = Courier(
-            Delivery(self._aws, self._figures, settings.rules_cache_s),
+            delivery,
             Disorder(settings.seed, self._figures),
             self._figures,
             self._clock,
             lambda: self._live,
+        )
+        self._roles = Roles(
+            self._aws.iam,
+            self._aws.s3,
+            region=self._aws.region,
+            account=self._aws.account,
+            check_role=settings.check_role and not settings.store,
+            check_access=settings.check_access and not settings.store,
+            check_profiles=settings.check_profiles,
+            caller_role=None if settings.store else settings.caller_role,
         )
         self._lives = Lives(
             self._register,
@@ -71,18 +108,32 @@ class SimulatedBedrock:
             lambda: self._live,
             workers=settings.workers,
             seed=settings.seed,
+            access=self._roles.check_job,
+            suffered=lambda fault: self._suffered.update((fault,)),
         )
+        self._foreigners = Foreigners(self._begin_foreign, self._lives.stop, self._clock, lambda: self._live)
         self._carrying = asyncio.create_task(self._courier.run())
-        self._runner = web.AppRunner(application(self, checks), access_log=None, shutdown_timeout=0.5)
+        app = application(self, checks)
+        region, account = self._aws.region, self._aws.account
+        self._runtime = Runtime(
+            self._clock, lambda: self._live, self.fate, region=region, account=account, seed=settings.seed
+        )
+        self._runtime.add_routes(app.router)
+        quotas = await asyncio.to_thread(Quotas, lambda: self._live, region=region, account=account)
+        quotas.add_routes(app.router)
+        # No operation takes a compressed body; inflating it would be work that anyone may ask for.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, auto_decompress=False)
         await self._runner.setup()
         # Loopback only: the server checks no signature.
         site = web.TCPSite(self._runner, "127.0.0.1", settings.port)
         await site.start()
+        self._foreigners.keep()
         self.port = int(self._runner.addresses[0][1])
         return f"http://127.0.0.1:{self.port}"
 
     async def stop(self) -> None:
         await self._runner.cleanup()
+        await self._foreigners.close()
         await self._lives.close()
         self._carrying.cancel()
         await asyncio.gather(self._carrying, return_exceptions=True)
@@ -106,6 +157,8 @@ class SimulatedBedrock:
             "pools": self._register.pool_figures(self._live),
             "creates": self._register.creates,
             "events": self._figures,
+            "faults": dict(sorted(self._suffered.items())),
+            "on_demand": self._runtime.figures(),
             "jobs": [
                 {
                     "arn": job.arn,
@@ -137,13 +190,69 @@ class SimulatedBedrock:
         self._clock.set_speed(self._live.speed)
         self._lives.wake()
         self._courier.wake()
+        self._foreigners.keep()
+        self._runtime.wake()
         return self.settings()
 
+    def faults(self) -> dict[str, Any]:
+        return self._live.model_dump(include=set(FaultsAndPace.model_fields))
+
+    def change_faults(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """Set these faults or this pace; the others stay.
+
+        Raises:
+            ValidationError: of pydantic, for unknown names and bad values; nothing is changed then.
+        """
+        self.change_settings(FaultsAndPace.model_validate(self.faults() | changes).model_dump())
+        return self.faults()
+
+    def reset_faults(self) -> dict[str, Any]:
+        """No fault any more, and the pace of the start."""
+        pace = self._settings.model_dump(include=set(Pace.model_fields))
+        self.change_settings(Faults().model_dump() | pace)
+        return self.faults()
+
+    def fate(self, operation: str, request: dict[str, Any]) -> RequestFate:
+        """What befalls this request; asking counts it."""
+        about = self._about(request)
+        before = self._asked[operation, about]
+        self._asked[operation, about] += 1
+        seed, role_arn = self._settings.seed, request.get("roleArn", "")
+        fate = request_fate(seed, operation, about, before, self._live, role_arn)
+        self._suffered.update(fate.kinds)
+        return fate
+
+    def _about(self, request: dict[str, Any]) -> str:
+        """A job by its name, for its id may be from chance."""
+        identifier = request.get("jobIdentifier") or request.get("resourceARN")
+        if identifier is None:
+            return str(request.get("jobName") or request.get("nameContains") or request.get("modelId") or "")
+        try:
+            return self._register.get(identifier).name
+        except ApiError:
+            return str(identifier)
+
+    async def advance(self, by_s: float) -> dict[str, Any]:
+        """Let simulated seconds pass on a stepped clock.
+
+        Raises:
+            ApiError: ValidationException, on a running clock.
+        """
+        if not isinstance(self._clock, SteppedClock):
+            raise invalid("The clock runs by itself; start with --clock stepped")
+        await self._clock.advance(by_s)
+        return {"now": iso(self._clock.now())}
+
+    def _begin_foreign(self, request: dict[str, Any]) -> "tuple[Job, asyncio.Task[None]]":
+        job, _ = self._register.create(request, self._live, foreign=True)
+        return job, self._lives.begin(job)
+
     async def _create(self, request: dict[str, Any]) -> dict[str, Any]:
-        await self._check_role(request["roleArn"])
+        await asyncio.to_thread(self._roles.check_create, request)
         job, new = self._register.create(request, self._live)
         if new:
             self._lives.begin(job)
+            await self._courier.hurry(job.arn)
         return {"jobArn": job.arn}
 
     async def _get(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +260,7 @@ class SimulatedBedrock:
         return job_view(job, self._lives.counts(job), self._register.account)
 
     async def _list(self, request: dict[str, Any]) -> dict[str, Any]:
-        page = self._register.page(request)
+        page = self._register.page(request, self._live)
         account = self._register.account
         answer: dict[str, Any] = {
             "invocationJobSummaries": [job_view(job, self._lives.counts(job), account) for job in page.jobs]
@@ -176,11 +285,14 @@ class SimulatedBedrock:
         tags = self._register.get(request["resourceARN"]).tags
         return {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
 
-    async def _check_role(self, role_arn: str) -> None:
-        """Whether a bad role fails at Create or in Validating is not documented (contract section 7): here at Create."""
-        now = time.monotonic()
-        if not self._settings.check_role or now - self._roles.get(role_arn, -_ROLE_KNOWN_S) < _ROLE_KNOWN_S:
-            return
-        if not await asyncio.to_thread(self._aws.role_exists, role_arn):
-            raise invalid(f"The provided role {role_arn} does not exist or cannot be assumed by Amazon Bedrock")
-        self._roles[role_arn] = now
+    async def _list_models(self, request: dict[str, Any]) -> dict[str, Any]:
+        return list_models(request, self._register.region)
+
+    async def _get_model(self, request: dict[str, Any]) -> dict[str, Any]:
+        return get_model(request, self._register.region, self._register.account)
+
+    async def _list_profiles(self, request: dict[str, Any]) -> dict[str, Any]:
+        return list_profiles(request, self._register.region, self._register.account)
+
+    async def _get_profile(self, request: dict[str, Any]) -> dict[str, Any]:
+        return get_profile(request, self._register.region, self._register.account)

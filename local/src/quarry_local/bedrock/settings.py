@@ -1,34 +1,31 @@
 """Every setting, once: as a command-line flag (`--events-lost-share`) and as an environment variable
 (`QUARRY_SIM_EVENTS_LOST_SHARE`).
 
-`LiveSettings` may be changed while the server runs (`PUT /_quarry/settings`); the rest is fixed at the start.
+`LiveSettings` may be changed while the server runs: `Faults` and `Pace` through `/_quarry/faults`, all of them through
+`/_quarry/settings`. The rest is fixed at the start.
 Durations are seconds of *simulated* time (see `clock`) unless the description says otherwise.
 """
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-Share = Annotated[float, Field(ge=0, le=1)]
+from quarry_local.bedrock.catalogue import Family
+from quarry_local.bedrock.faults import Faults, Share
+
+InvocationFault = Literal[
+    "ModelErrorException", "ModelNotReadyException", "ModelTimeoutException", "ServiceUnavailableException"
+]
 
 
-class LiveSettings(BaseModel):
+class Pace(BaseModel):
+    """How fast jobs go when nothing goes wrong."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    speed: float = Field(1.0, gt=0, le=1_000_000, description="simulated seconds per second")
-
-    quota: NonNegativeInt = Field(20, description="active jobs allowed per pool (contract section 5)")
-    quotas: dict[str, NonNegativeInt] = Field(
-        default_factory=dict, description="exceptions from the quota, by pool (the canonical base model id)"
-    )
-    quota_mode: Literal["refuse", "queue"] = Field(
-        "refuse", description="above the quota: refuse Create, or let the job wait in Scheduled; sources disagree"
-    )
-    token_window_s: NonNegativeFloat | None = Field(
-        None, description="how long a client request token is remembered; for ever when unset (not documented)"
-    )
-
+    speed: float = Field(1.0, gt=0, le=1_000_000, description="simulated seconds per second; none on a stepped clock")
     submitted_s: NonNegativeFloat = Field(0.1, description="time in Submitted")
     validating_s: NonNegativeFloat = Field(0.4, description="least time in Validating")
     queue_s: NonNegativeFloat = Field(0.4, description="time in Scheduled, waiting for capacity")
@@ -36,18 +33,43 @@ class LiveSettings(BaseModel):
     seconds_per_1000_records: NonNegativeFloat = Field(1.0, description="time in InProgress per 1,000 records")
     stopping_s: NonNegativeFloat = Field(0.2, description="time in Stopping")
 
+
+class FaultsAndPace(Faults, Pace):
+    """What `/_quarry/faults` shows and changes."""
+
+
+class LiveSettings(FaultsAndPace):
+    quota: NonNegativeInt = Field(20, description="active jobs allowed per pool (contract section 5)")
+    quotas: dict[str, NonNegativeInt] = Field(
+        default_factory=dict, description="exceptions from the quota, by pool (the canonical base model id)"
+    )
+
+    batch_models: dict[str, Family] = Field(
+        default_factory=dict, description="further models that batch inference takes: base model id and family"
+    )
+
     records_min: NonNegativeInt = Field(100, description="least records of a job; fewer end it Failed")
     records_max: PositiveInt = Field(50_000, description="most records of a job, and of a file")
     file_bytes_max: PositiveInt = Field(1 << 30, description="most bytes of one input file")
     job_bytes_max: PositiveInt = Field(5 << 30, description="most bytes of a job's input files together")
 
-    record_error_share: Share = Field(0.0, description="share of records that fail, chosen by seed, job name, record")
-    record_error_code: int = Field(500, ge=400, le=599, description="error code of the records that fail by share")
-
-    events_lost_share: Share = Field(0.0, description="share of events that never come (contract section 3)")
-    events_doubled_share: Share = Field(0.0, description="share of events that come twice")
-    events_reordered_share: Share = Field(0.0, description="share of events that the job's next event overtakes")
-    events_delay_s: NonNegativeFloat = Field(0.0, description="time from a change of status to its event")
+    requests_per_minute: NonNegativeInt = Field(
+        1_000, description="on-demand requests in 60 s, per model and per inference profile (contract section 9)"
+    )
+    requests_per_minute_by_model: dict[str, NonNegativeInt] = Field(
+        default_factory=dict, description="exceptions from it, by base model id or by a profile's id"
+    )
+    tokens_per_minute: NonNegativeInt = Field(2_000_000, description="on-demand tokens in 60 s, likewise")
+    tokens_per_minute_by_model: dict[str, NonNegativeInt] = Field(
+        default_factory=dict, description="exceptions from it, by base model id or by a profile's id"
+    )
+    invocation_s: NonNegativeFloat = Field(0.0, description="time that one on-demand invocation takes")
+    invocation_faults: dict[InvocationFault, Share] = Field(
+        default_factory=dict, description="share of on-demand invocations that fail, by error"
+    )
+    models_without_access: tuple[str, ...] = Field(
+        (), description="base model ids whose on-demand invocation is denied"
+    )
 
 
 # LiveSettings stands first, for its config (frozen, unknown keys refused) is the one that both need.
@@ -68,6 +90,22 @@ class Settings(LiveSettings, BaseSettings):
     )
     aws_timeout_s: float = Field(10.0, gt=0, description="real seconds before a call to the emulator is given up")
     check_role: bool = Field(True, description="ask the emulator's IAM at Create whether the role exists")
+    check_access: bool = Field(
+        True, description="judge the role's trust policy at Create, its access to the job's files in Validating"
+    )
+    check_profiles: bool = Field(
+        False, description="with an inference profile, judge too whether the role may invoke it and its models"
+    )
+    caller_role: str | None = Field(
+        None, description="name of the role whose policies must let it pass the job's role; unset: not judged"
+    )
+    clock: Literal["running", "stepped"] = Field(
+        "running", description="stepped: stands still but for POST /_quarry/clock, so that a run repeats exactly"
+    )
+    store: Path | None = Field(
+        None, description="a directory in place of the emulator's S3 (`<bucket>/<key>`); then no emulator is needed"
+    )
+    print_events: bool = Field(False, description="with a store: write each event to standard output, one line each")
     rules_cache_s: NonNegativeFloat = Field(1.0, description="real seconds that rules, targets and policies are kept")
 
     def live(self) -> LiveSettings:

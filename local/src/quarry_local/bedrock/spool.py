@@ -9,35 +9,22 @@ import os
 import tempfile
 from array import array
 from collections.abc import Callable, Iterator
-from hashlib import blake2b
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 import numpy as np
 
 from quarry_local.bedrock.answers import Answering, Refused, error_body
+from quarry_local.bedrock.faults import RecordFates, RecordFault
 from quarry_local.bedrock.jobs import Counts
 from quarry_local.bedrock.records import Halted, InputFile, Record, read_records, split_uri
+from quarry_local.bedrock.spoil import emptied, truncated
 
 # 10,000 such parts, the most that S3 takes, are far more than a job's limits allow.
 _UPLOAD_PART_BYTES = 8 << 20
 
 _encode = msgspec.json.encode
-
-
-class Failing:
-    """Which records fail without a fault of their own: by seed, job name and record id, so always the same ones."""
-
-    def __init__(self, seed: int, job_name: str, share: float, code: int) -> None:
-        self.share = share
-        self._below = int(share * 2**64)
-        self._key = f"{seed}/{job_name}".encode()
-        self._error = error_body(code, "The model could not process the record (simulated).")
-
-    def error(self, record_id: str) -> bytes | None:
-        drawn = blake2b(record_id.encode(), digest_size=8, salt=b"record", key=self._key[:64]).digest()
-        return self._error if int.from_bytes(drawn, "big") < self._below else None
 
 
 class Spool:
@@ -66,7 +53,7 @@ class Spool:
         errors = self._failed.count(1, 0, done)
         return Counts(self._total, done - errors, errors)
 
-    def answer(self, s3: Any, files: list[InputFile], done: int, answering: Answering, failing: Failing) -> None:
+    def answer(self, s3: Any, files: list[InputFile], done: int, answering: Answering, fates: RecordFates) -> None:
         """Answer the first `done` records of the files; returns early when halted."""
         for file in files:
             self._files.append((file, len(self)))
@@ -78,26 +65,27 @@ class Spool:
                 for records in read_records(stream):
                     if self._halted:
                         return
-                    self._answer_block(records[: done - len(self)], answering, failing)
+                    self._answer_block(records[: done - len(self)], answering, fates)
                     if len(self) >= done:
                         break
             finally:
                 stream.close()
 
-    def _answer_block(self, records: list[Record], answering: Answering, failing: Failing) -> None:
+    def _answer_block(self, records: list[Record], answering: Answering, fates: RecordFates) -> None:
         lines: list[bytes] = []
         sizes: list[int] = []
         failed = bytearray(len(records))
         input_tokens = array("I", bytes(4 * len(records)))
         output_tokens = array("I", bytes(4 * len(records)))
         first = len(self)
-        by_share = failing.share > 0
+        calm = fates.calm
         for position, record in enumerate(records):
             record_id = record.record_id
             if record_id is None:
                 # Bedrock adds one; its form is not documented (contract section 4.1).
                 record_id = f"{first + position:011d}"
-            error = failing.error(record_id) if by_share else None
+            fault = None if calm else fates.of(record_id)
+            error = fates.error if fault == "error" else None
             if error is None:
                 try:
                     body, input_tokens[position], output_tokens[position] = answering(record.model_input)
@@ -110,6 +98,8 @@ class Spool:
             line = b"".join(
                 (b'{"recordId":', _encode(record_id), b',"modelInput":', record.model_input, member, body, b"}\n")
             )
+            if fault is not None and error is None:
+                line = _spoilt(fault, line, record, record_id, body)
             lines.append(line)
             sizes.append(len(line))
         written = memoryview(b"".join(lines))
@@ -164,6 +154,26 @@ class Spool:
                 held = 0
         if lines or not order:
             yield b"".join(lines)
+
+
+def _spoilt(fault: RecordFault, line: bytes, record: Record, record_id: str, body: bytes) -> bytes:
+    """The line of an answered record that a fault befalls; counted like any other."""
+    match fault:
+        case "missing":
+            return b""
+        case "corrupt":
+            return line[: len(line) * 3 // 5] + b"\n"
+        case "empty":
+            said = emptied(body)
+        case "truncated":
+            said = truncated(body)
+        case "error":
+            return line
+        case _:
+            assert_never(fault)
+    return b"".join(
+        (b'{"recordId":', _encode(record_id), b',"modelInput":', record.model_input, b',"modelOutput":', said, b"}\n")
+    )
 
 
 def _upload(s3: Any, bucket: str, key: str, bodies: Iterator[bytes]) -> None:

@@ -44,7 +44,7 @@ def job_view(job: Job, counts: Counts, account: str) -> dict[str, Any]:
         "vpcConfig": request.get("vpcConfig"),
         "timeoutDurationInHours": job.timeout_hours,
         "jobExpirationTime": iso(job.deadline),
-        "modelInvocationType": request.get("modelInvocationType", "InvokeModel"),
+        "modelInvocationType": job.invocation_type,
         "totalRecordCount": counts.total,
         "processedRecordCount": counts.processed,
         "successRecordCount": counts.success,

@@ -1,0 +1,139 @@
+"""The chat form that OpenAI began: gpt-oss, Qwen3, DeepSeek, Kimi; Mistral's chat models; Jamba (contract section 4.2).
+
+Pure. OpenAI's form is open: servers of it pass over fields that they do not know, so unknown ones are taken here.
+Mistral's and Jamba's lists of parameters are closed on their pages. `tools` and `response_format` are documented as not
+supported in batch. An optional `model` is part of the form, other than with Claude.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from quarry_local.bedrock.answers import Answer, Answering, Refused, say
+from quarry_local.bedrock.bodies import Share, Tokens, malformed, reader, unsupported
+from quarry_local.bedrock.models import Model
+
+_Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
+_Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
+
+
+class _Part(msgspec.Struct, gc=False):
+    type: str
+    text: str | None = None
+    image_url: dict[str, Any] | str | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[_Part] | None = None
+
+
+class _OpenAi(msgspec.Struct, gc=False):
+    messages: list[_Message]
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    temperature: _Temperature | None = None
+    top_p: Share | None = None
+    frequency_penalty: _Penalty | None = None
+    presence_penalty: _Penalty | None = None
+    stop: str | list[str] | None = None
+    stream: bool | None = None
+    tools: Any = None
+    response_format: Any = None
+
+
+class _Mistral(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    messages: list[_Message]
+    max_tokens: Tokens | None = None
+    temperature: Share | None = None
+    top_p: Share | None = None
+    stop: str | list[str] | None = None
+    random_seed: int | None = None
+    safe_prompt: bool | None = None
+    stream: bool | None = None
+    tools: Any = None
+    tool_choice: Any = None
+    response_format: Any = None
+
+
+class _Jamba(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    messages: list[_Message]
+    max_tokens: Tokens | None = None
+    temperature: _Temperature | None = None
+    top_p: Share | None = None
+    frequency_penalty: _Penalty | None = None
+    presence_penalty: _Penalty | None = None
+    stop: str | list[str] | None = None
+    n: Annotated[int, msgspec.Meta(ge=1, le=16)] | None = None
+    stream: bool | None = None
+    tools: Any = None
+    documents: Any = None
+    response_format: Any = None
+
+
+def openai(model: Model) -> Answering:
+    return _answering(_OpenAi, model)
+
+
+def mistral(model: Model) -> Answering:
+    return _answering(_Mistral, model)
+
+
+def jamba(model: Model) -> Answering:
+    return _answering(_Jamba, model)
+
+
+def _answering(form: type[_OpenAi | _Mistral | _Jamba], model: Model) -> Answering:
+    read = reader(form)
+    name = (model.id or model.pool).encode()
+
+    def answer(model_input: bytes | msgspec.Raw) -> Answer:
+        body = read(model_input)
+        if body.stream:
+            raise unsupported("Streaming")
+        if body.tools:
+            raise unsupported("Tool use")
+        if body.response_format is not None and body.response_format != {"type": "text"}:
+            raise unsupported("Structured output")
+        tokens_max = body.max_tokens
+        if tokens_max is None and isinstance(body, _OpenAi):
+            tokens_max = body.max_completion_tokens
+        said = say(_prompt(body.messages), tokens_max)
+        # `created` is a moment, and answers have none: they repeat.
+        rendered = (
+            b'{"id":"chatcmpl-%b","object":"chat.completion","created":0,"model":"%b","choices":[{"index":0,'
+            b'"message":{"role":"assistant","content":"%b"},"finish_reason":"%b"}],'
+            b'"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}'
+        ) % (
+            said.digits[20:44],
+            name,
+            said.text,
+            b"length" if said.cut else b"stop",
+            said.input_tokens,
+            said.output_tokens,
+            said.input_tokens + said.output_tokens,
+        )
+        return Answer(rendered, said.input_tokens, said.output_tokens)
+
+    return answer
+
+
+def _prompt(messages: list[_Message]) -> str:
+    if not messages:
+        raise malformed("#/messages: expected minimum item count: 1, found: 0")
+    texts: list[str] = []
+    for number, message in enumerate(messages):
+        at = f"#/messages/{number}/content"
+        if isinstance(message.content, str):
+            texts.append(message.content)
+        elif message.content is not None:
+            for place, part in enumerate(message.content):
+                if part.type == "text" and part.text is not None:
+                    texts.append(part.text)
+                elif part.type != "image_url" or part.image_url is None:
+                    raise malformed(f"{at}/{place}: the part is neither text nor image_url")
+        elif message.role != "assistant":
+            raise malformed(f"{at}: expected type: str, found: null")
+    if not any(message.role == "user" for message in messages):
+        raise Refused(400, "messages: at least one message of the user is required")
+    return "\n".join(texts)

@@ -1,0 +1,61 @@
+"""Amazon Nova's own body for InvokeModel (contract section 4.2). Pure.
+
+Both spellings of the parameters are taken: `maxTokens`, and the older `max_new_tokens` that a saved live run used.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from quarry_local.bedrock.answers import Answer, Answering, say
+from quarry_local.bedrock.bodies import AnyObject, Share, Tokens, reader, unsupported
+from quarry_local.bedrock.messages import Message, System, prompt_of
+
+# From the model's page.
+_TopK = Annotated[int, msgspec.Meta(ge=0, le=128)]
+
+
+class _Inference(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    maxTokens: Tokens | None = None  # noqa: N815 - the API's name
+    max_new_tokens: Tokens | None = None
+    temperature: Share | None = None
+    topP: Share | None = None  # noqa: N815 - the API's name
+    top_p: Share | None = None
+    topK: _TopK | None = None  # noqa: N815 - the API's name
+    top_k: _TopK | None = None
+    stopSequences: list[str] | None = None  # noqa: N815 - the API's name
+    reasoningConfig: AnyObject | None = None  # noqa: N815 - the API's name
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    messages: list[Message]
+    system: list[System] | None = None
+    inferenceConfig: _Inference | None = None  # noqa: N815 - the API's name
+    schemaVersion: str | None = None  # noqa: N815 - the API's name
+    toolConfig: AnyObject | None = None  # noqa: N815 - the API's name
+
+
+def answering() -> Answering:
+    read = reader(_Body)
+
+    def answer(model_input: bytes | msgspec.Raw) -> Answer:
+        body = read(model_input)
+        if body.toolConfig is not None:
+            raise unsupported("Tool use")
+        config = body.inferenceConfig
+        tokens_max = (config.maxTokens or config.max_new_tokens) if config else None
+        said = say(prompt_of(body.system or (), body.messages), tokens_max)
+        rendered = (
+            b'{"output":{"message":{"content":[{"text":"%b"}],"role":"assistant"}},"stopReason":"%b",'
+            b'"usage":{"inputTokens":%d,"outputTokens":%d,"totalTokens":%d,'
+            b'"cacheReadInputTokenCount":0,"cacheWriteInputTokenCount":0}}'
+        ) % (
+            said.text,
+            b"max_tokens" if said.cut else b"end_turn",
+            said.input_tokens,
+            said.output_tokens,
+            said.input_tokens + said.output_tokens,
+        )
+        return Answer(rendered, said.input_tokens, said.output_tokens)
+
+    return answer

@@ -1,0 +1,173 @@
+"""Section 4.1, 4.3 and 4.4: what a job reads and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import pytest
+
+from tests.conformance.house import HAIKU, MODEL, TITAN, House, claude, lines_of, questions
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+WRONG = {"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 10}
+
+
+def text_of(line):
+    return line["modelOutput"]["content"][0]["text"]
+
+
+@pytest.mark.conforms("C4.3-layout", "C4.3-line", "C4.3-echo", "C4.3-unordered", "C4.1-invoke-body", "C2-completed")
+def test_a_jobs_output_lies_in_its_own_folder_and_echoes_its_input(open_house):
+    house = open_house()
+    lines = questions()
+    job = house.run(lines)
+    folder = f"out/{job['jobArn'].rsplit('/', 1)[-1]}"
+    assert set(house.keys("out/")) == {f"{folder}/data.jsonl.out", f"{folder}/manifest.json.out"}
+    results = house.results(job)
+    assert all(set(line) == {"recordId", "modelInput", "modelOutput"} for line in results)
+    assert {line["recordId"]: line["modelInput"] for line in results} == {
+        line["recordId"]: line["modelInput"] for line in lines
+    }
+    assert [line["recordId"] for line in results] != [line["recordId"] for line in lines]
+
+
+@pytest.mark.conforms("C4.3-error", "C4.3-line", "C4.3-echo", "C4.3-no-expired-retryable", "C4.1-no-model-inside")
+def test_a_record_that_fails_has_an_error_in_place_of_an_output(open_house):
+    house = open_house()
+    lines = questions()
+    lines[3]["modelInput"]["model"] = HAIKU
+    lines[4]["modelInput"]["modelId"] = HAIKU
+    job = house.run(lines)
+    assert job["status"] == "Completed"
+    failed = {line["recordId"]: line for line in house.results(job) if "error" in line}
+    assert set(failed) == {"r000003", "r000004"}
+    for line in failed.values():
+        assert set(line) == {"recordId", "modelInput", "error"}
+        assert line["modelInput"] == lines[int(line["recordId"][1:])]["modelInput"]
+        assert set(line["error"]) == {"errorCode", "errorMessage"}
+        assert type(line["error"]["errorCode"]) is int
+        assert line["error"]["errorCode"] == 400
+        assert "Extra inputs are not permitted" in line["error"]["errorMessage"]
+
+
+@pytest.mark.conforms("C4.1-record-id-optional")
+def test_a_record_without_an_id_gets_one(open_house):
+    house = open_house()
+    lines = [{"modelInput": line["modelInput"]} for line in questions()]
+    results = house.results(house.run(lines))
+    assert len({line["recordId"] for line in results}) == 100
+    assert all(isinstance(line["recordId"], str) and line["recordId"] for line in results)
+
+
+@pytest.mark.conforms("C4.1-record-id-any-text", "C4.1-record-id-twice", "C4.1-extra-members")
+def test_a_record_id_is_any_text_and_may_come_twice(open_house):
+    house = open_house()
+    lines = questions()
+    odd = [str(uuid.UUID(int=7)), "template#1", "p00001", "ü 漢/\\\"'", "x" * 500, "", "twice", "twice"]
+    for line, record_id in zip(lines, odd, strict=False):
+        line["recordId"] = record_id
+        line["more"] = {"kept": False}
+    job = house.run(lines)
+    assert (job["status"], job["successRecordCount"]) == ("Completed", 100)
+    results = house.results(job)
+    assert sorted(line["recordId"] for line in results) == sorted(line["recordId"] for line in lines)
+    assert all("more" not in line for line in results)
+
+
+@pytest.mark.conforms("C4.1-folder", "C4.3-one-per-input", "C4.1-outputs-not-picked-up", "C4.1-jsonl")
+def test_a_folder_means_all_its_jsonl_files_and_nothing_else(open_house):
+    house = open_house()
+    house.put(questions(60), "in/a.jsonl")
+    house.put(questions(50), "in/nested/b.jsonl")
+    for key in ("in/a.jsonl.out", "in/manifest.json.out", "in/c.json", "in/d.jsonl.gz", "in/e.txt"):
+        house.put(b"not an input", key)
+    job = house.wait(house.create(f"s3://{house.bucket}/in/"))
+    assert (job["status"], job["totalRecordCount"]) == ("Completed", 110)
+    files = house.objects(job)
+    outputs = {name: body.count(b"\n") for name, body in files.items() if name.endswith(".jsonl.out")}
+    assert sorted(outputs.values()) == [50, 60]
+    assert set(files) == {*outputs, "manifest.json.out"}
+    assert outputs["a.jsonl.out"] == 60
+
+
+@pytest.mark.conforms("C4.1-one-model", "C4.1-base64")
+def test_the_jobs_model_answers_every_line_and_takes_base64(open_house):
+    house = open_house()
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}
+    body = claude("What is this?")
+    body["messages"][0]["content"].append(image)
+    results = house.results(house.run([*lines_of(body, 1), *questions(99)]))
+    assert len({line["modelOutput"]["model"] for line in results}) == 1
+    assert next(line for line in results if line["modelInput"] == body)["modelOutput"]["content"]
+    embedded = house.run(lines_of({"inputText": "a stone"}), model=TITAN)
+    assert all("embedding" in line["modelOutput"] for line in house.results(embedded))
+
+
+@pytest.mark.conforms("C4.1-no-tools")
+def test_a_tool_fails_its_record(open_house):
+    house = open_house()
+    tool = {"name": "look", "input_schema": {"type": "object"}}
+    results = house.results(house.run([*lines_of(claude("Look.", tools=[tool]), 1), *questions(99)]))
+    assert [set(line) for line in results if "tools" in line["modelInput"]] == [{"recordId", "modelInput", "error"}]
+
+
+@pytest.mark.conforms("C4.1-no-prompt-cache")
+def test_cache_control_changes_nothing(open_house):
+    house = open_house()
+    cached = claude("Why is it grey?")
+    cached["messages"][0]["content"][0]["cache_control"] = {"type": "ephemeral"}
+    results = house.results(house.run([*lines_of(cached, 50), *lines_of(claude("Why is it grey?"), 50)]))
+    outputs = [line["modelOutput"] for line in results]
+    assert len({json.dumps(output) for output in outputs}) == 1
+    assert not outputs[0]["usage"].get("cache_read_input_tokens")
+    assert not outputs[0]["usage"].get("cache_creation_input_tokens")
+
+
+@pytest.mark.conforms("C4.1-no-guardrail-field")
+def test_a_job_has_no_field_for_a_guardrail():
+    members = MODEL.operation_model("CreateModelInvocationJob").input_shape.members
+    assert not [name for name in members if "guardrail" in name.lower()]
+
+
+@pytest.mark.conforms("C4.1-blank-lines")
+def test_blank_lines_are_no_records(open_house):
+    house = open_house()
+    lines = [json.dumps(line).encode() for line in questions()]
+    body = b"\r\n".join(lines[:50]) + b"\n\n\n" + b"\n".join(lines[50:])
+    job = house.run(body)
+    assert (job["status"], job["successRecordCount"]) == ("Completed", 100)
+
+
+@pytest.mark.conforms("C4.4-summary", "C4.4-processed", "C4.4-tokens-only-there", "C4.2-anthropic")
+def test_the_summary_has_the_counts_and_the_sums_of_tokens(open_house):
+    house = open_house()
+    job = house.run([*questions(90), *lines_of(WRONG, 20)])
+    used = [line["modelOutput"]["usage"] for line in house.results(job) if "modelOutput" in line]
+    assert house.summary(job) == {
+        "totalRecordCount": 110,
+        "processedRecordCount": 110,
+        "successRecordCount": 90,
+        "errorRecordCount": 20,
+        "inputTokenCount": sum(each["input_tokens"] for each in used),
+        "outputTokenCount": sum(each["output_tokens"] for each in used),
+    }
+    assert not [name for name in house.get(job["jobArn"]) if name.endswith("TokenCount")]
+
+
+@pytest.mark.conforms("C4.2-cut-off")
+def test_a_record_that_its_limit_cuts_off_is_a_success(open_house):
+    house = open_house()
+    job = house.run(questions(max_tokens=3))
+    assert job["successRecordCount"] == 100
+    for line in house.results(job):
+        assert line["modelOutput"]["stop_reason"] == "max_tokens"
+        assert line["modelOutput"]["usage"]["output_tokens"] == 3
+
+
+@pytest.mark.conforms("C4.6-other-door")
+def test_the_openai_door_is_closed(house: House):
+    for method, path in (("POST", "/openai/v1/batches"), ("GET", "/openai/v1/batches/abc"), ("POST", "/v1/batches")):
+        reply = house.raw(method, path, b"{}")
+        assert reply.status == 404
+        assert reply.error == "UnknownOperationException"

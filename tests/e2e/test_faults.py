@@ -1,0 +1,261 @@
+"""Bedrock at its worst, one kind at a time: the run ends right, each row stands once, and no healthy work is dead."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from typing import Any
+
+import boto3
+import pytest
+
+from quarry_local.settings import StackSettings
+from tests.e2e.user import CLAUDE, until
+
+ROWS = 300
+SHARDS = 3
+QUOTA = 4
+TERMINAL = {"Completed", "PartiallyCompleted", "Failed", "Expired", "Stopped"}
+
+
+@pytest.fixture(scope="module")
+def user(stack_of):
+    return stack_of(StackSettings(env="faults", quota=QUOTA))
+
+
+@pytest.fixture
+def bedrock(user):
+    client = boto3.client(
+        "bedrock",
+        endpoint_url=user.env["AWS_ENDPOINT_URL_BEDROCK"],
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    yield client
+    client.close()
+
+
+@pytest.fixture(autouse=True)
+def _calm_again(user, bedrock):
+    """No test meets what another has left: neither faults nor jobs, foreign or of a test that failed."""
+    yield
+    user.stack.clear_faults()
+
+    def active():
+        return [job for job in user.stack.simulator_stats()["jobs"] if job["status"] not in TERMINAL]
+
+    for job in active():
+        # It may end by itself meanwhile.
+        with contextlib.suppress(bedrock.exceptions.ConflictException):
+            bedrock.stop_model_invocation_job(jobIdentifier=job["arn"])
+    until(lambda: not active(), 20, lambda: f"still active: {active()}")
+
+
+def begin(user, run_id: str, **faults: Any) -> None:
+    """Send a manifest of three shards to a simulator with these faults."""
+    user.stack.set_faults(**faults)
+    user.send(
+        {
+            "s3_uri": user.topics(f"inputs/{run_id}.csv", ROWS),
+            "job_name_prefix": "faults",
+            "model_id": CLAUDE,
+            "prompt_id": "joke_about_topic",
+            "max_records_per_job": 100,
+            "run_id": run_id,
+        }
+    )
+
+
+def ended(user, run_id: str, within_s: float = 60) -> tuple[str, Counter[str]]:
+    """The state of the run at its end, and how its rows came out; each of them stands once, in its place."""
+    totals = user.ended(run_id, within_s)
+    result = user.result(run_id)
+    assert result["topic"].to_pylist() == [f"topic number {row}" for row in range(ROWS)]
+    outcomes = Counter(code or "ok" for code in result["error_code"].to_pylist())
+    assert (totals["ok"], totals["error"], totals["open"]) == (outcomes["ok"], ROWS - outcomes["ok"], 0)
+    answered = [
+        text
+        for text, code in zip(*(result[x].to_pylist() for x in ("response", "error_code")), strict=True)
+        if not code
+    ]
+    assert all(answered)
+    assert user.dead() == dict.fromkeys(user.dead(), 0)
+    return totals["state"], outcomes
+
+
+def a_job_each(user, run_id: str) -> None:
+    """No attempt of a shard has had two jobs, and none had a second attempt."""
+    jobs = user.jobs(run_id)
+    assert len(jobs) == len({job["name"] for job in jobs}) == SHARDS
+
+
+def suffered(user) -> Counter[str]:
+    return Counter(user.stack.simulator_stats()["faults"])
+
+
+@pytest.mark.promise("L5", "S1")
+def test_throttled_refused_with_500_and_answered_late_the_run_succeeds(user):
+    before = suffered(user)
+    begin(user, "throttled", throttled_share=0.5, server_error_share=0.4, reply_slow_share=1, reply_slow_s=0.2)
+
+    assert ended(user, "throttled", 90) == ("SUCCEEDED", Counter(ok=ROWS))
+    a_job_each(user, "throttled")
+    seen = suffered(user) - before
+    assert min(seen["ThrottlingException"], seen["InternalServerException"], seen["reply_slow"]) > 0
+
+
+@pytest.mark.promise("S2")
+def test_with_every_reply_to_create_lost_each_shard_has_one_job(user):
+    before = suffered(user)
+    begin(user, "lost", reply_lost_share=0.2, reply_lost_by_operation={"CreateModelInvocationJob": 1})
+
+    assert ended(user, "lost", 90) == ("SUCCEEDED", Counter(ok=ROWS))
+    a_job_each(user, "lost")
+    assert (suffered(user) - before)["reply_lost"] >= SHARDS
+
+
+@pytest.mark.promise("S2")
+def test_with_tokens_forgotten_names_refused_and_a_slow_list_each_shard_has_one_job(user):
+    begin(
+        user,
+        "forgetful",
+        token_window_s=0,
+        names_refused="ever",
+        list_lag_s=1.5,
+        reply_lost_by_operation={"CreateModelInvocationJob": 0.7},
+    )
+
+    assert ended(user, "forgetful", 90) == ("SUCCEEDED", Counter(ok=ROWS))
+    a_job_each(user, "forgetful")
+
+
+@pytest.mark.promise("S2")
+def test_with_tokens_forgotten_and_names_taken_twice_list_alone_keeps_each_shard_to_one_job(user):
+    begin(
+        user,
+        "listed",
+        token_window_s=0,
+        list_lag_s=1.5,
+        reply_lost_by_operation={"CreateModelInvocationJob": 1},
+    )
+
+    assert ended(user, "listed", 90) == ("SUCCEEDED", Counter(ok=ROWS))
+    a_job_each(user, "listed")
+
+
+@pytest.mark.promise("S10")
+def test_jobs_that_fail_or_expire_are_repeated_and_one_that_ends_partially_is_kept(user):
+    endings = {"*-endings-00000-1-*": "failed", "*-endings-00002-1-*": "expired", "*-endings-00004-1-*": "partial"}
+    begin(user, "endings", job_faults=endings)
+
+    assert ended(user, "endings") == ("SUCCEEDED_WITH_ERRORS", Counter(ok=250, NOT_PROCESSED=50))
+    statuses = sorted((job["name"].split("-")[-3:-1], job["status"]) for job in user.jobs("endings"))
+    assert statuses == [
+        (["00000", "1"], "Failed"),
+        (["00000", "2"], "Completed"),
+        (["00002", "1"], "Expired"),
+        (["00002", "2"], "Completed"),
+        (["00004", "1"], "PartiallyCompleted"),
+    ]
+
+
+@pytest.mark.promise("S10")
+def test_a_hung_job_that_somebody_stops_gives_what_it_had_done(user, bedrock):
+    begin(user, "hung", job_faults={"*-hung-00002-1-*": "hung"})
+
+    def hanging():
+        jobs = {job["status"]: job for job in user.jobs("hung")}
+        others_done = [job["status"] for job in user.jobs("hung")].count("Completed") == SHARDS - 1
+        return others_done and jobs.get("InProgress")
+
+    job = until(hanging, 60, user.ends_of_logs)
+    until(lambda: user.totals("hung")["ok"] == ROWS - 100, 30, user.ends_of_logs)
+    assert user.totals("hung")["state"] == "RUNNING"
+    bedrock.stop_model_invocation_job(jobIdentifier=job["arn"])
+
+    assert ended(user, "hung") == ("SUCCEEDED_WITH_ERRORS", Counter(ok=250, NOT_PROCESSED=50))
+    a_job_each(user, "hung")
+
+
+@pytest.mark.promise("S3", "S9", "S10")
+def test_bad_records_and_bad_lines_each_cost_their_own_row_only(user):
+    begin(
+        user,
+        "lines",
+        record_error_share=0.1,
+        record_empty_share=0.1,
+        record_truncated_share=0.1,
+        line_corrupt_share=0.1,
+        line_missing_share=0.1,
+    )
+
+    state, outcomes = ended(user, "lines")
+    assert state == "SUCCEEDED_WITH_ERRORS"
+    assert set(outcomes) == {"ok", "MODEL_ERROR", "EMPTY_ANSWER", "CORRUPT_ANSWER", "MISSING"}
+    assert all(10 < count < 60 for code, count in outcomes.items() if code != "ok")
+    reasons = Counter(user.result("lines")["stop_reason"].to_pylist())
+    assert 10 < reasons["max_tokens"] < 60
+
+
+@pytest.mark.promise("S1", "L4", "L5")
+def test_while_foreign_jobs_take_most_slots_the_run_goes_on_in_what_is_left(user):
+    pools = {CLAUDE: QUOTA - 1}
+    user.stack.set_faults(foreign_jobs=pools, foreign_job_s=600)
+    until(
+        lambda: user.stack.simulator_stats()["pools"].get(CLAUDE, {}).get("foreign") == QUOTA - 1, 20, lambda: "foreign"
+    )
+
+    begin(user, "foreign", foreign_jobs=pools)
+
+    assert ended(user, "foreign", 90) == ("SUCCEEDED", Counter(ok=ROWS))
+    a_job_each(user, "foreign")
+    pool = user.stack.simulator_stats()["pools"][CLAUDE]
+    assert pool["foreign"] == QUOTA - 1
+    assert pool["peak_active"] <= QUOTA
+
+
+@pytest.mark.parametrize("mode", ["refuse", "queue"])
+@pytest.mark.promise("L4", "L5")
+def test_above_a_quota_smaller_than_was_thought_the_run_goes_on_refused_or_queued(user, mode):
+    before = user.stack.simulator_stats()["pools"].get(CLAUDE, {"refused": 0})["refused"]
+    user.stack.set_simulator(quota=1)
+    try:
+        begin(user, f"quota{mode}", quota_mode=mode)
+        assert ended(user, f"quota{mode}", 90) == ("SUCCEEDED", Counter(ok=ROWS))
+    finally:
+        user.stack.set_simulator(quota=QUOTA)
+    a_job_each(user, f"quota{mode}")
+    refused = user.stack.simulator_stats()["pools"][CLAUDE]["refused"] - before
+    assert (refused > 0) is (mode == "refuse")
+
+
+@pytest.mark.promise("I1", "I2", "L2")
+def test_with_events_early_late_and_of_nobodys_jobs_the_run_succeeds(user):
+    before = user.stack.simulator_stats()["events"]
+    begin(user, "odd", events_early_share=1, events_late_share=0.5, events_late_s=4, events_foreign_share=1)
+
+    assert ended(user, "odd") == ("SUCCEEDED", Counter(ok=ROWS))
+    a_job_each(user, "odd")
+    after = user.stack.simulator_stats()["events"]
+    assert all(after[kind] > before[kind] for kind in ("early", "late", "foreign"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("unsupported_model", "Batch inference is not supported for the requested model"),
+        ("pass_role", "is not authorized to perform: iam:PassRole"),
+        ("access", "You don't have access to the model"),
+    ],
+)
+@pytest.mark.promise("S10", "L2")
+def test_a_run_whose_creates_are_refused_fails_with_bedrocks_words(user, kind, words):
+    run_id = kind.replace("_", "")[:16]
+    begin(user, run_id, create_refused=kind)
+
+    totals = user.ended(run_id)
+    assert totals["state"] == "FAILED"
+    assert user.jobs(run_id) == []
+    assert words in str(user.status(run_id)) + str(user.report(run_id))
+    assert user.dead() == dict.fromkeys(user.dead(), 0)
