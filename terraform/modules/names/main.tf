@@ -1,0 +1,43 @@
+# Everything is named by what it is, so that every ARN is known before anything stands: a policy can be read, and tested, at
+# plan time, and two modules that speak of the same queue cannot disagree. The names are those of quarry_core.names.
+
+locals {
+  prefix  = "${var.place.env}-quarry"
+  here    = "${var.place.region}:${var.place.account_id}"
+  arn     = "arn:${var.place.partition}"
+  bucket  = "${local.prefix}-${var.place.account_id}"
+  dlq     = "${local.prefix}-event-target-dlq"
+  table   = "${local.prefix}-ledger"
+  rule    = "${local.prefix}-job-events"
+  sweep   = "${local.prefix}-sweep"
+  account = "${local.arn}:iam::${var.place.account_id}"
+
+  queues = {
+    for key in ["manifests", "slices", "scheduler", "events", "collector"] : key => {
+      name     = "${local.prefix}-${key}"
+      arn      = "${local.arn}:sqs:${local.here}:${local.prefix}-${key}"
+      dlq_name = "${local.prefix}-${key}-dlq"
+      dlq_arn  = "${local.arn}:sqs:${local.here}:${local.prefix}-${key}-dlq"
+    }
+  }
+
+  roles = {
+    for key in ["bedrock", "preprocessor", "scheduler", "collector", "sweep", "server", "execution"] : key => {
+      name = "${local.prefix}-${key}"
+      arn  = "${local.account}:role/${local.prefix}-${key}"
+    }
+  }
+
+  # Who reads and who writes below which prefix of the bucket: for the services' own policies and for the bucket's, which
+  # must say the same.
+  reads = {
+    preprocessor = ["inputs", "prompts", "plans", "rows", "batch-input"]
+    scheduler    = ["plans"]
+    collector    = ["inputs", "plans", "rows", "batch-input", "batch-output", "outcomes", "again", "results"]
+  }
+  writes = {
+    preprocessor = ["plans", "rows", "batch-input"]
+    scheduler    = []
+    collector    = ["plans", "batch-input", "outcomes", "again", "results"]
+  }
+}
