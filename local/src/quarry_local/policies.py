@@ -115,64 +115,126 @@ def event_pattern(place: Place) -> Document:
 # --------------------------------------------------------------------------- the services' own roles
 
 SERVICES = ("preprocessor", "scheduler", "collector")
-_RECEIVES = {"preprocessor": ("manifests", "slices"), "scheduler": ("scheduler", "events"), "collector": ("collector",)}
-_RINGS = {
-    "preprocessor": ("slices", "scheduler"),
-    "scheduler": ("slices", "collector", "scheduler"),
-    "collector": ("scheduler", "collector", "manifests"),
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What one service asks of AWS, as its code reads: queues, item actions, and prefixes of the environment's bucket.
+
+    The table in terraform/modules/service_roles/README.md gives the reason for each; Terraform grants the same.
+    `gets` holds what the service writes too: who finds an object standing looks whether it is its own.
+    """
+
+    receives: tuple[str, ...]
+    rings: tuple[str, ...]
+    items: tuple[str, ...]
+    gets: tuple[str, ...] = ()
+    puts: tuple[str, ...] = ()
+    uploads: tuple[str, ...] = ()  # of `puts`, those that are written in upload parts
+    deletes: tuple[str, ...] = ()
+
+
+_READINGS = {
+    "preprocessor": _Reading(
+        receives=("manifests", "slices"),
+        rings=("manifests", "slices", "scheduler", "collector"),
+        items=("GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
+        gets=("inputs", "prompts", "plans", "rows", "batch-input"),
+        puts=("plans", "rows", "batch-input"),
+        uploads=("rows", "batch-input"),
+    ),
+    "scheduler": _Reading(
+        receives=("scheduler", "events"),
+        rings=("slices", "collector"),
+        items=("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
+    ),
+    "collector": _Reading(
+        receives=("collector",),
+        rings=("scheduler", "collector"),
+        items=("GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
+        gets=("inputs", "plans", "rows", "batch-output", "outcomes", "results"),
+        puts=("outcomes", "results"),
+        uploads=("outcomes", "results"),
+        deletes=("batch-input",),
+    ),
 }
-# Prefixes of the environment's bucket (architecture section 7).
-_READS = {
-    "preprocessor": ("inputs", "prompts", "plans", "rows", "batch-input"),
-    "scheduler": ("plans",),
-    "collector": ("inputs", "plans", "rows", "batch-input", "batch-output", "outcomes", "again", "results"),
-}
-_WRITES = {
-    "preprocessor": ("plans", "rows", "batch-input"),
-    "scheduler": (),
-    "collector": ("plans", "batch-input", "outcomes", "again", "results"),
-}
+# Where sources stand: the one thing that is pinned for days, and asked for by its version when it was overwritten.
+_SOURCES = ("inputs",)
 
 
 def service_trust(place: Place) -> Document:
-    return _trust("ecs-tasks.amazonaws.com", StringEquals={"aws:SourceAccount": place.account})
+    return _trust(
+        "ecs-tasks.amazonaws.com",
+        StringEquals={"aws:SourceAccount": place.account},
+        ArnLike={"aws:SourceArn": f"arn:aws:ecs:{place.region}:{place.account}:*"},
+    )
 
 
 def service_access(place: Place, service: str) -> Document:
     """A task role's policy: its own queues, its own prefixes, the ledger; for the scheduler, Bedrock and PassRole."""
-    receives, rings = (_queue_arns(place, queues) for queues in (_RECEIVES[service], _RINGS[service]))
-    dead = [place.queue_arn(names.dead_letter_queue_name(place.env, queue)) for queue in _RECEIVES[service]]
-    bucket = f"arn:aws:s3:::{place.bucket}"
+    reading = _READINGS[service]
     statements: list[Mapping[str, Any]] = [
         {
+            "Sid": "TakeMessages",
             "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"],
-            "Resource": receives,
+            "Resource": _queue_arns(place, reading.receives),
         },
-        {"Action": "sqs:SendMessage", "Resource": sorted({*rings, *receives, *dead})},
-        {"Action": "sqs:GetQueueAttributes", "Resource": sorted({*receives, *dead})},
+        {"Sid": "SendMessages", "Action": "sqs:SendMessage", "Resource": _queue_arns(place, reading.rings)},
+        {
+            "Sid": "BuryMessages",
+            "Action": "sqs:SendMessage",
+            "Resource": [place.queue_arn(names.dead_letter_queue_name(place.env, name)) for name in reading.receives],
+        },
         {
             # A transaction is no IAM action: the item actions are what it is checked by.
-            "Action": [
-                f"dynamodb:{action}"
-                for action in ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")
-            ]
-            + ["dynamodb:ConditionCheckItem"],
+            "Sid": "KeepLedger",
+            "Action": [f"dynamodb:{action}" for action in reading.items],
             "Resource": place.table_arn,
         },
-        {"Action": ["s3:GetObject", "s3:GetObjectVersion"], "Resource": _objects(bucket, _READS[service])},
-        {"Action": "s3:ListBucket", "Resource": bucket},
+        *_objects(place, reading),
     ]
-    if _WRITES[service]:
-        writes = _objects(bucket, _WRITES[service])
-        statements.append(
-            {"Action": ["s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"], "Resource": writes}
-        )
     if service == "scheduler":
         statements += _bedrock_calls(place)
     if service == "collector":
-        bus = f"arn:aws:events:{place.region}:{place.account}:event-bus/default"
-        statements.append({"Action": "events:PutEvents", "Resource": bus})
+        statements.append(
+            {
+                "Sid": "TellOfRuns",
+                "Action": "events:PutEvents",
+                "Resource": f"arn:aws:events:{place.region}:{place.account}:event-bus/default",
+                # Others speak on this bus too. Every entry has a source, so IfExists lets no other one pass.
+                "Condition": {"StringEqualsIfExists": {"events:source": f"quarry.{place.env}"}},
+            }
+        )
     return _document(*statements)
+
+
+def _objects(place: Place, reading: _Reading) -> list[Mapping[str, Any]]:
+    bucket = f"arn:aws:s3:::{place.bucket}"
+    versions = [prefix for prefix in reading.gets if prefix in _SOURCES]
+    found: list[Mapping[str, Any]] = [
+        {"Sid": sid, "Action": action, "Resource": [f"{bucket}/{prefix}/*" for prefix in prefixes]}
+        for sid, action, prefixes in (
+            ("ReadObjects", "s3:GetObject", reading.gets),
+            ("ReadPinnedVersions", "s3:GetObjectVersion", versions),
+            ("WriteObjects", "s3:PutObject", reading.puts),
+            ("AbortUploads", "s3:AbortMultipartUpload", reading.uploads),
+            ("DeleteObjects", "s3:DeleteObject", reading.deletes),
+        )
+        if prefixes
+    ]
+    if reading.gets:
+        found.append(
+            {
+                # Without List, S3 answers 403 where there is no such key, and "not there yet" is what the code goes by
+                # (an outcome that nobody wrote, a source that was deleted). Such a GET or HEAD bears no s3:prefix, hence
+                # IfExists; a listing that names a prefix must name one that may be read.
+                "Sid": "ListObjects",
+                "Action": "s3:ListBucket",
+                "Resource": bucket,
+                "Condition": {"StringLikeIfExists": {"s3:prefix": [f"{prefix}/*" for prefix in reading.gets]}},
+            }
+        )
+    return found
 
 
 def _bedrock_calls(place: Place) -> list[Mapping[str, Any]]:
@@ -182,13 +244,20 @@ def _bedrock_calls(place: Place) -> list[Mapping[str, Any]]:
         f"arn:aws:bedrock:{place.region}:{place.account}:inference-profile/*",
     ]
     return [
-        {"Action": "bedrock:CreateModelInvocationJob", "Resource": [jobs, *models]},
+        {"Sid": "CreateJobs", "Action": "bedrock:CreateModelInvocationJob", "Resource": [jobs, *models]},
         {
-            "Action": ["bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob", "bedrock:TagResource"],
+            "Sid": "FollowJobs",
+            "Action": ["bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob"],
             "Resource": jobs,
         },
-        {"Action": "bedrock:ListModelInvocationJobs", "Resource": "*"},  # AWS knows no resource for List
+        {"Sid": "TagJobs", "Action": "bedrock:TagResource", "Resource": jobs},  # a manifest may name tags
         {
+            "Sid": "ListJobs",
+            "Action": "bedrock:ListModelInvocationJobs",
+            "Resource": "*",  # AWS knows no resource for List
+        },
+        {
+            "Sid": "PassBedrockRole",
             "Action": "iam:PassRole",
             "Resource": place.role_arn("bedrock"),
             "Condition": {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}},
@@ -198,7 +267,3 @@ def _bedrock_calls(place: Place) -> list[Mapping[str, Any]]:
 
 def _queue_arns(place: Place, queues: Sequence[str]) -> list[str]:
     return [place.queue_arn(names.queue_name(place.env, queue)) for queue in queues]
-
-
-def _objects(bucket: str, prefixes: Sequence[str]) -> list[str]:
-    return [f"{bucket}/{prefix}/*" for prefix in prefixes]
