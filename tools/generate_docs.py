@@ -34,7 +34,8 @@ import quarry_local.commands
 import quarry_preprocessor.handler
 import quarry_scheduler.handler
 from quarry_cli.settings import ClientSettings
-from quarry_core import messages, names, states, telemetry
+from quarry_core import messages, names, states
+from quarry_core import metrics as metrics_of_core
 from quarry_core.manifest import NOT_YET, Manifest, Vpc, manifest_schema
 from quarry_core.models import FAMILIES, ModelLimits
 from quarry_core.prompts import Prompt
@@ -238,16 +239,14 @@ def listed(words: Iterable[object]) -> str:
 def metrics() -> Lines:
     rows = []
     texts = {path: path.read_text() for source in SOURCES for path in sorted((ROOT / source).rglob("*.py"))}
-    for variable, metric in vars(telemetry).items():
+    for variable, metric in vars(metrics_of_core).items():
         if not isinstance(metric, Counter | Gauge | Histogram):
             continue
         (told,) = metric.describe()
         name = told.name + ("_total" if told.type == "counter" else "")
         # prometheus_client has no public way to ask for the names of the labels.
         labels = listed(metric._labelnames)  # noqa: SLF001
-        users = [
-            path for path, text in texts.items() if path.name != "telemetry.py" and f"telemetry.{variable}" in text
-        ]
+        users = [path for path, text in texts.items() if path.name != "metrics.py" and f"metrics.{variable}" in text]
         set_in = ", ".join(link(path) for path in users) or "the AWS adapters' hook"
         rows.append([code(name), told.type, labels, told.documentation, set_in])
     return table(("Metric", "Type", "Labels", "What it tells", "Set in"), sorted(rows))

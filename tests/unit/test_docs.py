@@ -21,7 +21,7 @@ from tools import generate_docs
 
 from quarry_cli.main import app
 from quarry_collector.settle import ErrorCode
-from quarry_core import states, telemetry
+from quarry_core import metrics, states
 from quarry_core.manifest import read_manifest
 from quarry_core.messages import Kind
 from quarry_core.names import QUEUES, queue_url_variable
@@ -119,9 +119,9 @@ def test_every_setting_that_is_mentioned_exists(page):
 
 @every_page
 def test_every_metric_that_is_mentioned_is_registered(page):
-    metrics = [each for each in vars(telemetry).values() if isinstance(each, Counter | Gauge | Histogram)]
+    registered = [each for each in vars(metrics).values() if isinstance(each, Counter | Gauge | Histogram)]
     names = {
-        told.name + ("_total" if told.type == "counter" else "") for metric in metrics for told in metric.describe()
+        told.name + ("_total" if told.type == "counter" else "") for metric in registered for told in metric.describe()
     }
     packages = {path.name for path in ROOT.glob("**/src/quarry_*")}
     ours = {"quarry_origin_id", "quarry_reason", "quarry_step", "quarry_body_bytes"}

@@ -21,7 +21,7 @@ from typing import assert_never
 
 import structlog
 
-from quarry_core import telemetry
+from quarry_core import metrics
 from quarry_core.errors import PortError
 from quarry_core.ports import Clock, Message, Queue
 from quarry_core.verdicts import DONE, Done, Poison, Retry, Verdict
@@ -92,7 +92,7 @@ class Consumer:
                 await _pause(stop, self._clock, min(BACKOFF_FIRST_S * 2**failures, 30.0))
                 continue
             self.polled.set()
-            telemetry.QUEUE_LAST_POLL.labels(self._queue.name).set(self._clock.now().timestamp())
+            metrics.QUEUE_LAST_POLL.labels(self._queue.name).set(self._clock.now().timestamp())
             for message in messages:
                 if stop.is_set():
                     await self._hand_back(message)
@@ -126,11 +126,11 @@ class Consumer:
 
     async def _work(self, message: Message) -> None:
         queue = self._queue.name
-        telemetry.MESSAGES_RECEIVED.labels(queue).inc()
-        telemetry.MESSAGES_IN_PROGRESS.labels(queue).inc()
+        metrics.MESSAGES_RECEIVED.labels(queue).inc()
+        metrics.MESSAGES_IN_PROGRESS.labels(queue).inc()
         if message.sent_at_ms:
             delay_s = max(0.0, self._clock.now().timestamp() - message.sent_at_ms / 1000)
-            telemetry.MESSAGE_DELAY.labels(queue).observe(delay_s)
+            metrics.MESSAGE_DELAY.labels(queue).observe(delay_s)
         heartbeat = asyncio.create_task(self._heartbeat(message))
         began = self._clock.monotonic()
         try:
@@ -143,8 +143,8 @@ class Consumer:
             heartbeat.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await heartbeat
-            telemetry.MESSAGES_IN_PROGRESS.labels(queue).dec()
-            telemetry.MESSAGE_PROCESSING.labels(queue).observe(self._clock.monotonic() - began)
+            metrics.MESSAGES_IN_PROGRESS.labels(queue).dec()
+            metrics.MESSAGE_PROCESSING.labels(queue).observe(self._clock.monotonic() - began)
         try:
             await self._conclude(message, verdict)
         except PortError as error:
@@ -175,7 +175,7 @@ class Consumer:
             case Retry(after_s, why):
                 self.counts.retry += 1
                 self.counts.whys.append(why)
-                telemetry.MESSAGES_PROCESSED.labels(queue, "retry").inc()
+                metrics.MESSAGES_PROCESSED.labels(queue, "retry").inc()
                 log.info("returned", queue=queue, message_id=message.id, after_s=after_s, why=why)
                 await self._queue.extend(message, int(min(after_s, self._limits.retry_after_max_s)))
                 return
@@ -187,7 +187,7 @@ class Consumer:
                 await self._queue.bury(message, why, self._step)
             case _:
                 assert_never(verdict)
-        telemetry.MESSAGES_PROCESSED.labels(queue, outcome).inc()
+        metrics.MESSAGES_PROCESSED.labels(queue, outcome).inc()
         await self._queue.ack(message)
 
     def _backoff(self, message: Message) -> float:

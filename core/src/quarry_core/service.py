@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import structlog
 from pydantic import ValidationError
 
-from quarry_core import __version__, telemetry
+from quarry_core import __version__, metrics, telemetry
 from quarry_core.aws.bus import EventBus
 from quarry_core.aws.client import Aws
 from quarry_core.aws.jobs import BedrockJobs
@@ -99,7 +99,7 @@ def consumer_limits(settings: Settings, concurrency: int, *, bells: bool = True)
 async def open_world(settings: Settings, queues: Sequence[str] = QUEUES) -> AsyncIterator[World]:
     """Connect the ports to AWS, as the environment's standard variables say."""
     clock = SystemClock()
-    async with Aws(clock, settings.region, observe=telemetry.observe_aws) as aws:
+    async with Aws(clock, settings.region, observe=metrics.observe_aws) as aws:
         offload = ThreadOffload(workers_max=4)
         try:
             yield World(
@@ -133,7 +133,7 @@ def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda 
         print(f"{service}: the environment is not complete: {error}", file=sys.stderr)  # noqa: T201 logs need settings
         return 2
     telemetry.set_up_logs(service, settings.log_level)
-    telemetry.BUILD_INFO.labels(service, __version__).set(1)
+    metrics.BUILD_INFO.labels(service, __version__).set(1)
     return asyncio.run(_serve(settings, build, queues, wrap))
 
 

@@ -14,7 +14,7 @@ import structlog
 
 from quarry_collector.salvage import Salvage
 from quarry_collector.settle import Repeat, Settlement
-from quarry_core import telemetry
+from quarry_core import metrics
 from quarry_core.errors import Changed, Missing, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard
@@ -67,9 +67,9 @@ class Shards:
         except Stale:
             log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard)
             return
-        telemetry.ROWS_FINISHED.labels("ok").inc(outcome.ok)
+        metrics.ROWS_FINISHED.labels("ok").inc(outcome.ok)
         for code, count in outcome.errors.items():
-            telemetry.ROWS_FINISHED.labels(code.lower()).inc(count)
+            metrics.ROWS_FINISHED.labels(code.lower()).inc(count)
         log.info(
             "settled",
             run_id=shard.run_id,

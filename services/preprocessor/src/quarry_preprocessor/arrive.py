@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from quarry_core import telemetry
+from quarry_core import metrics
 from quarry_core.errors import Missing, Refused, Stale
 from quarry_core.ledger import moves
 from quarry_core.manifest import (
@@ -111,7 +111,7 @@ class Arrivals:
             if winner is None:
                 raise
             return winner
-        telemetry.RUNS_ACCEPTED.inc()
+        metrics.RUNS_ACCEPTED.inc()
         log.info("accepted", model_id=pins.model_id if pins else None, refused=bool(refusal))
         return run
 

@@ -15,7 +15,7 @@ from functools import partial
 
 import structlog
 
-from quarry_core import telemetry
+from quarry_core import metrics
 from quarry_core.errors import Changed, Conflict, Missing, Refused, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Totals
@@ -110,7 +110,7 @@ class Counting:
             await ledger.apply(
                 moves.begin_running(totals, pins.pool, tag, plan.rows_planned, counted.count.rows, digest)
             )
-            telemetry.ROWS_ACCEPTED.inc(plan.rows_planned)
+            metrics.ROWS_ACCEPTED.inc(plan.rows_planned)
             log.info("planned", rows=plan.rows_planned, shards=plan.shard_count, slices=plan.slice_count)
         except Stale:
             log.debug("planned_by_another")

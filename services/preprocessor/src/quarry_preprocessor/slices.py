@@ -15,7 +15,7 @@ from functools import partial
 
 import structlog
 
-from quarry_core import telemetry
+from quarry_core import metrics
 from quarry_core.errors import Changed, Missing, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard, Slice, Totals
@@ -166,7 +166,7 @@ class Slices:
                 raise  # the slice is not open to us any more
             log.debug("enlisted_by_another", shard=row.shard)
             return
-        telemetry.SHARDS_ENLISTED.inc()
+        metrics.SHARDS_ENLISTED.inc()
         if below:
             await self._world.ring("collector", Doorbell(kind="settle", run_id=row.run_id, shard=row.shard))
         else:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from quarry_core import telemetry
+from quarry_core import metrics
 from quarry_core.errors import Conflict, QuotaExceeded, Refused, Stale, Throttled, Unknown
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import JobRow, Shard
@@ -103,7 +103,7 @@ class Creator:
         if outcome not in ("unknown", "waiting", "late"):
             self._uncertain_since.pop(shard.holder, None)
         if outcome not in ("waiting", "late", "stale"):
-            telemetry.JOBS_SUBMITTED.labels(shard.pool, outcome).inc()
+            metrics.JOBS_SUBMITTED.labels(shard.pool, outcome).inc()
         log.info(
             "create", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, job=request.name, outcome=outcome
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from quarry_core import telemetry
+from quarry_core import metrics
 from quarry_core.errors import Missing, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import JobRow, Shard
@@ -61,7 +61,7 @@ class Learner:
         if shard is None:
             log.info("job_without_row", job=name, status=status)
             return NOTHING
-        telemetry.JOB_STATUS_OBSERVATIONS.labels(source).inc()
+        metrics.JOB_STATUS_OBSERVATIONS.labels(source).inc()
         with structlog.contextvars.bound_contextvars(run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt):
             return await self._seen(shard, parsed, arn, status, source, told)
 
@@ -131,7 +131,7 @@ class Learner:
             await self._world.ledger.apply(moves.end(shard, row))
         except Stale:
             return NOTHING  # told already
-        telemetry.JOBS_ENDED.labels(shard.pool, job.status).inc()
+        metrics.JOBS_ENDED.labels(shard.pool, job.status).inc()
         log.info("job_ended", job=job.name, status=job.status, source=source, reason=job.message[:200])
         await self._ring_settle(shard)
         return Learned("ended", shard.pool)

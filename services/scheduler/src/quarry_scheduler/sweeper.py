@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from quarry_core import telemetry
+from quarry_core import metrics
 from quarry_core.errors import Missing, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Pool, Shard, Totals
@@ -53,10 +53,10 @@ class Sweeper:
             kind = await self._perform(action)
             if kind:
                 corrections[kind] = corrections.get(kind, 0) + 1
-                telemetry.SWEEP_CORRECTIONS.labels(kind).inc()
+                metrics.SWEEP_CORRECTIONS.labels(kind).inc()
         for pool in view.pools:
             await self._ticker.tick(pool.pool)
-        telemetry.SWEEP_LAST_SUCCESS.set(self._world.clock.now().timestamp())
+        metrics.SWEEP_LAST_SUCCESS.set(self._world.clock.now().timestamp())
         if corrections:
             log.info("swept", **corrections)
         return corrections
@@ -154,7 +154,7 @@ class Sweeper:
             return Job(shard.arn, row.name, JobStatus.FAILED, "", "", "", message="Bedrock knows this job no more")
 
     async def _limit(self, name: str, foreign: int) -> None:
-        telemetry.SLOTS_FOREIGN.labels(name).set(foreign)
+        metrics.SLOTS_FOREIGN.labels(name).set(foreign)
         pool = await self._ticker.open_pool(name)
         learned = relax_limit(pool, refused_since=name in self._ticker.refused_since_sweep)
         self._ticker.refused_since_sweep.discard(name)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from quarry_core import telemetry
+from quarry_core import metrics
 from quarry_core.errors import Missing, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Lane, Pool, Shard, Waiting
@@ -85,7 +85,7 @@ class Ticker:
             # From here on a new caller is not served by what we are about to read.
             self._following.pop(pool, None)
             structlog.contextvars.bind_contextvars(step="admit")
-            with telemetry.TICK.time():
+            with metrics.TICK.time():
                 return await self._tick(pool)
 
     async def _tick(self, name: str) -> Ticked:
@@ -98,8 +98,8 @@ class Ticker:
                 ticked.refused += await self._refuse_waiting(lane)
         await self._admit(name, ticked)
         pool = await self.open_pool(name)
-        telemetry.SLOTS_LIMIT.labels(name).set(pool.admit_limit)
-        telemetry.SLOTS_IN_USE.labels(name).set(pool.in_use)
+        metrics.SLOTS_LIMIT.labels(name).set(pool.admit_limit)
+        metrics.SLOTS_IN_USE.labels(name).set(pool.in_use)
         return ticked
 
     async def open_pool(self, name: str) -> Pool:

@@ -1,0 +1,66 @@
+"""Every metric of the three services, with a sentence each: typed here and nowhere else.
+
+Prefix `quarry_`, base units, timestamps instead of ages, bounded labels only: never an ARN, a record, a key or a
+message id. `pool` is region and canonical base model. docs/metrics.md is generated from this file.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+BUILD_INFO = Gauge("quarry_build_info", "The running version; always 1.", ["service", "version"])
+
+MESSAGES_RECEIVED = Counter("quarry_messages_received_total", "Messages taken from a queue.", ["queue"])
+MESSAGES_PROCESSED = Counter(
+    "quarry_messages_processed_total", "Messages by verdict: done, retry, poison.", ["queue", "outcome"]
+)
+MESSAGES_IN_PROGRESS = Gauge("quarry_messages_in_progress", "Messages being handled now.", ["queue"])
+MESSAGE_PROCESSING = Histogram(
+    "quarry_message_processing_seconds",
+    "Time from receive to verdict.",
+    ["queue"],
+    buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800),
+)
+MESSAGE_DELAY = Histogram(
+    "quarry_message_delay_seconds",
+    "Time from send to receive.",
+    ["queue"],
+    buckets=(0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600),
+)
+QUEUE_LAST_POLL = Gauge("quarry_queue_last_poll_timestamp_seconds", "When a queue was last polled.", ["queue"])
+
+RUNS_ACCEPTED = Counter("quarry_runs_accepted_total", "Manifests that became runs, refused ones included.")
+ROWS_ACCEPTED = Counter("quarry_rows_accepted_total", "Rows of accepted runs.")
+ROWS_FINISHED = Counter("quarry_rows_finished_total", "Rows with their outcome.", ["outcome"])
+SHARDS_ENLISTED = Counter("quarry_shards_enlisted_total", "Shards written and enlisted.")
+TICK = Histogram(
+    "quarry_tick_seconds", "One pass of admission over one pool.", buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30)
+)
+SLOTS_LIMIT = Gauge("quarry_slots_limit", "Jobs that may be active in a pool.", ["pool"])
+SLOTS_IN_USE = Gauge("quarry_slots_in_use", "Slots that are held.", ["pool"])
+SLOTS_FOREIGN = Gauge("quarry_slots_foreign", "Active jobs in a pool that are not ours.", ["pool"])
+JOBS_SUBMITTED = Counter(
+    "quarry_jobs_submitted_total",
+    "Create calls by what came of them: created, adopted, throttled, quota, refused, unknown.",
+    ["pool", "outcome"],
+)
+JOBS_ENDED = Counter("quarry_jobs_ended_total", "Jobs at their end, by Bedrock's status.", ["pool", "status"])
+JOB_STATUS_OBSERVATIONS = Counter(
+    "quarry_job_status_observations_total", "Job states learned, by who told: event, sweep.", ["source"]
+)
+SWEEP_CORRECTIONS = Counter(
+    "quarry_sweep_corrections_total",
+    "What the sweep mended: ended, adopted, stopped, slice, settle, close.",
+    ["kind"],
+)
+SWEEP_LAST_SUCCESS = Gauge("quarry_sweep_last_success_timestamp_seconds", "When a sweep last ran to its end.")
+AWS_REQUESTS = Counter("quarry_aws_requests_total", "AWS calls.", ["service", "operation", "outcome"])
+AWS_REQUEST_SECONDS = Histogram(
+    "quarry_aws_request_duration_seconds", "Time of AWS calls, retries included.", ["service", "operation"]
+)
+
+
+def observe_aws(service: str, operation: str, outcome: str, seconds: float) -> None:
+    """The hook that the AWS adapters call after each request."""
+    AWS_REQUESTS.labels(service, operation, outcome).inc()
+    AWS_REQUEST_SECONDS.labels(service, operation).observe(seconds)
