@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 LOCAL_AWS := .venv-local-aws
 DOCKER_VENV := .venv-docker
+INFRA_VENV := .venv-infra
 BIN := $(VENV)/bin
 PACKAGES := core services/preprocessor services/scheduler services/collector cli local
 EDITABLE := $(foreach package,$(PACKAGES),-e $(package))
@@ -15,7 +16,7 @@ TESTS ?= tests
 REQUESTS ?= 20000
 SEED ?= 1
 
-.PHONY: help setup demo test test-docker conformance fuzz check format docs lock bench clean
+.PHONY: help setup demo test test-docker conformance fuzz infra infra-fast check format docs lock bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +57,19 @@ conformance: setup ## Hold the simulated Bedrock against the contract, with Node
 fuzz: setup ## Send 20,000 bent requests to the simulated Bedrock (REQUESTS=, SEED=)
 	@$(BIN)/python -m tests.conformance.fuzz --requests $(REQUESTS) --seed $(SEED)
 
+infra-fast: setup $(INFRA_VENV)/.done ## Check Terraform's files: valid, tested, linted, scanned (needs terraform; minutes)
+	@$(BIN)/python -m tests.infra fast -q
+
+infra: setup $(INFRA_VENV)/.done ## The same, then apply every environment and example on the embedded AWS
+	@$(BIN)/python -m tests.infra all -q
+
+# checkov pins a boto3 of its own too.
+$(INFRA_VENV)/.done: requirements/infra.txt
+	@echo "setting up $(INFRA_VENV)"
+	@$(PYTHON) -m venv $(INFRA_VENV)
+	@$(INFRA_VENV)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/infra.txt
+	@touch $@
+
 check: setup ## Format, lint, types, import contracts, generated docs
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -81,4 +95,4 @@ bench: setup ## Measure: encoder, join, reading, memory at two sizes (see benchm
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 clean: ## Remove environments, caches and local state
-	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis

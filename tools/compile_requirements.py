@@ -1,7 +1,7 @@
 """Compile the pinned, hashed requirement files from the pyproject.toml files.
 
-One file per image (each service, the CLI), one for development and one for the embedded AWS. `uv` resolves; no
-index address is written. Run it with `make lock`.
+One file per image (each service, the CLI), one for development, one for the embedded AWS and one for the tools that
+read Terraform. `uv` resolves; no index address is written. Run it with `make lock`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "dev": (("core", *SERVICES, "cli", "local"), ("dev.in",)),
     "docker": (("core", *SERVICES, "cli", "local"), ("dev.in", "docker.in")),
     "local-aws": ((), ("local-aws.in",)),
+    "infra": ((), ("infra.in",)),
 }
 
 

@@ -1,0 +1,41 @@
+"""What the tests found out, for the one line that `make infra` and `make infra-fast` end with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+LACKING = "Application Auto Scaling (no such API in the emulator: covered by terraform test)"
+
+
+@dataclass
+class Summary:
+    """One a session, filled by the tests."""
+
+    directories: set[str] = field(default_factory=set)
+    runs_passed: int = 0
+    runs_failed: int = 0
+    policies: int = 0
+    applied: set[str] = field(default_factory=set)
+    drifts: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
+    notes: set[str] = field(default_factory=set)
+    tests_passed: int = 0
+    tests_failed: int = 0
+
+    def line(self, name: str) -> str:
+        passed, failed = self.tests_passed + self.runs_passed, self.tests_failed + self.runs_failed
+        counted = f"{passed} tests passed ({self.runs_passed} of them terraform's), {failed} failed"
+        parts = [f"{name}: {len(self.directories)} modules and roots, {counted}"]
+        if self.policies:
+            parts.append(f"{self.policies} policies linted")
+        if self.applied:
+            seen = f" ({', '.join(sorted(self.drifts))})" if self.drifts else ""
+            parts.append(f"applied {len(self.applied)}, drifts allowed {len(self.drifts)}{seen}")
+        if self.notes:
+            parts.append(f"note: {'; '.join(sorted(self.notes))}")
+        if self.skipped:
+            parts.append(f"skipped: {', '.join(sorted(self.skipped))}")
+        return "; ".join(parts)
+
+
+SUMMARY = Summary()
