@@ -1,0 +1,31 @@
+variable "place" {
+  description = "Where the environment stands: what every name and ARN is made of. Module `names` checks it."
+  type = object({
+    env        = string
+    region     = string
+    account_id = string
+    partition  = optional(string, "aws")
+  })
+}
+
+variable "bucket_arn" {
+  description = "ARN of the data bucket, whose objects' reads and writes are logged."
+  type        = string
+
+  validation {
+    condition     = can(regex("^arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.bucket_arn))
+    error_message = "bucket_arn must be the ARN of a bucket (arn:aws:s3:::<name>), without a key or a slash behind it."
+  }
+}
+
+variable "retention_days" {
+  description = "Days that the logs are kept; a year by default."
+  type        = number
+  default     = 365
+  nullable    = false
+
+  validation {
+    condition     = var.retention_days >= 1 && var.retention_days <= 3650 && floor(var.retention_days) == var.retention_days
+    error_message = "retention_days must be a whole number of days from 1 to 3650 (ten years)."
+  }
+}

@@ -1,0 +1,44 @@
+variable "place" {
+  description = "Where the environment stands: what every name and ARN is made of. Module `names` checks it."
+  type = object({
+    env        = string
+    region     = string
+    account_id = string
+    partition  = optional(string, "aws")
+  })
+}
+
+variable "services" {
+  description = "The services that get a repository each: preprocessor, scheduler, collector."
+  type        = set(string)
+  default     = ["preprocessor", "scheduler", "collector"]
+  nullable    = false
+
+  validation {
+    condition     = length(var.services) > 0 && length(setsubtract(var.services, ["preprocessor", "scheduler", "collector"])) == 0
+    error_message = "services must be one or more of preprocessor, scheduler, collector."
+  }
+}
+
+variable "images_max" {
+  description = "How many images a repository keeps; the oldest beyond them go, even one that still runs somewhere."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition     = var.images_max >= 2 && var.images_max <= 1000 && floor(var.images_max) == var.images_max
+    error_message = "images_max must be a whole number from 2 (what runs and what it replaced) to 1000."
+  }
+}
+
+variable "kms_key_arn" {
+  description = "ARN of the KMS key that encrypts the images; null encrypts them with keys that ECR owns (AES-256)."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn must be the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>), not an alias; null for ECR's own."
+  }
+}

@@ -1,0 +1,27 @@
+variable "place" {
+  description = "Where the environment stands: what every name and ARN is made of. Module `names` checks it."
+  type = object({
+    env        = string
+    region     = string
+    account_id = string
+    partition  = optional(string, "aws")
+  })
+}
+
+variable "kms_key_arn" {
+  description = "ARN of the KMS key that encrypts the table; null encrypts it with a key that AWS owns."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn must be the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>), not an alias; null for a key that AWS owns."
+  }
+}
+
+variable "deletion_protection" {
+  description = "Whether DynamoDB refuses to delete the table until this is set to false and applied."
+  type        = bool
+  default     = true
+  nullable    = false
+}

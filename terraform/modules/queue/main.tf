@@ -1,0 +1,38 @@
+module "names" {
+  source = "../names"
+  place  = var.place
+}
+
+locals {
+  names = module.names.queues[var.key]
+}
+
+resource "aws_sqs_queue" "dead" {
+  name                      = local.names.dlq_name
+  message_retention_seconds = var.dead_retention_s
+  kms_master_key_id         = var.kms_key_arn
+  sqs_managed_sse_enabled   = var.kms_key_arn == null ? true : null
+  policy                    = data.aws_iam_policy_document.dead.json
+
+  redrive_allow_policy = jsonencode({
+    redrivePermission = "byQueue"
+    sourceQueueArns   = [local.names.arn]
+  })
+}
+
+resource "aws_sqs_queue" "this" {
+  name                       = local.names.name
+  message_retention_seconds  = var.retention_s
+  visibility_timeout_seconds = var.visibility_timeout_s
+  kms_master_key_id          = var.kms_key_arn
+  sqs_managed_sse_enabled    = var.kms_key_arn == null ? true : null
+  policy                     = data.aws_iam_policy_document.this.json
+
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = local.names.dlq_arn
+    maxReceiveCount     = var.receive_count_max
+  })
+
+  # SQS refuses a redrive to a queue that does not stand; its ARN is the name's, so the order has to be said.
+  depends_on = [aws_sqs_queue.dead]
+}
