@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from quarry_local.settings import StackSettings
+from quarry_local.settings import LOCAL_WAITS, StackSettings
 from tests.e2e.user import CLAUDE, until
 
 ROWS = 300
@@ -110,40 +110,67 @@ def test_throttled_refused_with_500_and_answered_late_the_run_succeeds(user):
 @pytest.mark.promise("S2")
 def test_with_every_reply_to_create_lost_each_shard_has_one_job(user):
     before = suffered(user)
-    begin(user, "lost", reply_lost_share=0.2, reply_lost_by_operation={"CreateModelInvocationJob": 1})
+    begin(
+        user,
+        "lost",
+        reply_lost_share=0.2,
+        reply_lost_by_operation={"CreateModelInvocationJob": 1},
+        token_window_s=5,
+    )
 
     assert ended(user, "lost", 90) == ("SUCCEEDED", Counter(ok=ROWS))
     a_job_each(user, "lost")
     assert (suffered(user) - before)["reply_lost"] >= SHARDS
 
 
-@pytest.mark.promise("S2")
-def test_with_tokens_forgotten_names_refused_and_a_slow_list_each_shard_has_one_job(user):
-    begin(
-        user,
-        "forgetful",
-        token_window_s=0,
-        names_refused="ever",
-        list_lag_s=1.5,
-        reply_lost_by_operation={"CreateModelInvocationJob": 0.7},
-    )
+# No reply and no event tells of a job, and List shows it later than it is waited for: Create is sent again.
+CREATED_TWICE = {
+    "reply_lost_by_operation": {"CreateModelInvocationJob": 1},
+    "events_lost_share": 1,
+    "list_lag_s": 2 * float(LOCAL_WAITS["QUARRY_LIST_SETTLE_S"]),
+}
 
-    assert ended(user, "forgetful", 90) == ("SUCCEEDED", Counter(ok=ROWS))
-    a_job_each(user, "forgetful")
+
+@pytest.mark.parametrize("window_s", [None, 600])
+@pytest.mark.promise("S2")
+def test_where_only_the_token_tells_of_a_job_it_is_given_again(user, window_s):
+    run_id, before = f"token{window_s or ''}", user.stack.simulator_stats()["creates"]["by_token"]
+    begin(user, run_id, token_window_s=window_s, **CREATED_TWICE)
+
+    assert ended(user, run_id, 90) == ("SUCCEEDED", Counter(ok=ROWS))
+    a_job_each(user, run_id)
+    assert user.stack.simulator_stats()["creates"]["by_token"] - before >= SHARDS
+
+
+@pytest.mark.parametrize("names", ["active", "ever"])
+@pytest.mark.promise("S2")
+def test_with_tokens_forgotten_and_names_refused_the_refusal_makes_no_second_job(user, names):
+    run_id, before = f"names{names}", suffered(user)
+    begin(user, run_id, token_window_s=0, names_refused=names, starting_s=8, **CREATED_TWICE)
+
+    assert ended(user, run_id, 90) == ("SUCCEEDED", Counter(ok=ROWS))
+    a_job_each(user, run_id)
+    seen = suffered(user) - before
+    assert min(seen[fault] for fault in ("reply_lost", "token_forgotten", "name_refused", "list_lag")) >= SHARDS
 
 
 @pytest.mark.promise("S2")
 def test_with_tokens_forgotten_and_names_taken_twice_list_alone_keeps_each_shard_to_one_job(user):
+    before = suffered(user)
     begin(
         user,
         "listed",
         token_window_s=0,
-        list_lag_s=1.5,
+        list_lag_s=2.5,
+        events_lost_share=1,
         reply_lost_by_operation={"CreateModelInvocationJob": 1},
     )
 
     assert ended(user, "listed", 90) == ("SUCCEEDED", Counter(ok=ROWS))
     a_job_each(user, "listed")
+    seen = suffered(user) - before
+    assert min(seen["reply_lost"], seen["list_lag"]) >= SHARDS
+    assert seen["token_forgotten"] == 0
 
 
 @pytest.mark.promise("S10")
@@ -160,6 +187,14 @@ def test_jobs_that_fail_or_expire_are_repeated_and_one_that_ends_partially_is_ke
         (["00002", "2"], "Completed"),
         (["00004", "1"], "PartiallyCompleted"),
     ]
+
+
+@pytest.mark.promise("S10")
+def test_what_a_failed_job_leaves_is_kept_and_its_other_rows_fail_with_it(user):
+    begin(user, "leaving", job_faults={"*-leaving-00002-1-*": "failed"}, job_failed_output=True, job_done_share=0.3)
+
+    assert ended(user, "leaving") == ("SUCCEEDED_WITH_ERRORS", Counter(ok=230, JOB_FAILED=70))
+    a_job_each(user, "leaving")
 
 
 @pytest.mark.promise("S10")
@@ -198,6 +233,17 @@ def test_bad_records_and_bad_lines_each_cost_their_own_row_only(user):
     assert all(10 < count < 60 for code, count in outcomes.items() if code != "ok")
     reasons = Counter(user.result("lines")["stop_reason"].to_pylist())
     assert 10 < reasons["max_tokens"] < 60
+
+
+@pytest.mark.promise("S10")
+def test_the_code_of_a_failed_record_is_told_whether_it_is_a_number_or_a_text(user):
+    for form in ("number", "text"):
+        begin(user, f"code{form}", record_error_share=0.1, record_error_code=429, record_error_code_form=form)
+        state, outcomes = ended(user, f"code{form}")
+        assert (state, set(outcomes)) == ("SUCCEEDED_WITH_ERRORS", {"ok", "MODEL_ERROR"})
+        messages = [text for text in user.result(f"code{form}")["error_message"].to_pylist() if text]
+        assert len(messages) == outcomes["MODEL_ERROR"] > 10
+        assert all(message.startswith("429: ") for message in messages)
 
 
 @pytest.mark.promise("S1", "L4", "L5")
@@ -243,9 +289,36 @@ def test_with_events_early_late_and_of_nobodys_jobs_the_run_succeeds(user):
     assert all(after[kind] > before[kind] for kind in ("early", "late", "foreign"))
 
 
+@pytest.mark.promise("I1", "I2", "L2")
+def test_events_that_come_when_all_is_over_change_nothing(user):
+    before = user.stack.simulator_stats()["events"]
+    begin(user, "delayed", events_delay_s=600)
+
+    assert ended(user, "delayed") == ("SUCCEEDED", Counter(ok=ROWS))
+    a_job_each(user, "delayed")
+    totals = user.totals("delayed")
+    during = user.stack.simulator_stats()["events"]
+    assert during["delivered"] == before["delivered"]
+
+    user.stack.clear_faults()
+    events = user.env["QUARRY_EVENTS_QUEUE_URL"]
+    produced = during["produced"] - before["produced"]
+    assert produced == SHARDS * 5
+    until(
+        lambda: user.stack.simulator_stats()["events"]["delivered"] == before["delivered"] + produced,
+        20,
+        lambda: f"not delivered: {user.stack.simulator_stats()['events']}",
+    )
+    until(lambda: user.depth(events) == (0, 0), 30, user.ends_of_logs)
+    assert ended(user, "delayed") == ("SUCCEEDED", Counter(ok=ROWS))
+    a_job_each(user, "delayed")
+    assert user.totals("delayed") == totals
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
+        ("account", "Your account is not authorized to perform this action"),
         ("unsupported_model", "Batch inference is not supported for the requested model"),
         ("pass_role", "is not authorized to perform: iam:PassRole"),
         ("access", "You don't have access to the model"),
@@ -261,3 +334,15 @@ def test_a_run_whose_creates_are_refused_fails_with_bedrocks_words(user, kind, w
     assert user.jobs(run_id) == []
     assert words in str(user.status(run_id)) + str(user.report(run_id))
     assert user.dead() == dict.fromkeys(user.dead(), 0)
+
+
+@pytest.mark.promise("S10", "L2")
+def test_when_some_creates_are_refused_the_jobs_that_stand_are_kept_and_the_other_rows_say_why(user):
+    before = suffered(user)
+    begin(user, "refusing", create_refused="access", create_refused_share=0.5)
+
+    state, outcomes = ended(user, "refusing")
+    assert (suffered(user) - before)["AccessDeniedException"] > 0
+    assert outcomes["ok"] == 100 * len(user.jobs("refusing"))
+    assert outcomes["REFUSED"] == ROWS - outcomes["ok"] > 0
+    assert state == ("SUCCEEDED_WITH_ERRORS" if outcomes["ok"] else "FAILED")

@@ -152,6 +152,14 @@ def test_a_pattern_chooses_a_job_before_any_share_does():
     assert job_fault(0, "a", Faults()) is None
 
 
+@pytest.mark.parametrize("fault", ["failed", "expired", "partial", "hung"])
+def test_each_fault_of_jobs_has_its_share(fault):
+    faults = Faults.model_validate({f"job_{fault}_share": 0.3})
+    found = [job_fault(3, f"{number}", faults) for number in range(1000)]
+    assert set(found) == {None, fault}
+    assert abs(found.count(fault) / 1000 - 0.3) < 0.05
+
+
 @pytest.mark.parametrize(
     "model_id",
     [
@@ -365,6 +373,21 @@ def test_create_is_refused_in_the_words_of_the_contract(bedrock_sim):
     create(bedrock_sim)
 
 
+@pytest.mark.bedrock_sim(quota=40)
+def test_a_share_of_creates_is_refused_and_another_try_has_another_fate(bedrock_sim):
+    bedrock_sim.faults(create_refused="access", create_refused_share=0.5)
+    told = []
+    for _ in range(40):
+        try:
+            create(bedrock_sim)
+        except ClientError as error:
+            told.append(error.response["Error"]["Code"])
+    assert set(told) == {"AccessDeniedException"}
+    assert 8 < len(told) < 32
+    assert bedrock_sim.stats()["faults"] == {"AccessDeniedException": len(told)}
+    assert bedrock_sim.stats()["creates"]["total"] == 40 - len(told)
+
+
 # ------------------------------------------------------------------------------- what Bedrock remembers and shows
 
 
@@ -377,6 +400,8 @@ def test_a_client_token_is_remembered_for_its_window(bedrock_sim, window_s):
     assert (within == first) is (window_s != 0)
     bedrock_sim.advance(601)
     assert (create(bedrock_sim, clientRequestToken="token") == first) is (window_s is None)
+    forgotten = bedrock_sim.stats()["faults"].get("token_forgotten", 0)
+    assert forgotten == {None: 0, 0: 2}.get(window_s, 1)
 
 
 @pytest.mark.promise("S2")
@@ -395,6 +420,7 @@ def test_a_used_name_is_refused_while_its_job_is_active_or_for_ever_if_so_set(be
     with pytest.raises(ClientError, match="ConflictException"):
         create(bedrock_sim)
     create(bedrock_sim, "another")
+    assert bedrock_sim.stats()["faults"] == {"name_refused": 2}
 
 
 @pytest.mark.promise("S2")
@@ -408,8 +434,10 @@ def test_list_shows_a_new_job_only_after_its_lag_and_get_at_once(bedrock_sim):
 
     bedrock_sim.advance(59)
     assert listed() == []
+    assert bedrock_sim.stats()["faults"] == {"list_lag": 1}
     bedrock_sim.advance(1)
     assert [job["jobArn"] for job in listed()] == [arn]
+    assert bedrock_sim.stats()["faults"] == {"list_lag": 1}
 
 
 @pytest.mark.bedrock_sim(quota=1)

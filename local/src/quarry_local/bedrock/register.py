@@ -8,7 +8,7 @@ import base64
 import binascii
 import secrets
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -57,6 +57,8 @@ class Register:
     pools: dict[str, Pool] = field(default_factory=dict)
     seed: int | None = None
     """Where ids come from, for runs that repeat; from chance when None, so that no two simulators share an id."""
+    suffered: Callable[[str], None] = lambda _: None
+    """Is told the name of each fault that befell a request here."""
     _jobs: dict[str, Job] = field(default_factory=dict)
     _order: list[Job] = field(default_factory=list)
     _tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -76,6 +78,8 @@ class Register:
             self.creates.total += 1
             self.creates.by_token += 1
             return self._jobs[known[0]], False
+        if known:
+            self.suffered("token_forgotten")
         model = resolve(request["modelId"], region=self.region, account=self.account, batch_models=live.batch_models)
         tags = _tags_of(request)
         self._check_name(request["jobName"], live)
@@ -105,8 +109,10 @@ class Register:
         """Whether a used name is refused is not documented; ConflictException is declared (contract section 5)."""
         standing = self._names.get(name, ())
         if live.names_refused == "ever" and standing:
+            self.suffered("name_refused")
             raise conflict(f"A model invocation job with the name {name} exists already")
         if live.names_refused == "active" and any(job.active for job in standing):
+            self.suffered("name_refused")
             raise conflict(f"A model invocation job with the name {name} is active")
 
     def _new_id(self, name: str) -> str:
@@ -147,10 +153,11 @@ class Register:
         first = _position(request["nextToken"], len(self._order)) if "nextToken" in request else None
         found: list[Job] = []
         for position, job in self._walk(first, ascending=ascending):
+            if not _matches(job, request):
+                continue
             # How soon List shows a job is not documented.
             if live.list_lag_s and self.clock.now() < job.submit_time + live.list_lag_s:
-                continue
-            if not _matches(job, request):
+                self.suffered("list_lag")
                 continue
             if len(found) == size:
                 return Page(found, base64.urlsafe_b64encode(f"job:{position}".encode()).decode())

@@ -81,7 +81,11 @@ class SimulatedBedrock:
         )
         checks = await asyncio.to_thread(Checks)
         self._register = Register(
-            self._aws.region, self._aws.account, self._clock, seed=settings.seed if self._clock.stepped else None
+            self._aws.region,
+            self._aws.account,
+            self._clock,
+            seed=settings.seed if self._clock.stepped else None,
+            suffered=self._suffer,
         )
         self._courier = Courier(
             delivery,
@@ -109,7 +113,7 @@ class SimulatedBedrock:
             workers=settings.workers,
             seed=settings.seed,
             access=self._roles.check_job,
-            suffered=lambda fault: self._suffered.update((fault,)),
+            suffered=self._suffer,
         )
         self._foreigners = Foreigners(self._begin_foreign, self._lives.stop, self._clock, lambda: self._live)
         self._carrying = asyncio.create_task(self._courier.run())
@@ -221,6 +225,9 @@ class SimulatedBedrock:
         fate = request_fate(seed, operation, about, before, self._live, role_arn)
         self._suffered.update(fate.kinds)
         return fate
+
+    def _suffer(self, fault: str) -> None:
+        self._suffered[fault] += 1
 
     def _about(self, request: dict[str, Any]) -> str:
         """A job by its name, for its id may be from chance."""
