@@ -5,11 +5,14 @@ module "names" {
 
 locals {
   names = module.names.queues[var.key]
+  # What a manifest may be, and the most that every version of the provider knows; SQS itself takes four times as much.
+  message_bytes_max = 256 * 1024
 }
 
 resource "aws_sqs_queue" "dead" {
   name                      = local.names.dlq_name
   message_retention_seconds = var.dead_retention_s
+  max_message_size          = local.message_bytes_max
   kms_master_key_id         = var.kms_key_arn
   sqs_managed_sse_enabled   = var.kms_key_arn == null ? true : null
   policy                    = data.aws_iam_policy_document.dead.json
@@ -23,6 +26,7 @@ resource "aws_sqs_queue" "dead" {
 resource "aws_sqs_queue" "this" {
   name                       = local.names.name
   message_retention_seconds  = var.retention_s
+  max_message_size           = local.message_bytes_max
   visibility_timeout_seconds = var.visibility_timeout_s
   kms_master_key_id          = var.kms_key_arn
   sqs_managed_sse_enabled    = var.kms_key_arn == null ? true : null

@@ -20,6 +20,7 @@ run "a_queue_and_its_dead_letters" {
   assert {
     condition = {
       name       = aws_sqs_queue.this.name
+      bytes      = aws_sqs_queue.this.max_message_size
       retention  = aws_sqs_queue.this.message_retention_seconds
       visibility = aws_sqs_queue.this.visibility_timeout_seconds
       sse        = aws_sqs_queue.this.sqs_managed_sse_enabled
@@ -27,6 +28,7 @@ run "a_queue_and_its_dead_letters" {
       fifo       = aws_sqs_queue.this.fifo_queue
       } == {
       name       = "dev-quarry-slices"
+      bytes      = 262144
       retention  = 345600
       visibility = 120
       sse        = true
@@ -47,11 +49,13 @@ run "a_queue_and_its_dead_letters" {
   assert {
     condition = {
       name      = aws_sqs_queue.dead.name
+      bytes     = aws_sqs_queue.dead.max_message_size
       retention = aws_sqs_queue.dead.message_retention_seconds
       sse       = aws_sqs_queue.dead.sqs_managed_sse_enabled
       keyless   = aws_sqs_queue.dead.kms_master_key_id == null
       } == {
       name      = "dev-quarry-slices-dlq"
+      bytes     = 262144
       retention = 1209600
       sse       = true
       keyless   = true
