@@ -294,6 +294,11 @@ STATEMENTS: tuple[Statement, ...] = (
     # ------------------------------------------------------------------ 4.3, 4.4 output
     S("C4.3-layout", "B", "The output of `x.jsonl` is `<output>/<job id>/x.jsonl.out`, beside `manifest.json.out`"),
     S("C4.3-one-per-input", "B", "One output per input"),
+    S(
+        "C4.3-encrypted",
+        "B",
+        "The job's key encrypts its output, and one of AWS's without it: here what the bucket says",
+    ),
     S("C4.3-line", "B", "A line has recordId, modelInput and either modelOutput or error"),
     S("C4.3-echo", "B", "`modelInput` is echoed whole"),
     S("C4.3-error", "B", "`error` is a number, `errorCode`, and a text, `errorMessage`"),

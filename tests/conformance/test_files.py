@@ -51,6 +51,22 @@ def test_a_record_that_fails_has_an_error_in_place_of_an_output(open_house):
         assert "Extra inputs are not permitted" in line["error"]["errorMessage"]
 
 
+@pytest.mark.conforms("C4.3-encrypted")
+def test_outputs_are_encrypted_by_the_jobs_key_and_otherwise_as_the_bucket_says(open_house):
+    house = open_house()
+    key = house.aws.client("kms").create_key()["KeyMetadata"]["Arn"]
+    # Too large for one request: the upload in parts is encrypted too.
+    source = house.put([*questions(99), *lines_of(claude("why " * 2_500_000), 1)])
+    place = {"s3Uri": f"s3://{house.bucket}/out/"}
+    for config, wanted in (({**place, "s3EncryptionKeyId": key}, ("aws:kms", key)), (place, ("AES256", None))):
+        job = house.wait(house.create(source, outputDataConfig={"s3OutputDataConfig": config}))
+        assert job["status"] == "Completed", job
+        keys = house.keys(f"out/{job['jobArn'].rsplit('/', 1)[-1]}/")
+        heads = [house.s3.head_object(Bucket=house.bucket, Key=each) for each in keys]
+        assert [(head.get("ServerSideEncryption", "AES256"), head.get("SSEKMSKeyId")) for head in heads] == [wanted] * 2
+        assert max(head["ContentLength"] for head in heads) > 9_000_000
+
+
 @pytest.mark.conforms("C4.1-record-id-optional")
 def test_a_record_without_an_id_gets_one(open_house):
     house = open_house()

@@ -154,8 +154,9 @@ def test_list_filters_by_time_status_and_name_and_sorts(open_house):
     assert listed(house, statusEquals="Expired") == []
     moment = blue["submitTime"].astimezone(UTC)
     assert listed(house, submitTimeBefore=moment.isoformat(), sortOrder="Ascending") == ["red-1", "red-2"]
-    # Times are shown in whole milliseconds.
-    assert listed(house, submitTimeAfter=(moment + timedelta(milliseconds=1)).isoformat()) == []
+    # A job's time is what is shown of it, whole milliseconds: it lies neither before nor after that.
+    assert listed(house, submitTimeAfter=moment.isoformat()) == []
+    assert listed(house, submitTimeAfter=(moment - timedelta(milliseconds=1)).isoformat()) == ["blue-1"]
 
 
 @pytest.mark.conforms("C1.4-summaries")

@@ -58,11 +58,11 @@ def around(patch: pytest.MonkeyPatch, owner: Any, name: str, change: Callable[..
 def rewritten(patch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], None]) -> None:
     """Change every line of every output."""
 
-    def upload(original: Any, s3: Any, bucket: str, key: str, bodies: Any) -> None:
+    def upload(original: Any, s3: Any, bucket: str, key: str, bodies: Any, *more: Any) -> None:
         lines = [json.loads(line) for body in bodies for line in body.splitlines()]
         for line in lines:
             change(line)
-        original(s3, bucket, key, iter([b"".join(json.dumps(line).encode() + b"\n" for line in lines)]))
+        original(s3, bucket, key, iter([b"".join(json.dumps(line).encode() + b"\n" for line in lines)]), *more)
 
     around(patch, sim_spool, "_upload", upload)
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 from typing import Any
 
+import botocore.session
 import msgspec
 import numpy as np
 import pytest
@@ -331,3 +332,33 @@ def test_no_json_can_do_worse_than_be_refused(body):
             for answer in EVERYBODY:
                 with contextlib.suppress(Refused):
                     answer(msgspec.json.encode({**least, name: None}))
+
+
+def test_a_converse_record_may_have_every_member_of_the_operation_but_the_model_and_no_other():
+    members = botocore.session.Session().get_service_model("bedrock-runtime").operation_model("Converse").input_shape
+    values: dict[str, Any] = {
+        "system": [{"text": "Be short."}],
+        "inferenceConfig": {"maxTokens": 200, "temperature": 0.5, "topP": 0.9, "stopSequences": ["END"]},
+        "guardrailConfig": {"guardrailIdentifier": "a", "guardrailVersion": "1"},
+        "additionalModelRequestFields": {"top_k": 5},
+        "additionalModelResponseFieldPaths": ["/stop_sequence"],
+        "promptVariables": {"topic": {"text": "the sea"}},
+        "requestMetadata": {"run": "r1"},
+        "performanceConfig": {"latency": "standard"},
+        "serviceTier": {"type": "flex"},
+    }
+    refused: dict[str, Any] = {"toolConfig": {"tools": []}, "outputConfig": {}}
+    assert {"modelId", "messages", *values, *refused} == set(members.members)
+    for name, value in values.items():
+        prompt = f"Be short.\n{WHY}" if name == "system" else WHY
+        said = CONVERSE(json.dumps({**BLOCKS, name: value}).encode())
+        assert prompt_digest(prompt).encode() in said.body, name
+    for name, value in {**refused, "modelId": "any", "more": 1}.items():
+        with pytest.raises(Refused):
+            CONVERSE(json.dumps({**BLOCKS, name: value}).encode())
+    tier = members.members["serviceTier"].members["type"]
+    for kind in tier.enum:
+        CONVERSE(json.dumps({**BLOCKS, "serviceTier": {"type": kind}}).encode())
+    for wrong in ({}, {"type": "best"}):
+        with pytest.raises(Refused, match="serviceTier"):
+            CONVERSE(json.dumps({**BLOCKS, "serviceTier": wrong}).encode())

@@ -373,6 +373,17 @@ def test_create_is_refused_in_the_words_of_the_contract(bedrock_sim):
     create(bedrock_sim)
 
 
+@pytest.mark.bedrock_sim(models_without_access=(HAIKU,))
+def test_no_job_is_made_of_a_model_without_access_by_whatever_name(bedrock_sim):
+    for model_id in (HAIKU, f"us.{HAIKU}"):
+        with pytest.raises(ClientError) as caught:
+            create(bedrock_sim, modelId=model_id)
+        told = caught.value.response
+        assert (told["Error"]["Code"], told["ResponseMetadata"]["HTTPStatusCode"]) == ("AccessDeniedException", 403)
+        assert "access to the model" in told["Error"]["Message"]
+    create(bedrock_sim, modelId="anthropic.claude-3-5-haiku-20241022-v1:0")
+
+
 @pytest.mark.bedrock_sim(quota=40)
 def test_a_share_of_creates_is_refused_and_another_try_has_another_fate(bedrock_sim):
     bedrock_sim.faults(create_refused="access", create_refused_share=0.5)

@@ -1,16 +1,17 @@
 """Converse: one body for every chat model, when the job's `modelInvocationType` is Converse (contract section 4.2). Pure.
 
 The ranges are those of the operation's model. `modelId` is no field of a record (contract section 4.1). Tool use and
-structured output are documented as not supported in batch; prompt caching is taken and does nothing.
+structured output are documented as not supported in batch; prompt caching, a guardrail, a service tier and variables of a
+stored prompt are taken and do nothing.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-from quarry_local.bedrock.answers import Answer, Answering, Refused, say
+from quarry_local.bedrock.answers import Answer, Answering, Refused
 from quarry_local.bedrock.bodies import AnyObject, Share, Tokens, reader, unsupported
-from quarry_local.bedrock.messages import Message, System, prompt_of
+from quarry_local.bedrock.messages import Message, System, conversed
 
 
 class _Inference(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -20,6 +21,10 @@ class _Inference(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     stopSequences: Annotated[list[str], msgspec.Meta(max_length=2500)] | None = None  # noqa: N815 - the API's name
 
 
+class _Tier(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    type: Literal["priority", "default", "flex", "reserved"]
+
+
 class _Body(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     messages: list[Message]
     system: list[System] | None = None
@@ -27,7 +32,9 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     additionalModelRequestFields: AnyObject | None = None  # noqa: N815 - the API's name
     additionalModelResponseFieldPaths: list[str] | None = None  # noqa: N815 - the API's name
     requestMetadata: dict[str, str] | None = None  # noqa: N815 - the API's name
+    promptVariables: dict[str, AnyObject] | None = None  # noqa: N815 - the API's name
     performanceConfig: AnyObject | None = None  # noqa: N815 - the API's name
+    serviceTier: _Tier | None = None  # noqa: N815 - the API's name
     guardrailConfig: AnyObject | None = None  # noqa: N815 - the API's name
     toolConfig: AnyObject | None = None  # noqa: N815 - the API's name
     outputConfig: AnyObject | None = None  # noqa: N815 - the API's name
@@ -43,18 +50,7 @@ def answering() -> Answering:
         if body.outputConfig is not None:
             raise unsupported("Structured output")
         config = body.inferenceConfig
-        said = say(prompt_of(body.system or (), body.messages), config.maxTokens if config else None)
-        rendered = (
-            b'{"output":{"message":{"role":"assistant","content":[{"text":"%b"}]}},"stopReason":"%b",'
-            b'"usage":{"inputTokens":%d,"outputTokens":%d,"totalTokens":%d}}'
-        ) % (
-            said.text,
-            b"max_tokens" if said.cut else b"end_turn",
-            said.input_tokens,
-            said.output_tokens,
-            said.input_tokens + said.output_tokens,
-        )
-        return Answer(rendered, said.input_tokens, said.output_tokens)
+        return conversed(body.system or (), body.messages, config.maxTokens if config else None)
 
     return answer
 

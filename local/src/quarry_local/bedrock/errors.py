@@ -50,5 +50,12 @@ def denied(message: str) -> ApiError:
     return ApiError("AccessDeniedException", 403, message)
 
 
+def no_access() -> ApiError:
+    """For a model that the account may not use: the words of on-demand calls. Batch declares the code, and its own
+    words are not known (contract section 7).
+    """
+    return denied("You don't have access to the model with the specified model ID.")
+
+
 def unknown_operation() -> ApiError:
     return ApiError("UnknownOperationException", 404, "Unknown operation")

@@ -18,7 +18,7 @@ from typing import Annotated, Literal, Self
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 
-from quarry_local.bedrock.errors import ApiError, denied, internal, invalid, throttled
+from quarry_local.bedrock.errors import ApiError, denied, internal, invalid, no_access, throttled
 from quarry_local.bedrock.models import UNSUPPORTED
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -259,4 +259,4 @@ def _refusal(kind: CreateRefusal, role_arn: str) -> ApiError:
                 f"{role_arn} because no identity-based policy allows the iam:PassRole action"
             )
         case "access":
-            return denied("You don't have access to the model with the specified model ID.")
+            return no_access()

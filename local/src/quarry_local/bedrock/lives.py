@@ -245,10 +245,10 @@ class Lives:
         return await self._stay(job, course)
 
     async def _publish(self, job: Job, spool: Spool, done: int) -> None:
-        uri = job.request["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"]
+        config = job.request["outputDataConfig"]["s3OutputDataConfig"]
         seed = crc32(f"{self._seed}/{job.name}".encode())
         try:
-            await self._work(spool.publish, self._s3, uri, job.id, done, seed, lambda: self._ending)
+            await self._work(spool.publish, self._s3, config, job.id, done, seed, lambda: self._ending)
         except Halted:
             return
         job.counts = spool.counts(done)

@@ -1,4 +1,4 @@
-"""The blocks of content that Converse and Nova share: a text, or one medium with its source. Pure.
+"""What Converse and Nova share: the blocks of content (a text, or one medium with its source) and the answer. Pure.
 
 `system` and the texts of all messages, in order, joined by newlines, are the prompt, as they are with Claude.
 """
@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from quarry_local.bedrock.answers import Refused
+from quarry_local.bedrock.answers import Answer, Refused, say
 from quarry_local.bedrock.bodies import AnyObject, Source, check_source, malformed, only_one, unsupported
 
 
@@ -50,7 +50,30 @@ _FORMATS = {
 }
 
 
-def prompt_of(system: Sequence[System], messages: Sequence[Message]) -> str:
+def conversed(
+    system: Sequence[System], messages: Sequence[Message], tokens_max: int | None, usage: bytes = b""
+) -> Answer:
+    """What is said to a conversation, in the form of both; `usage` is rendered behind the counts of tokens.
+
+    Raises:
+        Refused: as `_prompt_of`.
+    """
+    said = say(_prompt_of(system, messages), tokens_max)
+    rendered = (
+        b'{"output":{"message":{"role":"assistant","content":[{"text":"%b"}]}},"stopReason":"%b",'
+        b'"usage":{"inputTokens":%d,"outputTokens":%d,"totalTokens":%d%b}}'
+    ) % (
+        said.text,
+        b"max_tokens" if said.cut else b"end_turn",
+        said.input_tokens,
+        said.output_tokens,
+        said.input_tokens + said.output_tokens,
+        usage,
+    )
+    return Answer(rendered, said.input_tokens, said.output_tokens)
+
+
+def _prompt_of(system: Sequence[System], messages: Sequence[Message]) -> str:
     """The prompt of a conversation whose every block was checked.
 
     Raises:

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import msgspec
 
-from quarry_local.bedrock.answers import Answer, Answering, say
+from quarry_local.bedrock.answers import Answer, Answering
 from quarry_local.bedrock.bodies import AnyObject, Share, Tokens, reader, unsupported
-from quarry_local.bedrock.messages import Message, System, prompt_of
+from quarry_local.bedrock.messages import Message, System, conversed
 
+_CACHE = b',"cacheReadInputTokenCount":0,"cacheWriteInputTokenCount":0'
 # From the model's page.
 _TopK = Annotated[int, msgspec.Meta(ge=0, le=128)]
 
@@ -44,18 +45,6 @@ def answering() -> Answering:
             raise unsupported("Tool use")
         config = body.inferenceConfig
         tokens_max = (config.maxTokens or config.max_new_tokens) if config else None
-        said = say(prompt_of(body.system or (), body.messages), tokens_max)
-        rendered = (
-            b'{"output":{"message":{"content":[{"text":"%b"}],"role":"assistant"}},"stopReason":"%b",'
-            b'"usage":{"inputTokens":%d,"outputTokens":%d,"totalTokens":%d,'
-            b'"cacheReadInputTokenCount":0,"cacheWriteInputTokenCount":0}}'
-        ) % (
-            said.text,
-            b"max_tokens" if said.cut else b"end_turn",
-            said.input_tokens,
-            said.output_tokens,
-            said.input_tokens + said.output_tokens,
-        )
-        return Answer(rendered, said.input_tokens, said.output_tokens)
+        return conversed(body.system or (), body.messages, tokens_max, _CACHE)
 
     return answer

@@ -6,6 +6,7 @@ a pool's count is exact at the moment of refusal. Nothing is ever forgotten (ret
 
 import base64
 import binascii
+import math
 import secrets
 import string
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from hashlib import blake2b
 from typing import Any
 
 from quarry_local.bedrock.clock import SimulatedClock
-from quarry_local.bedrock.errors import conflict, invalid, missing, quota_exceeded, too_many_tags
+from quarry_local.bedrock.errors import conflict, invalid, missing, no_access, quota_exceeded, too_many_tags
 from quarry_local.bedrock.jobs import Job, Status
 from quarry_local.bedrock.limits import quota_of
 from quarry_local.bedrock.models import resolve
@@ -68,9 +69,10 @@ class Register:
         """The job of this request, and whether it is a new one.
 
         Raises:
-            ApiError: ValidationException, ConflictException or ServiceQuotaExceededException.
+            ApiError: ValidationException, AccessDeniedException, ConflictException or ServiceQuotaExceededException.
         """
-        now = self.clock.now()
+        # Whole milliseconds, as Get shows it: whoever filters by what was shown must not be told of a finer time.
+        now = math.floor(self.clock.now() * 1000) / 1000
         token = request.get("clientRequestToken")
         known = self._tokens.get(token) if token else None
         if known and (live.token_window_s is None or now - known[1] < live.token_window_s):
@@ -81,6 +83,8 @@ class Register:
         if known:
             self.suffered("token_forgotten")
         model = resolve(request["modelId"], region=self.region, account=self.account, batch_models=live.batch_models)
+        if model.id in live.models_without_access:
+            raise no_access()
         tags = _tags_of(request)
         self._check_name(request["jobName"], live)
         pool = self.pools.setdefault(model.pool, Pool())

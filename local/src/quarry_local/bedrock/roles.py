@@ -13,57 +13,22 @@ When each is told (contract sections 6 and 7):
 * in Validating, the job ends Failed: S3, the key, the profile's models, the bucket's region. That S3 access is checked
   then is documented; the texts are not known.
 
-A role's and a bucket's answers are kept for a few real seconds, unless they led to a refusal. May be called from
-several threads.
+What is known (`knowledge`) is kept for a few real seconds, unless it led to a refusal. May be called from several threads.
 """
 
-import json
-import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from quarry_local.bedrock.errors import denied, invalid
 from quarry_local.bedrock.foundation_models import model_arn
 from quarry_local.bedrock.jobs import Job
+from quarry_local.bedrock.knowledge import Document, Knowledge, Role
 from quarry_local.bedrock.policy import by_identity, by_resource
 from quarry_local.bedrock.profiles import targets
 from quarry_local.bedrock.records import Unfit, split_uri
 
-log = logging.getLogger(__name__)
-
-_KEPT_S = 5.0
 _SERVICE = "bedrock.amazonaws.com"
-
-Document = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """What IAM says of a role; None for what it cannot tell."""
-
-    there: bool | None
-    trust: Document | None = None
-    policies: tuple[Document, ...] | None = None
-
-    @property
-    def judged(self) -> bool:
-        """Whether there is anything to judge: not for a stand-in."""
-        return bool(self.trust and self.trust.get("Statement"))
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """What S3 says of a bucket; None for what it cannot tell."""
-
-    there: bool | None
-    region: str | None = None
-    policy: Document | None = None
-    readable: bool = True
-    """False: it has a policy that could not be read."""
 
 
 class Roles:
@@ -80,17 +45,13 @@ class Roles:
         caller_role: str | None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._iam = iam
-        self._s3 = s3
+        self._known = Knowledge(iam, s3, monotonic)
         self._region = region
         self._account = account
         self._check_role = check_role
         self._check_access = check_access
         self._check_profiles = check_profiles
         self._caller_role = caller_role
-        self._monotonic = monotonic
-        self._roles: dict[str, tuple[float, Role]] = {}
-        self._buckets: dict[str, tuple[float, Bucket]] = {}
 
     def check_create(self, request: Mapping[str, Any]) -> None:
         """What Create tells of the role.
@@ -103,10 +64,10 @@ class Roles:
             self._check_pass(self._caller_role, arn)
         if not self._check_role and not self._check_access:
             return
-        role = self._role(arn)
+        role = self._known.role(arn)
         absent = self._check_role and role.there is False
         if absent or (self._check_access and role.judged and not self._trusts(role)):
-            self._forget(arn)
+            self._known.forget(arn)
             raise invalid(f"The provided role {arn} does not exist or cannot be assumed by Amazon Bedrock")
 
     def check_job(self, job: Job) -> None:
@@ -123,17 +84,15 @@ class Roles:
         try:
             for config in (source, target):
                 self._check_bucket(config)
-            role = self._role(arn)
+            role = self._known.role(arn)
             if role.judged and role.policies is not None:
                 self._check_files(arn, role.policies, source, target, job.id)
                 self._check_key(arn, role.policies, target.get("s3EncryptionKeyId"))
                 if self._check_profiles:
                     self._check_profile(arn, role.policies, job)
         except Unfit:
-            self._forget(arn, split_uri(source["s3Uri"])[0], split_uri(target["s3Uri"])[0])
+            self._known.forget(arn, split_uri(source["s3Uri"])[0], split_uri(target["s3Uri"])[0])
             raise
-
-    # ----------------------------------------------------------------------- judging
 
     def _trusts(self, role: Role) -> bool:
         # The job's id is not known before Create, so a policy can name all jobs only (contract section 6).
@@ -148,7 +107,7 @@ class Roles:
         return verdict.allowed and not verdict.denied
 
     def _check_pass(self, caller: str, arn: str) -> None:
-        role = self._role(f"arn:aws:iam::{self._account}:role/{caller}")
+        role = self._known.role(f"arn:aws:iam::{self._account}:role/{caller}")
         if role.policies is None:
             return
         verdict = by_identity(
@@ -163,12 +122,12 @@ class Roles:
             user = f"arn:aws:sts::{self._account}:assumed-role/{caller.rsplit('/', 1)[-1]}/session"
             # Contract section 7, seen live.
             message = f"User: {user} is not authorized to perform: iam:PassRole on resource: {arn} {why}"
-            self._forget(f"arn:aws:iam::{self._account}:role/{caller}")
+            self._known.forget(f"arn:aws:iam::{self._account}:role/{caller}")
             raise denied(message)
 
     def _check_bucket(self, config: Mapping[str, Any]) -> None:
         name, _ = split_uri(config["s3Uri"])
-        bucket = self._bucket(name)
+        bucket = self._known.bucket(name)
         if bucket.there is False:
             raise Unfit(f"The job's files could not be read or written: the bucket {name} does not exist")
         if config.get("s3BucketOwner", self._account) != self._account:
@@ -209,7 +168,7 @@ class Roles:
         resource = f"arn:aws:s3:::{name}" + (f"/{key}" if key is not None else "")
         context = {**self._context(arn), "s3:ResourceAccount": self._account, **more}
         mine = by_identity(policies, action=action, resource=resource, context=context)
-        bucket = self._bucket(name)
+        bucket = self._known.bucket(name)
         theirs = by_resource(
             bucket.policy or {},
             principals={arn, self._account, f"arn:aws:iam::{self._account}:root"},
@@ -255,93 +214,6 @@ class Roles:
             "aws:RequestedRegion": self._region,
             "aws:SecureTransport": "true",
         }
-
-    # ----------------------------------------------------------------------- reading
-
-    def _role(self, arn: str) -> Role:
-        kept = self._roles.get(arn)
-        if kept and self._monotonic() - kept[0] < _KEPT_S:
-            return kept[1]
-        role = self._read_role(arn)
-        self._roles[arn] = (self._monotonic(), role)
-        return role
-
-    def _read_role(self, arn: str) -> Role:
-        name = arn.rsplit("/", 1)[-1]
-        try:
-            found = self._iam.get_role(RoleName=name)["Role"]
-        except ClientError as wrong:
-            return Role(False if wrong.response["Error"]["Code"] == "NoSuchEntity" else None)
-        except (BotoCoreError, KeyError):
-            return Role(None)
-        if found["Arn"] != arn:
-            return Role(False)
-        return Role(True, _document(found.get("AssumeRolePolicyDocument")), self._policies(name))
-
-    def _policies(self, name: str) -> tuple[Document, ...] | None:
-        """All policies of the role, or None when one of them cannot be read."""
-        documents: list[Any] = []
-        try:
-            for page in self._iam.get_paginator("list_role_policies").paginate(RoleName=name):
-                documents.extend(
-                    self._iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
-                    for policy in page["PolicyNames"]
-                )
-            for page in self._iam.get_paginator("list_attached_role_policies").paginate(RoleName=name):
-                for attached in page["AttachedPolicies"]:
-                    arn = attached["PolicyArn"]
-                    version = self._iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-                    told = self._iam.get_policy_version(PolicyArn=arn, VersionId=version)
-                    documents.append(told["PolicyVersion"]["Document"])
-        except (ClientError, BotoCoreError, KeyError) as wrong:
-            log.warning("the policies of role %s cannot be read, so they are not judged: %s", name, wrong)
-            return None
-        read = [_document(document) for document in documents]
-        # An AWS policy that the emulator knows by name only has no statements.
-        if any(document is None or "Statement" not in document for document in read):
-            return None
-        return tuple(document for document in read if document is not None)
-
-    def _bucket(self, name: str) -> Bucket:
-        kept = self._buckets.get(name)
-        if kept and self._monotonic() - kept[0] < _KEPT_S:
-            return kept[1]
-        bucket = self._read_bucket(name)
-        self._buckets[name] = (self._monotonic(), bucket)
-        return bucket
-
-    def _read_bucket(self, name: str) -> Bucket:
-        try:
-            where = self._s3.get_bucket_location(Bucket=name).get("LocationConstraint")
-        except ClientError as wrong:
-            return Bucket(False if wrong.response["Error"]["Code"] in {"NoSuchBucket", "404"} else None)
-        except BotoCoreError:
-            return Bucket(None)
-        # S3's names for its two oldest regions.
-        region = {None: "us-east-1", "": "us-east-1", "EU": "eu-west-1"}.get(where, where)
-        try:
-            policy = _document(self._s3.get_bucket_policy(Bucket=name)["Policy"])
-        except ClientError as wrong:
-            return Bucket(True, region, readable=wrong.response["Error"]["Code"] == "NoSuchBucketPolicy")
-        except BotoCoreError:
-            return Bucket(True, region, readable=False)
-        return Bucket(True, region, policy, readable=policy is not None)
-
-    def _forget(self, arn: str, *buckets: str) -> None:
-        """A refusal is judged anew the next time: people mend the policy and try again."""
-        self._roles.pop(arn, None)
-        for bucket in buckets:
-            self._buckets.pop(bucket, None)
-
-
-def _document(given: Any) -> Document | None:
-    """A policy as it came: decoded by the SDK, or JSON text."""
-    if isinstance(given, str):
-        try:
-            given = json.loads(given)
-        except ValueError:
-            return None
-    return given if isinstance(given, dict) else None
 
 
 def _denied(arn: str, action: str, resource: str) -> Unfit:

@@ -22,7 +22,7 @@ from aiohttp import web
 
 from quarry_local.bedrock.answers import Answer, Answering, Refused
 from quarry_local.bedrock.clock import SimulatedClock
-from quarry_local.bedrock.errors import ApiError, denied, invalid
+from quarry_local.bedrock.errors import ApiError, invalid, no_access
 from quarry_local.bedrock.families import answering
 from quarry_local.bedrock.faults import RequestFate, draw
 from quarry_local.bedrock.http import under
@@ -143,7 +143,7 @@ class Runtime:
     def _callee(self, request: web.Request) -> Callee:
         found = callee(request.match_info["modelId"], region=self._region, account=self._account)
         if found.model.id in self._live().models_without_access:
-            raise denied("You don't have access to the model with the specified model ID.")
+            raise no_access()
         return found
 
     async def _call(self, model: Callee, invocation_type: str, body: bytes) -> _Done:

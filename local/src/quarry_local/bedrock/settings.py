@@ -68,7 +68,7 @@ class LiveSettings(FaultsAndPace):
         default_factory=dict, description="share of on-demand invocations that fail, by error"
     )
     models_without_access: tuple[str, ...] = Field(
-        (), description="base model ids whose on-demand invocation is denied"
+        (), description="base model ids that the account may not use: their invocation and Create are denied"
     )
 
 

@@ -8,7 +8,7 @@ leaves the others without a line (contract section 4.3), and shuffling costs one
 import os
 import tempfile
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, pairwise
 from typing import Any, assert_never
 
@@ -114,9 +114,15 @@ class Spool:
         # Last, for its length is what others take as the number answered.
         self._output_tokens.extend(output_tokens)
 
-    def publish(self, s3: Any, output_uri: str, job_id: str, done: int, seed: int, halted: Callable[[], bool]) -> None:
-        """Write the first `done` records' lines, one object per input file, then the job's summary."""
-        bucket, prefix = split_uri(output_uri)
+    def publish(
+        self, s3: Any, config: Mapping[str, str], job_id: str, done: int, seed: int, halted: Callable[[], bool]
+    ) -> None:
+        """Write the first `done` records' lines, one object per input file, then the job's summary.
+
+        `config` is the request's `s3OutputDataConfig`; with a key in it, that key encrypts what is written.
+        """
+        bucket, prefix = split_uri(config["s3Uri"])
+        encryption = encryption_of(config)
         folder = f"{prefix}/" if prefix and not prefix.endswith("/") else prefix
         firsts = [*(first for _, first in self._files), len(self)]
         for (file, _), (first, following) in zip(self._files, pairwise(firsts), strict=True):
@@ -124,7 +130,7 @@ class Spool:
             if first >= last and file.records:
                 continue
             order = first + np.random.default_rng([seed, first]).permutation(max(0, last - first))
-            _upload(s3, bucket, f"{folder}{job_id}/{file.name}.out", self._bodies(order.tolist(), halted))
+            _upload(s3, bucket, f"{folder}{job_id}/{file.name}.out", self._bodies(order.tolist(), halted), encryption)
         counts = self.counts(done)
         summary = {
             "totalRecordCount": counts.total,
@@ -134,7 +140,7 @@ class Spool:
             "inputTokenCount": sum(self._input_tokens[:done]),
             "outputTokenCount": sum(self._output_tokens[:done]),
         }
-        s3.put_object(Bucket=bucket, Key=f"{folder}{job_id}/manifest.json.out", Body=_encode(summary))
+        s3.put_object(Bucket=bucket, Key=f"{folder}{job_id}/manifest.json.out", Body=_encode(summary), **encryption)
 
     def _bodies(self, order: list[int], halted: Callable[[], bool]) -> Iterator[bytes]:
         """The lines in this order, in bodies of about an upload part; at least one, though it be empty."""
@@ -176,15 +182,21 @@ def _spoilt(fault: RecordFault, line: bytes, record: Record, record_id: str, bod
     )
 
 
-def _upload(s3: Any, bucket: str, key: str, bodies: Iterator[bytes]) -> None:
+def encryption_of(config: Mapping[str, str]) -> dict[str, str]:
+    """What S3 is told of a job's key; nothing when it has none, for the bucket's default holds then."""
+    key = config.get("s3EncryptionKeyId")
+    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {}
+
+
+def _upload(s3: Any, bucket: str, key: str, bodies: Iterator[bytes], encryption: Mapping[str, str]) -> None:
     """One object from these bodies, in upload parts when there is more than one."""
     first = next(bodies)
     second = next(bodies, None)
     if second is None:
-        s3.put_object(Bucket=bucket, Key=key, Body=first)
+        s3.put_object(Bucket=bucket, Key=key, Body=first, **encryption)
         return
     upload = {"Bucket": bucket, "Key": key}
-    upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
+    upload["UploadId"] = s3.create_multipart_upload(**upload, **encryption)["UploadId"]
     try:
         parts = [
             {"PartNumber": number, "ETag": s3.upload_part(**upload, PartNumber=number, Body=body)["ETag"]}

@@ -2,7 +2,8 @@
 
 As much of boto3's S3 client as the simulator uses, for its own use in this process: nothing listens for S3 requests.
 Whoever wants a file read puts it there, and finds the output beside it. A bucket is a directory that somebody made. An
-object appears whole or not at all; no path leads out of the directory, whatever a job's URIs say.
+object appears whole or not at all; no path leads out of the directory, whatever a job's URIs say. A job's key encrypts
+nothing here.
 """
 
 import os
@@ -34,12 +35,12 @@ class DirectoryStore:
     def head_object(self, *, Bucket: str, Key: str) -> dict[str, int]:  # noqa: N803
         return {"ContentLength": self._existing(Bucket, Key).stat().st_size}
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, **_encryption: str) -> None:  # noqa: N803
         upload_id = self.create_multipart_upload(Bucket=Bucket, Key=Key)["UploadId"]
         self.upload_part(Bucket=Bucket, Key=Key, UploadId=upload_id, PartNumber=1, Body=Body)
         self.complete_multipart_upload(Bucket=Bucket, Key=Key, UploadId=upload_id, MultipartUpload={})
 
-    def create_multipart_upload(self, *, Bucket: str, Key: str) -> dict[str, str]:  # noqa: N803
+    def create_multipart_upload(self, *, Bucket: str, Key: str, **_encryption: str) -> dict[str, str]:  # noqa: N803
         self._path(Bucket, Key)
         return {"UploadId": secrets.token_hex(8)}
 
