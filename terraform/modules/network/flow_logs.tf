@@ -47,9 +47,10 @@ resource "aws_cloudwatch_log_group" "flows" {
 resource "aws_iam_role" "flows" {
   for_each = local.flow_logs
 
-  name               = local.flow_role
-  description        = "VPC flow logs of ${local.prefix}"
-  assume_role_policy = data.aws_iam_policy_document.flow_trust.json
+  name                 = local.flow_role
+  description          = "VPC flow logs of ${local.prefix}"
+  assume_role_policy   = data.aws_iam_policy_document.flow_trust.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 resource "aws_iam_role_policy" "flows" {

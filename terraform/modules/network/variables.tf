@@ -60,3 +60,9 @@ variable "flow_logs" {
     error_message = "flow_logs.retention_days must be one of the numbers of days that CloudWatch Logs knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
   }
 }
+
+variable "permissions_boundary_arn" {
+  description = "ARN of the permissions boundary of the flow logs' role, where the account asks for one."
+  type        = string
+  default     = null
+}

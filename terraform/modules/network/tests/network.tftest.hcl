@@ -172,7 +172,8 @@ run "flow_logs_write_to_their_own_group" {
   command = plan
 
   variables {
-    flow_logs = { retention_days = 30 }
+    flow_logs                = { retention_days = 30 }
+    permissions_boundary_arn = "arn:aws:iam::123456789012:policy/boundary"
   }
 
   assert {
@@ -202,6 +203,10 @@ run "flow_logs_write_to_their_own_group" {
       }]
     }
     error_message = "The flow logs' policy differs."
+  }
+  assert {
+    condition     = aws_iam_role.flows["on"].permissions_boundary == "arn:aws:iam::123456789012:policy/boundary"
+    error_message = "The boundary must be the role's."
   }
   assert {
     condition     = aws_cloudwatch_log_group.flows["on"].name == "/vpc/dev-quarry-flows" && aws_cloudwatch_log_group.flows["on"].retention_in_days == 30 && aws_flow_log.this["on"].traffic_type == "ALL"

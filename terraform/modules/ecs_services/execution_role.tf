@@ -1,0 +1,63 @@
+# The role under which ECS itself starts a task: pulls its image and writes its log. The services' own roles come from
+# outside.
+
+data "aws_iam_policy_document" "execution_trust" {
+  statement {
+    sid     = "TasksOfThisAccount"
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["ecs-tasks.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [var.place.account_id]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "execution" {
+  dynamic "statement" {
+    for_each = length(var.repository_arns) > 0 ? [1] : []
+
+    content {
+      sid       = "SignInToEcr"
+      actions   = ["ecr:GetAuthorizationToken"]
+      resources = ["*"] # AWS knows no resource for it
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.repository_arns) > 0 ? [1] : []
+
+    content {
+      sid       = "PullImages"
+      actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      resources = var.repository_arns
+    }
+  }
+
+  statement {
+    sid     = "WriteLogs"
+    actions = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = [
+      for service in keys(local.services) :
+      "arn:${var.place.partition}:logs:${var.place.region}:${var.place.account_id}:log-group:/ecs/${local.prefix}-${service}:*"
+    ]
+  }
+}
+
+resource "aws_iam_role" "execution" {
+  name                 = module.names.roles.execution.name
+  description          = "Starts the tasks of ${local.prefix}: images and logs"
+  assume_role_policy   = data.aws_iam_policy_document.execution_trust.json
+  permissions_boundary = var.permissions_boundary_arn
+}
+
+resource "aws_iam_role_policy" "execution" {
+  name   = "access"
+  role   = aws_iam_role.execution.name
+  policy = data.aws_iam_policy_document.execution.json
+}
