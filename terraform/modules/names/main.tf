@@ -28,16 +28,16 @@ locals {
     }
   }
 
-  # Who reads and who writes below which prefix of the bucket: for the services' own policies and for the bucket's, which
-  # must say the same.
+  # Who reads and who writes below which prefix of the bucket, by what the services' code asks for; to delete is to write.
+  # The bucket's policy holds the roles to it, and its tests compare it with the roles' own policies.
   reads = {
     preprocessor = ["inputs", "prompts", "plans", "rows", "batch-input"]
-    scheduler    = ["plans"]
-    collector    = ["inputs", "plans", "rows", "batch-input", "batch-output", "outcomes", "again", "results"]
+    scheduler    = []
+    collector    = ["inputs", "plans", "rows", "batch-output", "outcomes", "results"]
   }
   writes = {
     preprocessor = ["plans", "rows", "batch-input"]
     scheduler    = []
-    collector    = ["plans", "batch-input", "outcomes", "again", "results"]
+    collector    = ["batch-input", "outcomes", "results"]
   }
 }

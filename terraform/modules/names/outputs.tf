@@ -84,6 +84,6 @@ output "reads" {
 }
 
 output "writes" {
-  description = "Which prefixes of the bucket each service writes, without a slash: service to list."
+  description = "Which prefixes of the bucket each service writes or deletes from, without a slash: service to list."
   value       = local.writes
 }
