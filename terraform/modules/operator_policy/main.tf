@@ -1,0 +1,220 @@
+# What a person needs who runs batches with the command `quarry`: send manifests, look, fetch results, stop jobs, move dead
+# letters back, and let `quarry doctor` look at everything. The README says which command needs which statement.
+
+module "names" {
+  source = "../names"
+  place  = var.place
+}
+
+locals {
+  names = module.names
+  iam   = "arn:${var.place.partition}:iam"
+  # How long IAM lets a managed policy be, white space aside.
+  policy_chars_max = 6144
+  policy_chars     = length(jsonencode(jsondecode(data.aws_iam_policy_document.this.json)))
+
+  queues       = [for queue in values(local.names.queues) : queue.arn]
+  dead_letters = [for queue in values(local.names.queues) : queue.dlq_arn]
+  # Those whose policies say what Bedrock may do and who may create jobs.
+  examined_roles = [for role in ["bedrock", "scheduler", "server"] : local.names.roles[role].arn]
+
+  decrypted_by = ["s3", "sqs", "dynamodb"]
+  encrypted_by = ["s3", "sqs"]
+}
+
+resource "aws_iam_policy" "this" {
+  name        = local.names.operator_policy
+  description = "Quarry ${var.place.env}: submit, look, fetch results, cancel, redrive, examine"
+  policy      = data.aws_iam_policy_document.this.json
+
+  lifecycle {
+    precondition {
+      condition     = local.policy_chars <= local.policy_chars_max
+      error_message = "The operator's policy has ${local.policy_chars} characters, and IAM takes ${local.policy_chars_max}."
+    }
+  }
+}
+
+data "aws_iam_policy_document" "this" {
+  # ----------------------------------------------------------------- submit
+
+  statement {
+    sid       = "BringSourcesAndPrompts"
+    actions   = ["s3:PutObject", "s3:AbortMultipartUpload"]
+    resources = [for prefix in ["inputs", "prompts"] : "${local.names.bucket_arn}/${prefix}/*"]
+  }
+
+  # To the other queues it is the way back from their dead-letter queues: SQS moves a message under the mover's own rights.
+  statement {
+    sid       = "SendManifestsAndRedriven"
+    actions   = ["sqs:SendMessage"]
+    resources = local.queues
+  }
+
+  # ----------------------------------------------------------------- look, fetch results
+
+  statement {
+    sid       = "ReadLedger"
+    actions   = ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"]
+    resources = [local.names.table_arn]
+  }
+
+  # Of a run whose source broke, the answers stand under outcomes/ only.
+  statement {
+    sid       = "ReadResults"
+    actions   = ["s3:GetObject"]
+    resources = [for prefix in ["results", "outcomes"] : "${local.names.bucket_arn}/${prefix}/*"]
+  }
+
+  # Without List, S3 answers 403 where there is no such key, and a run may have no report yet. Such a GET bears no s3:prefix,
+  # hence IfExists.
+  statement {
+    sid       = "ListResults"
+    actions   = ["s3:ListBucket"]
+    resources = [local.names.bucket_arn]
+
+    condition {
+      test     = "StringLikeIfExists"
+      variable = "s3:prefix"
+      values   = ["results/*", "outcomes/*"]
+    }
+  }
+
+  # ----------------------------------------------------------------- cancel
+
+  statement {
+    sid       = "StopJobs"
+    actions   = ["bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob"]
+    resources = [local.names.jobs_arn]
+  }
+
+  # ----------------------------------------------------------------- redrive
+
+  statement {
+    sid       = "MoveDeadLetters"
+    actions   = ["sqs:StartMessageMoveTask", "sqs:ListMessageMoveTasks", "sqs:CancelMessageMoveTask"]
+    resources = local.dead_letters
+  }
+
+  # To read a dead letter's reason, and what a move is made of. SQS moves nothing from the event target's dead-letter queue,
+  # since its source is no queue: what lies there is received, sent to the events queue and deleted.
+  statement {
+    sid       = "TakeDeadLetters"
+    actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage"]
+    resources = concat(local.dead_letters, [local.names.event_target_dlq_arn])
+  }
+
+  # ----------------------------------------------------------------- examine: reads only
+
+  # All eleven, by what their names begin with: one by one they would not leave the policy short enough for IAM.
+  statement {
+    sid       = "SeeQueues"
+    actions   = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes"]
+    resources = ["arn:${var.place.partition}:sqs:${var.place.region}:${var.place.account_id}:${var.place.env}-quarry-*"]
+  }
+
+  statement {
+    sid = "SeeBucket"
+    actions = [
+      "s3:GetBucketLocation",
+      "s3:GetBucketPolicy",
+      "s3:GetBucketPublicAccessBlock",
+      "s3:GetBucketVersioning",
+      "s3:GetEncryptionConfiguration",
+    ]
+    resources = [local.names.bucket_arn]
+  }
+
+  statement {
+    sid       = "SeeLedger"
+    actions   = ["dynamodb:DescribeContinuousBackups", "dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive"]
+    resources = [local.names.table_arn]
+  }
+
+  statement {
+    sid       = "SeeRule"
+    actions   = ["events:DescribeRule", "events:ListTargetsByRule"]
+    resources = [local.names.rule_arn]
+  }
+
+  statement {
+    sid       = "SeeSchedule"
+    actions   = ["scheduler:GetSchedule"]
+    resources = [local.names.schedule_arn]
+  }
+
+  statement {
+    sid = "SeeRoles"
+    actions = [
+      "iam:GetRole",
+      "iam:GetRolePolicy",
+      "iam:ListAttachedRolePolicies",
+      "iam:ListRolePolicies",
+      "iam:SimulatePrincipalPolicy",
+    ]
+    resources = local.examined_roles
+  }
+
+  # Policies that somebody attached to these roles, whatever they are called: the account's own, and AWS's.
+  statement {
+    sid       = "SeeAttachedPolicies"
+    actions   = ["iam:GetPolicy", "iam:GetPolicyVersion"]
+    resources = [for owner in [var.place.account_id, "aws"] : "${local.iam}::${owner}:policy/*"]
+  }
+
+  statement {
+    sid     = "SeeProfiles"
+    actions = ["bedrock:GetInferenceProfile"]
+    resources = [
+      for kind in ["inference-profile", "application-inference-profile"] :
+      "arn:${var.place.partition}:bedrock:${var.place.region}:${var.place.account_id}:${kind}/*"
+    ]
+  }
+
+  # AWS knows no resource for any of these.
+  statement {
+    sid = "SeeWhatHasNoArn"
+    actions = [
+      "bedrock:GetFoundationModelAvailability",
+      "bedrock:ListFoundationModels",
+      "bedrock:ListInferenceProfiles",
+      "bedrock:ListModelInvocationJobs",
+      "events:TestEventPattern",
+      "scheduler:ListSchedules",
+      "servicequotas:ListAWSDefaultServiceQuotas",
+      "servicequotas:ListServiceQuotas",
+    ]
+    resources = ["*"]
+  }
+
+  # ----------------------------------------------------------------- the environment's key
+
+  dynamic "statement" {
+    for_each = var.kms_key_arn == null ? [] : [
+      { sid = "DecryptWithKey", action = "kms:Decrypt", by = local.decrypted_by },
+      { sid = "EncryptWithKey", action = "kms:GenerateDataKey", by = local.encrypted_by },
+    ]
+
+    content {
+      sid       = statement.value.sid
+      actions   = [statement.value.action]
+      resources = [var.kms_key_arn]
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = [for name in statement.value.by : "${name}.${var.place.region}.amazonaws.com"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+
+    content {
+      sid       = "SeeKey"
+      actions   = ["kms:DescribeKey", "kms:GetKeyPolicy"]
+      resources = [statement.value]
+    }
+  }
+}

@@ -1,0 +1,222 @@
+# What each service asks of AWS, call by call as its code makes them. The README has the table with the reasons, and
+# quarry_local.policies the same statements for emulators.
+
+locals {
+  item_actions = ["GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"]
+
+  # `gets` holds what a service writes too: who finds an object standing looks whether it is its own. Of `puts`, `uploads`
+  # are written in upload parts.
+  readings = {
+    preprocessor = {
+      receives = ["manifests", "slices"]
+      rings    = ["manifests", "slices", "scheduler", "collector"]
+      items    = local.item_actions
+      gets     = ["inputs", "prompts", "plans", "rows", "batch-input"]
+      puts     = ["plans", "rows", "batch-input"]
+      uploads  = ["rows", "batch-input"]
+      deletes  = []
+    }
+    scheduler = {
+      receives = ["scheduler", "events"]
+      rings    = ["slices", "collector"]
+      items    = concat(local.item_actions, ["BatchGetItem"])
+      gets     = []
+      puts     = []
+      uploads  = []
+      deletes  = []
+    }
+    collector = {
+      receives = ["collector"]
+      rings    = ["scheduler", "collector"]
+      items    = local.item_actions
+      gets     = ["inputs", "plans", "rows", "batch-output", "outcomes", "results"]
+      puts     = ["outcomes", "results"]
+      uploads  = ["outcomes", "results"]
+      deletes  = ["batch-input"]
+    }
+  }
+  # Where sources stand: the one thing that is pinned for days, and asked for by its version when it was overwritten.
+  sources = "inputs"
+
+  objects = {
+    for service, reading in local.readings : service => [
+      for statement in [
+        { sid = "ReadObjects", action = "s3:GetObject", prefixes = reading.gets },
+        { sid = "ReadPinnedVersions", action = "s3:GetObjectVersion", prefixes = [for prefix in reading.gets : prefix if prefix == local.sources] },
+        { sid = "WriteObjects", action = "s3:PutObject", prefixes = reading.puts },
+        { sid = "AbortUploads", action = "s3:AbortMultipartUpload", prefixes = reading.uploads },
+        { sid = "DeleteObjects", action = "s3:DeleteObject", prefixes = reading.deletes },
+      ] : statement if length(statement.prefixes) > 0
+    ]
+  }
+  reads_sources = { for service, reading in local.readings : service => contains(reading.gets, local.sources) }
+
+  # Over which services of AWS the environment's key is used: what is read is decrypted, also the ledger's table key; what
+  # is written to bucket and queues gets a data key.
+  decrypts_by = { for service, reading in local.readings : service => concat(length(reading.gets) > 0 ? ["s3"] : [], ["sqs", "dynamodb"]) }
+  encrypts_by = { for service, reading in local.readings : service => concat(length(reading.puts) > 0 ? ["s3"] : [], ["sqs"]) }
+}
+
+data "aws_iam_policy_document" "access" {
+  for_each = local.readings
+
+  statement {
+    sid       = "TakeMessages"
+    actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
+    resources = [for key in each.value.receives : module.names.queues[key].arn]
+  }
+
+  statement {
+    sid       = "SendMessages"
+    actions   = ["sqs:SendMessage"]
+    resources = [for key in each.value.rings : module.names.queues[key].arn]
+  }
+
+  statement {
+    sid       = "BuryMessages"
+    actions   = ["sqs:SendMessage"]
+    resources = [for key in each.value.receives : module.names.queues[key].dlq_arn]
+  }
+
+  # A transaction is no IAM action: the item actions are what it is checked by.
+  statement {
+    sid       = "KeepLedger"
+    actions   = [for action in each.value.items : "dynamodb:${action}"]
+    resources = [module.names.table_arn]
+  }
+
+  dynamic "statement" {
+    for_each = local.objects[each.key]
+
+    content {
+      sid       = statement.value.sid
+      actions   = [statement.value.action]
+      resources = [for prefix in statement.value.prefixes : "${module.names.bucket_arn}/${prefix}/*"]
+    }
+  }
+
+  # Without List, S3 answers 403 where there is no such key, and "not there yet" is what the code goes by (an outcome that
+  # nobody wrote, a source that was deleted). Such a GET or HEAD bears no s3:prefix, hence IfExists; a listing that names a
+  # prefix must name one that may be read.
+  dynamic "statement" {
+    for_each = length(each.value.gets) > 0 ? [each.value.gets] : []
+
+    content {
+      sid       = "ListObjects"
+      actions   = ["s3:ListBucket"]
+      resources = [module.names.bucket_arn]
+
+      condition {
+        test     = "StringLikeIfExists"
+        variable = "s3:prefix"
+        values   = [for prefix in statement.value : "${prefix}/*"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = local.reads_sources[each.key] && length(var.source_buckets) > 0 ? [var.source_buckets] : []
+
+    content {
+      sid       = "ReadSourceBuckets"
+      actions   = ["s3:GetObject", "s3:GetObjectVersion"]
+      resources = [for name in statement.value : "arn:${var.place.partition}:s3:::${name}/*"]
+    }
+  }
+
+  # Never listed: only so that a source that was deleted is told from one that may not be read.
+  dynamic "statement" {
+    for_each = local.reads_sources[each.key] && length(var.source_buckets) > 0 ? [var.source_buckets] : []
+
+    content {
+      sid       = "SeeSourceIsGone"
+      actions   = ["s3:ListBucket"]
+      resources = [for name in statement.value : "arn:${var.place.partition}:s3:::${name}"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = local.reads_sources[each.key] && length(var.source_kms_key_arns) > 0 ? [var.source_kms_key_arns] : []
+
+    content {
+      sid       = "DecryptSources"
+      actions   = ["kms:Decrypt"]
+      resources = statement.value
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = distinct([for arn in statement.value : "s3.${split(":", arn)[3]}.amazonaws.com"])
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.kms_key_arn == null ? [] : [
+      { sid = "DecryptWithKey", action = "kms:Decrypt", by = local.decrypts_by[each.key] },
+      { sid = "EncryptWithKey", action = "kms:GenerateDataKey", by = local.encrypts_by[each.key] },
+    ]
+
+    content {
+      sid       = statement.value.sid
+      actions   = [statement.value.action]
+      resources = [var.kms_key_arn]
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = [for name in statement.value.by : "${name}.${var.place.region}.amazonaws.com"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = each.key == "scheduler" ? [
+      { sid = "CreateJobs", actions = ["bedrock:CreateModelInvocationJob"], resources = concat([module.names.jobs_arn], var.create_arns) },
+      { sid = "FollowJobs", actions = ["bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob"], resources = [module.names.jobs_arn] },
+      # A manifest may name tags, which go with Create.
+      { sid = "TagJobs", actions = ["bedrock:TagResource"], resources = [module.names.jobs_arn] },
+      # AWS knows no resource for List.
+      { sid = "ListJobs", actions = ["bedrock:ListModelInvocationJobs"], resources = ["*"] },
+    ] : []
+
+    content {
+      sid       = statement.value.sid
+      actions   = statement.value.actions
+      resources = statement.value.resources
+    }
+  }
+
+  dynamic "statement" {
+    for_each = each.key == "scheduler" ? [var.bedrock_role_arn] : []
+
+    content {
+      sid       = "PassBedrockRole"
+      actions   = ["iam:PassRole"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringEquals"
+        variable = "iam:PassedToService"
+        values   = ["bedrock.amazonaws.com"]
+      }
+    }
+  }
+
+  # Others speak on this bus too. Every entry has a source, so IfExists lets no other one pass.
+  dynamic "statement" {
+    for_each = each.key == "collector" ? [module.names.event_bus_arn] : []
+
+    content {
+      sid       = "TellOfRuns"
+      actions   = ["events:PutEvents"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringEqualsIfExists"
+        variable = "events:source"
+        values   = ["quarry.${var.place.env}"]
+      }
+    }
+  }
+}
