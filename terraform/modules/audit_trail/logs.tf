@@ -25,8 +25,12 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "logs" {
 
   rule {
     apply_server_side_encryption_by_default {
-      sse_algorithm = "AES256"
+      sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
+      kms_master_key_id = var.kms_key_arn
     }
+
+    # With a bucket key CloudTrail would have to be let decrypt too, and a log every few minutes saves no calls worth it.
+    bucket_key_enabled = false
   }
 }
 

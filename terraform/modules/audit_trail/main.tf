@@ -14,6 +14,7 @@ module "names" {
 resource "aws_cloudtrail" "audit" {
   name                          = local.trail
   s3_bucket_name                = aws_s3_bucket.logs.id
+  kms_key_id                    = var.kms_key_arn
   enable_log_file_validation    = true
   include_global_service_events = false # they are management events, and an account has a trail of its own for those
   is_multi_region_trail         = false # the one bucket is in this region

@@ -29,3 +29,14 @@ variable "retention_days" {
     error_message = "retention_days must be a whole number of days from 1 to 3650 (ten years)."
   }
 }
+
+variable "kms_key_arn" {
+  description = "ARN of the KMS key that encrypts the logs, whose policy must let CloudTrail use it for this trail; null encrypts them with S3's own keys (SSE-S3)."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn must be the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>), not an alias; null for SSE-S3."
+  }
+}

@@ -78,8 +78,8 @@ run "the_log_bucket" {
   assert {
     condition = [
       for rule in aws_s3_bucket_server_side_encryption_configuration.logs.rule :
-      rule.apply_server_side_encryption_by_default[0].sse_algorithm
-    ] == ["AES256"]
+      "${rule.apply_server_side_encryption_by_default[0].sse_algorithm} ${rule.bucket_key_enabled}"
+    ] == ["AES256 false"]
     error_message = "The logs must be encrypted."
   }
 
@@ -161,6 +161,35 @@ run "kept_for_as_long_as_asked" {
     condition     = aws_s3_bucket_lifecycle_configuration.logs.rule[0].expiration[0].days == 90
     error_message = "The days given must be the days kept."
   }
+}
+
+run "a_key_for_the_logs" {
+  command = plan
+
+  variables {
+    kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+  }
+
+  assert {
+    condition = aws_cloudtrail.audit.kms_key_id == var.kms_key_arn && [
+      for rule in aws_s3_bucket_server_side_encryption_configuration.logs.rule : join(" ", [
+        rule.apply_server_side_encryption_by_default[0].sse_algorithm,
+        rule.apply_server_side_encryption_by_default[0].kms_master_key_id,
+        rule.bucket_key_enabled,
+      ])
+    ] == ["aws:kms ${var.kms_key_arn} false"]
+    error_message = "Trail and bucket must use the key."
+  }
+}
+
+run "refuses_an_alias" {
+  command = plan
+
+  variables {
+    kms_key_arn = "alias/quarry"
+  }
+
+  expect_failures = [var.kms_key_arn]
 }
 
 run "refuses_a_prefix_of_a_bucket" {
