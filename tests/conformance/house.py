@@ -140,6 +140,10 @@ class House:
     def change(self, **settings: Any) -> Any:
         return self.page("/_quarry/settings", "PUT", settings)
 
+    def advance(self, seconds: float) -> None:
+        """Let simulated seconds pass on a stepped clock; all that is due in them is done then."""
+        self.page("/_quarry/clock", "POST", {"advance_s": seconds})
+
     # ------------------------------------------------------------------ jobs and files
 
     def put(self, lines: list[dict[str, Any]] | bytes, key: str = "in/data.jsonl") -> str:

@@ -240,8 +240,7 @@ STATEMENTS: tuple[Statement, ...] = (
     S(
         "C4.1-linked-content",
         "B",
-        "Content named by S3 URI must lie in the input's folder, and the folder must be the input",
-        "a location is taken as it stands; what it points to is not read",
+        "Content named by S3 URI must lie in the input's folder, and the folder must be the input; here its record fails otherwise",
     ),
     S("C4.1-base64", "E", "Base64 content stands in the line, as in InvokeModel"),
     S("C4.1-no-tools", "B", "Tool calls and structured output are not supported in batch"),
@@ -305,12 +304,7 @@ STATEMENTS: tuple[Statement, ...] = (
     S("C4.3-no-expired-retryable", "E", "`error.expired` and `error.retryable` are in no source, and not here"),
     S("C4.3-unordered", "B", "The output's order is not the input's"),
     S("C4.3-missing-lines", "E", "A record that was not processed has no line"),
-    S(
-        "C4.3-early-results",
-        "A",
-        "Once InProgress, one may begin to read results",
-        "the simulator writes the output once, before the job is terminal",
-    ),
+    S("C4.3-early-results", "A", "Once InProgress, one may begin to read results (here with `job_output_early`)"),
     S("C4.4-summary", "B", "`manifest.json.out` holds the four counts and the two sums of tokens"),
     S("C4.4-processed", "B", "Processed are successes and errors together"),
     S("C4.4-tokens-only-there", "B", "The job's tokens stand in the summary only, and are the sum over the records"),

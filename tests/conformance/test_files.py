@@ -120,6 +120,32 @@ def test_the_jobs_model_answers_every_line_and_takes_base64(open_house):
     assert all("embedding" in line["modelOutput"] for line in house.results(embedded))
 
 
+NOVA = "amazon.nova-lite-v1:0"
+
+
+def shown(uri: str) -> dict[str, object]:
+    clip = {"video": {"format": "mp4", "source": {"s3Location": {"uri": uri}}}}
+    return {"messages": [{"role": "user", "content": [clip, {"text": "What is this?"}]}]}
+
+
+@pytest.mark.conforms("C4.1-linked-content")
+def test_content_in_s3_lies_in_the_folder_that_is_the_input(open_house):
+    house = open_house()
+    place = f"s3://{house.bucket}/in"
+    inside, outside = f"{place}/clips/a.mp4", [f"{place}-2/a.mp4", f"s3://{house.bucket}/a.mp4", "s3://other/in/a.mp4"]
+    file = house.put([*lines_of(shown(inside), 97), *(lines_of(shown(uri), 1)[0] for uri in outside)])
+    for folder in (place, f"{place}/"):
+        job = house.wait(house.create(folder, model=NOVA))
+        assert (job["status"], job["successRecordCount"], job["errorRecordCount"]) == ("Completed", 97, 3)
+        for line in house.results(job):
+            assert ("error" in line) is (line["modelInput"] != shown(inside))
+    job = house.wait(house.create(file, model=NOVA))
+    assert (job["status"], job["errorRecordCount"]) == ("Completed", 100)
+    # The word alone in a prompt names no place.
+    spoken = {"messages": [{"role": "user", "content": [{"text": 'What is "s3Location": {"uri": "s3://b/a"}?'}]}]}
+    assert house.run(lines_of(spoken), model=NOVA)["errorRecordCount"] == 0
+
+
 @pytest.mark.conforms("C4.1-no-tools")
 def test_a_tool_fails_its_record(open_house):
     house = open_house()

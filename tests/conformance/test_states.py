@@ -142,10 +142,12 @@ def test_too_few_records_are_told_after_create(open_house):
 @pytest.mark.conforms("C2-partially-completed", "C4.3-missing-lines", "C2-timeout-from-submit", "C1.5-charged")
 def test_a_timeout_while_running_leaves_what_was_done(open_house):
     # Twelve of the twenty-four hours are spent waiting, so half of the records' 24 hours are left.
-    house = open_house(queue_s=12 * 3600, seconds_per_1000_records=864_000, speed=100_000)
-    job = house.run(questions(), timeoutDurationInHours=24)
+    house = open_house(clock="stepped", queue_s=12 * 3600, seconds_per_1000_records=864_000)
+    arn = house.create(house.put(questions()), timeoutDurationInHours=24)
+    house.advance(25 * 3600)
+    job = house.get(arn)
     assert job["status"] == "PartiallyCompleted"
-    assert 40 <= job["processedRecordCount"] <= 50
+    assert job["processedRecordCount"] == 50
     assert job["totalRecordCount"] == 100
     lines = house.results(job)
     assert len(lines) == job["processedRecordCount"]
@@ -202,3 +204,22 @@ def test_the_summary_is_not_there_before_the_end(open_house):
     house.change(starting_s=0, speed=100_000)
     job = house.wait(arn)
     assert json.loads(house.objects(job)["manifest.json.out"])["totalRecordCount"] == 103
+
+
+@pytest.mark.conforms("C4.3-early-results")
+def test_results_can_be_read_while_the_job_runs_and_are_whole_at_its_end(open_house):
+    house = open_house(clock="stepped", job_output_early=True, seconds_per_1000_records=1000)
+    arn = house.create(house.put(questions(100)))
+    house.advance(60)
+    job = house.get(arn)
+    assert (job["status"], job["processedRecordCount"]) == ("InProgress", 60)
+    early = house.objects(job)
+    assert set(early) == {"data.jsonl.out"}
+    lines = early["data.jsonl.out"].splitlines()
+    assert len(lines) == 50
+    house.advance(60)
+    assert house.get(arn)["status"] == "Completed"
+    whole = house.objects(job)
+    assert set(whole) == {"data.jsonl.out", "manifest.json.out"}
+    assert set(lines) < set(whole["data.jsonl.out"].splitlines())
+    assert house.summary(job)["processedRecordCount"] == 100

@@ -124,7 +124,7 @@ def test_with_every_reply_to_create_lost_each_shard_has_one_job(user):
 
 
 # No reply and no event tells of a job, and List shows it later than it is waited for: Create is sent again.
-CREATED_TWICE = {
+CREATED_TWICE: dict[str, Any] = {
     "reply_lost_by_operation": {"CreateModelInvocationJob": 1},
     "events_lost_share": 1,
     "list_lag_s": 2 * float(LOCAL_WAITS["QUARRY_LIST_SETTLE_S"]),
@@ -195,6 +195,26 @@ def test_what_a_failed_job_leaves_is_kept_and_its_other_rows_fail_with_it(user):
 
     assert ended(user, "leaving") == ("SUCCEEDED_WITH_ERRORS", Counter(ok=230, JOB_FAILED=70))
     a_job_each(user, "leaving")
+
+
+@pytest.mark.promise("S3", "S10")
+def test_output_that_is_there_before_its_job_ends_is_not_taken_for_the_whole(user):
+    before = suffered(user)
+    begin(
+        user,
+        "early",
+        job_output_early=True,
+        seconds_per_1000_records=40,
+        events_doubled_share=1,
+        job_faults={"*-early-00002-1-*": "failed"},
+    )
+
+    state, outcomes = ended(user, "early")
+    assert (state, set(outcomes)) == ("SUCCEEDED_WITH_ERRORS", {"ok", "JOB_FAILED"})
+    # The failed job has left a half of its half, or as much more as it had done when that was written.
+    assert 225 <= outcomes["ok"] <= 250
+    a_job_each(user, "early")
+    assert (suffered(user) - before)["job_output_early"] == SHARDS
 
 
 @pytest.mark.promise("S10")

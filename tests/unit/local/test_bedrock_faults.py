@@ -288,6 +288,35 @@ def test_a_job_ends_partially_with_the_records_it_has_done(bedrock_sim):
     assert job["processedRecordCount"] == len(results(bedrock_sim, job)) == RECORDS - 1
 
 
+def test_a_job_writes_early_what_is_half_of_its_work_and_leaves_it_though_it_fails(bedrock_sim):
+    bedrock_sim.faults(job_output_early=True, seconds_per_1000_records=1000, job_faults={"failing": "failed"})
+    whole, failing = create(bedrock_sim, "whole"), create(bedrock_sim, "failing")
+    bedrock_sim.advance(20)
+    assert bedrock_sim.keys("bucket", "out/") == []
+    bedrock_sim.advance(90)
+    assert [get(bedrock_sim, arn)["status"] for arn in (whole, failing)] == ["InProgress", "Failed"]
+    early = output(bedrock_sim, {"jobArn": whole})
+    assert len(early) == RECORDS // 2
+    bedrock_sim.advance(100)
+    assert get(bedrock_sim, whole)["status"] == "Completed"
+    assert set(early) < set(output(bedrock_sim, {"jobArn": whole}))
+    assert len(output(bedrock_sim, {"jobArn": failing})) == RECORDS // 4
+    names = [key.rsplit("/", 1)[-1] for key in bedrock_sim.keys("bucket", "out/")]
+    assert sorted(names) == ["data.jsonl.out", "data.jsonl.out", "manifest.json.out"]
+    assert bedrock_sim.stats()["faults"] == {"job_failed": 1, "job_output_early": 2}
+
+
+def test_a_job_that_is_stopped_before_its_early_output_leaves_what_it_had_done(bedrock_sim):
+    bedrock_sim.faults(job_output_early=True, seconds_per_1000_records=1000)
+    arn = create(bedrock_sim)
+    bedrock_sim.advance(41.5)
+    bedrock_sim.client().stop_model_invocation_job(jobIdentifier=arn)
+    bedrock_sim.advance(600)
+    assert get(bedrock_sim, arn)["status"] == "Stopped"
+    assert len(output(bedrock_sim, {"jobArn": arn})) == 40
+    assert bedrock_sim.stats()["faults"] == {}
+
+
 def test_a_hung_job_stands_still_until_it_is_stopped_or_its_time_is_over(bedrock_sim):
     bedrock_sim.faults(job_hung_share=1, seconds_per_1000_records=100)
     stopped, left = create(bedrock_sim, "stopped"), create(bedrock_sim, "left")

@@ -211,7 +211,7 @@ def spooled(count: int, done: int, padding: int = 0) -> tuple[Spool, OneObject]:
         for n in range(count)
     ]
     s3 = OneObject(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
-    spool = Spool(count)
+    spool = Spool(count, "s3://b/in/a.jsonl")
     files = [InputFile("b", "in/a.jsonl", 0, "a.jsonl", count)]
     spool.answer(s3, files, done, CLAUDE, RecordFates(0, "job", Faults()))
     return spool, s3
@@ -221,7 +221,7 @@ def test_a_part_of_a_job_is_its_first_records_in_another_order():
     spool, s3 = spooled(100, 60)
     assert len(spool) == 60
     for done in (60, 35):
-        spool.publish(s3, "s3://b/out", "abc", done, 1, lambda: False)
+        spool.publish(s3, {"s3Uri": "s3://b/out"}, "abc", done, 1, lambda: False)
         lines = [json.loads(line) for line in s3.objects["out/abc/a.jsonl.out"].splitlines()]
         ids = [line["recordId"] for line in lines]
         assert sorted(ids) == sorted(f"r{n}" for n in range(done))
@@ -237,7 +237,7 @@ def test_a_part_of_a_job_is_its_first_records_in_another_order():
 
 def test_a_large_output_goes_up_in_parts():
     spool, s3 = spooled(300, 300, padding=70_000)
-    spool.publish(s3, "s3://b", "abc", 300, 1, lambda: False)
+    spool.publish(s3, {"s3Uri": "s3://b"}, "abc", 300, 1, lambda: False)
     spool.close()
     assert [len(part) >= 5 << 20 for part in s3.parts[:-1]] == [True] * (len(s3.parts) - 1)
     assert len(s3.parts) > 1

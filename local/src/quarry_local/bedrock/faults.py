@@ -54,6 +54,10 @@ class Faults(BaseModel):
         0.0, description="share of jobs that end PartiallyCompleted, without waiting for their timeout"
     )
     job_hung_share: Share = Field(0.0, description="share of jobs that stand still in InProgress until their timeout")
+    job_output_early: bool = Field(
+        False,
+        description="whether jobs write what they have done when that is half, and again at their end (contract 4.3)",
+    )
     job_faults: dict[str, JobFault] = Field(
         default_factory=dict,
         description="faults by pattern of the job's name (`*`, `?`); the first that matches wins over the shares",

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 from zlib import crc32
 
@@ -21,7 +22,7 @@ from quarry_local.bedrock.errors import conflict
 from quarry_local.bedrock.events import event_of
 from quarry_local.bedrock.families import answering
 from quarry_local.bedrock.faults import FAILED_BY_FAULT, RecordFates, job_fault
-from quarry_local.bedrock.jobs import Counts, Job, Status, foreign_progress, next_move, plan_progress
+from quarry_local.bedrock.jobs import Counts, Job, Progress, Status, foreign_progress, next_move, plan_progress
 from quarry_local.bedrock.limits import own_limits
 from quarry_local.bedrock.records import Halted, InputFile, Unfit, validate
 from quarry_local.bedrock.register import Register
@@ -213,7 +214,8 @@ class Lives:
         progress = job.progress
         if progress is None:
             raise AssertionError("a running job has a plan")
-        spool = course.spool = Spool(progress.total)
+        uri = job.request["inputDataConfig"]["s3InputDataConfig"]["s3Uri"]
+        spool = course.spool = Spool(progress.total, uri)
         fates = RecordFates(self._seed, job.name, live)
         course.answered = self._workers.submit(
             spool.answer, self._s3, course.files, progress.done, answering(job.model, job.invocation_type), fates
@@ -221,6 +223,8 @@ class Lives:
         if self._clock.stepped:
             # How far the work has come must not follow from how fast this machine is.
             await asyncio.wrap_future(course.answered)
+        if live.job_output_early:
+            await self._publish_early(job, course, spool, progress)
         move = await self._stay(job, course)
         if move is None:
             return None
@@ -244,14 +248,29 @@ class Lives:
             await self._publish(job, course.spool, course.done)
         return await self._stay(job, course)
 
-    async def _publish(self, job: Job, spool: Spool, done: int) -> None:
+    async def _publish_early(self, job: Job, course: _Course, spool: Spool, progress: Progress) -> None:
+        """Write what is done when half of it should be; nothing if the job is stopped before."""
+        half_at = progress.first_at + progress.per_record_s * progress.done / 2
+        while self._clock.now() < half_at:
+            course.woken.clear()
+            await self._clock.until(half_at, course.woken)
+            if job.status is not Status.IN_PROGRESS:
+                return
+        done = self._processed(job)
+        if done:
+            self._suffered("job_output_early")
+            await self._publish(job, spool, done, ended=False)
+
+    async def _publish(self, job: Job, spool: Spool, done: int, *, ended: bool = True) -> None:
         config = job.request["outputDataConfig"]["s3OutputDataConfig"]
         seed = crc32(f"{self._seed}/{job.name}".encode())
         try:
-            await self._work(spool.publish, self._s3, config, job.id, done, seed, lambda: self._ending)
+            publish = partial(spool.publish, ended=ended)
+            await self._work(publish, self._s3, config, job.id, done, seed, lambda: self._ending)
         except Halted:
             return
-        job.counts = spool.counts(done)
+        if ended:
+            job.counts = spool.counts(done)
 
     def _halted(self, job: Job) -> Callable[[], bool]:
         return lambda: self._ending or job.status is Status.STOPPING

@@ -18,6 +18,7 @@ import numpy as np
 from quarry_local.bedrock.answers import Answering, Refused, error_body
 from quarry_local.bedrock.faults import RecordFates, RecordFault
 from quarry_local.bedrock.jobs import Counts
+from quarry_local.bedrock.linked import check_linked
 from quarry_local.bedrock.records import Halted, InputFile, Record, read_records, split_uri
 from quarry_local.bedrock.spoil import emptied, truncated
 
@@ -28,8 +29,11 @@ _encode = msgspec.json.encode
 
 
 class Spool:
-    def __init__(self, total: int) -> None:
+    """The output of one job of `total` records, whose input lies at `input_uri`."""
+
+    def __init__(self, total: int, input_uri: str) -> None:
         self._total = total
+        self._input_uri = input_uri
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed with the spool
         self._offsets = array("Q", [0])
         self._failed = bytearray()
@@ -88,7 +92,9 @@ class Spool:
             error = fates.error if fault == "error" else None
             if error is None:
                 try:
-                    body, input_tokens[position], output_tokens[position] = answering(record.model_input)
+                    said = answering(record.model_input)
+                    check_linked(record.model_input, self._input_uri)
+                    body, input_tokens[position], output_tokens[position] = said
                     member = b',"modelOutput":'
                 except Refused as refused:
                     error = error_body(refused.code, refused.message)
@@ -115,22 +121,35 @@ class Spool:
         self._output_tokens.extend(output_tokens)
 
     def publish(
-        self, s3: Any, config: Mapping[str, str], job_id: str, done: int, seed: int, halted: Callable[[], bool]
+        self,
+        s3: Any,
+        config: Mapping[str, str],
+        job_id: str,
+        done: int,
+        seed: int,
+        halted: Callable[[], bool],
+        *,
+        ended: bool = True,
     ) -> None:
-        """Write the first `done` records' lines, one object per input file, then the job's summary.
+        """Write the first `done` records' lines, one object per input file, then the job's summary if it has ended.
 
-        `config` is the request's `s3OutputDataConfig`; with a key in it, that key encrypts what is written.
+        `config` is the request's `s3OutputDataConfig`; with a key in it, that key encrypts what is written. Another
+        thread may still be answering.
         """
         bucket, prefix = split_uri(config["s3Uri"])
         encryption = encryption_of(config)
         folder = f"{prefix}/" if prefix and not prefix.endswith("/") else prefix
-        firsts = [*(first for _, first in self._files), len(self)]
-        for (file, _), (first, following) in zip(self._files, pairwise(firsts), strict=True):
+        answered = len(self)
+        files = [(file, first) for file, first in self._files if first <= answered]
+        firsts = [*(first for _, first in files), answered]
+        for (file, _), (first, following) in zip(files, pairwise(firsts), strict=True):
             last = min(following, done)
             if first >= last and file.records:
                 continue
             order = first + np.random.default_rng([seed, first]).permutation(max(0, last - first))
             _upload(s3, bucket, f"{folder}{job_id}/{file.name}.out", self._bodies(order.tolist(), halted), encryption)
+        if not ended:
+            return
         counts = self.counts(done)
         summary = {
             "totalRecordCount": counts.total,
