@@ -95,7 +95,6 @@ data "aws_iam_policy_document" "this" {
     sid = "LogGroups"
     actions = [
       "kms:Decrypt",
-      "kms:DescribeKey",
       "kms:Encrypt",
       "kms:GenerateDataKey",
       "kms:GenerateDataKeyWithoutPlaintext",
@@ -110,7 +109,7 @@ data "aws_iam_policy_document" "this" {
     }
 
     condition {
-      test     = "ArnLike"
+      test     = "StringLike"
       variable = "kms:EncryptionContext:aws:logs:arn"
       values = [
         "arn:${var.place.partition}:logs:${var.place.region}:${var.place.account_id}:log-group:*${var.place.env}-quarry*",

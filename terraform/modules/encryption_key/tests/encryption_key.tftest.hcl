@@ -73,11 +73,11 @@ run "a_key_that_rotates" {
             "Principal": {"Service": "logs.us-east-1.amazonaws.com"},
             "Action": [
               "kms:ReEncryptTo", "kms:ReEncryptFrom", "kms:GenerateDataKeyWithoutPlaintext", "kms:GenerateDataKey",
-              "kms:Encrypt", "kms:DescribeKey", "kms:Decrypt"
+              "kms:Encrypt", "kms:Decrypt"
             ],
             "Resource": "*",
             "Condition": {
-              "ArnLike": {
+              "StringLike": {
                 "kms:EncryptionContext:aws:logs:arn": "arn:aws:logs:us-east-1:123456789012:log-group:*dev-quarry*"
               }
             }
