@@ -291,6 +291,14 @@ run "refuses_a_size_that_fargate_lacks" {
   expect_failures = [aws_ecs_task_definition.service]
 }
 
+run "refuses_a_size_between_fargates_steps" {
+  command = plan
+  variables {
+    services = { collector = { cpu_units = 512, memory_mib = 1536 } }
+  }
+  expect_failures = [aws_ecs_task_definition.service]
+}
+
 run "refuses_cpu_units_that_fargate_lacks" {
   command = plan
   variables {
