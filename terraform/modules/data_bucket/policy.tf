@@ -63,9 +63,9 @@ data "aws_iam_policy_document" "this" {
   }
 
   # A put that names no encryption gets the bucket's, so only one that names another is wrong: the services name none, and
-  # that Bedrock names one is not documented. Bedrock's role is left out all the same: of a job without a key of its own AWS
-  # says that the output is encrypted "with an AWS managed key", and whether its puts then name that key is not documented
-  # either. To refuse them would lose output that was paid for.
+  # that Bedrock names one is not documented. Bedrock's role is left out all the same: AWS says of a job without a key of
+  # its own that the output is encrypted with a key that AWS manages, and not whether its puts then name that key. To refuse
+  # them would lose output that was paid for.
   dynamic "statement" {
     for_each = var.kms_key_arn == null ? ["AES256"] : ["aws:kms"]
 

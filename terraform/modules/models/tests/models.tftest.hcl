@@ -207,6 +207,11 @@ run "a_profile_of_another_geography" {
   command = plan
   variables { models = ["eu.anthropic.claude-sonnet-4-20250514-v1:0"] }
   expect_failures = [output.create_arns]
+
+  assert {
+    condition     = strcontains(one(local.problems), "cannot be called from us-east-1; write global.anthropic.claude-sonnet-4-20250514-v1:0 or us.anthropic.claude-sonnet-4-20250514-v1:0.")
+    error_message = "The message must say what to write."
+  }
 }
 
 run "a_global_profile_in_govcloud" {
@@ -216,6 +221,11 @@ run "a_global_profile_in_govcloud" {
     models = ["global.anthropic.claude-sonnet-4-6"]
   }
   expect_failures = [output.create_arns]
+
+  assert {
+    condition     = strcontains(one(local.problems), "write us-gov.anthropic.claude-sonnet-4-6.")
+    error_message = "The message must say what to write."
+  }
 }
 
 run "japans_profile_from_seoul" {
@@ -225,54 +235,99 @@ run "japans_profile_from_seoul" {
     models = ["jp.anthropic.claude-sonnet-4-6"]
   }
   expect_failures = [output.create_arns]
+
+  assert {
+    condition     = strcontains(one(local.problems), "write apac.anthropic.claude-sonnet-4-6 or global.anthropic.claude-sonnet-4-6.")
+    error_message = "The message must say what to write."
+  }
 }
 
 run "a_geography_that_is_not_known" {
   command = plan
   variables { models = ["zz.anthropic.claude-sonnet-4-6"] }
   expect_failures = [output.create_arns]
+
+  assert {
+    condition     = strcontains(one(local.problems), "a geography whose regions are not known")
+    error_message = "The message must say what to write."
+  }
 }
 
 run "a_word_that_is_no_model" {
   command = plan
   variables { models = ["claude-3-haiku"] }
   expect_failures = [output.create_arns]
+
+  assert {
+    condition     = strcontains(one(local.problems), "not the id of a model")
+    error_message = "The message must say what to write."
+  }
 }
 
 run "a_pattern_instead_of_a_model" {
   command = plan
   variables { models = ["anthropic.*"] }
   expect_failures = [output.create_arns]
+
+  assert {
+    condition     = strcontains(one(local.problems), "not the id of a model")
+    error_message = "The message must say what to write."
+  }
 }
 
 run "another_regions_arn" {
   command = plan
   variables { models = ["arn:aws:bedrock:us-west-2::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"] }
   expect_failures = [output.create_arns]
+
+  assert {
+    condition     = strcontains(one(local.problems), "not a model or an inference profile of us-east-1 and account 123456789012")
+    error_message = "The message must say what to write."
+  }
 }
 
 run "another_accounts_profile" {
   command = plan
   variables { models = ["arn:aws:bedrock:us-east-1:210987654321:inference-profile/us.amazon.nova-lite-v1:0"] }
   expect_failures = [output.create_arns]
+
+  assert {
+    condition     = strcontains(one(local.problems), "not a model or an inference profile of us-east-1 and account 123456789012")
+    error_message = "The message must say what to write."
+  }
 }
 
 run "a_profiles_id_in_a_models_arn" {
   command = plan
   variables { models = ["arn:aws:bedrock:us-east-1::foundation-model/us.amazon.nova-lite-v1:0"] }
   expect_failures = [output.create_arns]
+
+  assert {
+    condition     = strcontains(one(local.problems), "write us.amazon.nova-lite-v1:0 alone.")
+    error_message = "The message must say what to write."
+  }
 }
 
 run "a_models_id_in_a_profiles_arn" {
   command = plan
   variables { models = ["arn:aws:bedrock:us-east-1:123456789012:inference-profile/amazon.nova-lite-v1:0"] }
   expect_failures = [output.create_arns]
+
+  assert {
+    condition     = strcontains(one(local.problems), "not one of AWS's own inference profiles")
+    error_message = "The message must say what to write."
+  }
 }
 
 run "an_application_profile_among_the_models" {
   command = plan
   variables { models = ["arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6"] }
   expect_failures = [output.create_arns]
+
+  assert {
+    condition     = strcontains(one(local.problems), "write it in application_profiles")
+    error_message = "The message must say what to write."
+  }
 }
 
 run "no_model_at_all" {
