@@ -1,0 +1,19 @@
+output "environment" {
+  description = "The containers' environment variables, and the command's: `eval` them as the README shows."
+  value       = module.pipeline.environment
+}
+
+output "helm_values" {
+  description = "The chart's `config` block."
+  value       = module.pipeline.helm_values
+}
+
+output "role_arns" {
+  description = "ARN of the role of each service."
+  value       = module.pipeline.role_arns
+}
+
+output "operator_policy_arn" {
+  description = "ARN of the managed policy for those who submit, look and cancel."
+  value       = module.pipeline.operator_policy_arn
+}

@@ -1,0 +1,2 @@
+region = "us-east-1"
+models = ["anthropic.claude-3-haiku-20240307-v1:0", "amazon.titan-embed-text-v2:0"]

@@ -1,0 +1,27 @@
+variable "region" {
+  description = "AWS region of the bucket, the queues and the models."
+  type        = string
+}
+
+variable "account_id" {
+  description = "The one account that this root may touch, 12 digits: other credentials are refused. Null takes any."
+  type        = string
+  default     = null
+}
+
+variable "models" {
+  description = "The models that manifests may name: model ids, ids of system inference profiles, or ARNs of either."
+  type        = list(string)
+}
+
+variable "job_quota" {
+  description = "Jobs that may be active at once for one model in the region: the account's quota, less what others need."
+  type        = number
+  default     = 20
+}
+
+variable "source_buckets" {
+  description = "Names of further buckets whose objects manifests may name as sources."
+  type        = list(string)
+  default     = []
+}

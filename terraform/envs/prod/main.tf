@@ -1,0 +1,41 @@
+provider "aws" {
+  region              = var.region
+  allowed_account_ids = var.account_id == null ? null : [var.account_id]
+
+  default_tags {
+    tags = { Project = "quarry", Environment = local.env }
+  }
+}
+
+data "aws_caller_identity" "here" {}
+data "aws_region" "here" {}
+data "aws_partition" "here" {}
+
+locals {
+  env = "prod"
+  place = {
+    env        = local.env
+    region     = data.aws_region.here.id
+    account_id = data.aws_caller_identity.here.account_id
+    partition  = data.aws_partition.here.partition
+  }
+}
+
+# Everything that a reviewer may ask for: a key of its own, no way to the internet, a trail, alarms. guard.tf keeps the data.
+module "pipeline" {
+  source = "../../modules/pipeline"
+
+  place          = local.place
+  models         = var.models
+  job_quota      = var.job_quota
+  source_buckets = var.source_buckets
+  encryption     = "kms"
+
+  runtime        = "ecs"
+  ecs            = { image_tag = var.image_tag }
+  image_registry = true
+  network        = { availability_zones = var.availability_zones, egress = "endpoints" }
+
+  audit_trail = true
+  alarms      = { action_arns = var.alarm_action_arns }
+}

@@ -1,0 +1,43 @@
+variable "region" {
+  description = "AWS region of the bucket, the queues and the models."
+  type        = string
+}
+
+variable "account_id" {
+  description = "The one account that this root may touch, 12 digits: other credentials are refused. Null takes any."
+  type        = string
+  default     = null
+}
+
+variable "models" {
+  description = "The models that manifests may name: model ids, ids of system inference profiles, or ARNs of either."
+  type        = list(string)
+}
+
+variable "job_quota" {
+  description = "Jobs that may be active at once for one model in the region: the account's quota, less what others need."
+  type        = number
+  default     = 20
+}
+
+variable "source_buckets" {
+  description = "Names of further buckets whose objects manifests may name as sources."
+  type        = list(string)
+  default     = []
+}
+
+variable "image_tag" {
+  description = "Tag of the services' images in the environment's own registry, as pushed."
+  type        = string
+}
+
+variable "availability_zones" {
+  description = "Two or three availability zones of the region, for the services' subnets."
+  type        = list(string)
+}
+
+variable "alarm_action_arns" {
+  description = "ARNs of what the alarms tell, as of an SNS topic."
+  type        = list(string)
+  default     = []
+}

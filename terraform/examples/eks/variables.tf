@@ -1,0 +1,28 @@
+variable "env" {
+  description = "The environment's name, 1 to 8 lower-case letters and digits."
+  type        = string
+  default     = "eks"
+}
+
+variable "region" {
+  description = "AWS region of the bucket, the queues and the models."
+  type        = string
+  default     = "us-east-1"
+}
+
+variable "models" {
+  description = "The models that manifests may name: model ids, ids of system inference profiles, or ARNs of either."
+  type        = list(string)
+  default     = ["anthropic.claude-3-haiku-20240307-v1:0"]
+}
+
+variable "cluster_name" {
+  description = "Name of the EKS cluster; it has the add-on eks-pod-identity-agent."
+  type        = string
+}
+
+variable "namespace" {
+  description = "Kubernetes namespace that the chart is installed in."
+  type        = string
+  default     = "quarry"
+}

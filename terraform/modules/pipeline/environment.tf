@@ -1,0 +1,22 @@
+# What a container has to know: the same variables as `quarry local env` prints, and the quota.
+
+locals {
+  queue_variables = {
+    for key, queue in module.queue : key => "QUARRY_${key == "manifests" ? "MANIFEST" : upper(key)}"
+  }
+
+  environment = tomap(merge(
+    {
+      QUARRY_ENV                  = var.place.env
+      QUARRY_REGION               = var.place.region
+      QUARRY_BUCKET               = module.data_bucket.bucket
+      QUARRY_TABLE                = module.ledger.table
+      QUARRY_BEDROCK_ROLE_ARN     = module.names.roles["bedrock"].arn
+      QUARRY_EVENT_TARGET_DLQ_URL = module.job_events.target_dlq_url
+      QUARRY_JOB_QUOTA            = tostring(var.job_quota)
+    },
+    { for key, queue in module.queue : "${local.queue_variables[key]}_QUEUE_URL" => queue.url },
+    { for key, queue in module.queue : "${local.queue_variables[key]}_DLQ_URL" => queue.dlq_url },
+    var.settings,
+  ))
+}

@@ -1,0 +1,221 @@
+# One environment. Every ARN in a policy is made of names, so the whole of it can be read before anything stands, and
+# modules may name each other's resources without waiting for them. Where AWS asks that something exists first (the roles
+# that the bucket's policy names, the rights that a schedule is proven by), the reference is to the resource itself.
+
+module "names" {
+  source = "../names"
+  place  = var.place
+}
+
+locals {
+  # The key's id is known only when it is made. That there is a key is known before: the ARN begins with letters.
+  kms_key_arn = var.encryption == "s3" ? null : format(
+    "arn:%s:kms:%s:%s:key/%s", var.place.partition, var.place.region, var.place.account_id, module.encryption_key[0].key_id
+  )
+}
+
+module "encryption_key" {
+  count  = var.encryption == "kms" ? 1 : 0
+  source = "../encryption_key"
+
+  place                = var.place
+  deletion_window_days = var.key_deletion_window_days
+}
+
+# ---------------------------------------------------------------------------- data
+
+module "data_bucket" {
+  source = "../data_bucket"
+
+  place             = var.place
+  kms_key_arn       = local.kms_key_arn
+  bedrock_role_arn  = module.bedrock_batch_role.role_arn
+  service_role_arns = module.service_roles.role_arns
+  strict_prefixes   = var.strict_prefixes
+  input_days        = var.input_days
+  output_days       = var.output_days
+  noncurrent_days   = var.noncurrent_days
+  force_destroy     = var.force_destroy
+}
+
+module "ledger" {
+  source = "../ledger"
+
+  place               = var.place
+  kms_key_arn         = local.kms_key_arn
+  deletion_protection = var.deletion_protection
+}
+
+# ---------------------------------------------------------------------------- messages
+
+module "queue" {
+  for_each = module.names.queues
+  source   = "../queue"
+
+  place          = var.place
+  key            = each.key
+  kms_key_arn    = local.kms_key_arn
+  event_rule_arn = each.key == "events" ? module.names.rule_arn : null
+}
+
+module "job_events" {
+  source = "../job_events"
+
+  place            = var.place
+  events_queue_arn = module.queue["events"].arn
+  kms_key_arn      = local.kms_key_arn
+}
+
+module "sweep_schedule" {
+  source = "../sweep_schedule"
+
+  place                    = var.place
+  scheduler_queue_arn      = module.queue["scheduler"].arn
+  kms_key_arn              = local.kms_key_arn
+  permissions_boundary_arn = var.permissions_boundary_arn
+}
+
+# ---------------------------------------------------------------------------- who may do what
+
+module "models" {
+  source = "../models"
+
+  place                = var.place
+  models               = var.models
+  application_profiles = var.application_profiles
+}
+
+module "bedrock_batch_role" {
+  source = "../bedrock_batch_role"
+
+  place                    = var.place
+  invoke_arns              = module.models.invoke_arns
+  strict_prefixes          = var.strict_prefixes
+  kms_key_arn              = local.kms_key_arn
+  vpc                      = var.vpc_for_jobs
+  permissions_boundary_arn = var.permissions_boundary_arn
+}
+
+module "eks_identity" {
+  count  = var.runtime == "eks" ? 1 : 0
+  source = "../eks_identity"
+
+  place             = var.place
+  mode              = var.eks.mode
+  cluster_name      = var.eks.cluster_name
+  oidc_provider_arn = var.eks.oidc_provider_arn
+  oidc_issuer       = var.eks.oidc_issuer
+  namespace         = var.eks.namespace
+  service_accounts  = var.eks.service_accounts
+  role_arns         = module.service_roles.role_arns
+}
+
+module "service_roles" {
+  source = "../service_roles"
+
+  place                    = var.place
+  runtime                  = var.runtime
+  trust_policies           = var.runtime == "eks" ? module.eks_identity[0].trust_policies : {}
+  trusted_principal_arns   = var.trusted_principal_arns
+  bedrock_role_arn         = module.names.roles["bedrock"].arn
+  create_arns              = module.models.create_arns
+  source_buckets           = var.source_buckets
+  source_kms_key_arns      = var.source_kms_key_arns
+  kms_key_arn              = local.kms_key_arn
+  permissions_boundary_arn = var.permissions_boundary_arn
+}
+
+module "operator_policy" {
+  source = "../operator_policy"
+
+  place       = var.place
+  kms_key_arn = local.kms_key_arn
+}
+
+# ---------------------------------------------------------------------------- where the services run
+
+module "network" {
+  count  = var.network == null ? 0 : 1
+  source = "../network"
+
+  place              = var.place
+  cidr               = var.network.cidr
+  availability_zones = var.network.availability_zones
+  egress             = var.network.egress
+  source_buckets     = var.source_buckets
+
+  flow_logs = var.network.flow_log_days == null ? null : {
+    retention_days = var.network.flow_log_days
+    kms_key_arn    = local.kms_key_arn
+  }
+  permissions_boundary_arn = var.permissions_boundary_arn
+}
+
+module "image_registry" {
+  count  = var.image_registry ? 1 : 0
+  source = "../image_registry"
+
+  place       = var.place
+  kms_key_arn = local.kms_key_arn
+}
+
+module "ecs_services" {
+  count  = var.runtime == "ecs" ? 1 : 0
+  source = "../ecs_services"
+
+  place             = var.place
+  vpc_id            = local.where.vpc_id
+  subnet_ids        = local.where.subnet_ids
+  security_group_id = local.where.security_group_id
+
+  role_arns       = module.service_roles.role_arns
+  images          = local.images
+  repository_arns = local.repository_arns
+  environment     = local.environment
+  services        = var.ecs.services
+  autoscaling     = var.ecs_autoscaling
+
+  cpu_architecture               = var.ecs.cpu_architecture
+  stop_timeout_s                 = var.ecs.stop_timeout_s
+  log_retention_days             = var.ecs.log_retention_days
+  kms_key_arn                    = local.kms_key_arn
+  scrape_from_security_group_ids = var.ecs.scrape_from_security_group_ids
+  scrape_from_cidrs              = var.ecs.scrape_from_cidrs
+  permissions_boundary_arn       = var.permissions_boundary_arn
+}
+
+locals {
+  where = var.network == null ? try(var.ecs.placement, null) : {
+    vpc_id            = module.network[0].vpc_id
+    subnet_ids        = module.network[0].private_subnet_ids
+    security_group_id = module.network[0].security_group_id
+  }
+
+  registry = merge({}, module.image_registry[*].repository_urls...)
+  tagged   = try(var.ecs.image_tag, null) != null
+  images   = local.tagged ? { for service, url in local.registry : service => "${url}:${var.ecs.image_tag}" } : try(var.ecs.images, {})
+  repository_arns = local.tagged ? [
+    for service in module.names.services :
+    "arn:${var.place.partition}:ecr:${var.place.region}:${var.place.account_id}:repository/${var.place.env}-quarry-${service}"
+  ] : try(var.ecs.repository_arns, [])
+}
+
+# ---------------------------------------------------------------------------- watching
+
+module "audit_trail" {
+  count  = var.audit_trail ? 1 : 0
+  source = "../audit_trail"
+
+  place          = var.place
+  bucket_arn     = module.data_bucket.bucket_arn
+  retention_days = var.audit_retention_days
+}
+
+module "alarms" {
+  count  = var.alarms == null ? 0 : 1
+  source = "../alarms"
+
+  place                = var.place
+  alarm_action_arns    = var.alarms.action_arns
+  oldest_message_s_max = var.alarms.oldest_message_s_max
+}

@@ -1,0 +1,83 @@
+output "environment" {
+  description = "The containers' environment variables: where everything is, the quota, and `settings`."
+  value       = local.environment
+}
+
+output "helm_values" {
+  description = "The chart's `config` block (deploy/helm/quarry/values.schema.json): `terraform output -json helm_values`."
+  value = {
+    env               = var.place.env
+    region            = var.place.region
+    bucket            = module.data_bucket.bucket
+    table             = module.ledger.table
+    bedrockRoleArn    = module.names.roles["bedrock"].arn
+    queues            = { for key, queue in module.queue : key => { url = queue.url, dlqUrl = queue.dlq_url } }
+    eventTargetDlqUrl = module.job_events.target_dlq_url
+    jobQuota          = var.job_quota
+    roleArns          = module.service_roles.role_arns
+  }
+}
+
+output "role_arns" {
+  description = "ARN of the role of each service."
+  value       = module.service_roles.role_arns
+}
+
+output "bedrock_role_arn" {
+  description = "ARN of the role that Bedrock works under."
+  value       = module.bedrock_batch_role.role_arn
+}
+
+output "instance_profile" {
+  description = "Name of the instance profile of the server's role; null unless runtime is ec2."
+  value       = module.service_roles.instance_profile
+}
+
+output "operator_policy_arn" {
+  description = "ARN of the managed policy for those who submit, look and cancel: attach it to people's roles."
+  value       = module.operator_policy.policy_arn
+}
+
+output "bucket_arn" {
+  description = "ARN of the environment's bucket."
+  value       = module.data_bucket.bucket_arn
+}
+
+output "table_arn" {
+  description = "ARN of the ledger's table."
+  value       = module.ledger.table_arn
+}
+
+output "kms_key_arn" {
+  description = "ARN of the KMS key; null where encryption is s3. Name it in manifests as output_kms_key."
+  value       = local.kms_key_arn
+}
+
+output "network" {
+  description = "vpc_id, private_subnet_ids, security_group_id and s3_endpoint_id of the network that was made; null where none was."
+  value = one([
+    for made in module.network : {
+      vpc_id             = made.vpc_id
+      private_subnet_ids = made.private_subnet_ids
+      security_group_id  = made.security_group_id
+      s3_endpoint_id     = made.s3_endpoint_id
+    }
+  ])
+}
+
+output "repository_urls" {
+  description = "URL of each service's image repository, to push to; empty where image_registry is false."
+  value       = merge({}, module.image_registry[*].repository_urls...)
+}
+
+output "ecs" {
+  description = "cluster_name, service_names, log_group_names and scrape_targets of the ECS services; null for other runtimes."
+  value = one([
+    for made in module.ecs_services : {
+      cluster_name    = made.cluster_name
+      service_names   = made.service_names
+      log_group_names = made.log_group_names
+      scrape_targets  = made.scrape_targets
+    }
+  ])
+}

@@ -1,0 +1,281 @@
+variable "place" {
+  description = "Where the environment stands: what every name and ARN is made of. Module `names` checks it."
+  type        = object({ env = string, region = string, account_id = string, partition = optional(string, "aws") })
+}
+
+# ---------------------------------------------------------------------------- work
+
+variable "models" {
+  description = "The models that manifests may name: model ids, ids of system inference profiles, or ARNs of either. Every right on a model is made of this list."
+  type        = list(string)
+}
+
+variable "application_profiles" {
+  description = "Application inference profiles that manifests may name: ARN of the profile to the ARNs of its foundation models, since the profile's ARN does not tell them."
+  type        = map(list(string))
+  default     = {}
+  nullable    = false
+}
+
+variable "job_quota" {
+  description = "Jobs that may be active at once for one model in the region: the account's quota, less what others need."
+  type        = number
+  default     = 20
+  nullable    = false
+
+  validation {
+    condition     = var.job_quota >= 1 && var.job_quota <= 500 && floor(var.job_quota) == var.job_quota
+    error_message = "job_quota must be a whole number from 1 to 500."
+  }
+}
+
+variable "source_buckets" {
+  description = "Names of further buckets whose objects manifests may name as sources; the environment's own is always allowed."
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
+variable "source_kms_key_arns" {
+  description = "ARNs of the KMS keys that the source buckets' objects are encrypted with."
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
+variable "settings" {
+  description = "Further settings of the services, by the names of docs/settings.md, as in { QUARRY_LOG_LEVEL = \"DEBUG\" }; they join the output `environment` and the ECS tasks."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for name in keys(var.settings) : can(regex("^(QUARRY_[A-Z][A-Z_]*|MAX_RECORDS_PER_JOB|MAX_TOTAL_RECORDS)$", name))])
+    error_message = "settings takes the names of docs/settings.md alone: QUARRY_..., MAX_RECORDS_PER_JOB, MAX_TOTAL_RECORDS."
+  }
+  validation {
+    condition     = alltrue([for name in keys(var.settings) : !can(regex("^QUARRY_(ENV|REGION|BUCKET|TABLE|BEDROCK_ROLE_ARN|JOB_QUOTA|.*_(QUEUE|DLQ)_URL)$", name))])
+    error_message = "settings must not name what Terraform makes (environment, region, bucket, table, role, queues); for the quota write job_quota."
+  }
+}
+
+# ---------------------------------------------------------------------------- where the services run
+
+variable "runtime" {
+  description = "Where the services run: ecs (Fargate, made here), eks (a cluster of yours), ec2 (a server of yours with one role) or none (roles that trusted_principal_arns may assume)."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = contains(["ecs", "eks", "ec2", "none"], var.runtime)
+    error_message = "runtime must be ecs, eks, ec2 or none."
+  }
+}
+
+variable "trusted_principal_arns" {
+  description = "Who may assume the services' roles where runtime is none; by default whoever the account's own policies allow to."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = length(var.trusted_principal_arns) == 0 || var.runtime == "none"
+    error_message = "trusted_principal_arns goes with runtime = \"none\"; with ecs, eks and ec2 the runtime alone assumes the roles."
+  }
+}
+
+variable "eks" {
+  description = "The cluster that the services run in, where runtime is eks: Pod Identity needs cluster_name, IRSA the OIDC provider."
+  type = object({
+    mode              = optional(string, "pod_identity") # or irsa
+    cluster_name      = optional(string)
+    oidc_provider_arn = optional(string)
+    oidc_issuer       = optional(string)
+    namespace         = optional(string, "quarry")
+    service_accounts = optional(map(string), {
+      preprocessor = "quarry-preprocessor"
+      scheduler    = "quarry-scheduler"
+      collector    = "quarry-collector"
+    })
+  })
+  default = null
+
+  validation {
+    condition     = (var.eks != null) == (var.runtime == "eks")
+    error_message = "runtime = \"eks\" needs eks, as in eks = { cluster_name = \"...\" }; no other runtime takes it."
+  }
+}
+
+variable "ecs" {
+  description = "The Fargate services, where runtime is ecs: images by URI (images), or by a tag in the environment's own registry (image_tag); placement only where no network is made."
+  type = object({
+    images          = optional(map(string)) # preprocessor, scheduler, collector
+    image_tag       = optional(string)
+    placement       = optional(object({ vpc_id = string, subnet_ids = list(string), security_group_id = string }))
+    repository_arns = optional(list(string), []) # of images in ECR repositories of your own
+    services = optional(map(object({
+      cpu_units        = optional(number) # 1024 are one vCPU
+      memory_mib       = optional(number)
+      storage_gib      = optional(number)
+      tasks_min        = optional(number)
+      tasks_max        = optional(number)
+      backlog_per_task = optional(number) # messages
+    })), {})
+    cpu_architecture               = optional(string, "X86_64") # or ARM64
+    stop_timeout_s                 = optional(number, 60)
+    log_retention_days             = optional(number, 365)
+    scrape_from_security_group_ids = optional(list(string), []) # of Prometheus
+    scrape_from_cidrs              = optional(list(string), [])
+  })
+  default = null
+
+  validation {
+    condition     = (var.ecs != null) == (var.runtime == "ecs")
+    error_message = "runtime = \"ecs\" needs ecs, as in ecs = { image_tag = \"0.1.0\" }; no other runtime takes it."
+  }
+  validation {
+    condition     = var.ecs == null || (try(var.ecs.images, null) == null) != (try(var.ecs.image_tag, null) == null)
+    error_message = "ecs needs one of images (URIs of your own registry) and image_tag (with image_registry = true)."
+  }
+  validation {
+    condition     = try(var.ecs.image_tag, null) == null || var.image_registry
+    error_message = "ecs.image_tag is a tag of the environment's own registry: set image_registry = true, or give ecs.images."
+  }
+  validation {
+    condition     = var.ecs == null || (try(var.ecs.placement, null) == null) != (var.network == null)
+    error_message = "ECS needs one of network (made here) and ecs.placement (a VPC of yours)."
+  }
+}
+
+variable "ecs_autoscaling" {
+  description = "How the number of ECS tasks follows the backlog, see module ecs_services; null turns it off, and each service then has tasks_min tasks, at least one."
+  type = object({
+    idle_minutes         = optional(number, 15)
+    scale_out_cooldown_s = optional(number, 60)
+    scale_in_cooldown_s  = optional(number, 300)
+  })
+  default = {}
+}
+
+variable "image_registry" {
+  description = "Whether to make an ECR repository for each service."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "network" {
+  description = "A VPC to make: its range, its zones, the way out (endpoints to AWS alone, or nat), and the days that its flows are logged (null: they are not). Null makes none."
+  type = object({
+    cidr               = optional(string, "10.60.0.0/20")
+    availability_zones = list(string)
+    egress             = optional(string, "endpoints")
+    flow_log_days      = optional(number)
+  })
+  default = null
+}
+
+variable "vpc_for_jobs" {
+  description = "Subnets and security groups that Bedrock may run jobs' data access in; manifests name the same under vpc. Null allows none."
+  type        = object({ subnet_ids = list(string), security_group_ids = list(string) })
+  default     = null
+}
+
+# ---------------------------------------------------------------------------- keeping and protecting
+
+variable "encryption" {
+  description = "What encrypts bucket, table, queues, services' logs and images: s3 (keys that AWS keeps, no cost) or kms (a key of this environment)."
+  type        = string
+  default     = "s3"
+  nullable    = false
+
+  validation {
+    condition     = contains(["s3", "kms"], var.encryption)
+    error_message = "encryption must be s3 or kms."
+  }
+}
+
+variable "key_deletion_window_days" {
+  description = "Days between the destruction of the KMS key and its end, in which it can be taken back."
+  type        = number
+  default     = 30
+  nullable    = false
+}
+
+variable "strict_prefixes" {
+  description = "Whether Bedrock's role only reads batch-input/ and only writes batch-output/. AWS documents read and write on both; whether it works with less is not documented, so try it before you rely on it."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "permissions_boundary_arn" {
+  description = "ARN of the managed policy that bounds every role made here, where your organisation demands one."
+  type        = string
+  default     = null
+}
+
+variable "input_days" {
+  description = "Days after which what jobs were fed with expires: batch-input/ and rows/; at least 14."
+  type        = number
+  default     = 30
+  nullable    = false
+}
+
+variable "output_days" {
+  description = "Days after which a run's workings expire, Bedrock's raw output among them: batch-output/, outcomes/, again/ and plans/; at least 14."
+  type        = number
+  default     = 30
+  nullable    = false
+}
+
+variable "noncurrent_days" {
+  description = "Days after which versions of objects expire that were overwritten or deleted; at least 14."
+  type        = number
+  default     = 30
+  nullable    = false
+}
+
+variable "deletion_protection" {
+  description = "Whether DynamoDB refuses to delete the ledger's table."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "force_destroy" {
+  description = "Whether destroying the bucket deletes all its objects and versions; false lets S3 refuse while there are any."
+  type        = bool
+  default     = false
+  nullable    = false
+
+  validation {
+    condition     = !(var.force_destroy && var.deletion_protection)
+    error_message = "force_destroy empties the bucket of an environment whose table is protected: set deletion_protection = false too, or leave it."
+  }
+}
+
+# ---------------------------------------------------------------------------- watching
+
+variable "audit_trail" {
+  description = "Whether CloudTrail records every reading and writing of the bucket's objects; it costs by the event."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "audit_retention_days" {
+  description = "Days that CloudTrail's records are kept."
+  type        = number
+  default     = 365
+  nullable    = false
+}
+
+variable "alarms" {
+  description = "CloudWatch alarms on dead letters and on the age of the oldest message (seconds), and whom they tell (ARNs, as of an SNS topic); null makes none."
+  type = object({
+    action_arns          = optional(list(string), [])
+    oldest_message_s_max = optional(number, 3600)
+  })
+  default = null
+}
