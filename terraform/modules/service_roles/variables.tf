@@ -62,7 +62,7 @@ variable "create_arns" {
   type        = list(string)
 
   validation {
-    condition     = length(var.create_arns) > 0 && alltrue([for arn in var.create_arns : can(regex("^arn:[a-z-]+:bedrock:[a-z0-9-]+:[0-9]*:[a-z-]+/[^*]+$", arn))])
+    condition     = length(var.create_arns) > 0 && alltrue([for arn in var.create_arns : can(regex("^arn:[a-z-]+:bedrock:[a-z0-9-]*:[0-9]*:[a-z-]+/[^*]+$", arn))])
     error_message = "create_arns must name at least one model, and only ARNs of models and inference profiles without wildcards."
   }
 }
