@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pyarrow as pa
+import pytest
+
 import quarry_collector.handler
 import quarry_preprocessor.handler
 import quarry_scheduler.handler
-from quarry_core.errors import Conflict, Missing, Refused
+from quarry_core.errors import Conflict, Missing, Refused, Unknown
 from quarry_core.loop import Consumer
 from quarry_core.names import dead_letter_queue_name, queue_name
 from quarry_core.ports import Check, Delete, JobRequest, ObjectRef, Put, Update
@@ -26,6 +29,7 @@ PLACE = Place("test", "us-east-1", "123456789012")
 BUCKET = f"arn:aws:s3:::{PLACE.bucket}"
 JOB = "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/abcdefghijkl"
 MODEL = f"arn:aws:bedrock:us-east-1::foundation-model/{CLAUDE}"
+PROFILE = f"arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.{CLAUDE}"
 ITEM_ACTIONS = {Put: "PutItem", Update: "UpdateItem", Delete: "DeleteItem", Check: "ConditionCheckItem"}
 
 
@@ -38,6 +42,7 @@ class Judge:
     used: set[tuple[str, str]] = field(default_factory=set)  # sid of the statement that allowed it, action
     reached: set[tuple[str, str]] = field(default_factory=set)  # sid, pattern of the resource
     denied: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)  # what is to go wrong once, see `trouble`
 
     def __post_init__(self) -> None:
         self.policy = policies.service_access(PLACE, self.service)
@@ -53,6 +58,13 @@ class Judge:
                     return
         self.denied.append(f"{action} on {resource} with {asked}")
         raise Refused(self.denied[-1], "AccessDenied")
+
+    def trouble(self, what: str) -> bool:
+        """Whether this call is to fail: the first one of each kind that was ordered."""
+        found = next((one for one in self.troubles if what.startswith(one)), None)
+        if found is not None:
+            self.troubles.remove(found)
+        return found is not None
 
     @property
     def idle(self) -> set[tuple[str, str]]:
@@ -92,6 +104,8 @@ class JudgedTable:
     async def transact(self, writes: Any) -> None:
         for write in writes:
             self._ask(ITEM_ACTIONS[type(write)])
+        if any(self._judge.trouble(f"write {write.key[1]}") for write in writes):
+            raise Unknown("the reply was lost, and the writes before it")
         await self._table.transact(writes)
 
 
@@ -146,6 +160,8 @@ class JudgedObjects:
         return getattr(self._objects, method)(ref, *arguments)
 
     def head(self, ref: ObjectRef) -> Any:
+        if self._judge.trouble(f"look {ref.key}"):
+            raise Missing("another writer was not done yet")
         return self._read("head", ref)
 
     def read(self, ref: ObjectRef, *arguments: Any) -> Any:
@@ -182,6 +198,8 @@ class JudgedObjects:
 
     def delete(self, key: str) -> None:
         self._ask("DeleteObject", key)
+        if self._judge.trouble(f"delete {key}"):
+            raise Unknown("the reply was lost")
         self._objects.delete(key)
 
 
@@ -212,7 +230,7 @@ class JudgedJobs:
         self._jobs, self._judge = jobs, judge
 
     async def create(self, request: JobRequest) -> str:
-        for resource in (JOB, MODEL):
+        for resource in (JOB, MODEL if request.model_id == CLAUDE else PROFILE):
             self._judge.ask("bedrock:CreateModelInvocationJob", resource)
         self._judge.ask("iam:PassRole", request.role_arn, iam__PassedToService="bedrock.amazonaws.com")
         if request.tags:
@@ -279,15 +297,109 @@ class JudgedHouse(House):
         ]
 
 
-def lines(house: JudgedHouse) -> list[str]:
-    return [f"{service}: {line}" for service, judge in house.judges.items() for line in judge.denied]
-
-
-async def test_a_run_from_text_needs_nothing_that_is_not_granted():
-    house = JudgedHouse()
+async def a_run_from_text(house: JudgedHouse) -> None:
     run_id = house.send(house.joke(rows=600, max_records_per_job=100, tags={"team": "research"}))
+    assert (await house.run(run_id)).state is RunState.SUCCEEDED
 
-    totals = await house.run(run_id)
 
-    assert lines(house) == []
-    assert totals.state is RunState.SUCCEEDED
+async def a_source_that_is_overwritten_and_a_job_that_is_repeated(house: JudgedHouse) -> None:
+    rows = pa.table({"topic": [f"topic {row}" for row in range(300)]})
+    run_id = house.send(house.joke() | {"s3_uri": house.parquet(rows)})
+    await house.consumers[0].run_once()
+    house.parquet(rows.slice(0, 10))
+    await house.quiet()
+    house.bedrock.end(house.bedrock.active[0], "Failed", message="internal error", output=False)
+    assert (await house.run(run_id)).ok == 300
+
+
+async def manifests_that_are_refused_or_must_wait(house: JudgedHouse) -> None:
+    house.send(house.joke(prompt_id="no_such_prompt"))
+    await house.quiet()
+    runs = [house.send(house.joke(rows=100 + number)) for number in range(2)]
+    for run_id in runs:
+        house.clock.advance(61)
+        assert (await house.run(run_id)).state is RunState.SUCCEEDED
+
+
+async def words_that_nobody_can_read(house: JudgedHouse) -> None:
+    for queue in house.queues.values():
+        queue.put("no message of ours")
+    await house.quiet()
+    assert all(queue.dead for queue in house.queues.values())
+
+
+async def a_shard_that_is_too_short_and_one_that_is_too_long(house: JudgedHouse) -> None:
+    rows = pa.table({"topic": [None if row < 60 else f"topic {row}" for row in range(150)]})
+    short = house.send(house.joke() | {"s3_uri": house.parquet(rows)})
+    assert (await house.run(short)).error == 150
+    rows = pa.table({"topic": [f"topic {row}" for row in range(600)]})
+    long = house.send(house.joke(max_num_jobs=1) | {"s3_uri": house.parquet(rows)})
+    assert (await house.run(long)).shards_enlisted == 2
+
+
+async def replies_that_are_lost(house: JudgedHouse) -> None:
+    house.judges["preprocessor"].troubles += ["write shard#"]
+    house.judges["collector"].troubles += ["write shard#", "look outcomes/"]
+    run_id = house.send(house.joke(rows=100, model_id=f"us.{CLAUDE}"))
+    await house.quiet()
+    house.clock.advance(300)
+    await house.quiet()
+    house.bedrock.end_all()
+    await house.quiet()  # the outcome stands, and the ledger was not told
+    house.judges["collector"].troubles = ["look outcomes/", "delete batch-input/"]
+    house.clock.advance(300)
+    assert (await house.run(run_id)).state is RunState.SUCCEEDED
+
+
+async def a_doorbell_that_is_lost_and_a_job_too_many(house: JudgedHouse) -> None:
+    run_id = house.send(house.joke(rows=100))
+    await house.consumers[0].run_once()
+    for message in await house.queues["slices"].receive(10, 0):
+        await house.queues["slices"].ack(message)
+    for _ in range(30):
+        house.clock.advance(61)
+        await house.scheduler.sweeper.sweep()
+    await house.quiet()
+    job = house.bedrock.active[0]
+    house.jobs.add_foreign(job.name, CLAUDE)
+    await house.scheduler.sweeper.sweep()
+    house.bedrock.end(job)
+    await house.quiet()
+    assert (await house.totals(run_id)).state is RunState.SUCCEEDED
+
+
+SCENES = {
+    a_run_from_text: {},
+    a_source_that_is_overwritten_and_a_job_that_is_repeated: {},
+    manifests_that_are_refused_or_must_wait: {"open_runs_max": 1},
+    words_that_nobody_can_read: {},
+    a_shard_that_is_too_short_and_one_that_is_too_long: {"shard_bytes_max": 100_000},
+    replies_that_are_lost: {},
+    a_doorbell_that_is_lost_and_a_job_too_many: {},
+}
+
+
+PLAYED: dict[str, JudgedHouse] = {}
+
+
+async def played(scene: Any) -> JudgedHouse:
+    """The house in which the scene was played: once, for both tests."""
+    if scene.__name__ not in PLAYED:
+        house = PLAYED[scene.__name__] = JudgedHouse(**SCENES[scene])
+        await scene(house)
+    return PLAYED[scene.__name__]
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+async def test_nothing_that_a_service_does_is_denied(scene):
+    house = await played(scene)
+
+    assert {service: judge.denied for service, judge in house.judges.items()} == {service: [] for service in SERVICES}
+
+
+async def test_nothing_is_granted_that_no_service_ever_does():
+    houses = [await played(scene) for scene in SCENES]
+
+    for service in SERVICES:
+        idle = set.intersection(*(house.judges[service].idle for house in houses))
+        assert not idle, f"the {service} never makes use of {sorted(idle)}"
