@@ -14,7 +14,6 @@ from tests.infra.terraform import Failed, Workspace
 
 COUNTS = re.compile(r"(\d+) passed, (\d+) failed")
 SAID_SUCCESS = "Success! The configuration is valid"
-PLAN_VARIABLES: Mapping[str, Any] = {"account_id": overrides.ACCOUNT, "region": overrides.REGION}
 
 
 @dataclass
@@ -35,6 +34,7 @@ class Checks:
     def __init__(self, scratch: Path, endpoint_url: str) -> None:
         self._modules = Workspace(scratch / "modules")
         self._roots = Workspace(scratch / "roots", overrides.environment(endpoint_url))
+        overrides.make_known(self._roots)
 
     def __call__(self, directory: str) -> Checked:
         checked = Checked()
@@ -63,7 +63,7 @@ class Checks:
             checked.tests_said = said
 
     def _plan(self, directory: str, checked: Checked) -> None:
-        overrides.put(self._roots, directory, PLAN_VARIABLES)
+        overrides.put(self._roots, directory)
         self._roots.init(directory, backend=True)
         file = f"{self._roots.scratch}/{directory.replace('/', '-')}.plan"
         self._roots(directory, "plan", "-no-color", "-lock=false", f"-out={file}")

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.loaders import create_loader
 
 from quarry_local import doors, emulator, launch, processes
 from quarry_local.clients import Clients
@@ -24,6 +26,7 @@ from quarry_local.clients import Clients
 SWITCH = {"AUTH": "true"}
 TRANSPORT_HEADER = "x-forwarded-proto"
 SESSION_NAME = "infra-test"
+MODELS = create_loader()  # AWS's service models are most of the cost of a client: read once for all callers
 
 
 @contextlib.contextmanager
@@ -53,7 +56,10 @@ class Caller:
     transport: str = "https"
 
     def client(self, service: str) -> Any:
+        below = botocore.session.Session()
+        below.register_component("data_loader", MODELS)
         session = boto3.Session(
+            botocore_session=below,
             aws_access_key_id=self.keys["AccessKeyId"],
             aws_secret_access_key=self.keys["SecretAccessKey"],
             aws_session_token=self.keys.get("SessionToken"),

@@ -1,0 +1,43 @@
+"""What a second plan would change on the embedded AWS alone: a short list, each with the reason.
+
+A drift is known by the type of the resource and the attribute that the plan sees differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, order=True)
+class Drift:
+    """One attribute of one type of resource."""
+
+    kind: str
+    attribute: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.attribute}"
+
+
+ALLOWED: Mapping[Drift, str] = {}
+
+
+def seen(plan: Mapping[str, Any]) -> Iterator[tuple[Drift, str]]:
+    """Every attribute that a plan would change: (drift, `address.attribute: before -> after`)."""
+    for resource in plan["resource_changes"]:
+        change = resource["change"]
+        if set(change["actions"]) <= {"no-op", "read"}:
+            continue
+        before, after = change["before"] or {}, change["after"] or {}
+        unknown = change.get("after_unknown") or {}
+        for attribute in sorted({*before, *after, *unknown}):
+            if attribute in unknown and unknown[attribute] is True:
+                told = "known after apply"
+            elif before.get(attribute) == after.get(attribute):
+                continue
+            else:
+                told = repr(after.get(attribute))
+            words = f"{before.get(attribute)!r} -> {told} ({', '.join(change['actions'])})"
+            yield Drift(resource["type"], attribute), f"{resource['address']}.{attribute}: {words}"
