@@ -33,6 +33,7 @@ import quarry_core.ledger.moves
 import quarry_local.commands
 import quarry_preprocessor.handler
 import quarry_scheduler.handler
+from quarry_cli.doctor.examination import CHECKS
 from quarry_cli.settings import ClientSettings
 from quarry_core import messages, names, states
 from quarry_core import metrics as metrics_of_core
@@ -377,6 +378,22 @@ def help_of(command: Any, path: tuple[str, ...]) -> Lines:
     return [line.rstrip() for line in command.get_help(context).splitlines()]
 
 
+# --------------------------------------------------------------------------- doctor
+
+
+def doctor_checks() -> Lines:
+    rows = ([code(check.name), check.asks, check.finds] for check in CHECKS)
+    return table(("Check", "What it asks", "What it is like when it fails"), rows)
+
+
+def doctor_policy() -> Lines:
+    """One statement with every action that looking takes; none of them writes, and AWS knows few resources for them."""
+    actions = sorted({action for check in CHECKS for action in check.reads})
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=2)
+    return ["```json", *policy.splitlines(), "```"]
+
+
 # --------------------------------------------------------------------------- promises
 
 
@@ -487,6 +504,8 @@ BLOCKS: Mapping[str, Callable[[], Lines]] = {
     "job-event-fields": job_event_fields,
     "queues": queues,
     "cli": command_help,
+    "doctor-checks": doctor_checks,
+    "doctor-policy": doctor_policy,
     "promises": promise_overview,
 }
 

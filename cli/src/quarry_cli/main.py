@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from quarry_cli import commands
+from quarry_cli.doctor.command import doctor
+from quarry_cli.models_command import models
 from quarry_cli.plugins import Commands
 
 HELP = """Large-scale LLM batch work on Amazon Bedrock, from the command line.
@@ -55,6 +57,8 @@ for command in (
     commands.results,
     commands.runs,
     commands.schema,
+    doctor,
+    models,
 ):
     app.command()(command)
 

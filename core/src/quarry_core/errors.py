@@ -33,6 +33,11 @@ class Refused(PortError):
         super().__init__(message)
         self.code = code
 
+    @property
+    def denied(self) -> bool:
+        """Whether the caller lacks the permission to ask, whatever the answer would have been."""
+        return self.code in DENIED
+
 
 class Missing(PortError):
     """The thing asked for does not exist."""
@@ -93,8 +98,17 @@ MISSING = frozenset(
         "NoSuchVersion",
         "QueueDoesNotExist",
         "AWS.SimpleQueueService.NonExistentQueue",
+        # What only `quarry doctor` asks for: roles, keys, quotas and a bucket's own settings.
+        "NoSuchEntity",
+        "NotFoundException",
+        "NoSuchResourceException",
+        "NoSuchBucketPolicy",
+        "NoSuchPublicAccessBlockConfiguration",
+        "ServerSideEncryptionConfigurationNotFoundError",
     }
 )
+# Of the refusals, those that say: not you.
+DENIED = frozenset({"AccessDeniedException", "AccessDenied", "AuthorizationErrorException", "403", "Forbidden"})
 # What SQS answers to a receipt of a message that is gone or in other hands; which one depends on how it went.
 RECEIPT_GONE = frozenset(
     {

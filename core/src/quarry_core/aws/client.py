@@ -1,6 +1,6 @@
 """The one door to AWS's asynchronous clients: a session, explicit limits, and errors in Quarry's words.
 
-Owns one aiobotocore session and its clients (DynamoDB, SQS, Bedrock, EventBridge), each made at its first use and
+Owns one aiobotocore session and its clients (those of `READ_TIMEOUTS_S`), each made at its first use and
 closed with the context. Promises that every call ends: connect and read timeouts, an explicit number of attempts,
 and a deadline over all of them, because the timeouts of the HTTP client cover neither name resolution nor the wait
 for a free connection. Region, endpoints and credentials come from AWS's own environment variables unless given.
@@ -30,7 +30,19 @@ Observe = Callable[[str, str, str, float], None]
 
 CONNECT_TIMEOUT_S = 5
 # SQS answers a long poll after at most 20 s; its read timeout must be longer.
-READ_TIMEOUTS_S: Mapping[str, int] = {"dynamodb": 10, "sqs": 35, "bedrock": 30, "events": 10}
+READ_TIMEOUTS_S: Mapping[str, int] = {
+    "dynamodb": 10,
+    "sqs": 35,
+    "bedrock": 30,
+    "events": 10,
+    # The services of Quarry never ask these; `quarry doctor` and `quarry models` do.
+    "iam": 10,
+    "kms": 10,
+    "s3": 10,
+    "scheduler": 10,
+    "service-quotas": 10,
+    "sts": 10,
+}
 ATTEMPTS_MAX = 3
 CONNECTIONS_MAX = 50
 # The SDK pauses at most 20 s between two attempts.

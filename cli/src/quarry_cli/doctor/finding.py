@@ -1,0 +1,92 @@
+"""What a check says: ok, failed with a cure, or that it could not look. Values only."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from quarry_cli.doctor.patient import Patient
+
+Statement = Mapping[str, Any]
+
+
+class Outcome(StrEnum):
+    OK = "ok"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Cure(msgspec.Struct, frozen=True, kw_only=True):
+    """The very thing to add.
+
+    Attributes:
+        kind: `statements` of an IAM policy, a `command` of AWS's command line, or a `setting` of Quarry.
+        where: which policy, or whose setting; empty for a command.
+        value: a list of statements, or a line of text.
+    """
+
+    kind: Literal["statements", "command", "setting"]
+    where: str = ""
+    value: Any
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong: `told` says what, `remedy` what to do about it."""
+
+    told: str
+    remedy: str
+    cure: Cure | None = None
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A check's result. `told` is what was found, or why nothing could be; faults are there when it failed."""
+
+    check: str
+    outcome: Outcome
+    told: str
+    faults: list[Fault] = []
+
+
+class NotKnown(Exception):
+    """A check cannot tell: what it needs could not be read, or is not there at all and another check says so."""
+
+
+Examine = Callable[["Patient"], Awaitable[str | Sequence[Fault]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One row of `docs/doctor.md`.
+
+    Attributes:
+        name: its word in the output.
+        asks: the question that it answers.
+        finds: what it is like when this is wrong: an error of AWS, or what does not happen.
+        reads: the IAM actions that looking takes.
+        examine: gives what is well in words, or the faults. Raises NotKnown, and any PortError.
+    """
+
+    name: str
+    asks: str
+    finds: str
+    reads: Sequence[str]
+    examine: Examine
+
+
+def statements(where: str, *added: Statement) -> Cure:
+    return Cure(kind="statements", where=where, value=list(added))
+
+
+def command(*words: str) -> Cure:
+    """A command of AWS's command line, quoted for a shell."""
+    return Cure(kind="command", value=shlex.join(["aws", *words]))
+
+
+def setting(variable: str, value: object, where: str = "the services' environment") -> Cure:
+    return Cure(kind="setting", where=where, value=f"{variable}={value}")
