@@ -701,3 +701,19 @@ run "a_boundary_that_is_a_name" {
 
   expect_failures = [var.permissions_boundary_arn]
 }
+
+run "the_models_of_a_global_profile_have_no_region" {
+  command = plan
+
+  variables {
+    create_arns = ["arn:aws:bedrock:::foundation-model/anthropic.claude-sonnet-4-20250514-v1:0"]
+  }
+
+  assert {
+    condition = one([for statement in jsondecode(output.access_json["scheduler"]).Statement : statement.Resource if statement.Sid == "CreateJobs"]) == [
+      "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/*",
+      "arn:aws:bedrock:::foundation-model/anthropic.claude-sonnet-4-20250514-v1:0",
+    ]
+    error_message = "Such an ARN must stand as it is."
+  }
+}
