@@ -9,8 +9,9 @@ resource "aws_service_discovery_private_dns_namespace" "this" {
 resource "aws_service_discovery_service" "scrape" {
   for_each = local.services
 
-  name        = each.key
-  description = "Tasks of the ${each.key}, metrics on port ${local.metrics_port}"
+  name         = each.key
+  description  = "Tasks of the ${each.key}, metrics on port ${local.metrics_port}"
+  namespace_id = aws_service_discovery_private_dns_namespace.this.id # the one below is the old place, which the provider asks for
 
   dns_config {
     namespace_id   = aws_service_discovery_private_dns_namespace.this.id
