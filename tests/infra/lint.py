@@ -17,7 +17,7 @@ from parliament import analyze_policy_string  # noqa: E402 - after the warnings 
 
 def findings(policy: object) -> list[tuple[str, str]]:
     found = analyze_policy_string(json.dumps(policy), include_community_auditors=False).findings
-    return sorted({(finding.issue, json.dumps(finding.detail or finding.location.get("string"))) for finding in found})
+    return sorted({(one.issue, f"{json.dumps(one.detail)} {one.location.get('string', '')}") for one in found})
 
 
 if __name__ == "__main__":

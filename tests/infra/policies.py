@@ -8,6 +8,8 @@ from typing import Any
 
 from tests.infra.terraform import resources
 
+ROLE_ARN = "arn:aws:iam::111122223333:role/r"
+KEY_ARN = "arn:aws:kms:us-east-1:111122223333:key/k"
 # The attribute that holds a policy, where a root's plan must know it: ARNs are built from names.
 KNOWN_AT_PLAN = {
     ("aws_iam_role", "assume_role_policy"),
@@ -40,19 +42,17 @@ def unknown(plan: Mapping[str, Any]) -> list[str]:
     )
 
 
-def lintable(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with a resource in each statement, for a linter that knows no trust policies."""
+def lintable(name: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with the resource that its statements leave out or mean by `*`.
+
+    A role's trust policy names no resource, and the one that a key's policy may name is `*`, the key: a linter that does
+    not know where a policy stands finds fault with both.
+    """
     statements = document["Statement"]
     each = statements if isinstance(statements, list) else [statements]
-    return {
-        **document,
-        "Statement": [
-            one
-            if "Resource" in one or "NotResource" in one
-            else {**one, "Resource": "arn:aws:iam::111122223333:role/r"}
-            for one in each
-        ],
-    }
+    meant = KEY_ARN if "aws_kms_key" in name else ROLE_ARN
+    own = "aws_kms_key" in name or "assume_role_policy" in name
+    return {**document, "Statement": [{**one, "Resource": meant} if own else one for one in each]}
 
 
 def _document(value: object) -> dict[str, Any] | None:

@@ -52,7 +52,7 @@ def grants(document: Mapping[str, Any]) -> Iterator[str]:
         when = f" when {json.dumps(conditions, sort_keys=True)}" if conditions else ""
         for principal in _principals(statement):
             for action in _each(statement["Action"]):
-                for resource in _each(statement.get("Resource", [""])):
+                for resource in _resources(statement):
                     yield " ".join(filter(None, (statement["Effect"], principal, action, resource))) + when
 
 
@@ -64,11 +64,17 @@ def differences(left: Reading, right: Reading) -> dict[str, tuple[str, str]]:
 
 
 def _nameless(text: str, place: Place) -> str:
-    return text.replace(f"{place.env}-quarry", "<env>-quarry").replace(f'"-{place.env}"', '"-<env>"')
+    return text.replace(place.env, "<env>")
 
 
 def _each(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def _resources(statement: Mapping[str, Any]) -> list[str]:
+    if "NotResource" in statement:
+        return [f"all but {', '.join(sorted(_each(statement['NotResource'])))}"]
+    return _each(statement.get("Resource", [""]))
 
 
 def _principals(statement: Mapping[str, Any]) -> Iterable[str]:

@@ -102,9 +102,12 @@ class Workspace:
 
     def __post_init__(self) -> None:
         self.scratch.mkdir(parents=True, exist_ok=True)
-        self.sources = self.scratch / "terraform"
+        self.sources = self.scratch / "tree" / SOURCES.name
         unwanted = shutil.ignore_patterns(".terraform", ".terraform.lock.hcl", "*.tfstate*")
         shutil.copytree(SOURCES, self.sources, ignore=unwanted)
+        for beside in SOURCES.parent.glob("[a-z]*"):  # what a module's tests compare themselves with
+            if beside.is_dir() and beside != SOURCES:
+                (self.sources.parent / beside.name).symlink_to(beside)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(UNREAD)}
         self._environment = {
             **kept,

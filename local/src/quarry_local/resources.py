@@ -24,9 +24,15 @@ RECEIVE_COUNT_MAX = 30
 # A dead letter's age counts from its first sending: the dead-letter queue must keep longer than its source.
 SOURCE_RETENTION_S = 4 * 24 * 3600
 DEAD_RETENTION_S = 14 * 24 * 3600
+# What a manifest may be; SQS itself takes four times as much.
+MESSAGE_BYTES_MAX = 256 * 1024
 EVENT_AGE_MAX_S = 24 * 3600
 EVENT_RETRIES_MAX = 185
 EVENT_TARGET_ID = "events-queue"
+# What Quarry makes for itself. inputs/, prompts/ and results/ are the user's and never expire.
+EXPIRE_AFTER_DAYS = dict.fromkeys(("batch-input", "rows", "batch-output", "outcomes", "again", "plans"), 30)
+NONCURRENT_DAYS = 30
+UPLOAD_DAYS_MAX = 7
 SHIPPED_PROMPTS = importlib.resources.files("quarry_core") / "shipped_prompts"
 
 
@@ -117,9 +123,26 @@ def _bucket(s3: Any, place: Place) -> None:
     s3.put_bucket_encryption(
         Bucket=place.bucket,
         ServerSideEncryptionConfiguration={
-            "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+            "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}]
         },
     )
+    s3.put_bucket_lifecycle_configuration(Bucket=place.bucket, LifecycleConfiguration={"Rules": _lifecycle()})
+
+
+def _lifecycle() -> list[dict[str, Any]]:
+    expire = [
+        {"ID": f"expire-{prefix}", "Filter": {"Prefix": f"{prefix}/"}, "Expiration": {"Days": days}}
+        for prefix, days in EXPIRE_AFTER_DAYS.items()
+    ]
+    # To expire in a versioned bucket is to become noncurrent; this is what deletes.
+    clean_up = {
+        "ID": "clean-up",
+        "Filter": {"Prefix": ""},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UPLOAD_DAYS_MAX},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": NONCURRENT_DAYS},
+        "Expiration": {"ExpiredObjectDeleteMarker": True},
+    }
+    return [{"Status": "Enabled", **rule} for rule in (*expire, clean_up)]
 
 
 def _table(dynamodb: Any, place: Place) -> None:
@@ -179,7 +202,7 @@ def _queues(sqs: Any, place: Place, visibility_timeout_s: int) -> Resources:
 
 def _queue(sqs: Any, name: str, attributes: Mapping[str, str]) -> str:
     """Make a queue, or set its attributes: CreateQueue refuses a queue that stands with others."""
-    wanted = {"SqsManagedSseEnabled": "true", **attributes}
+    wanted = {"SqsManagedSseEnabled": "true", "MaximumMessageSize": str(MESSAGE_BYTES_MAX), **attributes}
     try:
         url = str(sqs.get_queue_url(QueueName=name)["QueueUrl"])
     except ClientError as error:
@@ -214,19 +237,22 @@ def _rule(events: Any, place: Place) -> None:
 
 
 def _roles(iam: Any, place: Place) -> None:
-    _role(iam, place.role("bedrock"), policies.bedrock_trust(place), policies.bedrock_access(place))
+    runs_jobs = f"Bedrock runs the batch jobs of environment {place.env} under it"
+    _role(iam, place.role("bedrock"), runs_jobs, policies.bedrock_trust(place), policies.bedrock_access(place))
     for service in policies.SERVICES:
-        _role(iam, place.role(service), policies.service_trust(place), policies.service_access(place, service))
+        trust, access = policies.service_trust(place), policies.service_access(place, service)
+        _role(iam, place.role(service), f"Quarry {place.env}: the {service}", trust, access)
 
 
-def _role(iam: Any, name: str, trust: policies.Document, access: policies.Document) -> None:
+def _role(iam: Any, name: str, description: str, trust: policies.Document, access: policies.Document) -> None:
     try:
         iam.get_role(RoleName=name)
     except ClientError as error:
         if not _absent(error):
             raise
-        iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
+        iam.create_role(RoleName=name, Description=description, AssumeRolePolicyDocument=json.dumps(trust))
     else:
+        iam.update_role(RoleName=name, Description=description)
         iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
     iam.put_role_policy(RoleName=name, PolicyName="access", PolicyDocument=json.dumps(access))
 

@@ -59,6 +59,15 @@ def test_what_was_bent_is_brought_to_shape_again(aws, resources, fresh_env):
     assert events.describe_rule(Name=resources.place.rule)["State"] == "ENABLED"
 
 
+def test_what_quarry_makes_for_itself_expires_and_what_is_the_users_does_not(aws, resources):
+    rules = aws.client("s3").get_bucket_lifecycle_configuration(Bucket=resources.place.bucket)["Rules"]
+    expiring = {rule["Filter"]["Prefix"] for rule in rules if "Days" in rule.get("Expiration", {})}
+    assert expiring == {"batch-input/", "rows/", "batch-output/", "outcomes/", "again/", "plans/"}
+    assert [rule["NoncurrentVersionExpiration"] for rule in rules if rule["ID"] == "clean-up"] == [
+        {"NoncurrentDays": 30}
+    ]
+
+
 def test_a_shipped_prompt_that_the_user_changed_stays_as_it_is(aws, fresh_env, tmp_path, monkeypatch):
     shipped = tmp_path / "shipped_prompts"
     shipped.mkdir()
