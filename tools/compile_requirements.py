@@ -1,7 +1,8 @@
 """Compile the pinned, hashed requirement files from the pyproject.toml files.
 
-One file per image (each service, the CLI), one for development, one for the embedded AWS and one for the tools that
-read Terraform. `uv` resolves; no index address is written. Run it with `make lock`.
+One file per image (each service, the CLI), one for development, one for the embedded AWS, one for the tools that read
+Terraform and one for those that read what is deployed. `uv` resolves; no index address is written. Run it with
+`make lock`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "docker": (("core", *SERVICES, "cli", "local"), ("dev.in", "docker.in")),
     "local-aws": ((), ("local-aws.in",)),
     "infra": ((), ("infra.in",)),
+    "deploy": ((), ("deploy.in",)),
 }
 
 
