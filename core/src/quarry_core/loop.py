@@ -66,7 +66,7 @@ class Consumer:
     """One queue and its handler. Safe to be run by any number of processes at once."""
 
     def __init__(self, queue: Queue, handle: Handler, limits: Limits, clock: Clock, step: str) -> None:
-        self._queue = queue
+        self.queue = queue
         self._handle = handle
         self._limits = limits
         self._clock = clock
@@ -84,15 +84,15 @@ class Consumer:
                 await _first_of(stop, self._in_hand)
                 continue
             try:
-                messages = await self._queue.receive(min(free, RECEIVE_MAX), self._limits.receive_wait_s)
+                messages = await self.queue.receive(min(free, RECEIVE_MAX), self._limits.receive_wait_s)
                 failures = 0
             except PortError as error:
                 failures += 1
-                log.warning("receive_failed", queue=self._queue.name, error=str(error), failures=failures)
+                log.warning("receive_failed", queue=self.queue.name, error=str(error), failures=failures)
                 await _pause(stop, self._clock, min(BACKOFF_FIRST_S * 2**failures, 30.0))
                 continue
             self.polled.set()
-            metrics.QUEUE_LAST_POLL.labels(self._queue.name).set(self._clock.now().timestamp())
+            metrics.QUEUE_LAST_POLL.labels(self.queue.name).set(self._clock.now().timestamp())
             for message in messages:
                 if stop.is_set():
                     await self._hand_back(message)
@@ -104,7 +104,7 @@ class Consumer:
         """Receive once without waiting, handle all of it, and tell what became of it. For tests and tools."""
         before = self.counts
         self.counts = Counts()
-        for message in await self._queue.receive(min(self._limits.concurrency, RECEIVE_MAX), 0):
+        for message in await self.queue.receive(min(self._limits.concurrency, RECEIVE_MAX), 0):
             await self._work(message)
         once, self.counts = self.counts, before
         return once
@@ -117,7 +117,7 @@ class Consumer:
     async def _drain(self) -> None:
         if not self._in_hand:
             return
-        log.info("draining", queue=self._queue.name, in_hand=len(self._in_hand), drain_s=self._limits.drain_s)
+        log.info("draining", queue=self.queue.name, in_hand=len(self._in_hand), drain_s=self._limits.drain_s)
         _, late = await asyncio.wait(self._in_hand, timeout=self._limits.drain_s)
         for task in late:
             task.cancel()
@@ -125,7 +125,7 @@ class Consumer:
             await asyncio.wait(late)
 
     async def _work(self, message: Message) -> None:
-        queue = self._queue.name
+        queue = self.queue.name
         metrics.MESSAGES_RECEIVED.labels(queue).inc()
         metrics.MESSAGES_IN_PROGRESS.labels(queue).inc()
         if message.sent_at_ms:
@@ -157,17 +157,17 @@ class Consumer:
         except PortError as answer:
             most = self._limits.bell_tries_max
             if most is not None and message.receive_count >= most:
-                log.warning("bell_given_up", queue=self._queue.name, tries=most, why=str(answer))
+                log.warning("bell_given_up", queue=self.queue.name, tries=most, why=str(answer))
                 return DONE
             return Retry(self._backoff(message), f"{type(answer).__name__}: {answer}")
         except Exception as error:  # a bug: told, tried again, and buried with its text before it can be forgotten
-            log.exception("handler_failed", queue=self._queue.name)
+            log.exception("handler_failed", queue=self.queue.name)
             if message.receive_count >= self._limits.tries_max:
                 return Poison(f"{type(error).__name__}: {error}")
             return Retry(self._backoff(message), f"{type(error).__name__}: {error}")
 
     async def _conclude(self, message: Message, verdict: Verdict) -> None:
-        queue = self._queue.name
+        queue = self.queue.name
         match verdict:
             case Done():
                 self.counts.done += 1
@@ -177,18 +177,18 @@ class Consumer:
                 self.counts.whys.append(why)
                 metrics.MESSAGES_PROCESSED.labels(queue, "retry").inc()
                 log.info("returned", queue=queue, message_id=message.id, after_s=after_s, why=why)
-                await self._queue.extend(message, int(min(after_s, self._limits.retry_after_max_s)))
+                await self.queue.extend(message, int(min(after_s, self._limits.retry_after_max_s)))
                 return
             case Poison(why):
                 self.counts.poison += 1
                 self.counts.whys.append(why)
                 outcome = "poison"
                 log.error("buried", queue=queue, message_id=message.id, why=why)
-                await self._queue.bury(message, why, self._step)
+                await self.queue.bury(message, why, self._step)
             case _:
                 assert_never(verdict)
         metrics.MESSAGES_PROCESSED.labels(queue, outcome).inc()
-        await self._queue.ack(message)
+        await self.queue.ack(message)
 
     def _backoff(self, message: Message) -> float:
         longest = min(BACKOFF_FIRST_S * 2 ** min(message.receive_count, 10), self._limits.retry_after_max_s)
@@ -199,15 +199,15 @@ class Consumer:
         while True:
             await self._clock.sleep(every_s)
             try:
-                await self._queue.extend(message, self._limits.visibility_timeout_s)
+                await self.queue.extend(message, self._limits.visibility_timeout_s)
             except PortError as error:
                 # The work goes on: should another consumer take the message too, every write repeats its premise.
-                log.warning("heartbeat_failed", queue=self._queue.name, message_id=message.id, error=str(error))
+                log.warning("heartbeat_failed", queue=self.queue.name, message_id=message.id, error=str(error))
 
     async def _hand_back(self, message: Message) -> None:
         self.counts.handed_back += 1
         with contextlib.suppress(PortError):
-            await self._queue.extend(message, 0)
+            await self.queue.extend(message, 0)
 
 
 async def _first_of(stop: asyncio.Event, tasks: set[asyncio.Task[None]]) -> None:

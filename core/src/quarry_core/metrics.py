@@ -6,7 +6,9 @@ message id. `pool` is region and canonical base model. docs/metrics.md is genera
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from functools import cache
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 BUILD_INFO = Gauge("quarry_build_info", "The running version; always 1.", ["service", "version"])
 
@@ -28,6 +30,12 @@ MESSAGE_DELAY = Histogram(
     buckets=(0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600),
 )
 QUEUE_LAST_POLL = Gauge("quarry_queue_last_poll_timestamp_seconds", "When a queue was last polled.", ["queue"])
+
+QUEUE_MESSAGES = Gauge(
+    "quarry_queue_messages",
+    "Messages of a queue: visible, in_flight, delayed as SQS counts them (about), dead on its dead-letter queue.",
+    ["queue", "state"],
+)
 
 RUNS_ACCEPTED = Counter("quarry_runs_accepted_total", "Manifests that became runs, refused ones included.")
 ROWS_ACCEPTED = Counter("quarry_rows_accepted_total", "Rows of accepted runs.")
@@ -54,9 +62,16 @@ SWEEP_CORRECTIONS = Counter(
     ["kind"],
 )
 SWEEP_LAST_SUCCESS = Gauge("quarry_sweep_last_success_timestamp_seconds", "When a sweep last ran to its end.")
+BUDGET = Gauge(
+    "quarry_budget_dollars",
+    "What 30 days may cost, where QUARRY_BUDGET_DOLLARS is set; absent otherwise.",
+    registry=None,  # a gauge without labels shows 0 from the start: this one joins when it is set
+)
 AWS_REQUESTS = Counter("quarry_aws_requests_total", "AWS calls.", ["service", "operation", "outcome"])
 AWS_REQUEST_SECONDS = Histogram(
-    "quarry_aws_request_duration_seconds", "Time of AWS calls, retries included.", ["service", "operation"]
+    "quarry_aws_request_duration_seconds",
+    "Time of AWS calls, retries included; of S3, until the head of the answer.",
+    ["service", "operation"],
 )
 
 
@@ -64,3 +79,14 @@ def observe_aws(service: str, operation: str, outcome: str, seconds: float) -> N
     """The hook that the AWS adapters call after each request."""
     AWS_REQUESTS.labels(service, operation, outcome).inc()
     AWS_REQUEST_SECONDS.labels(service, operation).observe(seconds)
+
+
+def set_budget(dollars: float) -> None:
+    """Show the budget from now on."""
+    BUDGET.set(dollars)
+    _show_budget()
+
+
+@cache
+def _show_budget() -> None:
+    REGISTRY.register(BUDGET)

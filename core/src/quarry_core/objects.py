@@ -1,7 +1,7 @@
 """The AWS adapter of the `Objects` port, on boto3: bulk bytes move in threads, where asyncio gains nothing.
 
 Owns no state but the client, which threads may share; every method may be called twice. Reading stands in
-`object_reading`, the write-once upload in `object_upload`.
+`object_reading`, the write-once upload in `object_upload`, what is told of each call in `object_watch`.
 
 Checksums: requests carry the SDK's CRC32 (`when_supported`), which guards the bytes from our memory to S3's disk.
 Answers are not checked (`when_required`): S3 tells checksums for whole objects only, while we resume by ranges; pins
@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from quarry_core.errors import raise_for
 from quarry_core.object_reading import ForwardReader, RandomReader, Source
 from quarry_core.object_upload import UPLOAD_PART_BYTES_MAX, UPLOAD_PART_BYTES_MIN, S3Upload, Target
+from quarry_core.object_watch import Observe, watch
 from quarry_core.ports import ObjectInfo, ObjectRef
 
 USER_AGENT = "quarry/0.1.0"
@@ -66,6 +67,7 @@ class S3Objects:
         client: instead of `region`, one made by `s3_client`.
         upload_part_bytes: size of an upload part, at least 5 MiB; an upload holds two of them.
         pause: waits that many seconds between tries.
+        observe: told of every call as (`s3`, operation, outcome, seconds), from whichever thread makes it.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class S3Objects:
         client: Any = None,
         upload_part_bytes: int = UPLOAD_PART_BYTES,
         pause: Callable[[float], None] = time.sleep,
+        observe: Observe | None = None,
     ) -> None:
         if not UPLOAD_PART_BYTES_MIN <= upload_part_bytes <= UPLOAD_PART_BYTES_MAX:
             raise ValueError(
@@ -83,6 +86,8 @@ class S3Objects:
             )
         self.bucket = bucket
         self._client = s3_client(region) if client is None else client
+        if observe is not None:
+            watch(self._client, observe)
         self._upload_part_bytes = upload_part_bytes
         self._pause = pause
 

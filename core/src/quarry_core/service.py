@@ -13,7 +13,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from pydantic import ValidationError
@@ -24,6 +24,7 @@ from quarry_core.aws.client import Aws
 from quarry_core.aws.jobs import BedrockJobs
 from quarry_core.aws.queue import SqsQueue
 from quarry_core.aws.table import DynamoTable
+from quarry_core.errors import PortError
 from quarry_core.ledger.ledger import Ledger
 from quarry_core.loop import Consumer, Limits, every
 from quarry_core.messages import Doorbell
@@ -35,7 +36,8 @@ from quarry_core.settings import Settings
 
 log = structlog.get_logger()
 TURN_EVERY_S = 1.0
-SWEEP_JITTER = 0.1
+JITTER = 0.1
+EVENT_TARGET = "event_target"
 BELL_TRIES_MAX = 5
 # A worker holds two upload parts of each object in the making; at 8 MiB an object may still have 80 GB.
 UPLOAD_PART_BYTES = 8 << 20
@@ -53,6 +55,7 @@ class World:
     jobs: Jobs
     bus: Bus
     queues: Mapping[str, Queue]
+    undelivered: Queue | None = None  # what EventBridge could not deliver; nobody reads it, it is counted
 
     @property
     def ledger(self) -> Ledger:
@@ -77,6 +80,7 @@ class Parts:
 
     consumers: Sequence[Consumer]
     timers: Sequence[Timer] = ()
+    counted: Sequence[Queue] = ()  # dead-letter queues that are none of a consumer's own
 
 
 Build = Callable[[World], Parts]
@@ -107,10 +111,18 @@ async def open_world(settings: Settings, queues: Sequence[str] = QUEUES) -> Asyn
                 clock=clock,
                 offload=offload,
                 table=DynamoTable(aws, settings.table),
-                objects=S3Objects(settings.bucket, region=settings.region, upload_part_bytes=UPLOAD_PART_BYTES),
+                objects=S3Objects(
+                    settings.bucket,
+                    region=settings.region,
+                    upload_part_bytes=UPLOAD_PART_BYTES,
+                    observe=metrics.observe_aws,
+                ),
                 jobs=BedrockJobs(aws),
                 bus=EventBus(aws, settings.env),
                 queues={name: SqsQueue(aws, name, *settings.queue_urls(name)) for name in queues},
+                undelivered=SqsQueue(aws, EVENT_TARGET, settings.event_target_dlq_url)
+                if settings.event_target_dlq_url
+                else None,
             )
         finally:
             offload.close()
@@ -134,6 +146,8 @@ def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda 
         return 2
     telemetry.set_up_logs(service, settings.log_level)
     metrics.BUILD_INFO.labels(service, __version__).set(1)
+    if settings.budget_dollars is not None:
+        metrics.set_budget(settings.budget_dollars)
     return asyncio.run(_serve(settings, build, queues, wrap))
 
 
@@ -149,10 +163,36 @@ async def _serve(settings: Settings, build: Build, queues: Sequence[str], wrap: 
         async with open_world(settings, queues) as world:
             parts = build(wrap(world))
             log.info("started", metrics_port=status.port)
-            return await _run(parts, world.clock, health, stop)
+            return await _run(with_gauges(parts, settings), world.clock, health, stop)
     finally:
         log.info("stopped")
         status.stop()
+
+
+def with_gauges(parts: Parts, settings: Settings) -> Parts:
+    """The same parts, and a timer that counts what is on their queues."""
+    read = [consumer.queue for consumer in parts.consumers]
+
+    async def count() -> None:
+        await gauge_queues(read, parts.counted)
+
+    return replace(parts, timers=(*parts.timers, Timer("gauges", settings.gauges_every_s, JITTER, count)))
+
+
+async def gauge_queues(read: Sequence[Queue], dead: Sequence[Queue]) -> None:
+    """Set the depths of queues: two requests for each of `read`, one for each of `dead`, which hold dead letters only.
+
+    A queue that does not answer keeps its last figures, and is told of in the log.
+    """
+    for queue in (*read, *dead):
+        try:
+            depth = await queue.depth()
+        except PortError as error:
+            log.warning("queue_not_counted", queue=queue.name, error=str(error))
+            continue
+        counts = {"dead": sum(depth.values())} if queue in dead else depth
+        for state, messages in counts.items():
+            metrics.QUEUE_MESSAGES.labels(queue.name, state).set(messages)
 
 
 async def _run(parts: Parts, clock: Clock, health: telemetry.Health, stop: asyncio.Event) -> int:

@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     collector_queue_url: str = Field("", description="The collector's doorbells.")
     collector_dlq_url: str = Field("", description="Its dead-letter queue.")
 
+    event_target_dlq_url: str = Field("", description="Queue of the events that EventBridge could not deliver.")
+
     job_quota: int = Field(20, ge=1, le=500, description="Jobs that may be active at once in one pool.")
     max_records_per_job: int | None = Field(
         None,
@@ -78,6 +80,12 @@ class Settings(BaseSettings):
 
     metrics_host: str = Field("0.0.0.0", description="Where /metrics, /healthz and /readyz listen.")  # noqa: S104 a container's scrape port
     metrics_port: int = Field(9090, ge=0, le=65_535, description="Its port; 0 chooses a free one.")
+    gauges_every_s: Seconds = Field(
+        30, description="The depths of a service's queues are asked for this often: two requests a queue."
+    )
+    budget_dollars: float | None = Field(
+        None, gt=0, description="What 30 days may cost, for the alert; nothing is stopped by it."
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Lowest level that is logged.")
 
     @field_validator("repeat_pauses_s", mode="before")

@@ -183,7 +183,17 @@ def service_access(place: Place, service: str) -> Document:
         {
             "Sid": "BuryMessages",
             "Action": "sqs:SendMessage",
-            "Resource": [place.queue_arn(names.dead_letter_queue_name(place.env, name)) for name in reading.receives],
+            "Resource": _dead_letter_queue_arns(place, reading.receives),
+        },
+        {
+            "Sid": "CountMessages",
+            "Action": "sqs:GetQueueAttributes",
+            "Resource": [
+                *_queue_arns(place, reading.receives),
+                *_dead_letter_queue_arns(place, reading.receives),
+                # No service reads what could not be delivered; the scheduler, whose events they are, counts it.
+                *([place.queue_arn(place.event_target_dlq)] if service == "scheduler" else []),
+            ],
         },
         {
             # A transaction is no IAM action: the item actions are what it is checked by.
@@ -267,3 +277,7 @@ def _bedrock_calls(place: Place) -> list[Mapping[str, Any]]:
 
 def _queue_arns(place: Place, queues: Sequence[str]) -> list[str]:
     return [place.queue_arn(names.queue_name(place.env, queue)) for queue in queues]
+
+
+def _dead_letter_queue_arns(place: Place, queues: Sequence[str]) -> list[str]:
+    return [place.queue_arn(names.dead_letter_queue_name(place.env, queue)) for queue in queues]

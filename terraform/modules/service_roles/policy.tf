@@ -5,11 +5,12 @@ locals {
   item_actions = ["GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"]
 
   # `gets` holds what a service writes too: who finds an object standing looks whether it is its own. Of `puts`, `uploads`
-  # are written in upload parts.
+  # are written in upload parts. `counts` are queues beyond those that it reads, by ARN.
   readings = {
     preprocessor = {
       receives = ["manifests", "slices"]
       rings    = ["manifests", "slices", "scheduler", "collector"]
+      counts   = []
       items    = local.item_actions
       gets     = ["inputs", "prompts", "plans", "rows", "batch-input"]
       puts     = ["plans", "rows", "batch-input"]
@@ -19,6 +20,7 @@ locals {
     scheduler = {
       receives = ["scheduler", "events"]
       rings    = ["slices", "collector"]
+      counts   = [module.names.event_target_dlq_arn]
       items    = concat(local.item_actions, ["BatchGetItem"])
       gets     = []
       puts     = []
@@ -28,6 +30,7 @@ locals {
     collector = {
       receives = ["collector"]
       rings    = ["scheduler", "collector"]
+      counts   = []
       items    = local.item_actions
       gets     = ["inputs", "plans", "rows", "batch-output", "outcomes", "results"]
       puts     = ["outcomes", "results"]
@@ -76,6 +79,16 @@ data "aws_iam_policy_document" "access" {
     sid       = "BuryMessages"
     actions   = ["sqs:SendMessage"]
     resources = [for key in each.value.receives : module.names.queues[key].dlq_arn]
+  }
+
+  statement {
+    sid     = "CountMessages"
+    actions = ["sqs:GetQueueAttributes"]
+    resources = concat(
+      [for key in each.value.receives : module.names.queues[key].arn],
+      [for key in each.value.receives : module.names.queues[key].dlq_arn],
+      each.value.counts,
+    )
   }
 
   # A transaction is no IAM action: the item actions are what it is checked by.

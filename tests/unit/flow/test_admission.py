@@ -157,7 +157,7 @@ async def test_a_limit_made_smaller_admits_nothing_until_the_pool_has_drained_an
     assert len(house.bedrock.active) == 3
     for left in (2, 1):
         house.bedrock.end(house.bedrock.active[0])
-        [consumer] = [each for each in house.consumers if each._queue.name == "events"]
+        [consumer] = [each for each in house.consumers if each.queue.name == "events"]
         await consumer.run_once()
         assert len(house.bedrock.active) == left
     assert (await pool(house)).in_use == 1

@@ -18,7 +18,7 @@ from quarry_core.errors import Conflict, Missing, Refused, Unknown
 from quarry_core.loop import Consumer
 from quarry_core.names import dead_letter_queue_name, queue_name
 from quarry_core.ports import Check, Delete, JobRequest, ObjectRef, Put, Update
-from quarry_core.service import consumer_limits
+from quarry_core.service import consumer_limits, with_gauges
 from quarry_core.states import RunState
 from quarry_local import policies
 from quarry_local.bedrock.policy import by_identity
@@ -30,6 +30,11 @@ BUCKET = f"arn:aws:s3:::{PLACE.bucket}"
 JOB = "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/abcdefghijkl"
 MODEL = f"arn:aws:bedrock:us-east-1::foundation-model/{CLAUDE}"
 PROFILE = f"arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.{CLAUDE}"
+BUILDS = {
+    "preprocessor": quarry_preprocessor.handler.build,
+    "scheduler": quarry_scheduler.handler.build,
+    "collector": quarry_collector.handler.build,
+}
 ITEM_ACTIONS = {Put: "PutItem", Update: "UpdateItem", Delete: "DeleteItem", Check: "ConditionCheckItem"}
 
 
@@ -137,6 +142,24 @@ class JudgedQueue:
     async def bury(self, message: Any, reason: str, step: str) -> None:
         self._ask("SendMessage", dead_letter_queue_name)
         await self._queue.bury(message, reason, step)
+
+    async def depth(self) -> Any:
+        for make in (queue_name, dead_letter_queue_name):
+            self._ask("GetQueueAttributes", make)
+        return await self._queue.depth()
+
+
+class JudgedLetters:
+    """The one queue that has no other for its dead letters."""
+
+    name = "event_target"
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+
+    async def depth(self) -> Any:
+        self._judge.ask("sqs:GetQueueAttributes", PLACE.queue_arn(PLACE.event_target_dlq))
+        return {}
 
 
 class JudgedObjects:
@@ -281,6 +304,7 @@ class JudgedHouse(House):
             jobs=JudgedJobs(world.jobs, judge),
             bus=JudgedBus(world.bus, judge),
             queues={name: JudgedQueue(queue, judge) for name, queue in world.queues.items()},
+            undelivered=JudgedLetters(judge),
         )
 
     def start(self, faults: Any = None) -> None:
@@ -368,6 +392,12 @@ async def a_doorbell_that_is_lost_and_a_job_too_many(house: JudgedHouse) -> None
     assert (await house.totals(run_id)).state is RunState.SUCCEEDED
 
 
+async def a_minute_in_which_nothing_comes(house: JudgedHouse) -> None:
+    for service, build in BUILDS.items():
+        for timer in with_gauges(build(house.judged(service)), house.settings).timers:
+            await timer.work()
+
+
 SCENES = {
     a_run_from_text: {},
     a_source_that_is_overwritten_and_a_job_that_is_repeated: {},
@@ -376,6 +406,7 @@ SCENES = {
     a_shard_that_is_too_short_and_one_that_is_too_long: {"shard_bytes_max": 100_000},
     replies_that_are_lost: {},
     a_doorbell_that_is_lost_and_a_job_too_many: {},
+    a_minute_in_which_nothing_comes: {},
 }
 
 

@@ -25,9 +25,9 @@ DATA_TYPE = "String"
 
 
 class SqsQueue:
-    """`name` serves logs and metrics; the URLs are what SQS is asked with."""
+    """`name` serves logs and metrics; the URLs are what SQS is asked with. Without a second one nothing is buried."""
 
-    def __init__(self, aws: Aws, name: str, url: str, dead_letter_url: str) -> None:
+    def __init__(self, aws: Aws, name: str, url: str, dead_letter_url: str = "") -> None:
         self.name = name
         self._aws = aws
         self._url = url
@@ -93,7 +93,7 @@ class SqsQueue:
 
     async def depth(self) -> Mapping[str, int]:
         own = await self._counts(self._url)
-        dead = await self._counts(self._dead_letter_url)
+        dead = await self._counts(self._dead_letter_url) if self._dead_letter_url else {}
         return {**own, "dead": sum(dead.values())}
 
     async def _counts(self, url: str) -> dict[str, int]:

@@ -8,7 +8,7 @@ from quarry_core.bells import heed
 from quarry_core.loop import Consumer
 from quarry_core.messages import Doorbell, NotAMessage, read_job_event
 from quarry_core.ports import Message
-from quarry_core.service import SWEEP_JITTER, Parts, Timer, World, consumer_limits
+from quarry_core.service import JITTER, Parts, Timer, World, consumer_limits
 from quarry_core.verdicts import DONE, Poison, Verdict
 from quarry_scheduler.learn import Learner
 from quarry_scheduler.pins import PinsCache
@@ -70,7 +70,8 @@ def build(world: World) -> Parts:
             Consumer(world.queues["events"], scheduler.on_event, limits, world.clock, "submit"),
         ),
         timers=(
-            Timer("tick", world.settings.tick_every_s, SWEEP_JITTER, scheduler.tick_all),
-            Timer("sweep", world.settings.sweep_every_s, SWEEP_JITTER, scheduler.sweeper.sweep),
+            Timer("tick", world.settings.tick_every_s, JITTER, scheduler.tick_all),
+            Timer("sweep", world.settings.sweep_every_s, JITTER, scheduler.sweeper.sweep),
         ),
+        counted=(world.undelivered,) if world.undelivered is not None else (),
     )

@@ -58,6 +58,17 @@ run "what_the_preprocessor_may_do" {
           ]
         },
         {
+          Sid    = "CountMessages"
+          Effect = "Allow"
+          Action = "sqs:GetQueueAttributes"
+          Resource = [
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices-dlq",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-manifests-dlq",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-manifests",
+          ]
+        },
+        {
           Sid    = "KeepLedger"
           Effect = "Allow"
           Action = [
@@ -168,6 +179,18 @@ run "what_the_scheduler_may_do" {
           ]
         },
         {
+          Sid    = "CountMessages"
+          Effect = "Allow"
+          Action = "sqs:GetQueueAttributes"
+          Resource = [
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler-dlq",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-events-dlq",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-events",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-event-target-dlq",
+          ]
+        },
+        {
           Sid    = "KeepLedger"
           Effect = "Allow"
           Action = [
@@ -258,6 +281,15 @@ run "what_the_collector_may_do" {
           Effect   = "Allow"
           Action   = "sqs:SendMessage"
           Resource = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-collector-dlq"
+        },
+        {
+          Sid    = "CountMessages"
+          Effect = "Allow"
+          Action = "sqs:GetQueueAttributes"
+          Resource = [
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-collector-dlq",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-collector",
+          ]
         },
         {
           Sid    = "KeepLedger"
