@@ -24,9 +24,6 @@ ALLOWED: dict[str, str] = {
         "the sweep's schedule wakes a scheduler that was scaled to zero; a local scheduler always runs and rings itself"
     ),
     r"managed policy <env>-quarry-operator.*": "who sits at the machine is root of the emulator",
-    r"bucket/lifecycle/TransitionDefaultMinimumObjectSize: .*": (
-        "the provider writes S3's own default out; nothing here changes its storage class"
-    ),
     r"(bucket/policy|queue \S+/Policy): Deny .*aws:SecureTransport.*": "the emulator speaks plain HTTP alone",
     r"bucket/policy: Deny .*(server-side-encryption|aws:PrincipalArn).*": (
         "a bucket's denials bind nobody where IAM is not enforced, and the developer, as root, not even where it is"
