@@ -25,6 +25,6 @@ def judge_skew(skew_s: float) -> str | Sequence[Fault]:
         Fault(
             told=f"the clock here is {abs(skew_s):.0f} s {way} AWS's",
             remedy="Let NTP keep the clock: AWS refuses requests whose signature is 5 minutes off.",
-            cure=Cure(kind="setting", where="the machine", value="timedatectl set-ntp true"),
+            cure=Cure(kind="command", value="timedatectl set-ntp true"),
         )
     ]

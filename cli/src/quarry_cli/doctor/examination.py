@@ -258,6 +258,9 @@ async def _made(check: Check, patient: Patient) -> Finding:
         return Finding(check=check.name, outcome=Outcome.UNKNOWN, told=str(error))
     except PortError as error:
         return Finding(check=check.name, outcome=Outcome.UNKNOWN, told=reason(error))
+    except (KeyError, TypeError, ValueError) as error:  # a policy or an answer of a form that nobody foresaw
+        told = f"what was read cannot be understood: {type(error).__name__}: {error}"
+        return Finding(check=check.name, outcome=Outcome.UNKNOWN, told=told)
     if isinstance(told, str):
         return Finding(check=check.name, outcome=Outcome.OK, told=told)
     what = "; ".join(fault.told for fault in told)

@@ -26,7 +26,7 @@ class Cure(msgspec.Struct, frozen=True, kw_only=True):
     """The very thing to add.
 
     Attributes:
-        kind: `statements` of an IAM policy, a `command` of AWS's command line, or a `setting` of Quarry.
+        kind: `statements` of an IAM policy, a `command` line, or a `setting` of Quarry or of a manifest.
         where: which policy, or whose setting; empty for a command.
         value: a list of statements, or a line of text.
     """

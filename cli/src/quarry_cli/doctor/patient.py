@@ -65,16 +65,15 @@ class Asking:
             return None
 
     async def pages(self, service: str, operation: str, result: str, token: str, **parameters: Any) -> list[Any]:
-        """All pages. `token` names the member that goes on, in answer and request (`a|b` where they differ)."""
-        told, given = (token.split("|") * 2)[:2]
+        """All pages; `token` is the member of answer and request that goes on."""
         found: list[Any] = []
         more: dict[str, Any] = {}
         for _ in range(PAGES_MAX):
             answer = await self(service, operation, **parameters, **more)
             found += answer.get(result, [])
-            if not answer.get(told):
+            if not answer.get(token):
                 return found
-            more = {given: answer[told]}
+            more = {token: answer[token]}
         raise NotKnown(f"{service} {operation}: more than {PAGES_MAX} pages")
 
 
@@ -161,7 +160,8 @@ class Patient:
         return await self.queue_at(self.settings.queue_url(name), names.queue_name(self.env, name))
 
     async def dead_letter_queue(self, name: str) -> Answer | None:
-        return await self.queue_at("", names.dead_letter_queue_name(self.env, name))
+        """Likewise of its dead-letter queue."""
+        return await self.queue_at(self.settings.dead_letter_url(name), names.dead_letter_queue_name(self.env, name))
 
     async def queue_at(self, url: str, name: str) -> Answer | None:
         if not url:
@@ -255,11 +255,8 @@ class Patient:
             return ""
 
     def model_arn(self, model: str) -> str:
-        return (
-            model
-            if model.startswith("arn:")
-            else f"arn:{self.partition}:bedrock:{self.region}::foundation-model/{model}"
-        )
+        named = f"arn:{self.partition}:bedrock:{self.region}::foundation-model/{model}"
+        return model if model.startswith("arn:") else named
 
     def named(self) -> Sequence[str]:
         """The models to look at. Raises NotKnown if there are none."""

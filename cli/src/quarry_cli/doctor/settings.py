@@ -16,6 +16,11 @@ class PatientSettings(ClientSettings):
     scheduler_queue_url: str = Field("", description="The scheduler's doorbells and the sweep.")
     events_queue_url: str = Field("", description="Bedrock's job events.")
     collector_queue_url: str = Field("", description="The collector's doorbells.")
+    manifest_dlq_url: str = Field("", description="The manifests' dead-letter queue; and so on.")
+    slices_dlq_url: str = ""
+    scheduler_dlq_url: str = ""
+    events_dlq_url: str = ""
+    collector_dlq_url: str = ""
     job_quota: int = Field(20, description="Jobs that may be active at once in one pool.")
     max_records_per_job: int | None = Field(
         None, validation_alias="MAX_RECORDS_PER_JOB", description="Default of the manifest's field of that name."
@@ -25,3 +30,9 @@ class PatientSettings(ClientSettings):
         """The URL that the services are given; empty where the variable is not set."""
         field = names.queue_url_variable(queue).removeprefix("QUARRY_").lower()
         return str(getattr(self, field))
+
+    def dead_letter_url(self, queue: str) -> str:
+        """Its dead-letter queue's, as the services understand it; empty where neither variable is set."""
+        url = self.queue_url(queue)
+        field = names.queue_url_variable(queue).removeprefix("QUARRY_").replace("_QUEUE_URL", "_DLQ_URL").lower()
+        return str(getattr(self, field)) or (f"{url}-dlq" if url else "")
