@@ -1,8 +1,8 @@
 """Compile the pinned, hashed requirement files from the pyproject.toml files.
 
-One file per image (each service, the CLI), one for development, one for the embedded AWS, one for the tools that read
-Terraform and one for those that read what is deployed. `uv` resolves; no index address is written. Run it with
-`make lock`.
+One file per image (each service, the CLI), one for what builds our wheels in it, one for development, one for the
+embedded AWS, one for the tools that read Terraform and one for those that read what is deployed. `uv` resolves; no index
+address is written. Run it with `make lock`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "local-aws": ((), ("local-aws.in",)),
     "infra": ((), ("infra.in",)),
     "deploy": ((), ("deploy.in",)),
+    "build": ((), ("build.in",)),
 }
 
 
