@@ -6,6 +6,7 @@ message id. `pool` is region and canonical base model. docs/metrics.md is genera
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from functools import cache
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
@@ -35,6 +36,37 @@ QUEUE_MESSAGES = Gauge(
     "quarry_queue_messages",
     "Messages of a queue: visible, in_flight, delayed as SQS counts them (about), dead on its dead-letter queue.",
     ["queue", "state"],
+)
+
+RUNS = Gauge("quarry_runs", "Open runs by state, as the last sweep read them.", ["state"])
+SHARDS = Gauge(
+    "quarry_shards",
+    "Shards of open runs by state, as the last sweep read them; of a run's ENDED ones at most 500 are counted.",
+    ["state"],
+)
+OLDEST_PENDING_SHARD = Gauge(
+    "quarry_oldest_pending_shard_timestamp_seconds",
+    "When the oldest open run that has a shard waiting for a slot was accepted; 0: nothing waits.",
+)
+SLOT_OLDEST_ADMITTED = Gauge(
+    "quarry_slot_oldest_admitted_timestamp_seconds",
+    "Since when the longest idle slot is held without an active job, as this process's sweeps saw it; 0: none is.",
+    ["pool"],
+)
+ROWS_OPEN = Gauge("quarry_rows_open", "Rows of open runs that have no outcome yet.", ["pool"])
+ROWS_PROCESSED = Gauge(
+    "quarry_rows_processed",
+    "Of the open rows, those that Bedrock says it has processed; its counts may lag by a minute.",
+    ["pool"],
+)
+ETA = Gauge(
+    "quarry_eta_timestamp_seconds",
+    "When the last open row is expected, at the last hour's pace; absent until rows were processed between two sweeps.",
+    ["pool"],
+)
+ROWS_UNACCOUNTED = Gauge(
+    "quarry_rows_unaccounted",
+    "Rows by which the accounts of open runs, or of one that is being closed, do not add up; must be 0.",
 )
 
 RUNS_ACCEPTED = Counter("quarry_runs_accepted_total", "Manifests that became runs, refused ones included.")
@@ -90,3 +122,19 @@ def set_budget(dollars: float) -> None:
 @cache
 def _show_budget() -> None:
     REGISTRY.register(BUDGET)
+
+
+def set_all(gauge: Gauge, values: Mapping[str, float]) -> None:
+    """Set a gauge of one label to these values and no others: what is gone does not stay at its last value."""
+    keep_only(gauge, values)
+    for label, value in values.items():
+        gauge.labels(label).set(value)
+
+
+def keep_only(gauge: Gauge, labels: Container[str]) -> None:
+    """Take what is not of these labels out of a gauge of one label."""
+    for metric in gauge.collect():
+        for sample in metric.samples:
+            [label] = sample.labels.values()
+            if label not in labels:
+                gauge.remove(label)

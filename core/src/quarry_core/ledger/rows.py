@@ -273,6 +273,10 @@ class Waiting:
     attempt: int
     not_before: str = ""
 
+    @property
+    def holder(self) -> str:
+        return f"{self.run_id}/{self.shard}/{self.attempt}"
+
 
 def read_waiting(item: Item) -> Waiting:
     return Waiting(item["run_id"], item["shard"], item["attempt"], item.get("not_before", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Sequence
 
 import structlog
@@ -10,12 +11,13 @@ import structlog
 from quarry_core import metrics
 from quarry_core.errors import Missing, Stale
 from quarry_core.ledger import moves
-from quarry_core.ledger.rows import Pool, Shard, Totals
+from quarry_core.ledger.rows import Lane, Pool, Shard, Totals, Waiting
 from quarry_core.messages import Doorbell
 from quarry_core.models import UnsupportedModel, pool_of
 from quarry_core.ports import Job
 from quarry_core.service import World
 from quarry_core.states import JobStatus, RunState
+from quarry_scheduler import gauges
 from quarry_scheduler.admit import relax_limit
 from quarry_scheduler.learn import Learner
 from quarry_scheduler.stillness import Stillness
@@ -34,12 +36,14 @@ class Sweeper:
         self._ticker = ticker
         self._still = Stillness()
         self._gone = Stillness()  # jobs of ours that Bedrock does not know
+        self._remembered = gauges.Memory()
         self._running: asyncio.Task[dict[str, int]] | None = None
 
     async def sweep(self) -> dict[str, int]:
         """Compare and mend; corrections by kind."""
         if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._sweep())
+            # A context of its own: a sweep is of the environment, not of the message that was the first to ask for it.
+            self._running = asyncio.create_task(self._sweep(), context=contextvars.Context())
         return await asyncio.shield(self._running)
 
     async def pools(self) -> list[str]:
@@ -47,7 +51,9 @@ class Sweeper:
         return sorted({run.pool for run in await self._world.ledger.open_runs() if run.pool})
 
     async def _sweep(self) -> dict[str, int]:
-        view = await self._gather()
+        structlog.contextvars.bind_contextvars(step="sweep")
+        view, ledgered = await self._gather()
+        self._show(ledgered)
         corrections: dict[str, int] = {}
         for action in decide(view, self._pools_of(view.active)):
             kind = await self._perform(action)
@@ -63,24 +69,48 @@ class Sweeper:
 
     # ----------------------------------------------------------------- gather
 
-    async def _gather(self) -> View:
+    async def _gather(self) -> tuple[View, gauges.Ledgered]:
         ledger, settings = self._world.ledger, self._world.settings
         # List first, rows after: a job that is created in between is then in neither, not in the list alone.
         active = await self._world.jobs.active()
         pools: list[Pool] = [await self._ticker.open_pool(name) for name in await self.pools()]
         held: list[Shard] = []
+        lanes: list[Lane] = []
         for pool in pools:
             held += await ledger.held(pool.holders)
+            lanes += await ledger.lanes(pool.pool)
         self._gone.keep(shard.arn for shard in held)
         stuck: list[Stuck] = []
+        accounts: list[gauges.Account] = []
         for run in await ledger.open_runs():
             totals = await ledger.totals(run.run_id)
-            if totals is not None:
-                stuck += await self._stuck_of(totals)
+            if totals is None or totals.state.terminal:
+                continue
+            ended = await ledger.todo(run.run_id)
+            stuck += await self._stuck_of(totals, ended)
+            accounts.append(gauges.Account(run, totals, tuple(ended)))
         self._still.keep((item.kind, item.run_id, item.shard, item.slice) for item in stuck)
-        return View(settings.env, active, held, pools, stuck, settings.ring_max)
+        names = tuple(pool.pool for pool in pools)
+        return (
+            View(settings.env, active, held, pools, stuck, settings.ring_max),
+            gauges.Ledgered(names, tuple(accounts), tuple(lanes), tuple(held), tuple(active)),
+        )
 
-    async def _stuck_of(self, totals: Totals) -> list[Stuck]:
+    def _show(self, ledgered: gauges.Ledgered) -> None:
+        """Set the ledger's gauges; what is of a pool without an open run is taken out."""
+        found, self._remembered = gauges.figures(ledgered, self._remembered, self._world.clock.now().timestamp())
+        metrics.set_all(metrics.RUNS, found.runs)
+        metrics.set_all(metrics.SHARDS, found.shards)
+        metrics.set_all(metrics.SLOT_OLDEST_ADMITTED, found.slot_idle_since_s)
+        metrics.set_all(metrics.ROWS_OPEN, found.rows_open)
+        metrics.set_all(metrics.ROWS_PROCESSED, found.rows_processed)
+        metrics.set_all(metrics.ETA, found.eta_s)
+        metrics.OLDEST_PENDING_SHARD.set(found.oldest_pending_s)
+        metrics.ROWS_UNACCOUNTED.set(found.rows_unaccounted)
+        for gauge in (metrics.SLOTS_LIMIT, metrics.SLOTS_IN_USE, metrics.SLOTS_FOREIGN):
+            metrics.keep_only(gauge, ledgered.pools)
+
+    async def _stuck_of(self, totals: Totals, ended: Sequence[Waiting]) -> list[Stuck]:
         """What of an open run waits for somebody; each with the time for which it has not moved."""
         ledger, settings, now_s = self._world.ledger, self._world.settings, self._world.clock.monotonic()
         run_id, found = totals.run_id, []
@@ -99,7 +129,7 @@ class Sweeper:
         if totals.whole or totals.state is RunState.CLOSING:
             stood_s = stood("close", run_id, None, None, version=totals.version)
             found.append(Stuck("close", run_id, stood_s, settings.ring_after_ended_s))
-        for todo in await ledger.todo(run_id):
+        for todo in ended:
             stood_s = stood("settle", run_id, todo.shard, None, version=todo.attempt)
             found.append(Stuck("settle", run_id, stood_s, settings.ring_after_ended_s, shard=todo.shard))
         return found

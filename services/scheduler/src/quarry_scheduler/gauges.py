@@ -1,0 +1,200 @@
+"""The ledger in figures: what a sweep has gathered, added up for the gauges. Pure.
+
+Theory of operation. A sweep reads every open run anyway, so its figures cost one request more for each pool (the
+pool's lanes) and nothing for each run, shard or job: List tells the record counts of all active jobs in one pass
+(contract section 1.4), and no job is asked for by Get. What a single look cannot show is remembered from sweep to
+sweep: since when a slot has stood without a job, what an ended job had processed when it was last seen, and how fast
+rows became done. A fresh process knows none of it, and begins anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from quarry_core.ledger.ledger import OpenRun
+from quarry_core.ledger.rows import Lane, Shard, Totals, Waiting
+from quarry_core.ports import Job
+from quarry_core.states import RunState, ShardState
+
+RATE_WINDOW_S = 3_600.0
+SWEEPS_REMEMBERED_MAX = 720  # sweeps may be rung more often than they are due
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An open run as this sweep read it."""
+
+    run: OpenRun
+    totals: Totals
+    ended: tuple[Waiting, ...]  # its shards in ENDED, at most one page of the ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Ledgered:
+    """What of a sweep's view the figures are made from."""
+
+    pools: tuple[str, ...]
+    accounts: tuple[Account, ...]
+    lanes: tuple[Lane, ...]
+    held: tuple[Shard, ...]
+    active: tuple[Job, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How far a run was, in rows: with an outcome, or processed by a job that is not settled yet."""
+
+    pool: str
+    rows: int
+    accepted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One sweep: when, in seconds since the epoch, and the rows of a pool that became done since the one before."""
+
+    at_s: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the sweeps before have left; holders and runs that are gone are forgotten."""
+
+    idle_since_s: Mapping[str, float] = field(default_factory=dict)  # by holder
+    processed: Mapping[str, int] = field(default_factory=dict)  # records, by holder
+    done: Mapping[str, Done] = field(default_factory=dict)  # by run
+    steps: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)  # by pool, oldest first
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The gauges' values. Timestamps in seconds since the epoch, 0 for none; `eta_s` holds pools with a rate only."""
+
+    runs: Mapping[str, int]
+    shards: Mapping[str, int]
+    oldest_pending_s: float
+    slot_idle_since_s: Mapping[str, float]
+    rows_open: Mapping[str, int]
+    rows_processed: Mapping[str, int]
+    eta_s: Mapping[str, float]
+    rows_unaccounted: int
+
+
+def figures(view: Ledgered, memory: Memory, now_s: float) -> tuple[Figures, Memory]:
+    """Add up one sweep's view, and say what the next sweep is to remember."""
+    processed = _processed(view, memory)
+    ahead = _ahead(view, processed)
+    done = {
+        account.run.run_id: Done(
+            account.run.pool,
+            account.totals.accepted - account.totals.open + ahead[account.run.run_id],
+            account.totals.accepted,
+        )
+        for account in view.accounts
+    }
+    steps = {pool: _steps(pool, done, memory, now_s) for pool in view.pools}
+    idle_since_s = _idle_since_s(view, memory, now_s)
+    rows_open = {pool: sum(account.totals.open for account in _of(view, pool)) for pool in view.pools}
+    rows_processed = {pool: sum(ahead[account.run.run_id] for account in _of(view, pool)) for pool in view.pools}
+    found = Figures(
+        runs=_runs(view),
+        shards=_shards(view),
+        oldest_pending_s=_oldest_pending_s(view),
+        slot_idle_since_s={
+            pool: min((idle_since_s[shard.holder] for shard in _idle(view) if shard.pool == pool), default=0.0)
+            for pool in view.pools
+        },
+        rows_open=rows_open,
+        rows_processed=rows_processed,
+        eta_s={
+            pool: now_s + (rows_open[pool] - rows_processed[pool]) / rate
+            for pool in view.pools
+            if rows_open[pool] and (rate := _rows_per_s(steps[pool])) > 0
+        },
+        rows_unaccounted=sum(_unaccounted(account.totals) for account in view.accounts),
+    )
+    return found, Memory(idle_since_s, processed, done, steps)
+
+
+def _of(view: Ledgered, pool: str) -> Iterable[Account]:
+    return (account for account in view.accounts if account.run.pool == pool)
+
+
+def _runs(view: Ledgered) -> dict[str, int]:
+    states = [account.totals.state for account in view.accounts]
+    return {str(state): states.count(state) for state in RunState if not state.terminal}
+
+
+def _shards(view: Ledgered) -> dict[str, int]:
+    held = [shard.state for shard in view.held]
+    return {
+        ShardState.PENDING: sum(lane.waiting for lane in view.lanes),
+        ShardState.ADMITTED: held.count(ShardState.ADMITTED),
+        ShardState.SUBMITTED: held.count(ShardState.SUBMITTED),
+        ShardState.ENDED: sum(len(account.ended) for account in view.accounts),
+        ShardState.SETTLED: sum(account.totals.shards_settled for account in view.accounts),
+    }
+
+
+def _oldest_pending_s(view: Ledgered) -> float:
+    waiting = {lane.run_id for lane in view.lanes if lane.waiting > 0}
+    times = [account.run.accepted_at for account in view.accounts if account.run.run_id in waiting]
+    return min((datetime.fromisoformat(each).timestamp() for each in times), default=0.0)
+
+
+def _idle(view: Ledgered) -> list[Shard]:
+    """Held slots without a job that is active: not created yet, or ended and not learned of."""
+    active = {job.arn for job in view.active}
+    return [shard for shard in view.held if shard.state is ShardState.ADMITTED or shard.arn not in active]
+
+
+def _idle_since_s(view: Ledgered, memory: Memory, now_s: float) -> dict[str, float]:
+    return {shard.holder: memory.idle_since_s.get(shard.holder, now_s) for shard in _idle(view)}
+
+
+def _processed(view: Ledgered, memory: Memory) -> dict[str, int]:
+    """Records that Bedrock has processed, by holder: of active jobs as told now, of ended ones as last told."""
+    told = {job.arn: job.processed_records or 0 for job in view.active}
+    found = {
+        shard.holder: told[shard.arn]
+        for shard in view.held
+        if shard.state is ShardState.SUBMITTED and shard.arn in told
+    }
+    for account in view.accounts:
+        for shard in account.ended:
+            if shard.holder in memory.processed:
+                found.setdefault(shard.holder, memory.processed[shard.holder])
+    return found
+
+
+def _ahead(view: Ledgered, processed: Mapping[str, int]) -> dict[str, int]:
+    """By run: of its open rows, those that are processed. Never more than are open, for the two are read apart."""
+    records: Counter[str] = Counter()
+    for holder, count in processed.items():
+        records[holder.partition("/")[0]] += count
+    return {account.run.run_id: min(account.totals.open, records[account.run.run_id]) for account in view.accounts}
+
+
+def _steps(pool: str, done: Mapping[str, Done], memory: Memory, now_s: float) -> tuple[Step, ...]:
+    """The pool's steps within the window, and this one: what its runs did, and those that have ended since."""
+    rows = 0
+    for run_id, before in memory.done.items():
+        if before.pool == pool:
+            after = done[run_id].rows if run_id in done else before.accepted
+            rows += max(0, after - before.rows)
+    kept = [step for step in memory.steps.get(pool, ()) if step.at_s >= now_s - RATE_WINDOW_S]
+    return (*kept[1 - SWEEPS_REMEMBERED_MAX :], Step(now_s, rows))
+
+
+def _rows_per_s(steps: tuple[Step, ...]) -> float:
+    """The first step only says since when: what it counts became done before it."""
+    seconds = steps[-1].at_s - steps[0].at_s
+    return sum(step.rows for step in steps[1:]) / seconds if seconds > 0 else 0.0
+
+
+def _unaccounted(totals: Totals) -> int:
+    return abs(totals.accepted - totals.ok - totals.error - totals.again - totals.open)

@@ -1,0 +1,271 @@
+"""The ledger's gauges: whole runs on the fakes, and what a sweep makes of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+
+import pytest
+from prometheus_client import REGISTRY
+
+from quarry_core import metrics
+from quarry_core.ledger.rows import totals_key
+from quarry_core.states import ShardState
+from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, play
+from tests.world.faults import Faults
+from tests.world.house import TITAN, House
+
+
+def shown(name, **labels):
+    return REGISTRY.get_sample_value(f"quarry_{name}", labels)
+
+
+def of_pool(name, pool=CLAUDE_POOL):
+    return shown(name, pool=pool)
+
+
+def shards_shown():
+    return {state: shown("shards", state=state) for state in ShardState}
+
+
+def progress(house, job, records):
+    """Bedrock says that so many records of an active job are processed."""
+    house.jobs.finish(job.arn, "InProgress", success=records)
+
+
+async def submitted(house, **manifest):
+    run_id = await enlist(house, house.joke(**manifest))
+    await house.scheduler.ticker.tick(CLAUDE_POOL)
+    return run_id
+
+
+def now(house):
+    return house.clock.now().timestamp()
+
+
+async def later(house, seconds):
+    house.clock.advance(seconds)
+    await house.scheduler.sweeper.sweep()
+
+
+async def test_open_runs_and_their_shards_are_counted_by_state():
+    house = House(job_quota=3)
+    await submitted(house, rows=1000, max_records_per_job=100)
+    house.bedrock.end(house.bedrock.active[0])
+    await house.consumers[-1].run_once()  # the event ends one shard
+    await house.scheduler.ticker.tick(CLAUDE_POOL)  # and another takes its slot
+    house.send(house.joke(rows=50))
+    await house.consumers[0].run_once()  # a second run arrives, and is not counted yet
+    house.jobs.set_quota(0)
+
+    await house.scheduler.sweeper.sweep()
+
+    assert shards_shown() == {"PENDING": 6, "ADMITTED": 0, "SUBMITTED": 3, "ENDED": 1, "SETTLED": 0}
+    assert {state: shown("runs", state=state) for state in ("ACCEPTED", "PLANNING", "RUNNING", "CLOSING")} == {
+        "ACCEPTED": 1,
+        "PLANNING": 0,
+        "RUNNING": 1,
+        "CLOSING": 0,
+    }
+    assert shown("runs", state="SUCCEEDED") is None
+    assert of_pool("rows_open") == 1000
+
+
+async def test_the_oldest_waiting_shard_is_as_old_as_its_run():
+    house = House(job_quota=1)
+    run_id = await submitted(house, rows=300, max_records_per_job=100)
+    house.clock.advance(500)
+    await enlist(house, house.joke(rows=300))
+
+    await house.scheduler.sweeper.sweep()
+    oldest = await house.ledger.run(run_id)
+    assert shown("oldest_pending_shard_timestamp_seconds") == datetime.fromisoformat(oldest.accepted_at).timestamp()
+
+
+async def test_nothing_waits_when_every_shard_has_its_job():
+    house = House(job_quota=3)
+    await submitted(house, rows=300, max_records_per_job=100)
+
+    await house.scheduler.sweeper.sweep()
+    assert shown("oldest_pending_shard_timestamp_seconds") == 0
+
+
+async def test_what_bedrock_has_processed_is_progress_until_it_is_settled():
+    house = House(job_quota=2)
+    await submitted(house, rows=400, max_records_per_job=100)
+    first, second = house.bedrock.active
+    progress(house, first, 70)
+    progress(house, second, 20)
+    await house.scheduler.sweeper.sweep()
+    assert (of_pool("rows_open"), of_pool("rows_processed")) == (400, 90)
+
+    progress(house, first, 100)
+    await house.scheduler.sweeper.sweep()
+    house.bedrock.end(first)
+    await house.consumers[-1].run_once()  # learned, and nobody has settled it yet
+    house.jobs.set_quota(0)
+    await house.scheduler.sweeper.sweep()
+    assert shown("shards", state="ENDED") == 1
+    assert (of_pool("rows_open"), of_pool("rows_processed")) == (400, 120)
+
+    await house.quiet()
+    await house.scheduler.sweeper.sweep()
+    assert (of_pool("rows_open"), of_pool("rows_processed")) == (300, 20)
+
+
+async def test_the_end_is_expected_at_the_pace_of_the_last_sweeps():
+    house = House(job_quota=2)
+    await submitted(house, rows=200, max_records_per_job=100)
+    first, second = house.bedrock.active
+    await house.scheduler.sweeper.sweep()
+    began = now(house)
+    assert of_pool("eta_timestamp_seconds") is None, "one look shows no pace"
+    await later(house, 60)
+    assert of_pool("eta_timestamp_seconds") is None, "nothing was processed"
+
+    progress(house, first, 30)
+    await later(house, 60)
+    # 30 rows in 120 s, so the 170 others take 680 s.
+    assert of_pool("eta_timestamp_seconds") == pytest.approx(began + 120 + 680, abs=0.1)
+
+    house.bedrock.end(second)
+    await house.quiet()
+    await later(house, 60)
+    pace = 130 / (now(house) - began)  # rows a second: 30 processed, and 100 settled
+    assert of_pool("eta_timestamp_seconds") == pytest.approx(now(house) + 70 / pace, abs=0.1)
+
+    for seconds in (1800, 1800):
+        await later(house, seconds)
+    assert of_pool("eta_timestamp_seconds") is None, "an hour without progress is no pace"
+
+
+async def test_rows_of_a_run_that_has_ended_meanwhile_count_for_the_pace():
+    house = House(job_quota=2)
+    short = await submitted(house, rows=100)
+    await enlist(house, house.joke(rows=200, max_num_jobs=1))
+    await house.scheduler.ticker.tick(CLAUDE_POOL)
+    await house.scheduler.sweeper.sweep()
+    began = now(house)
+    house.bedrock.end(next(job for job in house.bedrock.active if short in job.name))
+    await house.quiet()
+    assert (await house.totals(short)).state.terminal
+
+    await later(house, 100)
+    pace = 100 / (now(house) - began)
+    assert of_pool("rows_open") == 200
+    assert of_pool("eta_timestamp_seconds") == pytest.approx(now(house) + 200 / pace, abs=0.1)
+
+
+async def test_a_slot_without_a_job_is_idle_since_it_was_first_seen_so():
+    house = House(job_quota=2)
+    house.jobs.lose_reply_once()
+    house.jobs.list_lag_s = 10_000  # Create's reply is lost, and List does not show the job
+    await submitted(house, rows=100)
+
+    await later(house, 40)
+    first_seen = now(house)
+    await later(house, 60)
+    assert of_pool("slot_oldest_admitted_timestamp_seconds") == first_seen
+
+    house.jobs.list_lag_s = 0
+    await later(house, 60)  # adopted
+    await later(house, 60)
+    assert of_pool("slot_oldest_admitted_timestamp_seconds") == 0
+
+
+async def test_a_slot_whose_job_has_ended_unheard_is_idle_until_the_sweep_has_learned_of_it():
+    house = House(job_quota=2)
+    house.bedrock.events_lost_share = 1.0
+    await submitted(house, rows=100)
+    await later(house, 60)
+    assert of_pool("slot_oldest_admitted_timestamp_seconds") == 0
+
+    house.bedrock.end_all()
+    await later(house, 60)
+    assert of_pool("slot_oldest_admitted_timestamp_seconds") == now(house)
+    await later(house, 60)
+    assert of_pool("slot_oldest_admitted_timestamp_seconds") == 0
+
+
+async def test_rows_that_do_not_add_up_are_shown():
+    house = House()
+    run_id = await submitted(house, rows=300)
+    await house.scheduler.sweeper.sweep()
+    assert shown("rows_unaccounted") == 0
+
+    house.table.items[totals_key(run_id)]["open"] -= 7
+    await house.scheduler.sweeper.sweep()
+    assert shown("rows_unaccounted") == 7
+
+
+async def test_a_pool_without_an_open_run_leaves_no_figure_behind():
+    house = House()
+    uri = house.csv(100, columns=("input_text",), key="inputs/texts.csv")
+    other = house.send({"s3_uri": uri, "job_name_prefix": "emb", "model_id": TITAN})
+    await house.quiet()
+    run_id = await submitted(house, rows=100)
+    await house.scheduler.sweeper.sweep()
+    assert of_pool("rows_open") == 100
+    assert of_pool("slots_in_use") == 1
+
+    await play(house, run_id, lambda job: house.bedrock.end(job) if "titan" not in job.model_id else None)
+
+    assert not (await house.totals(other)).state.terminal
+    by_pool = [metric for metric in vars(metrics).values() if getattr(metric, "_labelnames", ()) == ("pool",)]
+    assert len(by_pool) > 6
+    titan = f"us-east-1#{TITAN}"
+    for metric in by_pool:
+        pools = {sample.labels["pool"] for family in metric.collect() for sample in family.samples}
+        assert pools <= {titan}, metric
+    assert of_pool("rows_open", titan) == 100
+    assert of_pool("slots_in_use", titan) == 1
+
+
+class Recorded(Faults):
+    """What a worker asked for, with its arguments."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def before(self, name, args=()):
+        self.asked.append((name, *args))
+        return super().before(name, args)
+
+
+async def asked_of(house):
+    recorded = Recorded()
+    await another_scheduler(house, recorded).sweeper.sweep()
+    return recorded.asked
+
+
+async def test_a_sweeps_figures_cost_one_request_a_pool_whatever_is_held():
+    house = House(job_quota=20)
+    for number in range(3):
+        await enlist(house, house.joke(rows=1000 + number, max_records_per_job=100))
+    await house.scheduler.ticker.tick(CLAUDE_POOL)
+    await later(house, 1)
+    few = await asked_of(house)
+    assert shown("shards", state="SUBMITTED") == 20
+
+    calls = Counter(name for name, *_ in few)
+    lanes = [call for call in few if call[0] == "table.query" and call[2] == "lane#"]
+    assert calls["jobs.active"] == 1
+    assert calls["jobs.get"] == calls["jobs.find"] == 0
+    assert len(lanes) == 3, "the gauges ask once; the tick that follows looks twice"
+    # Open runs twice; of each run its totals and its ended shards; the pool's lanes; the tick's look at what waits.
+    assert calls["table.query"] == 2 + 3 + len(lanes)
+    assert calls["table.get_many"] == 2, "held shards: the sweep and the tick"
+
+
+async def test_more_shards_that_are_held_cost_no_request_more():
+    counts = []
+    for quota in (5, 20):
+        house = House(job_quota=quota)
+        await enlist(house, house.joke(rows=3000, max_records_per_job=100))
+        await house.scheduler.ticker.tick(CLAUDE_POOL)
+        await later(house, 1)
+        calls = Counter(name for name, *_ in await asked_of(house))
+        del calls["table.get"], calls["table.transact"]  # each job of ours is noted down, gauges or not
+        counts.append(calls)
+    assert counts[0] == counts[1]
