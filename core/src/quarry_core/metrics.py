@@ -85,6 +85,12 @@ JOBS_SUBMITTED = Counter(
     ["pool", "outcome"],
 )
 JOBS_ENDED = Counter("quarry_jobs_ended_total", "Jobs at their end, by Bedrock's status.", ["pool", "status"])
+JOB_DURATION = Histogram(
+    "quarry_job_duration_seconds",
+    "Time of jobs: queue, from submitted until first seen in progress; total, until ended (none of an expired job).",
+    ["pool", "phase"],
+    buckets=(1, 10, 60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 43_200, 86_400, 172_800, 259_200, 604_800),
+)
 JOB_STATUS_OBSERVATIONS = Counter(
     "quarry_job_status_observations_total", "Job states learned, by who told: event, sweep.", ["source"]
 )

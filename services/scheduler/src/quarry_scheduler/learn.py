@@ -8,6 +8,7 @@ events leads to the same rows.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import structlog
 
@@ -19,7 +20,7 @@ from quarry_core.messages import Doorbell
 from quarry_core.names import JobName, parse_job_name
 from quarry_core.ports import Job
 from quarry_core.service import World
-from quarry_core.states import ShardState, job_ended, job_rank
+from quarry_core.states import JobStatus, ShardState, job_ended, job_rank
 from quarry_scheduler.create import is_ours, job_request, job_row
 from quarry_scheduler.pins import PinsCache
 
@@ -123,7 +124,15 @@ class Learner:
                 await self._world.ledger.apply(moves.observe(row))
             except Stale:
                 log.debug("late_observation", status=status)
+            else:
+                self._note_begin(shard, before, row, job)
         return NOTHING
+
+    def _note_begin(self, shard: Shard, before: JobRow, row: JobRow, told: Job | None) -> None:
+        """Bedrock does not say when a job began: that it has is seen by the event, or by the sweep after it."""
+        if row.status == JobStatus.IN_PROGRESS and before.rank < row.rank:
+            since = told.submitted_at if told and told.submitted_at else datetime.fromisoformat(before.submitted_at)
+            _note_duration(shard.pool, "queue", since, self._world.clock.now())
 
     async def _end(self, shard: Shard, job: Job, source: str) -> Learned:
         row = _row(shard, job.name, job.arn, job)
@@ -132,6 +141,9 @@ class Learner:
         except Stale:
             return NOTHING  # told already
         metrics.JOBS_ENDED.labels(shard.pool, job.status).inc()
+        if job.submitted_at and job.ended_at and job.status != JobStatus.EXPIRED:
+            # Of an expired job Bedrock tells an end a few minutes after its submission (contract section 1.3).
+            _note_duration(shard.pool, "total", job.submitted_at, job.ended_at)
         log.info("job_ended", job=job.name, status=job.status, source=source, reason=job.message[:200])
         await self._ring_settle(shard)
         return Learned("ended", shard.pool)
@@ -145,6 +157,10 @@ class Learner:
 
     async def _ring_settle(self, shard: Shard) -> None:
         await self._world.ring("collector", Doorbell(kind="settle", run_id=shard.run_id, shard=shard.shard))
+
+
+def _note_duration(pool: str, phase: str, since: datetime, until: datetime) -> None:
+    metrics.JOB_DURATION.labels(pool, phase).observe(max(0.0, (until - since).total_seconds()))
 
 
 def _row(shard: Shard, name: str, arn: str, job: Job) -> JobRow:
