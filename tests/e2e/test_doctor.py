@@ -356,6 +356,14 @@ def _delivery_not_allowed(clinic: Clinic) -> None:
     clinic.queue(f"{ENV}-quarry-events", Policy="")
 
 
+def _delivery_locked(clinic: Clinic) -> None:
+    clinic.queue(f"{ENV}-quarry-events", KmsMasterKeyId=clinic.kms.create_key()["KeyMetadata"]["Arn"])
+
+
+def _delivery_unlocked(clinic: Clinic) -> None:
+    clinic.queue(f"{ENV}-quarry-events", KmsMasterKeyId="")
+
+
 def _delivery_by_anybody(clinic: Clinic) -> None:
     name = f"{ENV}-quarry-events"
     loose = without(policies.event_delivery(clinic.place, name), key="aws:SourceArn")
@@ -466,6 +474,9 @@ FAULTS = {
     "target removed": Planted("event-target", _target_removed, "put-targets"),
     "target without dead-letter queue": Planted("event-target", _target_without_dlq, "DeadLetterConfig"),
     "queue's policy removed": Planted("event-delivery", _delivery_not_allowed, "events.amazonaws.com"),
+    "queue's key closed to EventBridge": Planted(
+        "event-delivery", _delivery_locked, "kms:GenerateDataKey", undo=_delivery_unlocked
+    ),
     "queue open to any rule": Planted("event-delivery", _delivery_by_anybody, "aws:SourceArn"),
     "TTL off": Planted("ledger-expiry", _expiry_off, "expires_at"),
     "recovery off": Planted("ledger-recovery", _recovery_off, "PointInTimeRecoveryEnabled"),

@@ -443,6 +443,28 @@ def test_a_queues_dead_letters_are_where_the_services_put_them(account, variable
     assert "1,200 messages" in found["dead-letters"]["told"]
 
 
+@pytest.mark.parametrize(
+    ("manager", "lets_in", "cure"),
+    [("AWS", True, "SqsManagedSseEnabled"), ("CUSTOMER", False, "kms:GenerateDataKey"), ("CUSTOMER", True, None)],
+)
+def test_eventbridge_must_be_let_in_by_a_queues_key(account, manager, lets_in, cure):
+    account.queues["events"]["KmsMasterKeyId"] = "alias/any"
+    account.answers["s3", "get_bucket_encryption"] = encrypted({"SSEAlgorithm": "AES256"})
+    account.answers["kms", "describe_key"]["KeyMetadata"]["KeyManager"] = manager
+    if lets_in:
+        events = {
+            **allow(["kms:Decrypt", "kms:GenerateDataKey*"], "*"),
+            "Principal": {"Service": "events.amazonaws.com"},
+        }
+        account.answers["kms", "get_key_policy"] = {"Policy": json.dumps(policy(events))}
+
+    found = findings(account)
+
+    assert outcomes(found, "failed") == (["event-delivery"] if cure else [])
+    if cure:
+        assert cure in json.dumps(found["event-delivery"]["faults"][0]["cure"])
+
+
 def test_a_queue_of_another_region_is_found(account):
     account.queues["slices"]["QueueArn"] = account.queues["slices"]["QueueArn"].replace(REGION, "eu-central-1")
 

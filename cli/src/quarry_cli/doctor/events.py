@@ -78,7 +78,10 @@ async def target(patient: Patient) -> str | Sequence[Fault]:
 
 async def delivery(patient: Patient) -> str | Sequence[Fault]:
     queue, dead = await _ends(patient)
-    faults = [fault for each in (queue, dead) if each is not None and (fault := _judge_delivery(patient, each))]
+    ends = [each for each in (queue, dead) if each is not None]
+    faults = [fault for each in ends if (fault := _judge_delivery(patient, each))]
+    for each in ends:
+        faults += await _locked(patient, each)
     return faults or "the queues let the rule deliver, and nobody else"
 
 
@@ -107,6 +110,27 @@ def _judge_delivery(patient: Patient, queue: Answer) -> Fault | None:
             cure=cure,
         )
     return None
+
+
+async def _locked(patient: Patient, queue: Answer) -> list[Fault]:
+    """The fault of a queue whose key EventBridge may not use; a queue without a key of KMS needs none."""
+    named = queue.get("KmsMasterKeyId")
+    if not named:
+        return []
+    name = queue["QueueArn"].rsplit(":", 1)[-1]
+    key = (await patient.asking("kms", "describe_key", KeyId=named))["KeyMetadata"]
+    told = f"EventBridge may not use the key of {name}: events are lost without a word"
+    if key.get("KeyManager") == "AWS":
+        managed = ["--queue-url", queue["url"], "--attributes", '{"KmsMasterKeyId":"","SqsManagedSseEnabled":"true"}']
+        cure = command("sqs", "set-queue-attributes", *managed)
+        return [Fault(told=told, remedy="AWS's own key for SQS lets no service in: let SQS encrypt.", cure=cure)]
+    policy = document((await patient.asking("kms", "get_key_policy", KeyId=key["Arn"], PolicyName="default"))["Policy"])
+    context = {"aws:SourceArn": patient.rule_arn, "aws:SourceAccount": patient.account}
+    acts = [Act(action, key["Arn"], context) for action in ("kms:GenerateDataKey", "kms:Decrypt")]
+    if not any(by_resource(policy, {needed.EVENTS}, act).refused for act in acts):
+        return []
+    cure = statements(f"policy of key {key['Arn']}", needed.event_key(patient.rule_arn))
+    return [Fault(told=told, remedy="Add EventBridge to the key's own policy.", cure=cure)]
 
 
 async def _rule(patient: Patient) -> Answer:

@@ -186,9 +186,9 @@ CHECKS = (
     ),
     Check(
         "event-delivery",
-        "Do the queues let this rule deliver, and no other?",
+        "Do the queues let this rule deliver, and no other; and their keys, if they have any?",
         "FailedInvocations of the rule, and nothing in the queue",
-        _QUEUE_READS,
+        (*_QUEUE_READS, "kms:DescribeKey", "kms:GetKeyPolicy"),
         events.delivery,
     ),
     Check(

@@ -81,6 +81,17 @@ def create_job(resources: Sequence[str]) -> Statement:
     return {"Effect": "Allow", "Action": "bedrock:CreateModelInvocationJob", "Resource": list(resources)}
 
 
+def event_key(rule_arn: str) -> Statement:
+    """In the policy of a queue's key: the rule that delivers to the queue may use it."""
+    return {
+        "Effect": "Allow",
+        "Principal": {"Service": EVENTS},
+        "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
+        "Resource": "*",
+        "Condition": {"ArnEquals": {"aws:SourceArn": rule_arn}},
+    }
+
+
 def delivery(queue_arn: str, rule_arn: str) -> Statement:
     """A queue's policy that lets one rule deliver."""
     return {
