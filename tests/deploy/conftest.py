@@ -7,9 +7,11 @@ and a skip that `allowed_skips.json` does not excuse fails the run ([`summary`](
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
+from tests.deploy.charts import PYTHON, Helm
 from tests.deploy.summary import SUMMARY
 
 collect_ignore_glob = [] if os.environ.get("QUARRY_TEST_DEPLOY") == "1" else ["test_*.py"]
@@ -28,3 +30,13 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     SUMMARY.see(report)
+
+
+@pytest.fixture(scope="session")
+def helm() -> Iterator[Helm]:
+    """Helm's engine. One process a session."""
+    if not PYTHON.exists() and "QUARRY_DEPLOY_PYTHON" not in os.environ:
+        pytest.fail(f"{PYTHON} is missing: make deploy-check installs requirements/deploy.txt there", pytrace=False)
+    engine = Helm()
+    yield engine
+    engine.close()
