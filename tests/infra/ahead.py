@@ -1,4 +1,4 @@
-"""Work that tests wait for, done ahead of them by two at a time.
+"""Work that tests wait for, done ahead of them, two pieces at a time whoever asked for them.
 
 A check of one module takes seconds, most of them the provider's start; there are two dozen modules. The first test that
 asks starts the work of every collected test, in the order in which they will ask.
@@ -7,10 +7,11 @@ asks starts the work of every collected test, in the order in which they will as
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 PARALLEL_MAX = 2
+_POOL = ThreadPoolExecutor(PARALLEL_MAX)
 
 
 class Ahead:
@@ -18,17 +19,19 @@ class Ahead:
 
     def __init__(self, work: Callable[[str], Any]) -> None:
         self._work = work
-        self._pool = ThreadPoolExecutor(PARALLEL_MAX)
         self._begun: dict[str, Future[Any]] = {}
 
     def begin(self, names: Iterable[str]) -> None:
         for name in names:
             if name not in self._begun:
-                self._begun[name] = self._pool.submit(self._work, name)
+                self._begun[name] = _POOL.submit(self._work, name)
 
     def __getitem__(self, name: str) -> Any:
         self.begin([name])
         return self._begun[name].result()
 
     def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        """Drop what has not begun and wait for what has."""
+        for future in self._begun.values():
+            future.cancel()
+        wait(self._begun.values())

@@ -40,7 +40,10 @@ ALLOWED: Mapping[Drift, str] = {
     },
     Drift("aws_cloudtrail", "tags_all"): "the emulator forgets the tags that a trail is made with",
     Drift("aws_ecs_service", "availability_zone_rebalancing"): "the emulator does not know this attribute of a service",
-    Drift("aws_vpc_endpoint", "policy"): "the emulator forgets the policy that an endpoint is made with",
+    **{
+        Drift("aws_vpc_endpoint", attribute): "the emulator forgets with which of these an endpoint is made"
+        for attribute in ("policy", "private_dns_enabled", "security_group_ids")
+    },
 }
 
 
