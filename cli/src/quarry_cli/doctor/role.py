@@ -177,13 +177,8 @@ async def key_access(patient: Patient) -> str | Sequence[Fault]:
     try:
         key = (await patient.asking("kms", "describe_key", KeyId=named))["KeyMetadata"]
     except Missing:
-        return [
-            Fault(
-                told=f"the bucket's key {named} does not exist",
-                remedy="Name a key that does, in this region.",
-                cure=statements(f"policy of role {role.name}", needed.key_use(str(named))),
-            )
-        ]
+        gone = f"the bucket's key {named} does not exist: nothing can be written, nor read that was written with it"
+        return [Fault(told=gone, remedy="Give the bucket a key that exists, in its own region.")]
     if key.get("KeyManager") == "AWS":
         return "the bucket's key is AWS's own, which every role of the account may use through S3"
     if key.get("KeyState", "Enabled") != "Enabled":
