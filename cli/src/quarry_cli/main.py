@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from quarry_cli import commands
+from quarry_cli.dlq_command import app as dlq
 from quarry_cli.doctor.command import doctor
 from quarry_cli.models_command import models
 from quarry_cli.plugins import Commands
@@ -61,6 +62,7 @@ for command in (
     models,
 ):
     app.command()(command)
+app.add_typer(dlq, name="dlq")
 
 if __name__ == "__main__":
     app()

@@ -1,0 +1,390 @@
+"""`quarry dlq`: looking at dead letters, moving them back, deleting them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from quarry_cli import dlq
+from quarry_cli.dlq_command import Post
+from quarry_cli.dlq_settings import source_of
+from quarry_cli.main import app
+from quarry_core.aws.burial import buried
+from quarry_core.errors import Refused
+from quarry_core.manifest import run_id_of
+from quarry_core.names import QUEUES, dead_letter_queue_name, queue_name, queue_url_variable
+from quarry_core.ports import Message
+from tests.world.clock import FakeClock
+from tests.world.faults import KINDS, Crash, Faults
+from tests.world.house import House
+from tests.world.queue import FakeQueue
+
+HOST = "https://sqs.eu-west-1.amazonaws.com/123456789012"
+EVENT = json.dumps({"source": "aws.bedrock", "detail-type": "Batch Inference Job State Change", "detail": {}})
+
+
+class Office:
+    """The queues of one environment and their dead letters, and the command."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.queues = {name: FakeQueue(name, self.clock) for name in QUEUES}
+        self.letters = {name: FakeQueue(f"{name}-dlq", self.clock) for name in dlq.DEAD_LETTER_QUEUES}
+        self.opened = 0
+
+    @contextlib.asynccontextmanager
+    async def open(self, _settings):
+        self.opened += 1
+        yield Post(lambda name: self.letters[name], lambda name: self.queues[source_of(name)])
+
+    def __call__(self, *args: str, given: str | None = None):
+        return CliRunner().invoke(app, ["dlq", *args], obj=self.open, input=given, env={"COLUMNS": "200"})
+
+    def bury(self, queue: str, body: str, reason: str, **attributes: str) -> str:
+        """As a consumer does; the letter's id."""
+        body, told = buried(Message(f"id-{body[:8]}", body, "", attributes), reason, "arrive")
+        return self.letters[queue].put(body, told)
+
+    def shown(self, queue: str, *options: str):
+        return json.loads(self("show", queue, "--json", *options).stdout)
+
+
+@pytest.fixture
+def office(monkeypatch) -> Office:
+    monkeypatch.setenv("QUARRY_REGION", "eu-west-1")
+    for name in QUEUES:
+        monkeypatch.setenv(queue_url_variable(name), f"{HOST}/{queue_name('dev', name)}")
+    monkeypatch.setenv("QUARRY_EVENT_TARGET_DLQ_URL", f"{HOST}/{dead_letter_queue_name('dev', 'event-target')}")
+    return Office()
+
+
+# --------------------------------------------------------------------------- list
+
+
+def test_every_queue_is_listed_with_its_depth_and_the_oldest_reason(office):
+    office.bury("manifests", "one", "not JSON")
+    office.clock.advance(60)
+    office.bury("manifests", "two", "a later reason")
+    office.letters["event-target"].put(EVENT, {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "the queue's policy"})
+
+    listed = {each["queue"]: each for each in json.loads(office("list", "--json").stdout)}
+
+    assert list(listed) == [*QUEUES, "event-target"]
+    assert (listed["manifests"]["visible"], listed["manifests"]["oldest"]["reason"]) == (2, "not JSON")
+    assert listed["event-target"]["oldest"]["reason"] == "NO_PERMISSIONS: the queue's policy"
+    assert (listed["slices"]["visible"], listed["slices"]["oldest"]) == (0, None)
+    people = office("list")
+    assert people.exit_code == 0
+    assert "not JSON" in people.stdout
+
+
+def test_a_queue_that_does_not_answer_is_told_and_hides_no_other(office):
+    office.letters["slices"]._faults = Faults({1: "refuse"})
+    office.bury("collector", "one", "a bug")
+
+    result = office("list", "--json")
+
+    listed = {each["queue"]: each for each in json.loads(result.stdout)}
+    assert result.exit_code == 5
+    assert "Throttled" in listed["slices"]["error"]
+    assert listed["collector"]["visible"] == 1
+
+
+def test_a_queue_that_is_not_known_is_left_out_and_named(office, monkeypatch):
+    monkeypatch.delenv("QUARRY_EVENT_TARGET_DLQ_URL")
+    monkeypatch.delenv("QUARRY_SLICES_QUEUE_URL")
+
+    result = office("list", "--json")
+
+    assert [each["queue"] for each in json.loads(result.stdout)] == ["manifests", "scheduler", "events", "collector"]
+    assert "event-target is left out: QUARRY_EVENT_TARGET_DLQ_URL is not set" in result.stderr
+    assert "slices is left out: QUARRY_SLICES_QUEUE_URL is not set" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["list", "show manifests", "redrive manifests --yes", "purge manifests --yes"])
+def test_without_a_variable_it_is_named_and_nothing_is_opened(office, monkeypatch, command):
+    for name in QUEUES:
+        monkeypatch.delenv(queue_url_variable(name))
+    monkeypatch.delenv("QUARRY_EVENT_TARGET_DLQ_URL")
+
+    result = office(*command.split())
+
+    assert result.exit_code == 2
+    assert "QUARRY_MANIFEST_QUEUE_URL is not set" in result.stderr
+    assert office.opened == 0
+
+
+# --------------------------------------------------------------------------- show
+
+
+def test_a_letter_is_shown_with_all_that_is_known_and_stays(office):
+    manifest = {"s3_uri": "s3://b/k.csv"}
+    office.bury("manifests", json.dumps(manifest), "run_id belongs to another manifest", quarry_origin_id="first-id")
+
+    (letter,) = office.shown("manifests")
+
+    assert letter["reason"] == "run_id belongs to another manifest"
+    assert (letter["step"], letter["origin_id"]) == ("arrive", "first-id")
+    assert letter["run_id"] == run_id_of(manifest, "first-id")
+    assert (letter["body"], letter["whole"], letter["receive_count"]) == (json.dumps(manifest), True, 1)
+    assert letter["sent_at"].startswith("2026-01-01T")
+    assert office.shown("manifests")[0]["receive_count"] == 2, "it was not given back"
+
+
+def test_a_letter_that_sqs_moved_by_itself_has_its_own_id_as_origin_and_says_that_there_is_no_reason(office):
+    ident = office.letters["slices"].put('{"v": 1, "kind": "slice", "run_id": "r1", "slice": 3}')
+
+    (letter,) = office.shown("slices")
+
+    assert (letter["reason"], letter["origin_id"], letter["run_id"]) == ("", ident, "r1")
+    assert "received too often" in office("show", "slices").stdout
+
+
+def test_a_long_body_is_cut_and_its_length_told(office):
+    office.bury("manifests", "x" * 5_000, "not JSON")
+    office.letters["manifests"].put("y" * 10, {"quarry_body_bytes": "900000", "quarry_reason": "not JSON"})
+
+    first, second = sorted(office.shown("manifests"), key=lambda letter: letter["body_bytes"])
+
+    assert (len(first["body"]), first["body_bytes"], first["whole"]) == (2_000, 5_000, True)
+    assert (second["body_bytes"], second["whole"]) == (900_000, False)
+
+
+def test_no_control_character_of_a_letter_reaches_a_terminal(office):
+    office.letters["manifests"].put("\x1b[2Jbody", {"quarry_reason": "\x1b]0;owned\x07"})
+
+    assert "\x1b" not in office("show", "manifests").stdout + office("list").stdout
+
+
+def test_only_letters_with_a_reason_are_shown_and_no_more_than_asked_for(office):
+    for number in range(25):
+        office.bury("manifests", f"{number}", "not JSON" if number % 5 else "run_id belongs to another")
+
+    assert len(office.shown("manifests", "--reason", "BELONGS", "--limit", "100")) == 5
+    assert len(office.shown("manifests", "--limit", "3")) == 3
+    assert len(office.shown("manifests", "--limit", "100")) == 25
+
+
+def test_a_body_that_is_no_object_names_no_run(office):
+    for body in ("not json", "[1]", '"text"', "[" * 100_000, EVENT):
+        office.letters["manifests"].put(body)
+
+    assert {letter["run_id"] for letter in office.shown("manifests")} == {""}
+
+
+def test_where_there_is_no_letter_that_is_said(office):
+    result = office("show", "events")
+
+    assert result.exit_code == 0
+    assert "no such letter" in result.stderr
+
+
+# --------------------------------------------------------------------------- redrive
+
+
+def test_letters_go_back_with_their_origin_and_without_their_reason(office):
+    office.bury("manifests", "one", "not JSON", quarry_origin_id="first-id", mine="kept")
+    ident = office.letters["manifests"].put("two", {"mine": "too"})
+
+    result = office("redrive", "manifests", "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert "2 moved back" in result.stdout
+    back = asyncio.run(received(office.queues["manifests"]))
+    assert {each.body: dict(each.attributes) for each in back} == {
+        "one": {"mine": "kept", "quarry_origin_id": "first-id"},
+        "two": {"mine": "too", "quarry_origin_id": ident},
+    }
+    assert office.letters["manifests"].bodies == ()
+
+
+def test_a_letter_with_ten_attributes_keeps_its_origin_before_its_own():
+    message = Message("the-id", "body", "", {f"a{number}": "v" for number in range(10)})
+
+    attributes = dlq.restored(message)
+
+    assert len(attributes) == 10
+    assert attributes["quarry_origin_id"] == "the-id"
+
+
+def test_what_eventbridge_could_not_deliver_goes_to_the_events_queue(office):
+    office.letters["event-target"].put(EVENT, {"ERROR_CODE": "NO_PERMISSIONS"})
+
+    office("redrive", "event-target", "--yes")
+
+    assert office.queues["events"].bodies == (EVENT,)
+
+
+def test_only_those_with_the_reason_and_no_more_than_the_limit_are_moved(office):
+    for number in range(25):
+        office.bury("slices", f"{number}", "KeyError: pins" if number % 2 else "Refused: access")
+
+    result = office("redrive", "slices", "--reason", "keyerror", "--limit", "7", "--yes")
+
+    assert "7 moved back" in result.stdout
+    assert len(office.queues["slices"].bodies) == 7
+    assert all(int(body) % 2 for body in office.queues["slices"].bodies)
+    assert len(office.shown("slices", "--limit", "100")) == 18, "the others were not given back"
+
+
+def test_a_dry_run_and_a_no_move_nothing(office):
+    office.bury("slices", "one", "a bug")
+
+    dry = office("redrive", "slices", "--dry-run")
+    refused = office("redrive", "slices", given="n\n")
+
+    assert (dry.exit_code, refused.exit_code) == (0, 1)
+    assert "1: a bug" in dry.stdout
+    assert office.queues["slices"].bodies == ()
+    assert len(office.shown("slices")) == 1
+    assert "1 moved back" in office("redrive", "slices", given="y\n").stdout
+
+
+def test_a_letter_whose_body_was_cut_stays_and_says_why(office):
+    office.letters["manifests"].put("half", {"quarry_body_bytes": "900000", "quarry_reason": "not JSON"})
+
+    result = office("redrive", "manifests", "--yes")
+
+    assert result.exit_code == 1
+    assert "its body was cut" in result.stderr
+    assert office.queues["manifests"].bodies == ()
+    assert len(office.shown("manifests")) == 1
+
+
+def test_a_letter_that_is_buried_again_meanwhile_is_not_moved_in_circles(office):
+    office.bury("slices", "poison", "a bug")
+    send = office.queues["slices"].send
+
+    async def straight_back(body, attributes=None, delay_s=0):
+        sent = await send(body, attributes, delay_s)
+        office.letters["slices"].put(body, attributes)
+        return sent
+
+    office.queues["slices"].send = straight_back
+
+    assert "1 moved back" in office("redrive", "slices", "--yes").stdout
+    assert len(office.queues["slices"].bodies) == 1
+    assert len(office.shown("slices")) == 1
+
+
+@pytest.mark.promise("I4", "S6")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("call", range(1, 8))
+def test_whatever_fails_between_no_letter_is_lost(office, kind, call):
+    ids = [office.bury("slices", f"{number}", "a bug") for number in range(2)]
+    faults = Faults({call: kind})
+    letters, source = office.letters["slices"], office.queues["slices"]
+
+    with contextlib.suppress(Crash, dlq.PortError):
+        asyncio.run(dlq.redrive(letters.for_worker(faults), source.for_worker(faults), ids))
+
+    assert {*letters.bodies, *source.bodies} == {"0", "1"}
+    office.clock.advance(31)  # what a crash left in hand comes back by itself
+    outcome = asyncio.run(
+        dlq.redrive(letters, source, [letter.id for letter in asyncio.run(dlq.look(letters, most=9))])
+    )
+    assert outcome.left == {}
+    assert (set(source.bodies), letters.bodies) == ({"0", "1"}, ())
+
+
+@pytest.mark.parametrize("call", ["send", "ack"])
+def test_what_is_not_moved_is_told_with_its_reason(office, call):
+    office.bury("slices", "one", "a bug")
+    where = office.queues["slices"] if call == "send" else office.letters["slices"]
+
+    async def refused(*_):
+        raise Refused(f"no {call} for you")
+
+    setattr(where, call, refused)
+
+    result = office("redrive", "slices", "--yes")
+
+    assert result.exit_code == 1
+    assert f"no {call} for you" in result.stderr
+    assert "0 moved back" in result.stdout
+    assert len(office.shown("slices")) == 1
+
+
+def test_without_the_right_to_give_back_that_is_said(office):
+    office.bury("slices", "one", "a bug")
+
+    async def refused(*_):
+        raise Refused("sqs:ChangeMessageVisibility is not allowed")
+
+    office.letters["slices"].extend = refused
+
+    result = office("show", "slices")
+
+    assert result.exit_code == 5
+    assert "ChangeMessageVisibility" in result.stderr
+
+
+def test_a_letter_that_somebody_else_took_meanwhile_is_told(office):
+    office.bury("slices", "one", "a bug")
+
+    outcome = asyncio.run(dlq.redrive(office.letters["slices"], office.queues["slices"], ["another-id"]))
+
+    assert outcome.done == 0
+    assert "not met again" in outcome.left["another-id"]
+    assert len(office.shown("slices")) == 1
+
+
+@pytest.mark.promise("I4")
+def test_a_manifest_that_died_of_an_outage_is_the_same_run_when_it_comes_back():
+    house, clock = House(), FakeClock()
+    letters = FakeQueue("manifests-dlq", clock)
+    queue = house.queues["manifests"]
+    run_id = house.send(house.joke(120))
+    (taken,) = asyncio.run(received(queue))
+    asyncio.run(queue.ack(taken))
+    # As SQS moves it: the same id, nothing added.
+    letters.deliver_again(taken)
+
+    (letter,) = asyncio.run(dlq.look(letters, most=1))
+    asyncio.run(dlq.redrive(letters, queue, [letter.id]))
+
+    assert letter.run_id == run_id
+    assert asyncio.run(house.run(run_id)).ok == 120
+
+
+# --------------------------------------------------------------------------- purge
+
+
+def test_letters_are_deleted_when_their_number_is_typed(office):
+    for number in range(12):
+        office.bury("events", f"{number}", "no event")
+
+    wrong = office("purge", "events", given="11\n")
+    right = office("purge", "events", given="12\n")
+
+    assert (wrong.exit_code, right.exit_code) == (1, 0)
+    assert "nothing was deleted" in wrong.stderr
+    assert "12 deleted" in right.stdout
+    assert office.letters["events"].bodies == ()
+
+
+def test_purge_keeps_to_reason_and_limit(office):
+    for number in range(12):
+        office.bury("events", f"{number}", "this" if number % 2 else "that")
+
+    assert "4 deleted" in office("purge", "events", "--reason", "this", "--limit", "4", "--yes").stdout
+    assert len(office.shown("events", "--limit", "100")) == 8
+    assert len(office.shown("events", "--limit", "100", "--reason", "that")) == 6
+
+
+def test_purging_nothing_asks_nothing(office):
+    result = office("purge", "events")
+
+    assert result.exit_code == 0
+    assert "nothing to do" in result.stderr
+
+
+# --------------------------------------------------------------------------- pieces
+
+
+async def received(queue):
+    return await queue.receive(10, 0)
