@@ -73,6 +73,19 @@ RUNS_ACCEPTED = Counter("quarry_runs_accepted_total", "Manifests that became run
 ROWS_ACCEPTED = Counter("quarry_rows_accepted_total", "Rows of accepted runs.")
 ROWS_FINISHED = Counter("quarry_rows_finished_total", "Rows with their outcome.", ["outcome"])
 SHARDS_ENLISTED = Counter("quarry_shards_enlisted_total", "Shards written and enlisted.")
+TOKENS = Counter(
+    "quarry_tokens_total",
+    "LLM tokens of settled shards, as Bedrock counted them: input, output.",
+    ["model", "direction"],
+)
+COST = Counter(
+    "quarry_cost_dollars_total",
+    "What those tokens cost by the table in prices.json, at batch prices: an estimate.",
+    ["model"],
+)
+PRICE_UNKNOWN = Counter(
+    "quarry_price_unknown_total", "Answers whose model has no price in that table; their cost is missing.", ["model"]
+)
 TICK = Histogram(
     "quarry_tick_seconds", "One pass of admission over one pool.", buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30)
 )
@@ -119,14 +132,9 @@ def observe_aws(service: str, operation: str, outcome: str, seconds: float) -> N
     AWS_REQUEST_SECONDS.labels(service, operation).observe(seconds)
 
 
-def set_budget(dollars: float) -> None:
-    """Show the budget from now on."""
-    BUDGET.set(dollars)
-    _show_budget()
-
-
 @cache
-def _show_budget() -> None:
+def show_budget() -> None:
+    """From now on a scrape has the budget."""
     REGISTRY.register(BUDGET)
 
 

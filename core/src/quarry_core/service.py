@@ -147,7 +147,8 @@ def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda 
     telemetry.set_up_logs(service, settings.log_level)
     metrics.BUILD_INFO.labels(service, __version__).set(1)
     if settings.budget_dollars is not None:
-        metrics.set_budget(settings.budget_dollars)
+        metrics.show_budget()
+        metrics.BUDGET.set(settings.budget_dollars)
     return asyncio.run(_serve(settings, build, queues, wrap))
 
 

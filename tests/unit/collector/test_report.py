@@ -1,9 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from quarry_collector.report import SUCCESS, RunFacts, ShardEnd, build_report, state_of
 from quarry_collector.settle import Example, NotConserved, Seen, Settlement
+from quarry_core.prices import table
 from quarry_core.states import RunState
 
 RUN = RunFacts(
@@ -64,6 +66,7 @@ def test_the_report_tells_rows_errors_tokens_parts_and_what_nobody_expected():
         "MISSING": {"rows": 2, "examples": [{"record_id": "00002000000", "message": "äöü"}]},
     }
     assert report["llm_tokens"] == {"input": 20, "output": 2}
+    assert report["cost"] == {"dollars": 2e-7, "prices_as_of": table().as_of}
     assert report["results_uri"] == "s3://quarry-dev/results/r1/"
     assert report["parts"] == [
         {"uri": "s3://quarry-dev/results/r1/part-00000.parquet", "rows": 4},
@@ -77,6 +80,11 @@ def test_the_report_tells_rows_errors_tokens_parts_and_what_nobody_expected():
         "corrupt_heads": ["?"],
     }
     assert [each["status"] for each in report["shards"]] == ["Completed", "Completed"]
+
+
+def test_a_model_without_a_price_has_a_cost_that_is_not_known():
+    report = told(replace(RUN, model_id="anthropic.claude-of-next-year-v1:0"), [shard("00000", 10)])
+    assert report["cost"]["dollars"] is None
 
 
 @pytest.mark.promise("S4")

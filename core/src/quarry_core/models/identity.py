@@ -38,6 +38,13 @@ def canonical_model(model_id: str) -> str:
     return f"{kind}/{name}"
 
 
+def geography_of(model_id: str) -> str:
+    """The geography of the inference profile that an id or ARN names; empty for a model itself."""
+    arn = _ARN.fullmatch(model_id)
+    geography, _, rest = (arn["name"] if arn else model_id).partition(".")
+    return geography if geography in _GEOGRAPHIES and "." in rest else ""
+
+
 def pool_of(region: str, model_id: str) -> str:
     """`<region>#<model>`: the scope of one quota."""
     return f"{region}#{canonical_model(model_id)}"

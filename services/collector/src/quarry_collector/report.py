@@ -14,9 +14,11 @@ from typing import Any
 
 from quarry_collector.settle import NotConserved, Settlement, add_up, check_conservation
 from quarry_core.names import part_key, results_prefix, s3_uri
+from quarry_core.prices import price_of, table
 from quarry_core.states import RunState
 
 REPORT_VERSION = 1
+DOLLARS_DIGITS = 9  # one record of an embedding model costs less than a millionth
 # The marker is there or it is not, as readers of other systems' results expect.
 SUCCESS = b""
 
@@ -102,6 +104,7 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
                 "unread": run.planned_rows - total.rows,
             },
             "llm_tokens": {"input": total.input_tokens, "output": total.output_tokens},
+            "cost": _cost(run.model_id, total),
             "errors": _errors(total),
             "unexpected": _unexpected(total),
             "parts": [
@@ -110,6 +113,13 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
             "shards": [_shard(each) for each in ordered],
         }
     )
+
+
+def _cost(model_id: str, total: Settlement) -> dict[str, Any]:
+    """What the tokens come to by the table of prices: an estimate; null where the model is not in it."""
+    price = price_of(model_id)
+    dollars = None if price is None else round(price.dollars(total.input_tokens, total.output_tokens), DOLLARS_DIGITS)
+    return {"dollars": dollars, "prices_as_of": table().as_of}
 
 
 def _errors(total: Settlement) -> dict[str, Any]:

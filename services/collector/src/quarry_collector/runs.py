@@ -14,6 +14,7 @@ import structlog
 
 from quarry_collector.report import SUCCESS, RunFacts, ShardEnd, build_report, state_of
 from quarry_collector.salvage import Salvage
+from quarry_core import metrics
 from quarry_core.errors import Changed, Missing, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard, Totals
@@ -32,6 +33,7 @@ RUN_ENDED = "Run Ended"
 class Runs:
     def __init__(self, world: World) -> None:
         self._world = world
+        self._unaccounted: dict[str, int] = {}  # rows, by run; of the runs whose closing found any
 
     async def on_close(self, bell: Doorbell) -> Verdict:
         """Close a run that is whole, or finish closing one."""
@@ -69,6 +71,7 @@ class Runs:
             reason=fault,
         )
         ends = [await self._end_of(salvage, shard) for shard in shards]
+        self._account_for(totals, ends)
         state = RunState.FAILED if fault else state_of(totals.ok, totals.error)
         await self._publish(totals, state, build_report(facts, ends))
         rows = {"accepted": totals.accepted, "ok": totals.ok, "error": totals.error + totals.open}
@@ -88,6 +91,16 @@ class Runs:
             log.info("run_ended", run_id=run_id, state=state, **rows)
         except Stale:
             log.debug("closed_by_another", run_id=run_id)
+
+    def _account_for(self, totals: Totals, ends: list[ShardEnd]) -> None:
+        """Show what is missing between the rows that the run accepted and the outcomes that stand. It must be none."""
+        told = sum(end.account.ok + end.account.error for end in ends)
+        missing = abs(totals.accepted - totals.open - told)
+        if missing:
+            self._unaccounted[totals.run_id] = missing
+        else:
+            self._unaccounted.pop(totals.run_id, None)
+        metrics.ROWS_UNACCOUNTED.set(sum(self._unaccounted.values()))
 
     async def _missing_parts(self, salvage: Salvage, shards: list[Shard]) -> str:
         """Write the parts that do not stand yet; the sentence that says why one cannot be written."""

@@ -19,7 +19,9 @@ from quarry_core.errors import Changed, Missing, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard
 from quarry_core.messages import Doorbell
+from quarry_core.models import canonical_model
 from quarry_core.names import input_key
+from quarry_core.prices import price_of
 from quarry_core.rows import SourceError
 from quarry_core.service import World
 from quarry_core.states import ShardState
@@ -67,9 +69,7 @@ class Shards:
         except Stale:
             log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard)
             return
-        metrics.ROWS_FINISHED.labels("ok").inc(outcome.ok)
-        for code, count in outcome.errors.items():
-            metrics.ROWS_FINISHED.labels(code.lower()).inc(count)
+        _count(salvage.pins.model_id, outcome)
         log.info(
             "settled",
             run_id=shard.run_id,
@@ -107,3 +107,18 @@ class Shards:
         totals = await self._world.ledger.totals(run_id)
         if totals is not None and totals.whole:
             await self._world.ring("collector", Doorbell(kind="close", run_id=run_id))
+
+
+def _count(model_id: str, outcome: Settlement) -> None:
+    """Count a shard, by whoever has just moved it to SETTLED: so each once, however many settle it."""
+    metrics.ROWS_FINISHED.labels("ok").inc(outcome.ok)
+    for code, rows in outcome.errors.items():
+        metrics.ROWS_FINISHED.labels(code.lower()).inc(rows)
+    model = canonical_model(model_id)
+    metrics.TOKENS.labels(model, "input").inc(outcome.input_tokens)
+    metrics.TOKENS.labels(model, "output").inc(outcome.output_tokens)
+    price = price_of(model_id)
+    if price is not None:
+        metrics.COST.labels(model).inc(price.dollars(outcome.input_tokens, outcome.output_tokens))
+    else:
+        metrics.PRICE_UNKNOWN.labels(model).inc(outcome.ok)

@@ -1,0 +1,146 @@
+"""What is counted as shards are settled and runs are closed."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+from prometheus_client import REGISTRY
+
+import quarry_collector.handler
+from quarry_collector.settle import NotConserved
+from quarry_core.ledger.rows import totals_key
+from quarry_core.messages import Doorbell
+from quarry_core.prices import price_of
+from tests.unit.flow.acts import CLAUDE_POOL, enlist
+from tests.world.faults import Crash, Faults
+from tests.world.house import CLAUDE, House
+
+NEW_MODEL = "anthropic.claude-of-next-year-v1:0"
+
+
+def count(name, **labels):
+    return REGISTRY.get_sample_value(f"quarry_{name}", labels) or 0.0
+
+
+def counted(model=CLAUDE):
+    return {
+        "rows": count("rows_finished_total", outcome="ok"),
+        "input": count("tokens_total", model=model, direction="input"),
+        "output": count("tokens_total", model=model, direction="output"),
+        "dollars": count("cost_dollars_total", model=model),
+        "unknown": count("price_unknown_total", model=model),
+    }
+
+
+@pytest.fixture
+def since():
+    def difference(model=CLAUDE):
+        return {name: value - before[model][name] for name, value in counted(model).items()}
+
+    before = {model: counted(model) for model in (CLAUDE, NEW_MODEL)}
+    return difference
+
+
+async def ended(house, **manifest):
+    """A run of one shard whose job has ended; nobody has settled it."""
+    run_id = await enlist(house, house.joke(rows=100, **manifest))
+    await house.scheduler.ticker.tick(CLAUDE_POOL.replace(CLAUDE, manifest.get("model_id", CLAUDE)))
+    house.bedrock.end_all()
+    await house.consumers[-1].run_once()
+    return run_id
+
+
+def collector(house, faults=None):
+    return quarry_collector.handler.Collector(house.world(faults))
+
+
+async def test_the_tokens_of_a_settled_shard_and_their_cost_are_counted_as_the_report_tells_them(since):
+    house = House()
+    totals = await house.run(house.send(house.joke(rows=300, max_records_per_job=100)))
+
+    told = house.report(totals.run_id)
+    assert told["llm_tokens"]["output"] == 300 * 7
+    price = price_of(CLAUDE)
+    dollars = price.dollars(told["llm_tokens"]["input"], told["llm_tokens"]["output"])
+    assert told["cost"]["dollars"] == pytest.approx(dollars)
+    assert since() == {
+        "rows": 300,
+        "input": told["llm_tokens"]["input"],
+        "output": told["llm_tokens"]["output"],
+        "dollars": pytest.approx(dollars),
+        "unknown": 0,
+    }
+
+
+async def test_a_model_that_has_no_price_costs_nothing_and_says_so(since):
+    house = House()
+    run_id = house.send(house.joke(rows=100, model_id=NEW_MODEL))
+    await house.run(run_id)
+
+    assert since(NEW_MODEL)["dollars"] == 0
+    assert since(NEW_MODEL)["unknown"] == 100
+    assert since(NEW_MODEL)["output"] == 700
+    assert house.report(run_id)["cost"]["dollars"] is None
+
+
+class BeforeTheFirstWrite(Faults):
+    """Something happens just before this worker's first write to the ledger."""
+
+    def __init__(self, happens):
+        super().__init__()
+        self._happens = [happens]
+
+    @asynccontextmanager
+    async def call(self, name, *args):
+        if name == "table.transact" and self._happens:
+            await self._happens.pop()()
+        async with super().call(name, *args):
+            yield
+
+
+async def test_a_shard_that_two_collectors_settle_at_once_is_counted_once(since):
+    house = House()
+    bell = Doorbell(kind="settle", run_id=await ended(house), shard="00000")
+
+    async def overtake():
+        await collector(house).shards.on_settle(bell)
+        assert since()["rows"] == 100
+
+    await collector(house, BeforeTheFirstWrite(overtake)).shards.on_settle(bell)
+    await collector(house).shards.on_settle(bell)
+
+    assert since()["rows"] == 100
+    assert since()["output"] == 700
+
+
+async def test_an_outcome_that_another_collector_left_is_counted_by_whoever_settles_the_shard(since):
+    house = House()
+    bell = Doorbell(kind="settle", run_id=await ended(house), shard="00000")
+
+    async def die():
+        raise Crash("after the outcome, before the ledger")
+
+    with pytest.raises(Crash):
+        await collector(house, BeforeTheFirstWrite(die)).shards.on_settle(bell)
+    assert [key for key in house.objects.bodies if key.startswith("outcomes/")]
+    assert since()["rows"] == 0
+
+    await collector(house).shards.on_settle(bell)
+    assert since()["output"] == 700
+
+
+async def test_rows_that_a_closing_cannot_account_for_are_shown_until_they_are_found():
+    house = House()
+    run_id = await ended(house)
+    await collector(house).shards.on_settle(Doorbell(kind="settle", run_id=run_id, shard="00000"))
+    house.table.items[totals_key(run_id)]["accepted"] += 5
+    closing = collector(house).runs
+    with pytest.raises(NotConserved):
+        await closing.on_close(Doorbell(kind="close", run_id=run_id))
+    assert count("rows_unaccounted") == 5
+
+    house.table.items[totals_key(run_id)]["accepted"] -= 5
+    await closing.on_close(Doorbell(kind="close", run_id=run_id))
+    assert count("rows_unaccounted") == 0
+    assert (await house.totals(run_id)).state.terminal
