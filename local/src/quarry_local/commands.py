@@ -17,8 +17,9 @@ from rich.table import Table
 
 from quarry_core.settings import Settings
 from quarry_local import demo, environment, processes
+from quarry_local.policies import SERVICES
 from quarry_local.settings import StackSettings
-from quarry_local.stack import Stack, StackError
+from quarry_local.stack import Stack, StackError, service_of
 
 app = typer.Typer(
     name="local",
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 console = Console(highlight=False)
 FOLLOW_EVERY_S = 0.2
+PROMETHEUS_HELP = "Start a Prometheus that scrapes the services, with the alerts that ship."
 
 Directory = Annotated[
     Path | None, typer.Option("--directory", help="State and logs. [default: $QUARRY_LOCAL_DIR or .quarry]")
@@ -44,6 +46,7 @@ def up(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An environment variable of the services.")
     ] = None,
     services: Annotated[bool, typer.Option(help="Start the three services too.")] = True,
+    prometheus: Annotated[bool, typer.Option("--prometheus", help=PROMETHEUS_HELP)] = False,
     directory: Directory = None,
 ) -> None:
     """Start everything and return when it is ready."""
@@ -51,6 +54,7 @@ def up(
         env=env,
         quota=quota,
         services=services,
+        prometheus=prometheus,
         simulator=_pairs(sim or [], "--sim"),
         overrides=_known(_pairs(variables or [], "--set")),
     )
@@ -159,11 +163,12 @@ def bedrock_(
 @app.command("demo")
 def demo_(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end.")] = False,
+    prometheus: Annotated[bool, typer.Option("--prometheus", help=PROMETHEUS_HELP)] = False,
     directory: Directory = None,
 ) -> None:
     """The main job, from a manifest to joined rows: a text run and an embedding run. Fails unless every row is back."""
     try:
-        demo.run(directory, typer.echo, keep=keep)
+        demo.run(directory, typer.echo, keep=keep, prometheus=prometheus)
     except (StackError, demo.DemoFailed) as error:
         _fail(error)
 
@@ -174,7 +179,7 @@ def _show(stack: Stack) -> bool:
     table = Table("process", "pid", "address", "", box=None, pad_edge=False)
     running = stack.processes()
     for name, (process, alive) in running.items():
-        service = name not in {"emulator", "bedrock"}
+        service = service_of(name) in SERVICES
         address = f"http://127.0.0.1:{process.port}" + ("/metrics" if service else "")
         table.add_row(name, str(process.pid), address, "[green]up[/]" if alive else "[red]dead[/]")
     console.print(table)

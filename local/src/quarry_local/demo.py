@@ -16,7 +16,7 @@ from typing import Any
 
 from quarry_local.policies import SERVICES
 from quarry_local.settings import StackSettings
-from quarry_local.stack import Stack
+from quarry_local.stack import PROMETHEUS, Stack
 
 QUOTA = 3
 TOPICS = 3_600
@@ -50,19 +50,21 @@ def texts(rows: int) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def run(directory: Path | None, say: Say, *, keep: bool) -> None:
+def run(directory: Path | None, say: Say, *, keep: bool, prometheus: bool = False) -> None:
     """Bring the stack up, run both manifests, show what came back, and stop.
 
     Raises:
         DemoFailed: a run did not succeed, or rows out are not rows in.
         StackError: the stack could not be brought up.
     """
-    stack = Stack(directory, StackSettings(quota=QUOTA))
+    stack = Stack(directory, StackSettings(quota=QUOTA, prometheus=prometheus))
     say("Bringing up AWS, Bedrock and the three services on this machine ...")
     try:
         variables = stack.up()
         for name in SERVICES:
             say(f"  {name:<13} metrics at {stack.metrics_url(name)}")
+        if prometheus:
+            say(f"  {PROMETHEUS:<13} at {stack.url(PROMETHEUS)}/alerts")
         _jokes(stack, variables, say)
         _embeddings(stack, variables, say)
         if keep:

@@ -29,6 +29,7 @@ class StackSettings:
         quota: active jobs per pool: the simulator's quota and the services' own limit.
         region: of everything.
         services: whether the three services run; without them there is AWS and Bedrock alone.
+        prometheus: whether a Prometheus scrapes them and judges by the rules that ship.
         simulator: the simulated Bedrock's settings by name (`seconds_per_1000_records`), given to it as flags.
         overrides: environment variables of the services, stronger than `LOCAL_WAITS`.
         launch: by process, what stands behind `python` instead of the process's own module.
@@ -41,6 +42,7 @@ class StackSettings:
     quota: int = 3
     region: str = "us-east-1"
     services: bool = True
+    prometheus: bool = False
     simulator: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     launch: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

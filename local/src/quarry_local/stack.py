@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from quarry_local import doors, emulator, environment, launch, processes, resources, state
+from quarry_local import doors, emulator, environment, launch, processes, prometheus, resources, state
 from quarry_local.clients import Clients
 from quarry_local.launch import NotReady, Program
 from quarry_local.policies import SERVICES
@@ -28,7 +28,17 @@ from quarry_local.state import State
 
 EMULATOR = emulator.NAME
 BEDROCK = "bedrock"
+PROMETHEUS = prometheus.NAME
 STOP_GRACE_S = 10.0
+# What may go wrong while the stack comes up, and is told in the failure's own words.
+FAILURES = (
+    NotReady,
+    emulator.EmulatorUnavailable,
+    prometheus.PrometheusUnavailable,
+    BotoCoreError,
+    ClientError,
+    ValueError,
+)
 
 
 class StackError(Exception):
@@ -90,9 +100,7 @@ class Stack:
                 self._bring_up(standing)
             except BaseException as error:  # an interrupt too must leave nothing behind
                 self._stop_all(standing, keep=before)
-                if isinstance(
-                    error, NotReady | emulator.EmulatorUnavailable | BotoCoreError | ClientError | ValueError
-                ):
+                if isinstance(error, FAILURES):
                     raise StackError(str(error)) from error
                 raise
             return dict(standing.environment)
@@ -105,6 +113,8 @@ class Stack:
 
     def _bring_up(self, standing: State) -> None:
         settings = standing.settings
+        if settings.prometheus:
+            prometheus.executable()  # before anything is started that it would be for
         endpoint = settings.aws_endpoint or f"http://{doors.LOOPBACK}:{self._ready(standing, EMULATOR).port}"
         standing.environment.update(environment.for_aws(endpoint, settings.region, os.environ))
         # The simulator warms up while the resources are made; it asks nothing of AWS before its first job.
@@ -121,6 +131,8 @@ class Stack:
         if settings.services:
             for process in [self._begin(standing, service) for service in SERVICES]:
                 self._finish(standing, process)
+        if settings.prometheus:
+            self._ready(standing, PROMETHEUS)
 
     def down(self) -> list[str]:
         """Stop everything: the services first, then Bedrock, then AWS. Harmless if nothing runs.
@@ -150,7 +162,8 @@ class Stack:
             self._save(standing)
         else:
             self._state_path.unlink(missing_ok=True)
-            shutil.rmtree(self.directory / EMULATOR, ignore_errors=True)
+            for home in (EMULATOR, PROMETHEUS):
+                shutil.rmtree(self.directory / home, ignore_errors=True)
         return killed
 
     # ----------------------------------------------------------------------- one process
@@ -236,8 +249,12 @@ class Stack:
         """Whether the process says now that it is ready."""
         return doors.ready(self.process(name).port, _ready_path(name))
 
+    def url(self, name: str) -> str:
+        """Where a process answers."""
+        return f"http://{doors.LOOPBACK}:{self.process(name).port}"
+
     def metrics_url(self, name: str) -> str:
-        return f"http://{doors.LOOPBACK}:{self.process(name).port}/metrics"
+        return f"{self.url(name)}/metrics"
 
     def log_path(self, name: str) -> Path:
         return self.directory / "logs" / f"{name}.log"
@@ -288,6 +305,16 @@ class Stack:
     def _remember(self, standing: State, process: Running) -> None:
         standing.processes[process.name] = process
         self._save(standing)
+        if standing.settings.prometheus:
+            self._tell_prometheus(standing)
+
+    def _tell_prometheus(self, standing: State) -> None:
+        """Write down which services there are; Prometheus reads the file again by itself."""
+        ports = {
+            service: [process.port for name, process in standing.processes.items() if service_of(name) == service]
+            for service in SERVICES
+        }
+        prometheus.write_targets(prometheus.targets_file(self.directory / PROMETHEUS), ports)
 
     def _ready(self, standing: State, name: str) -> Running:
         return self._finish(standing, self._begin(standing, name))
@@ -329,6 +356,12 @@ class Stack:
         settings, log = standing.settings, self.log_path(name)
         if name == EMULATOR:
             return emulator.program(self.directory / EMULATOR, log)
+        if name == PROMETHEUS:
+            home = self.directory / PROMETHEUS
+            rules = prometheus.shipped_rules()
+            return prometheus.program(
+                home, log, prometheus.configuration(prometheus.targets_file(home), rules, settings.env)
+            )
         if name == BEDROCK:
             behind = launch_as or settings.launch.get(BEDROCK, ("-m", "quarry_local.bedrock"))
             flags = {"quota": str(settings.quota), **settings.simulator}
@@ -353,7 +386,7 @@ class Stack:
 
 
 def _ready_path(name: str) -> str:
-    return {EMULATOR: emulator.HEALTH, BEDROCK: "/healthz"}.get(name, "/readyz")
+    return {EMULATOR: emulator.HEALTH, BEDROCK: "/healthz", PROMETHEUS: prometheus.READY}.get(name, "/readyz")
 
 
 def _waits(settings: StackSettings) -> dict[str, str]:
