@@ -48,6 +48,11 @@ def package(chart: str, destination: str) -> str:
     return helm_python.package(chart, destination=destination)
 
 
+def set_json(expression: str) -> dict[str, Any]:
+    """The values that `--set-json <expression>` gives."""
+    return helm_python.parse_set_json(expression)
+
+
 def validate(objects: list[dict[str, Any]], version: str) -> dict[str, list[str]]:
     """`faults` against a version's strict schemas, and the kinds that it does not know."""
     faults, unknown = [], []
@@ -62,7 +67,7 @@ def validate(objects: list[dict[str, Any]], version: str) -> dict[str, list[str]
     return {"faults": faults, "unknown": sorted(set(unknown))}
 
 
-QUESTIONS = {each.__name__: each for each in (render, lint, metadata, files, package, validate)}
+QUESTIONS = {each.__name__: each for each in (render, lint, metadata, files, package, set_json, validate)}
 
 
 def main() -> None:
