@@ -10,7 +10,10 @@ from quarry_core.messages import Doorbell, NotAMessage, UnknownVersion, read_doo
 from quarry_core.ports import Message
 from quarry_core.verdicts import Poison, Retry, Verdict
 
-UNKNOWN_VERSION_RETRY_S = 60.0
+# A message of a later version is another consumer's, which may be up already: first soon, then ever more seldom. With
+# SQS's 30 deliveries and the usual longest pause of five minutes, a roll may take an hour and three quarters.
+LATER_VERSION_FIRST_S = 1.0
+LATER_VERSION_DOUBLINGS_MAX = 12
 
 
 async def heed(message: Message, answer: Callable[[Doorbell], Awaitable[Verdict]]) -> Verdict:
@@ -18,8 +21,9 @@ async def heed(message: Message, answer: Callable[[Doorbell], Awaitable[Verdict]
     try:
         bell = read_doorbell(message.body)
     except UnknownVersion as error:
-        return Retry(UNKNOWN_VERSION_RETRY_S, str(error))
+        doublings = min(message.receive_count - 1, LATER_VERSION_DOUBLINGS_MAX)
+        return Retry(LATER_VERSION_FIRST_S * 2**doublings, str(error))
     except NotAMessage as error:
         return Poison(str(error))
-    with structlog.contextvars.bound_contextvars(**bell.about()):
-        return await answer(bell)
+    structlog.contextvars.bind_contextvars(**bell.about())  # until the loop has told what became of it
+    return await answer(bell)

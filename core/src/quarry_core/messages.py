@@ -1,12 +1,19 @@
 """What travels between the services: doorbells, and Bedrock's job events as they come.
 
 A doorbell only says "look": it carries keys, never state. Unknown keys are ignored, so that an older consumer reads a
-newer producer's message; an unknown version goes back to the queue for a consumer that knows it.
+newer producer's message.
+
+Versions. During a rolling upgrade old and new processes share the queues. A version is read by the reader that
+`READERS` has for it: that of the version which this code writes, and that of the one before. When the meaning of a
+doorbell changes, `VERSION` goes up by one, the old reader stays (it makes today's doorbell of what an old producer
+wrote), and the one before it goes. A later version is nobody's fault: it goes back to the queue for a consumer that
+knows it. An earlier one has no reader any more, nor will it get one: it is poison.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,7 +27,7 @@ class NotAMessage(ValueError):
 
 
 class UnknownVersion(ValueError):
-    """A message of a version that this code does not know: not ours to judge, back to the queue."""
+    """A message of a later version than this code knows: not ours to judge, back to the queue."""
 
 
 class Doorbell(BaseModel):
@@ -40,16 +47,25 @@ class Doorbell(BaseModel):
         return self.model_dump(exclude_none=True, exclude_defaults=True, exclude={"v", "kind"})
 
 
+Reader = Callable[[Mapping[str, Any]], Doorbell]
+
+READERS: Mapping[int, Reader] = {1: Doorbell.model_validate}
+
+
 def read_doorbell(body: str) -> Doorbell:
     """Read a doorbell. Raises NotAMessage, UnknownVersion."""
     data = _json_object(body)
     version = data.get("v")
-    if version != VERSION:
-        if isinstance(version, int):
-            raise UnknownVersion(f"message version {version}; this code knows {VERSION}")
+    if type(version) is not int:  # JSON's true is an int to Python
         raise NotAMessage("v: missing or not a number")
+    read = READERS.get(version)
+    if read is None:
+        known = " and ".join(map(str, sorted(READERS)))
+        if version > max(READERS):
+            raise UnknownVersion(f"message version {version}; this code knows {known}")
+        raise NotAMessage(f"v: version {version} is no longer read; this code knows {known}")
     try:
-        return Doorbell.model_validate(data)
+        return read(data)
     except ValidationError as error:
         first = error.errors()[0]
         raise NotAMessage(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -96,11 +96,11 @@ data "aws_iam_policy_document" "this" {
     resources = local.dead_letters
   }
 
-  # To read a dead letter's reason, and what a move is made of. SQS moves nothing from the event target's dead-letter queue,
-  # since its source is no queue: what lies there is received, sent to the events queue and deleted.
+  # To read a dead letter's reason, to give it back, and what `quarry dlq redrive` is made of: received, sent to its queue,
+  # deleted. SQS itself moves nothing from the event target's dead-letter queue, since its source is no queue.
   statement {
     sid       = "TakeDeadLetters"
-    actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage"]
+    actions   = ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"]
     resources = concat(local.dead_letters, [local.names.event_target_dlq_arn])
   }
 

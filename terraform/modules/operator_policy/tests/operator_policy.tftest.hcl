@@ -108,6 +108,7 @@ run "what_an_operator_may_do" {
           Action = [
             "sqs:ReceiveMessage",
             "sqs:DeleteMessage",
+            "sqs:ChangeMessageVisibility",
           ]
           Resource = [
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices-dlq",
