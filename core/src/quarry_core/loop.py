@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -133,23 +133,23 @@ class Consumer:
             metrics.MESSAGE_DELAY.labels(queue).observe(delay_s)
         heartbeat = asyncio.create_task(self._heartbeat(message))
         began = self._clock.monotonic()
-        try:
-            with structlog.contextvars.bound_contextvars(message_id=message.id, step=self._step):
+        with _lines_about(message_id=message.id, step=self._step):
+            try:
                 verdict = await self._verdict(message)
-        except asyncio.CancelledError:
-            await self._hand_back(message)
-            return
-        finally:
-            heartbeat.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await heartbeat
-            metrics.MESSAGES_IN_PROGRESS.labels(queue).dec()
-            metrics.MESSAGE_PROCESSING.labels(queue).observe(self._clock.monotonic() - began)
-        try:
-            await self._conclude(message, verdict)
-        except PortError as error:
-            # Not acked: it comes again when its visibility ends, and every handler may be called twice.
-            log.warning("conclude_failed", queue=queue, message_id=message.id, error=str(error))
+            except asyncio.CancelledError:
+                await self._hand_back(message)
+                return
+            finally:
+                heartbeat.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await heartbeat
+                metrics.MESSAGES_IN_PROGRESS.labels(queue).dec()
+                metrics.MESSAGE_PROCESSING.labels(queue).observe(self._clock.monotonic() - began)
+            try:
+                await self._conclude(message, verdict)
+            except PortError as error:
+                # Not acked: it comes again when its visibility ends, and every handler may be called twice.
+                log.warning("conclude_failed", queue=queue, error=str(error))
 
     async def _verdict(self, message: Message) -> Verdict:
         try:
@@ -176,14 +176,14 @@ class Consumer:
                 self.counts.retry += 1
                 self.counts.whys.append(why)
                 metrics.MESSAGES_PROCESSED.labels(queue, "retry").inc()
-                log.info("returned", queue=queue, message_id=message.id, after_s=after_s, why=why)
+                log.info("returned", queue=queue, after_s=after_s, why=why)
                 await self.queue.extend(message, int(min(after_s, self._limits.retry_after_max_s)))
                 return
             case Poison(why):
                 self.counts.poison += 1
                 self.counts.whys.append(why)
                 outcome = "poison"
-                log.error("buried", queue=queue, message_id=message.id, why=why)
+                log.error("buried", queue=queue, why=why)
                 await self.queue.bury(message, why, self._step)
             case _:
                 assert_never(verdict)
@@ -208,6 +208,18 @@ class Consumer:
         self.counts.handed_back += 1
         with contextlib.suppress(PortError):
             await self.queue.extend(message, 0)
+
+
+@contextlib.contextmanager
+def _lines_about(**about: str) -> Iterator[None]:
+    """Log lines say this from here on, and what the handler binds (its run, its shard); at the end all is as before."""
+    before = structlog.contextvars.get_contextvars()
+    structlog.contextvars.bind_contextvars(**about)
+    try:
+        yield
+    finally:
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(**before)
 
 
 async def _first_of(stop: asyncio.Event, tasks: set[asyncio.Task[None]]) -> None:

@@ -67,7 +67,7 @@ class Shards:
         try:
             await world.ledger.apply(moves.settle(shard, outcome.ok, outcome.error, expires_at))
         except Stale:
-            log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard)
+            log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
             return
         _count(salvage.pins.model_id, outcome)
         log.info(
@@ -90,7 +90,7 @@ class Shards:
         except Stale:
             now = await world.ledger.shard(shard.run_id, shard.shard)
             return now is None or (now.state, now.attempt) != (ShardState.ENDED, shard.attempt)
-        log.warning("repeat", run_id=shard.run_id, shard=shard.shard, after=shard.attempt, why=decision.reason)
+        log.warning("repeat", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, why=decision.reason)
         await world.ring("scheduler", Doorbell(kind="admit", run_id=shard.run_id, shard=shard.shard))
         return True
 
@@ -100,7 +100,9 @@ class Shards:
             await world.offload.run(partial(salvage.part, shard))
         except (Changed, Missing, SourceError) as error:
             # The answers are safe in the outcome; closing tries again, and tells.
-            log.error("part_not_written", run_id=shard.run_id, shard=shard.shard, why=str(error))  # noqa: TRY400 told whole
+            log.error(  # noqa: TRY400 told whole
+                "part_not_written", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, why=str(error)
+            )
         await world.offload.run(partial(world.objects.delete, input_key(shard.run_id, shard.shard)))
 
     async def _ring_if_whole(self, run_id: str) -> None:

@@ -60,8 +60,8 @@ class Arrivals:
         if not isinstance(data, dict):
             return Poison(f"the manifest is not a JSON object but a {type(data).__name__}")
         run_id = run_id_of(data, message.attributes.get(ORIGIN_ATTRIBUTE) or message.id)
-        with structlog.contextvars.bound_contextvars(run_id=run_id):
-            return await self._arrive(run_id, data, message)
+        structlog.contextvars.bind_contextvars(run_id=run_id)  # until the loop has told what became of it
+        return await self._arrive(run_id, data, message)
 
     async def _arrive(self, run_id: str, data: Mapping[str, Any], message: Message) -> Verdict:
         digest = manifest_hash(data)

@@ -141,7 +141,9 @@ class Creator:
         except (Unknown, Conflict) as error:
             # A conflict's cause is not documented: perhaps the name stands. List will tell, and the sweep.
             self._uncertain_since[shard.holder] = clock.monotonic()
-            log.warning("create_unknown", run_id=shard.run_id, shard=shard.shard, error=str(error))
+            log.warning(
+                "create_unknown", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, error=str(error)
+            )
             return "unknown"
         await self._submitted(row, request, arn, "Submitted")
         return "created"

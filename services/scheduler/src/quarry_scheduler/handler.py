@@ -7,6 +7,7 @@ import structlog
 from quarry_core.bells import heed
 from quarry_core.loop import Consumer
 from quarry_core.messages import Doorbell, NotAMessage, read_job_event
+from quarry_core.names import parse_job_name
 from quarry_core.ports import Message
 from quarry_core.service import JITTER, Parts, Timer, World, consumer_limits
 from quarry_core.verdicts import DONE, Poison, Verdict
@@ -51,6 +52,9 @@ class Scheduler:
             return Poison(str(error))
         if event is None:
             return DONE
+        named = parse_job_name(event.name, self._world.settings.env)
+        if named is not None:
+            structlog.contextvars.bind_contextvars(run_id=named.run_id, shard=named.shard, attempt=named.attempt)
         learned = await self.learner.job_seen(event.name, event.arn, event.status, "event")
         if learned.pool:
             await self.ticker.tick(learned.pool)

@@ -58,12 +58,12 @@ class Learner:
         parsed = parse_job_name(name, self._world.settings.env)
         if parsed is None:
             return NOTHING
-        shard = await self._world.ledger.shard(parsed.run_id, parsed.shard)
-        if shard is None:
-            log.info("job_without_row", job=name, status=status)
-            return NOTHING
-        metrics.JOB_STATUS_OBSERVATIONS.labels(source).inc()
-        with structlog.contextvars.bound_contextvars(run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt):
+        with structlog.contextvars.bound_contextvars(run_id=parsed.run_id, shard=parsed.shard, attempt=parsed.attempt):
+            shard = await self._world.ledger.shard(parsed.run_id, parsed.shard)
+            if shard is None:
+                log.info("job_without_row", job=name, status=status)
+                return NOTHING
+            metrics.JOB_STATUS_OBSERVATIONS.labels(source).inc()
             return await self._seen(shard, parsed, arn, status, source, told)
 
     async def _seen(

@@ -180,7 +180,9 @@ class Sweeper:
             row = await self._world.ledger.job(shard.run_id, shard.shard, shard.attempt)
             if row is None or stood_s < self._world.settings.list_settle_s:
                 return None
-            log.error("job_forgotten", run_id=shard.run_id, shard=shard.shard, arn=shard.arn)  # noqa: TRY400 told whole
+            log.error(  # noqa: TRY400 told whole
+                "job_forgotten", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, arn=shard.arn
+            )
             return Job(shard.arn, row.name, JobStatus.FAILED, "", "", "", message="Bedrock knows this job no more")
 
     async def _limit(self, name: str, foreign: int) -> None:

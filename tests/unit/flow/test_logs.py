@@ -1,0 +1,172 @@
+"""What the services log: lines that say what they are about, and never what is in a prompt, an answer or a secret."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pyarrow as pa
+import pytest
+import structlog
+
+from quarry_core import telemetry
+from quarry_core.errors import Refused, Throttled
+from quarry_core.loop import Consumer
+from quarry_core.service import consumer_limits
+from tests.unit.flow.acts import another_scheduler, play
+from tests.world.faults import Faults
+from tests.world.house import CLAUDE, House
+
+SAID = "the-words-of-a-patient"
+SECRET = "wJalrXUtnFEMIquarrySECRETkey"
+# Lines of one message, of a tick of a pool, and of a sweep: the last two are of no message.
+OF_A_SHARD = {
+    "admitted",
+    "create",
+    "create_unknown",
+    "adopted",
+    "job_ended",
+    "taken_over",
+    "settled",
+    "repeat",
+    "part_not_written",
+    "job_forgotten",
+    "stopping_second_job",
+}
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """The log as it is printed, every level; each line as an object."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    paper = io.StringIO()
+    telemetry.set_up_logs("test", "DEBUG")
+    # On paper of this test's own, and for this test only.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(paper), cache_logger_on_first_use=False)
+    return lambda: [json.loads(line) for line in paper.getvalue().splitlines()]
+
+
+def said(lines):
+    return [line for line in lines if SAID in json.dumps(line) or SECRET in json.dumps(line)]
+
+
+async def a_run_with_every_ending(house):
+    """Answers, error rows, a repeat, a part of a job; the prompt, the rows and the answers have the words in them."""
+    house.bedrock.error_share = house.bedrock.missing_share = 0.1
+    table = pa.table({"topic": [None if row == 7 else f"{SAID} {row}" for row in range(600)]})
+    manifest = house.joke(max_records_per_job=200) | {"s3_uri": house.parquet(table)}
+    del manifest["prompt_id"]
+    manifest["prompt"] = {"template": f"{SAID}: {{topic}}", "system": SAID}
+    run_id = house.send(manifest)
+    endings = iter([("Failed", False), ("PartiallyCompleted", True), ("Stopped", True)])
+
+    def end(job):
+        status, output = next(endings, ("Completed", True))
+        house.bedrock.end(job, status, message="Internal error", output=output)
+
+    house.jobs.refuse_once(Throttled("not now"))
+    await play(house, run_id, end)
+    return run_id
+
+
+async def test_no_line_carries_what_was_asked_or_answered(lines):
+    house = House()
+    run_id = await a_run_with_every_ending(house)
+
+    seen = lines()
+    assert SAID in "".join(str(each) for each in house.result(run_id)["response"].to_pylist())
+    assert {"accepted", "planned", "admitted", "create", "job_ended", "repeat", "settled", "run_ended"} <= {
+        line["event"] for line in seen
+    }
+    assert said(seen) == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"prompt": {"template": SAID, "sytem": SAID}},
+        {"prompt": {"template": f"{SAID} {{{{ {{topic"}},
+        {"prompt": f"{SAID}: {{no_such_column}}"},
+        {"prompt": [SAID]},
+        {"prompt": f"{SAID}: {{topic}}", "inference": {"max_tokens": "many"}},
+    ],
+)
+async def test_no_refusal_of_a_manifest_repeats_its_prompt(lines, broken):
+    house = House()
+    manifest = house.joke(rows=100) | broken
+    del manifest["prompt_id"]
+    house.send(manifest)
+    await house.quiet()
+
+    seen = lines()
+    assert "refused" in {line["event"] for line in seen}
+    assert said(seen) == []
+
+
+async def test_what_cannot_be_read_is_buried_without_a_word_of_it(lines):
+    house = House()
+    for queue in house.queues.values():
+        queue.put(f"{SAID}, and no JSON")
+        queue.put(json.dumps({"v": 1, "kind": SAID}))
+    await house.quiet()
+
+    seen = lines()
+    assert "buried" in {line["event"] for line in seen}
+    assert said(seen) == []
+
+
+async def test_no_line_tells_of_a_broken_row_what_is_in_it(lines):
+    house = House()
+    run_id = house.send(house.joke(rows=300, max_records_per_job=100))
+    house.objects.plant("inputs/topics.csv", f'topic,note\n"{SAID},{SAID}\n{SAID}\n'.encode())
+    await house.quiet()
+    house.objects.plant("inputs/topics.csv", f'topic\n{SAID},{SAID}\n"{SAID}'.encode())
+    house.send(house.joke(rows=1) | {"s3_uri": f"s3://{house.settings.bucket}/inputs/topics.csv"})
+    house.objects.plant("inputs/topics.csv", f'topic\n{SAID},{SAID}\n"{SAID}'.encode())
+    await house.quiet()
+
+    seen = lines()
+    assert (await house.totals(run_id)).state.terminal
+    assert "refused" in {line["event"] for line in seen}
+    assert said(seen) == []
+
+
+async def test_every_line_says_what_it_is_about(lines):
+    house = House()
+    await a_run_with_every_ending(house)
+    house.jobs.refuse_once(Refused("creating: AccessDeniedException: no"))
+    await play(house, house.send(house.joke(rows=100)))
+
+    for line in lines():
+        assert {"event", "level", "timestamp", "service", "step"} <= line.keys(), line
+        assert line["step"] in ("arrive", "admit", "submit", "settle", "sweep", "scheduler", "events"), line
+        if line["event"] in OF_A_SHARD:
+            assert {"run_id", "shard", "attempt"} <= line.keys(), line
+        if line["step"] not in ("admit", "sweep"):
+            assert {"run_id", "message_id"} <= line.keys(), line
+
+
+async def test_what_becomes_of_a_message_is_told_with_its_run_and_its_shard(lines):
+    house = House()
+    run_id = house.send(house.joke(rows=100))
+    await house.quiet()
+    house.bedrock.end_all()
+    another = another_scheduler(house, Faults({1: "refuse"}))
+    events = house.queues["events"]
+    await Consumer(events, another.on_event, consumer_limits(house.settings, 1), house.clock, "submit").run_once()
+
+    [line] = [line for line in lines() if line["event"] == "returned"]
+    assert (line["run_id"], line["shard"], line["attempt"]) == (run_id, "00000", 1)
+    assert line["message_id"].startswith("events-")
+
+
+async def test_a_line_of_the_next_message_has_nothing_of_the_one_before(lines):
+    house = House()
+    house.send(house.joke(rows=100, model_id=CLAUDE))
+    house.queues["manifests"].put("no JSON")
+    await house.consumers[0].run_once()
+
+    accepted, buried = lines()
+    assert (accepted["event"], buried["event"]) == ("accepted", "buried")
+    assert "run_id" not in buried
+    assert buried["message_id"] != accepted["message_id"]
