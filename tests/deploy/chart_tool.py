@@ -25,9 +25,9 @@ def render(chart: str, values: dict[str, Any], release: str) -> dict[str, str]:
         return loaded.render(values, name=release, namespace="quarry")
 
 
-def lint(chart: str, values: dict[str, Any]) -> list[str]:
-    """What `helm lint --strict` says, without what it only remarks."""
-    report = helm_python.lint(chart, values, strict=True)
+def lint(chart: str, values: dict[str, Any], version: str) -> list[str]:
+    """What `helm lint --strict` says for a version of Kubernetes, without what it only remarks."""
+    report = helm_python.lint(chart, values, strict=True, kube_version=f"v{version}.0")
     return [f"{each['path']}: {each['error']}" for each in report["messages"] if each["severity"] > 1] + report[
         "errors"
     ]

@@ -36,9 +36,7 @@ class Helm:
 
     def __init__(self) -> None:
         python = os.environ.get("QUARRY_DEPLOY_PYTHON", str(PYTHON))
-        self._tool = subprocess.Popen(
-            [python, str(TOOL)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        self._tool = subprocess.Popen([python, str(TOOL)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, question: str, **arguments: Any) -> Any:
         """The tool's answer. Raises Refused."""

@@ -26,7 +26,7 @@ def keda(**values: Any) -> dict[str, Any]:
         ({"config": {**CONFIG, "jobQuota": 0}}, "at '/config/jobQuota': minimum: got 0, want 1"),
         ({"config": {**CONFIG, "jobQuota": "20"}}, "at '/config/jobQuota': got string, want integer"),
         ({"config": {**CONFIG, "bucket": {"value": "b"}}}, "at '/config/bucket': got object, want string"),
-        ({"config": {"sensitive": False, "value": CONFIG}}, "additional properties 'sensitive', 'value' not allowed"),
+        ({"config": {"value": CONFIG}}, "additional properties 'value' not allowed"),
         (with_config(colour="red"), "additional properties 'colour' not allowed"),
         (with_config(collector={"replica": 2}), "at '/collector': additional properties 'replica' not allowed"),
         (with_config(collector={"replicas": -1}), "at '/collector/replicas': minimum: got -1, want 0"),
