@@ -11,7 +11,11 @@ from functools import cache
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
-BUILD_INFO = Gauge("quarry_build_info", "The running version; always 1.", ["service", "version"])
+BUILD_INFO = Gauge(
+    "quarry_build_info",
+    "The running version of preprocessor, scheduler or collector; always 1.",
+    ["service", "version"],
+)
 
 MESSAGES_RECEIVED = Counter("quarry_messages_received_total", "Messages taken from a queue.", ["queue"])
 MESSAGES_PROCESSED = Counter(
@@ -38,10 +42,13 @@ QUEUE_MESSAGES = Gauge(
     ["queue", "state"],
 )
 
-RUNS = Gauge("quarry_runs", "Open runs by state, as the last sweep read them.", ["state"])
+RUNS = Gauge(
+    "quarry_runs", "Open runs by state, as the last sweep read them: ACCEPTED, PLANNING, RUNNING, CLOSING.", ["state"]
+)
 SHARDS = Gauge(
     "quarry_shards",
-    "Shards of open runs by state, as the last sweep read them; of a run's ENDED ones at most 500 are counted.",
+    "Shards of open runs by state, as the last sweep read them: PENDING, ADMITTED, SUBMITTED, ENDED (at most 500 of a"
+    " run are counted), SETTLED.",
     ["state"],
 )
 OLDEST_PENDING_SHARD = Gauge(
@@ -71,7 +78,12 @@ ROWS_UNACCOUNTED = Gauge(
 
 RUNS_ACCEPTED = Counter("quarry_runs_accepted_total", "Manifests that became runs, refused ones included.")
 ROWS_ACCEPTED = Counter("quarry_rows_accepted_total", "Rows of accepted runs.")
-ROWS_FINISHED = Counter("quarry_rows_finished_total", "Rows with their outcome.", ["outcome"])
+ROWS_FINISHED = Counter(
+    "quarry_rows_finished_total",
+    "Rows by outcome: ok, or the error code in small letters: model_error, empty_answer, corrupt_answer, missing,"
+    " not_processed, expired, job_failed, refused, null_input, too_large, below_minimum.",
+    ["outcome"],
+)
 SHARDS_ENLISTED = Counter("quarry_shards_enlisted_total", "Shards written and enlisted.")
 TOKENS = Counter(
     "quarry_tokens_total",
@@ -97,7 +109,11 @@ JOBS_SUBMITTED = Counter(
     "Create calls by what came of them: created, adopted, throttled, quota, refused, unknown.",
     ["pool", "outcome"],
 )
-JOBS_ENDED = Counter("quarry_jobs_ended_total", "Jobs at their end, by Bedrock's status.", ["pool", "status"])
+JOBS_ENDED = Counter(
+    "quarry_jobs_ended_total",
+    "Jobs at their end, by Bedrock's status: Completed, PartiallyCompleted, Failed, Stopped, Expired.",
+    ["pool", "status"],
+)
 JOB_DURATION = Histogram(
     "quarry_job_duration_seconds",
     "Time of jobs: queue, from submitted until first seen in progress; total, until ended (none of an expired job).",
@@ -109,7 +125,7 @@ JOB_STATUS_OBSERVATIONS = Counter(
 )
 SWEEP_CORRECTIONS = Counter(
     "quarry_sweep_corrections_total",
-    "What the sweep mended: ended, adopted, stopped, slice, settle, close.",
+    "What the sweep mended: ended, adopted, stopped; or rang again: count, slice, settle, close.",
     ["kind"],
 )
 SWEEP_LAST_SUCCESS = Gauge("quarry_sweep_last_success_timestamp_seconds", "When a sweep last ran to its end.")
@@ -118,10 +134,16 @@ BUDGET = Gauge(
     "What 30 days may cost, where QUARRY_BUDGET_DOLLARS is set; absent otherwise.",
     registry=None,  # a gauge without labels shows 0 from the start: this one joins when it is set
 )
-AWS_REQUESTS = Counter("quarry_aws_requests_total", "AWS calls.", ["service", "operation", "outcome"])
+AWS_REQUESTS = Counter(
+    "quarry_aws_requests_total",
+    "AWS calls by outcome: ok, aborted, or the error: throttled, quotaexceeded, refused, missing, changed, stale,"
+    " conflict, unknown. Services: dynamodb, sqs, bedrock, events, s3.",
+    ["service", "operation", "outcome"],
+)
 AWS_REQUEST_SECONDS = Histogram(
     "quarry_aws_request_duration_seconds",
-    "Time of AWS calls, retries included; of S3, until the head of the answer.",
+    "Time of AWS calls, retries included; of s3, until the head of the answer. Services: dynamodb, sqs, bedrock,"
+    " events, s3.",
     ["service", "operation"],
 )
 

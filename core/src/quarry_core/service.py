@@ -145,11 +145,16 @@ def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda 
         print(f"{service}: the environment is not complete: {error}", file=sys.stderr)  # noqa: T201 logs need settings
         return 2
     telemetry.set_up_logs(service, settings.log_level)
+    announce(service, settings)
+    return asyncio.run(_serve(settings, build, queues, wrap))
+
+
+def announce(service: str, settings: Settings) -> None:
+    """Show what is so from the start: the version, and the budget where there is one."""
     metrics.BUILD_INFO.labels(service, __version__).set(1)
     if settings.budget_dollars is not None:
         metrics.show_budget()
         metrics.BUDGET.set(settings.budget_dollars)
-    return asyncio.run(_serve(settings, build, queues, wrap))
 
 
 async def _serve(settings: Settings, build: Build, queues: Sequence[str], wrap: Wrap) -> int:

@@ -1,0 +1,215 @@
+"""Every metric that is registered moves while runs go their way, and no label says what it may not say.
+
+The list is that of `quarry_core.metrics`, without exceptions: whoever declares a metric shows here what moves it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+
+import pytest
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+
+import quarry_scheduler.handler
+from quarry_collector.settle import ErrorCode
+from quarry_core import metrics
+from quarry_core.aws.queue import SqsQueue
+from quarry_core.errors import Throttled
+from quarry_core.ledger.rows import totals_key
+from quarry_core.loop import Consumer
+from quarry_core.messages import Doorbell
+from quarry_core.names import QUEUES
+from quarry_core.service import EVENT_TARGET, announce, consumer_limits, with_gauges
+from quarry_core.states import JOB_TERMINAL, RunState, ShardState
+from quarry_core.verdicts import DONE
+from tests.unit.core.scripted import Answer, scripted, set_credentials
+from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, step
+from tests.world.house import CLAUDE, House
+from tests.world.queue import FakeQueue
+
+METRICS = {
+    told.name: metric
+    for metric in vars(metrics).values()
+    if isinstance(metric, Counter | Gauge | Histogram)
+    for told in metric.describe()
+}
+NEW_MODEL = "anthropic.claude-of-next-year-v1:0"
+SERVICES = ("preprocessor", "scheduler", "collector")
+# Labels whose values no sentence can list, and what they look like. All others must be named in the metric's sentence.
+OPEN_LABELS = {
+    "pool": r"[a-z0-9-]+#[a-zA-Z0-9.:/_-]+",
+    "model": r"[a-zA-Z0-9.:/_-]+",
+    "operation": r"[a-z0-9_]+",
+    "version": r"\d+\.\d+\.\d+",
+    "queue": "|".join((*QUEUES, EVENT_TARGET)),
+}
+NEVER = re.compile(r"arn:|s3:|-dlq|\.jsonl|\.csv|[0-9]{11}|run#|/[0-9]{5}")
+
+
+class Seen:
+    """What the metrics showed at each look."""
+
+    def __init__(self):
+        self.looks = [self._look()]
+
+    def look(self):
+        self.looks.append(self._look())
+
+    @staticmethod
+    def _look():
+        return {
+            name: {
+                (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+                for family in metric.collect()
+                for sample in family.samples
+            }
+            for name, metric in METRICS.items()
+        }
+
+    @property
+    def still(self):
+        """Metrics that have shown the same at every look."""
+        return sorted(name for name in METRICS if all(look[name] == self.looks[0][name] for look in self.looks))
+
+    def labels(self):
+        """(metric, label, value) of every sample that was ever shown."""
+        return {
+            (name, label, value)
+            for look in self.looks
+            for name, samples in look.items()
+            for _, labels in samples
+            for label, value in labels
+        }
+
+
+async def whole_runs(house, seen):
+    """Runs with all that can befall them, and a look after each of it."""
+    house.bedrock.error_share = house.bedrock.missing_share = 0.1
+    first = house.send(house.joke(rows=600, max_records_per_job=100))
+    new = house.send(house.joke(rows=100, model_id=NEW_MODEL))
+    house.queues["manifests"].put("no JSON")
+    house.jobs.refuse_once(Throttled("not now"))
+    house.jobs.add_foreign("elsewhere", CLAUDE)
+    await house.quiet()
+    await step(house, lambda _: None)
+    seen.look()
+    for job in house.bedrock.active:
+        house.bedrock.begin(job)
+        house.jobs.finish(job.arn, "InProgress", success=10)
+    await step(house, lambda _: None)
+    seen.look()
+    house.bedrock.events_lost_share = 1.0  # now the sweep must learn of each end
+    for _ in range(40):
+        await step(house)
+        seen.look()
+        if all([(await house.totals(run_id)).state.terminal for run_id in (first, new)]):
+            return
+    raise AssertionError("the runs are not at their end")
+
+
+async def a_process_begins(house, seen):
+    """What a service shows before it has done anything: its version, its budget, its queues, its polls."""
+    for service in SERVICES:
+        announce(service, house.settings)
+    letters = FakeQueue(EVENT_TARGET, house.clock)
+    letters.put("undelivered")
+    parts = quarry_scheduler.handler.build(replace(house.world(), undelivered=letters))
+    [*_, gauges] = with_gauges(parts, house.settings).timers
+    await gauges.work()
+    stop = asyncio.Event()
+
+    async def last(_):
+        stop.set()
+        return DONE
+
+    house.queues["slices"].put(Doorbell(kind="count", run_id="nobody").body())
+    await Consumer(house.queues["slices"], last, consumer_limits(house.settings, 1), house.clock, "arrive").run(stop)
+    seen.look()
+
+
+async def a_slot_without_a_job(house, seen):
+    house.jobs.lose_reply_once()
+    house.jobs.list_lag_s = 10_000
+    run_id = await enlist(house, house.joke(rows=100))
+    await house.scheduler.ticker.tick(CLAUDE_POOL)
+    await house.scheduler.sweeper.sweep()
+    seen.look()
+    return run_id
+
+
+async def rows_that_do_not_add_up(house, seen, run_id):
+    house.table.items[totals_key(run_id)]["open"] -= 1
+    await another_scheduler(house).sweeper.sweep()
+    seen.look()
+
+
+async def calls_of_aws(seen):
+    async with scripted("sqs", [Answer({"Attributes": {}})], observe=metrics.observe_aws) as (aws, _):
+        await SqsQueue(aws, "events", "https://sqs/1/events", "https://sqs/1/events-dlq").depth()
+    seen.look()
+
+
+@pytest.fixture(scope="module")
+def everything_seen():
+    return {}
+
+
+async def look_at_everything(everything_seen, monkeypatch):
+    if "seen" not in everything_seen:
+        set_credentials(monkeypatch)
+        house, seen = House(job_quota=4, budget_dollars=100.0), Seen()
+        await a_process_begins(house, seen)
+        await whole_runs(house, seen)
+        run_id = await a_slot_without_a_job(house, seen)
+        await rows_that_do_not_add_up(house, seen, run_id)
+        await calls_of_aws(seen)
+        everything_seen["seen"] = seen
+    return everything_seen["seen"]
+
+
+async def test_every_registered_metric_moves(everything_seen, monkeypatch):
+    seen = await look_at_everything(everything_seen, monkeypatch)
+    assert seen.still == []
+
+
+async def test_labels_say_only_what_the_metrics_sentence_names(everything_seen, monkeypatch):
+    seen = await look_at_everything(everything_seen, monkeypatch)
+
+    labels = seen.labels()
+    assert len(labels) > 60
+    for name, label, value in sorted(labels):
+        assert not NEVER.search(value), (name, label, value)
+        if label == "le":
+            continue
+        if label in OPEN_LABELS:
+            assert re.fullmatch(OPEN_LABELS[label], value), (name, label, value)
+            continue
+        [told] = METRICS[name].describe()
+        assert re.search(rf"\b{re.escape(value)}\b", told.documentation), (name, label, value)
+
+
+def test_what_the_sentences_list_is_all_that_there_is():
+    def listed(name, words):
+        [told] = METRICS[name].describe()
+        missing = [word for word in words if not re.search(rf"\b{word}\b", told.documentation)]
+        assert not missing, (name, missing)
+
+    listed("quarry_rows_finished", ["ok", *(code.lower() for code in ErrorCode)])
+    listed("quarry_jobs_ended", JOB_TERMINAL)
+    listed("quarry_runs", [state for state in RunState if not state.terminal])
+    listed("quarry_shards", ShardState)
+    listed("quarry_build_info", SERVICES)
+
+
+def test_every_metric_of_ours_that_is_scraped_is_declared_in_the_one_file():
+    ours = {family.name for family in REGISTRY.collect() if family.name.startswith("quarry_")}
+    assert ours <= METRICS.keys()
+    assert METRICS.keys() - ours <= {"quarry_budget_dollars"}, "which joins where a budget is set"
+
+
+def test_names_are_prefixed_and_in_base_units():
+    for name in METRICS:
+        assert name.startswith("quarry_")
+        assert not re.search(r"_(ms|minutes|hours|kb|mb|age)(_|$)", name)
