@@ -1,0 +1,292 @@
+"""The overview: how far the work is, when it ends, what it costs, and whether something is wrong."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+from tools.dashboards.panels import (
+    AMBER,
+    BLUE,
+    RED,
+    Figure,
+    Lines,
+    Row,
+    board,
+    chosen,
+    grown,
+    ledger,
+    of_pool,
+    or_nothing,
+)
+
+OPEN = ledger(of_pool("quarry_rows_open"), "pool")
+PROCESSED = ledger(of_pool("quarry_rows_processed"), "pool")
+HELD = ledger(of_pool("quarry_slots_in_use"), "pool")
+LIMIT = ledger(of_pool("quarry_slots_limit"), "pool")
+ETA = ledger(of_pool("quarry_eta_timestamp_seconds"), "pool")
+FIRING = chosen("ALERTS", 'alertname=~"Quarry.*"', 'alertstate="firing"')
+
+PROGRESS = Row(
+    "Progress",
+    [
+        Figure(
+            title="Open runs",
+            says="Runs that were accepted and have not ended.",
+            queries=[(f"sum({ledger(chosen('quarry_runs'), 'state')})", "")],
+            unit="short",
+            width=3,
+            base=BLUE,
+        ),
+        Figure(
+            title="Open rows",
+            says="Rows of open runs that have no outcome yet.",
+            queries=[(f"sum({OPEN})", "")],
+            unit="short",
+            width=4,
+            base=BLUE,
+        ),
+        Figure(
+            title="Of them, processed by Bedrock",
+            says="Open rows whose jobs are still under way, though Bedrock says that it has answered them.",
+            queries=[(f"sum({PROCESSED})", "")],
+            unit="short",
+            width=5,
+            base=BLUE,
+        ),
+        Figure(
+            title="Last row expected",
+            says="At the pace of the last hour, for the slowest pool. Nothing while no pace is known.",
+            queries=[(f"max({ETA}) * 1000", "")],
+            unit="dateTimeFromNow",
+            width=4,
+            base=BLUE,
+        ),
+        Figure(
+            title="Alerts firing",
+            says="Quarry's own alerts, as Prometheus evaluates them.",
+            queries=[(or_nothing(f"sum({FIRING})"), "")],
+            unit="short",
+            width=4,
+            steps=[(1, RED)],
+        ),
+        Figure(
+            title="Rows unaccounted for",
+            says="Rows of open runs that have neither an outcome nor a place where they wait for one. Must be 0.",
+            queries=[(f"sum({ledger(chosen('quarry_rows_unaccounted'))})", "")],
+            unit="short",
+            width=4,
+            steps=[(1, RED)],
+            alert="QuarryRowsUnaccounted",
+        ),
+        Lines(
+            title="Open rows",
+            says="What is left, and how much of it Bedrock has answered already. The stack falls to 0 as runs end.",
+            queries=[
+                (f"sum({PROCESSED})", "processed by Bedrock, not collected yet"),
+                (f"clamp_min(sum({OPEN}) - sum({PROCESSED}), 0)", "waiting"),
+            ],
+            unit="short",
+            width=12,
+            stacked=True,
+        ),
+        Lines(
+            title="Rows with an outcome, in ${window:text}",
+            says="Rows that got their final outcome: ok, or the kind of error that the results name. A shard's rows come "
+            "at once, when it is settled.",
+            queries=[(grown("quarry_rows_finished_total", "outcome"), "{{outcome}}")],
+            unit="short",
+            width=12,
+            stacked=True,
+            decimals=0,
+        ),
+        Lines(
+            title="Time until the last row, by pool",
+            says="From records processed in the last hour. A line that rises tells of a pool that slows down.",
+            queries=[(f"clamp_min({ETA} - time(), 0)", "{{pool}}")],
+            unit="s",
+            width=12,
+        ),
+        Lines(
+            title="Shards of open runs, by state",
+            says="PENDING waits for a slot, ADMITTED holds one, SUBMITTED has a job, ENDED waits for the collector, "
+            "SETTLED has its results. Of a run's ENDED shards at most 500 are counted.",
+            queries=[(f"sum by (state) ({ledger(chosen('quarry_shards'), 'state')})", "{{state}}")],
+            unit="short",
+            width=12,
+            stacked=True,
+            alert="QuarryOldestShardTooOld",
+        ),
+    ],
+)
+
+SLOTS = Row(
+    "Slots",
+    [
+        Lines(
+            title="Slots of the chosen pools",
+            says="Held by Quarry and by jobs of others, against what may be active at once. Full slots and waiting shards "
+            "are the healthy state of a busy day.",
+            queries=[
+                (f"sum({HELD})", "held"),
+                (or_nothing(f"sum({ledger(of_pool('quarry_slots_foreign'), 'pool')})"), "foreign jobs"),
+                (f"sum({LIMIT})", "limit"),
+            ],
+            unit="short",
+            width=12,
+            stacked=True,
+            dashed="limit",
+            decimals=0,
+        ),
+        Lines(
+            title="Share of slots held, by pool",
+            says="A pool with work that stays well below 100 % is throttled, shares its quota with others, or has a stuck "
+            "slot.",
+            queries=[
+                (f"{HELD} / ({LIMIT} > 0)", "{{pool}}"),
+            ],
+            unit="percentunit",
+            width=12,
+            share=True,
+            alert="QuarrySlotStuck",
+        ),
+    ],
+)
+
+ROWS = Row(
+    "Rows and their errors",
+    [
+        Lines(
+            title="Share of rows with an error",
+            says="Of the rows that were answered for; rows that were never sent because of what the source holds are not "
+            "counted. The objective is 1 %; the dashes are where the two alerts begin (3 and 14.4 times that).",
+            queries=[
+                (chosen("quarry:row_errors:ratio5m"), "last 5 minutes"),
+                (chosen("quarry:row_errors:ratio1h"), "last hour"),
+                (chosen("quarry:row_errors:ratio6h"), "last 6 hours"),
+            ],
+            unit="percentunit",
+            width=12,
+            steps=[(0.03, AMBER), (0.144, RED)],
+            alert="QuarryRowErrorBurn",
+        ),
+        Lines(
+            title="Rows without an answer, in ${window:text}",
+            says="By outcome, as the results name them. model_error is Bedrock's; missing had no line in the output.",
+            queries=[
+                (
+                    or_nothing(grown("quarry_rows_finished_total", "outcome", matchers=['outcome!="ok"']), "outcome"),
+                    "{{outcome}}",
+                )
+            ],
+            unit="short",
+            width=12,
+            stacked=True,
+            decimals=0,
+            alert="QuarryRowErrorBurn",
+        ),
+    ],
+)
+
+COST = Row(
+    "Cost",
+    [
+        Figure(
+            title="Spent in 30 days",
+            says="By the dated price table that ships, at batch prices; an estimate. Brought forward at each full hour.",
+            queries=[(or_nothing(f"sum({chosen('quarry:cost_dollars:spent30d')})"), "")],
+            unit="currencyUSD",
+            width=4,
+            base=BLUE,
+            decimals=2,
+            alert="QuarryBudgetAlmostSpent",
+        ),
+        Figure(
+            title="30 days at this week's pace",
+            says="Projected from the last seven days. To be looked at only: batch work comes in lumps.",
+            queries=[(or_nothing(f"sum({chosen('quarry:cost_dollars:projected30d')})"), "")],
+            unit="currencyUSD",
+            width=4,
+            base=BLUE,
+            decimals=2,
+        ),
+        Figure(
+            title="Budget of 30 days",
+            says="QUARRY_BUDGET_DOLLARS. Nothing is stopped by it.",
+            queries=[(f"sum({chosen('quarry:budget_dollars:max')})", "")],
+            unit="currencyUSD",
+            width=4,
+            base=BLUE,
+            decimals=2,
+            nothing="none set",
+        ),
+        Figure(
+            title="In the last hour",
+            says="What the shards that were settled in the last hour cost.",
+            queries=[(f"sum({chosen('quarry:cost_dollars:increase1h')})", "")],
+            unit="currencyUSD",
+            width=4,
+            base=BLUE,
+            decimals=2,
+        ),
+        Figure(
+            title="Tokens in the last ${window:text}",
+            says="LLM tokens, input and output together.",
+            queries=[(f"sum({grown('quarry_tokens_total', 'direction')})", "")],
+            unit="short",
+            width=4,
+            base=BLUE,
+        ),
+        Figure(
+            title="Answers without a price",
+            says="In ${window:text}. Their model is not in the price table, so their cost is missing above.",
+            queries=[(or_nothing(f"sum({grown('quarry_price_unknown_total', 'model')})"), "")],
+            unit="short",
+            width=4,
+            steps=[(1, AMBER)],
+        ),
+        Lines(
+            title="Cost by model, in ${window:text}",
+            says="Dollars, by canonical base model, as shards are settled.",
+            queries=[(grown("quarry_cost_dollars_total", "model"), "{{model}}")],
+            unit="currencyUSD",
+            width=12,
+            stacked=True,
+        ),
+        Lines(
+            title="Tokens, in ${window:text}",
+            says="LLM tokens of settled shards, as Bedrock counted them.",
+            queries=[(grown("quarry_tokens_total", "model", "direction"), "{{direction}}, {{model}}")],
+            unit="short",
+            width=12,
+            stacked=True,
+        ),
+    ],
+)
+
+QUEUES = Row(
+    "Queues",
+    [
+        Lines(
+            title="Messages that wait, by queue",
+            says="Visible messages, about: as SQS counts them. What rises and does not fall has no reader.",
+            queries=[(ledger(chosen("quarry_queue_messages", 'state="visible"'), "queue"), "{{queue}}")],
+            unit="short",
+            width=12,
+            decimals=0,
+        ),
+        Lines(
+            title="Dead letters, by queue",
+            says="Messages in the dead-letter queues, kept for six hours after the last reading. Healthy work leaves none.",
+            queries=[(chosen("quarry:queue_messages_dead:last6h"), "{{queue}}")],
+            unit="short",
+            width=12,
+            decimals=0,
+            steps=[(1, RED)],
+            alert="QuarryDeadLetterQueueNotEmpty",
+        ),
+    ],
+)
+
+
+def build() -> Dashboard:
+    says = "How far the work is, when it ends, what it costs, and whether something is wrong."
+    return board("overview", "overview", says, [PROGRESS, SLOTS, ROWS, COST, QUEUES])

@@ -1,0 +1,252 @@
+"""The three services: their queues, their calls to AWS, their processes."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+from tools.dashboards.panels import (
+    AMBER,
+    BLUE,
+    JOBS,
+    RED,
+    Bars,
+    Figure,
+    Lines,
+    Panel,
+    Row,
+    board,
+    chosen,
+    grown,
+    ledger,
+    or_nothing,
+    quantile,
+)
+
+POLLED = chosen("quarry_queue_last_poll_timestamp_seconds")
+UP = chosen("up", JOBS)
+
+
+def _messages(state: str, title: str, says: str, *, dead: bool = False) -> Panel:
+    return Lines(
+        title=title,
+        says=says,
+        queries=[(ledger(chosen("quarry_queue_messages", f'state="{state}"'), "queue"), "{{queue}}")],
+        unit="short",
+        width=6,
+        decimals=0,
+        steps=[(1, RED)] if dead else (),
+        alert="QuarryDeadLetterQueueNotEmpty" if dead else None,
+    )
+
+
+def _quantiles(title: str, says: str, histogram: str, label: str) -> Panel:
+    shares = ((0.5, "half"), (0.95, "95 %"))
+    return Lines(
+        title=title,
+        says=says,
+        queries=[(quantile(share, histogram, label), f"{{{{{label}}}}}, {name}") for share, name in shares],
+        unit="s",
+        width=12,
+    )
+
+
+QUEUES = Row(
+    "Queues",
+    [
+        _messages("visible", "Messages that wait", "Visible messages of a queue, about: as SQS counts them."),
+        _messages("in_flight", "Messages in flight", "Received and not yet deleted, about: as SQS counts them."),
+        _messages("delayed", "Messages delayed", "Sent with a delay that has not passed, about."),
+        _messages(
+            "dead", "Dead letters", "Messages of a queue's dead-letter queue. Healthy work leaves none.", dead=True
+        ),
+        _quantiles(
+            "From send to receive",
+            "How long messages wait: half of them, and 95 %, are faster than this. A retried message counts from its "
+            "first send.",
+            "quarry_message_delay_seconds",
+            "queue",
+        ),
+        _quantiles(
+            "From receive to verdict",
+            "How long a message is worked on: half of them, and 95 %, are faster than this.",
+            "quarry_message_processing_seconds",
+            "queue",
+        ),
+        Lines(
+            title="Verdicts, in ${window:text}",
+            says="done is deleted; retry comes again later; poison goes to the dead-letter queue with its reason.",
+            queries=[(grown("quarry_messages_processed_total", "queue", "outcome"), "{{queue}}, {{outcome}}")],
+            unit="short",
+            width=9,
+            stacked=True,
+            alert="QuarryDeadLetterQueueNotEmpty",
+        ),
+        Lines(
+            title="Messages received, in ${window:text}",
+            says="Taken from a queue, again too. Far more than verdicts: processes die with messages in hand.",
+            queries=[(grown("quarry_messages_received_total", "queue"), "{{queue}}")],
+            unit="short",
+            width=5,
+            stacked=True,
+        ),
+        Lines(
+            title="Messages being handled",
+            says="By all replicas together.",
+            queries=[(f"sum by (queue) ({chosen('quarry_messages_in_progress')})", "{{queue}}")],
+            unit="short",
+            width=5,
+            stacked=True,
+            decimals=0,
+        ),
+        Lines(
+            title="Since the last poll",
+            says="By queue, of the replica that polled last. A consumer with its hands full does not poll; one that stays "
+            "away for minutes is stuck or cannot reach SQS.",
+            queries=[(f"time() - max by (env, queue) ({POLLED})", "{{queue}}")],
+            unit="s",
+            width=5,
+        ),
+    ],
+)
+
+AWS = Row(
+    "Calls to AWS",
+    [
+        Lines(
+            title="Calls per second, by service",
+            says="All calls of the three services, however they end.",
+            queries=[(f"sum by (service) (rate({chosen('quarry_aws_requests_total')}[${{window}}s]))", "{{service}}")],
+            unit="reqps",
+            width=8,
+            stacked=True,
+        ),
+        Lines(
+            title="Calls that were not ok, in ${window:text}",
+            says="By outcome. missing and stale are answers that the code asks for; throttled, unavailable and unknown are "
+            "tried again; denied wants a look at the roles.",
+            queries=[
+                (
+                    or_nothing(
+                        grown("quarry_aws_requests_total", "operation", "outcome", matchers=['outcome!="ok"']),
+                        "outcome",
+                    ),
+                    "{{operation}} {{outcome}}",
+                )
+            ],
+            unit="short",
+            width=8,
+            stacked=True,
+            alert="QuarrySubmissionThrottled",
+        ),
+        Lines(
+            title="Time of a call, 95 %, by service",
+            says="Retries included; of S3, until the head of the answer. 95 % are faster than this.",
+            queries=[(quantile(0.95, "quarry_aws_request_duration_seconds", "service"), "{{service}}")],
+            unit="s",
+            width=8,
+        ),
+        Bars(
+            title="Most called, in ${window:text}",
+            says="The ten operations that were called most often.",
+            queries=[
+                (f"topk(10, {grown('quarry_aws_requests_total', 'service', 'operation')})", "{{service}} {{operation}}")
+            ],
+            unit="short",
+            width=12,
+            decimals=0,
+        ),
+        Bars(
+            title="Slowest, 95 %, in ${window:text}",
+            says="The ten operations with the longest times, long polls of queues left out. 95 % are faster than this.",
+            queries=[
+                (
+                    "topk(10, "
+                    + quantile(
+                        0.95,
+                        "quarry_aws_request_duration_seconds",
+                        "service",
+                        "operation",
+                        matchers=['operation!="receive_message"'],
+                    )
+                    + ")",
+                    "{{service}} {{operation}}",
+                )
+            ],
+            unit="s",
+            width=12,
+        ),
+    ],
+)
+
+PROCESSES = Row(
+    "Processes",
+    [
+        Figure(
+            title="Processes that answer",
+            says="By service. A service that has scaled to zero has none, and that is no trouble.",
+            queries=[(f"sum by (job) ({UP})", "{{job}}")],
+            unit="short",
+            width=8,
+            names=True,
+            base=BLUE,
+            alert="QuarryTargetDown",
+        ),
+        Figure(
+            title="Versions that run",
+            says="Processes by service and version. Two versions of a service are a rollout under way.",
+            queries=[
+                (f"count by (service, version) ({chosen('quarry_build_info')})", "{{service}} {{version}}"),
+            ],
+            unit="short",
+            width=8,
+            names=True,
+            base=BLUE,
+        ),
+        Figure(
+            title="Starts in ${window:text}",
+            says="Processes that began in this time. More than a rollout explains: something kills them.",
+            queries=[
+                (
+                    f"sum by (job) (time() - {chosen('process_start_time_seconds', JOBS)} < bool ${{window}})",
+                    "{{job}}",
+                )
+            ],
+            unit="short",
+            width=8,
+            names=True,
+            steps=[(3, AMBER)],
+        ),
+        Lines(
+            title="Memory",
+            says="Resident memory of each process. The chart's and the task definitions' limits are above it.",
+            queries=[(chosen("process_resident_memory_bytes", JOBS), "{{job}} {{instance}}")],
+            unit="bytes",
+            width=8,
+        ),
+        Lines(
+            title="CPU",
+            says="Cores that each process uses.",
+            queries=[
+                (f"rate({chosen('process_cpu_seconds_total', JOBS)}[${{window}}s])", "{{job}} {{instance}}"),
+            ],
+            unit="none",
+            width=8,
+        ),
+        Lines(
+            title="Open files",
+            says="Share of the file descriptors that each process may open.",
+            queries=[
+                (
+                    f"{chosen('process_open_fds', JOBS)} / {chosen('process_max_fds', JOBS)}",
+                    "{{job}} {{instance}}",
+                )
+            ],
+            unit="percentunit",
+            width=8,
+        ),
+    ],
+)
+
+
+def build() -> Dashboard:
+    says = "The three services: their queues, their calls to AWS, their processes."
+    return board("services", "services and AWS", says, [QUEUES, AWS, PROCESSES])

@@ -1,0 +1,153 @@
+"""A real run on the local stack that every panel has something to show of: the dashboards' tests and pictures ask it.
+
+Two text runs and an embedding run wait for few slots while a Prometheus scrapes the services; a share of the records
+fails, Bedrock throttles some Creates, loses events and jobs, somebody else's job holds a slot, and one message is no
+manifest. All is drawn from the simulator's seed, so the same happens each time, though not at the same second.
+
+    .venv/bin/python tools/run_for_dashboards.py <directory> [--rows N]
+
+prints one line of JSON: where Prometheus answers, and from when to when there was something to see. The stack is left
+up: `quarry local down --directory <directory>` stops it. Prometheus is found as `quarry local up --prometheus` finds
+it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from quarry_local import demo
+from quarry_local.settings import StackSettings
+from quarry_local.stack import PROMETHEUS, Stack
+
+HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
+TITAN = "amazon.titan-embed-text-v2:0"
+ROWS = 12_000
+RECORDS_PER_JOB = 500
+QUOTA = 4
+RUNS_S_MAX = 1_200
+SECOND_RUN_AFTER_S = 20
+# The last scrapes and rules after the end are to be seen too.
+AFTERGLOW_S = 30
+
+SIMULATOR = {
+    "seed": "7",
+    "validating_s": "2",
+    "queue_s": "3",
+    "seconds_per_1000_records": "40",
+    "record_error_share": "0.006",
+    "line_missing_share": "0.001",
+    "job_expired_share": "0.04",
+    "job_partial_share": "0.04",
+    "throttled_by_operation": json.dumps({"CreateModelInvocationJob": 0.15}),
+    "reply_lost_by_operation": json.dumps({"CreateModelInvocationJob": 0.03}),
+    "events_lost_share": "0.15",
+    "foreign_jobs": json.dumps({HAIKU: 1}),
+}
+VARIABLES = {
+    "QUARRY_GAUGES_EVERY_S": "5",
+    "QUARRY_BUDGET_DOLLARS": "5",
+    "QUARRY_JOB_QUOTA": str(QUOTA),
+}
+# What `quarry watch` ends with when a run is over: every row has an answer, or some have an error.
+ENDED = (0, 3)
+
+
+class RunFailed(Exception):
+    """A run was not accepted or did not end in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Where Prometheus answers, and the seconds since 1970 between which there was something to see."""
+
+    prometheus: str
+    start_s: float
+    end_s: float
+
+
+@contextmanager
+def a_run(directory: Path, rows: int = ROWS) -> Iterator[Seen]:
+    """The stack with its runs at their end; it is taken down behind them.
+
+    Raises:
+        RunFailed: the runs did not end in time.
+        StackError: the stack could not be brought up; the message says why.
+    """
+    stack = Stack(directory, settings())
+    try:
+        yield drive(stack, rows)
+    finally:
+        stack.down()
+
+
+def settings() -> StackSettings:
+    return StackSettings(env="demo", quota=QUOTA, prometheus=True, simulator=SIMULATOR, overrides=VARIABLES)
+
+
+def drive(stack: Stack, rows: int) -> Seen:
+    """Bring the stack up and put the runs through it. Raises as `a_run`."""
+    variables = stack.up()
+    start_s = time.time()
+    _send(stack, variables, "no manifest")
+    _submit(stack, variables, "seen1", HAIKU, demo.topics(rows // 2), "joke_about_topic")
+    time.sleep(SECOND_RUN_AFTER_S)
+    _submit(stack, variables, "seen2", TITAN, demo.texts(rows // 4), None)
+    _submit(stack, variables, "seen3", HAIKU, demo.topics(rows // 4), "joke_about_topic")
+    for run_id in ("seen1", "seen2", "seen3"):
+        _wait(variables, run_id, start_s + RUNS_S_MAX - time.time())
+    time.sleep(AFTERGLOW_S)
+    return Seen(stack.url(PROMETHEUS), start_s, time.time())
+
+
+def _submit(
+    stack: Stack, variables: Mapping[str, str], run_id: str, model: str, source: bytes, prompt: str | None
+) -> None:
+    bucket, key = variables["QUARRY_BUCKET"], f"inputs/{run_id}.csv"
+    stack.clients().client("s3").put_object(Bucket=bucket, Key=key, Body=source)
+    manifest = {
+        "s3_uri": f"s3://{bucket}/{key}",
+        "job_name_prefix": run_id,
+        "model_id": model,
+        "prompt_id": prompt,
+        "max_records_per_job": RECORDS_PER_JOB,
+        "run_id": run_id,
+    }
+    _send(stack, variables, json.dumps(manifest))
+
+
+def _send(stack: Stack, variables: Mapping[str, str], body: str) -> None:
+    queue = variables["QUARRY_MANIFEST_QUEUE_URL"]
+    stack.clients().client("sqs").send_message(QueueUrl=queue, MessageBody=body)
+
+
+def _wait(variables: Mapping[str, str], run_id: str, timeout_s: float) -> None:
+    watch = ["watch", run_id, "--timeout", str(max(1, int(timeout_s)))]
+    done = subprocess.run(
+        [sys.executable, "-m", "quarry_cli.main", *watch],
+        env={**os.environ, **variables},
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode not in ENDED:
+        raise RunFailed(f"`quarry watch {run_id}` ended with exit code {done.returncode}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("directory", type=Path, help="where the stack keeps its state and logs")
+    parser.add_argument("--rows", type=int, default=ROWS, help=f"rows of the three runs together (default {ROWS})")
+    seen = drive(Stack((arguments := parser.parse_args()).directory, settings()), arguments.rows)
+    print(json.dumps(asdict(seen)))
+
+
+if __name__ == "__main__":
+    main()
