@@ -51,12 +51,14 @@ class Helm:
             raise Refused(answer["refused"])
         return answer["answer"]
 
-    def texts(self, values: Mapping[str, Any], *, chart: Path = CHART, release: str = "quarry") -> dict[str, str]:
+    def texts(self, values: Mapping[str, Any], *, chart: Path | str = CHART, release: str = "quarry") -> dict[str, str]:
         """The rendered templates by their names. Raises Refused."""
         rendered = self.ask("render", chart=str(chart), values=dict(values), release=release)
         return {name.removeprefix("quarry/templates/"): text for name, text in rendered.items()}
 
-    def objects(self, values: Mapping[str, Any], *, chart: Path = CHART, release: str = "quarry") -> list[Manifest]:
+    def objects(
+        self, values: Mapping[str, Any], *, chart: Path | str = CHART, release: str = "quarry"
+    ) -> list[Manifest]:
         """What would be installed, the test's pod included. Raises Refused."""
         texts = self.texts(values, chart=chart, release=release)
         manifests = (text for name, text in sorted(texts.items()) if name.endswith(".yaml"))

@@ -552,6 +552,8 @@ def test_rules_and_dashboards_go_through_helm_unharmed(helm, tmp_path, packaged)
     """Alerts and dashboards hold braces of their own, which are not Helm's."""
     chart = _copy_with_links(tmp_path)
     source = helm.ask("package", chart=str(chart), destination=str(tmp_path)) if packaged else str(chart)
+    inside = [name for name in helm.ask("files", chart=str(source)) if name.startswith("files/")]
+    assert sorted(inside) == ["files/dashboards/overview.json", "files/rules/alerts.yaml"]
     objects = helm.objects(with_config(monitoring={"labels": {"release": "prometheus"}}), chart=source)
     (rule,) = of_kind(objects, "PrometheusRule")
     assert rule["metadata"]["name"] == "quarry-alerts"
@@ -590,6 +592,9 @@ def _copy_with_links(tmp_path):
     for kind, name, text in (("rules", "alerts.yaml", RULES), ("dashboards", "overview.json", DASHBOARD)):
         (tmp_path / kind).mkdir()
         (tmp_path / kind / name).write_text(text)
+        (tmp_path / kind / "source").mkdir()
+        for beside in ("README.md", "panels.py", "source/overview.py"):
+            (tmp_path / kind / beside).write_text("not for a release\n")
         (chart / "files").mkdir(exist_ok=True)
         (chart / "files" / kind).symlink_to(tmp_path / kind, target_is_directory=True)
     return chart
