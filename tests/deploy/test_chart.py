@@ -94,8 +94,9 @@ def test_every_object_has_a_name_of_its_own_its_namespace_and_the_common_labels(
 
 
 def test_a_long_release_name_still_makes_names(helm):
+    """Pods and targets bear theirs as labels, at most 63 characters long; files may be called longer."""
     for each in helm.objects(VARIANTS["keda"], release="r" * 53):
-        assert len(each["metadata"]["name"]) <= 63
+        assert len(each["metadata"]["name"]) <= (253 if each["kind"] in {"ConfigMap", "PrometheusRule"} else 63)
         assert all(len(value) <= 63 for value in each["metadata"]["labels"].values())
 
 
@@ -545,6 +546,24 @@ def test_the_chart_has_the_very_files_that_ship(helm, tmp_path, where, packaged)
     inside = {name: text for name, text in given.items() if fnmatch.fnmatch(name, f"{where}/{glob}")}
     assert inside == sources, f"deploy/helm/quarry/{where} must be a link to ../../../../{directory}"
     assert [name for name in given if name.startswith("files/") and not name.endswith((".yaml", ".json"))] == []
+
+
+def test_what_ships_arrives_in_the_cluster(helm):
+    objects = helm.objects(VARIANTS["minimal"])
+    rules = {each["metadata"]["name"]: each["spec"] for each in of_kind(objects, "PrometheusRule")}
+    assert rules == {
+        f"quarry-{path.stem}": yaml.safe_load(path.read_text())
+        for path in (ROOT / "deploy/prometheus/rules").glob("*.yaml")
+    }
+    maps = {each["metadata"]["name"]: each["data"] for each in of_kind(objects, "ConfigMap")}
+    del maps["quarry-config"]
+    dashboards = {name: {key: json.loads(text) for key, text in data.items()} for name, data in maps.items()}
+    assert dashboards == {
+        f"quarry-dashboard-{path.stem}": {f"quarry-{path.name}": json.loads(path.read_text())}
+        for path in (ROOT / "deploy/grafana").glob("*.json")
+    }
+    assert rules
+    assert dashboards
 
 
 @pytest.mark.parametrize("packaged", [False, True])
