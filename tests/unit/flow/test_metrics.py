@@ -121,6 +121,7 @@ async def a_process_begins(house, seen):
     stop = asyncio.Event()
 
     async def last(_):
+        seen.look()  # while a message is being handled
         stop.set()
         return DONE
 

@@ -221,6 +221,16 @@ async def test_a_pool_without_an_open_run_leaves_no_figure_behind():
     assert of_pool("slots_in_use", titan) == 1
 
 
+async def test_a_bug_in_the_figures_keeps_no_sweep_from_mending(monkeypatch):
+    house = House()
+    house.bedrock.events_lost_share = 1.0
+    await submitted(house, rows=100)
+    house.bedrock.end_all()
+    monkeypatch.setattr("quarry_scheduler.gauges.figures", lambda *_: 1 / 0)
+
+    assert await house.scheduler.sweeper.sweep() == {"ended": 1}
+
+
 class Recorded(Faults):
     """What a worker asked for, with its arguments."""
 

@@ -53,7 +53,10 @@ class Sweeper:
     async def _sweep(self) -> dict[str, int]:
         structlog.contextvars.bind_contextvars(step="sweep")
         view, ledgered = await self._gather()
-        self._show(ledgered)
+        try:
+            self._show(ledgered)
+        except Exception:  # figures are for people: a bug in them must not keep the sweep from mending
+            log.exception("figures_failed")
         corrections: dict[str, int] = {}
         for action in decide(view, self._pools_of(view.active)):
             kind = await self._perform(action)
