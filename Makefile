@@ -14,13 +14,17 @@ PACKAGES := core services/preprocessor services/scheduler services/collector cli
 EDITABLE := $(foreach package,$(PACKAGES),-e $(package))
 PIP_QUIET := --quiet --disable-pip-version-check
 TESTS ?= tests
+IMAGE_TOOL ?= docker
+IMAGE_OPTIONS ?=
+IMAGE_TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' core/src/quarry_core/__init__.py)
+SOURCE ?=
 REQUESTS ?= 20000
 SEED ?= 1
 
-.PHONY: help setup demo test test-docker conformance fuzz infra infra-fast deploy-check check format docs lock bench clean
+.PHONY: help setup demo test test-docker conformance fuzz infra infra-fast deploy-check images base-image-digest check format docs lock bench clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(VENV)/.done $(LOCAL_AWS)/.done ## Install everything into .venv and .venv-local-aws
 
@@ -80,6 +84,15 @@ $(DEPLOY_VENV)/.done: requirements/deploy.txt
 	@$(PYTHON) -m venv $(DEPLOY_VENV)
 	@$(DEPLOY_VENV)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/deploy.txt
 	@touch $@
+
+images: ## Build the four images (IMAGE_TOOL=podman, IMAGE_OPTIONS=, IMAGE_TAG=, SOURCE=the URL for their label)
+	@for target in preprocessor scheduler collector cli; do \
+		$(IMAGE_TOOL) build $(IMAGE_OPTIONS) --file deploy/docker/Dockerfile --target $$target --tag quarry-$$target:$(IMAGE_TAG) \
+			--build-arg VERSION=$(IMAGE_TAG) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE=$(SOURCE) .; \
+	done
+
+base-image-digest: ## Pin the images' base to the digest that its tag has today (maintainers; needs skopeo or docker)
+	@$(PYTHON) tools/base_image_digest.py
 
 check: setup ## Format, lint, types, import contracts, generated docs
 	@$(BIN)/ruff format --check .
