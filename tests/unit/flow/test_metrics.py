@@ -74,13 +74,15 @@ class Seen:
         return sorted(name for name in METRICS if all(look[name] == self.looks[0][name] for look in self.looks))
 
     def labels(self):
-        """(metric, label, value) of every sample that was ever shown."""
+        """(metric, label, value) of every sample that has moved; what other tests left stands still."""
+        first = self.looks[0]
         return {
             (name, label, value)
-            for look in self.looks
+            for look in self.looks[1:]
             for name, samples in look.items()
-            for _, labels in samples
-            for label, value in labels
+            for key, shown in samples.items()
+            if first[name].get(key) != shown
+            for label, value in key[1]
         }
 
 
