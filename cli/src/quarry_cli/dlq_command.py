@@ -125,6 +125,8 @@ def redrive(
     """Move dead letters back to the queue that they came from, once the fault is mended.
 
     A letter keeps its origin, so a manifest keeps its run id. It is sent first and deleted then: an interruption may leave a letter in both places, which is harmless, and in none never.
+
+    Exit code 1: somebody said no, or some letters were not moved; they are named with the reason.
     """
     with _telling():
         settings = _settings(queue, source=True)
@@ -143,6 +145,8 @@ def purge(ctx: typer.Context, queue: QueueArgument, reason: Reason = "", limit: 
     """Delete dead letters for good.
 
     Without --yes their number has to be typed. A manifest that is deleted here is lost, if nobody has it elsewhere.
+
+    Exit code 1: another number was typed, or some letters were not deleted; they are named with the reason.
     """
     with _telling():
         settings = _settings(queue)
