@@ -16,11 +16,19 @@ from quarry_local import emulator
 from quarry_local.clients import Clients
 from tests.infra import terraform
 from tests.infra.ahead import Ahead
+from tests.infra.applied import Applied, applied
 from tests.infra.checks import Checks
 from tests.infra.summary import SUMMARY
 
 PART = os.environ.get("QUARRY_TEST_INFRA", "")
-FULL = ["test_apply.py", "test_iam_of_the_emulator.py", "test_local_is_terraform.py"]
+FULL = [
+    "test_apply.py",
+    "test_iam_denied.py",
+    "test_iam_necessary.py",
+    "test_iam_of_the_emulator.py",
+    "test_iam_sufficient.py",
+    "test_local_is_terraform.py",
+]
 collect_ignore_glob = ["test_*.py"] if PART not in {"fast", "all"} else []
 collect_ignore = FULL if PART == "fast" else []
 TEST_S = 900  # most of it waiting for the provider, in turn with the other tests
@@ -46,6 +54,13 @@ def _emulators(tmp_path_factory) -> Iterator[Callable[[], Clients]]:
     """Opens emulators; all are closed after the session."""
     with contextlib.ExitStack() as stack:
         yield lambda: stack.enter_context(emulator.running(tmp_path_factory.mktemp("emulator")))
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory) -> Iterator[Applied]:
+    """The environment on which IAM is proven; whoever changes a policy there puts it back."""
+    with applied(tmp_path_factory.mktemp("applied")) as house:
+        yield house
 
 
 @pytest.fixture(scope="session")

@@ -73,6 +73,9 @@ class Caller:
     def over(self, transport: str) -> Caller:
         return dataclasses.replace(self, transport=transport)
 
+    def at(self, endpoint_url: str) -> Caller:
+        return dataclasses.replace(self, endpoint_url=endpoint_url)
+
     def _say_transport(self, request: Any, **_: Any) -> None:
         request.headers[TRANSPORT_HEADER] = self.transport
 

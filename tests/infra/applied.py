@@ -1,0 +1,269 @@
+"""One environment as Terraform applies it, on an emulator that enforces IAM, and everybody who works there.
+
+Bedrock is not the emulator's: what a caller may do there is judged by `BedrockDoor`, which stands before the simulated
+Bedrock and reads the caller's policies from the emulator's IAM, as they are at that moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from quarry_local import doors, emulator, environment, launch, processes
+from quarry_local.bedrock.foundation_models import model_arn
+from quarry_local.bedrock.models import resolve
+from quarry_local.bedrock.policy import by_identity
+from quarry_local.bedrock.profiles import targets
+from quarry_local.clients import Clients
+from quarry_local.policies import SERVICES, Place
+from quarry_local.processes import Running
+from tests.infra import enforcing, overrides
+from tests.infra.enforcing import Caller
+from tests.infra.gateway import Call, Denied, Gateway, lending
+from tests.infra.terraform import Workspace
+
+ROOT = "examples/minimal"
+ENV = "proof"
+CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
+TITAN = "amazon.titan-embed-text-v2:0"
+PROFILE = f"us.{CLAUDE}"
+OPERATOR = "operator"
+BEDROCK = "bedrock"
+# A role's inline policy in Terraform.
+ACCESS = "access"
+CALLS_AT_ONCE = "-parallelism=4"  # with ten at once the emulator has dropped an answer
+JOB = "000000000000"
+STOP_GRACE_S = 10.0
+Document = dict[str, Any]
+
+
+@dataclass
+class Applied:
+    """The environment, and keys for everybody who works in it.
+
+    Attributes:
+        clients: root's, past the gateway, over plain HTTP.
+        gateway: what all calls of the emulator go through.
+        environment: the containers' variables, as Terraform tells them.
+        callers: the services and Bedrock under their roles, the operator as a user with the operator's policy.
+    """
+
+    clients: Clients
+    gateway: Gateway
+    place: Place
+    environment: Mapping[str, str]
+    operator_policy_arn: str
+    callers: dict[str, Caller] = field(default_factory=dict)
+    bedrock_url: str = ""
+    bedrock_gateway: Gateway | None = None
+    bedrock_door: Gateway | None = None
+
+    @property
+    def root(self) -> Caller:
+        """The account's administrator, over TLS."""
+        return enforcing.root(Clients(self.gateway.url, self.place.region))
+
+    @functools.cached_property
+    def iam(self) -> Any:
+        return self.root.client("iam")
+
+    def who(self, key: str) -> str:
+        """The name of the caller that an access key belongs to; the key itself if it is nobody's of ours."""
+        return next((name for name, one in self.callers.items() if one.keys["AccessKeyId"] == key), key)
+
+    def policy(self, name: str) -> Document:
+        """What a caller may do, as it stands in the emulator."""
+        if name == OPERATOR:
+            user = self.place.role(OPERATOR)
+            if self.iam.list_user_policies(UserName=user)["PolicyNames"]:
+                return _document(self.iam.get_user_policy(UserName=user, PolicyName=ACCESS)["PolicyDocument"])
+            version = self.iam.get_policy(PolicyArn=self.operator_policy_arn)["Policy"]["DefaultVersionId"]
+            told = self.iam.get_policy_version(PolicyArn=self.operator_policy_arn, VersionId=version)
+            return _document(told["PolicyVersion"]["Document"])
+        role = self.iam.get_role_policy(RoleName=self.place.role(name), PolicyName=ACCESS)
+        return _document(role["PolicyDocument"])
+
+    @contextlib.contextmanager
+    def changed(self, name: str, document: Document) -> Iterator[None]:
+        """Another policy in the place of a caller's, for the length of a `with` block."""
+        text = json.dumps(document)
+        if name == OPERATOR:  # the emulator cannot give a managed policy its former version back
+            user = self.place.role(OPERATOR)
+            self.iam.put_user_policy(UserName=user, PolicyName=ACCESS, PolicyDocument=text)
+            self.iam.detach_user_policy(UserName=user, PolicyArn=self.operator_policy_arn)
+            try:
+                yield
+            finally:
+                self.iam.attach_user_policy(UserName=user, PolicyArn=self.operator_policy_arn)
+                self.iam.delete_user_policy(UserName=user, PolicyName=ACCESS)
+            return
+        role = self.place.role(name)
+        whole = json.dumps(self.policy(name))
+        self.iam.put_role_policy(RoleName=role, PolicyName=ACCESS, PolicyDocument=text)
+        try:
+            yield
+        finally:
+            self.iam.put_role_policy(RoleName=role, PolicyName=ACCESS, PolicyDocument=whole)
+
+    def borrow(self, name: str) -> Caller:
+        """Under a role that trusts nobody here: its trust policy is another one for a moment."""
+        iam, role = self.iam, self.place.role(name)
+        trust = json.dumps(_document(iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]))
+        everybody = {"Effect": "Allow", "Principal": {"AWS": self.account_arn}, "Action": "sts:AssumeRole"}
+        opened = json.dumps({"Version": "2012-10-17", "Statement": [everybody]})
+        iam.update_assume_role_policy(RoleName=role, PolicyDocument=opened)
+        try:
+            return enforcing.assume(self.root, self.place.role_arn(name))
+        finally:
+            iam.update_assume_role_policy(RoleName=role, PolicyDocument=trust)
+
+    @property
+    def account_arn(self) -> str:
+        return f"arn:aws:iam::{self.place.account}:root"
+
+
+@contextlib.contextmanager
+def applied(home: Path) -> Iterator[Applied]:
+    """Apply the smallest example with IAM enforced from the first call on, and hand out keys."""
+    with enforcing.running(home / "emulator", overrides.REGION) as clients, Gateway(clients.endpoint_url) as gateway:
+        workspace = Workspace(home / "copy", overrides.environment(gateway.url))
+        overrides.put(workspace, ROOT, env=ENV, models=[CLAUDE, TITAN, PROFILE])
+        workspace.init(ROOT, backend=True)
+        workspace(ROOT, "apply", "-auto-approve", "-no-color", CALLS_AT_ONCE)
+        told = {name: one["value"] for name, one in json.loads(workspace(ROOT, "output", "-json")).items()}
+        place = Place(ENV, overrides.REGION, overrides.ACCOUNT)
+        house = Applied(clients, gateway, place, told["environment"], told["operator_policy_arn"])
+        for service in SERVICES:
+            house.callers[service] = enforcing.assume(house.root, told["role_arns"][service])
+        house.callers[BEDROCK] = house.borrow(BEDROCK)
+        house.callers[OPERATOR] = _operator(house)
+        with _bedrock(house, home) as house.bedrock_url:
+            yield house
+
+
+def _operator(house: Applied) -> Caller:
+    """A user who has the operator's policy, and nothing else."""
+    iam, name = house.iam, house.place.role(OPERATOR)
+    iam.create_user(UserName=name)
+    iam.attach_user_policy(UserName=name, PolicyArn=house.operator_policy_arn)
+    return Caller(house.gateway.url, house.place.region, iam.create_access_key(UserName=name)["AccessKey"])
+
+
+def _document(given: Any) -> Document:
+    document: Document = json.loads(given) if isinstance(given, str) else given
+    return document
+
+
+# ------------------------------------------------------------------------------------------------ Bedrock
+
+
+@contextlib.contextmanager
+def _bedrock(house: Applied, home: Path) -> Iterator[str]:
+    """The simulated Bedrock and the door before it; its URL. What it does with objects it does as Bedrock's role.
+
+    Everything it judges is judged: the role's trust, the scheduler's right to pass it, the role's reach.
+    """
+    objects = lending(house.callers[BEDROCK].keys, house.place.region)
+    with Gateway(house.clients.endpoint_url, objects) as house.bedrock_gateway:
+        command = ["-m", "quarry_local.bedrock", f"--caller-role={house.place.role('scheduler')}"]
+        command += ["--check-profiles", "--seconds-per-1000-records=1"]
+        variables = {
+            **environment.inherited(os.environ),
+            **environment.for_aws(house.bedrock_gateway.url, house.place.region, os.environ),
+        }
+        what = launch.Program(
+            BEDROCK,
+            lambda port: [sys.executable, *command, f"--port={port}"],
+            lambda _: variables,
+            "/healthz",
+            home / "bedrock.log",
+        )
+        with running(what) as process, Gateway(f"http://{doors.LOOPBACK}:{process.port}", BedrockDoor(house)) as door:
+            house.bedrock_door = door
+            yield door.url
+
+
+@contextlib.contextmanager
+def running(what: launch.Program) -> Iterator[Running]:
+    """A program for the length of a `with` block, once it is ready."""
+    process = begun = launch.begin(what)
+    try:
+        process = launch.finish(what, begun, emulator.READY_WITHIN_S, again=lambda _: None)
+        yield process
+    finally:
+        processes.stop([process], STOP_GRACE_S)
+
+
+class BedrockDoor:
+    """Lets through to the simulated Bedrock what the caller's policies allow, and says no in AWS's words.
+
+    The simulated Bedrock checks no signatures: for it, this does what IAM does before a call comes to Bedrock.
+    """
+
+    def __init__(self, house: Applied) -> None:
+        self._house = house
+
+    def __call__(self, call: Call) -> Call:
+        name = self._house.who(call.key)
+        if name not in self._house.callers:
+            raise Denied(f"User: {name} is not known")
+        policy = self._house.policy(name)
+        for action, resource in self._asked(call):
+            context = {"iam:PassedToService": "bedrock.amazonaws.com"} if action == "iam:PassRole" else {}
+            verdict = by_identity([policy], action=action, resource=resource, context=context)
+            if verdict.denied or not verdict.allowed:
+                raise Denied(f"User: {name} is not authorized to perform: {action} on resource: {resource}")
+        return call
+
+    def _asked(self, call: Call) -> list[tuple[str, str]]:
+        """The actions that IAM checks a call by, each with its resource."""
+        if target := call.header("x-amz-target"):  # Service Quotas stand at the same address
+            return [(f"servicequotas:{target.rpartition('.')[2]}", "*")]
+        path = unquote(call.path.partition("?")[0])
+        for method, pattern, operation, resource in _OPERATIONS:
+            if call.method == method and (found := re.fullmatch(pattern, path)):
+                if operation == "CreateModelInvocationJob":
+                    return self._asked_by_create(json.loads(call.body))
+                return [(f"bedrock:{operation}", self._arn(resource, found[1] if found.groups() else ""))]
+        raise Denied(f"{call} is no call that anybody here should make")
+
+    def _asked_by_create(self, request: Mapping[str, Any]) -> list[tuple[str, str]]:
+        place = self._house.place
+        model = resolve(request["modelId"], region=place.region, account=place.account)
+        models = [model.arn]
+        if model.profile is not None:
+            geography = model.profile.partition(".")[0]
+            models += [model_arn(model.id, region) for region in targets(geography, place.region)]
+        job = self._arn("model-invocation-job", JOB)
+        return [
+            *(("bedrock:CreateModelInvocationJob", resource) for resource in (job, *models)),
+            *([("bedrock:TagResource", job)] if request.get("tags") else []),
+            ("iam:PassRole", request["roleArn"]),
+        ]
+
+    def _arn(self, kind: str, given: str) -> str:
+        if not kind or given.startswith("arn:"):
+            return given or "*"
+        return f"arn:aws:bedrock:{self._house.place.region}:{self._house.place.account}:{kind}/{given}"
+
+
+# Method, path, operation, and the kind of resource that it is about, if IAM knows one.
+_OPERATIONS = (
+    ("POST", "/model-invocation-job", "CreateModelInvocationJob", "model-invocation-job"),
+    ("GET", "/model-invocation-jobs", "ListModelInvocationJobs", ""),
+    ("POST", "/model-invocation-job/(.+)/stop", "StopModelInvocationJob", "model-invocation-job"),
+    ("GET", "/model-invocation-job/(.+)", "GetModelInvocationJob", "model-invocation-job"),
+    ("GET", "/foundation-models", "ListFoundationModels", ""),
+    ("GET", "/inference-profiles", "ListInferenceProfiles", ""),
+    ("GET", "/inference-profiles/(.+)", "GetInferenceProfile", "inference-profile"),
+    ("GET", "/foundation-model-availability/.+", "GetFoundationModelAvailability", ""),
+)

@@ -1,0 +1,177 @@
+"""A door before the embedded AWS (or the simulated Bedrock) that knows who comes through, and who is sent away.
+
+The emulator speaks plain HTTP and believes a header about what lies before it: here that is said to be TLS, as before
+AWS's own endpoints, so that the denials of plain HTTP stand as they were applied. Every refusal is kept, in whoever's
+name it was, whether or not the caller made anything of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import web
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from yarl import URL
+
+from quarry_local import doors
+from tests.infra import enforcing
+
+BODY_BYTES_MAX = 64 * 1024 * 1024
+ANSWER_S_MAX = 120  # a long poll is the longest
+WORDS_CHARS_MAX = 600
+HOP = {"connection", "keep-alive", "transfer-encoding", "expect", "content-length", "te", "upgrade"}
+KEY = re.compile(r"Credential=([^/,\s]+)/\d+/[^/]+/([^/]+)/")
+REFUSED = re.compile(rb"AccessDenied|not authorized to perform|AuthorizationError")
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    method: str
+    path: str  # with the query, as it was sent
+    headers: Mapping[str, str]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        return next((value for key, value in self.headers.items() if key.lower() == name), "")
+
+    @property
+    def key(self) -> str:
+        """The access key in whose name the call is."""
+        found = KEY.search(self.header("authorization"))
+        return found[1] if found else ""
+
+    @property
+    def service(self) -> str:
+        found = KEY.search(self.header("authorization"))
+        return found[2] if found else ""
+
+    def __str__(self) -> str:
+        target = self.header("x-amz-target")
+        return f"{self.service} {self.method} {self.path} {target}".rstrip()
+
+
+class Denied(Exception):
+    """A call may not pass; the message is what the caller is told."""
+
+
+Step = Callable[[Call], Call]
+
+
+class Gateway:
+    """Forwards to `upstream`, each call after `step`, from a thread of its own.
+
+    Attributes:
+        url: where it listens.
+        calls: how many calls came in each access key's name.
+        refusals: by access key, what was refused and in which words.
+    """
+
+    def __init__(self, upstream: str, step: Step = lambda call: call) -> None:
+        self.calls: Counter[str] = Counter()
+        self.refusals: list[tuple[str, str]] = []
+        self._upstream = upstream
+        self._step = step
+        self._loop = asyncio.new_event_loop()
+        self._ending = asyncio.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
+        self.url = f"http://{doors.LOOPBACK}:{doors.free_port()}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        if not self._ready.wait(30):
+            raise RuntimeError("the gateway does not listen")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._ending.set)
+        self._thread.join(30)
+
+    def refused(self, key: str) -> list[str]:
+        return [words for whose, words in self.refusals if whose == key]
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve())
+        finally:
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        # A connection that the other side closes between two calls would look like a lost reply: each has its own.
+        connector = aiohttp.TCPConnector(force_close=True, limit=0)
+        timeout = aiohttp.ClientTimeout(total=ANSWER_S_MAX)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as self._out:
+            app = web.Application(client_max_size=BODY_BYTES_MAX)
+            app.router.add_route("*", "/{path:.*}", self._pass)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+            await runner.setup()
+            await web.TCPSite(runner, doors.LOOPBACK, URL(self.url).port).start()
+            self._ready.set()
+            await self._ending.wait()
+            await runner.cleanup()
+
+    async def _pass(self, request: web.Request) -> web.Response:
+        call = Call(request.method, request.raw_path, _kept(request.headers), await request.read())
+        self.calls[call.key] += 1
+        try:
+            sent = self._step(call)
+        except Denied as denied:
+            self._refuse(call, str(denied).encode())
+            body = {"message": str(denied)}
+            return web.json_response(body, status=403, headers={"x-amzn-ErrorType": "AccessDeniedException"})
+        headers = {**sent.headers, enforcing.TRANSPORT_HEADER: "https"}
+        async with self._out.request(
+            sent.method,
+            URL(f"{self._upstream}{sent.path}", encoded=True),
+            headers=headers,
+            data=sent.body,
+            allow_redirects=False,
+            skip_auto_headers=("Content-Type", "User-Agent", "Accept", "Accept-Encoding"),
+        ) as answer:
+            body = await answer.read()
+        if answer.status == 403 or (answer.status >= 400 and REFUSED.search(body)):
+            self._refuse(call, body)
+        told = _kept(answer.headers)
+        if request.method == "HEAD" and "Content-Length" in answer.headers:
+            told["Content-Length"] = answer.headers["Content-Length"]
+        return web.Response(status=answer.status, body=body, headers=told)
+
+    def _refuse(self, call: Call, words: bytes) -> None:
+        self.refusals.append((call.key, f"{call}: {words.decode(errors='replace')[:WORDS_CHARS_MAX]}"))
+
+
+def lending(keys: Mapping[str, str], region: str) -> Step:
+    """What the caller does with objects it does under these keys: its calls of S3 are signed anew.
+
+    So an emulator that judges S3 by who calls judges the simulated Bedrock as it would the role that Bedrock assumes. How
+    the bucket is set up, Bedrock's own service asks, not the role.
+    """
+    credentials = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+
+    def sign(call: Call) -> Call:
+        query = call.path.partition("?")[2]
+        if call.service != "s3" or query in {"location", "policy"}:
+            return call
+        unsigned = {
+            name: value
+            for name, value in call.headers.items()
+            if name.lower() not in {"authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"}
+        }
+        request = AWSRequest(call.method, f"http://{call.header('host')}{call.path}", unsigned, call.body)
+        S3SigV4Auth(credentials, "s3", region).add_auth(request)
+        return dataclasses.replace(call, headers=dict(request.headers.items()))
+
+    return sign
+
+
+def _kept(headers: Any) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in HOP}
