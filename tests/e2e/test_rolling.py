@@ -42,6 +42,8 @@ def user(stack_of, notes) -> User:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         watched.DIRECTORY: str(notes),
         "QUARRY_RECEIVE_WAIT_S": "1",
+        # What was returned with a pause just before the exit is nobody's, and hidden all the same.
+        "QUARRY_RETRY_AFTER_MAX_S": "2",
     }
     launch = {service: ("-m", "tests.e2e.watched", service) for service in SERVICES}
     user = stack_of(StackSettings(env="roll", quota=3, overrides=overrides, launch=launch, simulator={"speed": "4"}))
