@@ -19,6 +19,6 @@ output "operator_policy_arn" {
 }
 
 output "repository_urls" {
-  description = "URL of each service's image repository, to push to."
+  description = "URL of each image's repository, to push to."
   value       = module.pipeline.repository_urls
 }

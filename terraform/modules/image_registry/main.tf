@@ -4,8 +4,8 @@ module "names" {
   place  = var.place
 }
 
-resource "aws_ecr_repository" "service" {
-  for_each = var.services
+resource "aws_ecr_repository" "image" {
+  for_each = var.images
 
   name                 = "${var.place.env}-quarry-${each.key}"
   image_tag_mutability = "IMMUTABLE" # a tag means one image, so that what is rolled back to is what once ran
@@ -20,8 +20,8 @@ resource "aws_ecr_repository" "service" {
   }
 }
 
-resource "aws_ecr_lifecycle_policy" "service" {
-  for_each = aws_ecr_repository.service
+resource "aws_ecr_lifecycle_policy" "image" {
+  for_each = aws_ecr_repository.image
 
   repository = each.value.name
 

@@ -1,4 +1,4 @@
 output "repository_urls" {
-  description = "URL of each service's repository: service to URL, without a tag."
-  value       = { for service, repository in aws_ecr_repository.service : service => repository.repository_url }
+  description = "URL of each image's repository: image to URL, without a tag."
+  value       = { for image, repository in aws_ecr_repository.image : image => repository.repository_url }
 }

@@ -8,15 +8,15 @@ variable "place" {
   })
 }
 
-variable "services" {
-  description = "The services that get a repository each: preprocessor, scheduler, collector."
+variable "images" {
+  description = "The images that get a repository each: the services preprocessor, scheduler, collector, and the command, cli."
   type        = set(string)
-  default     = ["preprocessor", "scheduler", "collector"]
+  default     = ["preprocessor", "scheduler", "collector", "cli"]
   nullable    = false
 
   validation {
-    condition     = length(var.services) > 0 && length(setsubtract(var.services, ["preprocessor", "scheduler", "collector"])) == 0
-    error_message = "services must be one or more of preprocessor, scheduler, collector."
+    condition     = length(var.images) > 0 && length(setsubtract(var.images, ["preprocessor", "scheduler", "collector", "cli"])) == 0
+    error_message = "images must be one or more of preprocessor, scheduler, collector, cli."
   }
 }
 

@@ -193,7 +193,7 @@ locals {
 
   registry = merge({}, module.image_registry[*].repository_urls...)
   tagged   = try(var.ecs.image_tag, null) != null
-  images   = local.tagged ? { for service, url in local.registry : service => "${url}:${var.ecs.image_tag}" } : try(var.ecs.images, {})
+  images   = local.tagged ? { for service in module.names.services : service => "${local.registry[service]}:${var.ecs.image_tag}" } : try(var.ecs.images, {})
   repository_arns = local.tagged ? [
     for service in module.names.services :
     "arn:${var.place.partition}:ecr:${var.place.region}:${var.place.account_id}:repository/${var.place.env}-quarry-${service}"

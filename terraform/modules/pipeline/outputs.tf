@@ -66,7 +66,7 @@ output "network" {
 }
 
 output "repository_urls" {
-  description = "URL of each service's image repository, to push to; empty where image_registry is false."
+  description = "URL of each image's repository, to push to; empty where image_registry is false."
   value       = merge({}, module.image_registry[*].repository_urls...)
 }
 

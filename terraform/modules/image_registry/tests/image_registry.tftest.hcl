@@ -1,4 +1,4 @@
-# One repository for each service, all alike.
+# One repository for each image, all alike.
 
 provider "aws" {
   region                      = "us-east-1"
@@ -13,21 +13,22 @@ variables {
   place = { env = "dev", region = "us-east-1", account_id = "123456789012" }
 }
 
-run "a_repository_for_each_service" {
+run "a_repository_for_each_image" {
   command = plan
 
   assert {
-    condition = { for service, repository in aws_ecr_repository.service : service => repository.name } == {
+    condition = { for image, repository in aws_ecr_repository.image : image => repository.name } == {
       preprocessor = "dev-quarry-preprocessor"
       scheduler    = "dev-quarry-scheduler"
       collector    = "dev-quarry-collector"
+      cli          = "dev-quarry-cli"
     }
     error_message = "The repositories differ."
   }
 
   assert {
     condition = alltrue([
-      for repository in aws_ecr_repository.service :
+      for repository in aws_ecr_repository.image :
       repository.image_tag_mutability == "IMMUTABLE" && repository.image_scanning_configuration[0].scan_on_push &&
       repository.encryption_configuration[0].encryption_type == "AES256"
     ])
@@ -36,7 +37,7 @@ run "a_repository_for_each_service" {
 
   assert {
     condition = alltrue([
-      for policy in aws_ecr_lifecycle_policy.service : jsondecode(policy.policy) == {
+      for policy in aws_ecr_lifecycle_policy.image : jsondecode(policy.policy) == {
         rules = [
           {
             rulePriority = 1
@@ -52,39 +53,39 @@ run "a_repository_for_each_service" {
           },
         ]
       }
-    ]) && keys(aws_ecr_lifecycle_policy.service) == ["collector", "preprocessor", "scheduler"]
+    ]) && keys(aws_ecr_lifecycle_policy.image) == ["cli", "collector", "preprocessor", "scheduler"]
     error_message = "The lifecycle policies differ."
   }
 }
 
-run "one_service_a_key_and_fewer_images" {
+run "one_image_a_key_and_fewer_images" {
   command = plan
 
   variables {
-    services    = ["collector"]
+    images      = ["collector"]
     images_max  = 5
     kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
   }
 
   assert {
     condition = (
-      keys(aws_ecr_repository.service) == ["collector"] &&
-      aws_ecr_repository.service["collector"].encryption_configuration[0].encryption_type == "KMS" &&
-      aws_ecr_repository.service["collector"].encryption_configuration[0].kms_key == var.kms_key_arn &&
-      jsondecode(aws_ecr_lifecycle_policy.service["collector"].policy).rules[1].selection.countNumber == 5
+      keys(aws_ecr_repository.image) == ["collector"] &&
+      aws_ecr_repository.image["collector"].encryption_configuration[0].encryption_type == "KMS" &&
+      aws_ecr_repository.image["collector"].encryption_configuration[0].kms_key == var.kms_key_arn &&
+      jsondecode(aws_ecr_lifecycle_policy.image["collector"].policy).rules[1].selection.countNumber == 5
     )
     error_message = "What is given must be what is used."
   }
 }
 
-run "refuses_a_service_that_quarry_does_not_have" {
+run "refuses_an_image_that_quarry_does_not_have" {
   command = plan
 
   variables {
-    services = ["collector", "simulator"]
+    images = ["collector", "simulator"]
   }
 
-  expect_failures = [var.services]
+  expect_failures = [var.images]
 }
 
 run "refuses_to_keep_a_single_image" {

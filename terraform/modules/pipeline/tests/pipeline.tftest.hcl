@@ -105,7 +105,7 @@ run "ecs_in_a_network_of_its_own" {
     network        = { availability_zones = ["us-east-1a", "us-east-1b"] }
   }
   assert {
-    condition     = length(module.ecs_services) == 1 && length(module.network) == 1 && keys(output.repository_urls) == ["collector", "preprocessor", "scheduler"]
+    condition     = length(module.ecs_services) == 1 && length(module.network) == 1 && keys(output.repository_urls) == ["cli", "collector", "preprocessor", "scheduler"]
     error_message = "Services, network and registry are made."
   }
   assert {
