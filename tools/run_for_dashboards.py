@@ -67,10 +67,18 @@ class RunFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Where Prometheus answers, and the seconds since 1970 between which there was something to see."""
+    """Where Prometheus answers, and when there was something to see, in seconds since 1970.
+
+    Attributes:
+        prometheus: its URL.
+        start_s: before the first manifest.
+        over_s: the last run's end.
+        end_s: until when that was to be seen.
+    """
 
     prometheus: str
     start_s: float
+    over_s: float
     end_s: float
 
 
@@ -104,8 +112,9 @@ def drive(stack: Stack, rows: int) -> Seen:
     _submit(stack, variables, "seen3", HAIKU, demo.topics(rows // 4), "joke_about_topic")
     for run_id in ("seen1", "seen2", "seen3"):
         _wait(variables, run_id, start_s + RUNS_S_MAX - time.time())
+    over_s = time.time()
     time.sleep(AFTERGLOW_S)
-    return Seen(stack.url(PROMETHEUS), start_s, time.time())
+    return Seen(stack.url(PROMETHEUS), start_s, over_s, time.time())
 
 
 def _submit(

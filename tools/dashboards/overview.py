@@ -6,7 +6,10 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from tools.dashboards.panels import (
     AMBER,
     BLUE,
+    GREEN,
+    PURPLE,
     RED,
+    YELLOW,
     Figure,
     Lines,
     Row,
@@ -22,7 +25,9 @@ OPEN = ledger(of_pool("quarry_rows_open"), "pool")
 PROCESSED = ledger(of_pool("quarry_rows_processed"), "pool")
 HELD = ledger(of_pool("quarry_slots_in_use"), "pool")
 LIMIT = ledger(of_pool("quarry_slots_limit"), "pool")
+FOREIGN = ledger(of_pool("quarry_slots_foreign"), "pool")
 ETA = ledger(of_pool("quarry_eta_timestamp_seconds"), "pool")
+OUTCOMES = {"ok": GREEN, "model_error": RED, "missing": AMBER, "not_processed": PURPLE, "none": GREEN}
 FIRING = chosen("ALERTS", 'alertname=~"Quarry.*"', 'alertstate="firing"')
 
 PROGRESS = Row(
@@ -39,7 +44,7 @@ PROGRESS = Row(
         Figure(
             title="Open rows",
             says="Rows of open runs that have no outcome yet.",
-            queries=[(f"sum({OPEN})", "")],
+            queries=[(or_nothing(f"sum({OPEN})"), "")],
             unit="short",
             width=4,
             base=BLUE,
@@ -47,7 +52,7 @@ PROGRESS = Row(
         Figure(
             title="Of them, processed by Bedrock",
             says="Open rows whose jobs are still under way, though Bedrock says that it has answered them.",
-            queries=[(f"sum({PROCESSED})", "")],
+            queries=[(or_nothing(f"sum({PROCESSED})"), "")],
             unit="short",
             width=5,
             base=BLUE,
@@ -84,6 +89,7 @@ PROGRESS = Row(
                 (f"sum({PROCESSED})", "processed by Bedrock, not collected yet"),
                 (f"clamp_min(sum({OPEN}) - sum({PROCESSED}), 0)", "waiting"),
             ],
+            colours={"processed by Bedrock, not collected yet": GREEN, "waiting": BLUE},
             unit="short",
             width=12,
             stacked=True,
@@ -93,6 +99,7 @@ PROGRESS = Row(
             says="Rows that got their final outcome: ok, or the kind of error that the results name. A shard's rows come "
             "at once, when it is settled.",
             queries=[(grown("quarry_rows_finished_total", "outcome"), "{{outcome}}")],
+            colours=OUTCOMES,
             unit="short",
             width=12,
             stacked=True,
@@ -110,6 +117,7 @@ PROGRESS = Row(
             says="PENDING waits for a slot, ADMITTED holds one, SUBMITTED has a job, ENDED waits for the collector, "
             "SETTLED has its results. Of a run's ENDED shards at most 500 are counted.",
             queries=[(f"sum by (state) ({ledger(chosen('quarry_shards'), 'state')})", "{{state}}")],
+            colours={"PENDING": YELLOW, "ADMITTED": AMBER, "SUBMITTED": BLUE, "ENDED": PURPLE, "SETTLED": GREEN},
             unit="short",
             width=12,
             stacked=True,
@@ -123,17 +131,17 @@ SLOTS = Row(
     [
         Lines(
             title="Slots of the chosen pools",
-            says="Held by Quarry and by jobs of others, against what may be active at once. Full slots and waiting shards "
-            "are the healthy state of a busy day.",
+            says="held and free are what Quarry may use now: the quota less the jobs of others. Held slots and waiting "
+            "shards are the healthy state of a busy day.",
             queries=[
                 (f"sum({HELD})", "held"),
-                (or_nothing(f"sum({ledger(of_pool('quarry_slots_foreign'), 'pool')})"), "foreign jobs"),
-                (f"sum({LIMIT})", "limit"),
+                (f"sum(clamp_min({LIMIT} - {HELD}, 0))", "free"),
+                (or_nothing(f"sum({FOREIGN})"), "foreign jobs"),
             ],
+            colours={"held": BLUE, "free": GREEN, "foreign jobs": AMBER},
             unit="short",
             width=12,
             stacked=True,
-            dashed="limit",
             decimals=0,
         ),
         Lines(
@@ -177,6 +185,7 @@ ROWS = Row(
                     "{{outcome}}",
                 )
             ],
+            colours=OUTCOMES,
             unit="short",
             width=12,
             stacked=True,
@@ -201,10 +210,10 @@ COST = Row(
         ),
         Figure(
             title="30 days at this week's pace",
-            says="Projected from the last seven days. To be looked at only: batch work comes in lumps.",
+            says="At the pace of the last seven days. To be looked at only: batch work comes in lumps.",
             queries=[(or_nothing(f"sum({chosen('quarry:cost_dollars:projected30d')})"), "")],
             unit="currencyUSD",
-            width=4,
+            width=5,
             base=BLUE,
             decimals=2,
         ),
@@ -223,12 +232,12 @@ COST = Row(
             says="What the shards that were settled in the last hour cost.",
             queries=[(f"sum({chosen('quarry:cost_dollars:increase1h')})", "")],
             unit="currencyUSD",
-            width=4,
+            width=3,
             base=BLUE,
             decimals=2,
         ),
         Figure(
-            title="Tokens in the last ${window:text}",
+            title="Tokens, in ${window:text}",
             says="LLM tokens, input and output together.",
             queries=[(f"sum({grown('quarry_tokens_total', 'direction')})", "")],
             unit="short",

@@ -9,8 +9,8 @@ value of a series that was created inside the window, as the recording rules do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, timeseries
@@ -20,7 +20,7 @@ from grafana_foundation_sdk.models import dashboard as dashboard_models
 SOURCE = dashboard_models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 RUNBOOK = "${runbook:raw}"
 JOBS = 'job=~"quarry-(preprocessor|scheduler|collector)"'
-RED, AMBER, GREEN, BLUE = "red", "orange", "green", "blue"
+RED, AMBER, GREEN, BLUE, PURPLE, YELLOW = "red", "orange", "green", "blue", "purple", "yellow"
 
 # Length of `$window` by what a person reads.
 WINDOWS_S = {"1 minute": 60, "5 minutes": 300, "1 hour": 3_600, "6 hours": 21_600, "1 day": 86_400}
@@ -62,6 +62,16 @@ def grown(metric: str, *labels: str, matchers: Sequence[str] = ()) -> str:
 def quantile(share: float, histogram: str, *labels: str, matchers: Sequence[str] = ()) -> str:
     buckets = chosen(f"{histogram}_bucket", *matchers)
     return f"histogram_quantile({share}, sum by ({', '.join(('le', *labels))}) (rate({buckets}[${{window}}s])))"
+
+
+def mean(histogram: str, *, matchers: Sequence[str] = ()) -> str:
+    both = (f"sum(rate({chosen(f'{histogram}_{part}', *matchers)}[${{window}}s]))" for part in ("sum", "count"))
+    return " / ".join(both)
+
+
+def longest(age: str) -> str:
+    """The most that an age came to within the window, looked at every 15 seconds."""
+    return f"max_over_time(({age})[${{window}}s:15s])"
 
 
 def or_nothing(query: str, label: str = "") -> str:
@@ -130,7 +140,7 @@ class Panel:
 class Figure(Panel):
     """One number, or one for each series; as it is now."""
 
-    height: int = 4
+    height: int = 3
     base: str = GREEN
     nothing: str = "none"
     names: bool = False
@@ -169,11 +179,13 @@ class Lines(Panel):
         stacked: whether the series add up to something; they are then drawn as areas on one another.
         dashed: legend of a series that is a limit, not a part: dashed, and outside the stack.
         share: whether the axis ends at 1, that is at 100 %.
+        colours: of series by their legend; the others take Grafana's, one after the other.
     """
 
     stacked: bool = False
     dashed: str | None = None
     share: bool = False
+    colours: Mapping[str, str] = field(default_factory=dict)
 
     def build(self, number: int) -> Builder:
         panel = timeseries.Panel().id(number).title(self.title).description(self.says).links(self._links())
@@ -190,6 +202,8 @@ class Lines(Panel):
             panel = panel.max(1)
         if self.dashed is not None:
             panel = panel.override_by_name(self.dashed, _LIMIT)
+        for name, colour in self.colours.items():
+            panel = panel.override_by_name(name, [_colour(colour)])
         legend = common.VizLegendOptions().display_mode(common_models.LegendDisplayMode.LIST)
         legend = legend.placement(common_models.LegendPlacement.BOTTOM).show_legend(True)
         tooltip = common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI)
@@ -198,11 +212,15 @@ class Lines(Panel):
         return panel if self.decimals is None else panel.decimals(self.decimals)
 
 
+def _colour(name: str) -> dashboard_models.DynamicConfigValue:
+    return dashboard_models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": name})
+
+
 _LIMIT = [
     dashboard_models.DynamicConfigValue("custom.stacking", {"mode": "none", "group": "B"}),
     dashboard_models.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}),
     dashboard_models.DynamicConfigValue("custom.fillOpacity", 0),
-    dashboard_models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": RED}),
+    _colour(RED),
 ]
 
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from tools.dashboards.panels import (
     AMBER,
+    BLUE,
+    GREEN,
+    PURPLE,
     RED,
+    YELLOW,
     Figure,
     Lines,
+    Panel,
     Row,
     board,
     chosen,
     grown,
     ledger,
+    longest,
+    mean,
     of_pool,
     or_nothing,
     quantile,
@@ -26,6 +33,22 @@ SCHEDULERS = chosen("up", 'job="quarry-scheduler"')
 TICKS = chosen("quarry_tick_seconds_count")
 BY_SWEEP = chosen("quarry:jobs_ended_by_sweep:increase6h")
 ENDED = chosen("quarry:jobs_ended:increase6h")
+
+
+def _durations(title: str, says: str, phase: str) -> Panel:
+    of, matchers = "quarry_job_duration_seconds", [POOL, f'phase="{phase}"']
+    return Lines(
+        title=title,
+        says=f"{says} The shares are read from buckets, so they are rough.",
+        queries=[
+            (mean(of, matchers=matchers), "mean"),
+            (quantile(0.5, of, matchers=matchers), "half are faster than"),
+            (quantile(0.95, of, matchers=matchers), "95 % are faster than"),
+        ],
+        unit="s",
+        width=8,
+    )
+
 
 NOW = Row(
     "Now",
@@ -107,6 +130,14 @@ ADMISSION = Row(
             says="created and adopted are jobs; throttled and quota wait for another tick; refused tells of a role, a "
             "model's access or a bucket; unknown is looked up in List before anything else is done.",
             queries=[(grown("quarry_jobs_submitted_total", "outcome", matchers=[POOL]), "{{outcome}}")],
+            colours={
+                "created": GREEN,
+                "adopted": BLUE,
+                "throttled": AMBER,
+                "quota": YELLOW,
+                "refused": RED,
+                "unknown": PURPLE,
+            },
             unit="short",
             width=8,
             stacked=True,
@@ -156,41 +187,26 @@ JOBS = Row(
             title="Jobs ended, in ${window:text}",
             says="By Bedrock's status. Anything but Completed is repeated or ends rows with an error.",
             queries=[(grown("quarry_jobs_ended_total", "status", matchers=[POOL]), "{{status}}")],
+            colours={
+                "Completed": GREEN,
+                "PartiallyCompleted": YELLOW,
+                "Expired": PURPLE,
+                "Failed": RED,
+                "Stopped": BLUE,
+            },
             unit="short",
             width=8,
             stacked=True,
         ),
-        Lines(
-            title="From submitted to in progress",
-            says="How long jobs wait for their turn at Bedrock, by Bedrock's own times.",
-            queries=[
-                (
-                    quantile(0.5, "quarry_job_duration_seconds", matchers=[POOL, 'phase="queue"']),
-                    "half are faster than",
-                ),
-                (
-                    quantile(0.95, "quarry_job_duration_seconds", matchers=[POOL, 'phase="queue"']),
-                    "95 % are faster than",
-                ),
-            ],
-            unit="s",
-            width=8,
+        _durations(
+            "From submitted to in progress",
+            "How long jobs wait for their turn at Bedrock, by Bedrock's own times.",
+            "queue",
         ),
-        Lines(
-            title="From submitted to ended",
-            says="The whole time of jobs, by Bedrock's own times; none of an expired job.",
-            queries=[
-                (
-                    quantile(0.5, "quarry_job_duration_seconds", matchers=[POOL, 'phase="total"']),
-                    "half are faster than",
-                ),
-                (
-                    quantile(0.95, "quarry_job_duration_seconds", matchers=[POOL, 'phase="total"']),
-                    "95 % are faster than",
-                ),
-            ],
-            unit="s",
-            width=8,
+        _durations(
+            "From submitted to ended",
+            "The whole time of jobs, by Bedrock's own times; none of an expired job.",
+            "total",
         ),
     ],
 )
@@ -202,6 +218,7 @@ SWEEP = Row(
             title="Job states learned, in ${window:text}",
             says="By who told. The sweep learns some before their event has come; it must not learn all.",
             queries=[(grown("quarry_job_status_observations_total", "source"), "{{source}}")],
+            colours={"event": GREEN, "sweep": AMBER},
             unit="short",
             width=8,
             stacked=True,
@@ -212,14 +229,16 @@ SWEEP = Row(
             says="ended: an end that no event had told; adopted: a job whose Create had no reply; stopped: a job that "
             "nobody wants; slice, settle, close: a doorbell that was lost.",
             queries=[(or_nothing(grown("quarry_sweep_corrections_total", "kind"), "kind"), "{{kind}}")],
+            colours={"none": GREEN, "ended": AMBER, "adopted": BLUE, "stopped": PURPLE},
             unit="short",
             width=8,
             stacked=True,
         ),
         Lines(
-            title="Since the last sweep",
-            says="Saw teeth as high as QUARRY_SWEEP_EVERY_S; a line that climbs is a sweep that does not come to its end.",
-            queries=[(f"time() - max by (env) ({LAST_SWEEP} > 0)", "{{env}}")],
+            title="Longest without a sweep",
+            says="Within ${window:text}, at most a little more than QUARRY_SWEEP_EVERY_S; a line that climbs is a sweep that "
+            "does not come to its end.",
+            queries=[(longest(f"time() - max by (env) ({LAST_SWEEP} > 0)"), "{{env}}")],
             unit="s",
             width=4,
             alert="QuarrySweepStale",

@@ -17,12 +17,15 @@ from tools.dashboards.panels import (
     chosen,
     grown,
     ledger,
+    longest,
     or_nothing,
     quantile,
 )
 
 POLLED = chosen("quarry_queue_last_poll_timestamp_seconds")
 UP = chosen("up", JOBS)
+AWS_TIME = "quarry_aws_request_duration_seconds"
+NO_POLL = 'operation!="receive_message"'
 
 
 def _messages(state: str, title: str, says: str, *, dead: bool = False) -> Panel:
@@ -98,10 +101,10 @@ QUEUES = Row(
             decimals=0,
         ),
         Lines(
-            title="Since the last poll",
-            says="By queue, of the replica that polled last. A consumer with its hands full does not poll; one that stays "
-            "away for minutes is stuck or cannot reach SQS.",
-            queries=[(f"time() - max by (env, queue) ({POLLED})", "{{queue}}")],
+            title="Longest without a poll",
+            says="Within ${window:text}, of the replica that polled last. A consumer with its hands full does not poll; one "
+            "that stays away for minutes is stuck or cannot reach SQS.",
+            queries=[(longest(f"time() - max by (env, queue) ({POLLED})"), "{{queue}}")],
             unit="s",
             width=5,
         ),
@@ -139,8 +142,8 @@ AWS = Row(
         ),
         Lines(
             title="Time of a call, 95 %, by service",
-            says="Retries included; of S3, until the head of the answer. 95 % are faster than this.",
-            queries=[(quantile(0.95, "quarry_aws_request_duration_seconds", "service"), "{{service}}")],
+            says="Retries included, long polls of queues left out; of S3, until the head of the answer. 95 % are faster.",
+            queries=[(quantile(0.95, AWS_TIME, "service", matchers=[NO_POLL]), "{{service}}")],
             unit="s",
             width=8,
         ),
@@ -159,15 +162,7 @@ AWS = Row(
             says="The ten operations with the longest times, long polls of queues left out. 95 % are faster than this.",
             queries=[
                 (
-                    "topk(10, "
-                    + quantile(
-                        0.95,
-                        "quarry_aws_request_duration_seconds",
-                        "service",
-                        "operation",
-                        matchers=['operation!="receive_message"'],
-                    )
-                    + ")",
+                    f"topk(10, {quantile(0.95, AWS_TIME, 'service', 'operation', matchers=[NO_POLL])})",
                     "{{service}} {{operation}}",
                 )
             ],
@@ -233,15 +228,11 @@ PROCESSES = Row(
         ),
         Lines(
             title="Open files",
-            says="Share of the file descriptors that each process may open.",
-            queries=[
-                (
-                    f"{chosen('process_open_fds', JOBS)} / {chosen('process_max_fds', JOBS)}",
-                    "{{job}} {{instance}}",
-                )
-            ],
-            unit="percentunit",
+            says="File descriptors of each process. A line that only rises is a leak.",
+            queries=[(chosen("process_open_fds", JOBS), "{{job}} {{instance}}")],
+            unit="short",
             width=8,
+            decimals=0,
         ),
     ],
 )
