@@ -2,7 +2,8 @@
 
 No Docker engine is asked for. buildah builds the Dockerfile in a chroot, on a stand-in for the true base: a minimal
 Debian with its Python, made by debootstrap. What is proven is that the Dockerfile builds and what is in its images; not
-the true base's own packages. Layers are kept in `.quarry/images`, so that a second run is quick.
+the true base's own packages. Layers are kept in `.quarry/images`, so that a second run is quick; they take some 5 GB,
+and more with each change of the requirements, until the directory is removed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ REVISION = "0123456789abcdef"
 STATE = ROOT / ".quarry" / "images"
 STAND_IN = "localhost/quarry-base:stand-in"
 DEBIAN = "bookworm"
-DEBIAN_MIRROR = "http://deb.debian.org/debian"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 CERTIFICATES = Path("/etc/ssl/certs")
 STEP_S = 900
@@ -127,7 +127,7 @@ class Builder:
         with tempfile.TemporaryDirectory(dir=self._state) as directory:
             options = ["--variant=minbase", f"--include={BASE_PACKAGES}"]
             answer = subprocess.run(
-                ["debootstrap", *options, DEBIAN, directory, DEBIAN_MIRROR],
+                ["debootstrap", *options, DEBIAN, directory],
                 capture_output=True,
                 text=True,
                 timeout=STEP_S,
