@@ -24,6 +24,7 @@ PART = os.environ.get("QUARRY_TEST_INFRA", "")
 FULL = [
     "test_apply.py",
     "test_iam_denied.py",
+    "test_iam_missed.py",
     "test_iam_necessary.py",
     "test_iam_of_the_emulator.py",
     "test_iam_sufficient.py",

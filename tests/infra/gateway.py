@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import io
 import re
 import threading
 from collections import Counter
@@ -71,13 +72,15 @@ class Gateway:
 
     Attributes:
         url: where it listens.
-        calls: how many calls came in each access key's name.
-        refusals: by access key, what was refused and in which words.
+        calls: how many calls went on in each access key's name.
+        refusals: what was refused: the access key, and the call with the words it was refused in.
+        faults: what went wrong here, and must not have.
     """
 
     def __init__(self, upstream: str, step: Step = lambda call: call) -> None:
         self.calls: Counter[str] = Counter()
         self.refusals: list[tuple[str, str]] = []
+        self.faults: list[str] = []
         self._upstream = upstream
         self._step = step
         self._loop = asyncio.new_event_loop()
@@ -95,9 +98,6 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join(30)
-
-    def refused(self, key: str) -> list[str]:
-        return [words for whose, words in self.refusals if whose == key]
 
     def _run(self) -> None:
         try:
@@ -121,19 +121,23 @@ class Gateway:
 
     async def _pass(self, request: web.Request) -> web.Response:
         call = Call(request.method, request.raw_path, _kept(request.headers), await request.read())
-        self.calls[call.key] += 1
         try:
-            sent = self._step(call)
+            return await self._forward(self._step(call))
         except Denied as denied:
             self._refuse(call, str(denied).encode())
-            body = {"message": str(denied)}
-            return web.json_response(body, status=403, headers={"x-amzn-ErrorType": "AccessDeniedException"})
-        headers = {**sent.headers, enforcing.TRANSPORT_HEADER: "https"}
+            told = {"x-amzn-ErrorType": "AccessDeniedException"}
+            return web.json_response({"message": str(denied)}, status=403, headers=told)
+        except Exception as error:
+            self.faults.append(f"{call}: {error!r}")
+            raise
+
+    async def _forward(self, call: Call) -> web.Response:
+        self.calls[call.key] += 1
         async with self._out.request(
-            sent.method,
-            URL(f"{self._upstream}{sent.path}", encoded=True),
-            headers=headers,
-            data=sent.body,
+            call.method,
+            URL(f"{self._upstream}{call.path}", encoded=True),
+            headers={**call.headers, enforcing.TRANSPORT_HEADER: "https"},
+            data=io.BytesIO(call.body),
             allow_redirects=False,
             skip_auto_headers=("Content-Type", "User-Agent", "Accept", "Accept-Encoding"),
         ) as answer:
@@ -141,7 +145,7 @@ class Gateway:
         if answer.status == 403 or (answer.status >= 400 and REFUSED.search(body)):
             self._refuse(call, body)
         told = _kept(answer.headers)
-        if request.method == "HEAD" and "Content-Length" in answer.headers:
+        if call.method == "HEAD" and "Content-Length" in answer.headers:
             told["Content-Length"] = answer.headers["Content-Length"]
         return web.Response(status=answer.status, body=body, headers=told)
 

@@ -253,9 +253,9 @@ def _profile(asking: Asking, grant: Grant) -> None:
     asking.bedrock.get_inference_profile(inferenceProfileIdentifier=grant.resource.replace("*", PROFILE))
 
 
-_EVENT = {"id": "x", "account": "000000000000", "source": "x", "time": "2026-01-01T00:00:00Z", "region": "us-east-1"}
-_EVENT |= {"resources": [], "detail-type": "x", "detail": {}}
-_READ = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": {"S": "probe"}}}
+_EVENT: dict[str, Any] = {"id": "x", "account": "000000000000", "source": "x", "time": "2026-01-01T00:00:00Z"}
+_EVENT |= {"region": "us-east-1", "resources": [], "detail-type": "x", "detail": {}}
+_READ: dict[str, Any] = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": {"S": "probe"}}}
 PROBES: Mapping[str, Probe] = {
     "s3:GetObject": _object("get_object"),
     "s3:GetObjectVersion": _object("get_object", VersionId="11111111-1111-4111-8111-111111111111"),

@@ -205,7 +205,7 @@ def test_the_bucket_denies_other_prefixes_even_to_a_role_that_was_given_everythi
     """Judged by the document: to AWS `aws:PrincipalArn` is the role, to the emulator the role's session."""
     told = dict.fromkeys((ENCRYPTION, f"{ENCRYPTION}-customer-algorithm"))
     told |= {"aws:PrincipalArn": place.role_arn(name), "aws:SecureTransport": "true"}
-    left = {"s3:GetObject": set(), "s3:PutObject": set()}
+    left: dict[str, set[str]] = {"s3:GetObject": set(), "s3:PutObject": set()}
     for action, prefixes in left.items():
         for prefix in PREFIXES:
             act = Act(action, f"arn:aws:s3:::{place.bucket}/{prefix}/a", told)

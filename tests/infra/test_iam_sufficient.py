@@ -1,0 +1,142 @@
+"""The policies suffice: whole runs with IAM enforced, each service under its role, and nobody is refused anything.
+
+The environment is as Terraform applied it, nothing taken away: the gateway before the emulator says that calls come by TLS,
+so the denials of plain HTTP stand too. The simulated Bedrock takes its role for each job after it judged the role's trust
+and the scheduler's right to pass it, and reads and writes the files under that role's keys, which the emulator judges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from quarry_local import demo, resources
+from quarry_local.policies import SERVICES
+from tests.infra import working
+from tests.infra.applied import BEDROCK, CLAUDE, OPERATOR, PROFILE, TITAN
+from tests.infra.probes import MISJUDGED
+
+# The demo's two runs, smaller, one by a profile that Bedrock's role must be allowed to invoke, and one without a source.
+ROWS = {"text": 300, "embed": 150, "profile": 100, "absent": 0}
+PROMPT = "joke_about_topic"
+NO = ("AccessDenied", "not authorized", "Forbidden", "(403)")
+
+
+@dataclass
+class Played:
+    """What came of the runs. `refusals` and `calls` are by the caller's name."""
+
+    operator: working.Operator
+    views: dict[str, Any]
+    logs: dict[str, str]
+    refusals: list[tuple[str, str]]
+    calls: dict[str, int]
+    said: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def played(house, tmp_path_factory) -> Played:
+    home = tmp_path_factory.mktemp("working")
+    doors = (house.gateway, house.bedrock_gateway, house.bedrock_door)
+    before = [len(door.refusals) for door in doors]
+    calls = [dict(door.calls) for door in doors]
+    with working.services(house, home) as logs:
+        operator = working.Operator(house, home)
+        for run_id in _submit(operator, house.place.bucket):
+            operator.ended(run_id)
+        views = {run_id: operator.status(run_id) for run_id in ROWS}
+        said = {
+            "runs": operator.quarry("runs"),
+            "dead letters": operator.quarry("dlq", "list"),
+            "doctor": operator.quarry("doctor", "--model", PROFILE, codes=(0, 1)),
+        }
+        for run_id in ("text", "embed", "profile"):
+            said[run_id] = operator.quarry("results", run_id, "-o", str(home / "out" / run_id))
+    assert [fault for door in doors for fault in door.faults] == []
+    refusals = [
+        (house.who(key), words)
+        for door, count in zip(doors, before, strict=True)
+        for key, words in door.refusals[count:]
+    ]
+    made = {
+        house.who(key): number - had.get(key, 0)
+        for door, had in zip(doors, calls, strict=True)
+        for key, number in door.calls.items()
+        if door is not house.bedrock_door
+    }
+    read = {name: path.read_text() for name, path in logs.items()}
+    return Played(operator, views, read, refusals, made, said)
+
+
+def _submit(operator: working.Operator, bucket: str) -> list[str]:
+    prompt = resources.SHIPPED_PROMPTS / f"{PROMPT}.yaml"
+    operator.put(f"prompts/{PROMPT}.yaml", prompt.read_bytes())
+    topics = operator.put("inputs/topics.csv", demo.topics(ROWS["text"]))
+    few = operator.put("inputs/few.csv", demo.topics(ROWS["profile"]))
+    texts = operator.put("inputs/texts.csv", demo.texts(ROWS["embed"]))
+    absent = f"s3://{bucket}/inputs/absent.csv"
+    text = {"prompt_id": PROMPT, "model_id": CLAUDE, "job_name_prefix": "proof"}
+    return [
+        operator.submit(
+            {**text, "run_id": "text", "s3_uri": topics, "max_records_per_job": 100, "tags": {"team": "a"}}
+        ),
+        operator.submit({**text, "run_id": "embed", "s3_uri": texts, "model_id": TITAN, "prompt_id": None}),
+        operator.submit({**text, "run_id": "profile", "s3_uri": few, "model_id": PROFILE}),
+        operator.submit({**text, "run_id": "absent", "s3_uri": absent}),
+    ]
+
+
+@pytest.mark.parametrize("run_id", ["text", "embed", "profile"])
+def test_a_run_succeeds_row_for_row(played, run_id):
+    view, rows = played.views[run_id], ROWS[run_id]
+    assert (view["state"], view["error"]) == ("SUCCEEDED", None)
+    assert (view["rows"]["accepted"], view["rows"]["ok"], view["rows"]["error"]) == (rows, rows, 0)
+    parts = sorted((played.operator.home / "out" / run_id).glob("**/*.parquet"))
+    assert sum(pq.read_metadata(part).num_rows for part in parts) == rows
+
+
+def test_a_source_that_is_not_there_is_told_from_one_that_may_not_be_read(played):
+    """What s3:ListBucket is granted for."""
+    assert played.views["absent"]["state"] == "FAILED"
+    assert "does not exist" in played.views["absent"]["error"]
+
+
+def test_nobody_is_refused_anything(played):
+    """But for what the emulator misjudges: two calls of doctor's, by the operator."""
+    wrong = [
+        f"{name}: {words}"
+        for name, words in played.refusals
+        if not (name == OPERATOR and any(f"perform: {action} " in words for action in MISJUDGED))
+    ]
+    assert not wrong, "\n".join(wrong)
+    for name in ROWS.keys() - {"absent"}:
+        assert "nothing is missing" in played.said[name]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_log_tells_of_a_refusal(played, service):
+    lines = played.logs[service].splitlines()
+    assert lines
+    assert [line for line in lines if any(word in line for word in NO)] == []
+
+
+def test_everybody_works_in_their_own_name(played):
+    """No service has the key of another, or of root; root's calls are those of the simulated Bedrock's own service."""
+    assert {name for name, number in played.calls.items() if number > 0} == {*SERVICES, BEDROCK, OPERATOR, "test"}
+    assert min(played.calls[name] for name in (*SERVICES, BEDROCK, OPERATOR)) > 5
+
+
+def test_doctor_finds_the_environment_sound_under_the_operators_policy(played):
+    told = [
+        line.split(None, 2) for line in played.said["doctor"].splitlines() if line.startswith(("ok", "FAIL", "unknown"))
+    ]
+    unknown = {check: words for verdict, check, words in told if verdict == "unknown"}
+    unsure = {check: words for check, words in unknown.items() if not any(action in words for action in MISJUDGED)}
+    assert ", 0 failed," in played.said["doctor"]
+    assert {"bucket", "trust", "s3-access", "pass-role", "queues", "sweep"} <= {
+        check for verdict, check, _ in told if verdict == "ok"
+    }
+    assert not any("not allowed to look" in words for words in unsure.values()), unsure

@@ -1,0 +1,102 @@
+"""The three services as processes, each under its role's own keys, and an operator at the command line.
+
+Nobody has a key but their own: no shell's, no file's, and not the emulator's root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from quarry_local import environment, launch
+from quarry_local.policies import SERVICES
+from quarry_local.settings import LOCAL_WAITS
+from tests.infra.applied import OPERATOR, Applied, running
+from tests.infra.enforcing import Caller
+
+QUOTA = 3
+QUARRY = Path(sys.executable).with_name("quarry")
+COMMAND_S = 120
+POLL_S = 0.3
+ENDED = {"SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED"}
+
+
+def variables(house: Applied, caller: Caller) -> dict[str, str]:
+    """What somebody with these keys needs to work with the environment."""
+    aws = environment.for_aws(caller.endpoint_url, house.place.region, os.environ)
+    given = environment.for_clients(aws, house.bedrock_url, QUOTA, house.environment)
+    keys = {
+        "AWS_ACCESS_KEY_ID": caller.keys["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": caller.keys["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": caller.keys.get("SessionToken", ""),
+    }
+    return {**given, **{name: value for name, value in keys.items() if value}}
+
+
+@contextlib.contextmanager
+def services(house: Applied, home: Path) -> Iterator[dict[str, Path]]:
+    """The three services while they run, by name: where each writes its log."""
+    logs = {service: home / f"{service}.log" for service in SERVICES}
+    with contextlib.ExitStack() as stack:
+        for service, log in logs.items():
+            clients = variables(house, house.callers[service])
+            stack.enter_context(running(_program(service, clients, log)))
+        yield logs
+
+
+def _program(service: str, clients: Mapping[str, str], log: Path) -> launch.Program:
+    return launch.Program(
+        service,
+        lambda _: [sys.executable, "-m", f"quarry_{service}"],
+        lambda port: environment.for_service(os.environ, clients, LOCAL_WAITS, {}, port),
+        "/readyz",
+        log,
+    )
+
+
+class Operator:
+    """Somebody with the operator's policy: brings sources, submits, looks, fetches results."""
+
+    def __init__(self, house: Applied, home: Path) -> None:
+        self.home = home
+        self._house = house
+        self._s3 = house.callers[OPERATOR].client("s3")
+        self._variables = {**environment.inherited(os.environ), **variables(house, house.callers[OPERATOR])}
+
+    def put(self, key: str, body: bytes) -> str:
+        self._s3.put_object(Bucket=self._house.place.bucket, Key=key, Body=body)
+        return f"s3://{self._house.place.bucket}/{key}"
+
+    def quarry(self, *words: str, codes: tuple[int, ...] = (0,)) -> str:
+        done = subprocess.run(
+            [QUARRY, *words], env=self._variables, capture_output=True, text=True, timeout=COMMAND_S, check=False
+        )
+        assert done.returncode in codes, f"quarry {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def submit(self, manifest: Mapping[str, Any]) -> str:
+        """Send a manifest that names its run."""
+        file = self.home / f"{manifest['run_id']}.json"
+        file.write_text(json.dumps(manifest))
+        self.quarry("submit", str(file))
+        return str(manifest["run_id"])
+
+    def status(self, run_id: str) -> dict[str, Any]:
+        said = self.quarry("status", run_id, "--json", codes=(0, 1, 2, 3, 4))
+        view: dict[str, Any] = json.loads(said) if said.strip() else {}
+        return view
+
+    def ended(self, run_id: str, within_s: float = 90) -> dict[str, Any]:
+        """How the run stands at its end."""
+        until = time.monotonic() + within_s
+        while (view := self.status(run_id)).get("state") not in ENDED:
+            assert time.monotonic() < until, f"run {run_id} has not ended within {within_s:g} s: {view}"
+            time.sleep(POLL_S)
+        return view
