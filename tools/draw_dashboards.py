@@ -26,7 +26,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, MultipleLocator, NullLocator
 from PIL import Image
 from tools.dashboards.asking import Panel, Prometheus, Series, Target, answers, boards, filled
 
@@ -79,9 +79,12 @@ STEPS = {
     ),
     "bytes": tuple(2.0**power for power in range(10, 40)),
 }
+ORDERS_S = (1, 10, 60, 600, 3_600, 36_000, 360_000)
 TICKS_MAX = 5
 AREA_SHARE = 0.45
 GRID = "#e6e9ee"
+
+Colour = tuple[float, float, float]  # red, green, blue, each 0 to 1
 
 
 class EmptyPanel(Exception):
@@ -274,21 +277,35 @@ def draw_lines(card: Card, drawn: Drawn, seen: Seen) -> None:
         else:
             axes.plot(grid, values, color=colour, lw=1.5, ls="--" if dashed else "-")
         tallest = max([tallest, *(value for value in values if not math.isnan(value))])
+    if stacked and tallest == 0:
+        axes.plot(grid, below, color=next(iter(colours.values())), lw=1.5)
     for step in defaults.get("thresholds", {}).get("steps", []):
         if step["value"] is not None:
             axes.axhline(step["value"], color=NAMED[step["color"]], lw=1, ls=(0, (5, 4)))
             tallest = max(tallest, step["value"])
     axes.set_xlim(start_s, end_s)
-    axes.set_ylim(0, 1.06 if defaults.get("max") == 1 else (tallest * 1.12 or 1))
+    if _orders(drawn):
+        axes.set_yscale("log")
+        axes.set_ylim(1, tallest * 1.5)
+    else:
+        axes.set_ylim(0, 1.06 if defaults.get("max") == 1 else (tallest * 1.12 or 1))
     _dress(axes, drawn, seen)
     _draw_legend(card, lines, colours)
+
+
+def _orders(drawn: Drawn) -> bool:
+    return "scaleDistribution" in drawn.defaults["custom"]
 
 
 def _dress(axes: Axes, drawn: Drawn, seen: Seen) -> None:
     unit, decimals = drawn.unit, drawn.defaults.get("decimals")
     top = axes.get_ylim()[1]
-    step = next((step for step in STEPS.get(unit, ()) if top / step <= TICKS_MAX), None)
-    axes.yaxis.set_major_locator(MultipleLocator(step) if step else MaxNLocator(4, integer=unit == "short"))
+    if _orders(drawn):
+        axes.yaxis.set_major_locator(FixedLocator([each for each in ORDERS_S if each <= top]))
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        step = next((step for step in STEPS.get(unit, ()) if top / step <= TICKS_MAX), None)
+        axes.yaxis.set_major_locator(MultipleLocator(step) if step else MaxNLocator(4, integer=unit == "short"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: in_words(value, unit, decimals, seen.shown_until_s)))
     ticks = [moment for moment in range(int(seen.start_s), int(seen.shown_until_s) + 1) if moment % 60 == 0]
     every = -(-len(ticks) // max(1, int(drawn.panel.raw["gridPos"]["w"] * COLUMN_PX / TICK_PX)))
@@ -389,8 +406,9 @@ def _palette() -> Image.Image:
     return palette
 
 
-def _between(ground: Sequence[float], colour: Sequence[float], share: float) -> tuple[float, ...]:
-    return tuple(low + share * (high - low) for low, high in zip(ground, colour, strict=True))
+def _between(ground: Colour, colour: Colour, share: float) -> Colour:
+    red, green, blue = (low + share * (high - low) for low, high in zip(ground, colour, strict=True))
+    return red, green, blue
 
 
 def main() -> int:

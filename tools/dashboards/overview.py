@@ -107,8 +107,10 @@ PROGRESS = Row(
         ),
         Lines(
             title="Time until the last row, by pool",
-            says="From records processed in the last hour. A line that rises tells of a pool that slows down.",
-            queries=[(f"clamp_min({ETA} - time(), 0)", "{{pool}}")],
+            says="From records processed in the last hour, so the first minutes of a run guess. A line that rises tells of "
+            "a pool that slows down. The axis goes by orders of magnitude.",
+            queries=[(f"clamp_min({ETA} - time(), 1)", "{{pool}}")],
+            orders=True,
             unit="s",
             width=12,
         ),

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, timeseries
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as dashboard_models
 
@@ -83,12 +85,6 @@ def or_nothing(query: str, label: str = "") -> str:
 # ------------------------------------------------------------------------------------------------- panels
 
 
-class Builder(Protocol):
-    """What a panel needs of the SDK."""
-
-    def build(self) -> dashboard_models.Panel: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Panel:
     """One panel.
@@ -114,17 +110,17 @@ class Panel:
     alert: str | None = None
     decimals: int | None = None
 
-    def build(self, number: int) -> Builder:
+    def build(self, number: int) -> Builder[dashboard_models.Panel]:
         raise NotImplementedError
 
-    def _links(self) -> list[dashboard.DashboardLink]:
+    def _links(self) -> list[Builder[dashboard_models.DashboardLink]]:
         if self.alert is None:
             return []
         link = dashboard.DashboardLink(f"Runbook: {self.alert}").type(dashboard_models.DashboardLinkType.LINK)
         return [link.url(f"{RUNBOOK}#{self.alert.lower()}").target_blank(True)]
 
-    def _targets(self, *, instant: bool) -> list[prometheus.Dataquery]:
-        targets = []
+    def _targets(self, *, instant: bool) -> list[Builder[Dataquery]]:
+        targets: list[Builder[Dataquery]] = []
         for position, (expression, legend) in enumerate(self.queries):
             target = prometheus.Dataquery().expr(expression).legend_format(legend).ref_id(chr(ord("A") + position))
             targets.append((target.instant() if instant else target.range()).datasource(SOURCE))
@@ -145,7 +141,7 @@ class Figure(Panel):
     nothing: str = "none"
     names: bool = False
 
-    def build(self, number: int) -> Builder:
+    def build(self, number: int) -> Builder[dashboard_models.Panel]:
         panel = stat.Panel().id(number).title(self.title).description(self.says).links(self._links())
         panel = panel.datasource(SOURCE).targets(self._targets(instant=True)).unit(self.unit).no_value(self.nothing)
         panel = panel.thresholds(self._thresholds(self.base)).color_scheme(_by_thresholds())
@@ -160,7 +156,7 @@ class Figure(Panel):
 class Bars(Panel):
     """A bar for each series, as it is now."""
 
-    def build(self, number: int) -> Builder:
+    def build(self, number: int) -> Builder[dashboard_models.Panel]:
         panel = bargauge.Panel().id(number).title(self.title).description(self.says).links(self._links())
         panel = panel.datasource(SOURCE).targets(self._targets(instant=True)).unit(self.unit).min(0)
         panel = panel.thresholds(self._thresholds(BLUE)).color_scheme(_by_thresholds())
@@ -179,17 +175,19 @@ class Lines(Panel):
         stacked: whether the series add up to something; they are then drawn as areas on one another.
         dashed: legend of a series that is a limit, not a part: dashed, and outside the stack.
         share: whether the axis ends at 1, that is at 100 %.
+        orders: whether the axis goes by orders of magnitude; values must then be above 0.
         colours: of series by their legend; the others take Grafana's, one after the other.
     """
 
     stacked: bool = False
     dashed: str | None = None
     share: bool = False
+    orders: bool = False
     colours: Mapping[str, str] = field(default_factory=dict)
 
-    def build(self, number: int) -> Builder:
+    def build(self, number: int) -> Builder[dashboard_models.Panel]:
         panel = timeseries.Panel().id(number).title(self.title).description(self.says).links(self._links())
-        panel = panel.datasource(SOURCE).targets(self._targets(instant=False)).unit(self.unit).min(0)
+        panel = panel.datasource(SOURCE).targets(self._targets(instant=False)).unit(self.unit)
         panel = panel.color_scheme(dashboard.FieldColor().mode(dashboard_models.FieldColorModeId.PALETTE_CLASSIC))
         panel = panel.line_width(1).show_points(common_models.VisibilityMode.NEVER)
         panel = panel.fill_opacity(35 if self.stacked else 8).span_nulls(False)
@@ -200,6 +198,11 @@ class Lines(Panel):
             panel = panel.thresholds(self._thresholds("transparent")).thresholds_style(dashes)
         if self.share:
             panel = panel.max(1)
+        if self.orders:
+            orders = common.ScaleDistributionConfig().type(common_models.ScaleDistribution.LOG).log(10)
+            panel = panel.scale_distribution(orders)
+        else:
+            panel = panel.min(0)
         if self.dashed is not None:
             panel = panel.override_by_name(self.dashed, _LIMIT)
         for name, colour in self.colours.items():

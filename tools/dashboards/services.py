@@ -97,7 +97,6 @@ QUEUES = Row(
             queries=[(f"sum by (queue) ({chosen('quarry_messages_in_progress')})", "{{queue}}")],
             unit="short",
             width=5,
-            stacked=True,
             decimals=0,
         ),
         Lines(
