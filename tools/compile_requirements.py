@@ -1,8 +1,8 @@
 """Compile the pinned, hashed requirement files from the pyproject.toml files.
 
-One file per image (each service, the CLI), one for what builds our wheels in it, one for development, one for the
-embedded AWS, one for the tools that read Terraform and one for those that read what is deployed. `uv` resolves; no index
-address is written. Run it with `make lock`.
+One file per image (each service, the CLI), one for a service with traces, one for what builds our wheels in it, one for
+development, one for the embedded AWS, one for the tools that read Terraform and one for those that read what is
+deployed. `uv` resolves; no index address is written. Run it with `make lock`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("services/preprocessor", "services/scheduler", "services/collector")
 FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    # requirement file: (our packages inside, hand-written .in files)
+    # requirement file: (our packages inside, one with its [extra]; hand-written .in files)
     "preprocessor": (("core", "services/preprocessor"), ()),
     "scheduler": (("core", "services/scheduler"), ()),
     "collector": (("core", "services/collector"), ()),
+    "traces": (("core[traces]",), ()),
     "cli": (("core", "cli"), ()),
-    "dev": (("core", *SERVICES, "cli", "local"), ("dev.in",)),
-    "docker": (("core", *SERVICES, "cli", "local"), ("dev.in", "docker.in")),
+    "dev": (("core[traces]", *SERVICES, "cli", "local"), ("dev.in",)),
+    "docker": (("core[traces]", *SERVICES, "cli", "local"), ("dev.in", "docker.in")),
     "local-aws": ((), ("local-aws.in",)),
     "infra": ((), ("infra.in",)),
     "deploy": ((), ("deploy.in",)),
@@ -30,8 +31,11 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def third_party(package: str) -> list[str]:
-    project = tomllib.loads((ROOT / package / "pyproject.toml").read_text())["project"]
-    return [line for line in project["dependencies"] if not line.startswith("quarry-")]
+    """What a package of ours needs of others; of `package[extra]`, what its extra needs too."""
+    name, _, extra = package.rstrip("]").partition("[")
+    project = tomllib.loads((ROOT / name / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + (project["optional-dependencies"][extra] if extra else [])
+    return [line for line in lines if not line.startswith("quarry-")]
 
 
 def main(uv: str) -> None:

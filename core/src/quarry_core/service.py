@@ -33,6 +33,7 @@ from quarry_core.objects import S3Objects
 from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Queue, Table
 from quarry_core.real import SystemClock, ThreadOffload
 from quarry_core.settings import Settings
+from quarry_core.traces import NO_TRACES, Traces, open_traces, wanted
 
 log = structlog.get_logger()
 TURN_EVERY_S = 1.0
@@ -56,6 +57,7 @@ class World:
     bus: Bus
     queues: Mapping[str, Queue]
     undelivered: Queue | None = None  # what EventBridge could not deliver; nobody reads it, it is counted
+    traces: Traces = NO_TRACES
 
     @property
     def ledger(self) -> Ledger:
@@ -141,12 +143,13 @@ def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda 
         settings = Settings()  # its fields come from the environment
         for name in queues:
             settings.queue_urls(name)
+        wanted(settings)
     except (ValidationError, ValueError) as error:
         print(f"{service}: the environment is not complete: {error}", file=sys.stderr)  # noqa: T201 logs need settings
         return 2
     telemetry.set_up_logs(service, settings.log_level)
     announce(service, settings)
-    return asyncio.run(_serve(settings, build, queues, wrap))
+    return asyncio.run(_serve(service, settings, build, queues, wrap))
 
 
 def announce(service: str, settings: Settings) -> None:
@@ -157,7 +160,7 @@ def announce(service: str, settings: Settings) -> None:
         metrics.BUDGET.set(settings.budget_dollars)
 
 
-async def _serve(settings: Settings, build: Build, queues: Sequence[str], wrap: Wrap) -> int:
+async def _serve(service: str, settings: Settings, build: Build, queues: Sequence[str], wrap: Wrap) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -167,9 +170,10 @@ async def _serve(settings: Settings, build: Build, queues: Sequence[str], wrap: 
     status.start()
     try:
         async with open_world(settings, queues) as world:
-            parts = build(wrap(world))
-            log.info("started", metrics_port=status.port)
-            return await _run(with_gauges(parts, settings), world.clock, health, stop)
+            with open_traces(service, settings, world.clock) as traces:
+                parts = build(wrap(replace(world, traces=traces)))
+                log.info("started", metrics_port=status.port)
+                return await _run(with_gauges(parts, settings), world.clock, health, stop)
     finally:
         log.info("stopped")
         status.stop()

@@ -86,6 +86,16 @@ class Settings(BaseSettings):
     budget_dollars: float | None = Field(
         None, gt=0, description="What 30 days may cost, for the alert; nothing is stopped by it."
     )
+    traces: bool | None = Field(
+        None,
+        description="Traces by OpenTelemetry; unset: where there is an address for them and the extra is installed.",
+    )
+    traces_share: float = Field(1, ge=0, le=1, description="Share of the shards that are traced.")
+    otlp_endpoint: str = Field(
+        "",
+        validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="The address for traces, by OTLP over HTTP; OpenTelemetry reads it, and its other variables, itself.",
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Lowest level that is logged.")
 
     @field_validator("repeat_pauses_s", mode="before")

@@ -7,7 +7,8 @@ doorbell, or to closing.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -25,6 +26,7 @@ from quarry_core.prices import price_of
 from quarry_core.rows import SourceError
 from quarry_core.service import World
 from quarry_core.states import ShardState
+from quarry_core.traces import ROOT, About, Span
 from quarry_core.verdicts import DONE, Verdict
 
 log = structlog.get_logger()
@@ -45,22 +47,28 @@ class Shards:
         if shard is None or run is None or run.pins is None or totals is None or totals.state.terminal:
             return DONE
         salvage = Salvage(self._world.objects, run.run_id, totals.plan, run.pins)
+        ours = False
         if shard.state is ShardState.ENDED:
-            await self._settle(salvage, shard)
+            with self._span("settle", shard) as told:
+                told["outcome"] = await self._settle(salvage, shard)
+                ours = told["outcome"] == "settled"
             shard = await ledger.shard(bell.run_id, bell.shard)
             assert shard is not None
         if shard.state is ShardState.SETTLED:
             await self._publish(salvage, shard)
+            if ours:
+                self._tell_whole(shard, run.accepted_at)
             await self._ring_if_whole(bell.run_id)
         return DONE
 
-    async def _settle(self, salvage: Salvage, shard: Shard) -> None:
+    async def _settle(self, salvage: Salvage, shard: Shard) -> str:
+        """What came of it: settled by us or by another, or repeat."""
         world = self._world
         repeats_max = world.settings.repeats_max
         outcome = await world.offload.run(partial(salvage.outcome, shard, repeats_max))
         if isinstance(outcome, Repeat):
             if await self._repeat(shard, outcome):
-                return
+                return "repeat"
             outcome = await world.offload.run(partial(salvage.outcome, shard, 0))
             assert isinstance(outcome, Settlement)
         expires_at = int((world.clock.now() + timedelta(days=SHARD_TTL_DAYS)).timestamp())
@@ -68,7 +76,7 @@ class Shards:
             await world.ledger.apply(moves.settle(shard, outcome.ok, outcome.error, expires_at))
         except Stale:
             log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
-            return
+            return "settled_by_another"
         _count(salvage.pins.model_id, outcome)
         log.info(
             "settled",
@@ -79,6 +87,7 @@ class Shards:
             ok=outcome.ok,
             errors=dict(outcome.errors),
         )
+        return "settled"
 
     async def _repeat(self, shard: Shard, decision: Repeat) -> bool:
         """Ask the whole job again, after a pause. False: it cannot be, since its lane is refused."""
@@ -97,13 +106,31 @@ class Shards:
     async def _publish(self, salvage: Salvage, shard: Shard) -> None:
         world = self._world
         try:
-            await world.offload.run(partial(salvage.part, shard))
+            with self._span("part", shard):
+                await world.offload.run(partial(salvage.part, shard))
         except (Changed, Missing, SourceError) as error:
             # The answers are safe in the outcome; closing tries again, and tells.
             log.error(  # noqa: TRY400 told whole
                 "part_not_written", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, why=str(error)
             )
         await world.offload.run(partial(world.objects.delete, input_key(shard.run_id, shard.shard)))
+
+    def _span(self, name: str, shard: Shard) -> AbstractContextManager[About]:
+        about: About = {"attempt": shard.attempt, "pool": shard.pool, "status": shard.ended_status, "rows": shard.rows}
+        return self._world.traces.span(name, shard.run_id, shard.shard, **about)
+
+    def _tell_whole(self, shard: Shard, accepted_at: str) -> None:
+        """The root of the shard's trace: told once, for one worker's move has settled it."""
+        about: About = {
+            "attempts": shard.attempt,
+            "pool": shard.pool,
+            "status": shard.ended_status,
+            "rows": shard.rows,
+            "ok": shard.ok,
+            "error": shard.error,
+        }
+        began = datetime.fromisoformat(accepted_at)
+        self._world.traces.add(Span(ROOT, shard.run_id, shard.shard, began, self._world.clock.now(), about))
 
     async def _ring_if_whole(self, run_id: str) -> None:
         totals = await self._world.ledger.totals(run_id)

@@ -114,7 +114,7 @@ class Slices:
         standing = enlisted.get(shard_id(shard.number))
         if standing is None:
             try:
-                written = await self._world.offload.run(partial(work.writer.write, shard))
+                written = await self._written(work, shard)
             except ShardTooLarge as error:
                 first, second = split_in_halves(shard, work.writer.records_min)
                 log.info("split", run_id=work.run.run_id, shard=shard_id(shard.number), why=str(error))
@@ -127,12 +127,21 @@ class Slices:
 
     async def _write_half(self, work: Work, half: ShardRange) -> None:
         try:
-            written = await self._world.offload.run(partial(work.writer.write, half))
+            written = await self._written(work, half)
         except ShardTooLarge as error:
             raise HalfTooLarge(
                 f"{error}, and it is a half already: shorten the prompt or the rows, or set max_records_per_job lower"
             ) from error
         await self._enlist(work, half, written, half=True)
+
+    async def _written(self, work: Work, shard: ShardRange) -> Written:
+        assert work.run.pins is not None
+        with self._world.traces.span(
+            "write", work.run.run_id, shard_id(shard.number), pool=work.run.pins.pool, rows=shard.rows
+        ) as told:
+            written = await self._world.offload.run(partial(work.writer.write, shard))
+            told |= {"sendable": written.sendable, "bytes": written.input_bytes}
+        return written
 
     async def _enlist(self, work: Work, shard: ShardRange, written: Written, *, half: bool) -> None:
         assert work.run.pins is not None

@@ -24,6 +24,7 @@ from quarry_core.ports import Job, JobRequest
 from quarry_core.run import Pins
 from quarry_core.service import World
 from quarry_core.states import ShardState, job_rank
+from quarry_core.traces import ERROR
 
 log = structlog.get_logger()
 READ_TO_CREATE_MAX_S = 5.0
@@ -96,10 +97,16 @@ class Creator:
         now_s = self._world.clock.monotonic()
         if not fresh:
             self._uncertain_since.setdefault(shard.holder, now_s)
-        try:
-            outcome = await self._finish(shard, request, now_s)
-        except Stale:
-            outcome = "stale"
+        with self._world.traces.span(
+            "create", shard.run_id, shard.shard, attempt=shard.attempt, pool=shard.pool, job=request.name
+        ) as told:
+            try:
+                outcome = await self._finish(shard, request, now_s)
+            except Stale:
+                outcome = "stale"
+            told["outcome"] = outcome
+            if outcome in ("refused", "unknown"):
+                told[ERROR] = outcome
         if outcome not in ("unknown", "waiting", "late"):
             self._uncertain_since.pop(shard.holder, None)
         if outcome not in ("waiting", "late", "stale"):

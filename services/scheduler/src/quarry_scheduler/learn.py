@@ -21,6 +21,7 @@ from quarry_core.names import JobName, parse_job_name
 from quarry_core.ports import Job
 from quarry_core.service import World
 from quarry_core.states import JobStatus, ShardState, job_ended, job_rank
+from quarry_core.traces import ERROR, About, Span
 from quarry_scheduler.create import is_ours, job_request, job_row
 from quarry_scheduler.pins import PinsCache
 
@@ -144,6 +145,7 @@ class Learner:
         if job.submitted_at and job.ended_at and job.status != JobStatus.EXPIRED:
             # Of an expired job Bedrock tells an end a few minutes after its submission (contract section 1.3).
             _note_duration(shard.pool, "total", job.submitted_at, job.ended_at)
+        self._world.traces.add(_span(shard, job, self._world.clock.now()))
         log.info("job_ended", job=job.name, status=job.status, source=source, reason=job.message[:200])
         await self._ring_settle(shard)
         return Learned("ended", shard.pool)
@@ -161,6 +163,17 @@ class Learner:
 
 def _note_duration(pool: str, phase: str, since: datetime, until: datetime) -> None:
     metrics.JOB_DURATION.labels(pool, phase).observe(max(0.0, (until - since).total_seconds()))
+
+
+def _span(shard: Shard, job: Job, now: datetime) -> Span:
+    """The job's time with Bedrock, by Bedrock's own clock; of an expired one only the beginning is true (see `_end`)."""
+    told: About = {"attempt": shard.attempt, "pool": shard.pool, "job": job.name, "status": job.status}
+    if job.status in (JobStatus.FAILED, JobStatus.EXPIRED):
+        told[ERROR] = job.status
+    if job.processed_records is not None:
+        told["records"] = job.processed_records
+    ended = job.ended_at if job.ended_at and job.status != JobStatus.EXPIRED else now
+    return Span("job", shard.run_id, shard.shard, job.submitted_at or ended, ended, told)
 
 
 def _row(shard: Shard, name: str, arn: str, job: Job) -> JobRow:

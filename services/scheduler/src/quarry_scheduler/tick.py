@@ -218,7 +218,10 @@ class Ticker:
             memory.ours.add(beat)
             memory.fresh.add(beat)
             try:
-                await self._world.ledger.apply(moves.admit(pool, lane, shard, beat))
+                with self._world.traces.span(
+                    "admit", shard.run_id, shard.shard, attempt=shard.attempt, pool=shard.pool
+                ):
+                    await self._world.ledger.apply(moves.admit(pool, lane, shard, beat))
             except Stale:
                 ticked.stale += 1
                 return False
