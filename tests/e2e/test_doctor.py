@@ -228,6 +228,10 @@ def _access_without_resource_account(clinic: Clinic) -> None:
     clinic.access(without(policies.bedrock_access(clinic.place), key="aws:ResourceAccount"))
 
 
+def _profiles_not_granted(clinic: Clinic) -> None:
+    clinic.access(without(policies.bedrock_access(clinic.place), sid="InvokeProfilesAndTheirModels"))
+
+
 def _denied_by_the_bucket(clinic: Clinic) -> None:
     deny = {
         "Effect": "Deny",
@@ -499,7 +503,7 @@ FAULTS = {
     ),
     "profile not granted": Planted(
         "profile-access",
-        lambda _: None,
+        _profiles_not_granted,
         "bedrock:InvokeModel",
         options=("--model", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
     ),

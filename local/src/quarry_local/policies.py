@@ -76,7 +76,7 @@ def bedrock_trust(place: Place) -> Document:
 
 
 def bedrock_access(place: Place) -> Document:
-    """What Bedrock may do: read and list its input, write and list its output."""
+    """What Bedrock may do: read and list its input, write and list its output, and follow profiles to their models."""
     bucket = f"arn:aws:s3:::{place.bucket}"
     own = {"StringEquals": {"aws:ResourceAccount": [place.account]}}
     prefixes = ["batch-input/*", "batch-output/*"]
@@ -88,7 +88,16 @@ def bedrock_access(place: Place) -> Document:
             "Condition": own,
         },
         {"Action": "s3:ListBucket", "Resource": bucket, "Condition": listed},
+        {"Sid": "InvokeProfilesAndTheirModels", "Action": "bedrock:InvokeModel", "Resource": _any_model(place)},
     )
+
+
+def _any_model(place: Place) -> list[str]:
+    """Every model may be tried here. An inference profile is this account's; its models stand in other regions too."""
+    return [
+        "arn:aws:bedrock:*::foundation-model/*",
+        f"arn:aws:bedrock:{place.region}:{place.account}:inference-profile/*",
+    ]
 
 
 def event_delivery(place: Place, queue: str) -> Document:
@@ -249,12 +258,8 @@ def _objects(place: Place, reading: _Reading) -> list[Mapping[str, Any]]:
 
 def _bedrock_calls(place: Place) -> list[Mapping[str, Any]]:
     jobs = f"arn:aws:bedrock:{place.region}:{place.account}:model-invocation-job/*"
-    models = [
-        f"arn:aws:bedrock:{place.region}::foundation-model/*",
-        f"arn:aws:bedrock:{place.region}:{place.account}:inference-profile/*",
-    ]
     return [
-        {"Sid": "CreateJobs", "Action": "bedrock:CreateModelInvocationJob", "Resource": [jobs, *models]},
+        {"Sid": "CreateJobs", "Action": "bedrock:CreateModelInvocationJob", "Resource": [jobs, *_any_model(place)]},
         {
             "Sid": "FollowJobs",
             "Action": ["bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob"],

@@ -97,8 +97,17 @@ def test_bedrock_may_touch_two_prefixes_of_one_bucket_in_this_account_only():
     for action in ("s3:GetObject", "s3:PutObject"):
         prefix = "arn:aws:s3:::dev-quarry-123456789012"
         assert granted(document, action) == [f"{prefix}/batch-input/*", f"{prefix}/batch-output/*"]
-    for statement in statements(document):
+    files, models = statements(document)[:2], statements(document)[2:]
+    for statement in files:
         assert statement["Condition"]["StringEquals"] == {"aws:ResourceAccount": ["123456789012"]}
+    assert [statement["Action"] for statement in models] == ["bedrock:InvokeModel"]
+
+
+def test_bedrock_may_follow_a_profile_of_this_account_to_its_models_in_every_region():
+    assert granted(policies.bedrock_access(PLACE), "bedrock:InvokeModel") == [
+        "arn:aws:bedrock:*::foundation-model/*",
+        "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/*",
+    ]
 
 
 def test_only_the_scheduler_may_create_jobs_and_pass_the_role_and_only_that_role_to_bedrock():

@@ -94,7 +94,7 @@ class Settings(LiveSettings, BaseSettings):
         True, description="judge the role's trust policy at Create, its access to the job's files in Validating"
     )
     check_profiles: bool = Field(
-        False, description="with an inference profile, judge too whether the role may invoke it and its models"
+        True, description="with an inference profile, judge too whether the role may invoke it and its models"
     )
     caller_role: str | None = Field(
         None, description="name of the role whose policies must let it pass the job's role; unset: not judged"
