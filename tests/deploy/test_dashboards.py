@@ -15,7 +15,7 @@ from tools.run_for_dashboards import a_run
 
 from quarry_local.emulator import EmulatorUnavailable
 from quarry_local.stack import StackError
-from tests.deploy.prometheus import PYTHON, ROOT, named, program, rules, unknown
+from tests.deploy.prometheus import PYTHON, ROOT, named, program, registered, rules, unknown
 
 TOOL = Path(__file__).with_name("dashboard_tool.py")
 PAGE = ROOT / "docs" / "dashboards.md"
@@ -114,6 +114,15 @@ def test_links_lead_to_the_paragraphs_of_alerts_that_exist():
 
 def test_each_metric_and_label_in_a_panel_is_one_that_the_code_registers():
     assert unknown(_queries()) == []
+
+
+def test_each_metric_that_the_code_registers_is_on_a_panel():
+    """Itself, or through a recording rule that a panel asks."""
+    asked = {each["name"] for query in named(list(_queries().values())) for each in query["selectors"]}
+    behind = named([rule["expr"] for rule in rules("record") if rule["record"] in asked])
+    shown = asked | {each["name"] for query in behind for each in query["selectors"]}
+
+    assert {name for name in registered() if not name.endswith(("_created", "_sum", "_count"))} <= shown
 
 
 def test_a_metric_that_nothing_registers_is_found():

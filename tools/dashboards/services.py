@@ -123,8 +123,8 @@ AWS = Row(
         ),
         Lines(
             title="Calls that were not ok, in ${window:text}",
-            says="By outcome. missing and stale are answers that the code asks for; throttled, unavailable and unknown are "
-            "tried again; denied wants a look at the roles.",
+            says="By outcome. missing, changed, stale and conflict are answers that the code asks for; throttled, "
+            "quotaexceeded and unknown are tried again; refused wants a look at roles, access and settings.",
             queries=[
                 (
                     or_nothing(
