@@ -82,7 +82,7 @@ def test_a_failing_teardown_and_a_broken_file_are_failures(run_with_the_frame):
 def test_each_excuse_matches_tests_that_there_are_and_says_why():
     for one in allowed():
         re.compile(one.reason)
-        assert (ROOT / one.test.split("::")[0]).is_file(), one.test
+        assert list(ROOT.glob(one.test.split("::")[0])), one.test
         assert len(one.why.split()) >= WHY_WORDS_MIN, one
         assert one.reason not in {"", ".*", ".+"}, "an excuse for everything excuses nothing"
 
