@@ -137,7 +137,7 @@ def test_each_recorded_name_is_used_by_an_alert_a_rule_or_the_budgets_panels():
 
 
 def test_an_increase_that_counts_the_newborn_asks_for_one_window_throughout():
-    increases = [rule for rule in rules("record") if ":increase" in rule["record"]]
+    increases = [rule for rule in rules("record") if "increase(" in rule["expr"]]
 
     assert len(increases) == 8
     for rule in increases:
