@@ -99,6 +99,22 @@ def test_models_and_profiles_are_discovered_as_clients_do(house):
     assert house.get(arn)["modelId"] == chosen["inferenceProfileArn"]
 
 
+def test_access_to_a_model_is_told(house):
+    def told(model_id):
+        answer = house.bedrock.get_foundation_model_availability(modelId=model_id)
+        assert (answer["modelId"], answer["authorizationStatus"], answer["regionAvailability"]) == (
+            model_id,
+            "AUTHORIZED",
+            "AVAILABLE",
+        )
+        return answer["agreementAvailability"]["status"], answer["entitlementAvailability"]
+
+    assert told(HAIKU) == ("AVAILABLE", "AVAILABLE")
+    house.change(models_without_access=[HAIKU])
+    assert told(HAIKU) == ("NOT_AVAILABLE", "NOT_AVAILABLE")
+    assert told(TITAN) == ("AVAILABLE", "AVAILABLE")
+
+
 def test_discovery_refuses_what_the_model_refuses(house):
     bedrock = house.bedrock
     for call, request, code, status in (
@@ -106,6 +122,8 @@ def test_discovery_refuses_what_the_model_refuses(house):
         (bedrock.list_foundation_models, {"byOutputModality": "SMELL"}, "ValidationException", 400),
         (bedrock.get_foundation_model, {"modelIdentifier": "no id"}, "ValidationException", 400),
         (bedrock.get_foundation_model, {"modelIdentifier": "acme.chat-v1:0"}, "ResourceNotFoundException", 404),
+        (bedrock.get_foundation_model_availability, {"modelId": "no id"}, "ValidationException", 400),
+        (bedrock.get_foundation_model_availability, {"modelId": "acme.chat-v1:0"}, "ResourceNotFoundException", 404),
         (bedrock.list_inference_profiles, {"maxResults": 1001}, "ValidationException", 400),
         (bedrock.list_inference_profiles, {"nextToken": "nonsense"}, "ValidationException", 400),
         (bedrock.get_inference_profile, {"inferenceProfileIdentifier": "a b"}, "ValidationException", 400),

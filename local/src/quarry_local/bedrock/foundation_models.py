@@ -1,9 +1,10 @@
-"""ListFoundationModels and GetFoundationModel: the catalogue as AWS shows it. Pure.
+"""ListFoundationModels, GetFoundationModel and GetFoundationModelAvailability: the catalogue as AWS shows it. Pure.
 
 Whether batch inference takes a model cannot be read from here: refused models are listed as ACTIVE too (contract
 section 4.5). Names and inference types are live ones, which the service model's own maxima and enums do not hold.
 """
 
+from collections.abc import Container
 from typing import Any
 
 from quarry_local.bedrock.catalogue import Entry, entries
@@ -23,16 +24,39 @@ def get_model(request: dict[str, Any], region: str, account: str) -> dict[str, A
     Raises:
         ApiError: ResourceNotFoundException; also for an inference profile, which is no foundation model.
     """
-    identifier = request["modelIdentifier"]
-    found = named(identifier, region=region, account=account)
-    entry = entries().get(found.id) if found and not found.geography and not found.custom else None
-    if entry is None:
-        raise missing(f"Could not resolve the foundation model from the provided model identifier: {identifier}")
-    return {"modelDetails": _view(entry, region)}
+    return {"modelDetails": _view(_entry(request["modelIdentifier"], region, account), region)}
+
+
+def availability(request: dict[str, Any], region: str, account: str, without_access: Container[str]) -> dict[str, Any]:
+    """Whether the account may use one model. Of the four answers, those of an account that never subscribed to it.
+
+    Args:
+        without_access: ids of the models that it may not use.
+
+    Raises:
+        ApiError: ResourceNotFoundException, as by `get_model`.
+    """
+    model_id = request["modelId"]
+    told = "NOT_AVAILABLE" if _entry(model_id, region, account).id in without_access else "AVAILABLE"
+    return {
+        "modelId": model_id,
+        "agreementAvailability": {"status": told},
+        "authorizationStatus": "AUTHORIZED",
+        "entitlementAvailability": told,
+        "regionAvailability": "AVAILABLE",
+    }
 
 
 def model_arn(model_id: str, region: str) -> str:
     return f"arn:aws:bedrock:{region}::foundation-model/{model_id}"
+
+
+def _entry(identifier: str, region: str, account: str) -> Entry:
+    found = named(identifier, region=region, account=account)
+    entry = entries().get(found.id) if found and not found.geography and not found.custom else None
+    if entry is None:
+        raise missing(f"Could not resolve the foundation model from the provided model identifier: {identifier}")
+    return entry
 
 
 def _view(entry: Entry, region: str) -> dict[str, Any]:

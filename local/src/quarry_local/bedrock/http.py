@@ -53,6 +53,7 @@ OPERATIONS = (
     "ListTagsForResource",
     "ListFoundationModels",
     "GetFoundationModel",
+    "GetFoundationModelAvailability",
     "ListInferenceProfiles",
     "GetInferenceProfile",
 )

@@ -21,7 +21,7 @@ from quarry_local.bedrock.errors import ApiError, invalid
 from quarry_local.bedrock.events import Disorder, EventFigures
 from quarry_local.bedrock.faults import Faults, RequestFate, request_fate
 from quarry_local.bedrock.foreign import Foreigners
-from quarry_local.bedrock.foundation_models import get_model, list_models
+from quarry_local.bedrock.foundation_models import availability, get_model, list_models
 from quarry_local.bedrock.http import application
 from quarry_local.bedrock.jobs import Job
 from quarry_local.bedrock.lives import Lives
@@ -61,6 +61,7 @@ class SimulatedBedrock:
             "ListTagsForResource": self._list_tags,
             "ListFoundationModels": self._list_models,
             "GetFoundationModel": self._get_model,
+            "GetFoundationModelAvailability": self._availability,
             "ListInferenceProfiles": self._list_profiles,
             "GetInferenceProfile": self._get_profile,
         }
@@ -297,6 +298,10 @@ class SimulatedBedrock:
 
     async def _get_model(self, request: dict[str, Any]) -> dict[str, Any]:
         return get_model(request, self._register.region, self._register.account)
+
+    async def _availability(self, request: dict[str, Any]) -> dict[str, Any]:
+        register, without_access = self._register, self._live.models_without_access
+        return availability(request, register.region, register.account, without_access)
 
     async def _list_profiles(self, request: dict[str, Any]) -> dict[str, Any]:
         return list_profiles(request, self._register.region, self._register.account)
