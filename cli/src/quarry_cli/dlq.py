@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ SHOWN_BODY_CHARS_MAX = 2_000
 REASON = "quarry_reason"
 STEP = "quarry_step"
 CUT_BODY_BYTES = "quarry_body_bytes"
+_BODY_BYTES = re.compile("[0-9]{1,9}")
 # What EventBridge says of an event that it could not deliver.
 EVENT_ERROR = ("ERROR_CODE", "ERROR_MESSAGE")
 NO_REASON = "(none: it was received too often without an end)"
@@ -129,7 +131,7 @@ async def redrive(letters: Queue, source: Queue, ids: Sequence[str]) -> Done:
     """Move these letters back. Sent first, deleted then; what cannot be sent stays. Raises PortError of the reading."""
 
     async def move(message: Message) -> str:
-        if CUT_BODY_BYTES in message.attributes:
+        if _bytes_before_cut(message) is not None:
             return "its body was cut when it was buried: send the original again"
         try:
             await source.send(message.body, restored(message))
@@ -170,7 +172,7 @@ def restored(message: Message) -> dict[str, str]:
 
 def read_letter(message: Message) -> Letter:
     attributes = message.attributes
-    body_bytes = len(message.body.encode(errors="replace"))
+    bytes_before_cut = _bytes_before_cut(message)
     origin_id = attributes.get(ORIGIN_ATTRIBUTE) or message.id
     told = ": ".join(attributes[name] for name in EVENT_ERROR if attributes.get(name))
     return Letter(
@@ -182,9 +184,15 @@ def read_letter(message: Message) -> Letter:
         sent_at=datetime.fromtimestamp(message.sent_at_ms / 1000, UTC),
         receive_count=message.receive_count,
         body=message.body[:SHOWN_BODY_CHARS_MAX],
-        body_bytes=int(attributes.get(CUT_BODY_BYTES, body_bytes)),
-        whole=CUT_BODY_BYTES not in attributes,
+        body_bytes=len(message.body.encode(errors="replace")) if bytes_before_cut is None else bytes_before_cut,
+        whole=bytes_before_cut is None,
     )
+
+
+def _bytes_before_cut(message: Message) -> int | None:
+    """How long the body was before its burial cut it; None if it is whole. Anybody's message may bear any attribute."""
+    told = message.attributes.get(CUT_BODY_BYTES, "")
+    return int(told) if _BODY_BYTES.fullmatch(told) else None
 
 
 def _run_id(body: str, origin_id: str) -> str:
@@ -220,7 +228,7 @@ async def _each(letters: Queue, take: Take, *, enough: Callable[[], bool]) -> No
                 break
             received += len(messages)
             # One whose time ran out during a long pass comes once more: only the last receipt gives it back.
-            borrowed |= {message.id: replace(message, body="") for message in messages}
+            borrowed |= {message.id: replace(message, body="", attributes={}) for message in messages}
             fresh = [message for message in messages if message.id not in seen]
             seen |= {message.id for message in fresh}
             gone = await asyncio.gather(*map(take, fresh))

@@ -178,7 +178,7 @@ def _telling() -> Iterator[None]:
 
 
 def _settings(queue: str = "", *, source: bool = False) -> DeadLetterSettings:
-    settings = DeadLetterSettings()
+    settings = DeadLetterSettings.read()
     settings.require("region")
     if queue:
         settings.require_queue(queue, source=source)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from quarry_cli.dlq import DEAD_LETTER_QUEUES, EVENT_TARGET
 from quarry_cli.doctor.settings import PatientSettings
 from quarry_cli.errors import NotConfigured
@@ -13,8 +11,6 @@ EVENT_TARGET_VARIABLE = "QUARRY_EVENT_TARGET_DLQ_URL"
 
 
 class DeadLetterSettings(PatientSettings):
-    event_target_dlq_url: str = Field("", description="Queue of the events that EventBridge could not deliver.")
-
     def letters_url(self, name: str) -> str:
         """Of one of `DEAD_LETTER_QUEUES`; empty where its variable is not set."""
         return self.event_target_dlq_url if name == EVENT_TARGET else self.dead_letter_url(name)

@@ -63,7 +63,7 @@ def models(
 
 
 async def _list(open_with: Open, text: str, *, access: bool) -> Sequence[ModelLine]:
-    settings = PatientSettings()
+    settings = PatientSettings.read()
     settings.require("region")
     async with open_with(settings) as reading:
         return await list_models(Asking(reading.ask), text, access=access)

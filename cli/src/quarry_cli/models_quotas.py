@@ -115,7 +115,7 @@ class BatchQuotas:
     def __init__(self, listed: Iterable[Mapping[str, Any]]) -> None:
         self._by_name: dict[str, ModelQuotas] = {}
         for quota in listed:
-            name = str(quota.get("QuotaName", ""))
+            name = str(quota.get("QuotaName", "")) if "Value" in quota else ""  # one that failed has an ErrorReason
             for limit, pattern in _PATTERNS.items():
                 if match := pattern.fullmatch(name.strip()):
                     found = self._by_name.setdefault(_plain(match["model"]), ModelQuotas(match["model"]))

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Self
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from quarry_cli.errors import NotConfigured
@@ -30,6 +31,17 @@ class ClientSettings(BaseSettings):
     table: str = Field("", description="The ledger's DynamoDB table.")
     bucket: str = Field("", description="The environment's S3 bucket.")
     manifest_queue_url: str = Field("", description="The queue that manifests are put on; only to submit.")
+
+    @classmethod
+    def read(cls) -> Self:
+        """From the environment. Raises NotConfigured, naming a variable whose value cannot be read."""
+        try:
+            return cls()
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            variable = name if name.isupper() else f"QUARRY_{name.upper()}"
+            raise NotConfigured(f"{variable} is {first['input']!r}: {first['msg']}") from error
 
     def require(self, *fields: str) -> None:
         """Raises NotConfigured, naming every variable of `fields` that is not set."""

@@ -154,6 +154,26 @@ def test_a_long_body_is_cut_and_its_length_told(office):
     assert (second["body_bytes"], second["whole"]) == (900_000, False)
 
 
+@pytest.mark.parametrize("told", ["many", "-1", "9" * 5_000])
+def test_an_attribute_that_only_looks_like_ours_stands_in_nobodys_way(office, told):
+    """Whoever may send a manifest may give it any attribute."""
+    office.letters["manifests"].put("one", {"quarry_body_bytes": told})
+
+    [letter] = office.shown("manifests")
+    assert (letter["whole"], letter["body_bytes"]) == (True, 3)
+    assert office("list").exit_code == 0
+    assert office("redrive", "manifests", "--yes").exit_code == 0
+
+
+def test_a_variable_that_cannot_be_read_is_named(office, monkeypatch):
+    monkeypatch.setenv("QUARRY_JOB_QUOTA", "many")
+
+    refused = office("list")
+
+    assert (refused.exit_code, office.opened) == (2, 0)
+    assert refused.stderr.startswith("quarry: QUARRY_JOB_QUOTA is 'many'")
+
+
 def test_no_control_character_of_a_letter_reaches_a_terminal(office):
     office.letters["manifests"].put("\x1b[2Jbody", {"quarry_reason": "\x1b]0;owned\x07"})
 

@@ -120,6 +120,18 @@ def test_an_answer_of_a_form_that_nobody_foresaw_is_told_as_such(account, operat
     assert any("cannot be understood" in finding["told"] for finding in found.values())
 
 
+@pytest.mark.parametrize(
+    "text", ['["no statement"]', '{"Statement": "none"}', '{"Statement": {"Principal": "*", "Condition": ["none"]}}']
+)
+def test_a_policy_of_a_form_that_nobody_foresaw_hides_no_other_check(account, text):
+    account.answers["s3", "get_bucket_policy"] = {"Policy": text}
+
+    found = findings(account, *BOTH)
+
+    assert outcomes(found, "unknown") == ["s3-access"]
+    assert "cannot be understood" in found["s3-access"]["told"]
+
+
 def test_with_nothing_allowed_all_is_unknown(account):
     for operation in operations():
         account.deny(*operation)
@@ -158,6 +170,15 @@ def test_without_a_variable_it_cannot_look_and_names_it(account, name):
     assert account.asked == []
 
 
+@pytest.mark.parametrize("name", ["QUARRY_JOB_QUOTA", "MAX_RECORDS_PER_JOB"])
+def test_a_variable_that_cannot_be_read_is_named(account, name):
+    result = visit(account, **{name: "many"})
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"quarry: {name} is 'many'")
+    assert account.asked == []
+
+
 def test_without_credentials_it_cannot_look(account):
     account.answers["sts", "get_caller_identity"] = Refused("InvalidClientTokenId", "InvalidClientTokenId")
 
@@ -193,6 +214,13 @@ def test_the_clock_may_be_a_minute_off(account, seconds, outcome):
     account.clock.advance(seconds)
 
     assert findings(account)["clock"]["outcome"] == outcome
+
+
+def test_a_date_that_is_none_tells_no_time(account):
+    headers = {"HTTPHeaders": {"date": "this morning"}}
+    account.answers["sts", "get_caller_identity"] = {"Account": ACCOUNT, "ResponseMetadata": headers}
+
+    assert findings(account)["clock"]["outcome"] == "unknown"
 
 
 # --------------------------------------------------------------------------- which models
@@ -235,6 +263,27 @@ def test_records_per_job_must_lie_between_the_models_limits(account, records, cu
 
     assert outcomes(found, "failed") == ["records"]
     assert found["records"]["faults"][0]["cure"]["value"] == f"MAX_RECORDS_PER_JOB={cure}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "says"),
+    [
+        ({}, "ok", "may use"),
+        ({"agreementAvailability": {"status": "NOT_AVAILABLE"}}, "failed", "aws-marketplace:Subscribe"),
+        ({"authorizationStatus": "NOT_AUTHORIZED"}, "failed", "not authorized"),
+        ({"regionAvailability": "NOT_AVAILABLE"}, "failed", f"not offered in {REGION}"),
+        ({"agreementAvailability": {"status": "PENDING"}}, "unknown", "15 minutes"),
+    ],
+    ids=["open", "no agreement", "not authorized", "not here", "pending"],
+)
+def test_access_to_a_model_is_told(account, answer, outcome, says):
+    account.answers["bedrock", "get_foundation_model_availability"] |= answer
+
+    found = findings(account, "--model", CLAUDE)
+
+    assert found["model-access"]["outcome"] == outcome
+    assert says in json.dumps(found["model-access"])
+    assert outcomes(found, "failed") == (["model-access"] if outcome == "failed" else [])
 
 
 # --------------------------------------------------------------------------- roles and policies
@@ -441,6 +490,14 @@ def test_a_queues_dead_letters_are_where_the_services_put_them(account, variable
     found = findings(account, QUARRY_SLICES_QUEUE_URL=url, **variables)
     assert outcomes(found, "failed") == ["dead-letters"]
     assert "1,200 messages" in found["dead-letters"]["told"]
+
+
+def test_what_eventbridge_could_not_deliver_is_where_the_services_count_it(account):
+    account.queues["lost"] = account.queues["event-target-dlq"] | {"ApproximateNumberOfMessages": "3"}
+
+    found = findings(account, QUARRY_EVENT_TARGET_DLQ_URL=f"https://mine/{ACCOUNT}/dev-quarry-lost")
+
+    assert outcomes(found, "failed") == ["dead-letters"]
 
 
 @pytest.mark.parametrize(

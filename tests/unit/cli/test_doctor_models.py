@@ -206,6 +206,24 @@ def test_without_quotas_the_list_still_stands(account):
     assert "could not be read" in found[CLAUDE]["why"]
 
 
+def test_a_quota_that_service_quotas_could_not_look_up_hides_no_other(account):
+    """Service Quotas names such a quota without a value, and says why."""
+    broken = {"QuotaName": "Records per batch inference job for Claude 9", "ErrorReason": {"ErrorCode": "SOME_ERROR"}}
+    listed = account.answers["service-quotas", "list_service_quotas"]
+    account.answers["service-quotas", "list_service_quotas"] = lambda given: {
+        "Quotas": [broken, *listed(given)["Quotas"]]
+    }
+
+    assert lines(account)[CLAUDE]["batch"] == "yes"
+
+
+def test_a_variable_that_cannot_be_read_is_named(account):
+    refused = models(account, QUARRY_JOB_QUOTA="many")
+
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("quarry: QUARRY_JOB_QUOTA is 'many'")
+
+
 @pytest.mark.parametrize("operation", ["list_foundation_models", "list_inference_profiles"])
 def test_a_bedrock_that_does_not_answer_is_an_error(account, operation):
     account.deny("bedrock", operation)

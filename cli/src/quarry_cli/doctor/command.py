@@ -79,7 +79,7 @@ def doctor(
 
 
 async def _report(open_with: Open, models: Sequence[str], scheduler_role: str | None) -> Report:
-    settings = PatientSettings()
+    settings = PatientSettings.read()
     settings.require("env", "region", "table", "bucket")
     async with open_with(settings) as reading:
         if not models:

@@ -145,7 +145,7 @@ async def _ends(patient: Patient) -> tuple[Answer, Answer | None]:
     queue = await patient.queue("events")
     if queue is None:
         raise NotKnown(f"there is no queue {names.queue_name(patient.env, 'events')}: see the check `queues`")
-    return queue, await patient.queue_at("", patient.event_target_dlq)
+    return queue, await patient.undelivered()
 
 
 def _put_rule(patient: Patient) -> Cure:

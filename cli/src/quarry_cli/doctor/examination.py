@@ -258,7 +258,7 @@ async def _made(check: Check, patient: Patient) -> Finding:
         return Finding(check=check.name, outcome=Outcome.UNKNOWN, told=str(error))
     except PortError as error:
         return Finding(check=check.name, outcome=Outcome.UNKNOWN, told=reason(error))
-    except (KeyError, TypeError, ValueError) as error:  # a policy or an answer of a form that nobody foresaw
+    except Exception as error:  # a policy or an answer of a form that nobody foresaw must not hide the other checks
         told = f"what was read cannot be understood: {type(error).__name__}: {error}"
         return Finding(check=check.name, outcome=Outcome.UNKNOWN, told=told)
     if isinstance(told, str):

@@ -163,6 +163,10 @@ class Patient:
         """Likewise of its dead-letter queue."""
         return await self.queue_at(self.settings.dead_letter_url(name), names.dead_letter_queue_name(self.env, name))
 
+    async def undelivered(self) -> Answer | None:
+        """Likewise of the queue of what EventBridge could not deliver."""
+        return await self.queue_at(self.settings.event_target_dlq_url, self.event_target_dlq)
+
     async def queue_at(self, url: str, name: str) -> Answer | None:
         if not url:
             known = await self.asking.found("sqs", "get_queue_url", QueueName=name)
@@ -289,9 +293,10 @@ async def examined(
 def skew_of(answer: Answer, clock: Clock) -> float | None:
     """Local time minus the time in an answer's Date header, in seconds; both are whole seconds at best."""
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    if not date:
+    try:
+        there = parsedate_to_datetime(str(date))
+    except ValueError:  # none, or what a proxy put there
         return None
-    there = parsedate_to_datetime(str(date))
     if there.tzinfo is None:
         there = there.replace(tzinfo=UTC)
     now: datetime = clock.now()

@@ -79,7 +79,7 @@ async def dead_letters(patient: Patient) -> str | Sequence[Fault]:
     queues = {
         names.dead_letter_queue_name(patient.env, name): await patient.dead_letter_queue(name) for name in names.QUEUES
     }
-    queues[patient.event_target_dlq] = await patient.queue_at("", patient.event_target_dlq)
+    queues[patient.event_target_dlq] = await patient.undelivered()
     for name, queue in queues.items():
         count = int(queue.get("ApproximateNumberOfMessages", 0)) if queue else 0
         if queue and count:

@@ -21,6 +21,7 @@ class PatientSettings(ClientSettings):
     scheduler_dlq_url: str = ""
     events_dlq_url: str = ""
     collector_dlq_url: str = ""
+    event_target_dlq_url: str = Field("", description="Queue of the events that EventBridge could not deliver.")
     job_quota: int = Field(20, description="Jobs that may be active at once in one pool.")
     max_records_per_job: int | None = Field(
         None, validation_alias="MAX_RECORDS_PER_JOB", description="Default of the manifest's field of that name."
