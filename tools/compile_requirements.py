@@ -15,14 +15,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("services/preprocessor", "services/scheduler", "services/collector")
 FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    # requirement file: (our packages inside, one with its [extra]; hand-written .in files)
-    "preprocessor": (("core", "services/preprocessor"), ()),
+    # requirement file: (our packages inside, with their [extras]; hand-written .in files)
+    "preprocessor": (("core[columns]", "services/preprocessor"), ()),
     "scheduler": (("core", "services/scheduler"), ()),
-    "collector": (("core", "services/collector"), ()),
+    "collector": (("core[columns]", "services/collector"), ()),
     "traces": (("core[traces]",), ()),
-    "cli": (("core", "cli"), ()),
-    "dev": (("core[traces]", *SERVICES, "cli", "local"), ("dev.in",)),
-    "docker": (("core[traces]", *SERVICES, "cli", "local"), ("dev.in", "docker.in")),
+    "cli": (("core[columns]", "cli"), ()),
+    "dev": (("core[columns,traces]", *SERVICES, "cli", "local"), ("dev.in",)),
+    "docker": (("core[columns,traces]", *SERVICES, "cli", "local"), ("dev.in", "docker.in")),
     "local-aws": ((), ("local-aws.in",)),
     "infra": ((), ("infra.in",)),
     "deploy": ((), ("deploy.in",)),
@@ -31,10 +31,12 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def third_party(package: str) -> list[str]:
-    """What a package of ours needs of others; of `package[extra]`, what its extra needs too."""
-    name, _, extra = package.rstrip("]").partition("[")
+    """What a package of ours needs of others; of `package[extra,extra]`, what its extras need too."""
+    name, _, extras = package.rstrip("]").partition("[")
     project = tomllib.loads((ROOT / name / "pyproject.toml").read_text())["project"]
-    lines = project["dependencies"] + (project["optional-dependencies"][extra] if extra else [])
+    lines = list(project["dependencies"])
+    for extra in filter(None, extras.split(",")):
+        lines += project["optional-dependencies"][extra]
     return [line for line in lines if not line.startswith("quarry-")]
 
 

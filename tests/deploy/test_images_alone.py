@@ -31,8 +31,13 @@ INSTALLED = """
 import importlib.metadata as metadata, json
 print(json.dumps({one.metadata["Name"]: one.requires or [] for one in metadata.distributions()}))
 """
-# Modules that are imported only where their extra is installed, and the package that they may miss.
-OF_AN_EXTRA = {"quarry_core.traces_export": "opentelemetry"}
+# Modules that are imported only where their extra is installed, and the package that they may miss: in a service that
+# is to have it, its own modules would miss it too.
+OF_AN_EXTRA = {
+    "quarry_core.traces_export": "opentelemetry",
+    **dict.fromkeys(("quarry_core.memory", "quarry_core.results", "quarry_core.rows"), "pyarrow"),
+    "quarry_core.csv_records": "numpy",
+}
 # Every module, for some are imported late.
 IMPORT_ALL = f"""
 import importlib, pkgutil, sys
