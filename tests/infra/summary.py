@@ -20,6 +20,7 @@ class Summary:
     runs_passed: int = 0
     runs_failed: int = 0
     policies: int = 0
+    grants: int = 0
     applied: set[str] = field(default_factory=set)
     drifts: set[str] = field(default_factory=set)
     skipped: set[str] = field(default_factory=set)
@@ -33,6 +34,8 @@ class Summary:
         parts = [f"{name}: {len(self.directories)} modules and roots, {counted}"]
         if self.policies:
             parts.append(f"{self.policies} policies linted")
+        if self.grants:
+            parts.append(f"{self.grants} grants held to be needed, one by one")
         if self.applied:
             kinds = Counter(drift.partition(".")[0] for drift in self.drifts)
             told = ", ".join(f"{kind}: {count}" for kind, count in sorted(kinds.items()))

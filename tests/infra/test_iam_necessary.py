@@ -15,6 +15,7 @@ from quarry_local.bedrock.policy import by_identity
 from quarry_local.policies import SERVICES
 from tests.infra.applied import BEDROCK, OPERATOR
 from tests.infra.probes import MISJUDGED, PROBES, Asking, grants, without
+from tests.infra.summary import SUMMARY
 
 CALLERS = [*SERVICES, BEDROCK, OPERATOR]
 # What can be taken away without harm here, and why it stays; by caller, action and a pattern of the resource.
@@ -63,6 +64,8 @@ def test_no_action_can_be_taken_away_without_harm(house, name):
     faults += [f"no longer granted, take it off the list: {key}" for key in KEPT if key[0] == name and key not in seen]
     assert not faults, "\n".join(faults)
     assert found
+    SUMMARY.grants += len(found)
+    SUMMARY.notes.add(f"judged by the document alone, the emulator is wrong there: {', '.join(sorted(MISJUDGED))}")
 
 
 def _by_document(policy, grant):

@@ -359,6 +359,20 @@ def test_passing_a_role_is_not_checked(role, root, name):
     assert denial(ecs.register_task_definition, **task) == ""
 
 
+def test_a_caller_under_a_role_is_no_such_principal_to_a_condition(role, root, bucket, name):
+    """To AWS `aws:PrincipalArn` is the role; here it is the session, so a denial to the role's ARN binds nobody."""
+    caller = role(allow("s3:*", "*"))
+    no = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+
+    def denied_to(arn):
+        policy = document({**no, "Condition": {"ArnEquals": {"aws:PrincipalArn": arn}}})
+        root.client("s3").put_bucket_policy(Bucket=bucket, Policy=policy)
+        return denial(caller.client("s3").get_object, Bucket=bucket, Key="mine/a") in DENIED
+
+    assert not denied_to(role_arn(name))
+    assert denied_to(f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/{enforcing.SESSION_NAME}")
+
+
 def test_a_simulation_of_policies_does_not_know_the_conditions_it_is_told(role, root, name):
     """SimulatePrincipalPolicy answers, and denies what is bound to a service, though the service is told."""
     passing = allow("iam:PassRole", role_arn("r"), StringEquals={"iam:PassedToService": "bedrock.amazonaws.com"})

@@ -45,9 +45,7 @@ def played(house, tmp_path_factory) -> Played:
     calls = [dict(door.calls) for door in doors]
     with working.services(house, home) as logs:
         operator = working.Operator(house, home)
-        for run_id in _submit(operator, house.place.bucket):
-            operator.ended(run_id)
-        views = {run_id: operator.status(run_id) for run_id in ROWS}
+        views = {run_id: operator.ended(run_id) for run_id in _submit(operator, house.place.bucket)}
         said = {
             "runs": operator.quarry("runs"),
             "dead letters": operator.quarry("dlq", "list"),
