@@ -9,6 +9,7 @@ LOCAL_AWS := .venv-local-aws
 DOCKER_VENV := .venv-docker
 INFRA_VENV := .venv-infra
 DEPLOY_VENV := .venv-deploy
+PROMETHEUS := .venv-prometheus/usr/bin
 BIN := $(VENV)/bin
 PACKAGES := core services/preprocessor services/scheduler services/collector cli local
 EDITABLE := $(foreach package,$(PACKAGES),-e $(package))
@@ -21,7 +22,7 @@ SOURCE ?=
 REQUESTS ?= 20000
 SEED ?= 1
 
-.PHONY: help setup demo test test-docker conformance fuzz infra infra-fast deploy-check images base-image-digest check format docs lock bench clean
+.PHONY: help setup demo test test-docker conformance fuzz infra infra-fast deploy-check dashboards images base-image-digest check format docs lock bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -76,7 +77,12 @@ $(INFRA_VENV)/.done: requirements/infra.txt
 	@touch $@
 
 deploy-check: setup $(INFRA_VENV)/.done $(DEPLOY_VENV)/.done ## Check images, chart, rules and dashboards; the last line names what was skipped
-	@$(BIN)/python -m tests.deploy -q
+	@[ -n "$${QUARRY_PROMETHEUS:-$$(command -v prometheus)}" ] || [ -e $(PROMETHEUS)/prometheus ] || tools/fetch_prometheus.sh >/dev/null \
+		|| echo "Prometheus could not be fetched: its tests will be skipped"
+	@PATH="$(CURDIR)/$(PROMETHEUS):$$PATH" $(BIN)/python -m tests.deploy -q
+
+dashboards: $(DEPLOY_VENV)/.done ## Generate the dashboards from tools/dashboards
+	@$(DEPLOY_VENV)/bin/python -m tools.dashboards
 
 # Helm's engine, Kubernetes' schemas, hadolint: tools that read what is deployed.
 $(DEPLOY_VENV)/.done: requirements/deploy.txt
@@ -121,4 +127,4 @@ bench: setup ## Measure: encoder, join, reading, memory at two sizes (see benchm
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 clean: ## Remove environments, caches and local state
-	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) .venv-prometheus .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis
