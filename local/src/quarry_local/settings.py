@@ -17,6 +17,7 @@ LOCAL_WAITS: Mapping[str, str] = {
     "QUARRY_RETRY_AFTER_MAX_S": "5",
     "QUARRY_RECEIVE_WAIT_S": "2",
     "QUARRY_VISIBILITY_TIMEOUT_S": "20",
+    "QUARRY_GAUGES_EVERY_S": "2",
 }
 
 
