@@ -25,6 +25,7 @@ QUARRY = Path(sys.executable).with_name("quarry")
 COMMAND_S = 120
 POLL_S = 0.3
 RUN_S = 90
+REFUSALS_SHOWN = 5
 ENDED = {"SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED"}
 
 
@@ -95,7 +96,10 @@ class Operator:
 
     def ended(self, run_id: str) -> dict[str, Any]:
         """How the run stands at its end."""
-        self.quarry("watch", run_id, "--timeout", str(RUN_S), codes=(0, 1, 3))
+        self.quarry("watch", run_id, "--timeout", str(RUN_S), codes=tuple(range(8)))
         view = self.status(run_id)
-        assert view["state"] in ENDED, view
+        refused = "\n".join(words for _, words in self._house.gateway.refusals[-REFUSALS_SHOWN:])
+        assert view.get("state") in ENDED, (
+            f"run {run_id} has not ended within {RUN_S} s: {view}\nrefused last:\n{refused}"
+        )
         return view
