@@ -71,6 +71,12 @@ class ExportedTraces(Traces):
             self.add(Span(name, run_id, shard, began, self._clock.now(), told))
 
     def add(self, span: Span) -> None:
+        try:
+            self._send(span)
+        except Exception:  # spans are for people: a bug in one must not keep a step from its end
+            log.exception("span_failed", span=span.name)
+
+    def _send(self, span: Span) -> None:
         trace, root = trace_id(span.run_id, span.shard), root_span_id(span.run_id, span.shard)
         if span.name == ROOT:
             self._ids.root, context = (trace, root), Context()

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import structlog
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -239,6 +240,16 @@ def test_an_exception_is_told_by_its_kind_alone():
     assert span.status.description == "ValueError"
     assert SAID not in span.to_json()
     assert span.resource.attributes["service.name"] == "quarry-test"
+
+
+def test_a_span_that_cannot_be_told_harms_nobody():
+    traces = ExportedTraces("quarry-test", "test", FakeClock(), 1.0, SimpleSpanProcessor(InMemorySpanExporter()))
+    without_a_zone = EPOCH.replace(tzinfo=None)
+    with structlog.testing.capture_logs() as lines:
+        traces.add(Span("job", "r", "00000", without_a_zone, EPOCH, {}))
+    traces.close()
+
+    assert [line["event"] for line in lines] == ["span_failed"]
 
 
 def test_that_another_was_faster_is_no_error():
