@@ -103,7 +103,7 @@ def read_job_event(body: str) -> JobEvent | None:
 def _json_object(body: str) -> dict[str, Any]:
     try:
         data = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotAMessage(f"not JSON: {error}") from error
     if not isinstance(data, dict):
         raise NotAMessage("not a JSON object")

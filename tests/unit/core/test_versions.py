@@ -71,6 +71,11 @@ def test_what_no_release_will_ever_read_is_poison(version):
         read_doorbell(json.dumps({"v": version, **BELL}))
 
 
+def test_what_is_nested_too_deep_to_be_read_is_poison():
+    with pytest.raises(NotAMessage, match="not JSON"):
+        read_doorbell("[" * 100_000)
+
+
 def test_two_releases_later_the_first_version_is_poison_that_names_it(monkeypatch):
     monkeypatch.setattr(messages, "READERS", {2: second_version, 3: second_version})
 

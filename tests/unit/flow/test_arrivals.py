@@ -95,6 +95,7 @@ async def test_poison_is_out_of_the_way_on_first_sight_and_harms_no_neighbour():
         runs.append(house.send(house.joke(rows=100, run_id=f"healthy{number}")))
         house.send("no JSON at all {")
         house.send("[1, 2]")
+        house.send("[" * 100_000)
         house.queues["slices"].put("no doorbell")
         house.queues["scheduler"].put('{"v": 1, "kind": "settle", "run_id": "healthy0"}')
         house.queues["collector"].put('{"v": 1, "kind": "dance"}')
@@ -104,13 +105,15 @@ async def test_poison_is_out_of_the_way_on_first_sight_and_harms_no_neighbour():
         assert (await play(house, run_id)).state is RunState.SUCCEEDED
 
     assert {name: len(queue.dead) for name, queue in house.queues.items()} == {
-        "manifests": 12,
+        "manifests": 18,
         "slices": 6,
         "scheduler": 6,
         "collector": 6,
         "events": 6,
     }
-    assert all(letter.attributes["quarry_reason"] for queue in house.queues.values() for letter in queue.dead)
+    reasons = [letter.attributes["quarry_reason"] for queue in house.queues.values() for letter in queue.dead]
+    assert all(reasons)
+    assert not any("RecursionError" in reason for reason in reasons), "judged at last, after ten tries"
     assert all(not queue.bodies for queue in house.queues.values())
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 
 import pytest
+from prometheus_client import REGISTRY
 
+from quarry_core.errors import Refused
 from quarry_core.ports import Job
 from quarry_core.states import RunState, ShardState
+from quarry_scheduler.sweeper import FAILURES_MAX
 from tests.unit.flow.acts import (
     CLAUDE_POOL,
     another_scheduler,
@@ -15,6 +18,7 @@ from tests.unit.flow.acts import (
     healthy_dead,
     jobs_per_attempt,
     play,
+    pool,
     shards,
     step,
 )
@@ -123,6 +127,55 @@ async def test_while_a_job_runs_what_people_see_of_it_only_moves_forward():
 
     assert seen == ["Validating", "Scheduled", "Scheduled", "InProgress", "InProgress", "InProgress"]
     assert (await play(house, run_id)).state is RunState.SUCCEEDED
+
+
+class Unseen(Faults):
+    """Bedrock does not tell of these jobs: whatever is the matter with them, it is the matter at every look."""
+
+    def __init__(self, arns):
+        super().__init__()
+        self.arns = set(arns)
+
+    def before(self, name, args=()):
+        number = super().before(name, args)
+        if name == "jobs.get" and args[0] in self.arns:
+            raise Refused("no word of this job", "ValidationException")
+        return number
+
+
+async def test_what_stands_in_the_way_of_one_job_keeps_the_sweep_from_no_other():
+    house = House()
+    house.bedrock.events_lost_share = 1.0
+    run_id = house.send(house.joke(rows=300, max_records_per_job=100))
+    await house.quiet()
+    house.bedrock.end_all()
+    held = await house.ledger.held((await pool(house)).holders)
+    scheduler = another_scheduler(house, Unseen([held[0].arn]))
+
+    for _ in range(2):
+        before = REGISTRY.get_sample_value("quarry_sweep_last_success_timestamp_seconds")
+        house.clock.advance(61)
+        with pytest.raises(Refused):
+            await scheduler.sweeper.sweep()
+        # Somebody has to look at it: the sweep has not run to its end.
+        assert REGISTRY.get_sample_value("quarry_sweep_last_success_timestamp_seconds") == before
+
+    states = [shard.state for shard in await shards(house, run_id)]
+    assert states == [ShardState.SUBMITTED, ShardState.ENDED, ShardState.ENDED]
+
+
+async def test_a_sweep_that_fails_at_everything_is_given_up_soon():
+    house = House(job_quota=20)
+    house.bedrock.events_lost_share = 1.0
+    house.send(house.joke(rows=2000, max_records_per_job=100))
+    await house.quiet()
+    house.bedrock.end_all()
+    unseen = Unseen(shard.arn for shard in await house.ledger.held((await pool(house)).holders))
+
+    with pytest.raises(Refused):
+        await another_scheduler(house, unseen).sweeper.sweep()
+
+    assert (len(unseen.arns), unseen.calls.count("jobs.get")) == (20, FAILURES_MAX)
 
 
 @pytest.mark.promise("S1")

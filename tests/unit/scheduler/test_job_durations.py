@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from prometheus_client import REGISTRY
 
-from tests.unit.flow.acts import CLAUDE_POOL, enlist, step
+from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, step
 from tests.world.house import House
 
 QUEUE, TOTAL = "queue", "total"
@@ -54,6 +56,16 @@ async def test_a_job_is_noted_as_it_begins_and_as_it_ends_once_each(since):
 
     assert since(QUEUE) == (1, pytest.approx(100))
     assert since(TOTAL) == (1, pytest.approx(300))
+
+
+async def test_a_begin_that_two_schedulers_see_at_once_is_noted_once(since):
+    house = House()
+    job = await a_job(house)
+    house.clock.advance(100)
+    house.jobs.move(job.arn, "InProgress")
+    replicas = [another_scheduler(house) for _ in range(2)]
+    await asyncio.gather(*(each.learner.job_seen(job.name, job.arn, "InProgress", "event") for each in replicas))
+    assert since(QUEUE) == (1, pytest.approx(100))
 
 
 async def test_where_the_event_is_lost_the_sweep_notes_the_begin(since):

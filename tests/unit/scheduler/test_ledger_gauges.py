@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from quarry_core import metrics
 from quarry_core.ledger.rows import totals_key
-from quarry_core.states import ShardState
+from quarry_core.states import RunState, ShardState
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, play
 from tests.world.faults import Faults
 from tests.world.house import TITAN, House
@@ -156,6 +156,26 @@ async def test_rows_of_a_run_that_has_ended_meanwhile_count_for_the_pace():
     assert of_pool("eta_timestamp_seconds") == pytest.approx(now(house) + 200 / pace, abs=0.1)
 
 
+async def test_rows_that_a_failed_run_never_came_to_count_for_no_pace():
+    house = House(job_quota=2)
+    broken = await submitted(house, rows=100)
+    await enlist(house, house.joke(rows=200, max_num_jobs=1))
+    await house.scheduler.ticker.tick(CLAUDE_POOL)
+    totals = house.table.items[totals_key(broken)]
+    totals["accepted"] += 1_000_000  # a large source, whose further rows are not written yet
+    totals["open"] += 1_000_000
+    await house.scheduler.sweeper.sweep()
+    began = now(house)
+    house.table.items[totals_key(broken)]["fault"] = "the source was replaced"
+    house.bedrock.end(next(job for job in house.bedrock.active if broken in job.name))
+    await house.quiet()
+    assert (await house.totals(broken)).state is RunState.FAILED
+
+    await later(house, 100)
+    pace = 100 / (now(house) - began)
+    assert of_pool("eta_timestamp_seconds") == pytest.approx(now(house) + 200 / pace, abs=0.1)
+
+
 async def test_a_slot_without_a_job_is_idle_since_it_was_first_seen_so():
     house = House(job_quota=2)
     house.jobs.lose_reply_once()
@@ -268,6 +288,15 @@ async def test_a_sweeps_figures_cost_one_request_a_pool_whatever_is_held():
     assert calls["table.get_many"] == 2, "held shards: the sweep and the tick"
 
 
+async def test_a_job_of_which_nothing_new_is_told_costs_no_write():
+    house = House(job_quota=3)
+    await submitted(house, rows=300, max_records_per_job=100)
+    progress(house, house.bedrock.active[0], 30)
+    await later(house, 60)
+
+    assert "table.transact" not in {name for name, *_ in await asked_of(house)}
+
+
 async def test_more_shards_that_are_held_cost_no_request_more():
     counts = []
     for quota in (5, 20):
@@ -276,6 +305,6 @@ async def test_more_shards_that_are_held_cost_no_request_more():
         await house.scheduler.ticker.tick(CLAUDE_POOL)
         await later(house, 1)
         calls = Counter(name for name, *_ in await asked_of(house))
-        del calls["table.get"], calls["table.transact"]  # each job of ours is noted down, gauges or not
+        del calls["table.get"]  # each job of ours is looked at, gauges or not
         counts.append(calls)
     assert counts[0] == counts[1]

@@ -55,7 +55,7 @@ class Arrivals:
         """Make a run of a manifest, and ring for its rows to be counted."""
         try:
             data = json.loads(message.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return Poison(f"the manifest is not JSON: {error}")
         if not isinstance(data, dict):
             return Poison(f"the manifest is not a JSON object but a {type(data).__name__}")

@@ -45,11 +45,14 @@ class Ledgered:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How far a run was, in rows: with an outcome, or processed by a job that is not settled yet."""
+    """How far a run was, in rows: with an outcome, or processed by a job that is not settled yet.
+
+    `enlisted` is what it will have done when it ends: a run that fails never comes to the rest.
+    """
 
     pool: str
     rows: int
-    accepted: int
+    enlisted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def figures(view: Ledgered, memory: Memory, now_s: float) -> tuple[Figures, Memo
         account.run.run_id: Done(
             account.run.pool,
             account.totals.accepted - account.totals.open + ahead[account.run.run_id],
-            account.totals.accepted,
+            account.totals.enlisted,
         )
         for account in view.accounts
     }
@@ -184,7 +187,7 @@ def _steps(pool: str, done: Mapping[str, Done], memory: Memory, now_s: float) ->
     rows = 0
     for run_id, before in memory.done.items():
         if before.pool == pool:
-            after = done[run_id].rows if run_id in done else before.accepted
+            after = done[run_id].rows if run_id in done else before.enlisted
             rows += max(0, after - before.rows)
     kept = [step for step in memory.steps.get(pool, ()) if step.at_s >= now_s - RATE_WINDOW_S]
     return (*kept[1 - SWEEPS_REMEMBERED_MAX :], Step(now_s, rows))

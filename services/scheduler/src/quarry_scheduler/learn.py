@@ -119,10 +119,13 @@ class Learner:
         before = await self._world.ledger.job(shard.run_id, shard.shard, shard.attempt)
         if before is None or (job is None and job_ended(status)):
             return NOTHING
-        row = _row(shard, before.name, arn, job) if job else replace(before, status=status, rank=job_rank(status))
+        if job is not None:
+            row = replace(_row(shard, before.name, arn, job), submitted_at=before.submitted_at)
+        else:
+            row = replace(before, status=status, rank=job_rank(status))
         if row.rank >= before.rank and row != before:
             try:
-                await self._world.ledger.apply(moves.observe(row))
+                await self._world.ledger.apply(moves.observe(before, row))
             except Stale:
                 log.debug("late_observation", status=status)
             else:

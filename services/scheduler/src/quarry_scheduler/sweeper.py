@@ -25,6 +25,8 @@ from quarry_scheduler.sweep import Action, Foreign, Look, Stuck, Tell, View, dec
 from quarry_scheduler.tick import Ticker
 
 log = structlog.get_logger()
+# What one sweep may fail at and still go on.
+FAILURES_MAX = 10
 
 
 class Sweeper:
@@ -57,18 +59,33 @@ class Sweeper:
             self._show(ledgered)
         except Exception:  # figures are for people: a bug in them must not keep the sweep from mending
             log.exception("figures_failed")
+        corrections, failures = await self._mend(decide(view, self._pools_of(view.active)))
+        for pool in view.pools:
+            await self._ticker.tick(pool.pool)
+        if corrections:
+            log.info("swept", **corrections)
+        if failures:
+            raise failures[0]
+        metrics.SWEEP_LAST_SUCCESS.set(self._world.clock.now().timestamp())
+        return corrections
+
+    async def _mend(self, actions: Sequence[Action]) -> tuple[dict[str, int], list[Exception]]:
+        """Corrections by kind, and what stood in the way: of one job or row, it is in no other's."""
         corrections: dict[str, int] = {}
-        for action in decide(view, self._pools_of(view.active)):
-            kind = await self._perform(action)
+        failures: list[Exception] = []
+        for action in actions:
+            try:
+                kind = await self._perform(action)
+            except Exception as error:
+                log.exception("not_mended", action=type(action).__name__.lower())
+                failures.append(error)
+                if len(failures) >= FAILURES_MAX:
+                    raise  # it is not this row's fault: nobody answers
+                continue
             if kind:
                 corrections[kind] = corrections.get(kind, 0) + 1
                 metrics.SWEEP_CORRECTIONS.labels(kind).inc()
-        for pool in view.pools:
-            await self._ticker.tick(pool.pool)
-        metrics.SWEEP_LAST_SUCCESS.set(self._world.clock.now().timestamp())
-        if corrections:
-            log.info("swept", **corrections)
-        return corrections
+        return corrections, failures
 
     # ----------------------------------------------------------------- gather
 

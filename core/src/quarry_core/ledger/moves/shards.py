@@ -206,12 +206,16 @@ def end(shard: Shard, job: JobRow) -> list[Write]:
     ]
 
 
-def observe(job: JobRow) -> list[Write]:
-    """What people see of a job moves forward: its status and counts. No decision reads it."""
+def observe(before: JobRow, job: JobRow) -> list[Write]:
+    """What people see of a job moves forward: its status and counts. No decision reads it.
+
+    Of several that see the same step at once, one takes it: so it is measured once.
+    """
+    assert before.rank <= job.rank < TERMINAL_RANK
     return [
         Update(
             job_key(job.run_id, job.shard, job.attempt),
-            when=(equal("arn", job.arn), Cond("rank", "lt", min(job.rank + 1, TERMINAL_RANK))),
+            when=(equal("arn", job.arn), equal("rank", before.rank)),
             set=_told(job),
         )
     ]
