@@ -247,7 +247,8 @@ def metrics() -> Lines:
         name = told.name + ("_total" if told.type == "counter" else "")
         # prometheus_client has no public way to ask for the names of the labels.
         labels = listed(metric._labelnames)  # noqa: SLF001
-        users = [path for path, text in texts.items() if path.name != "metrics.py" and f"metrics.{variable}" in text]
+        used = re.compile(rf"\bmetrics\.{variable}\b")
+        users = [path for path, text in texts.items() if path.name != "metrics.py" and used.search(text)]
         set_in = ", ".join(link(path) for path in users) or "the AWS adapters' hook"
         rows.append([code(name), told.type, labels, told.documentation, set_in])
     return table(("Metric", "Type", "Labels", "What it tells", "Set in"), sorted(rows))
