@@ -25,6 +25,13 @@ KNOWN_FALSE = {
     ("MISMATCHED_TYPE_BUT_USABLE", "StringNotEquals requires a value of type String but given Arn"): (
         "the key that S3 is asked to encrypt with is told as an ARN, and AWS's own examples compare it as a string"
     ),
+    ("MISMATCHED_TYPE", "ArnEquals requires a value of type Arn but given String"): (
+        "the tag that Bedrock puts on a network interface is an ARN, and AWS's page compares it as one"
+    ),
+    ("MISMATCHED_TYPE_BUT_USABLE", "StringEquals requires a value of type String but given Arn"): (
+        "AWS's page compares ec2:Subnet as a string"
+    ),
+    ("RESOURCE_MISMATCH", "kms:CreateAlias"): "an alias is made, moved and deleted by leave of its key as well",
     ("INVALID_ARN", ":iam::aws:policy/"): "it does not know that the policies which AWS manages are owned by `aws`",
 }
 

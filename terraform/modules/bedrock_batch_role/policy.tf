@@ -162,9 +162,30 @@ data "aws_iam_policy_document" "access" {
       actions = [
         "ec2:CreateNetworkInterfacePermission",
         "ec2:DeleteNetworkInterface",
-        "ec2:DeleteNetworkInterfacePermission",
       ]
-      resources = ["*"] # as documented: a permission has no ARN that is known before; the conditions bind it to jobs
+      resources = [local.interface] # AWS's page says `*`; both actions know the interface that they are about
+
+      condition {
+        test     = "StringEquals"
+        variable = "ec2:Subnet"
+        values   = local.subnets
+      }
+
+      condition {
+        test     = "ArnEquals"
+        variable = "ec2:ResourceTag/BedrockModelInvocationJobArn"
+        values   = [module.names.jobs_arn]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.vpc == null ? [] : [var.vpc]
+
+    content {
+      sid       = "TakePermissionsBack"
+      actions   = ["ec2:DeleteNetworkInterfacePermission"]
+      resources = ["*"] # EC2 knows no resource for it; the conditions bind it to jobs
 
       condition {
         test     = "StringEquals"

@@ -36,7 +36,7 @@ run "ecs_complete" {
     error_message = "The chart must be told of the same environment."
   }
   assert {
-    condition     = keys(output.repository_urls) == ["collector", "preprocessor", "scheduler"]
+    condition     = keys(output.repository_urls) == ["cli", "collector", "preprocessor", "scheduler"]
     error_message = "Each service has a repository."
   }
   assert {

@@ -198,11 +198,24 @@ run "with_a_key_profiles_and_a_vpc" {
         {
           "Sid": "DetachJobsFromTheNetwork",
           "Effect": "Allow",
-          "Action": [
-            "ec2:DeleteNetworkInterfacePermission",
-            "ec2:DeleteNetworkInterface",
-            "ec2:CreateNetworkInterfacePermission"
-          ],
+          "Action": ["ec2:DeleteNetworkInterface", "ec2:CreateNetworkInterfacePermission"],
+          "Resource": "arn:aws:ec2:us-east-1:123456789012:network-interface/*",
+          "Condition": {
+            "StringEquals": {
+              "ec2:Subnet": [
+                "arn:aws:ec2:us-east-1:123456789012:subnet/subnet-0a",
+                "arn:aws:ec2:us-east-1:123456789012:subnet/subnet-0b"
+              ]
+            },
+            "ArnEquals": {
+              "ec2:ResourceTag/BedrockModelInvocationJobArn": "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/*"
+            }
+          }
+        },
+        {
+          "Sid": "TakePermissionsBack",
+          "Effect": "Allow",
+          "Action": "ec2:DeleteNetworkInterfacePermission",
           "Resource": "*",
           "Condition": {
             "StringEquals": {
