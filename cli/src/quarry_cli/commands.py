@@ -5,29 +5,25 @@ What a script may read goes to standard output, what is said to people beside it
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, TextIO
 
-import msgspec
 import typer
 from rich.console import Console
 
-from quarry_cli import screen
+from quarry_cli import printing, screen
 from quarry_cli.api import WAIT_EVERY_S, Client
-from quarry_cli.errors import Exit, QuarryError
+from quarry_cli.errors import Exit
 from quarry_cli.formats import Format
 from quarry_cli.lines import Lines
+from quarry_cli.printing import Json
 from quarry_cli.view import RunView
 from quarry_cli.wording import plain
-from quarry_core.errors import PortError
 from quarry_core.real import SystemClock
 from quarry_core.states import RunState
 
-PIPE_WIDTH = 200
 STDIN = Path("-")
 RUN_EXITS = {
     RunState.SUCCEEDED: Exit.OK,
@@ -37,7 +33,6 @@ RUN_EXITS = {
 
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as `quarry submit` printed it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Every = Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.2, help="Pause between two looks.")]
 Timeout = Annotated[
     float | None,
@@ -65,19 +60,19 @@ def submit(
 
     With --wait the exit code is that of `quarry watch`.
     """
-    with _telling():
+    with printing.telling():
         client = _client(ctx)
         sent = client.submit(_text(file), check=not no_check)
         if sent.run_id is None:
             typer.echo("sent, but it is no JSON object: it will be in the dead-letter queue, with the reason", err=True)
             if as_json:
-                _print_json(sent)
+                printing.print_json(sent)
             raise typer.Exit(Exit.USAGE)
         if sent.known:
             typer.echo(f"run {sent.run_id} was accepted before: nothing happens a second time", err=True)
         if not wait:
             if as_json:
-                _print_json(sent)
+                printing.print_json(sent)
             else:
                 typer.echo(sent.run_id)
                 typer.echo(f"follow it with: quarry watch {sent.run_id}", err=True)
@@ -86,7 +81,7 @@ def submit(
             typer.echo(sent.run_id)
         view = _follow(client, sent.run_id, sys.stderr, every, timeout, must_exist=False)
         if as_json:
-            _print_json(client.status(sent.run_id))
+            printing.print_json(client.status(sent.run_id))
         raise typer.Exit(RUN_EXITS[view.state])
 
 
@@ -95,12 +90,12 @@ def status(ctx: typer.Context, run: RunId, as_json: Json = False) -> None:
 
     The exit code tells whether the run exists (0 or 1), not how it fares.
     """
-    with _telling():
+    with printing.telling():
         view = _client(ctx).status(run)
         if as_json:
-            _print_json(view)
+            printing.print_json(view)
         else:
-            _console().print(screen.card(view))
+            printing.console().print(screen.card(view))
 
 
 def watch(ctx: typer.Context, run: RunId, every: Every = WAIT_EVERY_S, timeout: Timeout = None) -> None:
@@ -110,7 +105,7 @@ def watch(ctx: typer.Context, run: RunId, every: Every = WAIT_EVERY_S, timeout: 
 
     Stopping to watch changes nothing for the run.
     """
-    with _telling():
+    with printing.telling():
         view = _follow(_client(ctx), run, sys.stdout, every, timeout, must_exist=True)
         raise typer.Exit(RUN_EXITS[view.state])
 
@@ -136,12 +131,12 @@ def results(
     """
     if out is None and not head:
         raise typer.BadParameter("say where to put the results (-o DIR), or how many rows to show (--head N)")
-    with _telling():
+    with printing.telling():
         client = _client(ctx)
         if head:
             from quarry_cli.head import rows_table  # noqa: PLC0415 pyarrow takes its time to import
 
-            _console().print(rows_table(client.head(run, head, partial=partial)))
+            printing.console().print(rows_table(client.head(run, head, partial=partial)))
         if out is not None:
             _bring(client, run, out, file_format, partial=partial)
 
@@ -152,12 +147,12 @@ def runs(
     as_json: Json = False,
 ) -> None:
     """List the open runs, then those that ended this month or last."""
-    with _telling():
+    with printing.telling():
         found = _client(ctx).runs(limit)
         if as_json:
-            _print_json(found)
+            printing.print_json(found)
         elif found:
-            _console().print(screen.run_table(found))
+            printing.console().print(screen.run_table(found))
         else:
             typer.echo("no run is open, and none ended this month or last", err=True)
 
@@ -177,22 +172,6 @@ def _client(ctx: typer.Context) -> Client:
     return Client(ctx.obj) if ctx.obj is not None else Client()
 
 
-@contextlib.contextmanager
-def _telling() -> Iterator[None]:
-    """Errors become a sentence and an exit code."""
-    try:
-        yield
-    except QuarryError as error:
-        typer.echo(f"quarry: {error}", err=True)
-        raise typer.Exit(error.exit_code) from error
-    except OSError as error:
-        typer.echo(f"quarry: {error}", err=True)
-        raise typer.Exit(Exit.FAILED) from error
-    except PortError as error:
-        typer.echo(f"quarry: {type(error).__name__}: {error}", err=True)
-        raise typer.Exit(Exit.NO_ANSWER) from error
-
-
 def _text(file: Path) -> str:
     try:
         body = sys.stdin.buffer.read() if file == STDIN else file.read_bytes()
@@ -201,11 +180,6 @@ def _text(file: Path) -> str:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="FILE") from error
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"{file} is not UTF-8: {error}", param_hint="FILE") from error
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
 
 
 def _follow(
@@ -245,7 +219,3 @@ def _bring(client: Client, run: str, out: Path, file_format: Format, *, partial:
         raise typer.Exit(Exit.FAILED)
     whole = "as many as were read" if account.unread else "nothing is missing, nothing is doubled"
     typer.echo(f"the parts hold {brought.rows:,} rows: {whole}")
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
-import msgspec
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from quarry_cli import dlq
+from quarry_cli import dlq, printing
 from quarry_cli.dlq import DEAD_LETTER_QUEUES, NO_REASON, Depth, Done, Letter
 from quarry_cli.dlq_settings import DeadLetterSettings, source_of, variable_of
-from quarry_cli.errors import Exit, QuarryError
+from quarry_cli.errors import Exit
+from quarry_cli.printing import Json
 from quarry_cli.wording import plain
-from quarry_core.errors import PortError
 from quarry_core.ports import Queue
 
 T = TypeVar("T")
-PIPE_WIDTH = 200
 LIMIT_MAX = 1_000
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: look at them, move them back, delete them.")
@@ -62,7 +59,6 @@ QueueArgument = Annotated[
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Only letters with this in their reason.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=LIMIT_MAX, help="At most this many letters.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -76,7 +72,7 @@ def list_queues(ctx: typer.Context, as_json: Json = False) -> None:
     async def count(settings: DeadLetterSettings, post: Post) -> list[Depth]:
         return [await dlq.depth_of(name, post.letters(name)) for name in settings.known()]
 
-    with _telling():
+    with printing.telling():
         settings = _settings()
         known = settings.known()
         depths = _run(ctx, settings, count)
@@ -84,9 +80,9 @@ def list_queues(ctx: typer.Context, as_json: Json = False) -> None:
         if name not in known:
             typer.echo(f"{name} is left out: {variable_of(name)} is not set", err=True)
     if as_json:
-        _print_json(depths)
+        printing.print_json(depths)
     else:
-        _console().print(_depth_table(depths))
+        printing.console().print(_depth_table(depths))
     if any(depth.error for depth in depths):
         raise typer.Exit(Exit.NO_ANSWER)
 
@@ -101,14 +97,14 @@ def show(
 
     Looking counts as one delivery more in the receive count, and hides the letter for that moment.
     """
-    with _telling():
+    with printing.telling():
         settings = _settings(queue)
         letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit))
     if as_json:
-        _print_json(letters)
+        printing.print_json(letters)
     elif letters:
         for letter in letters:
-            _console().print(_card(letter))
+            printing.console().print(_card(letter))
     else:
         typer.echo(f"no such letter on the dead-letter queue of {queue}", err=True)
 
@@ -128,7 +124,7 @@ def redrive(
 
     Exit code 1: somebody said no, or some letters were not moved; they are named with the reason.
     """
-    with _telling():
+    with printing.telling():
         settings = _settings(queue, source=True)
         letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit))
         if not _told(letters, queue, f"to be moved back to {source_of(queue)}") or dry_run:
@@ -148,7 +144,7 @@ def purge(ctx: typer.Context, queue: QueueArgument, reason: Reason = "", limit: 
 
     Exit code 1: another number was typed, or some letters were not deleted; they are named with the reason.
     """
-    with _telling():
+    with printing.telling():
         settings = _settings(queue)
         letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit))
         if not _told(letters, queue, "to be deleted for good"):
@@ -162,19 +158,6 @@ def purge(ctx: typer.Context, queue: QueueArgument, reason: Reason = "", limit: 
 
 
 # --------------------------------------------------------------------------- pieces
-
-
-@contextlib.contextmanager
-def _telling() -> Iterator[None]:
-    """Errors become a sentence and an exit code."""
-    try:
-        yield
-    except QuarryError as error:
-        typer.echo(f"quarry: {error}", err=True)
-        raise typer.Exit(error.exit_code) from error
-    except PortError as error:
-        typer.echo(f"quarry: {type(error).__name__}: {error}", err=True)
-        raise typer.Exit(Exit.NO_ANSWER) from error
 
 
 def _settings(queue: str = "", *, source: bool = False) -> DeadLetterSettings:
@@ -256,12 +239,3 @@ def _card(letter: Letter) -> Table:
     ):
         table.add_row(name, Text(plain(value, dlq.SHOWN_BODY_CHARS_MAX + 100)))
     return table
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

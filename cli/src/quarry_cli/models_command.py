@@ -6,23 +6,22 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
-import msgspec
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from quarry_cli import printing
 from quarry_cli.doctor.doors import Open, open_reading
 from quarry_cli.doctor.finding import NotKnown
 from quarry_cli.doctor.patient import Asking, reason
 from quarry_cli.doctor.settings import PatientSettings
-from quarry_cli.errors import Exit, QuarryError
+from quarry_cli.errors import Exit
 from quarry_cli.models_listing import ModelLine, list_models
+from quarry_cli.printing import Json
 from quarry_cli.wording import plain
 from quarry_core.errors import PortError
 
-PIPE_WIDTH = 200
 COLOURS = {"yes": "green", "no": "red", "unknown": "yellow"}
 
 
@@ -34,30 +33,26 @@ def models(
     access: Annotated[
         bool, typer.Option("--access", help="Ask for each model whether the account may use it.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List the region's models and profiles, and which take batch jobs.
 
     The family is Quarry's adapter; a model without one cannot be prompted yet. No API of AWS says which models take batch jobs: it is read from the names of the quotas, and unknown otherwise.
     """
     open_with: Open = ctx.obj if ctx.obj is not None else open_reading
-    try:
-        found = asyncio.run(_list(open_with, text, access=access))
-    except QuarryError as error:
-        typer.echo(f"quarry: {error}", err=True)
-        raise typer.Exit(error.exit_code) from error
-    except NotKnown as error:
-        typer.echo(f"quarry: {error}", err=True)
-        raise typer.Exit(Exit.USAGE) from error
-    except PortError as error:
-        typer.echo(f"quarry: {reason(error)}", err=True)
-        raise typer.Exit(Exit.NO_ANSWER) from error
+    with printing.telling():
+        try:
+            found = asyncio.run(_list(open_with, text, access=access))
+        except NotKnown as error:
+            typer.echo(f"quarry: {error}", err=True)
+            raise typer.Exit(Exit.USAGE) from error
+        except PortError as error:
+            typer.echo(f"quarry: {reason(error)}", err=True)
+            raise typer.Exit(Exit.NO_ANSWER) from error
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        printing.print_json(found)
     elif found:
-        console = Console(highlight=False)
-        wide = console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
-        wide.print(_table(found, access=access))
+        printing.console().print(_table(found, access=access))
     else:
         typer.echo("the region has no such model or profile", err=True)
 

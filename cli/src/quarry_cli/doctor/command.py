@@ -18,6 +18,7 @@ from quarry_cli.doctor.examination import Report, examine
 from quarry_cli.doctor.patient import examined, reason, skew_of
 from quarry_cli.doctor.settings import PatientSettings
 from quarry_cli.errors import QuarryError
+from quarry_cli.printing import Json, print_json
 from quarry_core.errors import PortError
 
 MODELS_MAX = 20
@@ -50,7 +51,7 @@ def doctor(
             "--scheduler-role", metavar="NAME", help="The role that creates jobs, if it bears a name of yours."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Examine the environment in AWS, and say what to add where.
 
@@ -70,7 +71,7 @@ def doctor(
         raise typer.Exit(DoctorExit.BLIND) from error
     if as_json:
         whole: dict[str, Any] = {"healthy": report.healthy, **msgspec.to_builtins(report)}
-        typer.echo(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode())
+        print_json(whole)
     else:
         console = Console(highlight=False, soft_wrap=True)
         for line in screen.lines(report):
