@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 
 import quarry_collector.handler
 from quarry_collector.settle import NotConserved
+from quarry_core import metrics
 from quarry_core.ledger.rows import totals_key
 from quarry_core.messages import Doorbell
 from quarry_core.prices import price_of
@@ -144,3 +145,22 @@ async def test_rows_that_a_closing_cannot_account_for_are_shown_until_they_are_f
     await closing.on_close(Doorbell(kind="close", run_id=run_id))
     assert count("rows_unaccounted") == 0
     assert (await house.totals(run_id)).state.terminal
+
+
+async def test_rows_that_another_collector_has_found_are_not_shown_for_ever():
+    house = House()
+    run_id = await ended(house)
+    await collector(house).shards.on_settle(Doorbell(kind="settle", run_id=run_id, shard="00000"))
+    house.table.items[totals_key(run_id)]["accepted"] += 5
+    closing = collector(house).runs
+    with pytest.raises(NotConserved):
+        await closing.on_close(Doorbell(kind="close", run_id=run_id))
+    house.table.items[totals_key(run_id)]["accepted"] -= 5
+    await collector(house).runs.on_close(Doorbell(kind="close", run_id=run_id))
+    another = await ended(house)
+    await collector(house).shards.on_settle(Doorbell(kind="settle", run_id=another, shard="00000"))
+
+    metrics.ROWS_UNACCOUNTED.set(5)  # as the first process still shows it: both are one here
+    await closing.on_close(Doorbell(kind="close", run_id=another))
+
+    assert count("rows_unaccounted") == 0

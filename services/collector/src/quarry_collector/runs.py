@@ -71,7 +71,7 @@ class Runs:
             reason=fault,
         )
         ends = [await self._end_of(salvage, shard) for shard in shards]
-        self._account_for(totals, ends)
+        await self._account_for(totals, ends)
         state = RunState.FAILED if fault else state_of(totals.ok, totals.error)
         await self._publish(totals, state, build_report(facts, ends))
         rows = {"accepted": totals.accepted, "ok": totals.ok, "error": totals.error + totals.open}
@@ -92,14 +92,15 @@ class Runs:
         except Stale:
             log.debug("closed_by_another", run_id=run_id)
 
-    def _account_for(self, totals: Totals, ends: list[ShardEnd]) -> None:
+    async def _account_for(self, totals: Totals, ends: list[ShardEnd]) -> None:
         """Show what is missing between the rows that the run accepted and the outcomes that stand. It must be none."""
         told = sum(end.account.ok + end.account.error for end in ends)
-        missing = abs(totals.accepted - totals.open - told)
-        if missing:
-            self._unaccounted[totals.run_id] = missing
-        else:
-            self._unaccounted.pop(totals.run_id, None)
+        self._unaccounted[totals.run_id] = abs(totals.accepted - totals.open - told)
+        for run_id, missing in list(self._unaccounted.items()):
+            # A run that was mended may have been closed by another collector.
+            now = await self._world.ledger.totals(run_id) if missing else None
+            if now is None or now.state.terminal:
+                self._unaccounted.pop(run_id, None)
         metrics.ROWS_UNACCOUNTED.set(sum(self._unaccounted.values()))
 
     async def _missing_parts(self, salvage: Salvage, shards: list[Shard]) -> str:
