@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from quarry_core.aws.burial import ATTRIBUTES_MAX
+from quarry_core.aws.burial import ATTRIBUTES_MAX, CUT_BODY_BYTES
 from quarry_core.errors import Missing, PortError
 from quarry_core.manifest import ORIGIN_ATTRIBUTE, run_id_of
 from quarry_core.names import QUEUES
@@ -35,7 +35,6 @@ PASS_MAX = 10_000
 SHOWN_BODY_CHARS_MAX = 2_000
 REASON = "quarry_reason"
 STEP = "quarry_step"
-CUT_BODY_BYTES = "quarry_body_bytes"
 _BODY_BYTES = re.compile("[0-9]{1,9}")
 # What EventBridge says of an event that it could not deliver.
 EVENT_ERROR = ("ERROR_CODE", "ERROR_MESSAGE")

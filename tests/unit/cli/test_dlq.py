@@ -165,6 +165,13 @@ def test_an_attribute_that_only_looks_like_ours_stands_in_nobodys_way(office, to
     assert office("redrive", "manifests", "--yes").exit_code == 0
 
 
+def test_a_message_that_is_buried_whole_is_whole_whatever_it_brought_along(office):
+    office.bury("manifests", "one", "no run", quarry_body_bytes="400000")
+
+    [letter] = office.shown("manifests")
+    assert (letter["whole"], letter["body_bytes"]) == (True, 3)
+
+
 def test_a_variable_that_cannot_be_read_is_named(office, monkeypatch):
     monkeypatch.setenv("QUARRY_JOB_QUOTA", "many")
 

@@ -20,6 +20,7 @@ STEP_CHARS_MAX = 100
 CUT_BODY_BYTES_MAX = 131_072
 CUT_VALUE_CHARS_MAX = 1_000
 EMPTY_BODY = "(empty)"
+CUT_BODY_BYTES = "quarry_body_bytes"
 # SQS takes XML 1.0's characters only.
 _REFUSED_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -39,9 +40,10 @@ def buried(message: Message, reason: str, step: str, *, cut: bool = False) -> tu
         "quarry_step": _text(step, STEP_CHARS_MAX),
         "quarry_origin_id": message.attributes.get("quarry_origin_id") or message.id,
     }
-    theirs = {name: value for name, value in message.attributes.items() if value}
+    # Of a body that is not cut here, nobody else may say that it was: it could not be moved back.
+    theirs = {name: value for name, value in message.attributes.items() if value and name != CUT_BODY_BYTES}
     if cut:
-        ours["quarry_body_bytes"] = str(len(body.encode()))
+        ours[CUT_BODY_BYTES] = str(len(body.encode()))
         body = body.encode()[:CUT_BODY_BYTES_MAX].decode(errors="ignore")
         theirs = {name: _text(value, CUT_VALUE_CHARS_MAX) for name, value in theirs.items()}
     kept = [(name, value) for name, value in theirs.items() if name not in ours]
