@@ -7,7 +7,8 @@ import asyncio
 import msgspec
 
 from quarry_cli.doctor import account, bucket, creator, events, ledger, models, queues, quotas, role, schedule
-from quarry_cli.doctor.finding import Check, Finding, NotKnown, Outcome
+from quarry_cli.doctor.check import Check
+from quarry_cli.doctor.finding import Finding, NotKnown, Outcome
 from quarry_cli.doctor.patient import Patient, reason
 from quarry_core.errors import PortError
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-
-if TYPE_CHECKING:
-    from quarry_cli.doctor.patient import Patient
 
 Statement = Mapping[str, Any]
 
@@ -55,28 +51,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 class NotKnown(Exception):
     """A check cannot tell: what it needs could not be read, or is not there at all and another check says so."""
-
-
-Examine = Callable[["Patient"], Awaitable[str | Sequence[Fault]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One row of `docs/doctor.md`.
-
-    Attributes:
-        name: its word in the output.
-        asks: the question that it answers.
-        finds: what it is like when this is wrong: an error of AWS, or what does not happen.
-        reads: the IAM actions that looking takes.
-        examine: gives what is well in words, or the faults. Raises NotKnown, and any PortError.
-    """
-
-    name: str
-    asks: str
-    finds: str
-    reads: Sequence[str]
-    examine: Examine
 
 
 def statements(where: str, *added: Statement) -> Cure:
