@@ -35,7 +35,10 @@ print(json.dumps({one.metadata["Name"]: one.requires or [] for one in metadata.d
 # is to have it, its own modules would miss it too.
 OF_AN_EXTRA = {
     "quarry_core.traces_export": "opentelemetry",
-    **dict.fromkeys(("quarry_core.memory", "quarry_core.results", "quarry_core.rows"), "pyarrow"),
+    **dict.fromkeys(
+        (f"quarry_core.{name}" for name in ("counted", "csv_rows", "memory", "results", "rows")),
+        "pyarrow",
+    ),
     "quarry_core.csv_records": "numpy",
 }
 # Every module, for some are imported late.

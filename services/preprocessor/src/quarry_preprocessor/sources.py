@@ -8,16 +8,12 @@ rows begin, so that a worker can start in the middle.
 from __future__ import annotations
 
 import base64
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from quarry_core.csv_records import Offsets, RecordScanner
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.rows import (
     BATCH_ROWS_MAX,
@@ -26,26 +22,16 @@ from quarry_core.rows import (
     SourceFormat,
     open_parquet,
     parquet_group,
-    parse_block,
     read_rows,
 )
+from quarry_preprocessor.column_names import checked_names
+from quarry_preprocessor.csv_count import count_csv
 
-OFFSET_EVERY_ROWS = 4_096
-OFFSET_EVERY_BYTES = 1 << 20
-BLOCK_BYTES = 1 << 20
-RECORD_BYTES_MAX = 32 * 1024 * 1024
 SAMPLE_ROWS = 200
 SAMPLE_PLACES = 8
 
 _FORMATS: dict[str, SourceFormat] = {".csv": "csv", ".parquet": "parquet"}
 _NOT_YET = (".jsonl", ".json", ".tsv", ".csv.gz", ".csv.zst", ".csv.bz2", ".jsonl.gz", ".arrow", ".feather", ".xlsx")
-_UTF8_MARK = b"\xef\xbb\xbf"
-_SIGNS = (
-    (b"\xff\xfe", "is UTF-16; save it as UTF-8"),
-    (b"\xfe\xff", "is UTF-16; save it as UTF-8"),
-    (b"\x1f\x8b", "is gzip data, which is not yet supported; unpack it"),
-    (b"PAR1", "is Parquet data; name it .parquet"),
-)
 
 
 def source_format(key: str) -> SourceFormat:
@@ -75,11 +61,11 @@ def inspect(objects: Objects, ref: ObjectRef, form: SourceFormat) -> Count:
     """
     if form == "csv":
         with objects.stream(ref) as body:
-            return _count_csv(body, ref.key)
+            return count_csv(body, ref.key)
     with objects.random_access(ref) as source, open_parquet(source, ref.key) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
         size_bytes = source.seek(0, 2)
-    columns = _checked(schema.names, ref.key)
+    columns = checked_names(schema.names, ref.key)
     if rows == 0:
         raise SourceError(f"{ref.key} has no rows; give a source with at least one")
     schema_ipc = base64.b64encode(schema.serialize()).decode()
@@ -120,126 +106,6 @@ def _gaps_told(file: pq.ParquetFile, column: str) -> int | None:
 def _gaps_read(file: pq.ParquetFile, column: str) -> int:
     batches = file.iter_batches(batch_size=BATCH_ROWS_MAX, columns=[column], use_threads=False)
     return sum(int(batch.column(0).null_count) for batch in batches)
-
-
-def _checked(columns: Sequence[str], key: str) -> tuple[str, ...]:
-    if not columns:
-        raise SourceError(f"{key} has no columns; give a source with at least one")
-    unnamed = [place for place, column in enumerate(columns, 1) if not column.strip()]
-    if unnamed:
-        raise SourceError(f"{key}: column {unnamed[0]} of {len(columns)} has no name; name every column")
-    twice = [column for column, times in Counter(columns).items() if times > 1]
-    if twice:
-        raise SourceError(f"{key}: several columns are named {twice[0]!r}; give each a name of its own")
-    return tuple(columns)
-
-
-# --------------------------------------------------------------------------- counting CSV
-
-
-def _count_csv(body: BinaryIO, key: str) -> Count:
-    block = body.read(BLOCK_BYTES)
-    for sign, what in _SIGNS:
-        if block.startswith(sign):
-            raise SourceError(f"{key} {what}")
-    at = len(_UTF8_MARK) if block.startswith(_UTF8_MARK) else 0
-    scanner, notes, judge = RecordScanner(at), _Notes(), _Judge(key, at)
-    block = block[at:]
-    while block:
-        at += len(block)
-        judge.take(block)
-        notes.take(scanner.feed(block))
-        judge.judge(notes.offsets)
-        if at - scanner.open_byte > RECORD_BYTES_MAX:
-            raise SourceError(f"{key}: {_where(notes, scanner)} is over {RECORD_BYTES_MAX} bytes{_quoted(scanner)}")
-        block = body.read(BLOCK_BYTES)
-    if scanner.in_quotes:
-        raise SourceError(f"{key}: {_where(notes, scanner)} opens a quote that is never closed; close it")
-    notes.take(scanner.finish())
-    if notes.records == 0:
-        raise SourceError(f"{key} is empty; give a source with a header and at least one row")
-    if notes.records == 1:
-        raise SourceError(f"{key} has a header and no rows; give a source with at least one row")
-    judge.judge([*notes.offsets, (notes.records - 1, at)])
-    return Count(
-        format="csv", rows=notes.records - 1, columns=judge.columns, size_bytes=at, offsets=tuple(notes.offsets)
-    )
-
-
-def _where(notes: _Notes, scanner: RecordScanner) -> str:
-    return f"data row {notes.records} (byte {scanner.open_byte})" if notes.records else "the header"
-
-
-def _quoted(scanner: RecordScanner) -> str:
-    return "; most likely a quote in it is never closed" if scanner.in_quotes else "; split it"
-
-
-def _header(record: bytes, key: str) -> list[str]:
-    try:
-        record.decode()
-        # An empty line in front: a U+FEFF behind the byte order mark would be part of the first name.
-        framed = b"\n" + record + b"\n"
-        options = pacsv.ReadOptions(use_threads=False, block_size=len(framed) + 1)
-        parsed = pacsv.read_csv(pa.BufferReader(framed), options, pacsv.ParseOptions(newlines_in_values=True))
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{key}: the header is not UTF-8 ({error.reason}); save the file as UTF-8") from error
-    names: list[str] = parsed.column_names
-    return names
-
-
-class _Notes:
-    """Counts records (the header is the first) and notes where rows begin, often enough to start anywhere."""
-
-    def __init__(self) -> None:
-        self.records = 0
-        self.offsets: list[tuple[int, int]] = []
-
-    def take(self, starts: Offsets) -> None:
-        if not len(starts):
-            return
-        row = self.records - 1  # the data row that starts[0] is; -1 is the header
-        self.records += len(starts)
-        while True:
-            if self.offsets:
-                noted_row, noted_byte = self.offsets[-1]
-                by_bytes = int(starts.searchsorted(noted_byte + OFFSET_EVERY_BYTES))
-                index = min(noted_row + OFFSET_EVERY_ROWS - row, by_bytes)
-            else:
-                index = -row
-            if index >= len(starts):
-                return
-            self.offsets.append((row + index, int(starts[index])))
-
-
-class _Judge:
-    """Reads the header, and holds each stretch between two notes against it.
-
-    So a row that cannot be parsed refuses the run before anything is paid for, and not when half of it is.
-    """
-
-    def __init__(self, key: str, begin: int) -> None:
-        self.columns: tuple[str, ...] = ()
-        self._key = key
-        self._begin = begin  # the byte at which what is not judged yet begins
-        self._data = bytearray()
-        self._judged = 0  # notes
-        self._row = 0
-
-    def take(self, block: bytes) -> None:
-        self._data += block
-
-    def judge(self, notes: Sequence[tuple[int, int]]) -> None:
-        """Judge up to the last of these notes. Raises SourceError."""
-        for row, byte in notes[self._judged :]:
-            length = byte - self._begin
-            if not self.columns:
-                self.columns = _checked(_header(bytes(self._data[:length]), self._key), self._key)
-            else:
-                with memoryview(self._data) as data, data[:length] as stretch:
-                    parse_block(self._key, stretch, self.columns, self._row, self._begin)
-            del self._data[:length]
-            self._begin, self._row = byte, row
-            self._judged += 1
 
 
 # --------------------------------------------------------------------------- sampling

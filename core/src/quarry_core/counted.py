@@ -1,0 +1,46 @@
+"""What a pass over a source found, whatever its format, and the error for a source that cannot be used."""
+
+from __future__ import annotations
+
+import base64
+from typing import Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+SourceFormat = Literal["csv", "parquet"]
+BATCH_ROWS_MAX = 1_024
+
+
+class SourceError(ValueError):
+    """A source that cannot be used as it is; the message names the place and the remedy."""
+
+
+class Count(BaseModel):
+    """What one pass over a source told: everything that reading a range of it needs.
+
+    Attributes:
+        rows: rows without the header.
+        columns: their names, in order.
+        size_bytes: of the object.
+        offsets: CSV only: (row, byte at which it begins), ascending, row 0 first; neighbours are at most
+            4,096 rows, and 1 MiB plus one row, apart.
+        schema_ipc: Parquet only: the Arrow schema as an IPC message in base64; it keeps all but the inner names of
+            maps, which Arrow never compares.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: SourceFormat
+    rows: int
+    columns: tuple[str, ...]
+    size_bytes: int
+    offsets: tuple[tuple[int, int], ...] = ()
+    schema_ipc: str = ""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of every batch that `read_rows` gives, with its metadata."""
+        if self.format == "csv":
+            return pa.schema([(column, pa.string()) for column in self.columns])
+        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.schema_ipc)))
