@@ -11,6 +11,9 @@ from quarry_core.manifest import Vpc
 from quarry_core.ports import ObjectRef
 from quarry_core.prompts import Prompt
 
+# A DynamoDB item holds 400 KB: the pins, a refusal and the rest of the run's item fit into it.
+PINS_BYTES_MAX = 360_000
+
 
 class Source(BaseModel):
     """The object that holds the rows, pinned by version or ETag."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
+from quarry_core.bounded import bounded_text
 from quarry_core.ledger import rows
 from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Slice, Totals, Waiting
-from quarry_core.ports import Item, Table, Write
+from quarry_core.ports import Item, Put, Table, Update, Write
 from quarry_core.run import Run
 
 T = TypeVar("T")
 PAGE_ITEMS = 500
 HOLDERS_MAX = 500
+# Read back by machines, so never cut; `run.PINS_BYTES_MAX` is held when a manifest arrives.
+WHOLE_ATTRIBUTES = frozenset({"pins"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,8 @@ class Ledger:
         self._table = table
 
     async def apply(self, writes: Sequence[Write]) -> None:
-        """Do one move. Raises Stale when a premise did not hold, Throttled, Unknown."""
-        await self._table.transact(writes)
+        """Do one move; every text in it is bounded. Raises Stale when a premise did not hold, Throttled, Unknown."""
+        await self._table.transact([_bounded(write) for write in writes])
 
     # ----------------------------------------------------------------- runs
 
@@ -140,3 +143,23 @@ class Ledger:
             if len(page) < PAGE_ITEMS:
                 return
             after = page[-1]["sk"]
+
+
+def _bounded(write: Write) -> Write:
+    """An item holds 400 KB, and UTF-8 no half surrogate pair: whatever a text came from, it can be written."""
+    match write:
+        case Put():
+            return replace(write, item=_texts_bounded(write.item))
+        case Update():
+            return replace(write, set=_texts_bounded(write.set))
+        case _:
+            return write
+
+
+def _texts_bounded(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    cut = {
+        name: text
+        for name, value in values.items()
+        if isinstance(value, str) and name not in WHOLE_ATTRIBUTES and (text := bounded_text(value)) != value
+    }
+    return {**values, **cut} if cut else values
