@@ -167,6 +167,15 @@ class FakeJobs:
         self.move(arn, status)
         return arn
 
+    def add_second(self, arn: str, **changes: str) -> str:
+        """Another job of the same request, as where a client token was forgotten; `changes` to the request. Its ARN."""
+        return self._add(dataclasses.replace(self._kept(arn).request, **changes))
+
+    def tell_without(self, arn: str, *fields: str) -> None:
+        """From now on Bedrock leaves these out of what it tells of the job, as its service model lets it."""
+        kept = self._kept(arn)
+        kept.job = dataclasses.replace(kept.job, **{field: None if field == "client_token" else "" for field in fields})
+
     # ------------------------------------------------------------------ inside
 
     def _created(self, request: JobRequest) -> str:
@@ -196,6 +205,7 @@ class FakeJobs:
             input_uri=request.input_uri,
             output_uri=request.output_uri,
             client_token=request.client_token,
+            role_arn=request.role_arn,
             submitted_at=self._clock.now(),
             total_records=0,
             processed_records=0,

@@ -44,6 +44,13 @@ SUBNETS_MAX = 16
 SECURITY_GROUPS_MAX = 5
 # The request's own maximum is 200, but a resource is said to hold 50 (section 1.2): the smaller holds either way.
 TAGS_MAX = 50
+# On every job of ours, so that IAM can say whose jobs may be stopped (`aws:ResourceTag/quarry-env`) and a bill can tell
+# runs apart. Tag names of a condition ignore case, hence so does what is reserved.
+TAG_ENV = "quarry-env"
+TAG_RUN = "quarry-run"
+OWN_TAGS = (TAG_ENV, TAG_RUN)
+RESERVED_TAG_PREFIX = "quarry-"
+USER_TAGS_MAX = TAGS_MAX - len(OWN_TAGS)
 TAG_KEY_CHARS_MAX = 128
 TAG_VALUE_CHARS_MAX = 256
 TIMEOUT_HOURS_MIN, TIMEOUT_HOURS_MAX = 24, 168
@@ -153,6 +160,28 @@ def check_timeout_hours(hours: int) -> None:
             f"timeout_hours: {_shown(hours)} is not possible; give a whole number from {TIMEOUT_HOURS_MIN} to "
             f"{TIMEOUT_HOURS_MAX}"
         )
+
+
+def job_tags(env: str, run_id: str, user: Mapping[str, str]) -> dict[str, str]:
+    """All tags of a job: whose it is, which no tag of the user's can override, and the user's own."""
+    kept = {key: value for key, value in user.items() if not key.lower().startswith(RESERVED_TAG_PREFIX)}
+    return {TAG_ENV: env, TAG_RUN: run_id, **kept}
+
+
+def check_user_tags(tags: Mapping[str, str]) -> None:
+    """As `check_tags`, less the tags that every job has anyway, and without their names."""
+    if len(tags) > USER_TAGS_MAX:
+        raise ValueError(
+            f"tags: there are {len(tags)}; give at most {USER_TAGS_MAX}, because a job has at most {TAGS_MAX} and"
+            f" {len(OWN_TAGS)} are Quarry's own"
+        )
+    for key in tags:
+        if key.lower().startswith(RESERVED_TAG_PREFIX):
+            raise ValueError(
+                f"tags: {_shown(key)} is reserved; choose a key that does not begin with {RESERVED_TAG_PREFIX!r}, in"
+                " capital or small letters"
+            )
+    check_tags(tags)
 
 
 def check_tags(tags: Mapping[str, str]) -> None:

@@ -90,7 +90,10 @@ class Manifest(BaseModel):
     timeout_hours: Annotated[int, Field(strict=True)] | None = Field(
         None, description="Bedrock's job timeout, 24 to 168 hours, waiting included."
     )
-    tags: Mapping[str, str] = Field(default_factory=dict, description="Tags of every Bedrock job.")
+    tags: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="Tags of every Bedrock job: at most 48. Keys that begin with quarry- are Quarry's own.",
+    )
     output_kms_key: str | None = Field(None, description="KMS key with which Bedrock encrypts its output.")
     vpc: Vpc | None = Field(None, description="Subnets and security groups for the jobs.")
 
@@ -136,7 +139,7 @@ class Manifest(BaseModel):
     @field_validator("tags")
     @classmethod
     def _tags(cls, value: Mapping[str, str]) -> Mapping[str, str]:
-        job_request.check_tags(value)
+        job_request.check_user_tags(value)
         return value
 
     @field_validator("output_kms_key")

@@ -250,7 +250,10 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A batch job as Bedrock tells it (contract sections 1.3 and 1.4). `status` is Bedrock's own word."""
+    """A batch job as Bedrock tells it (contract sections 1.3 and 1.4). `status` is Bedrock's own word.
+
+    Texts that Bedrock does not return are empty, other values None.
+    """
 
     arn: str
     name: str
@@ -259,6 +262,7 @@ class Job:
     input_uri: str
     output_uri: str
     client_token: str | None = None
+    role_arn: str = ""
     message: str = ""
     submitted_at: datetime | None = None
     ended_at: datetime | None = None

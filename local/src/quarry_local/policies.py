@@ -265,7 +265,7 @@ def _bedrock_calls(place: Place) -> list[Mapping[str, Any]]:
             "Action": ["bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob"],
             "Resource": jobs,
         },
-        {"Sid": "TagJobs", "Action": "bedrock:TagResource", "Resource": jobs},  # a manifest may name tags
+        {"Sid": "TagJobs", "Action": "bedrock:TagResource", "Resource": jobs},  # every job says whose it is
         {
             "Sid": "ListJobs",
             "Action": "bedrock:ListModelInvocationJobs",

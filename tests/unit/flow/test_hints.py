@@ -223,7 +223,7 @@ async def test_a_second_job_of_an_attempt_is_stopped_at_sight_and_the_first_one_
     run_id = house.send(house.joke(rows=100, run_id="r1"))
     await house.quiet()
     [job] = house.bedrock.active
-    second = house.jobs.add_foreign(job.name, CLAUDE)
+    second = house.jobs.add_second(job.arn)
 
     await house.scheduler.sweeper.sweep()
 

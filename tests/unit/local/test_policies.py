@@ -385,7 +385,7 @@ async def a_doorbell_that_is_lost_and_a_job_too_many(house: JudgedHouse) -> None
         await house.scheduler.sweeper.sweep()
     await house.quiet()
     job = house.bedrock.active[0]
-    house.jobs.add_foreign(job.name, CLAUDE)
+    house.jobs.add_second(job.arn)
     await house.scheduler.sweeper.sweep()
     house.bedrock.end(job)
     await house.quiet()

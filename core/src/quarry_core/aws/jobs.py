@@ -120,6 +120,7 @@ def read_job(wire: Mapping[str, Any]) -> Job:
         input_uri=wire.get("inputDataConfig", {}).get("s3InputDataConfig", {}).get("s3Uri", ""),
         output_uri=wire.get("outputDataConfig", {}).get("s3OutputDataConfig", {}).get("s3Uri", ""),
         client_token=wire.get("clientRequestToken"),
+        role_arn=wire.get("roleArn", ""),
         message=wire.get("message", ""),
         submitted_at=wire.get("submitTime"),
         ended_at=wire.get("endTime"),

@@ -17,6 +17,7 @@ import structlog
 
 from quarry_core import metrics
 from quarry_core.errors import Conflict, QuotaExceeded, Refused, Stale, Throttled, Unknown
+from quarry_core.job_request import job_tags
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import JobRow, Shard
 from quarry_core.names import JobName, client_token, input_key, job_name, output_prefix, s3_uri
@@ -25,6 +26,7 @@ from quarry_core.run import Pins
 from quarry_core.service import World
 from quarry_core.states import ShardState, job_rank
 from quarry_core.traces import ERROR
+from quarry_scheduler.ownership import may_adopt
 
 log = structlog.get_logger()
 READ_TO_CREATE_MAX_S = 5.0
@@ -41,19 +43,10 @@ def job_request(pins: Pins, shard: Shard, env: str, bucket: str, role_arn: str) 
         input_uri=s3_uri(bucket, input_key(shard.run_id, shard.shard)),
         output_uri=s3_uri(bucket, output_prefix(shard.run_id, shard.shard, shard.attempt)),
         timeout_hours=pins.timeout_hours,
-        tags=pins.tags,
+        tags=job_tags(env, shard.run_id, pins.tags),
         output_kms_key=pins.output_kms_key,
         subnet_ids=pins.vpc.subnet_ids if pins.vpc else (),
         security_group_ids=pins.vpc.security_group_ids if pins.vpc else (),
-    )
-
-
-def is_ours(job: Job, request: JobRequest) -> bool:
-    """Adopt by name, input and, where it is returned, client token: a name alone proves nothing."""
-    return (
-        job.name == request.name
-        and job.input_uri == request.input_uri
-        and job.client_token in (None, request.client_token)
     )
 
 
@@ -117,7 +110,7 @@ class Creator:
         return outcome
 
     async def _finish(self, shard: Shard, request: JobRequest, now_s: float) -> str:
-        found = first_of(job for job in await self._world.jobs.find(request.name) if is_ours(job, request))
+        found = first_of(job for job in await self._world.jobs.find(request.name) if may_adopt(job, request))
         if found is not None:
             await self._submitted(shard, request, found.arn, found.status)
             return "adopted"

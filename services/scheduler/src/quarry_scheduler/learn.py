@@ -1,8 +1,9 @@
 """Learning what became of a job: events and the sweep tell it here, and Bedrock alone is believed.
 
 Theory of operation. A row is found by the job's *name*, so an event that overtakes our own write is not foreign. An
-event is a hint: before a shard ends, Get must say that this very job is terminal. Any order, any number, any loss of
-events leads to the same rows.
+event is a hint: before a shard ends, Get must say that this very job is terminal; before a job is stopped, Get must say
+that it is ours in every respect and runs beside the job that our row holds. Any order, any number, any loss of events
+leads to the same rows.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from quarry_core.ledger import moves
 from quarry_core.ledger.rows import JobRow, Shard
 from quarry_core.messages import Doorbell
 from quarry_core.names import JobName, parse_job_name
-from quarry_core.ports import Job
+from quarry_core.ports import Job, JobRequest
 from quarry_core.service import World
 from quarry_core.states import JobStatus, ShardState, job_ended, job_rank
 from quarry_core.traces import ERROR, About, Span
-from quarry_scheduler.create import is_ours, job_request, job_row
+from quarry_scheduler.create import job_request, job_row
+from quarry_scheduler.ownership import differences, may_stop
 from quarry_scheduler.pins import PinsCache
 
 log = structlog.get_logger()
@@ -79,7 +81,7 @@ class Learner:
                 return NOTHING
             shard, adopted = found, True
         if parsed.attempt < shard.attempt or (shard.arn and shard.arn != arn):
-            return await self._stop(arn, status)
+            return await self._stop(replace(shard, attempt=parsed.attempt), arn, status)
         if shard.state is ShardState.SUBMITTED:
             learned = await self._observe(shard, arn, status, source, told)
             return Learned("adopted") if adopted and not learned.kind else learned
@@ -89,12 +91,12 @@ class Learner:
         return Learned("adopted") if adopted else NOTHING
 
     async def _adopt(self, shard: Shard, arn: str, told: Job | None) -> Shard | None:
-        pins = await self._pins.of(shard.run_id)
-        settings = self._world.settings
-        request = job_request(pins, shard, settings.env, settings.bucket, settings.bedrock_role_arn)
+        request = await self._request(shard)
         job = told or await self._get(arn)
-        if job is None or not is_ours(job, request):
-            log.warning("not_ours", job=request.name, arn=arn)
+        if job is None:
+            return None
+        if others := differences(job, request):
+            log.warning("not_ours", job=request.name, arn=arn, differs=others)
             return None
         row = job_row(shard, request, arn, job.status, self._world.clock.now().isoformat())
         try:
@@ -104,13 +106,34 @@ class Learner:
             pass  # its creator, or another teller, was faster; the row says which
         return await self._world.ledger.shard(shard.run_id, shard.shard)
 
-    async def _stop(self, arn: str, status: str) -> Learned:
-        """A second job for an attempt, or one of a past attempt: every record in it is paid twice."""
+    async def _stop(self, attempt: Shard, arn: str, status: str) -> Learned:
+        """Stop a second job for an attempt, or one of a past attempt: every record in it is paid twice.
+
+        Who told of it may have told anything, so Bedrock is asked for this very job, and it is left alone unless it is
+        ours in every respect.
+        """
         if job_ended(status):
             return NOTHING
-        log.warning("stopping_second_job", arn=arn, status=status)
+        job = await self._get(arn)
+        if job is None or job.arn != arn or job_ended(job.status) or job.status == JobStatus.STOPPING:
+            return NOTHING
+        request = await self._request(attempt)
+        if not may_stop(job, request):
+            log.warning("not_ours", job=request.name, arn=arn, differs=differences(job, request))
+            return NOTHING
+        log.warning("stopping_second_job", arn=arn, status=job.status)
         await self._world.jobs.stop(arn)
         return Learned("stopped")
+
+    async def name_of(self, shard: Shard) -> str:
+        """The name of the job of a row's present attempt."""
+        return (await self._request(shard)).name
+
+    async def _request(self, shard: Shard) -> JobRequest:
+        """What we send, or sent, to create the job of this attempt."""
+        settings = self._world.settings
+        pins = await self._pins.of(shard.run_id)
+        return job_request(pins, shard, settings.env, settings.bucket, settings.bedrock_role_arn)
 
     async def _observe(self, shard: Shard, arn: str, status: str, source: str, told: Job | None) -> Learned:
         job = told or (await self._get(arn) if job_ended(status) else None)

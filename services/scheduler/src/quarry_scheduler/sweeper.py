@@ -173,7 +173,9 @@ class Sweeper:
                 job = await self._look(shard)
                 if job is None:
                     return ""
-                return (await self._learner.job_seen(job.name, job.arn, job.status, "sweep", job)).kind
+                # The row's own job: its name is known, also where Bedrock leaves it out.
+                name = job.name or await self._learner.name_of(shard)
+                return (await self._learner.job_seen(name, job.arn, job.status, "sweep", job)).kind
             case Tell(job):
                 return (await self._learner.job_seen(job.name, job.arn, job.status, "sweep", job)).kind
             case Foreign(name, jobs):
