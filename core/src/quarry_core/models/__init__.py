@@ -1,6 +1,6 @@
 """Model families: how a record is asked, how its answer is read, which pool and which limits hold. Pure."""
 
-from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Family, Kind
+from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Family, Kind, Output
 from quarry_core.models.identity import canonical_model, pool_of
 from quarry_core.models.limits import ModelLimits, limits_of
 from quarry_core.models.registry import FAMILIES, UnsupportedModel, family_of
@@ -13,6 +13,7 @@ __all__ = [
     "Family",
     "Kind",
     "ModelLimits",
+    "Output",
     "UnsupportedModel",
     "canonical_model",
     "family_of",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Kind
+from quarry_core.models import loose
+from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Kind, Output, UnreadableOutput
 from quarry_core.models.inference import Number, Rule, Texts, Whole, check_against
 
 ANTHROPIC_VERSION = "bedrock-2023-05-31"
@@ -35,8 +37,11 @@ _NEVER = {
 }
 
 
+_THINKING = ("thinking", "redacted_thinking")
+
+
 class Block(msgspec.Struct, frozen=True, gc=False):
-    """One block of content; thinking and tool blocks have no text of theirs here."""
+    """One block of content; what belongs to kinds other than text is not read here."""
 
     type: str = ""
     text: str | None = None
@@ -47,22 +52,78 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     output_tokens: int | None = None
 
 
-class Message(msgspec.Struct, frozen=True, gc=False):
+class Message(Output, frozen=True, gc=False):
     """`modelOutput`, as far as it is read."""
 
     content: list[Block] | None = None
     stop_reason: str | None = None
     usage: Usage | None = None
 
+    def __post_init__(self) -> None:
+        """Let `loosely` read what has no text and is not empty either: its blocks are the answer."""
+        kinds = [block.type for block in self.content or ()]
+        if kinds and "text" not in kinds and any(kind not in _THINKING for kind in kinds):
+            raise UnreadableOutput("the blocks of the message hold no text")
+
+    @property
+    def others(self) -> str | None:
+        """The blocks that are neither text nor thinking (calls of tools, and kinds still unknown), as JSON."""
+        return None
+
+    @classmethod
+    def loosely(cls, found: object) -> Message:
+        """As `Output.loosely`. Content may also be one text, or one block."""
+        if not isinstance(found, dict):
+            raise UnreadableOutput("modelOutput is not an object")
+        content = found.get("content")
+        if not isinstance(content, list | dict | str | None):
+            raise UnreadableOutput("the content of the message is not a list of blocks")
+        blocks, others = _sorted(content if isinstance(content, list) else [content])
+        usage = loose.members(found.get("usage"))
+        return _OddMessage(
+            content=blocks,
+            stop_reason=loose.text(found.get("stop_reason")),
+            usage=Usage(loose.count(usage.get("input_tokens")), loose.count(usage.get("output_tokens"))),
+            other_blocks=json.dumps(others, ensure_ascii=False, separators=(",", ":")) if others else None,
+        )
+
+
+class _OddMessage(Message, frozen=True, gc=False):
+    """A message with blocks that `Block` does not hold. A type of its own, so that no output can claim the member."""
+
+    other_blocks: str | None = None
+
+    def __post_init__(self) -> None:
+        """All is read."""
+
+    @property
+    def others(self) -> str | None:
+        return self.other_blocks
+
+
+def _sorted(content: list[Any]) -> tuple[list[Block], list[Any]]:
+    """The texts, and all other blocks but thinking, each in their order; what is null is nothing."""
+    blocks: list[Block] = []
+    others: list[Any] = []
+    for block in content:
+        kind = loose.members(block).get("type")
+        if isinstance(block, str):
+            blocks.append(Block("text", block))
+        elif kind == "text" and isinstance(block.get("text"), str | None):
+            blocks.append(Block("text", block.get("text")))
+        elif block is not None and kind not in _THINKING:
+            others.append(block)
+    return blocks, others
+
 
 class Anthropic:
     """The adapter: one user message per record."""
 
     name: str = "anthropic"
-    version: str = "1"
+    version: str = "2"
     kind: Kind = "text"
     answer_column: AnswerColumn = "response"
-    output_type: type[msgspec.Struct] = Message
+    output_type: type[Output] = Message
 
     def body(self, text: str, *, system: str | None, inference: Mapping[str, Any]) -> dict[str, Any]:
         """One record's `modelInput`. Both `anthropic_version` and `max_tokens` are required by the model."""
@@ -81,10 +142,15 @@ class Anthropic:
         check_against(_RULES, _NEVER, inference, self.name)
 
     def answer(self, output: Any) -> Answer:
-        """The text blocks, joined as they stand; a thinking block is not part of the answer."""
+        """The text blocks, joined as they stand; a thinking block is not part of the answer.
+
+        A message without any text that calls tools, or has blocks of kinds still unknown, is answered by those, as the
+        JSON list that they stand in.
+        """
         message: Message = output
         usage = message.usage or Usage()
         text = "".join(block.text for block in message.content or () if block.type == "text" and block.text)
+        text = text or message.others or ""
         if not text:
             raise EmptyAnswer(
                 f"the model gave no text (stop reason: {message.stop_reason or 'none'})",

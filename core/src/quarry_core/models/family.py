@@ -1,5 +1,7 @@
 """What a model family is to Quarry: a body for each text on the way in, an answer from each output on the way out.
 
+What the model said is the answer; all else in an output is beside it, and never costs it: see `Output.loosely`.
+
 An adapter holds no state, reads nothing and may be called from any thread. To add a family: write its adapter beside
 `anthropic.py`, name it in `registry.py`, and give `tests/unit/core/test_models.py` one real output to read.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
@@ -25,6 +27,31 @@ class Answer:
     stop_reason: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+
+
+class UnreadableOutput(ValueError):
+    """There is something in the answer's place, and it is no answer of this family."""
+
+
+class Output(msgspec.Struct, frozen=True, gc=False):
+    """What an adapter reads of `modelOutput`.
+
+    The members that are declared say what a good output looks like, and msgspec decodes those in one pass. An output
+    that does not look so is read again by `loosely`.
+    """
+
+    @classmethod
+    def loosely(cls, found: object) -> Self:
+        """The same from any JSON: the answer as it stands, and whatever is odd beside it as unknown.
+
+        Args:
+            found: `modelOutput` as the standard library's `json` gives it; NaN, infinities and numbers beyond measure
+                are None.
+
+        Raises:
+            UnreadableOutput: the answer itself cannot be read, and why.
+        """
+        raise NotImplementedError
 
 
 class EmptyAnswer(ValueError):
@@ -52,14 +79,14 @@ class Family(Protocol):
         version: the adapter's version, pinned into a run; raised when `body` writes, or `answer` reads, otherwise.
         kind: whether records are prompts or texts to embed.
         answer_column: the column that the answers make in the result.
-        output_type: `modelOutput` as msgspec is to decode it; what is not declared there is skipped.
+        output_type: what is read of `modelOutput`; what is not declared there is skipped.
     """
 
     name: str
     version: str
     kind: Kind
     answer_column: AnswerColumn
-    output_type: type[msgspec.Struct]
+    output_type: type[Output]
 
     def body(self, text: str, *, system: str | None, inference: Mapping[str, Any]) -> dict[str, Any]:
         """The `modelInput` of one record (contract section 4.2). `inference` has passed `check_inference`.

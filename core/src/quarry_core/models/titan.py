@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
-from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Kind
+from quarry_core.models import loose
+from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Kind, Output, UnreadableOutput
 from quarry_core.models.inference import OneOf, Rule, YesNo, check_against
 
 DIMENSIONS_DEFAULT = 1_024
@@ -25,12 +26,24 @@ class ByType(msgspec.Struct, frozen=True, gc=False, rename={"floats": "float"}):
     floats: list[float] | None = None
 
 
-class Embedding(msgspec.Struct, frozen=True, gc=False):
+class Embedding(Output, frozen=True, gc=False):
     """`modelOutput`, as far as it is read; the names are the model's."""
 
     embedding: list[float] | None = None
     by_type: ByType | None = msgspec.field(default=None, name="embeddingsByType")
     input_tokens: int | None = msgspec.field(default=None, name="inputTextTokenCount")
+
+    @classmethod
+    def loosely(cls, found: object) -> Self:
+        """As `Output.loosely`. A vector is whole or none: one element that is no number would shift all the others."""
+        output = loose.members(found)
+        vectors = [output.get("embedding"), loose.members(output.get("embeddingsByType")).get("float")]
+        whole = next(filter(None, map(loose.numbers, vectors)), None)
+        if whole is None and any(vectors):
+            raise UnreadableOutput("the embedding is not a list of finite numbers")
+        if not isinstance(found, dict):
+            raise UnreadableOutput("modelOutput is not an object")
+        return cls(embedding=whole, input_tokens=loose.count(output.get("inputTextTokenCount")))
 
 
 class TitanTextEmbeddings:
@@ -40,7 +53,7 @@ class TitanTextEmbeddings:
     version: str = "1"
     kind: Kind = "embedding"
     answer_column: AnswerColumn = "embedding"
-    output_type: type[msgspec.Struct] = Embedding
+    output_type: type[Output] = Embedding
 
     def body(self, text: str, *, system: str | None, inference: Mapping[str, Any]) -> dict[str, Any]:
         """One record's `modelInput`. Raises ValueError if there is a `system`: an embedding has none."""

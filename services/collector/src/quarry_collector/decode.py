@@ -2,9 +2,10 @@
 
 Theory of operation. The output is read forward in blocks of 1 MB that end at a newline, and each block is decoded by
 one call that skips the echoed input (contract section 4.3). A block that does not decode, or not into as many records
-as it has lines, is gone through line by line; a line that msgspec refuses goes to the standard library's parser, which
-takes lone surrogates (they are replaced) and broken UTF-8; what that refuses too comes out as `Corrupt`. No input
-raises, and none but a broken stream ends the reading: a bad line never costs its neighbours (promise S9).
+as it has lines, is gone through line by line, and a line that msgspec refuses is read by `odd.py`, which asks nothing
+of what stands beside the answer. What that refuses too comes out as `Corrupt`. No input raises, and none but a broken
+stream ends the reading: a bad line never costs its neighbours (promise S9), and an odd value never costs the answer
+beside it, for it was paid for.
 
 Memory is one block, or one line where a line is longer, and lines are bounded. Record ids are only read here, never
 trusted: see `spool.py`.
@@ -12,14 +13,15 @@ trusted: see `spool.py`.
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Generic, NoReturn, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import msgspec
+
+from quarry_collector import odd
+from quarry_core.models import Output
 
 BLOCK_BYTES = 1 << 20
 # Above what one record can be: 25 MB is the largest payload of one model call.
@@ -30,26 +32,40 @@ SAYS_NOTHING = "the line has neither modelOutput nor error"
 # msgspec's errors and UnicodeDecodeError are ValueErrors; nesting without end is a RecursionError.
 UNREADABLE = (ValueError, RecursionError)
 
-Output = TypeVar("Output", bound=msgspec.Struct)
+Read = TypeVar("Read", bound=Output)
 
 # In a JSON string a quotation mark is escaped, so what a model or a user wrote cannot look like this.
 _RECORD_ID = re.compile(rb'"recordId"\s*:\s*"([0-9A-Za-z]{1,64})"')
-_BOM = b"\xef\xbb\xbf"
 
 
-class RecordError(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+class RecordError(msgspec.Struct, frozen=True, gc=False):
     """Bedrock's error for one record. The code is a number in the guide and a string in samples (contract 4.3)."""
 
-    error_code: Any = None
-    error_message: Any = None
+    error_code: int | str | None
+    error_message: str
+
+    @classmethod
+    def of(cls, found: Any) -> RecordError:
+        """The code and the reason, whatever form they came in; members that are not known stand in for no reason."""
+        if not isinstance(found, dict):
+            return cls(None, odd.as_text(found))
+        code, message = found.get("errorCode"), found.get("errorMessage")
+        if message is None:
+            others = {name: value for name, value in found.items() if name not in {"errorCode", "errorMessage"}}
+            message = others or ""
+        return cls(code if isinstance(code, int | None) else odd.as_text(code), odd.as_text(message))
 
 
-class Line(msgspec.Struct, Generic[Output], frozen=True, gc=False, rename="camel"):
-    """One line for one record: an error, or else the model's output as the family's type."""
+class Line(msgspec.Struct, Generic[Read], frozen=True, gc=False, rename="camel"):
+    """One line for one record: the model's output as the family's type, or else an error."""
 
     record_id: str
-    model_output: Output | None = None
-    error: RecordError | None = None
+    model_output: Read | None = None
+    error_found: Any = msgspec.field(default=None, name="error")
+
+    @property
+    def error(self) -> RecordError | None:
+        return None if self.error_found is None else RecordError.of(self.error_found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +79,11 @@ class Corrupt:
 
 def read_lines(
     stream: BinaryIO,
-    output_type: type[Output],
+    output_type: type[Read],
     *,
     block_bytes: int = BLOCK_BYTES,
     line_bytes_max: int = LINE_BYTES_MAX,
-) -> Iterator[Line[Output] | Corrupt]:
+) -> Iterator[Line[Read] | Corrupt]:
     """Read a job's output, in the order in which Bedrock wrote it. Blank lines are nothing.
 
     Args:
@@ -84,14 +100,15 @@ def read_lines(
             yield from wire.decode(block)
 
 
-class _Wire(Generic[Output]):
+class _Wire(Generic[Read]):
     """The decoder for one family's lines."""
 
-    def __init__(self, output_type: type[Output]) -> None:
-        self._type: Any = Line[output_type]  # type: ignore[valid-type]  # a type made at run time, as msgspec means it
-        self._decoder = msgspec.json.Decoder(self._type)
+    def __init__(self, output_type: type[Read]) -> None:
+        self._output_type = output_type
+        line_type: Any = Line[output_type]  # type: ignore[valid-type]  # a type made at run time, as msgspec means it
+        self._decoder = msgspec.json.Decoder(line_type)
 
-    def decode(self, block: memoryview | bytes) -> Iterator[Line[Output] | Corrupt]:
+    def decode(self, block: memoryview | bytes) -> Iterator[Line[Read] | Corrupt]:
         try:
             lines = self._decoder.decode_lines(block)
         except UNREADABLE:
@@ -102,31 +119,39 @@ class _Wire(Generic[Output]):
         for line in lines:
             yield line if _says_something(line) else _corrupt(line.record_id.encode(), SAYS_NOTHING, line.record_id)
 
-    def _one(self, raw: bytes) -> Iterator[Line[Output] | Corrupt]:
+    def _one(self, raw: bytes) -> Iterator[Line[Read] | Corrupt]:
         try:
             # A lost newline leaves two whole records on one line, and both were paid for.
             lines = self._decoder.decode_lines(raw)
         except UNREADABLE:
-            yield self._leniently(raw)
+            yield from self._loosely(raw)
             return
         for line in lines:
             yield line if _says_something(line) else _corrupt(raw, SAYS_NOTHING, line.record_id)
 
-    def _leniently(self, raw: bytes) -> Line[Output] | Corrupt:
-        try:
-            data = json.loads(
-                raw.removeprefix(_BOM).decode("utf-8", "replace"), parse_float=_finite, parse_constant=_refuse
-            )
-            if isinstance(data, dict):
-                data.pop("modelInput", None)
-            line: Line[Output] = msgspec.convert(_without_surrogates(data), self._type)
-        except UNREADABLE as error:
-            return _corrupt(raw, str(error))
-        return line if _says_something(line) else _corrupt(raw, SAYS_NOTHING, line.record_id)
+    def _loosely(self, raw: bytes) -> Iterator[Line[Read] | Corrupt]:
+        for found in odd.objects(raw):
+            if isinstance(found, odd.Rest):
+                yield _corrupt(found.raw, found.reason)
+            else:
+                yield self._line(raw, found)
+
+    def _line(self, raw: bytes, found: dict[str, Any]) -> Line[Read] | Corrupt:
+        record_id, error = found.get("recordId"), found.get("error")
+        if not isinstance(record_id, str):
+            return _corrupt(raw, "the line has no recordId that is a text")
+        output, reason = None, SAYS_NOTHING
+        if found.get("modelOutput") is not None:
+            try:
+                output = self._output_type.loosely(found["modelOutput"])
+            except UNREADABLE as unread:
+                reason = str(unread)
+        line = Line(record_id, output, error)
+        return line if _says_something(line) else _corrupt(raw, reason, record_id)
 
 
 def _says_something(line: Line[Any]) -> bool:
-    return line.model_output is not None or line.error is not None
+    return line.model_output is not None or line.error_found is not None
 
 
 def _corrupt(raw: bytes, reason: str, record_id: str | None = None) -> Corrupt:
@@ -183,25 +208,3 @@ class _Begun:
             line = _corrupt(self._head, reason, _id_in(self._head + b"\n" + self._tail))
         self._pieces, self._bytes, self._head, self._tail = [], 0, b"", b""
         return line
-
-
-def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not a number of JSON")
-
-
-def _finite(word: str) -> float:
-    number = float(word)
-    return number if math.isfinite(number) else _refuse(word)
-
-
-def _without_surrogates(value: Any) -> Any:
-    """Replace what UTF-8 cannot carry: half of a surrogate pair, as a model cut off in mid-character leaves it."""
-    match value:
-        case str():
-            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        case list():
-            return [_without_surrogates(each) for each in value]
-        case dict():
-            return {_without_surrogates(key): _without_surrogates(each) for key, each in value.items()}
-        case _:
-            return value

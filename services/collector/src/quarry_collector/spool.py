@@ -53,6 +53,7 @@ _NONE, _OK = 0, 1  # the status of a row; 2 and more are error codes
 _CODES = tuple(ErrorCode)
 _NUMBER = {code: number for number, code in enumerate(_CODES, start=2)}
 _UNTOLD = -1
+_NO_OUTPUT = Answer()
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
@@ -202,11 +203,9 @@ class Spool:
         paid: Answer | EmptyAnswer | None = None
         if isinstance(line, Corrupt):
             code, message = ErrorCode.CORRUPT_ANSWER, line.reason
-        elif line.error is not None:
-            code, message = ErrorCode.MODEL_ERROR, _bedrocks(line.error)
         else:
             try:
-                paid = family.answer(line.model_output)
+                paid = family.answer(line.model_output) if line.model_output is not None else _NO_OUTPUT
                 self._put_payload(row, _OK, _payload(paid, self.answer_column))
             except EmptyAnswer as error:
                 code, message, paid = ErrorCode.EMPTY_ANSWER, str(error), error
@@ -217,6 +216,9 @@ class Spool:
             else:
                 self._put_counts(row, paid)
                 return
+            if line.error is not None:
+                # An answer beside it would have been taken: it was paid for.
+                code, message = ErrorCode.MODEL_ERROR, _bedrocks(line.error)
         if not only_an_answer:
             self._put_payload(row, _NUMBER[code], _message(message))
             if paid is not None:
@@ -338,8 +340,7 @@ def _payload(answer: Answer, answer_column: str) -> bytes:
 
 
 def _bedrocks(error: RecordError) -> str:
-    code = "no code" if error.error_code is None else str(error.error_code)
-    return f"{code}: {'' if error.error_message is None else error.error_message}"
+    return f"{'no code' if error.error_code is None else error.error_code}: {error.error_message}"
 
 
 def _message(text: str) -> bytes:
