@@ -11,10 +11,25 @@ import asyncio
 import heapq
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 # Turns of the event loop that a woken task is given to come to rest.
 REST_TURNS = 50
+
+
+class SkewedClock:
+    """The same time as another clock's, on a host whose wall clock is wrong by `ahead_s`."""
+
+    def __init__(self, clock: FakeClock, ahead_s: float) -> None:
+        self._clock = clock
+        self._ahead = timedelta(seconds=ahead_s)
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._ahead
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._clock, name)
 
 
 class FakeClock:

@@ -12,6 +12,9 @@ from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+# No repeat waits longer, whatever a row of the ledger says.
+PAUSE_MAX_S = 86_400.0
+Pause = Annotated[float, Field(ge=0, le=PAUSE_MAX_S)]
 
 
 class Settings(BaseSettings):
@@ -65,8 +68,10 @@ class Settings(BaseSettings):
     ring_after_ended_s: Seconds = Field(300, description="The sweep rings an ended shard, or a whole run, after this.")
     ring_max: int = Field(500, ge=1, description="Doorbells that one sweep rings at most.")
     repeats_max: int = Field(2, ge=0, le=9, description="Whole-job repeats when nothing usable came out.")
-    repeat_pauses_s: Annotated[tuple[float, ...], NoDecode] = Field(
-        (60, 600), description="Pause before the first, second, ... repeat; the last one holds from there."
+    repeat_pauses_s: Annotated[tuple[Pause, ...], NoDecode] = Field(
+        (60, 600),
+        description="Pause before the first, second, ... repeat, from a scheduler's first sight of it; the last one"
+        " holds from there.",
     )
     timeout_hours: int = Field(72, ge=24, le=168, description="Job timeout where the manifest gives none.")
 

@@ -48,7 +48,7 @@ SHARD_WRITES: dict[str, tuple[list[Write], ShardState | None]] = {
     "refuse": (moves.refuse(shard(ShardState.ADMITTED), "no"), ShardState.ADMITTED),
     "refuse waiting": (moves.refuse_waiting(LANE, shard(ShardState.PENDING)), ShardState.PENDING),
     "end": (moves.end(shard(ShardState.SUBMITTED), JOB), ShardState.SUBMITTED),
-    "repeat": (moves.repeat(shard(ShardState.ENDED), ""), ShardState.ENDED),
+    "repeat": (moves.repeat(shard(ShardState.ENDED), 60_000), ShardState.ENDED),
     "settle": (moves.settle(shard(ShardState.ENDED), 99, 1, 0), ShardState.ENDED),
 }
 RUN_WRITES: dict[str, tuple[list[Write], RunState | None]] = {

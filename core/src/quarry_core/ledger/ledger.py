@@ -100,11 +100,13 @@ class Ledger:
 
     async def waiting(self, run_id: str, most: int) -> list[Waiting]:
         """Shards that are PENDING: repeats first, then first attempts in order; at most `most` of each."""
-        found = []
-        for prefix in ("wait#0#", "wait#1#"):
-            items = await self._table.query(rows.run_pk(run_id), prefix, most=most)
-            found += [rows.read_waiting(item) for item in items]
-        return found
+        items = await self._table.query(rows.run_pk(run_id), "wait#1#", most=most)
+        return [*await self.repeats(run_id, most), *(rows.read_waiting(item) for item in items)]
+
+    async def repeats(self, run_id: str, most: int) -> list[Waiting]:
+        """Shards that are PENDING for another attempt, in order."""
+        items = await self._table.query(rows.run_pk(run_id), "wait#0#", most=most)
+        return [rows.read_waiting(item) for item in items]
 
     async def todo(self, run_id: str, most: int = PAGE_ITEMS) -> list[Waiting]:
         """Shards that are ENDED: run, shard and attempt of each."""

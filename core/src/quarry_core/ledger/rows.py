@@ -266,11 +266,16 @@ def read_pool(item: Item) -> Pool:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A marker: this shard is PENDING, and may be admitted from `not_before` (ISO, UTC; a pause, no premise) on."""
+    """A marker: this shard is PENDING, or ENDED.
+
+    A repeat is PENDING for at least `pause_ms`, as a scheduler that looks measures it (no premise). Rows of the release
+    before have `not_before` instead, ISO in UTC by the writer's clock.
+    """
 
     run_id: str
     shard: str
     attempt: int
+    pause_ms: int = 0
     not_before: str = ""
 
     @property
@@ -279,4 +284,6 @@ class Waiting:
 
 
 def read_waiting(item: Item) -> Waiting:
-    return Waiting(item["run_id"], item["shard"], item["attempt"], item.get("not_before", ""))
+    return Waiting(
+        item["run_id"], item["shard"], item["attempt"], int(item.get("pause_ms", 0)), item.get("not_before", "")
+    )

@@ -92,10 +92,9 @@ class Shards:
     async def _repeat(self, shard: Shard, decision: Repeat) -> bool:
         """Ask the whole job again, after a pause. False: it cannot be, since its lane is refused."""
         world = self._world
-        pause_s = world.settings.repeat_pause_s(shard.attempt)
-        not_before = (world.clock.now() + timedelta(seconds=pause_s)).isoformat()
+        pause_ms = round(world.settings.repeat_pause_s(shard.attempt) * 1_000)
         try:
-            await world.ledger.apply(moves.repeat(shard, not_before))
+            await world.ledger.apply(moves.repeat(shard, pause_ms))
         except Stale:
             now = await world.ledger.shard(shard.run_id, shard.shard)
             return now is None or (now.state, now.attempt) != (ShardState.ENDED, shard.attempt)

@@ -106,9 +106,12 @@ class Sweeper:
             totals = await ledger.totals(run.run_id)
             if totals is None or totals.state.terminal:
                 continue
+            if totals.repeats:
+                await self._ticker.see_repeats(run.run_id)
             ended = await ledger.todo(run.run_id)
             stuck += await self._stuck_of(totals, ended)
             accounts.append(gauges.Account(run, totals, tuple(ended)))
+        self._ticker.keep_pauses(account.run.run_id for account in accounts)
         self._still.keep((item.kind, item.run_id, item.shard, item.slice) for item in stuck)
         names = tuple(pool.pool for pool in pools)
         return (

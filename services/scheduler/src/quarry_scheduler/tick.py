@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -24,6 +25,7 @@ from quarry_core.service import World
 from quarry_core.states import Gate, ShardState
 from quarry_scheduler.admit import after_admission, learn_limit, next_lane
 from quarry_scheduler.create import Creator
+from quarry_scheduler.pauses import Pauses
 from quarry_scheduler.pins import PinsCache
 from quarry_scheduler.stillness import Stillness
 
@@ -31,6 +33,8 @@ log = structlog.get_logger()
 STALE_MAX = 20
 REFUSED_PER_TICK_MAX = 100
 PAUSED_MAX = 100
+# As many as a lane's turn ever reads, so that the same pauses are remembered: a pool has at most 500 slots.
+REPEATS_SEEN_MAX = 500 + PAUSED_MAX
 
 
 @dataclass(slots=True)
@@ -65,6 +69,7 @@ class Ticker:
         self._world = world
         self._pins = pins
         self._creator = Creator(world)
+        self._pauses = Pauses(world.settings)
         self._memories: dict[str, Memory] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._following: dict[str, asyncio.Task[Ticked]] = {}
@@ -231,9 +236,17 @@ class Ticker:
         return True
 
     async def _ready(self, lane: Lane, free: int) -> deque[Waiting]:
-        now = self._world.clock.now().isoformat()
         waiting = await self._world.ledger.waiting(lane.run_id, most=free + PAUSED_MAX)
-        return deque(head for head in waiting if head.not_before <= now)
+        return deque(self._pauses.over(lane.run_id, waiting, self._world.clock.monotonic()))
+
+    async def see_repeats(self, run_id: str) -> None:
+        """Let the pauses of a run's repeats begin now, also while no slot is free for them."""
+        repeats = await self._world.ledger.repeats(run_id, REPEATS_SEEN_MAX)
+        self._pauses.over(run_id, repeats, self._world.clock.monotonic())
+
+    def keep_pauses(self, run_ids: Iterable[str]) -> None:
+        """Forget the pauses of all runs but these."""
+        self._pauses.keep(run_ids)
 
     async def _next_shard(self, heads: deque[Waiting]) -> Shard | None:
         while heads:

@@ -59,7 +59,7 @@ def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "") -> list[
     return [
         Put(shard_key(shard.run_id, shard.shard), item),
         *writes,
-        _wait(shard, ""),
+        _wait(shard),
         Update(lane_key(shard.pool, shard.run_id), when=(Cond("gate", "exists"),), add={"waiting": 1, "version": 1}),
     ]
 
@@ -142,7 +142,7 @@ def give_back(shard: Shard) -> list[Write]:
             remove=("beat",),
             add={"version": 1},
         ),
-        _wait(shard, ""),
+        _wait(shard),
         Update(lane_key(shard.pool, shard.run_id), when=(Cond("gate", "exists"),), add={"waiting": 1, "version": 1}),
     ]
 
@@ -221,7 +221,7 @@ def observe(before: JobRow, job: JobRow) -> list[Write]:
     ]
 
 
-def repeat(shard: Shard, not_before: str) -> list[Write]:
+def repeat(shard: Shard, pause_ms: int) -> list[Write]:
     """ENDED -> PENDING, attempt + 1: nothing usable came out."""
     following = replace(shard, attempt=shard.attempt + 1)
     return [
@@ -233,7 +233,7 @@ def repeat(shard: Shard, not_before: str) -> list[Write]:
             add={"version": 1},
         ),
         Delete(todo_key(shard.run_id, shard.shard)),
-        _wait(following, not_before),
+        _wait(following, pause_ms),
         Update(
             lane_key(shard.pool, shard.run_id),
             when=(equal("gate", Gate.OPEN),),
@@ -282,11 +282,9 @@ def _release(shard: Shard) -> Update:
     )
 
 
-def _wait(shard: Shard, not_before: str) -> Put:
+def _wait(shard: Shard, pause_ms: int = 0) -> Put:
     item = {"run_id": shard.run_id, "shard": shard.shard, "attempt": shard.attempt}
-    return Put(
-        wait_key(shard.run_id, shard.shard, shard.attempt), item | ({"not_before": not_before} if not_before else {})
-    )
+    return Put(wait_key(shard.run_id, shard.shard, shard.attempt), item | ({"pause_ms": pause_ms} if pause_ms else {}))
 
 
 def _todo(shard: Shard) -> Put:
