@@ -6,7 +6,7 @@ One DynamoDB table, `pk` and `sk`, consistent reads, no index. Keys: architectur
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from quarry_core.ports import Item, Key
@@ -14,6 +14,8 @@ from quarry_core.run import Pins, Run
 from quarry_core.states import Gate, RunState, ShardState
 
 CLASSES = ("high", "normal", "low")
+# Error rows are counted by code under this and the code: so a transaction can add to one of them.
+ERRORS = "errors#"
 OPEN = "open"
 
 
@@ -119,6 +121,10 @@ class Totals:
     started_at: str = ""
     closing_at: str = ""
     ended_at: str = ""
+    # Of the settled shards. None: none is settled yet, or they were settled by a version that did not count them.
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    errors: Mapping[str, int] = field(default_factory=dict)  # error rows by code
 
     @property
     def whole(self) -> bool:
@@ -131,7 +137,8 @@ class Totals:
 def read_totals(item: Item) -> Totals:
     names = Totals.__slots__
     known = {name: item[name] for name in names if name in item}
-    return Totals(**{**known, "state": RunState(item["state"])})
+    errors = {name.removeprefix(ERRORS): item[name] for name in item if name.startswith(ERRORS)}
+    return Totals(**{**known, "state": RunState(item["state"]), "errors": errors})
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,17 @@ class Shards:
             assert isinstance(outcome, Settlement)
         expires_at = int((world.clock.now() + timedelta(days=SHARD_TTL_DAYS)).timestamp())
         try:
-            await world.ledger.apply(moves.settle(shard, outcome.ok, outcome.error, expires_at))
+            await world.ledger.apply(
+                moves.settle(
+                    shard,
+                    outcome.ok,
+                    outcome.error,
+                    expires_at,
+                    input_tokens=outcome.input_tokens,
+                    output_tokens=outcome.output_tokens,
+                    errors=outcome.errors,
+                )
+            )
         except Stale:
             log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
             return "settled_by_another"

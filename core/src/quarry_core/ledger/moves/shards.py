@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.rows import (
+    ERRORS,
     JobRow,
     Lane,
     Pool,
@@ -247,8 +249,22 @@ def repeat(shard: Shard, pause_ms: int) -> list[Write]:
     ]
 
 
-def settle(shard: Shard, ok: int, error: int, expires_at: int) -> list[Write]:
-    """ENDED -> SETTLED: every record has its outcome, and the run's account moves with it."""
+def settle(
+    shard: Shard,
+    ok: int,
+    error: int,
+    expires_at: int,
+    *,
+    input_tokens: int = 0,
+    output_tokens: int = 0,
+    errors: Mapping[str, int] | None = None,
+) -> list[Write]:
+    """ENDED -> SETTLED: every record has its outcome, and the run's account moves with it.
+
+    Args:
+        input_tokens: LLM tokens of the shard's answers, for people; likewise `output_tokens`.
+        errors: error rows by code, for people.
+    """
     assert ok + error == shard.rows, f"{ok} + {error} outcomes for {shard.rows} rows of shard {shard.shard}"
     return [
         Update(
@@ -261,7 +277,16 @@ def settle(shard: Shard, ok: int, error: int, expires_at: int) -> list[Write]:
         Update(
             totals_key(shard.run_id),
             when=(equal("state", RunState.RUNNING),),
-            add={"ok": ok, "error": error, "open": -shard.rows, "shards_settled": 1, "version": 1},
+            add={
+                "ok": ok,
+                "error": error,
+                "open": -shard.rows,
+                "shards_settled": 1,
+                "version": 1,
+                "input_tokens": input_tokens,
+                "output_tokens": output_tokens,
+                **{f"{ERRORS}{code}": count for code, count in (errors or {}).items() if count},
+            },
         ),
     ]
 
