@@ -23,13 +23,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from quarry_cli.answers import for_people
 from quarry_cli.doors import Connect, Doors, connect
 from quarry_cli.errors import NoResults, NotConfigured, NotEnded, Unaccounted
-from quarry_cli.following import Show, follow, no_such_run
+from quarry_cli.finding import RunLine, Wanted, find_run, no_such_run, read_runs
+from quarry_cli.following import Show, follow
 from quarry_cli.formats import Format
-from quarry_cli.reading import RunLine, RunReader, read_runs
+from quarry_cli.reading import RunReader
+from quarry_cli.settings import ClientSettings
 from quarry_cli.submitting import Submitted, submit
 from quarry_cli.view import RunView
+from quarry_core.errors import PortError
 from quarry_core.ports import ObjectRef, Objects
 
 if TYPE_CHECKING:
@@ -63,7 +67,8 @@ class Results:
 class Client:
     """One environment of Quarry.
 
-    Every method may raise a `QuarryError` (`quarry_cli.errors`) or a `PortError` (`quarry_core.errors`).
+    Every method may raise a `QuarryError` (`quarry_cli.errors`) or a `PortError` (`quarry_core.errors`). Where a method
+    takes a run id, its beginning is enough if it fits one run alone.
 
     Args:
         connect: opens the doors; by default as the environment variables say.
@@ -78,23 +83,23 @@ class Client:
         return self._do(lambda doors: submit(doors, text, check=check))
 
     def status(self, run_id: str) -> RunView:
-        """A run with all its jobs. Raises NoSuchRun."""
+        """A run with all its jobs. Raises NoSuchRun, SeveralRuns."""
 
         async def look(doors: Doors) -> RunView:
-            view = await RunReader(doors, run_id).read(all_jobs=True)
+            view = await RunReader(doors, await find_run(doors, run_id)).read(all_jobs=True)
             if view is None:
-                raise no_such_run(run_id)
+                raise await no_such_run(doors, run_id)
             return view
 
         return self._do(look)
 
-    def runs(self, most: int = 20) -> list[RunLine]:
-        """Open runs, then those that ended this month or last."""
-        return self._do(lambda doors: read_runs(doors, most))
+    def runs(self, most: int = 20, *, wanted: Wanted | None = None) -> list[RunLine]:
+        """Open runs, then those that ended this month or last; only those that `wanted` describes."""
+        return self._do(lambda doors: read_runs(doors, most, wanted or Wanted()))
 
     def wait(self, run_id: str, *, every_s: float = WAIT_EVERY_S, timeout_s: float | None = None) -> RunView:
         """Wait until a run has ended, also if it has not arrived yet. Raises StillRunning."""
-        return self.follow(run_id, _Quiet(), every_s=every_s, timeout_s=timeout_s, must_exist=False)
+        return self.follow(run_id, _Quiet(), every_s=every_s, timeout_s=timeout_s)
 
     def follow(
         self,
@@ -103,21 +108,19 @@ class Client:
         *,
         every_s: float = WAIT_EVERY_S,
         timeout_s: float | None = None,
-        must_exist: bool = True,
     ) -> RunView:
-        """Show a run until it has ended; the last view. Raises NoSuchRun, StillRunning."""
+        """Show a run until it has ended, also if it has not arrived yet; the last view. Raises StillRunning."""
 
         async def look(doors: Doors) -> RunView:
-            reader = RunReader(doors, run_id)
-            return await follow(
-                lambda: reader.read(all_jobs=False),
-                doors.clock,
-                show,
-                run_id,
-                every_s=every_s,
-                timeout_s=timeout_s,
-                must_exist=must_exist,
-            )
+            reader: RunReader | None = None
+
+            async def read() -> RunView | None:
+                nonlocal reader
+                if reader is None:
+                    reader = RunReader(doors, await find_run(doors, run_id, may_come=True))
+                return await reader.read(all_jobs=False)
+
+            return await follow(read, doors.clock, show, run_id, every_s=every_s, timeout_s=timeout_s)
 
         return self._do(look)
 
@@ -145,7 +148,7 @@ class Client:
         from quarry_cli.download import download  # noqa: PLC0415 likewise
 
         view, objects = self._readable(run_id, partial=partial)
-        brought = download(objects, run_id, Path(directory), form, tell)
+        brought = download(objects, view.run_id, Path(directory), form, tell)
         ended = view.state.terminal
         return Results(view, brought, account(view.rows, brought.report, brought.rows, brought.ok) if ended else None)
 
@@ -153,16 +156,16 @@ class Client:
         """The first joined rows as an Arrow table. Raises NoSuchRun, NotEnded, NoResults."""
         from quarry_cli.head import first_rows  # noqa: PLC0415 pyarrow takes its time to import
 
-        _, objects = self._readable(run_id, partial=partial)
-        rows = first_rows(objects, run_id, most)
+        view, objects = self._readable(run_id, partial=partial)
+        rows = first_rows(objects, view.run_id, most)
         if rows is None:
-            raise NoResults(f"run {run_id} has no part of a result yet")
+            raise NoResults(f"run {view.run_id} has no part of a result yet")
         return rows
 
     def table(self, run_id: str, *, columns: Sequence[str] | None = None, partial: bool = False) -> pa.Table:
         """All joined rows, in the order of the source, in memory. Raises NoSuchRun, NotEnded, NoResults, Unaccounted."""
         view, objects = self._readable(run_id, partial=partial)
-        rows = _whole(objects, run_id, columns)
+        rows = _whole(objects, view.run_id, columns)
         if view.state.terminal and rows.num_rows != view.rows.enlisted:
             raise Unaccounted(f"{rows.num_rows:,} rows were read, and {view.rows.enlisted:,} should be there")
         return rows
@@ -170,12 +173,14 @@ class Client:
     def _readable(self, run_id: str, *, partial: bool) -> tuple[RunView, Objects]:
         """A run whose results may be read, and the door to them, which outlives the connection."""
 
-        async def look(doors: Doors) -> tuple[RunView | None, Objects]:
-            return await RunReader(doors, run_id).read(all_jobs=False), doors.objects()
+        async def look(doors: Doors) -> tuple[RunView, Objects]:
+            view = await RunReader(doors, await find_run(doors, run_id)).read(all_jobs=False)
+            if view is None:
+                raise await no_such_run(doors, run_id)
+            return view, doors.objects()
 
         view, objects = self._do(look)
-        if view is None:
-            raise no_such_run(run_id)
+        run_id = view.run_id
         if view.results_uri is None:
             raise NoResults(f"run {run_id} failed without results: {view.error or 'no reason is noted'}")
         if not view.state.terminal and not partial:
@@ -187,8 +192,14 @@ class Client:
 
     def _do(self, work: Callable[[Doors], Awaitable[T]]) -> T:
         async def whole() -> T:
-            async with self._connect() as doors:
-                return await work(doors)
+            try:
+                async with self._connect() as doors:
+                    return await work(doors)
+            except PortError as error:
+                known = for_people(error, ClientSettings())
+                if known is None:
+                    raise
+                raise known from error
 
         try:
             asyncio.get_running_loop()

@@ -16,6 +16,7 @@ from rich.console import Console
 from quarry_cli import printing, screen
 from quarry_cli.api import WAIT_EVERY_S, Client
 from quarry_cli.errors import Exit
+from quarry_cli.finding import Wanted
 from quarry_cli.formats import Format
 from quarry_cli.lines import Lines
 from quarry_cli.printing import Json
@@ -32,7 +33,9 @@ RUN_EXITS = {
 }
 
 
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as `quarry submit` printed it.")]
+RunId = Annotated[
+    str, typer.Argument(metavar="RUN", help="The run's id, as `quarry submit` printed it, or its beginning.")
+]
 Every = Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.2, help="Pause between two looks.")]
 Timeout = Annotated[
     float | None,
@@ -75,11 +78,14 @@ def submit(
                 printing.print_json(sent)
             else:
                 typer.echo(sent.run_id)
-                typer.echo(f"follow it with: quarry watch {sent.run_id}", err=True)
+                typer.echo(
+                    f"follow it with: quarry watch {sent.run_id}  (it waits until a preprocessor takes the manifest)",
+                    err=True,
+                )
             return
         if not as_json:
             typer.echo(sent.run_id)
-        view = _follow(client, sent.run_id, sys.stderr, every, timeout, must_exist=False)
+        view = _follow(client, sent.run_id, sys.stderr, every, timeout)
         if as_json:
             printing.print_json(client.status(sent.run_id))
         raise typer.Exit(RUN_EXITS[view.state])
@@ -101,12 +107,12 @@ def status(ctx: typer.Context, run: RunId, as_json: Json = False) -> None:
 def watch(ctx: typer.Context, run: RunId, every: Every = WAIT_EVERY_S, timeout: Timeout = None) -> None:
     """Follow a run to its end, live on a terminal, line by line elsewhere.
 
-    Exit code 0: every row has an answer; 3: some have an error instead; 1: the run failed.
+    A run that no preprocessor has taken from the queue yet is waited for. Ctrl-C ends the watching and not the run (exit code 130).
 
-    Stopping to watch changes nothing for the run.
+    Exit code 0: every row has an answer; 3: some have an error instead; 1: the run failed.
     """
     with printing.telling():
-        view = _follow(_client(ctx), run, sys.stdout, every, timeout, must_exist=True)
+        view = _follow(_client(ctx), run, sys.stdout, every, timeout)
         raise typer.Exit(RUN_EXITS[view.state])
 
 
@@ -144,17 +150,32 @@ def results(
 def runs(
     ctx: typer.Context,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="At most this many runs.")] = 20,
+    name: Annotated[
+        str, typer.Option("--name", metavar="TEXT", help="Only those whose job name prefix begins so.")
+    ] = "",
+    model: Annotated[str, typer.Option("--model", metavar="TEXT", help="Only those with this in the model id.")] = "",
+    state: Annotated[
+        list[RunState] | None,
+        typer.Option("--state", case_sensitive=False, help="Only those in this state; may be repeated."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the open runs, then those that ended this month or last."""
+    """List the open runs, then those that ended this month or last.
+
+    A narrow terminal shows fewer columns; ids and numbers stay whole.
+    """
     with printing.telling():
-        found = _client(ctx).runs(limit)
+        wanted = Wanted(name=name, model=model, states=frozenset(state or ()))
+        found = _client(ctx).runs(limit, wanted=wanted)
         if as_json:
             printing.print_json(found)
         elif found:
-            printing.console().print(screen.run_table(found))
-        else:
+            console = printing.console()
+            console.print(screen.run_table(found, console.width))
+        elif wanted.all:
             typer.echo("no run is open, and none ended this month or last", err=True)
+        else:
+            typer.echo("no run fits, of those that are open or ended this month or last", err=True)
 
 
 def schema() -> None:
@@ -182,15 +203,17 @@ def _text(file: Path) -> str:
         raise typer.BadParameter(f"{file} is not UTF-8: {error}", param_hint="FILE") from error
 
 
-def _follow(
-    client: Client, run: str, stream: TextIO, every_s: float, timeout_s: float | None, *, must_exist: bool
-) -> RunView:
+def _follow(client: Client, run: str, stream: TextIO, every_s: float, timeout_s: float | None) -> RunView:
     console = Console(file=stream, highlight=False)
-    if screen.is_screen(console):
-        with screen.Screen(console) as live:
-            return client.follow(run, live, every_s=every_s, timeout_s=timeout_s, must_exist=must_exist)
-    lines = Lines(lambda line: typer.echo(line, file=stream), SystemClock())
-    return client.follow(run, lines, every_s=every_s, timeout_s=timeout_s, must_exist=must_exist)
+    try:
+        if screen.is_screen(console):
+            with screen.Screen(console) as live:
+                return client.follow(run, live, every_s=every_s, timeout_s=timeout_s)
+        lines = Lines(lambda line: typer.echo(line, file=stream), SystemClock())
+        return client.follow(run, lines, every_s=every_s, timeout_s=timeout_s)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped watching; the run goes on: quarry watch {run}", err=True)
+        raise typer.Exit(printing.INTERRUPTED) from None
 
 
 def _bring(client: Client, run: str, out: Path, file_format: Format, *, partial: bool) -> None:
@@ -215,7 +238,7 @@ def _bring(client: Client, run: str, out: Path, file_format: Format, *, partial:
         typer.echo(f"the run is {found.view.state}: {plain(found.view.error)}", err=True)
     if account.faults:
         for fault in account.faults:
-            typer.echo(f"quarry: {fault}", err=True)
+            printing.complain(fault)
         raise typer.Exit(Exit.FAILED)
     whole = "as many as were read" if account.unread else "nothing is missing, nothing is doubled"
     typer.echo(f"the parts hold {brought.rows:,} rows: {whole}")

@@ -16,11 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from quarry_cli import dlq, printing
+from quarry_cli.answers import for_people
 from quarry_cli.dlq import DEAD_LETTER_QUEUES, NO_REASON, Depth, Done, Letter
 from quarry_cli.dlq_settings import DeadLetterSettings, source_of, variable_of
 from quarry_cli.errors import Exit
 from quarry_cli.printing import Json
+from quarry_cli.settings import ClientSettings
 from quarry_cli.wording import plain
+from quarry_core.errors import PortError
 from quarry_core.ports import Queue
 
 T = TypeVar("T")
@@ -99,7 +102,7 @@ def show(
     """
     with printing.telling():
         settings = _settings(queue)
-        letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit))
+        letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
     if as_json:
         printing.print_json(letters)
     elif letters:
@@ -126,13 +129,13 @@ def redrive(
     """
     with printing.telling():
         settings = _settings(queue, source=True)
-        letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit))
+        letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
         if not _told(letters, queue, f"to be moved back to {source_of(queue)}") or dry_run:
             return
         if not yes and not typer.confirm(f"Move {len(letters):,} back?"):
             raise typer.Exit(Exit.FAILED)
         ids = [letter.id for letter in letters]
-        done = _run(ctx, settings, lambda _, post: dlq.redrive(post.letters(queue), post.source(queue), ids))
+        done = _run(ctx, settings, lambda _, post: dlq.redrive(post.letters(queue), post.source(queue), ids), queue)
     _conclude(done, "moved back")
 
 
@@ -146,14 +149,14 @@ def purge(ctx: typer.Context, queue: QueueArgument, reason: Reason = "", limit: 
     """
     with printing.telling():
         settings = _settings(queue)
-        letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit))
+        letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
         if not _told(letters, queue, "to be deleted for good"):
             return
         if not yes and typer.prompt("Type their number to delete them") != str(len(letters)):
             typer.echo("that is not their number: nothing was deleted", err=True)
             raise typer.Exit(Exit.FAILED)
         ids = [letter.id for letter in letters]
-        done = _run(ctx, settings, lambda _, post: dlq.purge(post.letters(queue), ids))
+        done = _run(ctx, settings, lambda _, post: dlq.purge(post.letters(queue), ids), queue)
     _conclude(done, "deleted")
 
 
@@ -169,7 +172,10 @@ def _settings(queue: str = "", *, source: bool = False) -> DeadLetterSettings:
 
 
 def _run(
-    ctx: typer.Context, settings: DeadLetterSettings, work: Callable[[DeadLetterSettings, Post], Coroutine[Any, Any, T]]
+    ctx: typer.Context,
+    settings: DeadLetterSettings,
+    work: Callable[[DeadLetterSettings, Post], Coroutine[Any, Any, T]],
+    queue: str = "",
 ) -> T:
     """Open the queues and do it; the context's object may be another way to open them: tests bring their own."""
     open_with: Open = ctx.obj if ctx.obj is not None else open_post
@@ -178,7 +184,13 @@ def _run(
         async with open_with(settings) as post:
             return await work(settings, post)
 
-    return asyncio.run(within())
+    try:
+        return asyncio.run(within())
+    except PortError as error:
+        known = for_people(error, ClientSettings(), variable_of(queue) if queue else "")
+        if known is None:
+            raise
+        raise known from error
 
 
 async def _look(post: Post, queue: str, reason: str, limit: int) -> list[Letter]:
@@ -202,7 +214,7 @@ def _told(letters: Sequence[Letter], queue: str, what: str) -> bool:
 def _conclude(done: Done, what: str) -> None:
     typer.echo(f"{done.done:,} {what}")
     for letter, why in done.left.items():
-        typer.echo(f"quarry: {letter} {plain(why)}", err=True)
+        printing.complain(f"{letter} {why}")
     if done.left:
         raise typer.Exit(Exit.FAILED)
 

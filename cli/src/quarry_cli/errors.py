@@ -31,6 +31,12 @@ class NotConfigured(QuarryError):
     exit_code = Exit.USAGE
 
 
+class NoConnection(QuarryError):
+    """AWS cannot be asked: no credentials, no endpoint, no permission. The text says what to do."""
+
+    exit_code = Exit.NO_ANSWER
+
+
 class NotSubmitted(QuarryError):
     """The manifest is refused here, before it was sent."""
 
@@ -39,6 +45,12 @@ class NotSubmitted(QuarryError):
 
 class NoSuchRun(QuarryError):
     """The ledger knows no run of that id (yet)."""
+
+
+class SeveralRuns(QuarryError):
+    """The beginning of an id fits several runs: the text names them."""
+
+    exit_code = Exit.USAGE
 
 
 class NotEnded(QuarryError):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from quarry_cli.errors import NoSuchRun, StillRunning
+from quarry_cli.errors import StillRunning
 from quarry_cli.view import RunView
-from quarry_core.errors import Throttled, Unknown
+from quarry_core.errors import Throttled, Unknown, credentials_fault, unreachable_endpoint
 from quarry_core.ports import Clock
 
 SILENCES_MAX = 30
@@ -34,57 +34,46 @@ async def follow(
     *,
     every_s: float,
     timeout_s: float | None = None,
-    must_exist: bool = True,
 ) -> RunView:
     """Show a run until it has ended, and give the last view.
 
     Args:
         every_s: pause between two looks.
         timeout_s: give up after this long; None waits for ever.
-        must_exist: a run that is not there is an error; else it is waited for.
 
     Raises:
-        NoSuchRun, StillRunning: see above.
-        PortError: AWS refused, or gave no answer `SILENCES_MAX` times in a row.
+        StillRunning: see above.
+        PortError: AWS refused, took no credentials, was out of reach from the start, or gave no answer `SILENCES_MAX`
+            times in a row.
     """
     begun = clock.monotonic()
-    silences = 0
+    silences, answered = 0, False
     while True:
         try:
             view = await read()
         except (Throttled, Unknown) as error:
             silences += 1
-            if silences >= SILENCES_MAX:
+            if silences >= SILENCES_MAX or credentials_fault(error) or (unreachable_endpoint(error) and not answered):
                 raise
             show.note(f"no answer from AWS, asking again: {error}")
         else:
-            silences = 0
+            silences, answered = 0, True
             if view is not None:
-                must_exist = True
                 show.show(view)
                 if view.state.terminal:
                     return view
-            elif must_exist:
-                raise no_such_run(run_id)
             else:
-                show.note(_waiting(clock.monotonic() - begun))
+                show.note(_waiting(run_id, clock.monotonic() - begun))
         left_s = every_s if timeout_s is None else min(every_s, begun + timeout_s - clock.monotonic())
         if left_s <= 0:
             raise StillRunning(f"run {run_id} has not ended after {timeout_s:g} s; it goes on: quarry watch {run_id}")
         await clock.sleep(left_s)
 
 
-def no_such_run(run_id: str) -> NoSuchRun:
-    return NoSuchRun(
-        f"there is no run {run_id!r} in this environment; one that was just submitted appears when a preprocessor "
-        "has taken its manifest from the queue"
-    )
-
-
-def _waiting(waited_s: float) -> str:
+def _waiting(run_id: str, waited_s: float) -> str:
     if waited_s < ARRIVAL_HINT_AFTER_S:
-        return "on the queue: no preprocessor has taken it yet"
+        return f"run {run_id} is on the queue: no preprocessor has taken its manifest yet"
     return (
-        "still on the queue: does a preprocessor run? If too many runs are open it waits its turn; if it broke, "
-        "it is in the dead-letter queue with the reason"
+        f"still no run {run_id}: is the id right (quarry runs), and does a preprocessor run? If too many runs are open it "
+        "waits its turn; if it broke, it is in the dead-letter queue with the reason (quarry dlq list)"
     )

@@ -48,8 +48,8 @@ class Lines:
         line = "; ".join(part for part in (f"{view.state.value}: {told[0]}", *told[1:]) if part)
         if line != self._last:
             self._last = line
-            left = wording.eta_of(view)
-            self._say(f"{line}; {left}" if left else line)
+            moving = (wording.pace_of(view), wording.spent_of(view), wording.eta_of(view))
+            self._say("; ".join((line, *(part for part in moving if part))))
 
     def note(self, text: str) -> None:
         if text != self._note:

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from quarry_cli import printing
 from quarry_cli.doctor.doors import Open, open_reading
@@ -19,7 +17,7 @@ from quarry_cli.doctor.settings import PatientSettings
 from quarry_cli.errors import Exit
 from quarry_cli.models_listing import ModelLine, list_models
 from quarry_cli.printing import Json
-from quarry_cli.wording import plain
+from quarry_cli.tables import Column, fit
 from quarry_core.errors import PortError
 
 COLOURS = {"yes": "green", "no": "red", "unknown": "yellow"}
@@ -52,7 +50,8 @@ def models(
     if as_json:
         printing.print_json(found)
     elif found:
-        printing.console().print(_table(found, access=access))
+        console = printing.console()
+        console.print(_table(found, console.width, access=access))
     else:
         typer.echo("the region has no such model or profile", err=True)
 
@@ -64,16 +63,15 @@ async def _list(open_with: Open, text: str, *, access: bool) -> Sequence[ModelLi
         return await list_models(Asking(reading.ask), text, access=access)
 
 
-def _table(lines: Sequence[ModelLine], *, access: bool) -> Table:
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column("model_id", overflow="fold")
-    for title in ("kind", "family", "batch", *(["access"] if access else [])):
-        table.add_column(title, no_wrap=True)
-    table.add_column("how that is known", overflow="fold")
-    for line in lines:
-        cells = [Text(plain(line.id)), Text(line.kind + (", legacy" if line.legacy else ""))]
-        cells += [Text(line.family or "-"), Text(line.batch, style=COLOURS[line.batch])]
-        if access:
-            cells.append(Text(line.access or "-", style=COLOURS.get(line.access or "", "")))
-        table.add_row(*cells, Text(line.why))
-    return table
+def _table(lines: Sequence[ModelLine], width_chars: int, *, access: bool) -> Table:
+    columns = [
+        Column("model_id", [line.id for line in lines]),
+        Column("kind", [line.kind + (", legacy" if line.legacy else "") for line in lines], keep=2),
+        Column("family", [line.family or "-" for line in lines], keep=3),
+        Column("batch", [line.batch for line in lines], styles=[COLOURS[line.batch] for line in lines]),
+    ]
+    if access:
+        styles = [COLOURS.get(line.access or "", "") for line in lines]
+        columns.append(Column("access", [line.access or "-" for line in lines], styles=styles))
+    columns.append(Column("how that is known", [line.why for line in lines], keep=1, folds=True))
+    return fit(columns, width_chars)

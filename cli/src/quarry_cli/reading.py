@@ -8,9 +8,6 @@ called at any time by anyone.
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
-
-import msgspec
 
 from quarry_cli.doors import Doors
 from quarry_cli.view import RunView, count_shards, run_view
@@ -21,7 +18,6 @@ from quarry_core.run import Run
 # Up to this many shards, all jobs are read every time: a page or two.
 SHARDS_WHOLE_MAX = 200
 CURRENT_JOBS_MAX = 500
-RUNS_MAX = 500
 
 
 class RunReader:
@@ -71,49 +67,3 @@ class RunReader:
         keys = [rows.job_key(self._run_id, shard, attempt) for shard, attempt in sorted(wanted)[:CURRENT_JOBS_MAX]]
         found = await self._doors.table.get_many(keys) if keys else {}
         return [rows.read_job(found[key]) for key in keys if key in found]
-
-
-class RunLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A run in a list. Times are ISO 8601 in UTC."""
-
-    run_id: str
-    state: str
-    accepted: int
-    ok: int
-    error: int
-    started_at: str | None
-    ended_at: str | None
-
-
-async def read_runs(doors: Doors, most: int) -> list[RunLine]:
-    """Open runs, the newest first, then those that ended this month or last, the newest first; `most` in all."""
-    most = min(most, RUNS_MAX)
-    ledger = doors.ledger
-    opened = sorted(await ledger.open_runs(), key=lambda run: run.accepted_at, reverse=True)
-    ids = [run.run_id for run in opened]
-    for month in _months(doors.clock.now()):
-        if len(ids) < most:
-            ids += [run.run_id for run in await ledger.done_runs(month, most=most - len(ids))]
-    keys = {run_id: rows.totals_key(run_id) for run_id in ids[:most]}  # a run that ended meanwhile stands once
-    found = await doors.table.get_many(list(keys.values())) if keys else {}
-    lines = []
-    for key in keys.values():
-        if key in found:
-            totals = rows.read_totals(found[key])
-            lines.append(
-                RunLine(
-                    run_id=totals.run_id,
-                    state=totals.state.value,
-                    accepted=totals.accepted,
-                    ok=totals.ok,
-                    error=totals.error,
-                    started_at=totals.started_at or None,
-                    ended_at=totals.ended_at or None,
-                )
-            )
-    return lines
-
-
-def _months(now: datetime) -> tuple[str, str]:
-    before = (now.year, now.month - 1) if now.month > 1 else (now.year - 1, 12)
-    return f"{now.year:04d}-{now.month:02d}", f"{before[0]:04d}-{before[1]:02d}"

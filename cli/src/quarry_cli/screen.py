@@ -5,7 +5,7 @@ Everything that came from elsewhere is put into `Text`, so that rich reads no ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -17,14 +17,16 @@ from rich.table import Table
 from rich.text import Text
 
 from quarry_cli import wording
-from quarry_cli.reading import RunLine
+from quarry_cli.finding import RunLine
+from quarry_cli.tables import Column, fit
 from quarry_cli.view import JobView, RunView
+from quarry_core.models import canonical_model
 from quarry_core.states import job_ended
 
 JOBS_SHOWN = 20
 BAR_CHARS = 50
 # What a card has above and below its jobs.
-CARD_LINES = 12
+CARD_LINES = 14
 COLOURS = {"SUCCEEDED": "green", "SUCCEEDED_WITH_ERRORS": "yellow", "FAILED": "red"}
 
 
@@ -51,6 +53,8 @@ def card(view: RunView, jobs_shown: int | None = None) -> RenderableType:
         wording.left_out_of(view),
         wording.shards_of(view),
         "; ".join(part for part in (wording.slots_of(view), wording.eta_of(view)) if part),
+        wording.errors_of(view),
+        "; ".join(part for part in (wording.pace_of(view), wording.spent_of(view)) if part),
     )
     parts += [Text(line) for line in told if line]
     if view.jobs:
@@ -78,22 +82,20 @@ def _jobs(jobs: Sequence[JobView], shown: int | None) -> RenderableType:
     return table
 
 
-def run_table(runs: Iterable[RunLine]) -> RenderableType:
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for title in ("run", "state"):
-        table.add_column(title, no_wrap=True)
-    for title in ("rows", "ok", "error"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for title in ("started", "ended"):
-        table.add_column(title, no_wrap=True)
-    for run in runs:
-        table.add_row(
-            run.run_id,
-            Text(run.state, style=COLOURS.get(run.state, "cyan")),
-            *(f"{count:,}" for count in (run.accepted, run.ok, run.error)),
-            *(moment[:19].replace("T", " ") if moment else "" for moment in (run.started_at, run.ended_at)),
-        )
-    return table
+def run_table(runs: Sequence[RunLine], width_chars: int) -> RenderableType:
+    return fit(
+        [
+            Column("run", [run.run_id for run in runs]),
+            Column("name", [run.name or "-" for run in runs], keep=2),
+            Column("model", [canonical_model(run.model_id) if run.model_id else "-" for run in runs], keep=1),
+            Column("state", [run.state for run in runs], styles=[COLOURS.get(run.state, "cyan") for run in runs]),
+            Column("rows", [f"{run.accepted:,}" for run in runs], justify="right"),
+            Column("ok", [f"{run.ok:,}" for run in runs], keep=3, justify="right"),
+            Column("error", [f"{run.error:,}" for run in runs], justify="right"),
+            Column("age", [wording.duration(run.age_s) for run in runs], keep=4, justify="right"),
+        ],
+        width_chars,
+    )
 
 
 class Screen:

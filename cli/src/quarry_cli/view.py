@@ -13,6 +13,7 @@ import msgspec
 
 from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals
 from quarry_core.names import results_prefix, s3_uri
+from quarry_core.prices import price_of, table
 from quarry_core.run import Run
 from quarry_core.states import RunState, ShardState
 
@@ -66,16 +67,36 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True):
     held: int
 
 
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """LLM tokens of the settled shards, and what they cost by the table of prices (an estimate, in US dollars).
+
+    `dollars` is None where the model has no price in the table of `prices_as_of`.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    dollars: float | None
+    prices_as_of: str
+
+
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
-    """What `quarry status --json` prints. Times are ISO 8601 in UTC; `eta_s` is None while nothing can be said."""
+    """What `quarry status --json` prints. Times are ISO 8601 in UTC; `eta_s` is None while nothing can be said.
+
+    `errors` counts the error rows of settled shards by code. `spent` is None until a shard is settled. `elapsed_s` runs
+    from the run's acceptance to its end, or until now; `rows_per_minute` is None until a row is done.
+    """
 
     run_id: str
     state: RunState
     error: str | None
     rows: Rows
     shards: dict[str, int]
+    errors: dict[str, int]
+    spent: Spent | None
     jobs: list[JobView]
     slots: Slots | None
+    elapsed_s: int
+    rows_per_minute: float | None
     eta_s: int | None
     results_uri: str | None
     model_id: str | None
@@ -138,7 +159,13 @@ def run_view(
             processed=processed,
         ),
         shards={state.value: shards.get(state, 0) for state in ShardState},
+        errors=dict(sorted(totals.errors.items(), key=lambda each: (-each[1], each[0]))),
+        spent=_spent(totals, run.pins.model_id if run.pins else ""),
         jobs=[_job(job) for job in jobs],
+        elapsed_s=max(
+            0, round((_moment(totals.ended_at, now) - datetime.fromisoformat(run.accepted_at)).total_seconds())
+        ),
+        rows_per_minute=_rows_per_minute(totals, processed, now),
         slots=_slots(pool, run.run_id),
         eta_s=_eta_s(totals, processed, now),
         results_uri=_results_uri(totals, bucket),
@@ -147,6 +174,32 @@ def run_view(
         accepted_at=run.accepted_at,
         ended_at=totals.ended_at or None,
     )
+
+
+def _spent(totals: Totals, model_id: str) -> Spent | None:
+    if totals.input_tokens is None or totals.output_tokens is None:
+        return None
+    price = price_of(model_id)
+    dollars = price.dollars(totals.input_tokens, totals.output_tokens) if price else None
+    return Spent(
+        input_tokens=totals.input_tokens,
+        output_tokens=totals.output_tokens,
+        dollars=dollars,
+        prices_as_of=table().as_of,
+    )
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    return datetime.fromisoformat(text) if text else now
+
+
+def _rows_per_minute(totals: Totals, processed: int, now: datetime) -> float | None:
+    """Rows done a minute since the plan stood, waiting for slots included."""
+    done = totals.ok + totals.error + processed
+    if not done or not totals.started_at:
+        return None
+    elapsed_s = (_moment(totals.ended_at, now) - datetime.fromisoformat(totals.started_at)).total_seconds()
+    return round(done * 60 / elapsed_s, 1) if elapsed_s > 0 else None
 
 
 def _job(job: JobRow) -> JobView:

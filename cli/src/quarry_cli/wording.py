@@ -67,6 +67,38 @@ def eta_of(view: RunView) -> str:
     return f"about {duration(view.eta_s)} left" if view.eta_s is not None else ""
 
 
+def pace_of(view: RunView) -> str:
+    """How long it has been, and how fast it goes: `3 h 20 min, 1,200 rows/min`."""
+    pace = [duration(view.elapsed_s)] if view.elapsed_s else []
+    if view.rows_per_minute is not None:
+        pace.append(f"{view.rows_per_minute:,.{0 if view.rows_per_minute >= 10 else 1}f} rows/min")
+    return ", ".join(pace)
+
+
+def spent_of(view: RunView) -> str:
+    """LLM tokens and dollars of what is settled."""
+    spent = view.spent
+    if spent is None:
+        return ""
+    text = f"tokens: {spent.input_tokens:,} in, {spent.output_tokens:,} out"
+    return text if spent.dollars is None else f"{text}, about {dollars(spent.dollars)}"
+
+
+def dollars(amount: float) -> str:
+    """`$1,234.50`; below ten cents with what it takes to see something."""
+    if not amount:
+        return "$0"
+    if amount >= 0.1:
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if amount >= 0.0001 else "less than $0.0001"
+
+
+def errors_of(view: RunView) -> str:
+    """Error rows by code, the most frequent first."""
+    told = [f"{plain(code)} {count:,}" for code, count in view.errors.items()]
+    return f"errors: {', '.join(told)}" if told else ""
+
+
 def records_of(job: JobView) -> str:
     if job.processed_records is None:
         return ""
@@ -81,6 +113,7 @@ def end_of(view: RunView) -> str:
     told = [f"{view.state.value}: {rows_of(view)}"]
     if view.error:
         told.append(plain(view.error))
+    told += [part for part in (errors_of(view), spent_of(view), pace_of(view)) if part]
     if view.results_uri:
         told.append(f"results in {view.results_uri}")
     return "; ".join(told)

@@ -7,7 +7,8 @@ Handlers see these classes and nothing of botocore. The one distinction that mat
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Iterator
+from typing import Literal, NoReturn
 
 
 class PortError(Exception):
@@ -77,16 +78,23 @@ THROTTLING = frozenset(
     }
 )
 # Credentials that are about to be renewed say nothing of what was asked with them.
-CREDENTIALS = frozenset(
-    {
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "RequestExpired",
-        "TokenRefreshRequired",
-        "InvalidClientTokenId",
-        "UnrecognizedClientException",
-    }
-)
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+UNKNOWN_CREDENTIALS = frozenset({"InvalidClientTokenId", "UnrecognizedClientException"})
+CREDENTIALS = EXPIRED | UNKNOWN_CREDENTIALS
+# Answers to a key or a signature that can never become right by waiting; S3 has names of its own.
+INVALID_CREDENTIALS = UNKNOWN_CREDENTIALS | {
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+    "IncompleteSignature",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "AuthFailure",
+}
+# What the SDK raises before anything is sent.
+NO_CREDENTIALS_ERRORS = frozenset({"NoCredentialsError", "CredentialRetrievalError", "PartialCredentialsError"})
+SIGN_IN_ERRORS = frozenset({"SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError"})
+UNREACHABLE_ERRORS = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"})
 QUOTA = frozenset({"ServiceQuotaExceededException"})
 MISSING = frozenset(
     {
@@ -172,6 +180,71 @@ def raise_for(error: BaseException, doing: str) -> NoReturn:
         raise Unknown(message) from error
     if type(error).__name__ == "ParamValidationError":
         raise Refused(f"{doing}: {error}", type(error).__name__) from error
-    if type(error).__name__ in {"NoCredentialsError", "CredentialRetrievalError", "PartialCredentialsError"}:
+    if type(error).__name__ in NO_CREDENTIALS_ERRORS | SIGN_IN_ERRORS:
         raise Throttled(f"{doing}: {error}") from error
     raise Unknown(f"{doing}: {type(error).__name__}: {error}") from error
+
+
+# --------------------------------------------------------------------------- for people at a terminal
+
+
+CredentialsFault = Literal["missing", "expired", "invalid"]
+
+
+def credentials_fault(error: BaseException) -> CredentialsFault | None:
+    """What is wrong with the caller's credentials, if that is why a call failed.
+
+    The services wait such a fault out, for their credentials are renewed by themselves; a person can only act on it.
+    """
+    for cause in _causes(error):
+        name, code = type(cause).__name__, code_of(cause)
+        if name in NO_CREDENTIALS_ERRORS:
+            return "missing"
+        if name in SIGN_IN_ERRORS or code in EXPIRED:
+            return "expired"
+        if code in INVALID_CREDENTIALS:
+            return "invalid"
+    return None
+
+
+def unreachable_endpoint(error: BaseException) -> str | None:
+    """The URL at which nothing answered, if that is why a call failed."""
+    for cause in _causes(error):
+        if type(cause).__name__ in UNREACHABLE_ERRORS:
+            return str(getattr(cause, "kwargs", {}).get("endpoint_url", ""))
+    return None
+
+
+def code_of(error: BaseException) -> str:
+    """The service's own code in an exception of the SDK; empty where it has none."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+Resource = Literal["table", "queue", "bucket"]
+_RESOURCES: dict[str, Resource] = {
+    "NoSuchBucket": "bucket",
+    "QueueDoesNotExist": "queue",
+    "AWS.SimpleQueueService.NonExistentQueue": "queue",
+    "ResourceNotFoundException": "table",
+}
+_TABLE_OPERATIONS = frozenset({"GetItem", "BatchGetItem", "Query", "TransactWriteItems", "DescribeTable"})
+
+
+def missing_resource(error: BaseException) -> Resource | None:
+    """Which of an environment's own resources a call did not find, if that is why it failed."""
+    for cause in _causes(error):
+        found = _RESOURCES.get(code_of(cause))
+        if found == "table" and getattr(cause, "operation_name", "") not in _TABLE_OPERATIONS:
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: list[BaseException] = []  # a chain may bite its own tail
+    while error is not None and error not in seen:
+        yield error
+        seen.append(error)
+        error = error.__cause__

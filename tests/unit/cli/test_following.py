@@ -87,11 +87,51 @@ def test_a_failed_run_ends_with_exit_code_1_and_its_reason(quarry):
     assert "prompt_id" in result.stdout
 
 
-def test_watching_a_run_that_is_not_there_is_an_error(quarry):
-    result = quarry("watch", "nosuchrun")
+def test_a_run_that_no_preprocessor_has_seen_yet_is_waited_for(quarry):
+    run_id = quarry.house.send(quarry.house.joke(300))
+    quarry.steps = by_the_services(quarry)
 
-    assert result.exit_code == 1
-    assert "no run 'nosuchrun'" in result.stderr
+    result = quarry("watch", run_id)
+
+    assert result.exit_code == 0, result.output
+    assert f"run {run_id} is on the queue" in result.stdout
+    assert "SUCCEEDED: 300 of 300 rows" in result.stdout
+
+
+def test_a_run_that_never_comes_is_waited_for_no_longer_than_asked(quarry):
+    result = quarry("watch", "nosuchrun", "--timeout", "90", "--every", "30")
+
+    assert result.exit_code == 4
+    assert "still no run nosuchrun: is the id right" in result.stdout
+
+
+def test_the_lines_tell_elapsed_time_pace_tokens_and_dollars(quarry):
+    run_id = quarry.house.send(quarry.house.joke(600, max_records_per_job=100))
+    quarry.quiet()
+    quarry.steps = by_the_services(quarry)
+
+    lines = quarry("watch", run_id, "--every", "30").stdout.splitlines()
+
+    moving = [line for line in lines if "RUNNING" in line and "300 of 600 rows" in line]
+    assert moving
+    assert re.search(r"; \d[\d hmin]+, [\d,.]+ rows/min; tokens: [\d,]+ in, [\d,]+ out, about \$0\.\d{4}", moving[0])
+    assert re.search(r"tokens: [\d,]+ in, [\d,]+ out, about \$", lines[-1])
+
+
+def test_ctrl_c_ends_the_watching_and_says_that_the_run_goes_on(quarry):
+    run_id = quarry.house.send(quarry.house.joke(300))
+    quarry.quiet()
+
+    async def ctrl_c():
+        raise KeyboardInterrupt
+
+    quarry.steps = [ctrl_c]
+
+    result = quarry("watch", run_id)
+
+    assert result.exit_code == 130
+    assert f"the run goes on: quarry watch {run_id}" in result.stderr
+    assert quarry.status(run_id)["state"] == "RUNNING"
 
 
 def test_submit_and_wait_follows_from_the_queue_to_the_end(quarry, tmp_path):
@@ -177,7 +217,7 @@ async def test_silences_between_answers_may_be_as_many_as_they_like(quarry):
             raise Throttled("slower")
 
     with pytest.raises(StillRunning):
-        await follow(read, quarry.house.clock, _Seen(), "r", every_s=1, timeout_s=3 * SILENCES_MAX, must_exist=False)
+        await follow(read, quarry.house.clock, _Seen(), "r", every_s=1, timeout_s=3 * SILENCES_MAX)
     assert looks > 2 * SILENCES_MAX
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from quarry_core.manifest import Manifest
 
@@ -63,7 +64,75 @@ def test_people_see_a_table(quarry):
 
     assert run_id in result.stdout
     assert "SUCCEEDED" in result.stdout
-    assert "2026-01-01" in result.stdout
+    assert "jokes" in result.stdout
+    assert "anthropic.claude-3-haiku" in result.stdout
+
+
+def test_each_run_tells_its_name_model_and_age(quarry):
+    run_id = quarry.ended(job_name_prefix="nightly")
+    quarry.house.clock.advance(7_200)
+
+    (line,) = json.loads(quarry("runs", "--json").stdout)
+
+    assert (line["run_id"], line["name"]) == (run_id, "nightly")
+    assert line["model_id"].startswith("anthropic.claude-3-haiku")
+    assert line["age_s"] >= 7_200
+    assert re.search(r"\d h( \d+ min)?", quarry("runs").stdout)
+
+
+def test_a_refused_run_is_listed_without_a_name(quarry):
+    quarry.house.send({"job_name_prefix": "x"})
+    quarry.quiet()
+
+    assert json.loads(quarry("runs", "--json").stdout)[0]["name"] is None
+    assert "FAILED" in quarry("runs").stdout
+
+
+def test_runs_are_filtered_by_name_model_and_state_beyond_the_limit(quarry):
+    wanted = quarry.ended(job_name_prefix="nightly")
+    for number in range(3):
+        quarry.house.clock.advance(60)
+        quarry.ended(job_name_prefix=f"other{number}")
+    quarry.house.send({"job_name_prefix": "bad"})
+    quarry.quiet()
+
+    def listed(*options):
+        return [run["run_id"] for run in json.loads(quarry("runs", "--json", *options).stdout)]
+
+    assert listed("--name", "night", "--limit", "1") == [wanted]
+    assert len(listed("--model", "HAIKU", "--state", "succeeded", "--state", "running")) == 4
+    assert len(listed("--state", "FAILED")) == 1
+    assert listed("--model", "titan") == []
+    assert "no run fits" in quarry("runs", "--model", "titan").stderr
+    assert quarry("runs", "--state", "nearly").exit_code == 2
+
+
+def test_the_beginning_of_an_id_is_enough_where_it_fits_one_run_alone(quarry):
+    run_id = quarry.ended()
+    quarry.ended(run_id="alpha1")
+    quarry.ended(run_id="alpha2")
+
+    assert quarry.status(run_id[:6])["run_id"] == run_id
+    assert quarry("watch", run_id[:6]).exit_code == 0
+    assert quarry.client.table(run_id[:6]).num_rows == 300
+    several = quarry("status", "alpha")
+    assert several.exit_code == 2
+    assert "alpha1, alpha2" in several.stderr.replace("alpha2, alpha1", "alpha1, alpha2")
+
+
+def test_watching_an_id_that_somebody_chose_never_means_a_longer_one(quarry):
+    quarry.ended(run_id="alpha1")
+
+    assert quarry("watch", "alpha", "--timeout", "1").exit_code == 4
+
+
+def test_an_id_that_is_not_there_is_told_with_the_nearest(quarry):
+    quarry.ended(run_id="alpha1")
+
+    result = quarry("status", "alphx1")
+
+    assert result.exit_code == 1
+    assert "the nearest is alpha1" in result.stderr
 
 
 def test_where_there_is_no_run_that_is_said(quarry):
