@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from quarry_cli.errors import NotConfigured
+from quarry_core.settings import faults_of
 
 LOCAL_STATE = "state.json"
 
@@ -38,10 +39,7 @@ class ClientSettings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            first = error.errors()[0]
-            name = str(first["loc"][0])
-            variable = name if name.isupper() else f"QUARRY_{name.upper()}"
-            raise NotConfigured(f"{variable} is {first['input']!r}: {first['msg']}") from error
+            raise NotConfigured("; ".join(faults_of(error))) from error
 
     def require(self, *fields: str) -> None:
         """Raises NotConfigured, naming every variable of `fields` that is not set."""

@@ -32,7 +32,7 @@ from quarry_core.names import QUEUES
 from quarry_core.objects import S3Objects
 from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Queue, Table
 from quarry_core.real import SystemClock, ThreadOffload
-from quarry_core.settings import Settings
+from quarry_core.settings import Settings, faults_of
 from quarry_core.traces import NO_TRACES, Traces, open_traces, wanted
 
 log = structlog.get_logger()
@@ -144,8 +144,11 @@ def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda 
         for name in queues:
             settings.queue_urls(name)
         wanted(settings)
-    except (ValidationError, ValueError) as error:
-        print(f"{service}: the environment is not complete: {error}", file=sys.stderr)  # noqa: T201 logs need settings
+    except ValueError as error:  # a ValidationError is one too
+        faults = faults_of(error) if isinstance(error, ValidationError) else [str(error)]
+        for fault in faults:
+            print(f"{service}: {fault}", file=sys.stderr)  # noqa: T201 logs need settings
+        print(f"{service}: `terraform output` or `quarry local env` gives the values", file=sys.stderr)  # noqa: T201 likewise
         return 2
     telemetry.set_up_logs(service, settings.log_level)
     announce(service, settings)

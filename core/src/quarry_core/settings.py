@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -17,8 +17,26 @@ PAUSE_MAX_S = 86_400.0
 Pause = Annotated[float, Field(ge=0, le=PAUSE_MAX_S)]
 
 
+VALUE_CHARS_MAX = 100
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """What is wrong with an environment's variables, each by its own name, in plain words."""
+    faults = []
+    for each in error.errors(include_url=False):
+        name = str(each["loc"][0]) if each["loc"] else ""
+        variable = name if name.isupper() else f"QUARRY_{name.upper()}"
+        if each["type"] == "missing":
+            faults.append(f"{variable} is not set")
+        else:
+            faults.append(f"{variable} is {str(each['input'])[:VALUE_CHARS_MAX]!r}: {each['msg']}")
+    return faults
+
+
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="QUARRY_", frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="QUARRY_", frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True
+    )
 
     env: str = Field(pattern=r"^[a-z0-9]{1,8}$", description="The environment; every name ends or begins with it.")
     region: str = Field(
