@@ -109,16 +109,18 @@ check: setup ## Format, lint, types, import contracts, generated docs
 	@$(BIN)/python tools/conformance_table.py --check
 	@$(BIN)/python tools/terraform_docs.py --check
 	@$(BIN)/python tools/chart_docs.py --check
+	@$(BIN)/python tools/recording_rules.py --check
 
 format: setup ## Format the code and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: setup ## Generate the pages that can be generated
+docs: setup ## Generate the pages, and the rules' growth, that can be generated
 	@$(BIN)/python tools/generate_docs.py
 	@$(BIN)/python tools/conformance_table.py
 	@$(BIN)/python tools/terraform_docs.py
 	@$(BIN)/python tools/chart_docs.py
+	@$(BIN)/python tools/recording_rules.py
 
 lock: ## Compile the pinned, hashed requirement files (needs uv)
 	@$(PYTHON) tools/compile_requirements.py uv

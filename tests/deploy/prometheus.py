@@ -42,9 +42,10 @@ FOREIGN: Mapping[str, frozenset[str]] = {
     "process_open_fds": frozenset(),
 }
 
-UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 SQUEEZED_5_MIN_S = 6.0
-RANGE = re.compile(r"\[(\d+)([smhd])(?::(\d+)([smhd]))?\]")
+DURATION = r"(?:\d+(?:ms|[smhd]))+"
+RANGE = re.compile(rf"(\[|offset )({DURATION})(?::({DURATION}))?")
 COMPARED = re.compile(r"\((\d+) \* (60|3600|86400)\)")
 READY_WITHIN_S = 30.0
 SCRAPE_MS = 1_000
@@ -104,7 +105,7 @@ def registered() -> dict[str, frozenset[str]]:
                 case Counter():
                     found |= dict.fromkeys((f"{family.name}_total", f"{family.name}_created"), labels)
                 case Histogram():
-                    found |= dict.fromkeys((f"{family.name}_sum", f"{family.name}_count"), labels)
+                    found |= dict.fromkeys((f"{family.name}_{part}" for part in ("sum", "count", "created")), labels)
                     found[f"{family.name}_bucket"] = labels | {"le"}
                 case Gauge():
                     found[family.name] = labels
@@ -146,15 +147,16 @@ def squeezed_s(seconds: float) -> float:
 def squeezed(text: str) -> str:
     """An expression, or a duration such as `5m`, with every time in it squeezed."""
 
-    def duration(count: str, unit: str) -> str:
-        return f"{round(squeezed_s(int(count) * UNIT_S[unit]) * 1_000)}ms"
+    def duration(given: str) -> str:
+        long_s = sum(int(count) * UNIT_S[unit] for count, unit in re.findall(r"(\d+)(ms|[smhd])", given))
+        return f"{round(squeezed_s(long_s) * 1_000)}ms"
 
     def ranged(found: re.Match[str]) -> str:
-        step = f":{duration(found[3], found[4])}" if found[3] else ""
-        return f"[{duration(found[1], found[2])}{step}]"
+        step = f":{duration(found[3])}" if found[3] else ""
+        return f"{found[1]}{duration(found[2])}{step}"
 
-    if alone := re.fullmatch(r"(\d+)([smhd])", text):
-        return duration(alone[1], alone[2])
+    if re.fullmatch(DURATION, text):
+        return duration(text)
     text = COMPARED.sub(lambda found: f"{squeezed_s(int(found[1]) * int(found[2])):.3f}", text)
     return RANGE.sub(ranged, text)
 
@@ -165,6 +167,8 @@ def write_squeezed_rules(directory: Path) -> Path:
     for file in sorted(RULES.glob("*.yaml")):
         copy = {"groups": groups(file.name)}
         for group in copy["groups"]:
+            if "interval" in group:
+                group["interval"] = squeezed(group["interval"])
             for rule in group["rules"]:
                 for time in {"expr", "for", "keep_firing_for"} & rule.keys():
                     rule[time] = squeezed(rule[time])

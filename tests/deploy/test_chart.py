@@ -22,6 +22,7 @@ from tests.deploy.charts import (
     ROOT,
     SERVICES,
     VARIANTS,
+    Refused,
     by_service,
     containers,
     environment,
@@ -564,6 +565,27 @@ def test_what_ships_arrives_in_the_cluster(helm):
     }
     assert rules
     assert dashboards
+
+
+def test_links_to_the_runbook_lead_to_where_it_is_read(helm):
+    where = "https://wiki.example.com/quarry/runbook"
+    objects = helm.objects(with_config(monitoring={"runbookUrl": where}))
+    groups = [group for each in of_kind(objects, "PrometheusRule") for group in each["spec"]["groups"]]
+    alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    assert {rule["annotations"]["runbook_url"] for rule in alerts} == {
+        f"{where}#{rule['alert'].lower()}" for rule in alerts
+    }
+    boards = [text for each in of_kind(objects, "ConfigMap") for text in each["data"].values() if "quarry-" in text]
+    links = [link for text in boards if text.startswith("{") for link in json.loads(text)["templating"]["list"]]
+    assert [link["current"]["value"] for link in links if link["name"] == "runbook"] == [where] * 3
+
+
+@pytest.mark.parametrize(
+    "wrong", ["docs/runbook.md", "javascript:alert(1)", "https://a b", 'https://a"b', "https://a#b"]
+)
+def test_a_runbook_that_no_browser_could_follow_is_refused(helm, wrong):
+    with pytest.raises(Refused, match="runbookUrl"):
+        helm.objects(with_config(monitoring={"runbookUrl": wrong}))
 
 
 @pytest.mark.parametrize("packaged", [False, True])

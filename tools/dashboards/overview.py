@@ -202,7 +202,7 @@ COST = Row(
     [
         Figure(
             title="Spent in 30 days",
-            says="By the dated price table that ships, at batch prices; an estimate. Brought forward at each full hour.",
+            says="By the dated price table that ships, at batch prices; an estimate. Brought forward each minute.",
             queries=[(or_nothing(f"sum({chosen('quarry:cost_dollars:spent30d')})"), "")],
             unit="currencyUSD",
             width=4,

@@ -2,9 +2,7 @@
 
 Theory of operation. Every query takes the variables of the dashboard: `$env` and `$pool` choose, `$window` is the length
 of what "in the last ..." means, in seconds. Replicas of the scheduler set the same gauges of the ledger, so those go
-through `ledger` (max by); counters go through `grown` (sum by). Counters here come in bursts and from processes that may
-live for minutes, so a series is often born with most of its value, which increase() does not see; `grown` adds the whole
-value of a series that was created inside the window, as the recording rules do.
+through `ledger` (max by); counters go through `grown` (sum by), the expression of the recording rules.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as dashboard_models
+from tools import growth
 
 SOURCE = dashboard_models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 RUNBOOK = "${runbook:raw}"
@@ -51,14 +50,8 @@ def ledger(series: str, *labels: str) -> str:
 
 
 def grown(metric: str, *labels: str, matchers: Sequence[str] = ()) -> str:
-    """By how much a counter (`..._total`) rose in the window, births included, summed over what is not in `labels`."""
-    total = chosen(metric, *matchers)
-    created = chosen(f"{metric.removesuffix('_total')}_created", *matchers)
-    return (
-        f"sum by ({', '.join(labels)}) ("
-        f"(last_over_time({total}[${{window}}s]) and last_over_time({created}[${{window}}s]) > time() - ${{window}})"
-        f" or increase({total}[${{window}}s]))"
-    )
+    """By how much a counter rose in the window, births and restarts included, summed over what is not in `labels`."""
+    return growth.grown(metric, labels, "${window}s", "${window}s", ('env=~"$env"', *matchers))
 
 
 def quantile(share: float, histogram: str, *labels: str, matchers: Sequence[str] = ()) -> str:

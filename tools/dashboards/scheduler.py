@@ -30,7 +30,6 @@ IDLE_SLOT = of_pool("quarry_slot_oldest_admitted_timestamp_seconds")
 OLDEST_RUN = chosen("quarry_oldest_pending_shard_timestamp_seconds")
 LAST_SWEEP = chosen("quarry_sweep_last_success_timestamp_seconds")
 SCHEDULERS = chosen("up", 'job="quarry-scheduler"')
-TICKS = chosen("quarry_tick_seconds_count")
 BY_SWEEP = chosen("quarry:jobs_ended_by_sweep:increase6h")
 ENDED = chosen("quarry:jobs_ended:increase6h")
 
@@ -120,7 +119,7 @@ ADMISSION = Row(
         Lines(
             title="Ticks, in ${window:text}",
             says="None while shards wait means that no scheduler works.",
-            queries=[(f"sum(increase({TICKS}[${{window}}s]))", "ticks")],
+            queries=[(grown("quarry_tick_seconds_count"), "ticks")],
             unit="short",
             width=8,
             alert="QuarrySchedulerStalled",

@@ -20,6 +20,7 @@ NAME = "prometheus"
 READY = "/-/ready"
 VARIABLE = "QUARRY_PROMETHEUS"
 RULES = Path("deploy", "prometheus", "rules")
+RUNBOOK = Path("docs", "runbook.md")
 KEPT_DAYS = 7
 HOW_TO_GET = (
     f"put the program `prometheus` (2.42 or later) on the PATH, or name it in {VARIABLE}; "
@@ -57,6 +58,22 @@ def shipped_rules() -> Path:
         if (directory / RULES).is_dir():
             return directory / RULES
     raise PrometheusUnavailable(f"no {RULES} here or above: run from a checkout")
+
+
+def linked_rules(home: Path) -> Path:
+    """A copy of the rules that ship, in `home`, whose alerts link to the checkout's own runbook; the copy's directory.
+
+    Raises:
+        PrometheusUnavailable: as `shipped_rules`.
+    """
+    shipped = shipped_rules()
+    book = shipped.parents[len(RULES.parts) - 1] / RUNBOOK
+    copy = home / "rules"
+    copy.mkdir(parents=True, exist_ok=True)
+    for file in shipped.glob("*.yaml"):
+        text = file.read_text(encoding="utf-8").replace(RUNBOOK.as_posix(), book.as_uri())
+        (copy / file.name).write_text(text, encoding="utf-8")
+    return copy
 
 
 def configuration(

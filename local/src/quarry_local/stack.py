@@ -358,7 +358,7 @@ class Stack:
             return emulator.program(self.directory / EMULATOR, log)
         if name == PROMETHEUS:
             home = self.directory / PROMETHEUS
-            rules = prometheus.shipped_rules()
+            rules = prometheus.linked_rules(home)
             return prometheus.program(
                 home, log, prometheus.configuration(prometheus.targets_file(home), rules, settings.env)
             )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -61,6 +63,9 @@ def test_it_watches_each_service_where_that_listens_and_goes_down_with_the_stack
         "alerts.yaml",
         "recording.yaml",
     }
+    alerts = (Path(told["rule_files"][0]).parent / "alerts.yaml").read_text()
+    books = {url.partition("#")[0] for url in re.findall(r"runbook_url: (\S+)", alerts)}
+    assert {Path(urlsplit(url).path).read_text().partition("\n")[0] for url in books} == {"# Runbook"}
 
     assert stack.down() == []
     assert not (stack.directory / "prometheus").exists()

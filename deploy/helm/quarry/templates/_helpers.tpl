@@ -119,3 +119,13 @@ QUARRY_{{ $variable }}_DLQ_URL: {{ $queue.dlqUrl | quote }}
 - replacement: {{ .Values.config.env | quote }}
   targetLabel: env
 {{- end -}}
+
+{{- /* A file that ships, with its links to the runbook: the page by its path in the repository, or where it is read. */ -}}
+{{- define "quarry.linked" -}}
+{{- $read := .root.Values.monitoring.runbookUrl -}}
+{{- if $read -}}
+{{- .text | replace "docs/runbook.md" $read -}}
+{{- else -}}
+{{- .text -}}
+{{- end -}}
+{{- end -}}
