@@ -37,6 +37,7 @@ from quarry_cli.doctor.examination import CHECKS
 from quarry_cli.settings import ClientSettings
 from quarry_core import messages, names, states
 from quarry_core import metrics as metrics_of_core
+from quarry_core.csv_dialect import Csv
 from quarry_core.manifest import NOT_YET, Manifest, Vpc, manifest_schema
 from quarry_core.models import FAMILIES, ModelLimits
 from quarry_core.prompts import Prompt
@@ -91,7 +92,7 @@ def limits_of(schema: Mapping[str, Any]) -> str:
     if "maxLength" in shape:
         words.append(f"{shape.get('minLength', 0)} to {shape['maxLength']:,} characters")
     if "enum" in shape:
-        words.append(" or ".join(code(each) for each in shape["enum"]))
+        words.append(" or ".join(code("\\t" if each == "\t" else each) for each in shape["enum"]))
     if "pattern" in shape:
         words.append(code(shape["pattern"]))
     return ", ".join(words)
@@ -277,6 +278,10 @@ def manifest_fields() -> Lines:
 
 def prompt_fields() -> Lines:
     return table(FIELD_HEAD, field_rows(Prompt, Prompt.model_json_schema()["properties"]))
+
+
+def csv_fields() -> Lines:
+    return table(FIELD_HEAD, field_rows(Csv, Csv.model_json_schema()["properties"]))
 
 
 def vpc_fields() -> Lines:
@@ -496,6 +501,7 @@ BLOCKS: Mapping[str, Callable[[], Lines]] = {
     "metrics": metrics,
     "manifest": manifest_fields,
     "manifest-prompt": prompt_fields,
+    "manifest-csv": csv_fields,
     "manifest-vpc": vpc_fields,
     "manifest-not-yet": not_yet,
     "families": families,

@@ -36,7 +36,10 @@ print(json.dumps({one.metadata["Name"]: one.requires or [] for one in metadata.d
 OF_AN_EXTRA = {
     "quarry_core.traces_export": "opentelemetry",
     **dict.fromkeys(
-        (f"quarry_core.{name}" for name in ("counted", "csv_rows", "memory", "results", "rows")),
+        (
+            f"quarry_core.{name}"
+            for name in ("counted", "csv_header", "csv_rows", "csv_start", "memory", "results", "rows")
+        ),
         "pyarrow",
     ),
     "quarry_core.csv_records": "numpy",

@@ -8,6 +8,8 @@ from typing import Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from quarry_core.csv_dialect import CsvDialect
+
 SourceFormat = Literal["csv", "parquet"]
 BATCH_ROWS_MAX = 1_024
 
@@ -25,6 +27,7 @@ class Count(BaseModel):
         size_bytes: of the object.
         offsets: CSV only: (row, byte at which it begins), ascending, row 0 first; neighbours are at most
             4,096 rows, and 1 MiB plus one row, apart.
+        dialect: CSV only: in which form it is written.
         schema_ipc: Parquet only: the Arrow schema as an IPC message in base64; it keeps all but the inner names of
             maps, which Arrow never compares.
     """
@@ -36,6 +39,7 @@ class Count(BaseModel):
     columns: tuple[str, ...]
     size_bytes: int
     offsets: tuple[tuple[int, int], ...] = ()
+    dialect: CsvDialect = CsvDialect()
     schema_ipc: str = ""
 
     @property

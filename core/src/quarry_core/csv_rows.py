@@ -3,6 +3,8 @@
 CSV is read in blocks between offsets that the count noted. pyarrow's own streaming reader was measured against this
 and left: it reads 34 blocks ahead in a thread of its own (bytes paid for and thrown away at every shard's end), and
 refuses a row longer than its block.
+
+Every block is brought into UTF-8 and RFC 4180 first, if it is written otherwise; so one parser reads all dialects.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from quarry_core.counted import BATCH_ROWS_MAX, Count, SourceError
-from quarry_core.csv_records import RecordScanner
+from quarry_core.csv_dialect import CsvDialect
+from quarry_core.csv_records import RecordScanner, undo_backslashes
 from quarry_core.ports import ObjectRef, Objects
+
+_RFC = CsvDialect()
 
 
 def read_csv(objects: Objects, ref: ObjectRef, count: Count, first: int, rows: int) -> Iterator[pa.RecordBatch]:
@@ -29,63 +34,98 @@ def read_csv(objects: Objects, ref: ObjectRef, count: Count, first: int, rows: i
         for (row, byte), (next_row, next_byte) in pairwise(noted):
             if row >= until:
                 return
-            data = body.read(next_byte - byte)
-            table = parse_block(ref.key, data, count.columns, row, byte)
-            if len(data) != next_byte - byte or table.num_rows != next_row - row:
-                raise SourceError(
-                    f"{ref.key}: {table.num_rows} rows from data row {row + 1} (byte {byte}), "
-                    f"{next_row - row} were counted; pin the object, and count it again if it was replaced"
-                )
+            table = _block(body.read(next_byte - byte), ref.key, count, (row, byte), (next_row, next_byte))
             begin = max(first - row, 0)
             yield from table.slice(begin, min(until, next_row) - row - begin).to_batches(BATCH_ROWS_MAX)
 
 
-def parse_csv(data: bytes | memoryview, columns: Sequence[str]) -> pa.Table:
-    """Whole records as a table of strings: "NA", "null" and the empty text are text. Raises `pa.ArrowInvalid`."""
+def _block(data: bytes, key: str, count: Count, begin: tuple[int, int], end: tuple[int, int]) -> pa.Table:
+    (row, byte), (next_row, next_byte) = begin, end
+    table = parse_block(key, data, count.columns, row, byte, count.dialect)
+    if len(data) != next_byte - byte or table.num_rows != next_row - row:
+        raise SourceError(
+            f"{key}: {table.num_rows} rows from data row {row + 1} (byte {byte}), "
+            f"{next_row - row} were counted; pin the object, and count it again if it was replaced"
+        )
+    return table
+
+
+def in_rfc_form(data: bytes | memoryview, dialect: CsvDialect) -> bytes | memoryview:
+    """Whole records of any dialect as RFC 4180 in UTF-8, the delimiter apart. Raises UnicodeDecodeError.
+
+    UTF-8 itself is not checked here: the parser does it.
+    """
+    if dialect.encoding != "utf-8":
+        data = str(data, dialect.encoding).encode()
+    return data if dialect.escape == "double" else undo_backslashes(bytes(data))
+
+
+def parse_csv(data: bytes | memoryview, columns: Sequence[str], dialect: CsvDialect = _RFC) -> pa.Table:
+    """Whole records as a table of strings: "NA", "null" and the empty text are text.
+
+    Raises:
+        pa.ArrowInvalid: a record has not as many cells as there are columns, or a cell is not UTF-8.
+        UnicodeDecodeError: the bytes are not of the dialect's encoding.
+    """
     # The empty line in front keeps pyarrow from taking a first cell's own U+FEFF for a byte order mark; the one
     # behind ends a last record without line end. Blocks end with records, so no line is looked for inside quotes.
-    framed = b"".join((b"\n", data, b"\n"))
+    framed = b"".join((b"\n", in_rfc_form(data, dialect), b"\n"))
     return pacsv.read_csv(
         pa.BufferReader(framed),
         pacsv.ReadOptions(use_threads=False, block_size=len(framed) + 1, column_names=list(columns)),
-        pacsv.ParseOptions(newlines_in_values=False),
+        pacsv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=False),
         pacsv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False),
     )
 
 
-def parse_block(key: str, data: bytes | memoryview, columns: Sequence[str], row: int, byte: int) -> pa.Table:
+def parse_block(
+    key: str, data: bytes | memoryview, columns: Sequence[str], row: int, byte: int, dialect: CsvDialect = _RFC
+) -> pa.Table:
     """As `parse_csv`, for records from data row `row + 1` on, which stand at `byte`. Raises SourceError naming one."""
     try:
-        return parse_csv(data, columns)
-    except pa.ArrowInvalid as error:
+        return parse_csv(data, columns, dialect)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         data = bytes(data)
-        scanner = RecordScanner()
+        scanner = RecordScanner(0, dialect)
         starts = [*scanner.feed(data).tolist(), *scanner.finish().tolist(), len(data)]
         for index, (start, end) in enumerate(pairwise(starts)):
-            fault = _fault(data[start:end], columns)
+            fault = _fault(data[start:end], columns, dialect)
             if fault:
                 raise SourceError(f"{key}: data row {row + index + 1} (byte {byte + start}) {fault}") from error
         raise SourceError(f"{key}: from data row {row + 1} (byte {byte}): {error}") from error
 
 
-def _fault(record: bytes, columns: Sequence[str]) -> str | None:
-    """What is wrong with one record, and what to do about it."""
+def encoding_fault(data: bytes, dialect: CsvDialect) -> str | None:
+    """What of these bytes is not of the dialect's encoding, and what to do about it."""
     try:
-        record.decode()
+        data.decode(dialect.encoding)
     except UnicodeDecodeError as error:
-        return f"is not UTF-8 ({error.reason} at its byte {error.start}); save the file as UTF-8"
+        if dialect.encoding == "utf-8":
+            remedy = "save the file as UTF-8, or name its encoding in csv.encoding"
+            return f"is not UTF-8 ({error.reason} at its byte {error.start}); {remedy}"
+        name = "UTF-16" if dialect.unit_bytes > 1 else dialect.encoding
+        return f"is not {name} ({error.reason} at its byte {error.start}); set csv.encoding to what the file is"
+    return None
+
+
+def _fault(record: bytes, columns: Sequence[str], dialect: CsvDialect) -> str | None:
+    """What is wrong with one record, and what to do about it."""
+    fault = encoding_fault(record, dialect)
+    if fault:
+        return fault
     found = [len(columns)]
 
     def remember(bad: Any) -> str:
         found[0] = bad.actual_columns
         return "skip"
 
-    framed = pa.BufferReader(b"\n" + record + b"\n")
-    names = pacsv.ReadOptions(use_threads=False, block_size=len(record) + 8, column_names=list(columns))
-    pacsv.read_csv(framed, names, pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=remember))
+    framed = b"".join((b"\n", in_rfc_form(record, dialect), b"\n"))
+    names = pacsv.ReadOptions(use_threads=False, block_size=len(framed) + 1, column_names=list(columns))
+    parsing = pacsv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True, invalid_row_handler=remember)
+    pacsv.read_csv(pa.BufferReader(framed), names, parsing)
     if found[0] != len(columns):
         return (
             f"has {found[0]} fields, the header has {len(columns)}; "
-            "put fields with commas or line ends in double quotes, and double the quotes inside"
+            "put fields with delimiters or line ends in double quotes, and double the quotes inside"
         )
     return None

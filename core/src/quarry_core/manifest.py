@@ -16,6 +16,7 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from quarry_core import job_request
+from quarry_core.csv_dialect import Csv
 from quarry_core.models import family_of
 from quarry_core.names import RUN_ID_PATTERN, parse_s3_uri
 from quarry_core.prompts import Prompt, check_prompt_id, parse_template
@@ -81,6 +82,7 @@ class Manifest(BaseModel):
     inference: Mapping[str, Any] = Field(
         default_factory=dict, description="Inference parameters of the model's family; they win over the prompt's."
     )
+    csv: Csv | None = Field(None, description="For a CSV file that is not RFC 4180 in UTF-8 with commas: its dialect.")
     run_id: str | None = Field(
         None, pattern=f"^{RUN_ID_PATTERN.pattern}$", description="Your idempotency key; without it one is derived."
     )
@@ -146,6 +148,12 @@ class Manifest(BaseModel):
     @classmethod
     def _kms_key(cls, value: str | None) -> str | None:
         return _checked(job_request.check_kms_key, value)
+
+    @model_validator(mode="after")
+    def _csv_fits_source(self) -> Self:
+        if self.csv is not None and self.s3_uri.lower().endswith(".parquet"):
+            raise ValueError("csv: s3_uri names a Parquet object, which needs no dialect; leave csv out")
+        return self
 
     @model_validator(mode="after")
     def _prompt_fits_model(self) -> Self:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quarry_core.csv_dialect import Csv
 from quarry_core.manifest import Vpc
 from quarry_core.ports import ObjectRef
 from quarry_core.prompts import Prompt
@@ -56,6 +57,7 @@ class Pins(BaseModel):
     tags: Mapping[str, str] = Field(default_factory=dict)
     output_kms_key: str | None = None
     vpc: Vpc | None = None
+    csv: Csv | None = None
 
 
 class Run(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from quarry_core.csv_dialect import Csv
 from quarry_core.manifest import ManifestError, manifest_schema, read_manifest, run_id_of
 
 JOKE = {
@@ -55,6 +56,22 @@ def test_a_manifest_may_carry_a_null_for_a_key_that_it_does_not_use():
         ({"inference": {"max_token": 5}}, "max_tokens"),
         ({"budget_usd": 5}, "budgets are not yet supported"),
         ({"job_name_prefix": ""}, "job_name_prefix"),
+        ({"csv": {"delimeter": ";"}}, 'csv: unknown key "delimeter"; did you mean delimiter?'),
+        ({"csv": {"delimiter": "tab"}}, 'csv.delimiter: "tab" is none of ",", ";", "\\t", "|"; did you mean "\\t"?'),
+        ({"csv": {"delimiter": ":"}}, "csv.delimiter"),
+        ({"csv": {"escape": "\\"}}, 'did you mean "backslash"?'),
+        ({"csv": {"encoding": "UTF8"}}, 'csv.encoding: "UTF8" is none of'),
+        ({"csv": {"encoding": "windows-1252"}}, 'did you mean "cp1252"?'),
+        ({"csv": {"encoding": 8}}, "csv.encoding: 8 is none of"),
+        ({"csv": {"header": False}}, "csv.header: for a file without a header give its columns' names"),
+        ({"csv": {"header": "topic"}}, "csv.header: give true, or the list of the columns' names"),
+        ({"csv": {"header": []}}, "csv.header: there are no columns"),
+        ({"csv": {"header": ["topic", "topic"]}}, "csv.header: several columns are named 'topic'"),
+        ({"csv": {"header": ["\ud800"]}}, "csv.header: the name of column 1 holds half a surrogate pair"),
+        ({"csv": {"header": [f"column {n}" for n in range(10_001)]}}, "csv.header: there are 10001 columns"),
+        ({"csv": {"header": ["x" * 4_000 + str(n) for n in range(20)]}}, "give the file a header"),
+        ({"csv": ";"}, "csv"),
+        ({"csv": {"delimiter": ";"}, "s3_uri": "s3://bucket/rows.PARQUET"}, "csv: s3_uri names a Parquet object"),
     ],
 )
 def test_a_wrong_manifest_is_answered_with_the_field_and_the_remedy(change, says):
@@ -62,6 +79,15 @@ def test_a_wrong_manifest_is_answered_with_the_field_and_the_remedy(change, says
         read_manifest(JOKE | change)
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_csv_dialect_is_taken_and_null_is_unset():
+    csv = read_manifest(
+        JOKE | {"csv": {"delimiter": "\t", "header": ["topic"], "escape": None, "encoding": "utf-16"}}
+    ).csv
+    assert csv == Csv(delimiter="\t", header=("topic",), encoding="utf-16")
+    assert read_manifest(JOKE | {"csv": None}).csv is None
+    assert Csv.model_validate_json(csv.model_dump_json()) == csv
 
 
 def test_all_faults_are_told_at_once():

@@ -128,11 +128,11 @@ def test_a_csv_file_that_cannot_be_used_is_refused_with_its_remedy(body, says):
         counted(body)
 
 
-@pytest.mark.parametrize("text", [b'"x', b"x"])
-def test_a_row_of_absurd_length_is_refused_before_it_fills_the_memory(monkeypatch, text):
+@pytest.mark.parametrize("begin", [b'"', b""])
+def test_a_row_of_absurd_length_is_refused_before_it_fills_the_memory(monkeypatch, begin):
     monkeypatch.setattr(csv_count, "RECORD_BYTES_MAX", 2 << 20)
     with pytest.raises(SourceError, match=r"data row 1 \(byte 2\) is over"):
-        counted(b"a\n" + text * (4 << 20))
+        counted(b"a\n" + begin + b"x" * (4 << 20))
 
 
 def test_a_parquet_file_tells_its_rows_without_being_read():

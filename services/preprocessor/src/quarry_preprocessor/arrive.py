@@ -143,6 +143,7 @@ class Arrivals:
             tags=manifest.tags,
             output_kms_key=manifest.output_kms_key,
             vpc=manifest.vpc,
+            csv=manifest.csv,
         )
 
     async def _prompt(self, prompt_id: str) -> Prompt:

@@ -135,7 +135,7 @@ def count_source(objects: Objects, pins: Pins) -> Counted:
         Changed, Missing: the source is not what was accepted.
     """
     family = family_of(pins.model_id)
-    count = inspect(objects, pins.source.ref, pins.source.format)
+    count = inspect(objects, pins.source.ref, pins.source.format, pins.csv)
     check_needed(pins, count.schema)
     check_columns(count.schema, family.answer_column)
     encoder = encoder_of(pins)

@@ -1,97 +1,133 @@
 """Counting a CSV file: one pass in blocks of 1 MiB, which notes where rows begin and refuses what cannot be parsed.
 
-So a worker can start in the middle, and a row that cannot be parsed refuses the run before anything is paid for.
+So a worker can start in the middle, and a row that cannot be parsed refuses the run before anything is paid for. The
+scanner tells what is no CSV; what passes it is parsed on the way, by the parser that will read it later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-import pyarrow as pa
-import pyarrow.csv as pacsv
-
 from quarry_core.counted import Count, SourceError
-from quarry_core.csv_records import Offsets, RecordScanner
+from quarry_core.csv_dialect import RECORD_BYTES_MAX, Csv, CsvDialect
+from quarry_core.csv_header import HEADER_BYTES_MAX, OTHER_DELIMITERS, header_names, is_header, shown_delimiter
+from quarry_core.csv_records import CsvFault, Offsets, RecordScanner
 from quarry_core.csv_rows import parse_block
-from quarry_preprocessor.column_names import checked_names
+from quarry_core.csv_start import START_BYTES, start_of
 
 OFFSET_EVERY_ROWS = 4_096
 OFFSET_EVERY_BYTES = 1 << 20
 BLOCK_BYTES = 1 << 20
-RECORD_BYTES_MAX = 32 * 1024 * 1024
-
-_UTF8_MARK = b"\xef\xbb\xbf"
-_SIGNS = (
-    (b"\xff\xfe", "is UTF-16; save it as UTF-8"),
-    (b"\xfe\xff", "is UTF-16; save it as UTF-8"),
-    (b"\x1f\x8b", "is gzip data, which is not yet supported; unpack it"),
-    (b"PAR1", "is Parquet data; name it .parquet"),
-)
 
 
-def count_csv(body: BinaryIO, key: str) -> Count:
+def count_csv(body: BinaryIO, key: str, options: Csv | None = None) -> Count:
     """Count a CSV file's rows and note where they begin, in one pass with flat memory. Raises SourceError."""
-    block = body.read(BLOCK_BYTES)
-    for sign, what in _SIGNS:
-        if block.startswith(sign):
-            raise SourceError(f"{key} {what}")
-    at = len(_UTF8_MARK) if block.startswith(_UTF8_MARK) else 0
-    scanner, notes, judge = RecordScanner(at), _Notes(), _Judge(key, at)
-    block = block[at:]
-    while block:
+    options = options or Csv()
+    head = body.read(START_BYTES)
+    start = start_of(head, key, options)
+    at = start.byte
+    scanner, notes = RecordScanner(at, start.dialect), _Notes(has_header=not isinstance(options.header, tuple))
+    judge = _Judge(key, options, start.dialect, at)
+    for block in _blocks(head[at:], body):
         at += len(block)
         judge.take(block)
-        notes.take(scanner.feed(block))
+        starts = scanner.feed(block)
+        notes.take(starts)
+        judge.first_record(starts, scanner.open_byte)
         judge.judge(notes.offsets)
-        if at - scanner.open_byte > RECORD_BYTES_MAX:
-            raise SourceError(f"{key}: {_where(notes, scanner)} is over {RECORD_BYTES_MAX} bytes{_quoted(scanner)}")
-        block = body.read(BLOCK_BYTES)
+        if scanner.fault is not None:
+            raise SourceError(f"{key}: {_where(notes, scanner)} {_no_csv(scanner.fault, options)}")
+        bytes_max = RECORD_BYTES_MAX if notes.named else HEADER_BYTES_MAX
+        if at - scanner.open_byte > bytes_max:
+            hint = "most likely a quote in it is never closed" if scanner.in_quotes else "split it"
+            hint += judge.spark_hint() if scanner.in_quotes else ""
+            raise SourceError(f"{key}: {_where(notes, scanner)} is over {bytes_max} bytes; {hint}")
+    starts = scanner.finish()
+    if scanner.fault is not None:
+        raise SourceError(f"{key}: {_where(notes, scanner)} {_no_csv(scanner.fault, options)}")
     if scanner.in_quotes:
-        raise SourceError(f"{key}: {_where(notes, scanner)} opens a quote that is never closed; close it")
-    notes.take(scanner.finish())
+        hint = judge.spark_hint()
+        if start.dialect.escape == "backslash":
+            hint = ", and put two backslashes where a cell ends with one"
+        raise SourceError(f"{key}: {_where(notes, scanner)} opens a quote that is never closed; close it{hint}")
+    notes.take(starts)
+    judge.first_record(starts, at)
     if notes.records == 0:
         raise SourceError(f"{key} is empty; give a source with a header and at least one row")
-    if notes.records == 1:
+    if notes.rows == 0:
         raise SourceError(f"{key} has a header and no rows; give a source with at least one row")
-    judge.judge([*notes.offsets, (notes.records - 1, at)])
+    judge.judge([*notes.offsets, (notes.rows, at)])
     return Count(
-        format="csv", rows=notes.records - 1, columns=judge.columns, size_bytes=at, offsets=tuple(notes.offsets)
+        format="csv",
+        rows=notes.rows,
+        columns=judge.columns,
+        size_bytes=at,
+        offsets=tuple(notes.offsets),
+        dialect=start.dialect,
     )
 
 
+def _blocks(head: bytes, body: BinaryIO) -> Iterator[bytes]:
+    """The rest of the file in blocks; the bytes that were looked at come first."""
+    for at in range(0, len(head), BLOCK_BYTES):
+        yield head[at : at + BLOCK_BYTES]
+    while block := body.read(BLOCK_BYTES):
+        yield block
+
+
 def _where(notes: _Notes, scanner: RecordScanner) -> str:
-    return f"data row {notes.records} (byte {scanner.open_byte})" if notes.records else "the header"
+    return f"data row {notes.rows + 1} (byte {scanner.open_byte})" if notes.named else "the header"
 
 
-def _quoted(scanner: RecordScanner) -> str:
-    return "; most likely a quote in it is never closed" if scanner.in_quotes else "; split it"
+def _no_csv(fault: CsvFault, options: Csv) -> str:
+    """What is wrong at the scanner's fault, and what to do about it."""
+    if fault.kind == "half a character":
+        return f"ends with half a character (byte {fault.byte}); set csv.encoding to what the file is"
+    if fault.kind == "doubled quote":
+        return (
+            f'has a doubled quote inside a quoted cell (byte {fault.byte}), and csv.escape is "backslash"; '
+            'set csv.escape to "double"'
+        )
+    if fault.kind == "stray quote":
+        text = (
+            f"has a quote inside a cell that does not begin with one (byte {fault.byte}); "
+            "put the whole cell in double quotes, and double the quotes inside"
+        )
+    else:
+        text = (
+            f"has text after the closing quote of a cell (byte {fault.byte}); "
+            'double each quote inside a quoted cell, as in "say ""hi""", and close each cell that one opens'
+        )
+        if options.delimiter is None and fault.follows in OTHER_DELIMITERS:
+            return text + f"; if {shown_delimiter(fault.follows)} separates the cells, set csv.delimiter to it"
+    return text + (_SPARK if fault.escaped and options.escape != "backslash" else "")
 
 
-def _header(record: bytes, key: str) -> list[str]:
-    try:
-        record.decode()
-        # An empty line in front: a U+FEFF behind the byte order mark would be part of the first name.
-        framed = b"\n" + record + b"\n"
-        options = pacsv.ReadOptions(use_threads=False, block_size=len(framed) + 1)
-        parsed = pacsv.read_csv(pa.BufferReader(framed), options, pacsv.ParseOptions(newlines_in_values=True))
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{key}: the header is not UTF-8 ({error.reason}); save the file as UTF-8") from error
-    names: list[str] = parsed.column_names
-    return names
+_SPARK = '; this looks like Spark\'s CSV: set csv.escape to "backslash"'
 
 
 class _Notes:
-    """Counts records (the header is the first) and notes where rows begin, often enough to start anywhere."""
+    """Counts records and notes where rows begin, often enough to start anywhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_header: bool) -> None:
+        self._headers = int(has_header)
         self.records = 0
         self.offsets: list[tuple[int, int]] = []
+
+    @property
+    def rows(self) -> int:
+        return max(0, self.records - self._headers)
+
+    @property
+    def named(self) -> bool:
+        """Whether the columns have their names, so that what comes is a row."""
+        return self.records >= self._headers
 
     def take(self, starts: Offsets) -> None:
         if not len(starts):
             return
-        row = self.records - 1  # the data row that starts[0] is; -1 is the header
+        row = self.records - self._headers  # the data row that starts[0] is; -1 is the header
         self.records += len(starts)
         while True:
             if self.offsets:
@@ -111,26 +147,46 @@ class _Judge:
     So a row that cannot be parsed refuses the run before anything is paid for, and not when half of it is.
     """
 
-    def __init__(self, key: str, begin: int) -> None:
-        self.columns: tuple[str, ...] = ()
+    def __init__(self, key: str, options: Csv, dialect: CsvDialect, begin: int) -> None:
+        self.columns: tuple[str, ...] = options.header if isinstance(options.header, tuple) else ()
         self._key = key
+        self._options = options
+        self._dialect = dialect
         self._begin = begin  # the byte at which what is not judged yet begins
         self._data = bytearray()
+        self._first_seen = False
         self._judged = 0  # notes
         self._row = 0
 
     def take(self, block: bytes) -> None:
         self._data += block
 
+    def spark_hint(self) -> str:
+        """What to say of an open quote, if a backslash stands before one in what is open."""
+        sign = '\\"'.encode(self._dialect.encoding)
+        return _SPARK if self._dialect.escape == "double" and sign in self._data else ""
+
+    def first_record(self, starts: Offsets, open_byte: int) -> None:
+        """Take the column names from the first record as soon as it has ended, or see that it does not hold them."""
+        if self._first_seen or not len(starts):
+            return
+        self._first_seen = True
+        end = int(starts[1]) if len(starts) > 1 else open_byte
+        record = bytes(self._data[: end - self._begin])
+        if not self.columns:
+            self.columns = header_names(record, self._key, self._dialect, self._options)
+            del self._data[: end - self._begin]
+            self._begin = end
+        elif is_header(record, self.columns, self._dialect):
+            raise SourceError(f"{self._key}: the first record is csv.header word for word; leave csv.header out")
+
     def judge(self, notes: Sequence[tuple[int, int]]) -> None:
         """Judge up to the last of these notes. Raises SourceError."""
         for row, byte in notes[self._judged :]:
             length = byte - self._begin
-            if not self.columns:
-                self.columns = checked_names(_header(bytes(self._data[:length]), self._key), self._key)
-            else:
+            if length and row:  # before the first row there is nothing but empty lines
                 with memoryview(self._data) as data, data[:length] as stretch:
-                    parse_block(self._key, stretch, self.columns, self._row, self._begin)
+                    parse_block(self._key, stretch, self.columns, self._row, self._begin, self._dialect)
             del self._data[:length]
             self._begin, self._row = byte, row
             self._judged += 1

@@ -14,6 +14,7 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quarry_core.csv_dialect import Csv
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.rows import (
     BATCH_ROWS_MAX,
@@ -52,8 +53,10 @@ def source_format(key: str) -> SourceFormat:
     raise SourceError(f"{key!r} ends neither in .csv nor in .parquet; name the object for its format")
 
 
-def inspect(objects: Objects, ref: ObjectRef, form: SourceFormat) -> Count:
+def inspect(objects: Objects, ref: ObjectRef, form: SourceFormat, csv: Csv | None = None) -> Count:
     """Count a source's rows and read its schema, in one pass with flat memory.
+
+    `csv` is what the manifest says of a CSV file's form.
 
     Raises:
         SourceError: it is empty, not of its format, or its columns cannot be told apart.
@@ -61,7 +64,7 @@ def inspect(objects: Objects, ref: ObjectRef, form: SourceFormat) -> Count:
     """
     if form == "csv":
         with objects.stream(ref) as body:
-            return count_csv(body, ref.key)
+            return count_csv(body, ref.key, csv)
     with objects.random_access(ref) as source, open_parquet(source, ref.key) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
         size_bytes = source.seek(0, 2)
