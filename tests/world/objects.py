@@ -10,10 +10,10 @@ import hashlib
 import io
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, cast
 
-from quarry_core.errors import Changed, Conflict, Missing
+from quarry_core.errors import Changed, Conflict, Missing, MissingBucket, Refused
 from quarry_core.object_upload import checked_metadata
 from quarry_core.objects import PUT_ONCE_BYTES_MAX
 from quarry_core.ports import ObjectInfo, ObjectRef
@@ -45,6 +45,8 @@ class FakeObjects:
 
     def __init__(self, bucket: str = "world") -> None:
         self.bucket = bucket
+        self.account = "123456789012"
+        self.owners: dict[str, str] = {}  # of buckets that another account owns
         self._buckets = {bucket: Bucket()}
         self._lock = threading.RLock()
         self._count = 0
@@ -90,7 +92,7 @@ class FakeObjects:
     def random_access(self, ref: ObjectRef) -> BinaryIO:
         version = self._find(ref)
         if ref.etag is None and ref.version_id is None:
-            ref = ObjectRef(ref.key, ref.bucket, version.etag)
+            ref = replace(ref, etag=version.etag)
         return cast("BinaryIO", _Random(self, ref, len(version.body)))
 
     def put_once(self, key: str, body: bytes, metadata: Mapping[str, str]) -> bool:
@@ -101,10 +103,14 @@ class FakeObjects:
     def create(self, key: str, metadata: Mapping[str, str]) -> FakeUpload:
         return FakeUpload(self, key, checked_metadata(metadata))
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        for key, body in self.bodies.items():
-            if key.startswith(prefix):
-                yield ObjectInfo(key, len(body), self.head(ObjectRef(key)).etag)
+    def list(self, prefix: str, bucket: str = "") -> Iterator[ObjectInfo]:
+        if bucket and bucket not in self._buckets:
+            raise MissingBucket(f"there is no bucket {bucket}")
+        home = self._buckets[bucket or self.bucket]
+        for key in sorted(home.versions):
+            version = home.current(key)
+            if version is not None and key.startswith(prefix):
+                yield ObjectInfo(key, len(version.body), version.etag)
 
     def delete(self, key: str) -> None:
         with self._lock:
@@ -115,7 +121,12 @@ class FakeObjects:
 
     def _find(self, ref: ObjectRef) -> Version:
         with self._lock:
-            bucket = self._buckets.get(ref.bucket or self.bucket, Bucket())
+            name = ref.bucket or self.bucket
+            if name not in self._buckets:
+                raise MissingBucket(f"there is no bucket {name}")
+            if ref.owner is not None and ref.owner != self.owners.get(name, self.account):
+                raise Refused(f"read s3://{name}/{ref.key}: 403: Forbidden", "403")
+            bucket = self._buckets[name]
             if ref.version_id is None:
                 found = bucket.current(ref.key)
                 if found is None:

@@ -13,15 +13,16 @@ so that nothing is deleted that nobody has seen.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from quarry_core.aws.burial import ATTRIBUTES_MAX, CUT_BODY_BYTES
+from quarry_core.aws.burial import CUT_BODY_BYTES
 from quarry_core.errors import Missing, PortError
+from quarry_core.json_text import NotAnObject, parse_object
 from quarry_core.manifest import ORIGIN_ATTRIBUTE, run_id_of
+from quarry_core.message_attributes import apart, with_origin
 from quarry_core.names import QUEUES
 from quarry_core.ports import Message, Queue
 
@@ -164,9 +165,8 @@ def restored(message: Message) -> dict[str, str]:
     A letter that SQS moved by itself has no origin attribute yet, and kept its id; the message that goes back gets a
     new one, and a manifest's run id would change with it.
     """
-    kept = {name: value for name, value in message.attributes.items() if value and name not in {REASON, STEP}}
-    origin = kept.pop(ORIGIN_ATTRIBUTE, message.id)
-    return {**dict(list(kept.items())[: ATTRIBUTES_MAX - 1]), ORIGIN_ATTRIBUTE: origin}
+    theirs = {name: value for name, value in apart(message.attributes).items() if value and name not in {REASON, STEP}}
+    return with_origin(theirs, message.id)
 
 
 def read_letter(message: Message) -> Letter:
@@ -197,13 +197,14 @@ def _bytes_before_cut(message: Message) -> int | None:
 def _run_id(body: str, origin_id: str) -> str:
     """Of a doorbell the run that it names; of a manifest that run's id, given or derived; else nothing."""
     try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
+        data = parse_object(body)
+    except NotAnObject:
         return ""
-    if not isinstance(data, dict) or "detail-type" in data:
-        return ""
-    if "kind" in data:
-        return str(data.get("run_id") or "")
+    if isinstance(data, Mapping):
+        if "detail-type" in data:
+            return ""
+        if "kind" in data:
+            return str(data.get("run_id") or "")
     return run_id_of(data, origin_id)
 
 

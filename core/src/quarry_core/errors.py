@@ -44,6 +44,10 @@ class Missing(PortError):
     """The thing asked for does not exist."""
 
 
+class MissingBucket(Missing):
+    """The bucket itself does not exist. S3 says so to a GET; to a HEAD it says no more than `Missing`."""
+
+
 class Changed(PortError):
     """A pinned source is no longer what it was when the run was accepted."""
 
@@ -96,6 +100,7 @@ NO_CREDENTIALS_ERRORS = frozenset({"NoCredentialsError", "CredentialRetrievalErr
 SIGN_IN_ERRORS = frozenset({"SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError"})
 UNREACHABLE_ERRORS = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"})
 QUOTA = frozenset({"ServiceQuotaExceededException"})
+MISSING_BUCKET = frozenset({"NoSuchBucket"})
 MISSING = frozenset(
     {
         "NoSuchKey",
@@ -169,6 +174,8 @@ def raise_for(error: BaseException, doing: str) -> NoReturn:
             raise Throttled(message) from error
         if code in QUOTA:
             raise QuotaExceeded(message) from error
+        if code in MISSING_BUCKET:
+            raise MissingBucket(message) from error
         if code in MISSING:
             raise Missing(message) from error
         if code in STALE:

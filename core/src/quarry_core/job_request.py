@@ -50,6 +50,8 @@ TAG_ENV = "quarry-env"
 TAG_RUN = "quarry-run"
 OWN_TAGS = (TAG_ENV, TAG_RUN)
 RESERVED_TAG_PREFIX = "quarry-"
+# Only AWS itself may write tags of these names, in capital or small letters: Create refuses them.
+AWS_TAG_PREFIX = "aws:"
 USER_TAGS_MAX = TAGS_MAX - len(OWN_TAGS)
 TAG_KEY_CHARS_MAX = 128
 TAG_VALUE_CHARS_MAX = 256
@@ -192,6 +194,10 @@ def check_tags(tags: Mapping[str, str]) -> None:
     for key, value in tags.items():
         if not key:
             raise ValueError("tags: a key is empty; give every tag a name")
+        if key.lower().startswith(AWS_TAG_PREFIX):
+            raise ValueError(
+                f"tags: {_shown(key)} is AWS's own; choose a key that does not begin with {AWS_TAG_PREFIX}"
+            )
         _check(key, "tags", TAG_PATTERN, TAG_KEY_CHARS_MAX, f"{alphabet}; a key has at most {TAG_KEY_CHARS_MAX}")
         _check(
             value,

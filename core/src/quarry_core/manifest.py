@@ -2,7 +2,9 @@
 
 A field is here only when it works. A key that the design names for later is answered with "not yet supported", any
 other unknown key with the nearest known one. Every JSON object gets a run id, also one that is refused, so that its
-end can be looked up.
+end can be looked up. `null` means unset, for every optional field and at every depth.
+
+What may stand around a manifest is told by `envelopes`, what its text may hold by `json_text`.
 """
 
 from __future__ import annotations
@@ -10,19 +12,30 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from quarry_core import job_request
+from quarry_core.bounded import SURROGATE, bounded_text, shown_name
 from quarry_core.csv_dialect import Csv
-from quarry_core.models import family_of
+from quarry_core.envelopes import envelope_of
+from quarry_core.json_text import half_pairs, mended, nested, without_nulls
+from quarry_core.models import check_inference, family_of
 from quarry_core.names import RUN_ID_PATTERN, parse_s3_uri
 from quarry_core.prompts import Prompt, check_prompt_id, parse_template
+from quarry_core.source_format import source_format
 
 T = TypeVar("T")
 MANIFEST_BYTES_MAX = 256 * 1024
+# S3's own limit, in bytes of UTF-8.
+KEY_BYTES_MAX = 1_024
+REFUSAL_BYTES_MAX = 4 * 1024
+NESTING_MAX = 32
+FAULTS_MAX = 20
 ORIGIN_ATTRIBUTE = "quarry_origin_id"
 
 NOT_YET = {
@@ -33,7 +46,6 @@ NOT_YET = {
     "record_errors": "choosing what happens to failed records is not yet supported: they become error rows",
     "class": "admission classes are not yet supported",
     "weight": "admission weights are not yet supported",
-    "input_bucket_owner": "guarding the owner of the input bucket is not yet supported",
     "output": "choosing the form of the output is not yet supported: it is Parquet under results/",
     "budget_usd": "budgets are not yet supported",
     "canary": "canary shards are not yet supported",
@@ -42,6 +54,13 @@ NOT_YET = {
     "stages": "stages are not yet supported: send the next manifest when this run has ended",
     "dry_run": "dry runs are not yet supported",
 }
+
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+# The JSON object; or its text, where it stands inside a JSON string.
+ManifestData = Mapping[str, Any] | str
 
 
 class ManifestError(ValueError):
@@ -75,6 +94,9 @@ class Manifest(BaseModel):
     )
     model_id: str = Field(description="A model id, an inference profile id, or the ARN of either.")
     s3_uri: str = Field(description="The dataset: one CSV or Parquet object, s3://bucket/key.")
+    input_bucket_owner: Annotated[str, StringConstraints(pattern="^[0-9]{12}$")] | None = Field(
+        None, description="The account that owns the dataset's bucket; nothing is read if another does."
+    )
     prompt_id: str | None = Field(None, description="A prompt of the prompt store; null for embeddings.")
     prompt: Prompt | None = Field(
         None, description="The prompt itself, instead of prompt_id: a template, or an object."
@@ -104,12 +126,26 @@ class Manifest(BaseModel):
     def _bare_template(cls, value: object) -> object:
         return {"template": value} if isinstance(value, str) else value
 
+    @field_validator("job_name_prefix", "s3_uri", "tags", mode="before")
+    @classmethod
+    def _no_controls(cls, value: object) -> object:
+        for text in (*value, *value.values()) if isinstance(value, dict) else (value,):
+            found = _CONTROL.search(text) if isinstance(text, str) else None
+            if found is not None:
+                raise ValueError(
+                    f"holds the control character {shown_name(found[0])}, which no name in AWS may have: remove it"
+                )
+        return value
+
     @field_validator("s3_uri")
     @classmethod
     def _one_object(cls, value: str) -> str:
-        parse_s3_uri(value)
+        _, key = parse_s3_uri(value)
+        if len(key.encode()) > KEY_BYTES_MAX:
+            raise ValueError(f"the key has {len(key.encode())} bytes, and S3 takes at most {KEY_BYTES_MAX}")
         if value.endswith("/"):
             raise ValueError("names a folder; several objects are not yet supported: name one .csv or .parquet object")
+        source_format(key)
         return value
 
     @field_validator("model_id")
@@ -165,8 +201,8 @@ class Manifest(BaseModel):
                 )
         elif (self.prompt_id is None) == (self.prompt is None):
             raise ValueError("prompt_id: a text model needs exactly one of prompt_id and prompt")
-        if self.inference:
-            family.check_inference(self.inference)
+        given = {**(self.prompt.inference if self.prompt is not None else {}), **self.inference}
+        check_inference(self.model_id, given, whole=self.prompt_id is None)
         return self
 
 
@@ -176,76 +212,137 @@ def _checked(check: Callable[[T], None], value: T | None) -> T | None:
     return value
 
 
-def read_manifest(data: Mapping[str, Any], size_bytes: int = 0) -> Manifest:
+def read_manifest(data: ManifestData, size_bytes: int = 0) -> Manifest:
     """Validate a manifest; `size_bytes` is what its text takes, where it is known.
 
     Raises:
-        ManifestError: names each wrong field, what is wrong with it, and the remedy.
+        ManifestError: names each wrong field (the first twenty), what is wrong with it, and the remedy; one line of
+            at most `REFUSAL_BYTES_MAX` bytes, without a control character.
     """
-    faults = list(_key_faults(data))
-    if size_bytes > MANIFEST_BYTES_MAX:
-        faults.append(f"the manifest has {size_bytes} bytes, and at most {MANIFEST_BYTES_MAX} are taken")
-    known = {key: value for key, value in data.items() if key in Manifest.model_fields}
-    if not data.get("s3_uri"):
-        if not data.get("dataset_id"):
-            faults.append("s3_uri: no source is named: give s3_uri (exactly one source is needed)")
-        # A stand-in, so that the other fields are judged in the same answer.
-        known["s3_uri"] = "s3://none/none.csv"
-    elif data.get("dataset_id"):
-        faults.append("s3_uri: two sources are named, s3_uri and dataset_id: give exactly one")
+    envelope = envelope_of(data)
+    if envelope is not None:
+        raise ManifestError(bounded_text(envelope, REFUSAL_BYTES_MAX))
+    assert isinstance(data, Mapping), "text is an envelope"
+    faults = list(islice(_faults(data, size_bytes), FAULTS_MAX + 1))
+    known = {key: value for key, value in without_nulls(mended(dict(data))).items() if key in Manifest.model_fields}
+    # A stand-in, so that the other fields are judged in the same answer.
+    known.setdefault("s3_uri", "s3://none/none.csv")
     manifest: Manifest | None = None
     try:
         manifest = Manifest.model_validate(known)
     except ValidationError as error:
-        faults.extend(_sentence(fault) for fault in error.errors())
+        told = {fault.partition(":")[0].partition(".")[0] for fault in faults}
+        faults += [_sentence(fault) for fault in error.errors(include_url=False) if _field(fault) not in told]
     if faults or manifest is None:
-        raise ManifestError("; ".join(faults))
+        raise ManifestError(_listed(faults))
     return manifest
 
 
-def _key_faults(data: Mapping[str, Any]) -> list[str]:
-    faults = []
+def _faults(data: Mapping[str, Any], size_bytes: int) -> Iterator[str]:
+    """What is wrong before any field is looked at."""
+    if size_bytes > MANIFEST_BYTES_MAX:
+        yield f"the manifest has {size_bytes} bytes, and at most {MANIFEST_BYTES_MAX} are taken"
+    depth = nested(data)
+    if depth > NESTING_MAX:
+        yield f"the manifest is nested {depth} deep, and at most {NESTING_MAX} are taken"
+    for field, sentence in half_pairs(data):
+        yield f"{field}: {sentence}"
+    yield from _key_faults(data)
+    if not data.get("s3_uri"):
+        if not data.get("dataset_id"):
+            yield "s3_uri: no source is named: give s3_uri (exactly one source is needed)"
+    elif data.get("dataset_id"):
+        yield "s3_uri: two sources are named, s3_uri and dataset_id: give exactly one"
+
+
+def _key_faults(data: Mapping[str, Any]) -> Iterator[str]:
     for key in data:
-        if key in Manifest.model_fields:
+        if key in Manifest.model_fields or SURROGATE.search(key):
             continue
         if key in NOT_YET:
             # A null asks for nothing: the seeds' manifests may carry the key they do not use.
             if data[key] is not None:
-                faults.append(f"{key}: {NOT_YET[key]}")
+                yield f"{key}: {NOT_YET[key]}"
             continue
-        nearest = difflib.get_close_matches(str(key), [*Manifest.model_fields, *NOT_YET], n=1, cutoff=0.5)
-        faults.append(f"{key}: unknown key" + (f"; did you mean {nearest[0]}?" if nearest else ""))
-    return faults
+        nearest = difflib.get_close_matches(shown_name(key), [*Manifest.model_fields, *NOT_YET], n=1, cutoff=0.5)
+        yield f"{shown_name(key)}: unknown key" + (f"; did you mean {nearest[0]}?" if nearest else "")
+
+
+def _listed(faults: list[str]) -> str:
+    more = "; there are more" if len(faults) > FAULTS_MAX else ""
+    each_bytes_max = max(REFUSAL_BYTES_MAX // min(len(faults), FAULTS_MAX) - len("; "), 0)
+    told = [bounded_text(fault, each_bytes_max) for fault in faults[:FAULTS_MAX]]
+    return bounded_text("; ".join(told) + more, REFUSAL_BYTES_MAX)
+
+
+# Pydantic's words for what is wrong are a programmer's.
+_MESSAGES = {
+    "missing": "it is required",
+    "string_type": "must be text in double quotes",
+    "dict_type": "must be an object",
+    "mapping_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "bool_type": "must be true or false",
+}
+
+
+def _field(fault: Mapping[str, Any]) -> str:
+    return shown_name(str(fault["loc"][0])) if fault["loc"] else ""
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:
-    text = str(fault["msg"]).removeprefix("Value error, ")
-    where = ".".join(str(part) for part in fault["loc"])
+    where = ".".join(shown_name(str(part)) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"{where}: unknown key"
+    text = _MESSAGES.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
     return text if not where or text.startswith(f"{where}:") else f"{where}: {text}"
 
 
-def canonical_json(data: Mapping[str, Any]) -> str:
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+def canonical_json(data: ManifestData) -> str:
+    """One text for equal JSON, whatever the order of keys; half a surrogate pair stays the escape that it was."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
-def manifest_hash(data: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(data).encode("utf-8", "surrogatepass")).hexdigest()
+def manifest_hash(data: ManifestData) -> str:
+    return hashlib.sha256(canonical_json(data).encode()).hexdigest()
 
 
-def run_id_of(data: Mapping[str, Any], origin_id: str) -> str:
+def run_id_of(data: ManifestData, origin_id: str) -> str:
     """The run id that a manifest asks for, or 12 characters of a hash of its JSON and the origin id.
 
+    The JSON is taken as it was sent: the order of keys and the space between them do not count, a key that is null
+    does.
+
     Args:
-        data: the manifest's JSON object, valid or not.
+        data: the manifest's JSON, valid or not.
         origin_id: the message attribute `quarry_origin_id`, else the message id: stable over redeliveries.
     """
-    asked = data.get("run_id")
+    asked = data.get("run_id") if isinstance(data, Mapping) else None
     if isinstance(asked, str) and RUN_ID_PATTERN.fullmatch(asked):
         return asked
     text = canonical_json(data) + "\n" + origin_id
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:12]
 
 
 def manifest_schema() -> dict[str, Any]:
     """The JSON Schema that `quarry schema` prints."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Manifest.model_json_schema()}
+    schema = Manifest.model_json_schema()
+    for shape in (schema, *schema.get("$defs", {}).values()):
+        _allow_null(shape)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _allow_null(shape: dict[str, Any]) -> None:
+    """Null means unset, wherever a field need not be there."""
+    for name, field in shape.get("properties", {}).items():
+        if name not in shape.get("required", ()) and "anyOf" not in field:
+            kept = {key: field.pop(key) for key in ("title", "description", "default") if key in field}
+            inner = dict(field)
+            field.clear()
+            field.update({"anyOf": [inner, {"type": "null"}], **kept})

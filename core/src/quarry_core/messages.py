@@ -12,11 +12,14 @@ knows it. An earlier one has no reader any more, nor will it get one: it is pois
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from quarry_core.bounded import bounded_text, shown_name
+from quarry_core.envelopes import is_manifest
+from quarry_core.json_text import NotAnObject, half_pairs, parse_object
 
 VERSION = 1
 Kind = Literal["count", "slice", "admit", "sweep", "settle", "close"]
@@ -82,29 +85,57 @@ class JobEvent(BaseModel):
     message: str = ""
 
 
+BEDROCK = "aws.bedrock"
 JOB_EVENT = "Batch Inference Job State Change"
+KEYS_SHOWN_MAX = 5
 
 
 def read_job_event(body: str) -> JobEvent | None:
-    """Read an event; None if it is of another kind. Raises NotAMessage."""
+    """Read an event; None if it is one of Bedrock's of another kind, which a wide rule may bring.
+
+    Raises:
+        NotAMessage: it is none of Bedrock's; the text says what it is and what to set right.
+    """
     data = _json_object(body)
-    if data.get("source") != "aws.bedrock" or data.get("detail-type") != JOB_EVENT:
+    source, kind, detail = data.get("source"), data.get("detail-type"), data.get("detail")
+    if source != BEDROCK or not isinstance(kind, str):
+        raise NotAMessage(_why_no_event(data))
+    if kind != JOB_EVENT:
         return None
-    detail = data.get("detail")
     if not isinstance(detail, dict):
         raise NotAMessage("detail: not an object")
     name, arn, status = (detail.get(key) for key in ("batchJobName", "batchJobArn", "status"))
     if not (isinstance(name, str) and isinstance(arn, str) and isinstance(status, str)):
         raise NotAMessage("detail: batchJobName, batchJobArn or status is missing")
     # failureMessage may be absent (contract section 3).
-    return JobEvent(name=name, arn=arn, status=status, message=str(detail.get("failureMessage") or ""))
+    message = bounded_text(str(detail.get("failureMessage") or ""))
+    return JobEvent(name=name, arn=arn, status=status, message=message)
 
 
-def _json_object(body: str) -> dict[str, Any]:
+def _why_no_event(data: Mapping[str, Any]) -> str:
+    if is_manifest(data):
+        return "it is a manifest: send it to the queue of manifests (QUARRY_MANIFEST_QUEUE_URL)"
+    if "batchJobArn" in data:
+        return "it is the detail of a job event alone: the rule's target must have no input path"
+    if "TopicArn" in data:
+        return "it is wrapped by SNS: turn on raw message delivery, or let the rule send to the queue itself"
+    if "detail-type" in data or "source" in data:
+        kind, source = shown_name(str(data.get("detail-type"))), shown_name(str(data.get("source")))
+        return f"it is no event of {BEDROCK} but {kind!r} of {source}: narrow the rule to {BEDROCK}, {JOB_EVENT!r}"
+    if {"v", "kind"} <= data.keys():
+        return "it is a message between Quarry's services, on the wrong queue"
+    return (
+        f"it is no event of EventBridge: {', '.join(shown_name(key) for key in list(data)[:KEYS_SHOWN_MAX]) or 'empty'}"
+    )
+
+
+def _json_object(body: str) -> Mapping[str, Any]:
     try:
-        data = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise NotAMessage(f"not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise NotAMessage("not a JSON object")
+        data = parse_object(body)
+    except NotAnObject as error:
+        raise NotAMessage(str(error)) from error
+    if isinstance(data, str):
+        raise NotAMessage("JSON text inside a JSON string: it was encoded twice")
+    for field, sentence in half_pairs(data):
+        raise NotAMessage(f"{field}: {sentence}")
     return data

@@ -82,6 +82,16 @@ def client_token(job: str) -> str:
 # --------------------------------------------------------------------------- S3 keys
 
 
+RESULTS = "results/"
+# Where Quarry keeps what it works with; a source may lie anywhere else, and among earlier results.
+_OWN_FOLDERS = ("batch-", "manifests/", "on-demand/", "outcomes/", "plans/", "prompts/", "rows/")
+
+
+def in_own_folder(key: str) -> bool:
+    """Whether a key of the environment's bucket is of Quarry's own working files. Results are none of them."""
+    return key.startswith(_OWN_FOLDERS)
+
+
 def input_key(run_id: str, shard: str) -> str:
     return f"batch-input/{run_id}/{shard}.jsonl"
 

@@ -68,6 +68,8 @@ class Source:
 
     def _arguments(self) -> dict[str, str]:
         named = {"Bucket": self.ref.bucket, "Key": self.ref.key}
+        if self.ref.owner is not None:
+            named["ExpectedBucketOwner"] = self.ref.owner
         if self.by_version and self.ref.version_id is not None:
             named["VersionId"] = self.ref.version_id
         if self.ref.etag is not None:

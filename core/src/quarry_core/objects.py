@@ -123,14 +123,15 @@ class S3Objects:
     def create(self, key: str, metadata: Mapping[str, str]) -> S3Upload:
         return S3Upload(self._target(key, metadata), self._upload_part_bytes)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+    def list(self, prefix: str, bucket: str = "") -> Iterator[ObjectInfo]:
+        bucket = bucket or self.bucket
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         try:
             for page in pages:
                 for found in page.get("Contents", ()):
                     yield ObjectInfo(found["Key"], int(found["Size"]), found["ETag"].strip('"'))
         except (ClientError, BotoCoreError) as error:
-            raise_for(error, f"list s3://{self.bucket}/{prefix}")
+            raise_for(error, f"list s3://{bucket}/{prefix}")
 
     def delete(self, key: str) -> None:
         try:

@@ -151,12 +151,17 @@ class Table(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
-    """An S3 object, pinned where `version_id` or `etag` are given. An empty bucket means the environment's own."""
+    """An S3 object, pinned where `version_id` or `etag` are given. An empty bucket means the environment's own.
+
+    Attributes:
+        owner: the account that must own the bucket, 12 digits; S3 refuses every read if another does.
+    """
 
     key: str
     bucket: str = ""
     etag: str | None = None
     version_id: str | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +223,8 @@ class Objects(Protocol):
         """Begin a write-once object of any size."""
         ...
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """The bucket's objects under a prefix, in key order, without metadata."""
+    def list(self, prefix: str, bucket: str = "") -> Iterator[ObjectInfo]:
+        """A bucket's objects under a prefix, in key order, without metadata; the environment's own by default."""
         ...
 
     def delete(self, key: str) -> None:

@@ -17,6 +17,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from quarry_core.json_text import half_pairs, without_nulls
+
 PROMPT_ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PROMPT_BYTES_MAX = 256 * 1024
 NESTING_MAX = 10
@@ -226,8 +228,10 @@ def load_prompt(data: bytes, prompt_id: str) -> Prompt:
         raise PromptError(f"{name}: the file is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise PromptError(f"{name}: the file must be a YAML mapping with the key template")
+    for field, sentence in half_pairs(content):
+        raise PromptError(f"{name}: {field}: {sentence}")
     try:
-        return Prompt.model_validate(content)
+        return Prompt.model_validate(without_nulls(content))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         raise PromptError(f"{name}: " + "; ".join(_sentence(fault) for fault in faults)) from error

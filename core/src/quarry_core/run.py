@@ -27,10 +27,11 @@ class Source(BaseModel):
     size_bytes: int
     etag: str
     version_id: str | None = None
+    bucket_owner: str | None = None
 
     @property
     def ref(self) -> ObjectRef:
-        return ObjectRef(self.key, self.bucket, self.etag, self.version_id)
+        return ObjectRef(self.key, self.bucket, self.etag, self.version_id, self.bucket_owner)
 
     @property
     def uri(self) -> str:

@@ -93,6 +93,10 @@ class Settings(BaseSettings):
     )
     timeout_hours: int = Field(72, ge=24, le=168, description="Job timeout where the manifest gives none.")
 
+    input_bucket_owner_required: bool = Field(
+        False, description="A manifest must say who owns its source's bucket, unless that is the environment's own."
+    )
+
     visibility_timeout_s: int = Field(120, ge=10, le=43_200, description="Heartbeats renew it three times as often.")
     receive_wait_s: int = Field(10, ge=0, le=20, description="Long poll; shorter drains faster.")
     retry_after_max_s: int = Field(300, ge=1, description="Longest pause before a returned message comes again.")

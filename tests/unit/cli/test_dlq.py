@@ -16,6 +16,7 @@ from quarry_cli.main import app
 from quarry_core.aws.burial import buried
 from quarry_core.errors import Refused
 from quarry_core.manifest import run_id_of
+from quarry_core.message_attributes import apart
 from quarry_core.names import QUEUES, dead_letter_queue_name, queue_name, queue_url_variable
 from quarry_core.ports import Message
 from tests.world.clock import FakeClock
@@ -229,13 +230,24 @@ def test_letters_go_back_with_their_origin_and_without_their_reason(office):
     assert office.letters["manifests"].bodies == ()
 
 
-def test_a_letter_with_ten_attributes_keeps_its_origin_before_its_own():
-    message = Message("the-id", "body", "", {f"a{number}": "v" for number in range(10)})
+def test_a_letter_with_ten_attributes_keeps_its_origin_and_all_ten():
+    theirs = {f"a{number}": "v" for number in range(10)}
+    message = Message("the-id", "body", "", theirs)
 
     attributes = dlq.restored(message)
 
-    assert len(attributes) == 10
     assert attributes["quarry_origin_id"] == "the-id"
+    assert len(attributes) <= 10
+    assert apart(attributes) == {**theirs, "quarry_origin_id": "the-id"}
+
+
+def test_what_was_buried_with_ten_attributes_goes_back_with_all_ten():
+    theirs = {f"a{number}": f"v{number}" for number in range(10)}
+    body, attributes = buried(Message("the-id", "body", "", theirs), "why", "arrive")
+
+    assert len(attributes) <= 10
+    back = dlq.restored(Message("letter", body, "", attributes))
+    assert apart(back) == {**theirs, "quarry_origin_id": "the-id"}
 
 
 def test_what_eventbridge_could_not_deliver_goes_to_the_events_queue(office):

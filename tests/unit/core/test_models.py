@@ -198,7 +198,7 @@ def test_an_answer_without_counts_is_an_answer():
         ({"zzz": 1}, "'zzz' is not a parameter of anthropic"),
         ({"tools": []}, "tools cannot be set here: batch inference knows no tool calling"),
         ({"model": "x"}, "model_id"),
-        ({"thinking": {}}, "not yet supported"),
+        ({"thinking": {}}, "thinking must be"),
     ],
 )
 def test_a_wrong_claude_parameter_is_refused_by_name_with_the_remedy(inference, words):

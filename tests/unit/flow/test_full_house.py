@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from quarry_core.message_attributes import apart
 from quarry_core.states import RunState
 from tests.world.house import House
+from tests.world.queue import BODY_BYTES_MAX
 
 
 @pytest.mark.promise("L5")
@@ -24,3 +28,39 @@ async def test_a_manifest_waits_for_as_long_as_it_takes_and_keeps_its_run_id():
         await house.quiet()
         house.clock.advance(61)
     assert (await house.run(second)).state is RunState.SUCCEEDED
+
+
+@pytest.mark.promise("L5")
+async def test_a_manifest_with_ten_attributes_waits_as_any_other_and_keeps_them():
+    house = House(open_runs_max=1)
+    first = house.send(house.joke(rows=100, run_id="first"))
+    theirs = {f"trace{number}": "v" for number in range(10)}
+    second = house.send(house.joke(rows=100), **theirs)
+    for _ in range(40):
+        await house.quiet()
+        house.clock.advance(61)
+
+    assert not house.queues["manifests"].dead
+    [waiting] = house.queues["manifests"]._contents.waiting
+    assert theirs.items() <= apart(waiting.attributes).items()
+    assert (await house.run(first)).state is RunState.SUCCEEDED
+    for _ in range(3):
+        await house.quiet()
+        house.clock.advance(61)
+    assert (await house.run(second)).state is RunState.SUCCEEDED
+
+
+async def test_a_manifest_as_large_as_a_message_may_be_waits_by_itself():
+    house = House(open_runs_max=1)
+    first = house.send(house.joke(rows=100, run_id="first"))
+    await house.quiet()
+    text = json.dumps(house.joke(rows=100, run_id="second"))
+    house.queues["manifests"].put(text + " " * (BODY_BYTES_MAX - len(text)), {})
+    await house.quiet()
+
+    assert not house.queues["manifests"].dead
+    assert (await house.run(first)).state is RunState.SUCCEEDED
+    for _ in range(6):
+        await house.quiet()
+        house.clock.advance(61)
+    assert (await house.run("second")).state is RunState.SUCCEEDED

@@ -20,7 +20,6 @@ from quarry_preprocessor.sources import (
     count_gaps,
     inspect,
     sample,
-    source_format,
 )
 from tests.world.objects import FakeObjects
 
@@ -39,22 +38,6 @@ def parquet(table: pa.Table, **options) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, **options)
     return sink.getvalue()
-
-
-@pytest.mark.parametrize(("key", "expected"), [("a/b.csv", "csv"), ("B.CSV", "csv"), ("x.PARQUET", "parquet")])
-def test_the_suffix_names_the_format(key, expected):
-    assert source_format(key) == expected
-
-
-@pytest.mark.parametrize("key", ["a.jsonl", "a.csv.gz", "folder/", "a.tsv", ""])
-def test_formats_that_do_not_work_yet_are_named_as_such(key):
-    with pytest.raises(SourceError, match="not yet supported"):
-        source_format(key)
-
-
-def test_a_key_that_names_no_format_is_refused_with_the_remedy():
-    with pytest.raises(SourceError, match=r"ends neither in \.csv nor in \.parquet"):
-        source_format("data")
 
 
 def test_a_csv_count_tells_rows_columns_and_where_rows_begin():

@@ -2,7 +2,8 @@
 
 Body and string attributes are those of the original, and three more say why, where and which: `quarry_reason`,
 `quarry_step`, `quarry_origin_id`. The origin id is the first one the message ever had, so that a message that was
-moved back by hand and buried again is still known as the same. Nothing about a message may keep it from being
+moved back by hand and buried again is still known as the same. Attributes that find no room beside these travel in
+one of their own (`message_attributes`). Nothing about a message may keep it from being
 buried: characters that SQS refuses are replaced, reasons are cut, and body and attributes are too if they must be;
 `quarry_body_bytes` then says how long the body was.
 """
@@ -11,9 +12,9 @@ from __future__ import annotations
 
 import re
 
+from quarry_core.message_attributes import apart, together
 from quarry_core.ports import Message
 
-ATTRIBUTES_MAX = 10
 REASON_CHARS_MAX = 1_000
 STEP_CHARS_MAX = 100
 # Half of what the smallest usual queue takes (256 KiB): ten attributes fit beside it.
@@ -41,13 +42,12 @@ def buried(message: Message, reason: str, step: str, *, cut: bool = False) -> tu
         "quarry_origin_id": message.attributes.get("quarry_origin_id") or message.id,
     }
     # Of a body that is not cut here, nobody else may say that it was: it could not be moved back.
-    theirs = {name: value for name, value in message.attributes.items() if value and name != CUT_BODY_BYTES}
+    theirs = {name: value for name, value in apart(message.attributes).items() if value and name != CUT_BODY_BYTES}
     if cut:
         ours[CUT_BODY_BYTES] = str(len(body.encode()))
         body = body.encode()[:CUT_BODY_BYTES_MAX].decode(errors="ignore")
         theirs = {name: _text(value, CUT_VALUE_CHARS_MAX) for name, value in theirs.items()}
-    kept = [(name, value) for name, value in theirs.items() if name not in ours]
-    return body, {**dict(kept[: ATTRIBUTES_MAX - len(ours)]), **ours}
+    return body, together(theirs, ours)
 
 
 def _text(text: str, chars_max: int) -> str:

@@ -3,7 +3,7 @@
 from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Family, Kind, Output
 from quarry_core.models.identity import canonical_model, pool_of
 from quarry_core.models.limits import ModelLimits, limits_of
-from quarry_core.models.registry import FAMILIES, UnsupportedModel, family_of
+from quarry_core.models.registry import FAMILIES, UnsupportedModel, check_inference, family_of
 
 __all__ = [
     "FAMILIES",
@@ -16,6 +16,7 @@ __all__ = [
     "Output",
     "UnsupportedModel",
     "canonical_model",
+    "check_inference",
     "family_of",
     "limits_of",
     "pool_of",

@@ -10,7 +10,7 @@ import msgspec
 
 from quarry_core.models import loose
 from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Kind, Output, UnreadableOutput
-from quarry_core.models.inference import Number, Rule, Texts, Whole, check_against
+from quarry_core.models.inference import Number, Rule, Texts, Thinking, Whole, check_against
 
 ANTHROPIC_VERSION = "bedrock-2023-05-31"
 MAX_TOKENS_DEFAULT = 1_024
@@ -22,6 +22,8 @@ _RULES: Mapping[str, Rule] = {
     "top_p": Number(0, 1),
     "top_k": Whole(0, 500),
     "stop_sequences": Texts(8_191),
+    # The least budget: AWS's page on extended thinking. What it may be beside others: `claude_rules`.
+    "thinking": Thinking(1_024),
 }
 _NO_TOOLS = "batch inference knows no tool calling"
 _NEVER = {
@@ -33,7 +35,6 @@ _NEVER = {
     "stream": "batch inference does not stream",
     "tools": _NO_TOOLS,
     "tool_choice": _NO_TOOLS,
-    "thinking": "extended thinking is not yet supported",
 }
 
 

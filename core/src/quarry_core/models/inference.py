@@ -92,6 +92,25 @@ class Texts:
         return f"a list of 1 to {self.most} strings that are not blank"
 
 
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """Claude's object for extended thinking: off, or on with a budget of tokens."""
+
+    budget_min: int
+
+    def allows(self, value: object) -> bool:
+        if not isinstance(value, Mapping):
+            return False
+        if value.get("type") == "disabled":
+            return value.keys() == {"type"}
+        budget = value.get("budget_tokens")
+        whole = isinstance(budget, int) and not isinstance(budget, bool) and budget >= self.budget_min
+        return value.get("type") == "enabled" and value.keys() == {"type", "budget_tokens"} and whole
+
+    def words(self) -> str:
+        return f'{{"type": "enabled", "budget_tokens": N}} with N at least {self.budget_min}, or {{"type": "disabled"}}'
+
+
 _SHOWN_CHARS_MAX = 60
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from quarry_core.models.anthropic import Anthropic
+from quarry_core.models.anthropic import MAX_TOKENS_DEFAULT, Anthropic
+from quarry_core.models.claude_rules import check_claude
 from quarry_core.models.family import Family
 from quarry_core.models.identity import CUSTOM, HIDDEN, canonical_model
 from quarry_core.models.titan import TitanTextEmbeddings
@@ -41,3 +43,22 @@ def family_of(model_id: str) -> Family:
             return family
     known = ", ".join(f"{family.name} ({beginning}…)" for beginning, family in FAMILIES.items())
     raise UnsupportedModel(f"{model_id!r} is not of a supported model family; supported are: {known}")
+
+
+def check_inference(model_id: str, inference: Mapping[str, Any], *, whole: bool = True) -> None:
+    """Refuse parameters that the family does not take, or not from this model.
+
+    Args:
+        model_id: of a supported family.
+        inference: parameters; of the manifest alone, or joined with the prompt's.
+        whole: nothing else will be joined to them, so what is not there has its default.
+
+    Raises:
+        UnsupportedModel: as `family_of`.
+        ValueError: names the parameter and the remedy.
+    """
+    family = family_of(model_id)
+    family.check_inference(inference)
+    if family.name == Anthropic.name:
+        base = canonical_model(model_id).removeprefix(CUSTOM)
+        check_claude(base, inference, MAX_TOKENS_DEFAULT if whole else None)

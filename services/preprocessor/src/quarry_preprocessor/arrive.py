@@ -3,48 +3,49 @@
 Theory of operation. Every JSON object gets a run, also one that is refused: its end can then be looked up by the run
 id that its sender can compute. Text that is no JSON object has no run id and is poison. What the manifest means today
 (prompt text, the source's version, the adapter's version) is pinned into the run, so that nothing that comes later
-depends on when it comes.
+depends on when it comes. `quarry submit` judges by the same functions of core; here the word is final.
 
 May be called any number of times for one message: the run is written once, by whoever comes first.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import structlog
 
 from quarry_core import metrics
-from quarry_core.errors import Missing, Refused, Stale
+from quarry_core.bounded import bounded_text
+from quarry_core.errors import Refused, Stale
+from quarry_core.json_text import NotAnObject, parse_object
 from quarry_core.ledger import moves
 from quarry_core.manifest import (
     ORIGIN_ATTRIBUTE,
+    REFUSAL_BYTES_MAX,
     Manifest,
+    ManifestData,
     ManifestError,
     canonical_json,
     manifest_hash,
     read_manifest,
     run_id_of,
 )
+from quarry_core.manifest_checks import check_environment
+from quarry_core.manifest_lookups import look_at_source, look_up_prompt
+from quarry_core.message_attributes import with_origin
 from quarry_core.messages import Doorbell
-from quarry_core.models import family_of, pool_of
-from quarry_core.names import manifest_key, parse_s3_uri, prompt_key
-from quarry_core.ports import Message, ObjectRef
-from quarry_core.prompts import Prompt, PromptError, load_prompt, parse_template
-from quarry_core.rows import SourceError
-from quarry_core.run import Pins, Run, Source
+from quarry_core.models import check_inference, family_of, pool_of
+from quarry_core.names import manifest_key, parse_s3_uri
+from quarry_core.ports import Message
+from quarry_core.prompts import Prompt, PromptError
+from quarry_core.run import PINS_BYTES_MAX, Pins, Run, Source
 from quarry_core.service import World
+from quarry_core.source_format import source_format
 from quarry_core.states import RunState
-from quarry_core.verdicts import DONE, Poison, Verdict
-from quarry_preprocessor.sources import source_format
+from quarry_core.verdicts import DONE, Poison, Retry, Verdict
 
 log = structlog.get_logger()
 FULL_WAIT_S = 60
-PROMPTS_SHOWN_MAX = 20
 
 
 class Arrivals:
@@ -54,16 +55,14 @@ class Arrivals:
     async def on_manifest(self, message: Message) -> Verdict:
         """Make a run of a manifest, and ring for its rows to be counted."""
         try:
-            data = json.loads(message.body)
-        except (ValueError, RecursionError) as error:
-            return Poison(f"the manifest is not JSON: {error}")
-        if not isinstance(data, dict):
-            return Poison(f"the manifest is not a JSON object but a {type(data).__name__}")
+            data = parse_object(message.body)
+        except NotAnObject as error:
+            return Poison(f"the manifest is {error}")
         run_id = run_id_of(data, message.attributes.get(ORIGIN_ATTRIBUTE) or message.id)
         structlog.contextvars.bind_contextvars(run_id=run_id)  # until the loop has told what became of it
         return await self._arrive(run_id, data, message)
 
-    async def _arrive(self, run_id: str, data: Mapping[str, Any], message: Message) -> Verdict:
+    async def _arrive(self, run_id: str, data: ManifestData, message: Message) -> Verdict:
         digest = manifest_hash(data)
         run = await self._world.ledger.run(run_id)
         if run is None:
@@ -86,19 +85,23 @@ class Arrivals:
 
     async def _wait(self, message: Message, limit: int) -> Verdict:
         """Put a fresh copy behind the others: handing it back would count as a try, and waiting is not failing."""
-        attributes = {ORIGIN_ATTRIBUTE: message.id, **message.attributes}
-        await self._world.queues["manifests"].send(message.body, attributes, delay_s=FULL_WAIT_S)
+        attributes = with_origin(message.attributes, message.id)
+        try:
+            await self._world.queues["manifests"].send(message.body, attributes, delay_s=FULL_WAIT_S)
+        except Refused as error:
+            # As large as SQS takes a message: there is no room for the origin, so this very one waits.
+            return Retry(FULL_WAIT_S, f"waits for one of {limit} open runs to end ({error})")
         log.info("waits", open_runs=limit, wait_s=FULL_WAIT_S)
         return DONE
 
-    async def _accept(self, run_id: str, data: Mapping[str, Any], digest: str) -> Run:
+    async def _accept(self, run_id: str, data: ManifestData, digest: str) -> Run:
         accepted_at = self._world.clock.now().isoformat()
         pins, refusal = None, ""
-        text = canonical_json(data).encode("utf-8", "surrogatepass")
+        text = canonical_json(data).encode()
         try:
             pins = await self._pin(read_manifest(data, len(text)))
-        except (ManifestError, PromptError, SourceError) as error:
-            refusal = str(error)
+        except (ManifestError, PromptError) as error:
+            refusal = bounded_text(str(error), REFUSAL_BYTES_MAX)
         objects = self._world.objects
         await self._world.offload.run(
             partial(objects.put_once, manifest_key(run_id), text, {"run": run_id, "manifest": digest})
@@ -116,24 +119,28 @@ class Arrivals:
         return run
 
     async def _pin(self, manifest: Manifest) -> Pins:
-        """What the manifest means today. Raises ManifestError, PromptError, SourceError."""
+        """What the manifest means today. Raises ManifestError, PromptError."""
         settings = self._world.settings
+        check_environment(
+            manifest,
+            region=settings.region,
+            bucket=settings.bucket,
+            owner_required=settings.input_bucket_owner_required,
+        )
         family = family_of(manifest.model_id)
         prompt = manifest.prompt if manifest.prompt_id is None else await self._prompt(manifest.prompt_id)
         inference = {**(prompt.inference or {} if prompt else {}), **manifest.inference}
         try:
-            family.check_inference(inference)
-            if prompt is not None:
-                parse_template(prompt.template)
+            check_inference(manifest.model_id, inference)
         except ValueError as error:
             raise ManifestError(str(error)) from error
-        return Pins(
+        pins = Pins(
             job_name_prefix=manifest.job_name_prefix,
             model_id=manifest.model_id,
             pool=pool_of(settings.region, manifest.model_id),
             family=family.name,
             family_version=family.version,
-            source=await self._source(manifest.s3_uri),
+            source=await self._source(manifest),
             prompt=prompt,
             inference=inference,
             max_records_total=manifest.max_records_total or settings.max_total_records,
@@ -145,42 +152,25 @@ class Arrivals:
             vpc=manifest.vpc,
             csv=manifest.csv,
         )
+        size_bytes = len(pins.model_dump_json().encode())
+        if size_bytes > PINS_BYTES_MAX:
+            raise ManifestError(
+                f"prompt: prompt and parameters take {size_bytes} bytes, and at most {PINS_BYTES_MAX} are kept: shorten the prompt"
+            )
+        return pins
 
     async def _prompt(self, prompt_id: str) -> Prompt:
-        objects, key = self._world.objects, prompt_key(prompt_id)
-        try:
-            text = await self._world.offload.run(partial(objects.read, ObjectRef(key)))
-        except Missing as error:
-            known = await self._world.offload.run(self._known_prompts)
-            nearest = difflib.get_close_matches(prompt_id, known, n=1)
-            hint = f"did you mean {nearest[0]}? " if nearest else ""
-            shown = ", ".join(known[:PROMPTS_SHOWN_MAX]) or "none"
-            raise ManifestError(f"prompt_id: no prompt {prompt_id!r}; {hint}The store has: {shown}") from error
-        except Refused as error:
-            raise ManifestError(
-                f"prompt_id: {prompt_id!r} cannot be read ({error}): grant s3:GetObject and s3:ListBucket on {key}"
-            ) from error
-        return load_prompt(text, prompt_id)
+        return await self._world.offload.run(partial(look_up_prompt, self._world.objects, prompt_id))
 
-    def _known_prompts(self) -> list[str]:
-        keys = (info.key for info in self._world.objects.list("prompts/"))
-        return [key.removeprefix("prompts/").removesuffix(".yaml") for key in keys if key.endswith(".yaml")]
-
-    async def _source(self, uri: str) -> Source:
-        bucket, key = parse_s3_uri(uri)
-        form = source_format(key)
-        objects = self._world.objects
-        try:
-            info = await self._world.offload.run(partial(objects.head, ObjectRef(key, bucket)))
-        except Missing as error:
-            raise ManifestError(f"s3_uri: {uri} does not exist") from error
-        except Refused as error:
-            raise ManifestError(f"s3_uri: {uri} cannot be read ({error}): grant s3:GetObject on it") from error
+    async def _source(self, manifest: Manifest) -> Source:
+        bucket, key = parse_s3_uri(manifest.s3_uri)
+        info = await self._world.offload.run(partial(look_at_source, self._world.objects, manifest))
         return Source(
-            format=form,
+            format=source_format(key),
             bucket=bucket,
             key=key,
             size_bytes=info.size_bytes,
             etag=info.etag,
             version_id=info.version_id,
+            bucket_owner=manifest.input_bucket_owner,
         )

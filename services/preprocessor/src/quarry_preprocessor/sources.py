@@ -31,27 +31,6 @@ from quarry_preprocessor.csv_count import count_csv
 SAMPLE_ROWS = 200
 SAMPLE_PLACES = 8
 
-_FORMATS: dict[str, SourceFormat] = {".csv": "csv", ".parquet": "parquet"}
-_NOT_YET = (".jsonl", ".json", ".tsv", ".csv.gz", ".csv.zst", ".csv.bz2", ".jsonl.gz", ".arrow", ".feather", ".xlsx")
-
-
-def source_format(key: str) -> SourceFormat:
-    """The format that a key's suffix names, in either case.
-
-    Raises:
-        SourceError: it names none that is supported; the message says what to do.
-    """
-    name = key.lower()
-    for suffix, known in _FORMATS.items():
-        if name.endswith(suffix):
-            return known
-    if name.endswith("/") or not name:
-        raise SourceError(f"{key!r} is a folder, which is not yet supported; give one .csv or .parquet object")
-    for suffix in _NOT_YET:
-        if name.endswith(suffix):
-            raise SourceError(f"{key!r}: {suffix} is not yet supported; convert it to .csv or .parquet")
-    raise SourceError(f"{key!r} ends neither in .csv nor in .parquet; name the object for its format")
-
 
 def inspect(objects: Objects, ref: ObjectRef, form: SourceFormat, csv: Csv | None = None) -> Count:
     """Count a source's rows and read its schema, in one pass with flat memory.

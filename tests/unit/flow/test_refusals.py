@@ -1,0 +1,208 @@
+"""What is refused on arrival: every object becomes a FAILED run with a sentence, everything else a dead letter."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from quarry_core.bounded import visible
+from quarry_core.json_text import NotAnObject, parse_object
+from quarry_core.manifest import REFUSAL_BYTES_MAX, Manifest, run_id_of
+from quarry_core.names import manifest_key, prompt_key
+from quarry_core.states import RunState
+from tests.unit.flow.acts import enlist
+from tests.world.house import House
+
+ANYTHING = st.text(st.characters(codec=None, categories=None), max_size=8)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | ANYTHING,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANYTHING, inner, max_size=3),
+    max_leaves=6,
+)
+MANIFESTS = st.dictionaries(st.sampled_from(sorted(Manifest.model_fields)) | ANYTHING, VALUES, max_size=5)
+OTHERS = "arn:aws:bedrock:eu-west-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"
+
+
+async def refused(house, manifest, **attributes):
+    """The sentence of the FAILED run that a manifest becomes."""
+    text = manifest if isinstance(manifest, str) else json.dumps(manifest)
+    message_id = house.queues["manifests"].put(text, attributes)
+    run_id = run_id_of(parse_object(text), attributes.get("quarry_origin_id", message_id))
+    await house.quiet()
+    totals = await house.totals(run_id)
+    assert totals.state is RunState.FAILED, totals
+    assert not house.queues["manifests"].dead
+    assert len(totals.message.encode()) <= REFUSAL_BYTES_MAX
+    assert visible(totals.message) == totals.message
+    # What was sent is kept, and can be read.
+    assert json.loads(house.objects.bodies[manifest_key(run_id)]) == parse_object(text)
+    return totals.message
+
+
+@pytest.mark.promise("L6", "L2")
+@given(MANIFESTS.map(json.dumps) | ANYTHING | VALUES.map(json.dumps))
+@example('\ufeff{"tags": null}')
+@example('{"a":' * 499 + "1" + "}" * 499)
+@example(json.dumps({f"k{number}": None for number in range(20_000)}))
+@example(json.dumps({"x" * 191_000: 1, "\ud83d": "\ud83d"}))
+@settings(max_examples=60, deadline=None)
+def test_any_text_becomes_a_failed_run_or_a_dead_letter_with_a_sentence(text):
+    house = House()
+
+    async def through():
+        try:
+            parse_object(text)
+        except NotAnObject:
+            house.queues["manifests"].put(text or " ")
+            await house.quiet()
+            [letter] = house.queues["manifests"].dead
+            assert letter.attributes["quarry_reason"].startswith("the manifest is ")
+            assert house.table.items == {}
+        else:
+            assert await refused(house, text)
+
+    asyncio.run(through())
+
+
+@pytest.mark.promise("L6")
+async def test_an_envelope_becomes_a_failed_run_under_its_messages_id():
+    house = House()
+    wrapped = {"Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:1:t", "Message": json.dumps(house.joke())}
+
+    assert (await refused(house, wrapped)).startswith("the message is wrapped by SNS")
+    assert "encoded twice" in await refused(house, json.dumps(json.dumps(house.joke())))
+
+
+async def test_a_manifest_with_a_byte_order_mark_and_nulls_is_a_run_like_any_other():
+    house = House()
+    text = "\ufeff" + json.dumps(house.joke(rows=100, tags=None, inference=None, vpc=None, run_id="marked"))
+    house.queues["manifests"].put(text)
+
+    assert (await house.run("marked")).state is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "key", ["rows/r/00000.parquet", "outcomes/r/00000-1.parquet", "plans/r.csv", "batch-input/r/x.csv", "prompts/p.csv"]
+)
+async def test_a_source_among_quarrys_own_files_is_refused(key):
+    house = House()
+    house.objects.plant(key, b"topic\n1\n")
+
+    told = await refused(house, house.joke(s3_uri=f"s3://world/{key}"))
+
+    assert f"s3_uri: s3://world/{key} lies among Quarry's own working files" in told
+    assert "lies among" in await refused(house, house.joke(s3_uri=f"s3://some-access-point-s3alias/{key}"))
+
+
+async def test_an_earlier_result_is_a_source_like_any_other():
+    house = House()
+    run_id = house.send(house.joke(rows=100))
+    await house.run(run_id)
+    [part] = [key for key in house.objects.bodies if key.startswith(f"results/{run_id}/part-")]
+
+    told = await refused(house, house.joke(s3_uri=f"s3://world/{part}"))
+
+    assert "the result has columns of its own" in told, "it was read, and judged by its columns"
+
+
+async def test_the_same_folder_names_in_another_bucket_are_nobodys_business():
+    house = House()
+    house.objects.plant("rows/mine.csv", b"topic\n" + b"x\n" * 100, bucket="another-bucket")
+
+    run_id = await enlist(house, house.joke(s3_uri="s3://another-bucket/rows/mine.csv"))
+
+    assert (await house.run(run_id)).state is RunState.SUCCEEDED
+
+
+async def test_a_bucket_of_another_owner_than_the_manifest_says_is_not_read():
+    house = House()
+    house.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="taken-over")
+    house.objects.owners["taken-over"] = "999999999999"
+    manifest = house.joke(s3_uri="s3://taken-over/a.csv", input_bucket_owner="123456789012")
+
+    told = await refused(house, manifest)
+
+    assert "does account 123456789012 own the bucket (input_bucket_owner)?" in told
+    run_id = await enlist(house, manifest | {"input_bucket_owner": "999999999999"})
+    assert (await house.run(run_id)).state is RunState.SUCCEEDED
+
+
+async def test_a_bucket_that_changes_hands_after_it_was_accepted_is_not_read_either():
+    house = House()
+    house.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="sold")
+    run_id = house.send(house.joke(s3_uri="s3://sold/a.csv", input_bucket_owner="123456789012"))
+    await house.consumers[0].run_once()
+    house.objects.owners["sold"] = "999999999999"
+
+    totals = await house.run(run_id)
+
+    assert totals.state is RunState.FAILED
+    assert "s3://sold/a.csv cannot be read" in totals.message
+
+
+async def test_where_the_setting_says_so_a_foreign_bucket_needs_its_owner():
+    house = House(input_bucket_owner_required=True)
+    house.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="another-bucket")
+
+    told = await refused(house, house.joke(s3_uri="s3://another-bucket/a.csv"))
+
+    assert "input_bucket_owner: this environment requires it for buckets other than world" in told
+    assert await enlist(house, house.joke(rows=100))
+    given_owner = house.joke(s3_uri="s3://another-bucket/a.csv", input_bucket_owner="123456789012")
+    assert await enlist(house, given_owner)
+
+
+async def test_a_bucket_that_is_missing_is_told_from_an_object_that_is():
+    house = House()
+
+    bucket = await refused(house, house.joke(s3_uri="s3://no-such-bucket/inputs/topics.csv"))
+    key = await refused(house, house.joke(s3_uri="s3://world/inputs/topic.csv"))
+
+    assert "there is no bucket no-such-bucket: the environment's own bucket has an object of that key" in bucket
+    assert "the bucket world has no such object; did you mean s3://world/inputs/topics.csv?" in key
+
+
+async def test_an_arn_of_another_region_is_refused():
+    house = House()
+
+    told = await refused(
+        house, house.joke(model_id=OTHERS, output_kms_key="arn:aws:kms:eu-west-1:123456789012:alias/mine")
+    )
+
+    assert "model_id: the ARN is of the region eu-west-1, and this environment is in us-east-1" in told
+    assert "output_kms_key: the ARN is of the region eu-west-1" in told
+
+
+async def test_a_prompt_of_the_store_with_half_a_surrogate_pair_is_refused_by_name():
+    house = House()
+    # YAML knows no pairs: written as escapes, a whole one comes out as two halves.
+    house.objects.plant(prompt_key("cut"), rb'template: "Say \ud83d\ude00 {topic}"')
+
+    told = await refused(house, house.joke(prompt_id="cut"))
+
+    assert "prompt 'cut': template: character 5 is half of a surrogate pair" in told
+
+
+async def test_a_prompt_too_large_for_the_table_is_refused_by_its_size():
+    house = House()
+    house.objects.plant(prompt_key("large"), ("template: '" + "\\" * 190_000 + "{topic}'").encode())
+
+    assert "prompt: prompt and parameters take 38" in await refused(house, house.joke(prompt_id="large"))
+
+
+@pytest.mark.promise("L6")
+async def test_what_is_no_event_of_bedrocks_is_in_the_dead_letters_with_its_reason():
+    house = House()
+    house.queues["events"].put(json.dumps(house.joke()))
+    house.queues["events"].put(json.dumps({"source": "aws.bedrock", "detail-type": "Guardrail changed", "detail": {}}))
+    await house.quiet()
+
+    [letter] = house.queues["events"].dead
+    assert letter.attributes["quarry_reason"] == (
+        "it is a manifest: send it to the queue of manifests (QUARRY_MANIFEST_QUEUE_URL)"
+    )
+    assert not house.queues["events"].bodies
