@@ -9,6 +9,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from quarry_core.csv_dialect import CsvDialect
+from quarry_core.parquet_footer import Annotation
 
 SourceFormat = Literal["csv", "parquet"]
 BATCH_ROWS_MAX = 1_024
@@ -30,6 +31,7 @@ class Count(BaseModel):
         dialect: CSV only: in which form it is written.
         schema_ipc: Parquet only: the Arrow schema as an IPC message in base64; it keeps all but the inner names of
             maps, which Arrow never compares.
+        annotations: Parquet only: what the file's schema says of columns beyond Arrow's, to be said by the parts too.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +43,7 @@ class Count(BaseModel):
     offsets: tuple[tuple[int, int], ...] = ()
     dialect: CsvDialect = CsvDialect()
     schema_ipc: str = ""
+    annotations: tuple[Annotation, ...] = ()
 
     @property
     def schema(self) -> pa.Schema:

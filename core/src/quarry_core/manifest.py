@@ -25,7 +25,7 @@ from quarry_core.csv_dialect import Csv
 from quarry_core.envelopes import envelope_of
 from quarry_core.json_text import half_pairs, mended, nested, without_nulls
 from quarry_core.models import check_inference, family_of
-from quarry_core.names import RUN_ID_PATTERN, parse_s3_uri
+from quarry_core.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN, parse_s3_uri
 from quarry_core.prompts import Prompt, check_prompt_id, parse_template
 from quarry_core.source_format import source_format
 
@@ -120,6 +120,11 @@ class Manifest(BaseModel):
     )
     output_kms_key: str | None = Field(None, description="KMS key with which Bedrock encrypts its output.")
     vpc: Vpc | None = Field(None, description="Subnets and security groups for the jobs.")
+    result_prefix: str | None = Field(
+        None,
+        pattern=f"^{RESULT_PREFIX_PATTERN.pattern}$",
+        description="Goes before the name of every column that Quarry adds to the result.",
+    )
 
     @field_validator("prompt", mode="before")
     @classmethod

@@ -16,6 +16,7 @@ JOB_NAME_CHARS_MAX = 63
 QUEUES = ("manifests", "slices", "scheduler", "events", "collector")
 ENV_PATTERN = re.compile(r"[a-z0-9]{1,8}")
 RUN_ID_PATTERN = re.compile(r"[a-z0-9]{1,16}")
+RESULT_PREFIX_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 SHARD_PATTERN = re.compile(r"[0-9]{5}")
 
 

@@ -2,7 +2,11 @@
 
 The preprocessor refuses on arrival a source whose columns would collide with these, and the collector writes them; so
 they are named here. The result's schema is a function of the source's: equal sources give equal parts, whatever the
-answers were.
+answers were. A prefix, which the manifest may give, goes before the name of every column of ours.
+
+DuckDB, Spark and Athena do not tell `Status` from `status`, and give the source's column to whoever asks for ours. So
+names collide when they are equal with their case folded. Two columns of the source that differ only by case are left
+as they are: they are read from the part as they are read from the source.
 """
 
 from __future__ import annotations
@@ -19,7 +23,19 @@ RESULT_COLUMNS = (
     "input_tokens",
     "output_tokens",
 )
+# The answer and the columns behind it, at the right end of every part.
+OUR_COLUMNS = 1 + len(RESULT_COLUMNS)
 TAKEN_NAMES_MAX = 10
+# Metadata in which a writer says the file's columns once more.
+SCHEMAS_OF_OTHERS = frozenset(
+    {
+        b"org.apache.spark.sql.parquet.row.metadata",
+        b"org.apache.spark.sql.parquet.row.attributes",
+        b"parquet.avro.schema",
+        b"avro.schema",
+        b"iceberg.schema",
+    }
+)
 
 
 class ColumnTaken(ValueError):
@@ -53,20 +69,26 @@ def outcome_schema(answer_column: str) -> pa.Schema:
     )
 
 
-def check_columns(source: pa.Schema, answer_column: str) -> None:
+def our_names(answer_column: str, prefix: str = "") -> list[str]:
+    """The names of our columns in a part, in order."""
+    return [prefix + name for name in (answer_column, *RESULT_COLUMNS)]
+
+
+def check_columns(source: pa.Schema, answer_column: str, prefix: str = "") -> None:
     """Refuse a source that cannot be joined with its results.
 
     Raises:
         ColumnTaken: naming the columns and the remedy.
     """
     names = list(source.names)
-    ours = {answer_column, *RESULT_COLUMNS}
-    taken = [name for name in names if name in ours]
+    ours = {name.casefold(): name for name in our_names(answer_column, prefix)}
+    taken = [name for name in names if name.casefold() in ours]
     if taken:
-        listed = ", ".join(repr(name) for name in taken[:TAKEN_NAMES_MAX])
+        listed = ", ".join(_told(name, ours[name.casefold()]) for name in taken[:TAKEN_NAMES_MAX])
+        remedy = f"result_prefix to {'quarry_' if prefix != 'quarry_' else 'q_'!r}"
         raise ColumnTaken(
-            f"the result has columns of its own named {listed}, and so has the source: "
-            f"rename them in the source, for example to {'source_' + taken[0]!r}"
+            f"the result has columns of its own named {listed}, and so has the source: set {remedy} in the manifest, "
+            f"or rename them in the source, for example to {'source_' + taken[0]!r}"
         )
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
@@ -74,7 +96,21 @@ def check_columns(source: pa.Schema, answer_column: str) -> None:
         raise ColumnTaken(f"the source has more than one column named {listed}: give each column a name of its own")
 
 
-def result_schema(source: pa.Schema, answer_column: str) -> pa.Schema:
-    """The source's fields and metadata as they are, then those of `outcome_schema`. Raises ColumnTaken."""
-    check_columns(source, answer_column)
-    return pa.schema([*source, *outcome_schema(answer_column)], metadata=source.metadata)
+def _told(name: str, ours: str) -> str:
+    return (
+        repr(name)
+        if name == ours
+        else f"{ours!r} ({name!r} but for upper and lower case, which DuckDB and Spark ignore)"
+    )
+
+
+def result_schema(source: pa.Schema, answer_column: str, prefix: str = "") -> pa.Schema:
+    """The source's fields and metadata as they are, then those of `outcome_schema`. Raises ColumnTaken.
+
+    Of the metadata only the schemas of other readers are left out: Spark and Avro believe those instead of the file,
+    and would not see our columns.
+    """
+    check_columns(source, answer_column, prefix)
+    ours = [each.with_name(prefix + each.name) for each in outcome_schema(answer_column)]
+    kept = {key: value for key, value in (source.metadata or {}).items() if key not in SCHEMAS_OF_OTHERS}
+    return pa.schema([*source, *ours], metadata=kept or None)

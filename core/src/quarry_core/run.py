@@ -59,6 +59,7 @@ class Pins(BaseModel):
     output_kms_key: str | None = None
     vpc: Vpc | None = None
     csv: Csv | None = None
+    result_prefix: str = ""
 
 
 class Run(BaseModel):

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, BinaryIO
 
 from quarry_core.ports import Upload
 
 
 class UploadSink:
-    """Passes bytes on and counts them. Closing it publishes nothing: `Upload.commit` does."""
+    """Passes bytes on and counts them. Closing it publishes nothing: `Upload.commit` does.
+
+    Args:
+        upload: where they go.
+        copy: a file that gets them too, so that what was written can be read before it is published.
+    """
 
     closed = False
 
-    def __init__(self, upload: Upload) -> None:
+    def __init__(self, upload: Upload, copy: BinaryIO | None = None) -> None:
         self._upload = upload
+        self._copy = copy
         self._bytes = 0
 
     def write(self, data: Any) -> int:
         """Append a buffer of any kind; its length in bytes."""
         view = memoryview(data).cast("B")
         self._upload.write(view)
+        if self._copy is not None:
+            self._copy.write(view)
         self._bytes += view.nbytes
         return view.nbytes
 

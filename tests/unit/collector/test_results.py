@@ -36,3 +36,32 @@ def test_a_source_that_has_one_name_twice_is_refused():
 def test_an_unknown_answer_column_is_refused():
     with pytest.raises(ValueError, match="'image' is not an answer column"):
         outcome_schema("image")
+
+
+@pytest.mark.parametrize("name", ["Status", "RESPONSE", "Record_Id", "sTATUS"])
+def test_a_column_that_is_ours_but_for_case_is_refused_naming_both(name):
+    with pytest.raises(ColumnTaken, match=rf"named '{name.lower()}' \('{name}' but for .*result_prefix to 'quarry_'"):
+        check_columns(pa.schema([(name, pa.string())]), "response")
+
+
+def test_with_a_prefix_our_columns_have_other_names_and_the_source_may_have_these():
+    source = pa.schema([("Status", pa.string()), ("response", pa.string())])
+
+    result = result_schema(source, "response", "quarry_")
+
+    assert result.names == ["Status", "response", "quarry_response", *(f"quarry_{name}" for name in RESULT_COLUMNS)]
+    with pytest.raises(ColumnTaken, match=r"'quarry_status'.*result_prefix to 'q_'"):
+        check_columns(pa.schema([("Quarry_Status", pa.string())]), "response", "quarry_")
+
+
+def test_columns_of_the_source_that_differ_by_case_alone_are_left_to_the_source():
+    assert result_schema(pa.schema([("text", pa.string()), ("TEXT", pa.string())]), "response").names[:2] == [
+        "text",
+        "TEXT",
+    ]
+
+
+def test_schemas_that_other_readers_believe_instead_of_the_file_are_left_out():
+    metadata = {"org.apache.spark.sql.parquet.row.metadata": "{}", "parquet.avro.schema": "{}", "origin": "x"}
+
+    assert result_schema(pa.schema([("a", pa.string())], metadata), "response").metadata == {b"origin": b"x"}

@@ -12,9 +12,9 @@ footer, and its counts also in the metadata of both objects, where one HEAD requ
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,17 +26,15 @@ import pyarrow.parquet as pq
 from quarry_collector.settle import NotConserved, Settlement, check_conservation
 from quarry_core.errors import Conflict
 from quarry_core.names import outcome_key, part_key
-from quarry_core.ports import ObjectRef, Objects
+from quarry_core.parquet_footer import Annotation
+from quarry_core.part_file import PartDiffers, Proof, write_rows
+from quarry_core.ports import ObjectRef, Objects, Upload
 from quarry_core.results import ANSWER_COLUMNS, result_schema
 from quarry_core.sink import UploadSink
 
-ROW_GROUP_ROWS_MAX = 8_192
-ROW_GROUP_BYTES_MAX = 8 << 20
 READ_ROWS = 1_024
 READ_BYTES = 1 << 20
 SETTLEMENT_KEY = b"quarry.settlement"
-# Few distinct values: worth a dictionary. Texts are not.
-_DICTIONARY = ["status", "error_code", "error_message", "stop_reason"]
 
 
 class Outcome(Protocol):
@@ -87,15 +85,11 @@ def write_outcome(objects: Objects, identity: Identity, outcome: Outcome) -> Wri
     account = outcome.settlement
     schema = outcome.schema.with_metadata({SETTLEMENT_KEY: msgspec.json.encode(account)})
     key = outcome_key(identity.run_id, identity.shard, identity.attempt)
-    created = _publish(
-        objects,
-        key,
-        identity.metadata("outcome"),
-        account,
-        schema,
-        outcome.batches(),
-        compression="lz4",
-    )
+
+    def write(upload: Upload) -> None:
+        check_conservation(account, write_rows(UploadSink(upload), schema, outcome.batches(), compression="lz4"))
+
+    created = _publish(objects, key, identity.metadata("outcome"), _counts(account), write)
     if created:
         return Written(key, created, account)
     return Written(key, created, read_outcome(objects, identity).settlement)
@@ -137,8 +131,14 @@ def write_part(
     source_schema: pa.Schema,
     rows: Iterable[pa.RecordBatch],
     outcome: Outcome,
+    *,
+    prefix: str = "",
+    annotations: Sequence[Annotation] = (),
 ) -> Written:
     """Write `results/<run>/part-<shard>.parquet` once: the source's columns, then the outcome's, in row order.
+
+    What is written goes to a temporary file too, out of which rows of a few places are read back and compared with
+    the source's before the part is published.
 
     Args:
         objects: the bucket.
@@ -146,24 +146,31 @@ def write_part(
         source_schema: the source's schema; the part's begins with it, metadata included.
         rows: the shard's rows of the source, in batches of any length.
         outcome: the shard's outcome, with as many rows.
+        prefix: goes before the names of the outcome's columns.
+        annotations: of the source's columns, which pyarrow does not write by itself.
 
     Raises:
         ColumnTaken: the source has a column of a name that the result needs.
         Conflict: an object of another identity stands there.
         NotConserved: source and outcome have not the same number of rows.
+        PartUnwritable, PartDiffers: naming a column that cannot be written, or does not read back as it was.
     """
-    schema = result_schema(source_schema, outcome.answer_column)
+    schema = result_schema(source_schema, outcome.answer_column, prefix)
     key = part_key(identity.run_id, identity.shard)
-    created = _publish(
-        objects,
-        key,
-        identity.metadata("part"),
-        outcome.settlement,
-        schema,
-        _beside(schema, rows, outcome.batches()),
-        compression="zstd",
-    )
-    return Written(key, created, outcome.settlement)
+    account = outcome.settlement
+
+    def write(upload: Upload) -> None:
+        proof = Proof(account.rows)
+        batches = proof.watch(_beside(schema, rows, outcome.batches()))
+        with tempfile.TemporaryFile() as copy:
+            sink = UploadSink(upload, copy)
+            written = write_rows(sink, schema, batches, compression="zstd", annotations=annotations)
+            check_conservation(account, written)
+            copy.seek(0)
+            proof.check(copy, schema)
+
+    created = _publish(objects, key, identity.metadata("part"), _counts(account), write)
+    return Written(key, created, account)
 
 
 def counts_of(metadata: Mapping[str, str]) -> Settlement:
@@ -191,15 +198,12 @@ def _publish(
     objects: Objects,
     key: str,
     identity: Mapping[str, str],
-    account: Settlement,
-    schema: pa.Schema,
-    batches: Iterator[pa.RecordBatch],
-    compression: str,
+    counts: Mapping[str, str],
+    write: Callable[[Upload], None],
 ) -> bool:
-    upload = objects.create(key, {**identity, **_counts(account)})
+    upload = objects.create(key, {**identity, **counts})
     try:
-        written = _write(UploadSink(upload), schema, batches, compression)
-        check_conservation(account, written)
+        write(upload)
         return upload.commit()
     except Conflict:
         # The identity is what makes two objects the same. The counts may differ, if the one that stands was
@@ -212,60 +216,19 @@ def _publish(
         upload.abort()
 
 
-def _write(sink: UploadSink, schema: pa.Schema, batches: Iterator[pa.RecordBatch], compression: str) -> int:
-    written = 0
-    writer = pq.ParquetWriter(
-        sink,
-        schema,
-        compression=_compression(schema, compression),
-        use_dictionary=_DICTIONARY,
-        write_statistics=[name for name in schema.names if name not in ANSWER_COLUMNS],
-        # Keeps the names of list items as the source has them; our own list is named as the format asks.
-        use_compliant_nested_type=False,
-    )
-    with writer:
-        for group in _row_groups(batches):
-            table = pa.Table.from_batches(group, schema)
-            writer.write_table(table, row_group_size=ROW_GROUP_ROWS_MAX)
-            written += table.num_rows
-    return written
-
-
-def _compression(schema: pa.Schema, texts: str) -> dict[str, str]:
-    """By leaf of the format's tree: the digits of an embedding do not shrink, and trying costs more than writing."""
-    empty = io.BytesIO()
-    pq.write_table(schema.empty_table(), empty, use_compliant_nested_type=False)
-    leaves = pq.read_metadata(empty).schema
-    paths = (leaves.column(number).path for number in range(len(leaves)))
-    return {path: "none" if path.startswith("embedding.") else texts for path in paths}
-
-
-def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
-    group: list[pa.RecordBatch] = []
-    group_rows = group_bytes = 0
-    for batch in batches:
-        if group and (
-            group_rows + batch.num_rows > ROW_GROUP_ROWS_MAX or group_bytes + batch.nbytes > ROW_GROUP_BYTES_MAX
-        ):
-            yield group
-            group, group_rows, group_bytes = [], 0, 0
-        group.append(batch)
-        group_rows += batch.num_rows
-        group_bytes += batch.nbytes
-    if group:
-        yield group
-
-
 def _beside(
     schema: pa.Schema, rows: Iterable[pa.RecordBatch], outcomes: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """The columns of both streams in batches as both allow, without copying."""
+    """The columns of both streams in batches as both allow, without copying. Raises PartDiffers, NotConserved."""
     left, right = _Stream(iter(rows)), _Stream(outcomes)
     while True:
         count = min(left.ready(), right.ready())
         if count == 0:
             break
         arrays = [*left.take(count).columns, *right.take(count).columns]
+        for wanted, found in zip(schema, arrays, strict=True):
+            if found.type != wanted.type:
+                raise PartDiffers(wanted.name, f"it is {found.type} where {wanted.type} was accepted")
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
     if left.ready() or right.ready():
         raise NotConserved(f"there are more {'source rows' if left.ready() else 'outcomes'} than the other has")

@@ -20,6 +20,7 @@ from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard, Totals
 from quarry_core.messages import Doorbell
 from quarry_core.names import part_key, report_key, results_prefix, s3_uri, success_key
+from quarry_core.part_file import PartError
 from quarry_core.rows import SourceError
 from quarry_core.run import Pins
 from quarry_core.service import World
@@ -114,6 +115,8 @@ class Runs:
                 continue
             try:
                 await world.offload.run(partial(salvage.part, shard))
+            except PartError as error:
+                return f"a part of the result cannot be written: {error}; the answers stand under outcomes/{salvage.run_id}/"
             except (Changed, Missing, SourceError) as error:
                 uri = salvage.pins.source.uri
                 return f"s3_uri: {uri} cannot be joined any more ({error}); the answers stand under outcomes/{salvage.run_id}/"

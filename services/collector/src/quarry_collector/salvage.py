@@ -93,11 +93,20 @@ class Salvage:
 
         Raises:
             Missing, Changed, SourceError: the source is not what was accepted any more; the outcome stays.
+            PartError: the part cannot be written, or does not hold what was put in; the outcome stays.
         """
         identity = self.identity(shard)
         outcome = read_outcome(self.objects, identity)
         count = Count.model_validate_json(self.objects.read(ObjectRef(offsets_key(self.run_id, 0))))
-        return write_part(self.objects, identity, count.schema, self._rows(shard), outcome).settlement
+        return write_part(
+            self.objects,
+            identity,
+            count.schema,
+            self._rows(shard),
+            outcome,
+            prefix=self.pins.result_prefix,
+            annotations=count.annotations,
+        ).settlement
 
     def _rows(self, shard: Shard) -> Iterator[pa.RecordBatch]:
         if self.pins.source.format == "parquet":

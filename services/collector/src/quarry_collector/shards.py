@@ -22,6 +22,7 @@ from quarry_core.ledger.rows import Shard
 from quarry_core.messages import Doorbell
 from quarry_core.models import canonical_model
 from quarry_core.names import input_key
+from quarry_core.part_file import PartError
 from quarry_core.prices import price_of
 from quarry_core.rows import SourceError
 from quarry_core.service import World
@@ -117,7 +118,7 @@ class Shards:
         try:
             with self._span("part", shard):
                 await world.offload.run(partial(salvage.part, shard))
-        except (Changed, Missing, SourceError) as error:
+        except (Changed, Missing, PartError, SourceError) as error:
             # The answers are safe in the outcome; closing tries again, and tells.
             log.error(  # noqa: TRY400 told whole
                 "part_not_written", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, why=str(error)

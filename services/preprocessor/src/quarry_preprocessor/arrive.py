@@ -151,6 +151,7 @@ class Arrivals:
             output_kms_key=manifest.output_kms_key,
             vpc=manifest.vpc,
             csv=manifest.csv,
+            result_prefix=manifest.result_prefix or "",
         )
         size_bytes = len(pins.model_dump_json().encode())
         if size_bytes > PINS_BYTES_MAX:

@@ -13,6 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import partial
 
+import pyarrow as pa
 import structlog
 
 from quarry_core import metrics
@@ -20,11 +21,11 @@ from quarry_core.errors import Changed, Conflict, Missing, Refused, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Totals
 from quarry_core.messages import Doorbell
-from quarry_core.models import family_of, limits_of
+from quarry_core.models import limits_of
 from quarry_core.names import offsets_key, plan_key
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.prompts import MissingColumn
-from quarry_core.results import ColumnTaken, check_columns
+from quarry_core.results import ColumnTaken
 from quarry_core.rows import Count, SourceError
 from quarry_core.run import Pins
 from quarry_core.service import World
@@ -34,6 +35,7 @@ from quarry_preprocessor.encode import NotEncodable, estimate_record_bytes
 from quarry_preprocessor.encoders import check_needed, encoder_of
 from quarry_preprocessor.plan import Plan, PlanError, plan_shards
 from quarry_preprocessor.sources import count_gaps, inspect, sample
+from quarry_preprocessor.trial import name_unreadable, try_out
 
 log = structlog.get_logger()
 
@@ -134,14 +136,23 @@ def count_source(objects: Objects, pins: Pins) -> Counted:
         SourceError, MissingColumn, NotEncodable, ColumnTaken: the source is refused; the text says what to change.
         Changed, Missing: the source is not what was accepted.
     """
-    family = family_of(pins.model_id)
-    count = inspect(objects, pins.source.ref, pins.source.format, pins.csv)
+    count = _inspected(objects, pins)
     check_needed(pins, count.schema)
-    check_columns(count.schema, family.answer_column)
+    count = try_out(objects, pins, count)
     encoder = encoder_of(pins)
     sampled = sample(objects, pins.source.ref, pins.source.format, count)
     gaps = count_gaps(objects, pins.source.ref, pins.source.format, encoder.columns)
     return Counted(count, estimate_record_bytes(encoder, sampled), gaps)
+
+
+def _inspected(objects: Objects, pins: Pins) -> Count:
+    ref = pins.source.ref
+    try:
+        return inspect(objects, ref, pins.source.format, pins.csv)
+    except SourceError as error:
+        if isinstance(error.__cause__, pa.ArrowNotImplementedError) and (why := name_unreadable(objects, ref)):
+            raise SourceError(f"{ref.key}: {why}") from error
+        raise
 
 
 def write_plan(objects: Objects, run_id: str, count: Count, plan: Plan) -> tuple[Plan, str]:

@@ -1,0 +1,130 @@
+"""Before anything is paid for: a small part is written of the source's very schema, and read back.
+
+What a part cannot hold is refused here, naming the column, and not when the answers are there. The trial also finds
+out which annotations of the source pyarrow drops, so that the collector puts them into the parts.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from quarry_core.counted import Count, SourceError
+from quarry_core.models import family_of
+from quarry_core.parquet_footer import Annotation, Leaf, NotAFooter, leaves_of
+from quarry_core.part_file import PartError, Proof, write_rows
+from quarry_core.ports import ObjectRef, Objects
+from quarry_core.results import OUR_COLUMNS, outcome_schema, result_schema
+from quarry_core.rows import read_rows
+from quarry_core.run import Pins
+
+TRIAL_ROWS = 64
+COLUMNS_NAMED_MAX = 5
+
+
+def try_out(objects: Objects, pins: Pins, count: Count) -> Count:
+    """The count, with the annotations that parts of this source need. Blocking.
+
+    Raises:
+        ColumnTaken: a column has a name of ours.
+        SourceError: a column cannot come back as it is; the text names it, its type and a cast.
+        PortError: as `Objects.random_access` does.
+    """
+    ref, answer = pins.source.ref, family_of(pins.model_id).answer_column
+    schema = result_schema(count.schema, answer, pins.result_prefix)
+    try:
+        empty = _written(schema, [], ())
+        annotations = _lost(objects, ref, empty) if count.format == "parquet" else []
+        rows = read_rows(objects, ref, count, 0, min(count.rows, TRIAL_ROWS))
+        tried = _written(schema, [_answered(batch, schema, answer) for batch in rows], annotations)
+        if annotations:
+            _check_kept(objects, ref, tried)
+    except PartError as error:
+        raise SourceError(f"{ref.key}: {_refusal(error, schema)}") from error
+    return count.model_copy(update={"annotations": tuple(annotations)})
+
+
+def name_unreadable(objects: Objects, ref: ObjectRef) -> str:
+    """A sentence about the columns of a Parquet file for whose types Arrow has no name; empty if there are none."""
+    try:
+        with objects.random_access(ref) as source:
+            wide = {leaf.column: None for leaf in leaves_of(source) if leaf.kind == "FIXED(16)"}
+    except NotAFooter:
+        return ""
+    if not wide:
+        return ""
+    named = ", ".join(repr(column) for column in list(wide)[:COLUMNS_NAMED_MAX])
+    return f"column {named}: whole numbers of 128 bits cannot be read; cast it to Decimal(38, 0), to 64 bits or to text"
+
+
+def _written(schema: pa.Schema, batches: Sequence[pa.RecordBatch], annotations: Sequence[Annotation]) -> io.BytesIO:
+    """A part with these rows, read back and found to be the same. Raises PartError."""
+    part = io.BytesIO()
+    proof = Proof(sum(batch.num_rows for batch in batches))
+    write_rows(part, schema, proof.watch(batches), compression="zstd", annotations=annotations)
+    with io.BytesIO(part.getvalue()) as copy:
+        proof.check(copy, schema)
+    return part
+
+
+def _answered(batch: pa.RecordBatch, schema: pa.Schema, answer_column: str) -> pa.RecordBatch:
+    ours = [
+        pa.nulls(batch.num_rows, each.type) if each.nullable else pa.array(["trial"] * batch.num_rows, each.type)
+        for each in outcome_schema(answer_column)
+    ]
+    return pa.RecordBatch.from_arrays([*batch.columns, *ours], schema=schema)
+
+
+# --------------------------------------------------------------------------- annotations
+
+
+def _lost(objects: Objects, ref: ObjectRef, part: io.BytesIO) -> list[Annotation]:
+    """The source's annotations that a part has not. Raises PartError for a column that is stored otherwise."""
+    try:
+        with objects.random_access(ref) as file:
+            source = leaves_of(file)
+    except NotAFooter as error:
+        raise SourceError(f"{ref.key} is not a readable Parquet file ({error}); write it again") from error
+    return list(_compared(source, leaves_of(part)[:-OUR_COLUMNS]))
+
+
+def _check_kept(objects: Objects, ref: ObjectRef, part: io.BytesIO) -> None:
+    lost = _lost(objects, ref, part)
+    if lost:
+        raise PartError("", f"annotations of leaves {[each.leaf for each in lost]} are not kept")
+
+
+def _compared(source: Sequence[Leaf], part: Sequence[Leaf]) -> Iterator[Annotation]:
+    if [leaf.column for leaf in source] != [leaf.column for leaf in part]:
+        column = next((one.column for one, two in zip(source, part, strict=False) if one.column != two.column), "")
+        raise PartError(column, "its parts would not be those of the source")
+    grouped: set[int] = set()
+    for number, (before, after) in enumerate(zip(source, part, strict=True)):
+        if before.group != after.group and id(before.parent) not in grouped:
+            grouped.add(id(before.parent))
+            yield before.annotation(number, on_group=True)
+        if _alike(before, after):
+            continue
+        if before.physical != after.physical:
+            raise PartError(before.column, f"{before.kind} would become {after.kind}")
+        yield before.annotation(number)
+
+
+def _alike(before: Leaf, after: Leaf) -> bool:
+    if before.physical == "INT96":
+        return after.kind.startswith("TIMESTAMP")  # the one timestamp that the format knew, before it had any
+    if before.kind.startswith("TIME") and before.converted != after.converted:
+        return False  # there are readers who know the old kind of annotation alone
+    return before.kind == after.kind
+
+
+def _refusal(error: PartError, schema: pa.Schema) -> str:
+    if not error.column:
+        return f"a result of this source cannot be written ({error.reason}); write the file again with other types"
+    kind = schema.field(error.column).type if schema.names.count(error.column) == 1 else "unknown"
+    return (
+        f"column {error.column!r} is of a type that a result cannot hold, {kind} ({error.reason}); "
+        "cast it, for example to text, or leave it out"
+    )
