@@ -55,14 +55,26 @@ def reader(form: type[T]) -> Callable[[bytes | msgspec.Raw], T]:
     return read
 
 
-def diagnose(wrong: msgspec.ValidationError) -> Refused:
+def converted(found: Any, form: Any, at: str) -> Any:
+    """A part of a body that is already decoded, as `form`.
+
+    Raises:
+        Refused: it has another form; `at` is where in the body it stands.
+    """
+    try:
+        return msgspec.convert(found, form)
+    except msgspec.ValidationError as wrong:
+        raise diagnose(wrong, at) from None
+
+
+def diagnose(wrong: msgspec.ValidationError, within: str = "#") -> Refused:
     """A breach of a form, in the schema check's words: `#/messages/0: required key [role] not found`."""
     told, _, at = str(wrong).partition(" - at `$")
     pointer = re.sub(r"[.\[]+", "/", at.rstrip("`").replace("]", ""))
     for pattern, words in _KNOWN:
         if found := pattern.fullmatch(told):
-            return malformed(f"#{pointer}: {words.format(*found.groups())}")
-    return malformed(f"#{pointer}: {told}")
+            return malformed(f"{within}{pointer}: {words.format(*found.groups())}")
+    return malformed(f"{within}{pointer}: {told}")
 
 
 class Located(msgspec.Struct, forbid_unknown_fields=True, gc=False):

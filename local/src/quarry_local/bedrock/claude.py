@@ -1,7 +1,7 @@
 """Anthropic Messages: the body of Claude's InvokeModel, and its answer (contract section 4.2). Pure.
 
-The prompt of a record is the text of `system` and of all messages, in order, joined by newlines. The texts of
-errors that the contract quotes are verbatim; the others imitate the same validator.
+The prompt of a record is the text of `system` and of all messages, in order, joined by newlines; a tool's result counts as
+text. The texts of errors that the contract quotes are verbatim; the others imitate the same validator.
 """
 
 from hashlib import sha256
@@ -9,9 +9,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from quarry_local.bedrock.answers import SENTENCES, Answer, Answering, Refused
+from quarry_local.bedrock import claude_tools
+from quarry_local.bedrock.answers import SENTENCES, Answer, Answering, Refused, say
 from quarry_local.bedrock.bodies import Share
+from quarry_local.bedrock.claude_rules import ClaudeRules
 from quarry_local.bedrock.models import Model
+from quarry_local.bedrock.tools import call, structured
 
 
 # Structs of a decoded body hold no cycles, so the collector need not walk them (gc=False).
@@ -27,7 +30,26 @@ class _Document(msgspec.Struct, tag_field="type", tag="document", gc=False):
     source: dict[str, Any]
 
 
-_Block = _Text | _Image | _Document
+class _ToolUse(msgspec.Struct, tag_field="type", tag="tool_use", gc=False):
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+class _ToolResult(msgspec.Struct, tag_field="type", tag="tool_result", gc=False):
+    tool_use_id: str
+    content: str | list[Any] | None = None
+
+
+class _Thinking(msgspec.Struct, tag_field="type", tag="thinking", gc=False):
+    thinking: str
+
+
+class _RedactedThinking(msgspec.Struct, tag_field="type", tag="redacted_thinking", gc=False):
+    data: str
+
+
+_Block = _Text | _Image | _Document | _ToolUse | _ToolResult | _Thinking | _RedactedThinking
 
 
 class _Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -47,12 +69,22 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     metadata: dict[str, Any] | None = None
     thinking: dict[str, Any] | None = None
     anthropic_beta: list[str] | None = None
+    tools: list[Any] | None = None
+    tool_choice: dict[str, Any] | None = None
+    output_config: dict[str, Any] | None = None
+    output_format: dict[str, Any] | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether a text answers it: nearly all records."""
+        return self.tools is None and self.tool_choice is None and self.output_config is None is self.output_format
 
 
 _DECODER = msgspec.json.Decoder(_Body)
 
 
 def answering(model: Model) -> Answering:
+    rules = ClaudeRules(model.id)
     name = (model.id or model.pool).removeprefix("anthropic.")
     head = b'{"model":"' + name.encode() + b'","id":"msg_bdrk_'
     decode = _DECODER.decode
@@ -66,9 +98,12 @@ def answering(model: Model) -> Answering:
             raise Refused(400, "max_tokens: Input should be greater than or equal to 1")
         if not body.messages:
             raise Refused(400, "messages: at least one message is required")
+        rules.check(body.max_tokens, body.temperature, body.top_p, body.top_k, body.thinking, body.anthropic_beta or ())
         prompt = _prompt(body)
         if not prompt:
             raise Refused(400, "messages: text content blocks must be non-empty")
+        if not body.plain:
+            return _shaped(body, prompt, head)
         digest = sha256(prompt.encode()).digest()
         digits = digest.hex().encode()
         text = SENTENCES[digest[8]] + digits[:16] + b"]"
@@ -89,6 +124,38 @@ def answering(model: Model) -> Answering:
     return answer
 
 
+def _shaped(body: _Body, prompt: str, head: bytes) -> Answer:
+    """The answer to a record that offers tools or asks for JSON."""
+    tools = claude_tools.tools_of(body.tools or [])
+    choice = claude_tools.choice_of(body.tool_choice, tools)
+    if body.thinking is not None and body.thinking.get("type") == "enabled" and choice not in ("auto", "none"):
+        raise Refused(400, "Thinking may not be enabled when tool_choice forces tool use.")
+    schema = claude_tools.format_of(body.output_config, body.output_format)
+    last = body.messages[-1].content
+    answered = isinstance(last, list) and any(isinstance(block, _ToolResult) for block in last)
+    called = call(tools, choice, prompt, body.max_tokens, answered=answered)
+    if called is not None:
+        stop = b"max_tokens" if called.cut else b"tool_use"
+        block = b'{"type":"tool_use","id":"toolu_bdrk_%b","name":"%b","input":%b}' % (
+            called.digits[20:44],
+            called.name.encode(),
+            called.input,
+        )
+        return _rendered(head, called.digits, block, stop, called.input_tokens, called.output_tokens)
+    said = say(prompt, body.max_tokens) if schema is None else structured(schema, prompt, body.max_tokens)
+    block = b'{"type":"text","text":%b}' % msgspec.json.encode(said.text.decode("utf-8", "ignore"))
+    stop = b"max_tokens" if said.cut else b"end_turn"
+    return _rendered(head, said.digits, block, stop, said.input_tokens, said.output_tokens)
+
+
+def _rendered(head: bytes, digits: bytes, block: bytes, stop: bytes, input_tokens: int, output_tokens: int) -> Answer:
+    rendered = (
+        b'%b%b","type":"message","role":"assistant","content":[%b],'
+        b'"stop_reason":"%b","stop_sequence":null,"usage":{"input_tokens":%d,"output_tokens":%d}}'
+    ) % (head, digits[20:44], block, stop, input_tokens, output_tokens)
+    return Answer(rendered, input_tokens, output_tokens)
+
+
 def _prompt(body: _Body) -> str:
     messages = body.messages
     if len(messages) == 1 and body.system is None:
@@ -105,8 +172,19 @@ def _prompt(body: _Body) -> str:
         if isinstance(message.content, str):
             texts.append(message.content)
         else:
-            texts.extend(block.text for block in message.content if isinstance(block, _Text))
+            for block in message.content:
+                texts.extend(_texts(block))
     return "\n".join(texts)
+
+
+def _texts(block: _Block) -> list[str]:
+    if isinstance(block, _Text):
+        return [block.text]
+    if not isinstance(block, _ToolResult) or block.content is None:
+        return []
+    if isinstance(block.content, str):
+        return [block.content]
+    return [part["text"] for part in block.content if isinstance(part, dict) and isinstance(part.get("text"), str)]
 
 
 def diagnose(model_input: bytes) -> Refused:

@@ -1,17 +1,20 @@
 """Converse: one body for every chat model, when the job's `modelInvocationType` is Converse (contract section 4.2). Pure.
 
-The ranges are those of the operation's model. `modelId` is no field of a record (contract section 4.1). Tool use and
-structured output are documented as not supported in batch; prompt caching, a guardrail, a service tier and variables of a
-stored prompt are taken and do nothing.
+The ranges are those of the operation's model. `modelId` is no field of a record (contract section 4.1). In batch a record
+with `toolConfig` fails, as one with the blocks of tools does; a structured output is given (contract section 4.1). Prompt
+caching, a guardrail, a service tier and variables of a stored prompt are taken and do nothing.
 """
 
 from typing import Annotated, Literal
 
 import msgspec
 
+from quarry_local.bedrock import spec_tools
 from quarry_local.bedrock.answers import Answer, Answering, Refused
 from quarry_local.bedrock.bodies import AnyObject, Share, Tokens, reader, unsupported
-from quarry_local.bedrock.messages import Message, System, conversed
+from quarry_local.bedrock.claude_rules import ClaudeRules
+from quarry_local.bedrock.messages import Message, Shape, System, conversed
+from quarry_local.bedrock.models import Model
 
 
 class _Inference(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -19,6 +22,9 @@ class _Inference(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     temperature: Share | None = None
     topP: Share | None = None  # noqa: N815 - the API's name
     stopSequences: Annotated[list[str], msgspec.Meta(max_length=2500)] | None = None  # noqa: N815 - the API's name
+
+
+_NO_CONFIG = _Inference()
 
 
 class _Tier(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -40,17 +46,31 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     outputConfig: AnyObject | None = None  # noqa: N815 - the API's name
 
 
-def answering() -> Answering:
+def answering(model: Model, *, batch: bool = True) -> Answering:
+    """Args: the model, whose rules hold for Claude; and whether a record is answered or a call on demand."""
     read = reader(_Body)
+    rules = ClaudeRules(model.id) if model.family == "anthropic" else None
 
     def answer(model_input: bytes | msgspec.Raw) -> Answer:
         body = read(model_input)
-        if body.toolConfig is not None:
+        if body.toolConfig is not None and batch:
             raise unsupported("Tool use")
-        if body.outputConfig is not None:
-            raise unsupported("Structured output")
-        config = body.inferenceConfig
-        return conversed(body.system or (), body.messages, config.maxTokens if config else None)
+        config = body.inferenceConfig or _NO_CONFIG
+        if rules is not None:
+            more = body.additionalModelRequestFields or {}
+            top_k = more.get("top_k")
+            thinking = more.get("thinking")
+            rules.check(
+                config.maxTokens,
+                config.temperature,
+                config.topP,
+                top_k if isinstance(top_k, int) else None,
+                thinking if isinstance(thinking, dict) else None,
+            )
+        tools, choice = ([], "none") if body.toolConfig is None else spec_tools.tools_of(body.toolConfig)
+        schema = None if body.outputConfig is None else spec_tools.format_of(body.outputConfig)
+        shape = Shape(tools, choice, schema)
+        return conversed(body.system or (), body.messages, config.maxTokens, shape=shape, tool_blocks=not batch)
 
     return answer
 

@@ -18,15 +18,16 @@ from quarry_local.bedrock.answers import Answering
 from quarry_local.bedrock.models import EMBEDDINGS, Family, Model
 
 
-def answering(model: Model, invocation_type: str = "InvokeModel") -> Answering:
+def answering(model: Model, invocation_type: str = "InvokeModel", *, batch: bool = True) -> Answering:
     """What turns a `modelInput` for this model into its answer.
 
     Args:
         model: as `models.resolve` found it.
         invocation_type: the job's `modelInvocationType`: Converse has one body for every model that chats.
+        batch: whether a record is answered, or a call on demand, which Converse lets call tools.
     """
     if invocation_type == "Converse":
-        return converse.refusing() if model.family in EMBEDDINGS else converse.answering()
+        return converse.refusing() if model.family in EMBEDDINGS else converse.answering(model, batch=batch)
     family: Family = model.family
     match family:
         case "anthropic":

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import msgspec
 
+from quarry_local.bedrock import spec_tools
 from quarry_local.bedrock.answers import Answer, Answering
-from quarry_local.bedrock.bodies import AnyObject, Share, Tokens, reader, unsupported
-from quarry_local.bedrock.messages import Message, System, conversed
+from quarry_local.bedrock.bodies import AnyObject, Share, Tokens, reader
+from quarry_local.bedrock.messages import PLAIN, Message, Shape, System, conversed
 
 _CACHE = b',"cacheReadInputTokenCount":0,"cacheWriteInputTokenCount":0'
 # From the model's page.
@@ -41,10 +42,9 @@ def answering() -> Answering:
 
     def answer(model_input: bytes | msgspec.Raw) -> Answer:
         body = read(model_input)
-        if body.toolConfig is not None:
-            raise unsupported("Tool use")
+        shape = PLAIN if body.toolConfig is None else Shape(*spec_tools.tools_of(body.toolConfig))
         config = body.inferenceConfig
         tokens_max = (config.maxTokens or config.max_new_tokens) if config else None
-        return conversed(body.system or (), body.messages, tokens_max, _CACHE)
+        return conversed(body.system or (), body.messages, tokens_max, _CACHE, shape=shape)
 
     return answer

@@ -179,7 +179,7 @@ class Runtime:
         key = (model.model.id, invocation_type)
         ask = self._answering.get(key)
         if ask is None:
-            ask = self._answering[key] = answering(model.model, invocation_type)
+            ask = self._answering[key] = answering(model.model, invocation_type, batch=False)
         try:
             return ask(body)
         except Refused as refused:
