@@ -52,6 +52,7 @@ SECTIONS = {
     "4.5": "Which models",
     "4.6": "The other door",
     "5": "Quotas",
+    "12": "What was learned later",
 }
 
 

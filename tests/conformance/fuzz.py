@@ -249,7 +249,13 @@ class Fuzzer:
             # Junk, so that nothing is set that would ask for errors.
             page = chance.choice(("/_quarry/settings", "/_quarry/faults", "/_quarry/clock"))
             body = _json({chance.choice(("unknown", "", "speed ")): chance.choice(VALUES)})
-            return Request("(own pages)", chance.choice(("PUT", "POST", "PATCH")), page, body, {})
+            return Request(
+                "(own pages)",
+                chance.choice(("PUT", "POST", "PATCH")),
+                page,
+                body,
+                {"Content-Type": chance.choice(("application/json", "text/plain"))},
+            )
         path = chance.choice(known) + "".join(f"/{_quoted(chance.choice(TEXTS))}" for _ in range(chance.randrange(4)))
         body = chance.choice((b"", b"{}", chance.randbytes(50), _json(chance.choice(VALUES))))
         return Request("(no operation)", chance.choice(METHODS), path, body, {})

@@ -135,7 +135,8 @@ class House:
 
     def page(self, path: str, method: str = "GET", body: Any = None) -> Any:
         """One of the simulator's own pages."""
-        return self.raw(method, path, None if body is None else json.dumps(body).encode()).body
+        headers = {"Content-Type": "application/json"}
+        return self.raw(method, path, None if body is None else json.dumps(body).encode(), headers).body
 
     def change(self, **settings: Any) -> Any:
         return self.page("/_quarry/settings", "PUT", settings)

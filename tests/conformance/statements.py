@@ -24,6 +24,7 @@ STATEMENTS: tuple[Statement, ...] = (
     # ------------------------------------------------------------------ 1.1 wire basics
     S("C1.1-service", "A", "The service is `bedrock`, API 2023-04-20, rest-json, signed as `bedrock`"),
     S("C1.1-signing", "A", "A request is signed by SigV4 or carries a bearer token; either is answered"),
+    S("C1.1-region", "E", "A request that is signed for another region is refused"),
     S("C1.1-paginator", "A", "List has the one paginator; its token goes in and comes out as `nextToken`"),
     S("C1.1-no-waiters", "A", "No waiter exists for a job: whoever waits must ask again"),
     S(
@@ -152,7 +153,11 @@ STATEMENTS: tuple[Statement, ...] = (
         "B",
         "After a stop only what was processed is charged: the summary's tokens are those of the records that were",
     ),
-    S("C1.5-ended", "E", "What stopping an ended job answers is not documented; here Conflict, a declared 400"),
+    S(
+        "C1.5-ended",
+        "C",
+        "Stopping a completed job is a ValidationException that says `State was: Completed`; other ends are taken to answer alike",
+    ),
     # ------------------------------------------------------------------ 1.6 models
     S(
         "C1.6-accepted",
@@ -164,6 +169,7 @@ STATEMENTS: tuple[Statement, ...] = (
     # ------------------------------------------------------------------ 1.7 tags, history
     S("C1.7-tagging", "A", "Tags are set, removed and listed by POST; the field is `resourceARN`"),
     S("C1.7-job-is-taggable", "A", "A job's ARN is taggable; the tags of Create are its first"),
+    S("C1.7-stopped-job", "C", "The tags of a stopping or stopped job cannot be listed; with which error is not known"),
     S("C1.7-too-many-tags", "A", "One tag too many is TooManyTagsException, 400, with `resourceName`"),
     S(
         "C1.7-history",
@@ -243,7 +249,14 @@ STATEMENTS: tuple[Statement, ...] = (
         "Content named by S3 URI must lie in the input's folder, and the folder must be the input; here its record fails otherwise",
     ),
     S("C4.1-base64", "E", "Base64 content stands in the line, as in InvokeModel"),
-    S("C4.1-no-tools", "B", "Tool calls and structured output are not supported in batch"),
+    S("C4.1-tools-invoke", "B", "In a job of type InvokeModel a native body may offer tools, and the model call one"),
+    S("C4.1-tools-converse", "B", "A Converse record with `toolConfig` fails with a 400"),
+    S(
+        "C4.1-structured",
+        "B",
+        "Structured outputs work with both types: `output_config.format`, `response_format`, `outputConfig.textFormat`",
+    ),
+    S("C4.1-tool-schema", "C", "A record's tools are checked against the schema of tools, and refused for their form"),
     S("C4.1-no-prompt-cache", "D", "cache_control is accepted and has no effect"),
     S("C4.1-no-guardrail-field", "A", "The job has no field for a guardrail"),
     S(
@@ -308,6 +321,18 @@ STATEMENTS: tuple[Statement, ...] = (
     S("C4.4-summary", "B", "`manifest.json.out` holds the four counts and the two sums of tokens"),
     S("C4.4-processed", "B", "Processed are successes and errors together"),
     S("C4.4-tokens-only-there", "B", "The job's tokens stand in the summary only, and are the sum over the records"),
+    S(
+        "C12-stop-reasons",
+        "A",
+        "Converse knows stop reasons for a full context window and for malformed output and calls",
+    ),
+    S("C12-claude-sampling", "C", "Claude 4.5 and later refuse `temperature` and `top_p` together, record by record"),
+    S(
+        "C12-claude-limits",
+        "E",
+        "More output than the model gives, or a thinking budget beyond `max_tokens`, fails a record",
+    ),
+    S("C12-gpt-oss-reasoning", "C", "gpt-oss puts `<reasoning>` before its answer, counted in `max_tokens`"),
     # ------------------------------------------------------------------ 4.5, 4.6 models and doors
     S(
         "C4.5-supported",
@@ -315,6 +340,12 @@ STATEMENTS: tuple[Statement, ...] = (
         "Models with batch quotas or live successes are accepted: Claude, Nova, Titan V2, Llama, Mistral, gpt-oss, Qwen3, DeepSeek, Kimi",
     ),
     S("C4.5-refused-live", "C", "Some newer ones are refused at Create with the known text"),
+    S(
+        "C4.5-unverified",
+        "D",
+        "MiniMax, GLM, Nemotron, Kimi K2, Gemma 3 and gpt-oss-safeguard have a batch price: taken, and graded unverified",
+    ),
+    S("C4.5-unknown", "E", "A model that no source names is refused in other words than one that AWS refuses"),
     S("C4.5-per-region", "B", "Support is per model and region: a model's ARN of another region is refused"),
     S("C4.6-other-door", "B", "OpenAI's batch API is another door, on another endpoint; it is not opened here"),
     # ------------------------------------------------------------------ 5 quotas
@@ -339,6 +370,11 @@ STATEMENTS: tuple[Statement, ...] = (
     S("C5-codes", "B", "Quota codes are per model, as in the contract's table"),
     S("C5-name-twice", "E", "A job's name need not be unique (not documented)"),
     S("C5-token-again", "B", "A repeated client token is ignored without error: the same ARN, no second job"),
-    S("C5-token-lifetime", "E", "How long a token is remembered is not documented: for ever here, or as set"),
+    S("C5-token-lifetime", "E", "How long a token is remembered is not documented: eight hours here, or as set"),
+    S(
+        "C5-token-mismatch",
+        "E",
+        "What a known token with another request does is not documented: the same job here, or Conflict as set; counted",
+    ),
     S("C5-profiles", "C", "Many models run through a cross-region profile's id"),
 )

@@ -165,7 +165,7 @@ def test_nodes_sdk_runs_a_job_from_create_to_results(open_house, node_sdk):
         "success": 100,
         "listed": 1,
         "submitTime": True,
-        "refused": "ConflictException",
+        "refused": "ValidationException",
         "http": 400,
     }
     _finished(house, arn)

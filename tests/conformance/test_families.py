@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import botocore.session
 import pytest
 
 from tests.conformance.house import HAIKU, TITAN, accepted, claude, lines_of, refused
@@ -246,6 +247,60 @@ def test_models_without_a_batch_quota_are_refused(house, model):
 @pytest.mark.conforms("C4.5-refused-live", "C1.6-no-proof")
 def test_models_that_were_refused_live_are_refused_with_the_same_words(house, model):
     assert refused(house.send(CREATE, house.request(model=model)), CREATE, "ValidationException") == UNSUPPORTED
+
+
+@pytest.mark.conforms("C4.5-unverified")
+def test_models_of_which_a_price_alone_is_known_are_taken_and_graded(house):
+    graded = house.page("/_quarry/models")
+    for model in ("minimax.minimax-m2", "zai.glm-4.7", "nvidia.nemotron-nano-9b-v2", "google.gemma-3-27b-it"):
+        assert graded[model] == {"batch": "unverified"}
+        accepted(house.send(CREATE, house.request(model=model)), CREATE)
+    assert graded[HAIKU] == {"batch": "yes"}
+
+
+@pytest.mark.conforms("C4.5-unknown")
+def test_a_model_that_the_catalogue_does_not_know_is_refused_in_other_words(house):
+    said = refused(house.send(CREATE, house.request(model="acme.next-v1:0")), CREATE, "ValidationException")
+    assert said.startswith("The provided model identifier is invalid.")
+    assert "catalogue" in said
+
+
+@pytest.mark.conforms("C12-stop-reasons")
+def test_an_answer_may_stop_for_the_newer_reasons(open_house):
+    known = botocore.session.Session().get_service_model("bedrock-runtime").shape_for("StopReason").enum
+    for reason in ("model_context_window_exceeded", "malformed_model_output", "malformed_tool_use"):
+        assert reason in known
+        house = open_house(record_stop_reasons={reason: 1.0})
+        job = house.run(lines_of(FAMILIES["converse-anthropic"].body), modelInvocationType="Converse")
+        assert {line["modelOutput"]["stopReason"] for line in house.results(job)} == {reason}
+        assert job["successRecordCount"] == 100
+
+
+@pytest.mark.conforms("C12-claude-sampling", "C12-claude-limits")
+def test_what_newer_claude_refuses_fails_record_by_record(open_house):
+    house = open_house()
+    sonnet = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+    wrong = [
+        claude("Why?", temperature=0.5, top_p=0.9),
+        claude("Why?", max_tokens=64_001),
+        claude("Why?", max_tokens=2_000, thinking={"type": "enabled", "budget_tokens": 2_000}),
+    ]
+    lines = [line for body in wrong for line in lines_of(body, 1)] + lines_of(claude("Why?", temperature=0.5), 97)
+    job = house.run(lines, model=sonnet)
+    assert (job["status"], job["successRecordCount"], job["errorRecordCount"]) == ("Completed", 97, 3)
+    assert house.run(lines, model=HAIKU)["errorRecordCount"] == 2
+
+
+@pytest.mark.conforms("C12-gpt-oss-reasoning")
+def test_gpt_oss_thinks_aloud_within_its_limit(open_house):
+    house = open_house()
+    body = {"messages": [{"role": "user", "content": "Why?"}], "max_completion_tokens": 10}
+    job = house.run(
+        [*lines_of(body, 50), *lines_of({"messages": body["messages"]}, 50)], model="openai.gpt-oss-20b-1:0"
+    )
+    choices = [line["modelOutput"]["choices"][0] for line in house.results(job)]
+    assert all(choice["message"]["content"].startswith("<reasoning>") for choice in choices)
+    assert sorted(choice["finish_reason"] for choice in choices) == ["length"] * 50 + ["stop"] * 50
 
 
 @pytest.mark.conforms("C4.5-per-region")

@@ -146,11 +146,58 @@ def test_content_in_s3_lies_in_the_folder_that_is_the_input(open_house):
     assert house.run(lines_of(spoken), model=NOVA)["errorRecordCount"] == 0
 
 
-@pytest.mark.conforms("C4.1-no-tools")
-def test_a_tool_fails_its_record(open_house):
+SCHEMA = {
+    "type": "object",
+    "properties": {"place": {"type": "string"}},
+    "required": ["place"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.conforms("C4.1-tools-invoke")
+def test_a_native_body_with_tools_is_answered_by_a_call(open_house):
     house = open_house()
-    tool = {"name": "look", "input_schema": {"type": "object"}}
-    results = house.results(house.run([*lines_of(claude("Look.", tools=[tool]), 1), *questions(99)]))
+    tool = {"name": "look", "input_schema": SCHEMA}
+    results = house.results(house.run(lines_of(claude("Look.", tools=[tool]))))
+    for line in results:
+        assert line["modelOutput"]["stop_reason"] == "tool_use"
+        (call,) = line["modelOutput"]["content"]
+        assert (call["name"], list(call["input"])) == ("look", ["place"])
+
+
+@pytest.mark.conforms("C4.1-tools-converse")
+def test_a_converse_record_with_a_tool_configuration_fails(open_house):
+    house = open_house()
+    spec = {"toolSpec": {"name": "look", "inputSchema": {"json": SCHEMA}}}
+    spoken = {"messages": [{"role": "user", "content": [{"text": "Look."}]}]}
+    lines = lines_of({**spoken, "toolConfig": {"tools": [spec]}}, 50) + lines_of(spoken, 50)
+    job = house.run(lines, modelInvocationType="Converse")
+    assert (job["successRecordCount"], job["errorRecordCount"]) == (50, 50)
+    failed = [line for line in house.results(job) if "error" in line]
+    assert all("toolConfig" in line["modelInput"] and line["error"]["errorCode"] == 400 for line in failed)
+
+
+@pytest.mark.conforms("C4.1-structured")
+def test_a_structured_output_is_answered_in_both_types_of_job(open_house):
+    house = open_house()
+    native = claude("Where?", output_config={"format": {"type": "json_schema", "schema": SCHEMA}})
+    text_format = {"type": "json_schema", "structure": {"jsonSchema": {"schema": json.dumps(SCHEMA)}}}
+    spoken = {
+        "messages": [{"role": "user", "content": [{"text": "Where?"}]}],
+        "outputConfig": {"textFormat": text_format},
+    }
+    texts = [line["modelOutput"]["content"][0]["text"] for line in house.results(house.run(lines_of(native)))]
+    conversed = house.results(house.run(lines_of(spoken), modelInvocationType="Converse"))
+    texts += [line["modelOutput"]["output"]["message"]["content"][0]["text"] for line in conversed]
+    assert len(texts) == 200
+    assert all(list(json.loads(text)) == ["place"] for text in texts)
+
+
+@pytest.mark.conforms("C4.1-tool-schema")
+def test_a_tool_whose_schema_is_none_fails_its_record(open_house):
+    house = open_house()
+    bad = claude("Look.", tools=[{"name": "look", "input_schema": {"type": "object", "properties": []}}])
+    results = house.results(house.run([*lines_of(bad, 1), *questions(99)]))
     assert [set(line) for line in results if "tools" in line["modelInput"]] == [{"recordId", "modelInput", "error"}]
 
 

@@ -202,10 +202,12 @@ def test_stop_answers_nothing_and_stopped_follows_stopping(open_house):
 
 
 @pytest.mark.conforms("C1.5-ended")
-def test_stopping_what_has_ended_is_a_declared_400(open_house):
+def test_stopping_what_has_ended_is_a_validation_error_that_names_the_state(open_house):
     house = open_house()
     job = house.run(questions())
-    refused(house.send(STOP, {"jobIdentifier": job["jobArn"]}), STOP, "ConflictException")
+    reply = house.send(STOP, {"jobIdentifier": job["jobArn"]})
+    refused(reply, STOP, "ValidationException")
+    assert "State was: Completed" in reply.body["message"]
     assert house.get(job["jobArn"])["status"] == "Completed"
 
 
@@ -234,7 +236,7 @@ def test_what_fits_the_pattern_is_refused_for_what_it_names_at_most(house, model
     reply = house.send("CreateModelInvocationJob", house.request(model=model))
     if reply.status != 200:
         message = refused(reply, "CreateModelInvocationJob", "ValidationException")
-        assert message == "Batch inference is not supported for the requested model"
+        assert message.startswith(("Batch inference is not supported for", "The provided model identifier is invalid."))
 
 
 @pytest.mark.parametrize("kind", ["provisioned-model", "imported-model", "custom-model-deployment"])
@@ -258,6 +260,19 @@ def test_tags_are_set_listed_and_removed_by_post(house):
     accepted(house.send("UntagResource", {"resourceARN": arn, "tagKeys": ["team"]}), "UntagResource")
     shown = accepted(house.send("ListTagsForResource", {"resourceARN": arn}), "ListTagsForResource")
     assert shown == {"tags": [{"key": "b", "value": ""}]}
+
+
+@pytest.mark.conforms("C1.7-stopped-job")
+def test_the_tags_of_a_job_that_is_stopped_cannot_be_listed(open_house):
+    house = open_house(stopping_s=3600)
+    arn = house.create(house.put(questions()), tags=[{"key": "team", "value": "one"}])
+    accepted(house.send("ListTagsForResource", {"resourceARN": arn}), "ListTagsForResource")
+    house.bedrock.stop_model_invocation_job(jobIdentifier=arn)
+    assert house.get(arn)["status"] == "Stopping"
+    refused(house.send("ListTagsForResource", {"resourceARN": arn}), "ListTagsForResource", "ValidationException")
+    house.change(stopping_s=0)
+    house.wait(arn)
+    refused(house.send("ListTagsForResource", {"resourceARN": arn}), "ListTagsForResource", "ValidationException")
 
 
 @pytest.mark.conforms("C1.7-too-many-tags")

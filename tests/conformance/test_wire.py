@@ -63,6 +63,15 @@ def test_signed_and_bearing_a_token_are_both_answered(house, monkeypatch):
     assert b"Bearer" in headers[0]["Authorization"]
 
 
+@pytest.mark.conforms("C1.1-region")
+def test_a_request_signed_for_another_region_is_refused(house):
+    scope = "AWS4-HMAC-SHA256 Credential=test/20260101/{}/bedrock/aws4_request, SignedHeaders=host, Signature=x"
+    accepted(house.send(LIST, {}, {"Authorization": scope.format(REGION)}), LIST)
+    reply = house.send(LIST, {}, {"Authorization": scope.format("eu-west-1")})
+    assert (reply.status, reply.headers["x-amzn-ErrorType"]) == (403, "InvalidSignatureException")
+    assert "valid region" in reply.body["message"]
+
+
 @pytest.mark.conforms("C1.1-paginator")
 def test_the_paginator_walks_all_pages(house, offline):
     assert offline.can_paginate("list_model_invocation_jobs")
@@ -105,7 +114,7 @@ def test_an_encoded_arn_is_one_segment_of_the_path(house):
     house.wait(other)
     stopped = house.raw("POST", f"/model-invocation-job/{quote(other, safe='')}/stop")
     # It has ended by now: the operation was found, and the job.
-    refused(stopped, STOP, "ConflictException")
+    refused(stopped, STOP, "ValidationException")
 
 
 @pytest.mark.conforms("C1.1-timestamps")
@@ -273,6 +282,16 @@ def test_a_client_token_is_remembered_for_as_long_as_is_set(open_house):
     lasting, forgetful = open_house(), open_house(token_window_s=0)
     assert len({lasting.create(clientRequestToken="one") for _ in range(2)}) == 1
     assert len({forgetful.create(clientRequestToken="one") for _ in range(2)}) == 2
+
+
+@pytest.mark.conforms("C5-token-mismatch")
+def test_a_known_token_with_another_request_is_the_same_job_or_a_conflict(open_house):
+    house = open_house()
+    first = house.create(clientRequestToken="one", jobName="a")
+    assert house.create(clientRequestToken="one", jobName="b") == first
+    house.change(token_mismatch="conflict")
+    refused(house.send(CREATE, house.request(clientRequestToken="one", jobName="b")), CREATE, "ConflictException")
+    assert house.page("/_quarry/stats")["creates"]["token_mismatches"] == 2
 
 
 @pytest.mark.conforms("C5-name-twice")

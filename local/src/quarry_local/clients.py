@@ -27,7 +27,14 @@ class Clients:
 
     def client(self, service: str, **config: Any) -> Any:
         """A new client; `config` goes to botocore's Config (timeouts, retries)."""
-        settings = {"connect_timeout": 5, "read_timeout": 60, "s3": {"addressing_style": "path"}, **config}
+        settings = {
+            "connect_timeout": 5,
+            "read_timeout": 60,
+            "s3": {"addressing_style": "path"},
+            # Whatever Bedrock API key the shell holds: with one, botocore refuses an address without TLS.
+            "auth_scheme_preference": "sigv4",
+            **config,
+        }
         return _session(self.region).client(
             service, endpoint_url=self.endpoint_url, config=Config(proxies={}, **settings)
         )

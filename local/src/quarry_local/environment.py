@@ -16,7 +16,14 @@ FOREIGN = frozenset({"MAX_RECORDS_PER_JOB", "MAX_TOTAL_RECORDS"})
 # What would turn an AWS client away from the endpoints that `for_clients` names, were it set in the user's shell.
 MISLEADING_PREFIX = "AWS_ENDPOINT_URL_"
 MISLEADING = frozenset(
-    {"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"}
+    {
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_SESSION_TOKEN",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+        # With a Bedrock API key botocore refuses an address without TLS, even when keys are given too.
+        "AWS_BEARER_TOKEN_BEDROCK",
+    }
 )
 
 

@@ -58,7 +58,9 @@ class Bedrock:
 
     def _ask(self, method: str, page: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}/_quarry/{page}", data=data, method=method)
+        request = urllib.request.Request(
+            f"{self.url}/_quarry/{page}", data=data, headers={"Content-Type": "application/json"}, method=method
+        )
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 

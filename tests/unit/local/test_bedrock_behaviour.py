@@ -161,7 +161,9 @@ class World:
 
     def page(self, path: str, method: str = "GET", body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data, method=method)
+        request = urllib.request.Request(
+            self.url + path, data=data, headers={"Content-Type": "application/json"}, method=method
+        )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return json.loads(answer.read())
@@ -402,7 +404,7 @@ def test_the_same_client_token_makes_one_job_even_above_the_quota(world):
     uri = w.put(claude_lines(100))
     first = w.create(uri, clientRequestToken="once")
     assert w.create(uri, clientRequestToken="once") == first
-    assert w.stats()["creates"] == {"total": 2, "by_token": 1}
+    assert w.stats()["creates"] == {"total": 2, "by_token": 1, "token_mismatches": 0}
     assert len(w.stats()["jobs"]) == 1
 
 
@@ -453,8 +455,9 @@ def test_stop_keeps_the_records_done_so_far(world):
     assert 20 <= len(results) == job["processedRecordCount"] < 1000
     assert {line["recordId"] for line in results} == {f"r{n:06d}" for n in range(len(results))}
     assert json.loads(w.objects(arn)["manifest.json.out"])["totalRecordCount"] == 1000
-    code, status, _ = refusal(w.bedrock.stop_model_invocation_job, jobIdentifier=arn)
-    assert (code, status) == ("ConflictException", 400)
+    code, status, message = refusal(w.bedrock.stop_model_invocation_job, jobIdentifier=arn)
+    assert (code, status) == ("ValidationException", 400)
+    assert message.endswith("State was: Stopped")
 
 
 def test_a_job_that_is_stopped_while_it_waits_leaves_nothing(world):
@@ -500,6 +503,8 @@ def test_an_unknown_model_or_role_is_refused_at_create(world):
             "Code": "ValidationException",
             "Message": "Batch inference is not supported for the requested model",
         }
+    with pytest.raises(ClientError, match=r"catalogue, read on .*, does not know acme.next-v1:0"):
+        w.create(uri, model="acme.next-v1:0")
     with pytest.raises(ClientError) as refused:
         w.create(uri, roleArn=f"arn:aws:iam::{ACCOUNT}:role/nobody")
     assert refused.value.response["Error"]["Code"] == "ValidationException"

@@ -11,7 +11,7 @@ from quarry_local.bedrock.errors import ApiError
 from quarry_local.bedrock.families import answering
 from quarry_local.bedrock.foundation_models import get_model, list_models
 from quarry_local.bedrock.limits import own_limits, quota_of
-from quarry_local.bedrock.models import UNSUPPORTED, resolve
+from quarry_local.bedrock.models import UNKNOWN, UNSUPPORTED, resolve
 from quarry_local.bedrock.profiles import get_profile, list_profiles
 from quarry_local.bedrock.settings import LiveSettings
 
@@ -30,18 +30,17 @@ REFUSED = (
     "cohere.command-r-v1:0",
     "ai21.jamba-1-5-mini-v1:0",
     "us.amazon.titan-embed-text-v2:0",
-    "anthropic.claude-of-tomorrow-v1:0",
-    "word",
 )
+UNHEARD_OF = ("anthropic.claude-of-tomorrow-v1:0", "us.acme.chat-v1:0", "word")
 
 
-def takes(model_id: str, region: str = "us-east-1", **more: Any) -> bool:
+def takes(model_id: str, region: str = "us-east-1", words: str = UNSUPPORTED, **more: Any) -> bool:
     refused = None
     try:
         resolve(model_id, region=region, account=ACCOUNT, **more)
     except ApiError as error:
-        refused = (error.code, error.status, error.message)
-    assert refused in {None, ("ValidationException", 400, UNSUPPORTED)}
+        refused = (error.code, error.status, error.message.startswith(words))
+    assert refused in {None, ("ValidationException", 400, True)}
     return refused is None
 
 
@@ -49,6 +48,21 @@ def takes(model_id: str, region: str = "us-east-1", **more: Any) -> bool:
 def test_what_live_aws_refuses_is_refused_in_its_words(model_id):
     assert UNSUPPORTED == "Batch inference is not supported for the requested model"
     assert not takes(model_id)
+
+
+@pytest.mark.parametrize("model_id", UNHEARD_OF)
+def test_a_model_that_the_catalogue_does_not_know_is_told_from_one_that_aws_refuses(model_id):
+    assert UNKNOWN == "The provided model identifier is invalid."
+    assert not takes(model_id, words=f"{UNKNOWN} The simulated Bedrock's catalogue, read on {catalogue().read_on}")
+
+
+def test_a_model_of_which_only_a_price_is_known_is_taken_and_graded_so():
+    graded = {entry.id: entry.verified for entry in entries().values() if entry.batch}
+    for name in ("minimax", "glm", "nemotron", "kimi-k2-", "gemma-3-27b", "gpt-oss-safeguard"):
+        found = [model_id for model_id in graded if name in model_id]
+        assert found, name
+        assert all(takes(model_id) and not graded[model_id] for model_id in found)
+    assert graded[HAIKU]
 
 
 def test_every_model_with_batch_is_taken_by_some_name_and_can_answer():
@@ -109,7 +123,7 @@ def test_models_beside_the_catalogue_can_be_switched_on():
     )
     assert resolve("cohere.embed-english-v3", **HOME, batch_models=live.batch_models).family == "cohere-embed"
     assert resolve("us.acme.chat-v1:0", **HOME, batch_models=live.batch_models).pool == "acme.chat-v1:0"
-    assert not takes("acme.chat-v2:0", batch_models=live.batch_models)
+    assert not takes("acme.chat-v2:0", words=UNKNOWN, batch_models=live.batch_models)
     with pytest.raises(ValueError, match="batch_models"):
         LiveSettings.model_validate({"batch_models": {"acme.chat-v1:0": "no-family"}})
 

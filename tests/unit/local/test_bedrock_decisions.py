@@ -70,12 +70,10 @@ def test_models_with_batch_inference_are_known(known):
 @pytest.mark.parametrize(
     "unknown",
     [
-        "anthropic.claude-next",
         "us.anthropic.claude-opus-4-7",
         "amazon.titan-embed-text-v1",
         f"arn:aws:bedrock:eu-west-1::foundation-model/{HAIKU}",
         f"arn:aws:bedrock:us-east-1:123456789012:provisioned-model/{HAIKU}",
-        "word",
     ],
 )
 def test_other_models_are_refused_in_the_known_words(unknown):

@@ -428,7 +428,39 @@ def test_a_share_of_creates_is_refused_and_another_try_has_another_fate(bedrock_
     assert bedrock_sim.stats()["creates"]["total"] == 40 - len(told)
 
 
+@pytest.mark.parametrize("reason", ["model_context_window_exceeded", "malformed_model_output", "malformed_tool_use"])
+def test_an_answer_may_stop_for_a_newer_reason(bedrock_sim, reason):
+    bedrock_sim.faults(record_stop_reasons={reason: 1})
+    found = results(bedrock_sim, run(bedrock_sim))
+    assert {line["modelOutput"]["stop_reason"] for line in found} == {reason}
+
+
 # ------------------------------------------------------------------------------- what Bedrock remembers and shows
+
+
+def test_a_client_token_is_remembered_for_hours_unless_set_otherwise(bedrock_sim):
+    first = create(bedrock_sim, clientRequestToken="token")
+    bedrock_sim.advance(7 * 3600)
+    assert create(bedrock_sim, clientRequestToken="token") == first
+    bedrock_sim.advance(2 * 3600)
+    assert create(bedrock_sim, clientRequestToken="token") != first
+
+
+def test_a_token_that_comes_back_with_another_request_is_counted_and_told_in_the_log(bedrock_sim, caplog):
+    first = create(bedrock_sim, clientRequestToken="token")
+    assert create(bedrock_sim, clientRequestToken="token") == first
+    assert "came back" not in caplog.text
+
+    assert create(bedrock_sim, clientRequestToken="token", timeoutDurationInHours=48) == first
+    assert "came back with another request: timeoutDurationInHours differ" in caplog.text
+    bedrock_sim.faults(token_mismatch="conflict")
+    with pytest.raises(ClientError) as refused:
+        create(bedrock_sim, clientRequestToken="token", timeoutDurationInHours=48)
+    assert refused.value.response["Error"]["Code"] == "ConflictException"
+    assert create(bedrock_sim, clientRequestToken="token") == first
+
+    assert bedrock_sim.stats()["creates"] == {"total": 5, "by_token": 4, "token_mismatches": 2}
+    assert len(bedrock_sim.stats()["jobs"]) == 1
 
 
 @pytest.mark.parametrize("window_s", [None, 600, 5, 0])

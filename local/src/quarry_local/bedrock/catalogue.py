@@ -8,6 +8,7 @@ The data is contract section 4.5 (which models, which are refused live), section
 * `profiles`: which geographies a model has profiles in was not read; a model with profiles has one in each, and the
   global one.
 * `batch: false` = refused at Create. Models without a batch quota count as refused.
+* `verified: false` = a published table has a batch price for it (LiteLLM 1.110.2), and that is all that is known.
 
 Cohere, AI21 and the older models stand here for discovery, for on-demand calls, and for who switches them on with the
 setting `batch_models`.
@@ -55,6 +56,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input: list[str]
     output: list[str]
     batch: bool
+    verified: bool = True
+    """False: a batch price is published for it, and nobody wrote down a job that ran (contract section 12)."""
     regions: list[str] | None = None
     profiles: bool = True
     on_demand: bool = True

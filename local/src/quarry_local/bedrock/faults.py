@@ -25,6 +25,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 JobFault = Literal["failed", "expired", "partial", "hung"]
 CreateRefusal = Literal["unsupported_model", "pass_role", "access", "account"]
 RecordFault = Literal["error", "empty", "truncated", "corrupt", "missing"]
+# New in the service model of Converse (contract section 12), and Claude's own.
+StopReason = Literal["model_context_window_exceeded", "malformed_model_output", "malformed_tool_use"]
 
 _JOB_SHARES: tuple[JobFault, ...] = ("failed", "expired", "partial", "hung")
 FAILED_BY_FAULT = "The job failed (simulated)"
@@ -41,6 +43,9 @@ class Faults(BaseModel):
     record_empty_share: Share = Field(0.0, description="share of records whose answer is well formed and says nothing")
     record_truncated_share: Share = Field(
         0.0, description="share of records whose answer is cut off with stop reason `max_tokens`: a success"
+    )
+    record_stop_reasons: dict[StopReason, Share] = Field(
+        default_factory=dict, description="share of records whose answer is cut off with this stop reason: a success"
     )
     line_corrupt_share: Share = Field(0.0, description="share of records whose output line is broken off, no JSON")
     line_missing_share: Share = Field(0.0, description="share of records that have no output line, though counted")
@@ -89,7 +94,12 @@ class Faults(BaseModel):
         "refuse", description="above the quota: refuse Create, or let the job wait in Scheduled; sources disagree"
     )
     token_window_s: NonNegativeFloat | None = Field(
-        None, description="how long a client request token is remembered; for ever when unset (not documented)"
+        28_800.0, description="how long a client request token is remembered; for ever when null (not documented)"
+    )
+    token_mismatch: Literal["same", "conflict"] = Field(
+        "same",
+        description="a token that comes back with another request: the same job, or ConflictException (not documented);"
+        " a warning and a count in either case",
     )
     names_refused: Literal["never", "active", "ever"] = Field(
         "never",
@@ -126,7 +136,8 @@ class Faults(BaseModel):
             ("record_error", "record_empty", "record_truncated", "line_corrupt", "line_missing"),
             ("job_failed", "job_expired", "job_partial", "job_hung"),
         ):
-            if sum(getattr(self, f"{name}_share") for name in names) > 1 + 1e-9:
+            more = sum(self.record_stop_reasons.values()) if "record_error" in names else 0.0
+            if sum(getattr(self, f"{name}_share") for name in names) + more > 1 + 1e-9:
                 raise ValueError(f"the shares of {', '.join(names)} are more than 1 together")
         return self
 
@@ -154,8 +165,8 @@ class RecordFates:
             {"errorCode": code, "errorMessage": "The model could not process the record (simulated)."}
         )
         self._key = f"{seed}/{job_name}".encode()[:64]
-        self._below: list[tuple[int, RecordFault]] = []
-        shares: tuple[tuple[RecordFault, float], ...] = (
+        self._below: list[tuple[int, RecordFault | StopReason]] = []
+        shares: tuple[tuple[RecordFault | StopReason, float], ...] = (
             ("error", faults.record_error_share),
             ("empty", faults.record_empty_share),
             ("truncated", faults.record_truncated_share),
@@ -163,7 +174,7 @@ class RecordFates:
             ("missing", faults.line_missing_share),
         )
         reached = 0.0
-        for fault, share in shares:
+        for fault, share in (*shares, *faults.record_stop_reasons.items()):
             if share > 0:
                 reached += share
                 self._below.append((round(min(reached, 1.0) * 2**64), fault))
@@ -173,7 +184,7 @@ class RecordFates:
         """Whether nothing can befall any record."""
         return not self._below
 
-    def of(self, record_id: str) -> RecordFault | None:
+    def of(self, record_id: str) -> RecordFault | StopReason | None:
         name = record_id.encode("utf-8", "surrogatepass")
         drawn = int.from_bytes(blake2b(name, digest_size=8, salt=b"record", key=self._key).digest(), "big")
         for below, fault in self._below:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from quarry_local.bedrock.checks import Checks
 from quarry_local.bedrock.errors import ApiError, internal, unknown_operation
 from quarry_local.bedrock.faults import RequestFate
+from quarry_local.bedrock.guard import OWN_PAGES, check_region, refusal_of
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Control(Protocol):
 
     async def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]: ...
     def stats(self) -> dict[str, Any]: ...
+    def models(self) -> dict[str, Any]: ...
     def settings(self) -> dict[str, Any]: ...
     def change_settings(self, changes: dict[str, Any]) -> dict[str, Any]: ...
     def faults(self) -> dict[str, Any]: ...
@@ -61,8 +63,18 @@ OPERATIONS = (
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def application(control: Control, checks: Checks) -> web.Application:
-    app = web.Application(client_max_size=_BODY_BYTES_MAX, middlewares=[_answer_errors])
+def application(control: Control, checks: Checks, region: str) -> web.Application:
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith(OWN_PAGES):
+            refusal = refusal_of(request.method, request.headers)
+            if refusal is not None:
+                return _json({"message": refusal.message}, status=refusal.status)
+        else:
+            check_region(request.headers.get("Authorization", ""), region)
+        return await handler(request)
+
+    app = web.Application(client_max_size=_BODY_BYTES_MAX, middlewares=[_answer_errors, guard])
     for operation in OPERATIONS:
         method, path = checks.route(operation)
         app.router.add_route(method, path, _operation(control, checks, operation))
@@ -101,10 +113,14 @@ def application(control: Control, checks: Checks) -> web.Application:
             return _json({"message": str(wrong)}, status=400)
         return _json(await control.advance(asked.advance_s))
 
+    async def models(_request: web.Request) -> web.Response:
+        return _json(control.models())
+
     async def healthz(_request: web.Request) -> web.Response:
         return _json({"status": "ok"})
 
     app.router.add_get("/_quarry/stats", stats)
+    app.router.add_get("/_quarry/models", models)
     app.router.add_get("/_quarry/settings", settings)
     app.router.add_put("/_quarry/settings", change_settings)
     app.router.add_get("/_quarry/faults", faults)

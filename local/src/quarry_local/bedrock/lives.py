@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from quarry_local.bedrock.clock import SimulatedClock
 from quarry_local.bedrock.courier import Courier
-from quarry_local.bedrock.errors import conflict
+from quarry_local.bedrock.errors import invalid
 from quarry_local.bedrock.events import event_of
 from quarry_local.bedrock.families import answering
 from quarry_local.bedrock.faults import FAILED_BY_FAULT, RecordFates, job_fault
@@ -95,13 +95,13 @@ class Lives:
         """Ask the job to stop.
 
         Raises:
-            ApiError: ConflictException, when it has ended: declared, though live behaviour is not documented
-                (contract section 1.5).
+            ApiError: ValidationException, when it has ended (contract section 1.5).
         """
         if job.status is Status.STOPPING:
             return
         if not job.active:
-            raise conflict(f"The job {job.arn} has already ended: {job.status.value}")
+            # The end of the message was seen live (contract section 1.5).
+            raise invalid(f"The job {job.arn} cannot be stopped. State was: {job.status.value}")
         course = self._courses[job.id]
         course.done = self._processed(job)
         if course.spool:

@@ -9,13 +9,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quarry_local.bedrock.catalogue import Entry, Family, Limits, entries, serves
+from quarry_local.bedrock.catalogue import Entry, Family, Limits, catalogue, entries, serves
 from quarry_local.bedrock.errors import ApiError, invalid
 
-__all__ = ["CUSTOM", "EMBEDDINGS", "UNSUPPORTED", "Family", "Model", "Named", "named", "resolve"]
+__all__ = ["CUSTOM", "EMBEDDINGS", "UNKNOWN", "UNSUPPORTED", "Family", "Model", "Named", "named", "resolve"]
 
 # Contract section 7, verbatim.
 UNSUPPORTED = "Batch inference is not supported for the requested model"
+
+# The words of on-demand calls.
+UNKNOWN = "The provided model identifier is invalid."
 
 _PROFILE = re.compile(r"(?P<geography>us-gov|us|eu|apac|jp|au|ca|global)\.(?P<id>.+\..+)")
 _ARN = re.compile(
@@ -80,14 +83,18 @@ def resolve(model_id: str, *, region: str, account: str, batch_models: Mapping[s
         batch_models: further models that batch inference takes, by id, with their families.
 
     Raises:
-        ApiError: ValidationException, when batch inference does not know the model.
+        ApiError: ValidationException; its message tells a model that AWS refuses from one that the catalogue does not
+            know, which says nothing about AWS.
     """
     found = named(model_id, region=region, account=account)
     if found is None:
         raise _unsupported()
     added = (batch_models or {}).get(found.id)
     entry = entries().get(found.id)
-    if added is None and (entry is None or not _takes_batch(entry, found, region)):
+    if added is None and entry is None:
+        # ARNs of other kinds name models that batch inference takes nowhere.
+        raise _unsupported() if found.id.startswith("arn:") else _unknown(found.id)
+    if added is None and entry is not None and not _takes_batch(entry, found, region):
         raise _unsupported()
     family = added or (entry.family if entry else None)
     if family is None:
@@ -115,6 +122,13 @@ def _base(name: str) -> str:
     if len(words) == 1 and f"{name}:0" in entries():
         return f"{name}:0"
     return ":".join(words[:2])
+
+
+def _unknown(model_id: str) -> ApiError:
+    return invalid(
+        f"{UNKNOWN} The simulated Bedrock's catalogue, read on {catalogue().read_on}, does not know {model_id[:200]}; "
+        "if batch inference takes it, name it in the setting batch_models."
+    )
 
 
 def _unsupported() -> ApiError:

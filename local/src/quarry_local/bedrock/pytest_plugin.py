@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _WAIT_S = 60
+_JSON = {"Content-Type": "application/json"}
 
 
 class FaultsRefused(Exception):
@@ -74,7 +75,11 @@ class BedrockSim:
                 aws_access_key_id="test",
                 aws_secret_access_key="test",  # noqa: S106 - the simulator checks none
                 config=Config(
-                    connect_timeout=5, read_timeout=_WAIT_S, retries={"mode": "standard", "total_max_attempts": 1}
+                    connect_timeout=5,
+                    read_timeout=_WAIT_S,
+                    retries={"mode": "standard", "total_max_attempts": 1},
+                    # With a Bedrock API key in the environment botocore would refuse an address without TLS.
+                    auth_scheme_preference="sigv4",
                 ),
             )
         return self._clients[service]
@@ -135,7 +140,8 @@ class BedrockSim:
         # Loopback, and never through a proxy.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(urllib.request.Request(self.url + path, data, method=method), timeout=_WAIT_S) as answer:  # noqa: S310
+            asked = urllib.request.Request(self.url + path, data, _JSON, method=method)  # noqa: S310
+            with opener.open(asked, timeout=_WAIT_S) as answer:
                 told: dict[str, Any] = json.loads(answer.read())
                 return told
         except urllib.error.HTTPError as refused:

@@ -6,6 +6,7 @@ a pool's count is exact at the moment of refusal. Nothing is ever forgotten (ret
 
 import base64
 import binascii
+import logging
 import math
 import secrets
 import string
@@ -20,6 +21,8 @@ from quarry_local.bedrock.jobs import Job, Status
 from quarry_local.bedrock.limits import quota_of
 from quarry_local.bedrock.models import resolve
 from quarry_local.bedrock.settings import LiveSettings
+
+log = logging.getLogger(__name__)
 
 _ID_CHARACTERS = string.ascii_lowercase + string.digits
 _PAGE = 100  # what live answers without maxResults is not documented
@@ -41,6 +44,8 @@ class Pool:
 class Creates:
     total: int = 0
     by_token: int = 0
+    token_mismatches: int = 0
+    """Of these: how often the token came with another request than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +81,12 @@ class Register:
         token = request.get("clientRequestToken")
         known = self._tokens.get(token) if token else None
         if known and (live.token_window_s is None or now - known[1] < live.token_window_s):
-            # "Ignored without error" (contract section 5); what other parameters do then is not documented.
+            # "Ignored without error" (contract section 5).
             self.creates.total += 1
             self.creates.by_token += 1
-            return self._jobs[known[0]], False
+            standing = self._jobs[known[0]]
+            self._compare(standing, request, live)
+            return standing, False
         if known:
             self.suffered("token_forgotten")
         model = resolve(request["modelId"], region=self.region, account=self.account, batch_models=live.batch_models)
@@ -108,6 +115,18 @@ class Register:
         pool.foreign += foreign
         pool.peak_active = max(pool.peak_active, pool.active)
         return job, True
+
+    def _compare(self, standing: Job, request: dict[str, Any], live: LiveSettings) -> None:
+        """What a known token with another request does is not documented: a bug of its sender in any case."""
+        differ = sorted(
+            name for name in {*standing.request, *request} if standing.request.get(name) != request.get(name)
+        )
+        if not differ:
+            return
+        self.creates.token_mismatches += 1
+        log.warning("the client token of %s came back with another request: %s differ", standing.arn, ", ".join(differ))
+        if live.token_mismatch == "conflict":  # noqa: S105 - no password
+            raise conflict(f"The client request token was used for another request: {', '.join(differ)} differ")
 
     def _check_name(self, name: str, live: LiveSettings) -> None:
         """Whether a used name is refused is not documented; ConflictException is declared (contract section 5)."""

@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from quarry_local.bedrock.aws import Aws
+from quarry_local.bedrock.catalogue import entries
 from quarry_local.bedrock.checks import Checks
 from quarry_local.bedrock.clock import SimulatedClock, SteppedClock
 from quarry_local.bedrock.courier import Courier
@@ -23,7 +24,7 @@ from quarry_local.bedrock.faults import Faults, RequestFate, request_fate
 from quarry_local.bedrock.foreign import Foreigners
 from quarry_local.bedrock.foundation_models import availability, get_model, list_models
 from quarry_local.bedrock.http import application
-from quarry_local.bedrock.jobs import Job
+from quarry_local.bedrock.jobs import Job, Status
 from quarry_local.bedrock.lives import Lives
 from quarry_local.bedrock.profiles import get_profile, list_profiles
 from quarry_local.bedrock.quotas import Quotas
@@ -118,8 +119,8 @@ class SimulatedBedrock:
         )
         self._foreigners = Foreigners(self._begin_foreign, self._lives.stop, self._clock, lambda: self._live)
         self._carrying = asyncio.create_task(self._courier.run())
-        app = application(self, checks)
         region, account = self._aws.region, self._aws.account
+        app = application(self, checks, region)
         self._runtime = Runtime(
             self._clock, lambda: self._live, self.fate, region=region, account=account, seed=settings.seed
         )
@@ -180,6 +181,13 @@ class SimulatedBedrock:
                 for job in self._register.all()
                 for counts in (self._lives.counts(job),)
             ],
+        }
+
+    def models(self) -> dict[str, Any]:
+        """Every model of the catalogue, and whether batch inference takes it: yes, no, or unverified."""
+        return {
+            entry.id: {"batch": ("yes" if entry.verified else "unverified") if entry.batch else "no"}
+            for entry in entries().values()
         }
 
     def settings(self) -> dict[str, Any]:
@@ -290,7 +298,11 @@ class SimulatedBedrock:
         return {}
 
     async def _list_tags(self, request: dict[str, Any]) -> dict[str, Any]:
-        tags = self._register.get(request["resourceARN"]).tags
+        job = self._register.get(request["resourceARN"])
+        if job.status in {Status.STOPPING, Status.STOPPED}:
+            # Seen live (contract section 12); with which error was not told.
+            raise invalid(f"The tags of {job.arn} cannot be listed. State was: {job.status.value}")
+        tags = job.tags
         return {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
 
     async def _list_models(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from quarry_local.bedrock.answers import Answering, Refused, error_body
-from quarry_local.bedrock.faults import RecordFates, RecordFault
+from quarry_local.bedrock.faults import RecordFates, RecordFault, StopReason
 from quarry_local.bedrock.jobs import Counts
 from quarry_local.bedrock.linked import check_linked
 from quarry_local.bedrock.records import Halted, InputFile, Record, read_records, split_uri
@@ -181,7 +181,7 @@ class Spool:
             yield b"".join(lines)
 
 
-def _spoilt(fault: RecordFault, line: bytes, record: Record, record_id: str, body: bytes) -> bytes:
+def _spoilt(fault: RecordFault | StopReason, line: bytes, record: Record, record_id: str, body: bytes) -> bytes:
     """The line of an answered record that a fault befalls; counted like any other."""
     match fault:
         case "missing":
@@ -192,6 +192,8 @@ def _spoilt(fault: RecordFault, line: bytes, record: Record, record_id: str, bod
             said = emptied(body)
         case "truncated":
             said = truncated(body)
+        case "model_context_window_exceeded" | "malformed_model_output" | "malformed_tool_use":
+            said = truncated(body, fault)
         case "error":
             return line
         case _:
