@@ -49,7 +49,7 @@ def base(house: House, operation: str) -> dict[str, Any]:
 
 
 # Rules beside the model: a well-formed value of this member may be answered so.
-BEYOND: dict[str, tuple[str, str]] = {
+BEYOND: dict[str, tuple[str, str | tuple[str, ...]]] = {
     "modelId": (
         "ValidationException",
         ("Batch inference is not supported for", "The provided model identifier is invalid."),
