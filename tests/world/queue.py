@@ -106,6 +106,10 @@ class FakeQueue:
                 body, attributes = buried(message, reason, step, cut=True)
             self._contents.dead.append(Message(self._number(), body, "", attributes, 0, self._now_ms()))
 
+    async def backlog(self) -> int:
+        async with self._faults.call("queue.backlog", self.name):
+            return len(self._contents.waiting)
+
     async def depth(self) -> Mapping[str, int]:
         async with self._faults.call("queue.depth", self.name):
             now = self._clock.monotonic()

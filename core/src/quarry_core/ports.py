@@ -54,6 +54,10 @@ class Queue(Protocol):
         """Send the message to the dead-letter queue with its reason. The caller acks afterwards."""
         ...
 
+    async def backlog(self) -> int:
+        """Count the messages that are on the queue, visible, in flight or delayed (approximate, one request)."""
+        ...
+
     async def depth(self) -> Mapping[str, int]:
         """Count messages by state: `visible`, `in_flight`, `delayed` (approximate, SQS's own word), `dead`."""
         ...

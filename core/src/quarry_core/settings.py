@@ -82,8 +82,12 @@ class Settings(BaseSettings):
     sweep_every_s: Seconds = Field(60, description="A scheduler sweeps this often, with a tenth of jitter.")
     finish_after_s: Seconds = Field(120, description="A foreign admission is taken over when its beat stood this long.")
     list_settle_s: Seconds = Field(300, description="After an unknown Create, List must not show the name this long.")
-    ring_after_slices_s: Seconds = Field(900, description="The sweep rings a slice whose version stood this long.")
-    ring_after_ended_s: Seconds = Field(300, description="The sweep rings an ended shard, or a whole run, after this.")
+    ring_after_slices_s: Seconds = Field(
+        900, description="The sweep sends a slice's message again when it stood this long and the queue has lost it."
+    )
+    ring_after_ended_s: Seconds = Field(
+        300, description="The same for an ended shard, or a whole run; later pauses are longer."
+    )
     ring_max: int = Field(500, ge=1, description="Doorbells that one sweep rings at most.")
     repeats_max: int = Field(2, ge=0, le=9, description="Whole-job repeats when nothing usable came out.")
     repeat_pauses_s: Annotated[tuple[Pause, ...], NoDecode] = Field(

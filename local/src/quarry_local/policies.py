@@ -200,7 +200,9 @@ def service_access(place: Place, service: str) -> Document:
             "Resource": [
                 *_queue_arns(place, reading.receives),
                 *_dead_letter_queue_arns(place, reading.receives),
-                # No service reads what could not be delivered; the scheduler, whose events they are, counts it.
+                # Whose workers the sweep wakes, it asks first whether they are behind. And no service reads what could
+                # not be delivered; the scheduler, whose events they are, counts it.
+                *(_queue_arns(place, reading.rings) if service == "scheduler" else []),
                 *([place.queue_arn(place.event_target_dlq)] if service == "scheduler" else []),
             ],
         },

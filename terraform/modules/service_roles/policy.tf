@@ -20,7 +20,7 @@ locals {
     scheduler = {
       receives = ["scheduler", "events"]
       rings    = ["slices", "collector"]
-      counts   = [module.names.event_target_dlq_arn]
+      counts   = [module.names.queues["slices"].arn, module.names.queues["collector"].arn, module.names.event_target_dlq_arn]
       items    = concat(local.item_actions, ["BatchGetItem"])
       gets     = []
       puts     = []

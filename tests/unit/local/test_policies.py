@@ -143,6 +143,10 @@ class JudgedQueue:
         self._ask("SendMessage", dead_letter_queue_name)
         await self._queue.bury(message, reason, step)
 
+    async def backlog(self) -> Any:
+        self._ask("GetQueueAttributes")
+        return await self._queue.backlog()
+
     async def depth(self) -> Any:
         for make in (queue_name, dead_letter_queue_name):
             self._ask("GetQueueAttributes", make)
@@ -370,7 +374,7 @@ async def replies_that_are_lost(house: JudgedHouse) -> None:
     await house.quiet()
     house.bedrock.end_all()
     await house.quiet()  # the outcome stands, and the ledger was not told
-    house.judges["collector"].troubles = ["look outcomes/", "delete batch-input/"]
+    house.judges["collector"].troubles = ["look outcomes/", "look results/", "delete batch-input/"]
     house.clock.advance(300)
     assert (await house.run(run_id)).state is RunState.SUCCEEDED
 
@@ -388,6 +392,8 @@ async def a_doorbell_that_is_lost_and_a_job_too_many(house: JudgedHouse) -> None
     house.jobs.add_second(job.arn)
     await house.scheduler.sweeper.sweep()
     house.bedrock.end(job)
+    for _ in range(3):  # it learns that the job has ended, that the collector is waited for, whether that is behind
+        await house.scheduler.sweeper.sweep()
     await house.quiet()
     assert (await house.totals(run_id)).state is RunState.SUCCEEDED
 

@@ -92,6 +92,9 @@ class SqsQueue:
         request = {"QueueUrl": self._dead_letter_url, "MessageBody": body, "MessageAttributes": _wire(attributes)}
         await self._call("send_message", request, "burying a message of")
 
+    async def backlog(self) -> int:
+        return sum((await self._counts(self._url)).values())
+
     async def depth(self) -> Mapping[str, int]:
         own = await self._counts(self._url)
         dead = await self._counts(self._dead_letter_url) if self._dead_letter_url else {}

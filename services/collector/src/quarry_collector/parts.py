@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quarry_collector.settle import NotConserved, Settlement, check_conservation
-from quarry_core.errors import Conflict
+from quarry_core.errors import Conflict, Missing
 from quarry_core.names import outcome_key, part_key
 from quarry_core.parquet_footer import Annotation
 from quarry_core.part_file import PartDiffers, Proof, write_rows
@@ -171,6 +171,15 @@ def write_part(
 
     created = _publish(objects, key, identity.metadata("part"), _counts(account), write)
     return Written(key, created, account)
+
+
+def part_stands(objects: Objects, identity: Identity) -> bool:
+    """Whether the part of this very identity is published, by one HEAD request."""
+    try:
+        standing = objects.head(ObjectRef(part_key(identity.run_id, identity.shard)))
+    except Missing:
+        return False
+    return identity.metadata("part").items() <= dict(standing.metadata).items()
 
 
 def counts_of(metadata: Mapping[str, str]) -> Settlement:

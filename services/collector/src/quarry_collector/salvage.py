@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from quarry_collector.decode import read_lines
-from quarry_collector.parts import Identity, read_outcome, write_outcome, write_part
+from quarry_collector.parts import Identity, part_stands, read_outcome, write_outcome, write_part
 from quarry_collector.settle import Ended, ErrorCode, Repeat, Settlement, decide
 from quarry_collector.spool import Spool
 from quarry_core.errors import Missing
@@ -87,6 +87,10 @@ class Salvage:
     def account(self, shard: Shard) -> Settlement:
         """The account of a settled shard, as its outcome tells it."""
         return read_outcome(self.objects, self.identity(shard)).settlement
+
+    def part_stands(self, shard: Shard) -> bool:
+        """Whether a settled shard's part is published already."""
+        return part_stands(self.objects, self.identity(shard))
 
     def part(self, shard: Shard) -> Settlement:
         """Join a settled shard's outcome to its rows and publish the part.

@@ -7,6 +7,7 @@ doorbell, or to closing.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,11 +33,13 @@ from quarry_core.verdicts import DONE, Verdict
 
 log = structlog.get_logger()
 SHARD_TTL_DAYS = 180
+CLOSING_RUNG_MAX = 1_000
 
 
 class Shards:
     def __init__(self, world: World) -> None:
         self._world = world
+        self._closing_rung: OrderedDict[str, int] = OrderedDict()  # by run: at which version of its totals
 
     async def on_settle(self, bell: Doorbell) -> Verdict:
         """Settle a shard that is ENDED; finish what a crash left of one that is SETTLED."""
@@ -56,7 +59,7 @@ class Shards:
             shard = await ledger.shard(bell.run_id, bell.shard)
             assert shard is not None
         if shard.state is ShardState.SETTLED:
-            await self._publish(salvage, shard)
+            await self._publish(salvage, shard, again=not ours)
             if ours:
                 self._tell_whole(shard, run.accepted_at)
             await self._ring_if_whole(bell.run_id)
@@ -113,11 +116,13 @@ class Shards:
         await world.ring("scheduler", Doorbell(kind="admit", run_id=shard.run_id, shard=shard.shard))
         return True
 
-    async def _publish(self, salvage: Salvage, shard: Shard) -> None:
+    async def _publish(self, salvage: Salvage, shard: Shard, *, again: bool) -> None:
+        """Write the part and delete the input. Where another message was first, it costs one HEAD to see that."""
         world = self._world
         try:
-            with self._span("part", shard):
-                await world.offload.run(partial(salvage.part, shard))
+            if not (again and await world.offload.run(partial(salvage.part_stands, shard))):
+                with self._span("part", shard):
+                    await world.offload.run(partial(salvage.part, shard))
         except (Changed, Missing, PartError, SourceError) as error:
             # The answers are safe in the outcome; closing tries again, and tells.
             log.error(  # noqa: TRY400 told whole
@@ -144,8 +149,13 @@ class Shards:
 
     async def _ring_if_whole(self, run_id: str) -> None:
         totals = await self._world.ledger.totals(run_id)
-        if totals is not None and totals.whole:
-            await self._world.ring("collector", Doorbell(kind="close", run_id=run_id))
+        # Copies of the last shards' messages find the run whole too: one wake-up of this process is enough.
+        if totals is None or not totals.whole or self._closing_rung.get(run_id) == totals.version:
+            return
+        await self._world.ring("collector", Doorbell(kind="close", run_id=run_id))
+        self._closing_rung[run_id] = totals.version
+        while len(self._closing_rung) > CLOSING_RUNG_MAX:
+            self._closing_rung.popitem(last=False)
 
 
 def _count(model_id: str, outcome: Settlement) -> None:

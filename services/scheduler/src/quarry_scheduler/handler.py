@@ -55,7 +55,9 @@ class Scheduler:
         named = parse_job_name(event.name, self._world.settings.env)
         if named is not None:
             structlog.contextvars.bind_contextvars(run_id=named.run_id, shard=named.shard, attempt=named.attempt)
-        learned = await self.learner.job_seen(event.name, event.arn, event.status, "event")
+        learned = await self.learner.job_seen(
+            event.name, event.arn, event.status, "event", redelivered=message.receive_count > 1
+        )
         if learned.pool:
             await self.ticker.tick(learned.pool)
         return DONE

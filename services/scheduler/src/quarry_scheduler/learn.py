@@ -48,7 +48,9 @@ class Learner:
         self._world = world
         self._pins = pins
 
-    async def job_seen(self, name: str, arn: str, status: str, source: str, told: Job | None = None) -> Learned:
+    async def job_seen(
+        self, name: str, arn: str, status: str, source: str, told: Job | None = None, *, redelivered: bool = False
+    ) -> Learned:
         """Take note that a job of this name stands in this status.
 
         Args:
@@ -57,6 +59,7 @@ class Learner:
             status: Bedrock's word, as told.
             source: who tells: event or sweep.
             told: the whole job, where the teller has just read it from Bedrock.
+            redelivered: its teller may have died before it had told everybody.
         """
         parsed = parse_job_name(name, self._world.settings.env)
         if parsed is None:
@@ -67,6 +70,9 @@ class Learner:
                 log.info("job_without_row", job=name, status=status)
                 return NOTHING
             metrics.JOB_STATUS_OBSERVATIONS.labels(source).inc()
+            if redelivered and shard.state is ShardState.ENDED and shard.attempt == parsed.attempt:
+                # The wake-up of the move may have been lost with its sender. One too many only says "look".
+                await self._ring_settle(shard)
             return await self._seen(shard, parsed, arn, status, source, told)
 
     async def _seen(
@@ -85,9 +91,6 @@ class Learner:
         if shard.state is ShardState.SUBMITTED:
             learned = await self._observe(shard, arn, status, source, told)
             return Learned("adopted") if adopted and not learned.kind else learned
-        if shard.state is ShardState.ENDED and job_ended(status):
-            # The doorbell of the move may have been lost with its sender: ring again, it only says "look".
-            await self._ring_settle(shard)
         return Learned("adopted") if adopted else NOTHING
 
     async def _adopt(self, shard: Shard, arn: str, told: Job | None) -> Shard | None:

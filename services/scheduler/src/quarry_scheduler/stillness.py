@@ -23,10 +23,6 @@ class Stillness:
             return 0.0
         return now_s - known[1]
 
-    def forget(self, thing: Hashable) -> None:
-        """Count anew from the next look: something was just done about it."""
-        self._seen.pop(thing, None)
-
     def keep(self, things: Iterable[Hashable]) -> None:
         """Forget all but these, so that memory follows what is open, not what has been."""
         wanted = set(things)

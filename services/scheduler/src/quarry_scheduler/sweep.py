@@ -2,8 +2,7 @@
 
 Theory of operation. Events make it fast, the sweep makes it sure. It compares what Bedrock says (one List pass over
 the jobs that are active) with what the ledger says (rows that hold slots, markers, slices, open runs), and names every
-difference as an action. Nothing here is urgent: a doorbell is rung only for a row that stood still for its time, on
-this process's own clock, and at most `ring_max` a sweep.
+difference as an action. What waits for a worker is `wake_ups`' to judge.
 """
 
 from __future__ import annotations
@@ -12,26 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quarry_core.ledger.rows import Pool, Shard
-from quarry_core.messages import Kind
 from quarry_core.names import parse_job_name
 from quarry_core.ports import Job
 from quarry_core.states import ShardState
-
-
-@dataclass(frozen=True, slots=True)
-class Stuck:
-    """Something that should have moved: which doorbell says "look", and for how long it has stood."""
-
-    kind: Kind
-    run_id: str
-    stood_s: float
-    patience_s: float
-    shard: str | None = None
-    slice: int | None = None
-
-    @property
-    def queue(self) -> str:
-        return "slices" if self.kind in ("count", "slice") else "collector"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +24,6 @@ class View:
     active: Sequence[Job]
     held: Sequence[Shard]  # rows in ADMITTED or SUBMITTED, of all pools
     pools: Sequence[Pool]
-    stuck: Sequence[Stuck]
-    ring_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +48,7 @@ class Foreign:
     jobs: int
 
 
-Action = Look | Tell | Foreign | Stuck
+Action = Look | Tell | Foreign
 
 
 def decide(view: View, pool_of: dict[str, str]) -> list[Action]:
@@ -91,6 +71,4 @@ def decide(view: View, pool_of: dict[str, str]) -> list[Action]:
     for pool in view.pools:
         foreign = sum(1 for job in view.active if job.arn not in names and pool_of.get(job.model_id) == pool.pool)
         actions.append(Foreign(pool.pool, foreign))
-    late = sorted((stuck for stuck in view.stuck if stuck.stood_s >= stuck.patience_s), key=lambda s: -s.stood_s)
-    actions += late[: view.ring_max]
     return actions

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import structlog
 
 from quarry_core import metrics
-from quarry_core.errors import Missing, Stale
+from quarry_core.errors import Missing, PortError, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Lane, Pool, Shard, Totals, Waiting
-from quarry_core.messages import Doorbell
+from quarry_core.messages import Doorbell, Kind
 from quarry_core.models import UnsupportedModel, pool_of
 from quarry_core.ports import Job
 from quarry_core.service import World
@@ -21,8 +21,9 @@ from quarry_scheduler import gauges
 from quarry_scheduler.admit import relax_limit
 from quarry_scheduler.learn import Learner
 from quarry_scheduler.stillness import Stillness
-from quarry_scheduler.sweep import Action, Foreign, Look, Stuck, Tell, View, decide
+from quarry_scheduler.sweep import Action, Foreign, Look, Tell, View, decide
 from quarry_scheduler.tick import Ticker
+from quarry_scheduler.wake_ups import Stuck, WakeUps
 
 log = structlog.get_logger()
 # What one sweep may fail at and still go on.
@@ -37,6 +38,8 @@ class Sweeper:
         self._learner = learner
         self._ticker = ticker
         self._still = Stillness()
+        self._wake_ups = WakeUps(world.clock.token())
+        self._waiting: frozenset[str] = frozenset()  # queues for whose workers something waited at the last sweep
         self._gone = Stillness()  # jobs of ours that Bedrock does not know
         self._remembered = gauges.Memory()
         self._running: asyncio.Task[dict[str, int]] | None = None
@@ -54,12 +57,18 @@ class Sweeper:
 
     async def _sweep(self) -> dict[str, int]:
         structlog.contextvars.bind_contextvars(step="sweep")
-        view, ledgered = await self._gather()
+        messages = await self._backlogs()
+        view, ledgered, waiting = await self._gather()
+        self._wake_ups.see(waiting)
+        self._waiting = frozenset(stuck.queue for stuck in waiting)
         try:
             self._show(ledgered)
         except Exception:  # figures are for people: a bug in them must not keep the sweep from mending
             log.exception("figures_failed")
-        corrections, failures = await self._mend(decide(view, self._pools_of(view.active)))
+        now_s, most = self._world.clock.monotonic(), self._world.settings.ring_max
+        actions: list[Action | Stuck] = [*decide(view, self._pools_of(view.active))]
+        actions += self._wake_ups.choose(waiting, messages, most, now_s)
+        corrections, failures = await self._mend(actions)
         for pool in view.pools:
             await self._ticker.tick(pool.pool)
         if corrections:
@@ -69,7 +78,7 @@ class Sweeper:
         metrics.SWEEP_LAST_SUCCESS.set(self._world.clock.now().timestamp())
         return corrections
 
-    async def _mend(self, actions: Sequence[Action]) -> tuple[dict[str, int], list[Exception]]:
+    async def _mend(self, actions: Sequence[Action | Stuck]) -> tuple[dict[str, int], list[Exception]]:
         """Corrections by kind, and what stood in the way: of one job or row, it is in no other's."""
         corrections: dict[str, int] = {}
         failures: list[Exception] = []
@@ -89,7 +98,7 @@ class Sweeper:
 
     # ----------------------------------------------------------------- gather
 
-    async def _gather(self) -> tuple[View, gauges.Ledgered]:
+    async def _gather(self) -> tuple[View, gauges.Ledgered, list[Stuck]]:
         ledger, settings = self._world.ledger, self._world.settings
         # List first, rows after: a job that is created in between is then in neither, not in the list alone.
         active = await self._world.jobs.active()
@@ -112,12 +121,26 @@ class Sweeper:
             stuck += await self._stuck_of(totals, ended)
             accounts.append(gauges.Account(run, totals, tuple(ended)))
         self._ticker.keep_pauses(account.run.run_id for account in accounts)
-        self._still.keep((item.kind, item.run_id, item.shard, item.slice) for item in stuck)
+        self._still.keep(item.thing for item in stuck)
         names = tuple(pool.pool for pool in pools)
         return (
-            View(settings.env, active, held, pools, stuck, settings.ring_max),
+            View(settings.env, active, held, pools),
             gauges.Ledgered(names, tuple(accounts), tuple(lanes), tuple(held), tuple(active)),
+            stuck,
         )
+
+    async def _backlogs(self) -> dict[str, int]:
+        """About how many messages are on the queues that something waits for.
+
+        Asked before the ledger is: what is handled in between counts as on its way, and nothing is sent again for it.
+        """
+        found: dict[str, int] = {}
+        for queue in sorted(self._waiting):
+            try:
+                found[queue] = await self._world.queues[queue].backlog()
+            except PortError as error:
+                log.warning("queue_not_counted", queue=queue, error=str(error))
+        return found
 
     def _show(self, ledgered: gauges.Ledgered) -> None:
         """Set the ledger's gauges; what is of a pool without an open run is taken out."""
@@ -136,25 +159,25 @@ class Sweeper:
     async def _stuck_of(self, totals: Totals, ended: Sequence[Waiting]) -> list[Stuck]:
         """What of an open run waits for somebody; each with the time for which it has not moved."""
         ledger, settings, now_s = self._world.ledger, self._world.settings, self._world.clock.monotonic()
-        run_id, found = totals.run_id, []
+        run_id = totals.run_id
+        found: list[Stuck] = []
 
-        def stood(*thing: object, version: object) -> float:
-            return self._still.stood_s(thing, version, now_s)
+        def waits(
+            kind: Kind, version: int, patience_s: float, *, shard: str | None = None, number: int | None = None
+        ) -> None:
+            stood_s = self._still.stood_s((kind, run_id, shard, number), version, now_s)
+            found.append(Stuck(kind, run_id, version, stood_s, patience_s, shard, number))
 
         if totals.state in (RunState.ACCEPTED, RunState.PLANNING):
-            stood_s = stood("count", run_id, None, None, version=totals.version)
-            found.append(Stuck("count", run_id, stood_s, settings.ring_after_slices_s))
+            waits("count", totals.version, settings.ring_after_slices_s)
         if totals.state is RunState.RUNNING and not totals.fault and totals.enlisted < totals.accepted:
             async for piece in ledger.slices(run_id):
                 if piece.state == "OPEN":
-                    stood_s = stood("slice", run_id, None, piece.number, version=piece.version)
-                    found.append(Stuck("slice", run_id, stood_s, settings.ring_after_slices_s, slice=piece.number))
+                    waits("slice", piece.version, settings.ring_after_slices_s, number=piece.number)
         if totals.whole or totals.state is RunState.CLOSING:
-            stood_s = stood("close", run_id, None, None, version=totals.version)
-            found.append(Stuck("close", run_id, stood_s, settings.ring_after_ended_s))
+            waits("close", totals.version, settings.ring_after_ended_s)
         for todo in ended:
-            stood_s = stood("settle", run_id, todo.shard, None, version=todo.attempt)
-            found.append(Stuck("settle", run_id, stood_s, settings.ring_after_ended_s, shard=todo.shard))
+            waits("settle", todo.attempt, settings.ring_after_ended_s, shard=todo.shard)
         return found
 
     @staticmethod
@@ -170,7 +193,7 @@ class Sweeper:
 
     # ----------------------------------------------------------------- apply
 
-    async def _perform(self, action: Action) -> str:
+    async def _perform(self, action: Action | Stuck) -> str:
         match action:
             case Look(shard):
                 job = await self._look(shard)
@@ -187,9 +210,7 @@ class Sweeper:
             case Stuck():
                 bell = Doorbell(kind=action.kind, run_id=action.run_id, shard=action.shard, slice=action.slice)
                 await self._world.ring(action.queue, bell)
-                # Rung: it has its time again before it is rung once more.
-                thing = (action.kind, action.run_id, action.shard, action.slice)
-                self._still.forget(thing)
+                self._wake_ups.sent(action, self._world.clock.monotonic())
                 log.warning("rung", **bell.model_dump(exclude_none=True), stood_s=round(action.stood_s, 1))
                 return action.kind
 

@@ -183,11 +183,13 @@ run "what_the_scheduler_may_do" {
           Effect = "Allow"
           Action = "sqs:GetQueueAttributes"
           Resource = [
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-events-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-events",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-event-target-dlq",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-collector",
           ]
         },
         {
