@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
+import json
 import os
 import shlex
+import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, BinaryIO, NoReturn
+from typing import Annotated, Any, BinaryIO, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from quarry_core.settings import Settings
-from quarry_local import demo, environment, processes
+from quarry_local import demo, doors, environment, processes
 from quarry_local.policies import SERVICES
-from quarry_local.settings import StackSettings
 from quarry_local.stack import Stack, StackError, service_of
 
 app = typer.Typer(
@@ -37,26 +39,50 @@ Directory = Annotated[
 
 @app.command()
 def up(
-    quota: Annotated[int, typer.Option(min=1, max=500, help="Jobs that may be active at once per model.")] = 3,
-    env: Annotated[str, typer.Option(help="The environment's name.")] = "local",
+    quota: Annotated[
+        int | None, typer.Option(min=1, max=500, help="Jobs that may be active at once per model. [default: 3]")
+    ] = None,
+    env: Annotated[str | None, typer.Option(help="The environment's name. [default: local]")] = None,
     sim: Annotated[
         list[str] | None, typer.Option("--sim", metavar="KEY=VALUE", help="A setting of the simulated Bedrock.")
     ] = None,
     variables: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An environment variable of the services.")
     ] = None,
-    services: Annotated[bool, typer.Option(help="Start the three services too.")] = True,
+    services: Annotated[
+        bool | None, typer.Option("--services/--no-services", help="Start the three services too. [default: services]")
+    ] = None,
     prometheus: Annotated[bool, typer.Option("--prometheus", help=PROMETHEUS_HELP)] = False,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Let the simulated Bedrock listen with TLS too, on a free port.")
+    ] = False,
+    tls_port: Annotated[int | None, typer.Option(min=1, max=65535, help="The same, on this port.")] = None,
     directory: Directory = None,
 ) -> None:
-    """Start everything and return when it is ready."""
-    settings = StackSettings(
-        env=env,
-        quota=quota,
-        services=services,
-        prometheus=prometheus,
-        simulator=_pairs(sim or [], "--sim"),
-        overrides=_known(_pairs(variables or [], "--set")),
+    """Start everything and return when it is ready.
+
+    Where a stack is up already, what died is started again; an option that is not given stays as it stands, one that is
+    given otherwise is refused by name, and --prometheus adds one.
+    """
+    given: dict[str, Any] = {
+        "quota": quota,
+        "env": env,
+        "services": services,
+        "tls_port": tls_port,
+        "prometheus": prometheus or None,
+    }
+    simulator, overrides = _pairs(sim or [], "--sim"), _known(_pairs(variables or [], "--set"))
+    try:
+        standing = Stack(directory).settings()
+    except StackError as error:
+        _fail(error)
+    if tls and not tls_port and not standing.tls_port:
+        given["tls_port"] = doors.free_port()
+    settings = dataclasses.replace(
+        standing,
+        simulator={**standing.simulator, **simulator},
+        overrides={**standing.overrides, **overrides},
+        **{name: value for name, value in given.items() if value is not None},
     )
     stack = Stack(directory, settings)
     started = time.monotonic()
@@ -100,22 +126,32 @@ def logs(
     process: Annotated[str | None, typer.Argument(help="One process; all if not given.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
     lines: Annotated[int, typer.Option(min=0, max=10_000, help="How many of the last lines.")] = 50,
+    as_json: Annotated[
+        bool | None,
+        typer.Option("--json/--text", help="A JSON object a line, as jq reads it. [default: json, text on a terminal]"),
+    ] = None,
     directory: Directory = None,
 ) -> None:
-    """Print the last lines of the logs; they stay readable after `down`."""
+    """Print the last lines of the logs; they stay readable after `down`.
+
+    In JSON every line says of which process it is; what a process wrote that is no JSON stands in `event`.
+    """
     stack = Stack(directory)
     written = sorted(path.stem for path in (stack.directory / "logs").glob("*.log"))
     if process and process not in written:
         _fail(StackError(f"no log of {process!r}: {', '.join(written) or 'nothing was started here'}"))
+    if as_json is None:
+        as_json = not sys.stdout.isatty()
+    show = _json_line if as_json else (_prefixed if not process else _plain)
     with contextlib.ExitStack() as opened:
         chosen = [process] if process else written
         files = {name: opened.enter_context(stack.log_path(name).open("rb")) for name in chosen}
         for name, file in files.items():
             for line in processes.last_lines(file, lines):
-                _print_line(name, line, prefix=not process)
+                typer.echo(show(name, line))
         if follow:
             with contextlib.suppress(KeyboardInterrupt):
-                _follow(files, prefix=not process)
+                _follow(files, show)
 
 
 @app.command()
@@ -147,6 +183,9 @@ def bedrock_(
         str | None, typer.Option(help="running, or stepped: time passes by POST /_quarry/clock only.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every choice.")] = None,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Listen with TLS too; the line of JSON says where, and who vouches for it.")
+    ] = False,
 ) -> None:
     """The simulated Bedrock alone, in the foreground, until interrupted.
 
@@ -156,7 +195,7 @@ def bedrock_(
     # A server is a heavy import, and the other commands need none.
     from quarry_local.bedrock.__main__ import run  # noqa: PLC0415
 
-    named = {"port": port, "store": store, "clock": clock, "seed": seed}
+    named = {"port": port, "store": store, "clock": clock, "seed": seed, "tls": "true" if tls else None}
     run([*(f"--{name}={value}" for name, value in named.items() if value is not None), *context.args])
 
 
@@ -182,6 +221,8 @@ def _show(stack: Stack) -> bool:
         service = service_of(name) in SERVICES
         address = f"http://127.0.0.1:{process.port}" + ("/metrics" if service else "")
         table.add_row(name, str(process.pid), address, "[green]up[/]" if alive else "[red]dead[/]")
+    if door := stack.tls():
+        table.add_row("", "", f"{door[0]}, vouched for by {door[1]}", "")
     console.print(table)
     return all(alive for _, alive in running.values())
 
@@ -209,15 +250,29 @@ def _known(variables: dict[str, str]) -> dict[str, str]:
     return variables
 
 
-def _print_line(name: str, line: str, *, prefix: bool) -> None:
-    typer.echo(f"{name:>12} | {line}" if prefix else line)
+def _plain(_name: str, line: str) -> str:
+    return line
 
 
-def _follow(files: Mapping[str, BinaryIO], *, prefix: bool) -> NoReturn:
+def _prefixed(name: str, line: str) -> str:
+    return f"{name:>12} | {line}"
+
+
+def _json_line(name: str, line: str) -> str:
+    try:
+        # NaN is no JSON, though Python reads and writes it.
+        found = json.loads(line, parse_constant=str)
+    except (ValueError, RecursionError):
+        found = None
+    told = found if isinstance(found, dict) else {"event": line}
+    return json.dumps({"process": name, **told})
+
+
+def _follow(files: Mapping[str, BinaryIO], show: Callable[[str, str], str]) -> NoReturn:
     while True:
         for name, file in files.items():
             for line in file:
-                _print_line(name, line.decode("utf-8", "replace").rstrip("\n"), prefix=prefix)
+                typer.echo(show(name, line.decode("utf-8", "replace").rstrip("\n")))
         time.sleep(FOLLOW_EVERY_S)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 # Production's waits (quarry_core.settings) suit jobs that take hours; the simulated ones take seconds.
 LOCAL_WAITS: Mapping[str, str] = {
@@ -30,6 +30,7 @@ class StackSettings:
         quota: active jobs per pool: the simulator's quota and the services' own limit.
         region: of everything.
         services: whether the three services run; without them there is AWS and Bedrock alone.
+        tls_port: where the simulated Bedrock listens with TLS too; 0: nowhere.
         prometheus: whether a Prometheus scrapes them and judges by the rules that ship.
         simulator: the simulated Bedrock's settings by name (`seconds_per_1000_records`), given to it as flags.
         overrides: environment variables of the services, stronger than `LOCAL_WAITS`.
@@ -43,6 +44,7 @@ class StackSettings:
     quota: int = 3
     region: str = "us-east-1"
     services: bool = True
+    tls_port: int = 0
     prometheus: bool = False
     simulator: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
@@ -50,3 +52,26 @@ class StackSettings:
     aws_endpoint: str | None = None
     ready_within_s: float = 60.0
     drain_s: float = 30.0
+
+
+def differences(standing: StackSettings, asked: StackSettings) -> list[str]:
+    """What was asked for otherwise than it stands, a sentence each; a Prometheus more is none, for it can be added."""
+    told: list[str] = []
+    for name in (one.name for one in fields(StackSettings)):
+        here, wanted = getattr(standing, name), getattr(asked, name)
+        if name == "prometheus" and wanted and not here:
+            continue
+        if not isinstance(here, Mapping):
+            told += [_difference(name, here, wanted)] * (here != wanted)
+            continue
+        told += [
+            _difference(f"{name} {key}", here.get(key), wanted.get(key))
+            for key in sorted({*here, *wanted})
+            if here.get(key) != wanted.get(key)
+        ]
+    return told
+
+
+def _difference(name: str, here: object, wanted: object) -> str:
+    said = ("unset" if value is None else str(value) for value in (here, wanted))
+    return f"{name} is {' here, and asked for is '.join(said)}"

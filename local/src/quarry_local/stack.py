@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,12 +24,13 @@ from quarry_local.clients import Clients
 from quarry_local.launch import NotReady, Program
 from quarry_local.policies import SERVICES
 from quarry_local.processes import Running
-from quarry_local.settings import LOCAL_WAITS, StackSettings
+from quarry_local.settings import LOCAL_WAITS, StackSettings, differences
 from quarry_local.state import State
 
 EMULATOR = emulator.NAME
 BEDROCK = "bedrock"
 PROMETHEUS = prometheus.NAME
+TLS = "tls"
 STOP_GRACE_S = 10.0
 # What may go wrong while the stack comes up, and is told in the failure's own words.
 FAILURES = (
@@ -86,15 +88,23 @@ class Stack:
         """
         with state.locked(self.directory):
             standing = self._load()
+            asked = self._asked or (standing.settings if standing else StackSettings())
             if standing and not self._usable(standing):
                 self._stop_all(standing)
                 standing = None
             if standing is None:
-                standing = State(self._asked or StackSettings())
+                standing = State(asked)
                 shutil.rmtree(self.directory / "logs", ignore_errors=True)
                 self._save(standing)
-            elif self._asked is not None and self._asked != standing.settings:
-                raise StackError("a stack with other settings is up here: `quarry local down` first")
+            elif told := differences(standing.settings, asked):
+                raise StackError(
+                    f"a stack with other settings is up here: {'; '.join(told)}."
+                    " Ask for what stands, leave the option out, or `quarry local down` first"
+                )
+            elif asked.prometheus and not standing.settings.prometheus:
+                # The one thing that can be added to what stands.
+                standing = replace(standing, settings=asked)
+                self._save(standing)
             before = set(standing.processes.values())
             try:
                 self._bring_up(standing)
@@ -167,6 +177,19 @@ class Stack:
         return killed
 
     # ----------------------------------------------------------------------- one process
+
+    def settings(self) -> StackSettings:
+        """Those of the stack that is up here, else the defaults.
+
+        Raises:
+            StackError: what stands here is of another version.
+        """
+        standing = self._load()
+        return (
+            standing.settings
+            if standing and any(map(processes.alive, standing.processes.values()))
+            else StackSettings()
+        )
 
     def start(
         self, name: str, *, launch: Sequence[str] | None = None, variables: Mapping[str, str] | None = None
@@ -252,6 +275,11 @@ class Stack:
     def url(self, name: str) -> str:
         """Where a process answers."""
         return f"http://{doors.LOOPBACK}:{self.process(name).port}"
+
+    def tls(self) -> tuple[str, Path] | None:
+        """Where the simulated Bedrock answers with TLS, and the certificate of whoever vouches for it; None: nowhere."""
+        port = self._standing().settings.tls_port
+        return (f"https://localhost:{port}", self.directory / TLS / "ca.pem") if port else None
 
     def metrics_url(self, name: str) -> str:
         return f"{self.url(name)}/metrics"
@@ -365,6 +393,8 @@ class Stack:
         if name == BEDROCK:
             behind = launch_as or settings.launch.get(BEDROCK, ("-m", "quarry_local.bedrock"))
             flags = {"quota": str(settings.quota), **settings.simulator}
+            if settings.tls_port:
+                flags |= {"tls_port": str(settings.tls_port), "tls_directory": str(self.directory / TLS)}
             extra = {**environment.inherited(os.environ), **standing.environment, **(variables or {})}
             return Program(
                 name,

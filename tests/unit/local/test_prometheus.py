@@ -35,11 +35,15 @@ def program(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def stack(tmp_path, aws, fresh_env):
+def settings(aws, fresh_env):
     launch = dict.fromkeys(("bedrock", *SERVICES), (str(STUB),))
-    settings = StackSettings(
+    return StackSettings(
         env=fresh_env, aws_endpoint=aws.endpoint_url, launch=launch, ready_within_s=20, drain_s=5, prometheus=True
     )
+
+
+@pytest.fixture
+def stack(tmp_path, settings):
     stack = Stack(tmp_path / "stack", settings)
     yield stack
     stack.down()
@@ -48,6 +52,20 @@ def stack(tmp_path, aws, fresh_env):
 def targets(stack):
     groups = json.loads((stack.directory / "prometheus" / "targets.json").read_text())
     return {group["labels"]["job"]: group["targets"] for group in groups}
+
+
+def test_one_can_be_added_to_a_stack_that_is_up_and_stays_when_it_is_not_asked_for_again(stack, settings, program):
+    without = Stack(stack.directory, dataclasses.replace(settings, prometheus=False))
+    without.up()
+    before = {name: process for name, (process, _) in without.processes().items()}
+
+    stack.up()
+
+    assert stack.alive("prometheus")
+    assert targets(stack) == {f"quarry-{name}": [f"127.0.0.1:{stack.process(name).port}"] for name in SERVICES}
+    assert {name: stack.process(name) for name in before} == before
+    Stack(stack.directory).up()
+    assert stack.alive("prometheus")
 
 
 def test_it_watches_each_service_where_that_listens_and_goes_down_with_the_stack(stack, program, fresh_env):

@@ -198,7 +198,7 @@ def test_other_settings_than_those_that_stand_are_refused(stack_of, settings):
     stack = stack_of(settings)
     stack.up()
 
-    with pytest.raises(StackError, match="other settings"):
+    with pytest.raises(StackError, match="other settings is up here: quota is 3 here, and asked for is 5"):
         stack_of(dataclasses.replace(settings, quota=5)).up()
 
     assert set(live_pids(stack)) == set(EVERY)

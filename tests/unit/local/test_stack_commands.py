@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -58,8 +59,8 @@ def test_status_shows_each_process_with_its_metrics_and_fails_when_one_is_dead(r
     assert "dead" in unsound.stdout
 
 
-def test_logs_show_one_process_or_all_with_their_names(run, stack):
-    one, every, none = run("logs", "scheduler"), run("logs"), run("logs", "schduler")
+def test_logs_on_a_terminal_show_one_process_or_all_with_their_names(run, stack):
+    one, every, none = run("logs", "scheduler", "--text"), run("logs", "--text"), run("logs", "schduler")
 
     assert one.stdout == "stub is up\n"
     assert {line.split("|")[0].strip() for line in every.stdout.splitlines()} == {
@@ -72,9 +73,64 @@ def test_logs_show_one_process_or_all_with_their_names(run, stack):
     assert "no log of 'schduler'" in none.stderr
 
 
+def test_every_line_of_the_logs_in_a_pipe_is_json_whatever_a_process_wrote(run, stack):
+    odd = ['{"level": "info", "event": "x", "cost": NaN}', "Traceback:", "[1]", "", '"text"', "[" * 5_000]
+    with stack.log_path("scheduler").open("a") as file:
+        file.writelines(f"{line}\n" for line in odd)
+
+    for arguments in (["logs"], ["logs", "scheduler"], ["logs", "scheduler", "--json"]):
+        lines = run(*arguments).stdout.splitlines()
+        found = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+        of_it = [line for line in found if line["process"] == "scheduler"]
+        assert {"process": "scheduler", "level": "info", "event": "x", "cost": "NaN"} in of_it
+        assert [line["event"] for line in of_it[2:]] == odd[1:]
+        assert of_it[0]["event"] == "stub is up"
+
+
+def test_an_option_that_is_not_given_stays_as_it_stands(run, stack):
+    before = stack.processes()
+
+    again = run("up")
+
+    assert again.exit_code == 0, again.stderr
+    assert stack.processes() == before
+
+
+def test_up_on_another_stack_says_which_setting_differs_and_changes_nothing(run, stack):
+    before = stack.processes()
+
+    refused = run("up", "--quota", "7", "--sim", "speed=9", "--set", "QUARRY_TICK_EVERY_S=1", "--no-services")
+
+    assert refused.exit_code == 1
+    for said in (
+        "quota is 3 here, and asked for is 7",
+        "simulator speed is unset here, and asked for is 9",
+        "overrides QUARRY_TICK_EVERY_S is unset here, and asked for is 1",
+        "services is True here, and asked for is False",
+        "quarry local down",
+    ):
+        assert said in refused.stderr
+    assert "env is" not in refused.stderr
+    assert stack.processes() == before
+    assert run("up", "--quota", "3").exit_code == 0
+
+
+def test_the_settings_of_a_stack_that_is_gone_bind_nobody(run, stack):
+    for name in stack.processes():
+        stack.kill(name)
+
+    assert Stack().settings() == StackSettings()
+
+
+def test_a_bedrock_api_key_of_the_shell_is_unset(run, stack, monkeypatch):
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "key")
+
+    assert "unset AWS_BEARER_TOKEN_BEDROCK" in run("env").stdout.splitlines()
+
+
 def test_logs_go_on_until_they_are_interrupted(run, stack):
     log = stack.log_path("scheduler")
-    command = [sys.executable, "-m", "quarry_local.commands", "logs", "scheduler", "--follow"]
+    command = [sys.executable, "-m", "quarry_local.commands", "logs", "scheduler", "--follow", "--text"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as follower:
         try:

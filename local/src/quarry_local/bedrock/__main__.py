@@ -15,6 +15,7 @@ from typing import NoReturn
 from quarry_local.bedrock.aws import NoEmulator
 from quarry_local.bedrock.server import SimulatedBedrock
 from quarry_local.bedrock.settings import Settings
+from quarry_local.bedrock.tls import CA, NoTls
 
 
 async def serve(settings: Settings) -> None:
@@ -22,8 +23,12 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
-    async with SimulatedBedrock(settings, _print_line if settings.print_events else None) as url:
-        sys.stdout.write(json.dumps({"port": int(url.rsplit(":", 1)[-1]), "url": url}) + "\n")
+    server = SimulatedBedrock(settings, _print_line if settings.print_events else None)
+    async with server as url:
+        ready = {"port": int(url.rsplit(":", 1)[-1]), "url": url}
+        if server.tls_url:
+            ready |= {"tls_url": server.tls_url, "ca": str((settings.tls_directory / CA).resolve())}
+        sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         await ending.wait()
 
@@ -38,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings = Settings(_cli_parse_args=sys.argv[1:] if arguments is None else arguments)
     try:
         asyncio.run(serve(settings))
-    except (NoEmulator, OSError) as wrong:
+    except (NoEmulator, NoTls, OSError) as wrong:
         sys.stderr.write(f"{wrong}\n")
         return 1
     return 0

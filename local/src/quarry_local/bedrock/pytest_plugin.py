@@ -43,6 +43,7 @@ class BedrockSim:
 
     Attributes:
         url: where AWS clients reach it (`AWS_ENDPOINT_URL_BEDROCK`).
+        tls_url: the same with TLS, if the settings ask for it.
         store: the directory that stands for S3: `<bucket>/<key>`.
     """
 
@@ -58,6 +59,7 @@ class BedrockSim:
         self._thread.start()
         try:
             self.url = self._run(self._server.start())
+            self.tls_url = self._server.tls_url
         except BaseException:
             self._end_loop()
             raise

@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from quarry_local.bedrock import tls
 from quarry_local.bedrock.aws import Aws
 from quarry_local.bedrock.catalogue import entries
 from quarry_local.bedrock.checks import Checks
@@ -72,7 +73,8 @@ class SimulatedBedrock:
 
         Raises:
             NoEmulator: no emulator's address is set.
-            OSError: the port is taken.
+            NoTls: TLS is asked for, and what it needs is not installed.
+            OSError: a port is taken, or the certificates cannot be written.
         """
         settings = self._settings
         self._aws = Alone.at(settings.store) if settings.store else await asyncio.to_thread(Aws.connect, settings)
@@ -133,9 +135,20 @@ class SimulatedBedrock:
         # Loopback only: the server checks no signature.
         site = web.TCPSite(self._runner, "127.0.0.1", settings.port)
         await site.start()
+        self.tls_url = await self._open_tls(region)
         self._foreigners.keep()
         self.port = int(self._runner.addresses[0][1])
         return f"http://127.0.0.1:{self.port}"
+
+    async def _open_tls(self, region: str) -> str | None:
+        """Serve the same with TLS, if that is asked for; the URL."""
+        settings = self._settings
+        if not settings.tls and not settings.tls_port:
+            return None
+        spoken = await asyncio.to_thread(tls.context, settings.tls_directory, region)
+        site = web.TCPSite(self._runner, "127.0.0.1", settings.tls_port, ssl_context=spoken)
+        await site.start()
+        return f"https://localhost:{self._runner.addresses[1][1]}"
 
     async def stop(self) -> None:
         await self._runner.cleanup()

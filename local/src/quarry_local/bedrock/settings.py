@@ -83,6 +83,13 @@ class Settings(LiveSettings, BaseSettings):
     )
 
     port: int = Field(0, ge=0, le=65535, description="port on 127.0.0.1; 0 takes a free one")
+    tls: bool = Field(False, description="listen with TLS too, on `tls_port`")
+    tls_port: int = Field(
+        0, ge=0, le=65535, description="port for that on 127.0.0.1, which opens it too; 0 takes a free one"
+    )
+    tls_directory: Path = Field(
+        Path(".quarry", "tls"), description="where its certificates are made once: `ca.pem` is for clients to trust"
+    )
     seed: int = Field(0, description="seed of every choice: failing records, faults of events, order of the output")
     workers: int = Field(2, ge=1, le=16, description="threads that read, answer and write")
     aws_endpoint_url: str | None = Field(
