@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from quarry_local import emulator, environment, localstack
+from quarry_local import emulator, environment, localstack, processes
 from quarry_local import resources as local_resources
 from quarry_local.clients import Clients
 from quarry_local.resources import Resources
@@ -61,7 +61,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.emulator)
 
 
+def pytest_configure():
+    processes.interrupt_on_sigterm()
+
+
 def pytest_runtest_setup(item):
+    # A SIGTERM to the tests must not leave an emulator or a stack behind; a test whose event loop handled signals
+    # put the default back.
+    processes.interrupt_on_sigterm()
     if item.get_closest_marker("docker") is None:
         return
     if LANE != "localstack":

@@ -84,6 +84,7 @@ def up(
         overrides={**standing.overrides, **overrides},
         **{name: value for name, value in given.items() if value is not None},
     )
+    processes.interrupt_on_sigterm()
     stack = Stack(directory, settings)
     started = time.monotonic()
     try:
@@ -206,6 +207,7 @@ def demo_(
     directory: Directory = None,
 ) -> None:
     """The main job, from a manifest to joined rows: a text run and an embedding run. Fails unless every row is back."""
+    processes.interrupt_on_sigterm()
     try:
         demo.run(directory, typer.echo, keep=keep, prometheus=prometheus)
     except (StackError, demo.DemoFailed) as error:

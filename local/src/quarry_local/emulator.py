@@ -125,7 +125,7 @@ def program(home: Path, log: Path) -> Program:
 
 @contextlib.contextmanager
 def running(home: Path, region: str = "us-east-1") -> Iterator[Clients]:
-    """An emulator for the length of a `with` block, for tests and small scripts.
+    """An emulator for the length of a `with` block, for tests and small scripts; SIGTERM ends the block too.
 
     Args:
         home: a directory for its log and temporary files.
@@ -136,6 +136,7 @@ def running(home: Path, region: str = "us-east-1") -> Iterator[Clients]:
         NotReady: it did not answer in time.
     """
     what = program(home, home / f"{NAME}.log")
+    processes.interrupt_on_sigterm()
     process = begun = launch.begin(what)
     try:
         process = launch.finish(what, begun, READY_WITHIN_S, again=lambda _: None)

@@ -11,11 +11,12 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 POLL_S = 0.05
 LOG_TAIL_BYTES_MAX = 64 * 1024
@@ -117,6 +118,24 @@ def stop(processes: Iterable[Running], grace_s: float) -> list[str]:
     killed = [process.name for process in left if send(process, signal.SIGKILL)]
     _wait_gone(left, KILL_WAIT_S)
     return killed
+
+
+def interrupt_on_sigterm() -> bool:
+    """Let SIGTERM interrupt this program as Ctrl-C does, so that it stops what it started; the next one changes nothing.
+
+    Returns:
+        False if this is not the main thread, or somebody handles SIGTERM already: nothing was changed.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        return False
+
+    def interrupt(number: int, _frame: object) -> NoReturn:
+        # Stopping takes a moment, and whoever is impatient must not interrupt that.
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    return True
 
 
 def kill(process: Running) -> None:

@@ -69,6 +69,7 @@ class Stack:
         self._asked = settings
 
     def __enter__(self) -> Self:
+        processes.interrupt_on_sigterm()
         self.up()
         return self
 
