@@ -106,7 +106,9 @@ class Manifest(BaseModel):
     )
     csv: Csv | None = Field(None, description="For a CSV file that is not RFC 4180 in UTF-8 with commas: its dialect.")
     run_id: str | None = Field(
-        None, pattern=f"^{RUN_ID_PATTERN.pattern}$", description="Your idempotency key; without it one is derived."
+        None,
+        pattern=f"^{RUN_ID_PATTERN.pattern}$",
+        description="Your idempotency key, up to 32 of a-z, 0-9 and inner hyphens; without it one is derived.",
     )
     max_records_total: Count | None = Field(None, description="Take at most this many rows.")
     max_num_jobs: Count | None = Field(None, description="Make at most this many jobs; what is not taken is told.")

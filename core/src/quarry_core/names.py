@@ -15,7 +15,7 @@ ROW_MAX = 999_999
 JOB_NAME_CHARS_MAX = 63
 QUEUES = ("manifests", "slices", "scheduler", "events", "collector")
 ENV_PATTERN = re.compile(r"[a-z0-9]{1,8}")
-RUN_ID_PATTERN = re.compile(r"[a-z0-9]{1,16}")
+RUN_ID_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 RESULT_PREFIX_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 SHARD_PATTERN = re.compile(r"[0-9]{5}")
 
@@ -56,14 +56,18 @@ class JobName:
 
 
 def job_name(prefix: str, name: JobName) -> str:
-    """`<prefix>-<run_id>-<shard>-<attempt>-<env>`, the prefix cleaned and cut to what is left of 63 characters."""
-    tail = f"-{name.run_id}-{name.shard}-{name.attempt}-{name.env}"
+    """`<prefix>-<run_id>-<shard>-<attempt>-<env>`, the prefix cleaned and cut to what is left of 63 characters.
+
+    A hyphen inside the run id is written as a dot, which neither a run id nor a cleaned prefix has: so where the prefix
+    ends and the run id begins is never a guess. Eleven characters or more are left for the prefix.
+    """
+    tail = f"-{name.run_id.replace('-', '.')}-{name.shard}-{name.attempt}-{name.env}"
     head = re.sub(r"[^a-zA-Z0-9]+", "-", prefix).strip("-")[: JOB_NAME_CHARS_MAX - len(tail)].rstrip("-")
     return (head or "quarry") + tail
 
 
 _JOB_NAME = re.compile(
-    r".+-(?P<run_id>[a-z0-9]{1,16})-(?P<shard>[0-9]{5})-(?P<attempt>[0-9]{1,3})-(?P<env>[a-z0-9]{1,8})"
+    r".+-(?P<run_id>[a-z0-9]([a-z0-9.]{0,30}[a-z0-9])?)-(?P<shard>[0-9]{5})-(?P<attempt>[0-9]{1,3})-(?P<env>[a-z0-9]{1,8})"
 )
 
 
@@ -72,7 +76,7 @@ def parse_job_name(text: str, env: str) -> JobName | None:
     match = _JOB_NAME.fullmatch(text)
     if match is None or match["env"] != env:
         return None
-    return JobName(match["run_id"], match["shard"], int(match["attempt"]), env)
+    return JobName(match["run_id"].replace(".", "-"), match["shard"], int(match["attempt"]), env)
 
 
 def client_token(job: str) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from quarry_core import names
 from quarry_core.job_request import CLIENT_TOKEN_PATTERN, JOB_NAME_PATTERN
 
-words = st.from_regex(r"[a-z0-9]{1,16}", fullmatch=True)
+words = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
 shards = st.integers(0, names.SHARD_MAX).map(names.shard_id)
 
 
@@ -25,8 +25,28 @@ def test_a_job_name_fits_bedrocks_pattern_and_reads_back(prefix, run, shard, att
     name = names.job_name(prefix, parts)
     assert len(name) <= 63
     assert re.fullmatch(JOB_NAME_PATTERN, name)
+    assert names.RUN_ID_PATTERN.fullmatch(run)
     assert names.parse_job_name(name, env) == parts
     assert re.fullmatch(CLIENT_TOKEN_PATTERN, names.client_token(name))
+
+
+@given(prefix=st.from_regex(r"[a-z0-9-]{1,20}", fullmatch=True), cut=st.integers(0, 20), run=words)
+def test_two_runs_never_share_a_jobs_name_however_prefix_and_run_id_are_cut(prefix, cut, run):
+    """`a` + `b-c` and `a-b` + `c` are two runs."""
+    moved = f"{prefix[cut:]}-{run}".lstrip("-")[:32].rstrip("-")
+    one = names.job_name(prefix, names.JobName(run, "00000", 1, "dev"))
+    other = names.job_name(prefix[:cut], names.JobName(moved, "00000", 1, "dev"))
+    assert (one == other) <= (run == moved)
+
+
+@pytest.mark.parametrize("run", ["", "-a", "a-", "A", "a_b", "a.b", "a" * 33, "a b", "é"])
+def test_such_a_text_is_no_run_id(run):
+    assert not names.RUN_ID_PATTERN.fullmatch(run)
+
+
+def test_the_longest_run_id_leaves_room_for_a_prefix():
+    name = names.job_name("nightly reviews", names.JobName("2026-11-30-reviews-of-the-week-x", "99998", 999, "staging8"))
+    assert name == "nightly-rev-2026.11.30.reviews.of.the.week.x-99998-999-staging8"
 
 
 def test_a_job_of_another_environment_is_not_ours():
