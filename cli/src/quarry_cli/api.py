@@ -132,14 +132,19 @@ class Client:
         form: Format = "parquet",
         partial: bool = False,
         tell: Callable[[int, int], None] | None = None,
+        safe_cells: bool = False,
+        mode: int = 0o600,
     ) -> Results:
         """Download a run's results and hold them against its account.
 
         Args:
-            directory: of its own for each run and format; a second call brings what is missing.
+            directory: of its own for each run and format; a second call brings what is missing. The report lies beside
+                it, in the directory of the same name with `.quarry` behind.
             form: parquet, csv or jsonl.
             partial: take the parts that stand, if the run has not ended.
             tell: told of the parts that lie there, and of all.
+            safe_cells: in CSV, put an apostrophe before texts that a spreadsheet would take for a formula.
+            mode: permissions of the files; who may read them may look into the directories.
 
         Raises:
             NoSuchRun, NotEnded, NoResults, NotWritten: see there. `Account.faults` is for the caller to look at.
@@ -148,7 +153,16 @@ class Client:
         from quarry_cli.download import download  # noqa: PLC0415 likewise
 
         view, objects = self._readable(run_id, partial=partial)
-        brought = download(objects, view.run_id, Path(directory), form, tell)
+        brought = download(
+            objects,
+            view.run_id,
+            Path(directory),
+            form,
+            tell,
+            prefix=view.result_prefix,
+            safe_cells=safe_cells,
+            mode=mode,
+        )
         ended = view.state.terminal
         return Results(view, brought, account(view.rows, brought.report, brought.rows, brought.ok) if ended else None)
 
@@ -236,6 +250,8 @@ def results_frame(
         raise NotConfigured("pandas is not installed: pip install 'quarry-cli[pandas]'") from error
     import pyarrow as pa  # noqa: PLC0415 takes its time to import
 
+    from quarry_cli.values import known_to_pandas  # noqa: PLC0415 likewise
+
     nullable = {
         pa.bool_(): pd.BooleanDtype(),
         pa.int8(): pd.Int8Dtype(),
@@ -246,8 +262,14 @@ def results_frame(
         pa.uint16(): pd.UInt16Dtype(),
         pa.uint32(): pd.UInt32Dtype(),
         pa.uint64(): pd.UInt64Dtype(),
+        pa.time64("ns"): pd.ArrowDtype(pa.time64("ns")),  # Python's own times know no nanoseconds
     }
     table = (client or Client()).table(run_id, columns=columns, partial=partial)
+    ready = [
+        column.cast(known_to_pandas(column.type)) if pa.types.is_nested(column.type) else column
+        for column in table.columns
+    ]
+    table = pa.table(ready, names=table.column_names)
     frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get, ignore_metadata=True)
     return frame
 
@@ -261,7 +283,10 @@ def _whole(objects: Objects, run_id: str, columns: Sequence[str] | None) -> pa.T
     tables = []
     for info in parts_of(objects, run_id):
         with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source:
-            tables.append(pq.ParquetFile(source).read(columns=list(columns) if columns is not None else None))
+            file = pq.ParquetFile(source)
+            wanted = list(columns) if columns is not None else None
+            # Not whole: pyarrow reads nested categories only by row group.
+            tables += [file.read_row_group(group, columns=wanted) for group in range(file.num_row_groups)]
     if not tables:
         raise NoResults(f"run {run_id} has no part of a result yet")
     return pa.concat_tables(tables)

@@ -6,6 +6,7 @@ What a script may read goes to standard output, what is said to people beside it
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -121,7 +122,9 @@ def results(
     run: RunId,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Where to put the parts and the report."),
+        typer.Option(
+            "--out", "-o", metavar="DIR", file_okay=False, help="Where to put the parts; the report goes to DIR.quarry."
+        ),
     ] = None,
     file_format: Annotated[
         Format, typer.Option("--format", help="Format of the parts. Parquet loses nothing.")
@@ -130,13 +133,27 @@ def results(
     partial: Annotated[
         bool, typer.Option("--partial", help="Take the parts that stand, though the run has not ended.")
     ] = False,
+    safe_cells: Annotated[
+        bool,
+        typer.Option("--safe-cells", help="In CSV: put ' before texts that a spreadsheet would take for a formula."),
+    ] = False,
+    mode: Annotated[
+        str,
+        typer.Option("--mode", metavar="OCTAL", help="Permissions of the files; whoever may read may look into DIR."),
+    ] = "600",
 ) -> None:
     """Download a run's results, and prove that no row is missing.
+
+    DIR holds the parts alone, so that every reader of Parquet opens it; the report lies in DIR.quarry beside it. Parts are numbered without gaps: part n holds the rows whose record id begins with 2n.
 
     Called again with the same directory, it brings only what is missing. Exit code 1 if the rows do not add up.
     """
     if out is None and not head:
         raise typer.BadParameter("say where to put the results (-o DIR), or how many rows to show (--head N)")
+    if safe_cells and file_format != "csv":
+        raise typer.BadParameter("only cells of CSV can be formulas: add --format csv", param_hint="--safe-cells")
+    if not re.fullmatch("[67][0-7]{2}", mode):
+        raise typer.BadParameter("give three octal digits, of which the owner's is 6 or 7, as 640", param_hint="--mode")
     with printing.telling():
         client = _client(ctx)
         if head:
@@ -144,7 +161,7 @@ def results(
 
             printing.console().print(rows_table(client.head(run, head, partial=partial)))
         if out is not None:
-            _bring(client, run, out, file_format, partial=partial)
+            _bring(client, run, out, file_format, partial=partial, safe_cells=safe_cells, mode=int(mode, 8) & 0o666)
 
 
 def runs(
@@ -216,7 +233,9 @@ def _follow(client: Client, run: str, stream: TextIO, every_s: float, timeout_s:
         raise typer.Exit(printing.INTERRUPTED) from None
 
 
-def _bring(client: Client, run: str, out: Path, file_format: Format, *, partial: bool) -> None:
+def _bring(
+    client: Client, run: str, out: Path, file_format: Format, *, partial: bool, safe_cells: bool, mode: int
+) -> None:
     console = Console(stderr=True, highlight=False)
     with console.status("looking at the results") as working:
         found = client.results(
@@ -225,9 +244,13 @@ def _bring(client: Client, run: str, out: Path, file_format: Format, *, partial:
             form=file_format,
             partial=partial,
             tell=lambda done, of: working.update(f"{done} of {of} parts"),
+            safe_cells=safe_cells,
+            mode=mode,
         )
     brought, account = found.download, found.account
     typer.echo(f"{brought.parts:,} parts in {brought.directory}, {brought.fetched:,} of them brought now")
+    if brought.report is not None:
+        typer.echo(f"the report: {brought.report_path}")
     if account is None:
         typer.echo(f"rows so far = {brought.rows:,}, {brought.ok:,} of them ok: the run goes on")
         return

@@ -1,95 +1,99 @@
 """A part of the result as CSV or as JSON lines: a stream of batches, so memory is a batch.
 
-CSV knows no lists and no bytes: an embedding becomes a JSON list in one cell, bytes become base64. A null is an empty
-cell without quotes, an empty text is "". JSON has no NaN: it becomes null. Parquet is the format that loses nothing.
+CSV knows no lists and no bytes: what is nested becomes JSON in one cell, bytes become base64 (`quarry_cli.values`). A
+null is an empty cell without quotes, an empty text is "". JSON has no NaN: it becomes null. Parquet is the format that
+loses nothing.
+
+A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula, quoted or not, and texts of strangers and
+answers of models are in the cells. With `safe_cells` an apostrophe goes before such texts; numbers stay numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from quarry_cli.errors import NotWritten
+from quarry_cli.values import plain_values, temporal_texts
 
 BATCH_ROWS = 1_024
-
-_CSV_KINDS: tuple[Callable[[pa.DataType], bool], ...] = (
-    pa.types.is_boolean,
-    pa.types.is_integer,
-    pa.types.is_floating,
-    pa.types.is_string,
-    pa.types.is_large_string,
-    pa.types.is_date,
-    pa.types.is_time,
-    pa.types.is_timestamp,
-    pa.types.is_null,
-)
+# The full-width forms become the others in spreadsheets of some languages.
+_FORMULA = r"^[=+\-@\t\r\n\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
 
 
-def write_csv(part: Path, target: Path) -> None:
+def write_csv(part: BinaryIO, target: BinaryIO, *, safe_cells: bool = False) -> None:
     """Raises NotWritten naming a column that CSV has no form for."""
     with pq.ParquetFile(part) as file:
-        schema = pa.schema([(field.name, _csv_type(field.type)) for field in file.schema_arrow])
+        names = [_safe_name(name) if safe_cells else name for name in file.schema_arrow.names]
+        kinds = [_csv_type(each.type) for each in file.schema_arrow]
+        schema = pa.schema(list(zip(names, kinds, strict=True)))
         with pa_csv.CSVWriter(target, schema) as writer:
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 columns = [
-                    _csv_column(field, column) for field, column in zip(batch.schema, batch.columns, strict=True)
+                    _csv_column(field, column, kind)
+                    for field, column, kind in zip(batch.schema, batch.columns, kinds, strict=True)
                 ]
+                if safe_cells:
+                    columns = [_safe(column) for column in columns]
                 writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
 
 
-def write_jsonl(part: Path, target: Path) -> None:
+def write_jsonl(part: BinaryIO, target: BinaryIO) -> None:
     """Raises NotWritten naming a column that JSON has no form for."""
     encoder = msgspec.json.Encoder()
-    with pq.ParquetFile(part) as file, target.open("wb") as out:
+    with pq.ParquetFile(part) as file:
         names = file.schema_arrow.names
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
             columns = [_values(field, column) for field, column in zip(batch.schema, batch.columns, strict=True)]
             lines = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
-            try:
-                out.write(encoder.encode_lines(lines))
-            except (TypeError, ValueError) as error:
-                raise NotWritten(
-                    f"{part.name}: a value has no form in JSON ({error}): take --format parquet"
-                ) from error
+            target.write(encoder.encode_lines(lines))
 
 
 def _csv_type(kind: pa.DataType) -> pa.DataType:
-    kind = _undictionaried(kind)
-    return kind if any(is_kind(kind) for is_kind in _CSV_KINDS) else pa.string()
+    """What is given to the writer of CSV, which has a form for few types."""
+    if pa.types.is_dictionary(kind):
+        return _csv_type(kind.value_type)
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    known = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_null, pa.types.is_large_string)
+    return kind if any(is_known(kind) for is_known in known) else pa.string()
 
 
-def _csv_column(field: pa.Field, column: pa.Array) -> pa.Array:
-    kind = _csv_type(field.type)
-    if kind == _undictionaried(field.type):
+def _csv_column(field: pa.Field, column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    is_ = pa.types
+    if kind != pa.string() or is_.is_string(column.type) or is_.is_string_view(column.type):
         return column.cast(kind)
+    if is_.is_timestamp(column.type) or is_.is_time(column.type) or is_.is_date(column.type):
+        return temporal_texts(column)
     return pa.array([_cell(value) for value in _values(field, column)], kind)
 
 
 def _cell(value: Any) -> str | None:
-    if value is None:
-        return None
-    simple = msgspec.to_builtins(value)  # bytes as base64, decimals and durations as text
-    return simple if isinstance(simple, str) else msgspec.json.encode(simple).decode()
+    return value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _values(field: pa.Field, column: pa.Array) -> list[Any]:
-    kind = _undictionaried(field.type)
-    if pa.types.is_timestamp(kind) or pa.types.is_time(kind):
-        # Python's own times know no nanoseconds; Arrow's text does.
-        column = column.cast(kind).cast(pa.string())
     try:
-        values: list[Any] = column.to_pylist()
+        return plain_values(column)
     except ValueError as error:
         raise NotWritten(f"{field.name}: {field.type} has no form there ({error}): take --format parquet") from error
-    return values
 
 
-def _undictionaried(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+def _safe(column: pa.Array) -> pa.Array:
+    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+        return column
+    apostrophe = pa.scalar("'", column.type)
+    formulas = pc.match_substring_regex(column, _FORMULA)
+    return pc.if_else(formulas, pc.binary_join_element_wise(apostrophe, column, pa.scalar("", column.type)), column)
+
+
+def _safe_name(name: str) -> str:
+    safe: str = _safe(pa.array([name]))[0].as_py()
+    return safe

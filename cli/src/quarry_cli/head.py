@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from quarry_cli.download import parts_of
+from quarry_cli.values import plain_values
 from quarry_cli.wording import plain
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.results import ANSWER_COLUMNS, RESULT_COLUMNS
+from quarry_core.results import OUR_COLUMNS
 
 SOURCE_COLUMNS_SHOWN = 4
 CELL_CHARS_MAX = 160
@@ -43,15 +44,16 @@ def rows_table(rows: pa.Table) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
     for name in names:
         table.add_column(Text(plain(name, 40)), overflow="fold")
-    for row in rows.select(names).to_pylist():
-        table.add_row(*(_cell(row[name]) for name in names))
+    columns = [[value for chunk in rows.column(name).chunks for value in plain_values(chunk)] for name in names]
+    for row in zip(*columns, strict=True):
+        table.add_row(*map(_cell, row))
     return table
 
 
 def _shown(names: Sequence[str]) -> list[str]:
-    ours = {*ANSWER_COLUMNS, *RESULT_COLUMNS}
-    source = [name for name in names if name not in ours][:SOURCE_COLUMNS_SHOWN]
-    return [name for name in ("record_id", *source, *ANSWER_COLUMNS, "status", "error_code") if name in names]
+    # Ours stand behind the source's, of which one may be called `embedding` where the answers are texts.
+    source, (answer, record_id, status, error_code, *_) = names[:-OUR_COLUMNS], names[-OUR_COLUMNS:]
+    return [record_id, *source[:SOURCE_COLUMNS_SHOWN], answer, status, error_code]
 
 
 def _cell(value: Any) -> Text:

@@ -83,7 +83,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """What `quarry status --json` prints. Times are ISO 8601 in UTC; `eta_s` is None while nothing can be said.
 
     `errors` counts the error rows of settled shards by code. `spent` is None until a shard is settled. `elapsed_s` runs
-    from the run's acceptance to its end, or until now; `rows_per_minute` is None until a row is done.
+    from the run's acceptance to its end, or until now; `rows_per_minute` is None until a row is done. `result_prefix` goes
+    before the names of our columns in the parts.
     """
 
     run_id: str
@@ -99,6 +100,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     rows_per_minute: float | None
     eta_s: int | None
     results_uri: str | None
+    result_prefix: str
     model_id: str | None
     source_uri: str | None
     accepted_at: str
@@ -169,6 +171,7 @@ def run_view(
         slots=_slots(pool, run.run_id),
         eta_s=_eta_s(totals, processed, now),
         results_uri=_results_uri(totals, bucket),
+        result_prefix=run.pins.result_prefix if run.pins else "",
         model_id=run.pins.model_id if run.pins else None,
         source_uri=run.pins.source.uri if run.pins else None,
         accepted_at=run.accepted_at,

@@ -99,3 +99,19 @@ def test_every_call_opens_a_connection_of_its_own(quarry):
     client.runs()
 
     assert quarry.connections == 2
+
+
+def test_a_frame_and_a_table_hold_what_is_nested(quarry):
+    uuids = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(16)] * 100, pa.binary(16)))
+    lists = pa.ListArray.from_arrays(pa.array(range(101), pa.int32()), uuids)
+    kinds = pa.StructArray.from_arrays([pa.array(["x"] * 100).dictionary_encode()], ["kind"])
+    source = pa.table({"text": ["x"] * 100, "ids": lists, "kinds": kinds})
+    uri = quarry.house.parquet(source, row_group_size=10)
+    run_id = quarry.house.send(quarry.house.joke() | {"s3_uri": uri, "prompt_id": None, "prompt": "{text}"})
+    quarry.finish(run_id)
+
+    frame = results_frame(run_id, client=quarry.client)
+
+    assert list(frame["ids"][0]) == [bytes(16)]
+    assert frame["kinds"][99] == {"kind": "x"}
+    assert quarry.client.table(run_id).column("ids").type == lists.type

@@ -35,18 +35,18 @@ def test_every_row_is_brought_and_accounted_for(quarry, run_id, tmp_path):
     assert pa.dataset.dataset(tmp_path / "out").to_table().column("topic").to_pylist() == [
         f"topic number {row}" for row in range(300)
     ]
-    assert json.loads((tmp_path / "out" / "_report.json").read_text())["rows"]["ok"] == 300
+    assert json.loads((tmp_path / "out.quarry" / "report.json").read_text())["rows"]["ok"] == 300
 
 
 def test_no_trace_of_a_file_in_the_making_is_left(quarry, run_id, tmp_path):
-    quarry("results", run_id, "-o", str(tmp_path), "--format", "csv")
+    quarry("results", run_id, "-o", str(tmp_path / "out"), "--format", "csv")
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "_download.json",
-        "_report.json",
-        "part-00000.csv",
-        "part-00002.csv",
-        "part-00004.csv",
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == [
+        "out.quarry/download.json",
+        "out.quarry/report.json",
+        "out/part-00000.csv",
+        "out/part-00001.csv",
+        "out/part-00002.csv",
     ]
 
 
@@ -74,23 +74,24 @@ def test_a_part_that_is_gone_or_cut_short_is_brought_again(quarry, run_id, tmp_p
 
 
 def test_a_part_that_is_another_object_than_the_one_noted_is_brought_again(quarry, run_id, tmp_path):
-    quarry("results", run_id, "-o", str(tmp_path))
-    noted = json.loads((tmp_path / "_download.json").read_text())
+    quarry("results", run_id, "-o", str(tmp_path / "out"))
+    note = tmp_path / "out.quarry" / "download.json"
+    noted = json.loads(note.read_text())
     noted["files"]["part-00002.parquet"]["etag"] = "another"
-    (tmp_path / "_download.json").write_text(json.dumps(noted))
+    note.write_text(json.dumps(noted))
 
-    assert "1 of them brought now" in quarry("results", run_id, "-o", str(tmp_path)).stdout
+    assert "1 of them brought now" in quarry("results", run_id, "-o", str(tmp_path / "out")).stdout
 
 
 def test_what_the_directory_is_for_is_noted_before_the_first_part_comes(quarry, run_id, tmp_path, monkeypatch):
     stream, noted = quarry.house.objects.stream, []
 
     def watched(ref, start_byte=0):
-        noted.append((tmp_path / "_download.json").exists())
+        noted.append((tmp_path / "out.quarry" / "download.json").exists())
         return stream(ref, start_byte)
 
     monkeypatch.setattr(quarry.house.objects, "stream", watched)
-    quarry("results", run_id, "-o", str(tmp_path))
+    quarry("results", run_id, "-o", str(tmp_path / "out"))
 
     assert noted == [True] * 3
 
@@ -267,7 +268,7 @@ def test_an_object_that_is_no_part_is_not_brought(quarry, run_id, tmp_path):
     result = quarry("results", run_id, "-o", str(tmp_path / "out"))
 
     assert result.exit_code == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.quarry"]
 
 
 def test_neither_a_directory_nor_a_head_is_a_usage_error(quarry, run_id):

@@ -45,7 +45,9 @@ def test_such_a_text_is_no_run_id(run):
 
 
 def test_the_longest_run_id_leaves_room_for_a_prefix():
-    name = names.job_name("nightly reviews", names.JobName("2026-11-30-reviews-of-the-week-x", "99998", 999, "staging8"))
+    name = names.job_name(
+        "nightly reviews", names.JobName("2026-11-30-reviews-of-the-week-x", "99998", 999, "staging8")
+    )
     assert name == "nightly-rev-2026.11.30.reviews.of.the.week.x-99998-999-staging8"
 
 
