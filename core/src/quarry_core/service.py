@@ -33,6 +33,7 @@ from quarry_core.objects import S3Objects
 from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Queue, Table
 from quarry_core.real import SystemClock, ThreadOffload
 from quarry_core.settings import Settings, faults_of
+from quarry_core.status import Health, StatusServer
 from quarry_core.traces import NO_TRACES, Traces, open_traces, wanted
 
 log = structlog.get_logger()
@@ -168,9 +169,14 @@ async def _serve(service: str, settings: Settings, build: Build, queues: Sequenc
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    health = telemetry.Health()
-    status = telemetry.StatusServer(settings.metrics_host, settings.metrics_port, health)
-    status.start()
+    health = Health()
+    status = StatusServer(settings.metrics_host, settings.metrics_port, health)
+    try:
+        await status.start()
+    except OSError as error:
+        remedy = "set QUARRY_METRICS_HOST to an address of this host and QUARRY_METRICS_PORT to a free port, or to 0"
+        log.error("status_not_served", why=f"{error}; {remedy}")  # noqa: TRY400 told whole
+        return 2
     try:
         async with open_world(settings, queues) as world:
             with open_traces(service, settings, world.clock) as traces:
@@ -179,7 +185,7 @@ async def _serve(service: str, settings: Settings, build: Build, queues: Sequenc
                 return await _run(with_gauges(parts, settings), world.clock, health, stop)
     finally:
         log.info("stopped")
-        status.stop()
+        await status.stop()
 
 
 def with_gauges(parts: Parts, settings: Settings) -> Parts:
@@ -208,7 +214,7 @@ async def gauge_queues(read: Sequence[Queue], dead: Sequence[Queue]) -> None:
             metrics.QUEUE_MESSAGES.labels(queue.name, state).set(messages)
 
 
-async def _run(parts: Parts, clock: Clock, health: telemetry.Health, stop: asyncio.Event) -> int:
+async def _run(parts: Parts, clock: Clock, health: Health, stop: asyncio.Event) -> int:
     tasks = [asyncio.create_task(consumer.run(stop)) for consumer in parts.consumers]
     tasks += [
         asyncio.create_task(every(stop, clock, timer.every_s, timer.jitter, timer.work, timer.what))
@@ -229,7 +235,7 @@ async def _run(parts: Parts, clock: Clock, health: telemetry.Health, stop: async
     return 1 if failed else 0
 
 
-async def _turn(parts: Parts, health: telemetry.Health, stop: asyncio.Event) -> None:
+async def _turn(parts: Parts, health: Health, stop: asyncio.Event) -> None:
     while True:
         health.turn()
         health.ready = all(consumer.polled.is_set() for consumer in parts.consumers) and not stop.is_set()

@@ -109,7 +109,11 @@ class Settings(BaseSettings):
     settle_concurrency: int = Field(1, ge=1, le=8, description="Shards one collector settles at once.")
     create_concurrency: int = Field(4, ge=1, le=16, description="Creates one scheduler has on the wire at once.")
 
-    metrics_host: str = Field("0.0.0.0", description="Where /metrics, /healthz and /readyz listen.")  # noqa: S104 a container's scrape port
+    metrics_host: str = Field(
+        "0.0.0.0",  # noqa: S104 kubelet, load balancer and Prometheus ask from outside the container
+        min_length=1,
+        description="The address at which /metrics, /healthz and /readyz listen; 127.0.0.1 outside a container.",
+    )
     metrics_port: int = Field(9090, ge=0, le=65_535, description="Its port; 0 chooses a free one.")
     gauges_every_s: Seconds = Field(
         30, description="The depths of a service's queues are asked for this often: two requests a queue."

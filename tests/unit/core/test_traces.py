@@ -197,7 +197,7 @@ async def test_a_second_bell_tells_no_second_root(house):
     house.queues["collector"].put(Doorbell(kind="settle", run_id=run_id, shard="00000").body())
     await house.quiet()
 
-    assert names(house.trace(run_id, "00000")) == ["shard", *STEPS, "part"]
+    assert names(house.trace(run_id, "00000")) == ["shard", *STEPS]
 
 
 async def test_a_repeat_is_in_the_trace_of_its_shard_with_the_failure_before_it(house):
