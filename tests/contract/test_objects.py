@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from quarry_core.errors import Changed, Conflict, Missing, Refused, Unknown
+from quarry_core.errors import Changed, Conflict, Missing, MissingBucket, Refused, Unknown
 from quarry_core.object_upload import UPLOAD_PART_BYTES_MIN
 from quarry_core.objects import S3Objects, s3_client
 from quarry_core.ports import ObjectRef, Objects
@@ -237,6 +237,23 @@ def test_random_access_reads_anywhere(place):
 def test_what_does_not_exist_is_missing(place, how, where):
     with pytest.raises(Missing):
         getattr(place.objects, how)(ObjectRef("nowhere", **where))
+
+
+def test_a_get_tells_a_missing_bucket_from_a_missing_object(place):
+    with pytest.raises(MissingBucket):
+        place.objects.read(ObjectRef("k", "no-such-bucket-of-anybody"), 0, 1)
+    with pytest.raises(MissingBucket):
+        list(place.objects.list("", "no-such-bucket-of-anybody"))
+    with pytest.raises(Missing) as answer:
+        place.objects.read(ObjectRef("k"), 0, 1)
+    assert not isinstance(answer.value, MissingBucket)
+
+
+def test_another_bucket_is_listed_by_its_name(place):
+    place.plant("here/1", b"x")
+    bucket = place.bucket or place.objects.bucket
+
+    assert [info.key for info in place.objects.list("here/", bucket)] == ["here/1"]
 
 
 @pytest.mark.parametrize("how", ["head", "read", "stream", "random_access"])
@@ -477,3 +494,23 @@ def test_every_request_says_who_sends_it_and_ends(client):
     assert "quarry/0.1.0" in config.user_agent
     assert (config.connect_timeout, config.read_timeout) == (5, 60)
     assert config.retries == {"mode": "standard", "total_max_attempts": 5}
+
+
+def test_every_read_says_who_must_own_the_bucket(s3_place):
+    asked = []
+
+    def note(operation, arguments):
+        asked.append(arguments.pop("ExpectedBucketOwner", None))  # the emulator's buckets are nobody's
+        return operation(**arguments)
+
+    pinned = s3_place.plant("k", b"bytes enough")
+    lossy, objects = with_faults(s3_place, head_object=note, get_object=note)
+    ref = ObjectRef("k", s3_place.bucket, pinned.etag, owner="123456789012")
+    objects.head(ref)
+    objects.read(ref, 2, 3)
+    objects.stream(ref, 4).read()
+    with objects.random_access(ref) as source:
+        source.read(3)
+
+    assert asked == ["123456789012"] * len(lossy.calls)
+    assert set(lossy.calls) == {"head_object", "get_object"}
