@@ -18,14 +18,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from quarry_core.json_text import half_pairs, without_nulls
+from quarry_core.prompt_yaml import YamlError, read_yaml
 
 PROMPT_ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PROMPT_BYTES_MAX = 256 * 1024
-NESTING_MAX = 10
 TEMPLATE_CHARS_MAX = 200_000
 SYSTEM_CHARS_MAX = 100_000
 PLACEHOLDERS_MAX = 200
 COLUMN_CHARS_MAX = 255
+TEXT_FIELDS = ("template", "system", "version", "description")
 _SHOWN_CHARS_MAX = 40
 _COLUMNS_SHOWN_MAX = 20
 
@@ -179,7 +180,7 @@ def require_columns(needed: Sequence[str], available: Collection[str]) -> None:
 class Prompt(BaseModel):
     """A template and what goes with it: the content of `prompts/<prompt_id>.yaml`, or of the manifest's `prompt`."""
 
-    # A YAML file's `version: 2` is a number, and means the word.
+    # In JSON too `"version": 2` means the word.
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
     template: str = Field(description="The user message: {column} is a placeholder, {{ and }} are braces.")
@@ -215,16 +216,15 @@ def load_prompt(data: bytes, prompt_id: str) -> Prompt:
     """
     name = f"prompt {check_prompt_id(prompt_id)!r}"
     if len(data) > PROMPT_BYTES_MAX:
-        raise PromptError(f"{name}: the file has {len(data)} bytes, more than {PROMPT_BYTES_MAX}")
+        raise PromptError(f"{name}: the file has more than {PROMPT_BYTES_MAX} bytes; shorten it")
     try:
         text = data.decode("utf-8-sig")
-        _check_shape(text, name)
-        content = yaml.safe_load(text)
+        content = read_yaml(text, TEXT_FIELDS)
     except UnicodeDecodeError as error:
         raise PromptError(f"{name}: the file is not UTF-8 text") from error
-    except PromptError:
-        raise
-    except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
+    except YamlError as error:
+        raise PromptError(f"{name}: {error}") from error
+    except yaml.YAMLError as error:
         raise PromptError(f"{name}: the file is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise PromptError(f"{name}: the file must be a YAML mapping with the key template")
@@ -235,20 +235,6 @@ def load_prompt(data: bytes, prompt_id: str) -> Prompt:
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         raise PromptError(f"{name}: " + "; ".join(_sentence(fault) for fault in faults)) from error
-
-
-def _check_shape(text: str, name: str) -> None:
-    """Refuse what takes for ever to load or to print: aliases of aliases, and nesting without end."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise PromptError(f"{name}: YAML aliases (*name) are not supported")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > NESTING_MAX:
-            raise PromptError(f"{name}: the file is nested more than {NESTING_MAX} deep")
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:

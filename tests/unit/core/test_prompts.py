@@ -164,10 +164,16 @@ inference: {max_tokens: 5}
         (b"", "mapping"),
         (b"template: 'x", "not YAML"),
         (b"\xff\xfe", "not UTF-8"),
-        (b"template: !!python/object/apply:os.getcwd []", "not YAML"),
+        (b"template: !!python/object/apply:os.getcwd []", "template: YAML tags .* are not supported"),
+        (b"template: '{a}'\nsystem: !!binary aGk=", "system: YAML tags"),
+        (b"template: '{a}'\ntemplate: '{b}'", "template: the key stands twice"),
+        (b"template: '{a}'\ninference: {top_k: 1, top_k: 2}", "inference.top_k: the key stands twice"),
+        (b"template: '{a}'\n---\ntemplate: '{b}'", "several YAML documents"),
+        (b"template: '{a}'\n? [x]\n: 1", "a key must be a word"),
+        (b"template: {topic}", "template: "),
         (b"a: &a [x]\ntemplate: '{a}'\ninference: {b: *a}", "aliases"),
         (b"template: " + b"[" * 50_000, "nested more than 10 deep"),
-        (b"template: '{a}'\nversion: 2026-13-45", "not YAML"),
+        (b"template: '{a}'\nversion: 2026-13-45", "version: 2026-13-45 is a date to some readers of YAML"),
         (b"template: '{a}'\ninference: 5", "inference: "),
         (b"template: '{a}'\nsystem: ''", "system: "),
     ],
@@ -177,8 +183,45 @@ def test_a_prompt_file_that_cannot_be_used_is_refused_by_name(data, words):
         load_prompt(data, "p")
 
 
+@pytest.mark.parametrize(
+    "bent",
+    ["1_000", "0o17", "017", "0x1F", "0b101", "1:30", "1:30:00.5", ".inf", "-.INF", ".nan", "1_0.5", "yes", "No", "on",
+     "OFF", "2026-01-01", "9" * 40, "08", "1e999", "="],
+)  # fmt: skip
+def test_a_value_that_yaml_bends_is_refused_by_the_name_of_its_field(bent):
+    for field in ("version", "system", "description"):
+        if bent != "1e999":
+            with pytest.raises(PromptError, match=rf"prompt 'p': {field}: .* some readers of YAML"):
+                load_prompt(f"template: '{{a}}'\n{field}: {bent}".encode(), "p")
+    with pytest.raises(PromptError, match=r"inference\.max_tokens: "):
+        load_prompt(f"template: '{{a}}'\ninference: {{max_tokens: {bent}}}".encode(), "p")
+    with pytest.raises(PromptError, match=r"inference\.stop_sequences\.0: "):
+        load_prompt(f"template: '{{a}}'\ninference:\n  stop_sequences:\n  - {bent}".encode(), "p")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("1000", 1000), ("-5", -5), ("+5", 5), ("0", 0), ("0.5", 0.5), (".5", 0.5), ("1.", 1.0), ("1e3", 1000.0), ("true", True),
+     ("False", False), ("'1_000'", "1_000"), ("y", "y"), ("a: b", {"a": "b"})],
+)  # fmt: skip
+def test_a_value_that_everybody_reads_alike_is_taken(written, meant):
+    flow = f"{{{written}}}" if ":" in written else written
+    prompt = load_prompt(f"template: '{{a}}'\ninference: {{x: {flow}}}".encode(), "p")
+    assert prompt.inference == {"x": meant}
+    assert type(prompt.inference["x"]) is type(meant)
+
+
+def test_null_is_unset_in_a_prompt_file():
+    assert load_prompt(b"template: '{a}'\nsystem: ~\nversion:\ndescription: null", "p").system is None
+
+
+def test_a_number_in_a_field_of_text_is_the_text_as_it_is_written():
+    prompt = load_prompt(b"template: '{a}'\nversion: 1.10\ndescription: 007b", "p")
+    assert (prompt.version, prompt.description) == ("1.10", "007b")
+
+
 def test_a_prompt_file_may_not_be_large():
-    with pytest.raises(PromptError, match="bytes, more than"):
+    with pytest.raises(PromptError, match="more than 262144 bytes"):
         load_prompt(b" " * (PROMPT_BYTES_MAX + 1), "p")
 
 
