@@ -15,7 +15,6 @@ made of these calls.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -31,7 +30,7 @@ from quarry_cli.following import Show, follow
 from quarry_cli.formats import Format
 from quarry_cli.reading import RunReader
 from quarry_cli.settings import ClientSettings
-from quarry_cli.submitting import Submitted, submit
+from quarry_cli.submitting import Submitted, as_text, submit
 from quarry_cli.view import RunView
 from quarry_core.errors import PortError
 from quarry_core.ports import ObjectRef, Objects
@@ -77,10 +76,19 @@ class Client:
     def __init__(self, connect: Connect = connect) -> None:
         self._connect = connect
 
-    def submit(self, manifest: Mapping[str, Any] | str, *, check: bool = True) -> Submitted:
-        """Put a manifest on the queue, as it is if it is text. Raises NotSubmitted."""
-        text = manifest if isinstance(manifest, str) else json.dumps(manifest, ensure_ascii=False)
-        return self._do(lambda doors: submit(doors, text, check=check))
+    def submit(self, manifest: Mapping[str, Any] | str, *, check: bool = True, any_queue: bool = False) -> Submitted:
+        """Put a manifest on the queue, as it is if it is text.
+
+        Args:
+            manifest: an object, or JSON text.
+            check: look first at what it names in AWS, and refuse what the services would refuse.
+            any_queue: send it even if the queue that is set looks like another of Quarry's.
+
+        Raises:
+            NotSubmitted: it is refused, in the words with which the run would end; nothing was sent.
+        """
+        text = manifest if isinstance(manifest, str) else as_text(manifest)
+        return self._do(lambda doors: submit(doors, text, check=check, any_queue=any_queue))
 
     def status(self, run_id: str) -> RunView:
         """A run with all its jobs. Raises NoSuchRun, SeveralRuns."""

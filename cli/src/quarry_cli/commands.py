@@ -27,6 +27,7 @@ from quarry_core.real import SystemClock
 from quarry_core.states import RunState
 
 STDIN = Path("-")
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 RUN_EXITS = {
     RunState.SUCCEEDED: Exit.OK,
     RunState.SUCCEEDED_WITH_ERRORS: Exit.WITH_ERRORS,
@@ -54,19 +55,24 @@ def submit(
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Send the text as it is, whatever is wrong with it.")
     ] = False,
+    any_queue: Annotated[
+        bool, typer.Option("--any-queue", help="Send it though the queue looks like another of Quarry's.")
+    ] = False,
     every: Every = WAIT_EVERY_S,
     timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
     """Put a manifest on the queue and print its run id.
 
-    The manifest is checked here first; one that is refused is not sent (exit code 2).
+    The manifest is checked here first, and so are source, columns, prompt and model in AWS; one that is refused is not sent (exit code 2). What could not be checked is said, and sent.
 
     With --wait the exit code is that of `quarry watch`.
     """
     with printing.telling():
         client = _client(ctx)
-        sent = client.submit(_text(file), check=not no_check)
+        sent = client.submit(_text(file), check=not no_check, any_queue=any_queue)
+        for sentence in sent.unchecked:
+            typer.echo(f"not checked: {plain(sentence)}", err=True)
         if sent.run_id is None:
             typer.echo("sent, but it is no JSON object: it will be in the dead-letter queue, with the reason", err=True)
             if as_json:
@@ -213,6 +219,8 @@ def _client(ctx: typer.Context) -> Client:
 def _text(file: Path) -> str:
     try:
         body = sys.stdin.buffer.read() if file == STDIN else file.read_bytes()
+        if body.startswith(_UTF16_MARKS):
+            raise typer.BadParameter(f"{file} is UTF-16: save it as UTF-8", param_hint="FILE")
         return body.decode()
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="FILE") from error

@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from quarry_cli.errors import NotConfigured
+from quarry_core.names import QUEUES, queue_url_variable
 from quarry_core.settings import faults_of
 
 LOCAL_STATE = "state.json"
@@ -32,6 +33,9 @@ class ClientSettings(BaseSettings):
     table: str = Field("", description="The ledger's DynamoDB table.")
     bucket: str = Field("", description="The environment's S3 bucket.")
     manifest_queue_url: str = Field("", description="The queue that manifests are put on; only to submit.")
+    input_bucket_owner_required: bool = Field(
+        False, description="As for the services: a manifest must say who owns another bucket than the environment's."
+    )
 
     @classmethod
     def read(cls) -> Self:
@@ -46,6 +50,12 @@ class ClientSettings(BaseSettings):
         missing = [f"QUARRY_{field.upper()}" for field in fields if not getattr(self, field)]
         if missing:
             raise NotConfigured(f"{_listed(missing)} not set; {_remedy()}")
+
+
+def other_queue_urls() -> dict[str, str]:
+    """The environment's queues that are not for manifests, by name, as far as variables tell them."""
+    told = {name: os.environ.get(queue_url_variable(name), "") for name in QUEUES if name != "manifests"}
+    return {name: url for name, url in told.items() if url}
 
 
 def _listed(names: list[str]) -> str:

@@ -16,11 +16,11 @@ _REGION_OF_ARN = re.compile(r"arn:[a-z-]+:(?P<service>[a-z0-9-]+):(?P<region>[a-
 _ALIAS = re.compile(r"-s3alias$|--ol-s3$|--x-s3$")
 
 
-def check_environment(manifest: Manifest, *, region: str, bucket: str, owner_required: bool = False) -> None:
+def check_environment(manifest: Manifest, *, region: str | None, bucket: str, owner_required: bool = False) -> None:
     """Refuse what cannot work here.
 
     Args:
-        region: of the environment; Bedrock runs its jobs there.
+        region: of the environment; Bedrock runs its jobs there. None: not known.
         bucket: the environment's own.
         owner_required: a source in another bucket must say whose it is.
 
@@ -32,14 +32,14 @@ def check_environment(manifest: Manifest, *, region: str, bucket: str, owner_req
         raise ManifestError("; ".join(faults))
 
 
-def _regions(manifest: Manifest, region: str) -> list[str]:
+def _regions(manifest: Manifest, region: str | None) -> list[str]:
     faults = []
     for field, arn, meant in (
         ("model_id", manifest.model_id, "name the model or profile by its id, or by its ARN in"),
         ("output_kms_key", manifest.output_kms_key, "name a key in"),
     ):
         match = _REGION_OF_ARN.match(arn or "")
-        if match is not None and match["region"] != region:
+        if match is not None and region is not None and match["region"] != region:
             faults.append(
                 f"{field}: the ARN is of the region {match['region']}, and this environment is in {region}: {meant} {region}"
             )

@@ -21,6 +21,10 @@ NAMES_LOOKED_AT_MAX = 1_000  # one page of S3's
 PROMPTS_SHOWN_MAX = 20
 
 
+class NotReadable(ManifestError):
+    """Whoever asked may not read it; others may."""
+
+
 def source_ref(manifest: Manifest) -> ObjectRef:
     bucket, key = parse_s3_uri(manifest.s3_uri)
     return ObjectRef(key, bucket, owner=manifest.input_bucket_owner)
@@ -30,7 +34,8 @@ def look_at_source(objects: Objects, manifest: Manifest) -> ObjectInfo:
     """HEAD of the manifest's source.
 
     Raises:
-        ManifestError: it does not exist (bucket and object are told apart), or may not be read.
+        ManifestError: it does not exist (bucket and object are told apart).
+        NotReadable: it may not be read.
         PortError: S3 gave no answer.
     """
     ref, uri = source_ref(manifest), manifest.s3_uri
@@ -47,7 +52,7 @@ def look_at_source(objects: Objects, manifest: Manifest) -> ObjectInfo:
     except Refused as error:
         owned = f", and does account {ref.owner} own the bucket (input_bucket_owner)?" if ref.owner else ""
         remedy = f"grant s3:GetObject on it{' if it should be read' if owned else ''}{owned}"
-        raise ManifestError(f"s3_uri: {uri} cannot be read ({error}): {remedy}") from error
+        raise NotReadable(f"s3_uri: {uri} cannot be read ({error}): {remedy}") from error
 
 
 def _bucket_is_missing(objects: Objects, ref: ObjectRef) -> bool:
@@ -90,7 +95,8 @@ def look_up_prompt(objects: Objects, prompt_id: str) -> Prompt:
     """Read a prompt of the prompt store.
 
     Raises:
-        ManifestError: there is none, or it may not be read; the text names the nearest one, and all (up to twenty).
+        ManifestError: there is none; the text names the nearest one, and all (up to twenty).
+        NotReadable: it may not be read.
         PromptError: it cannot be used.
         PortError: S3 gave no answer.
     """
@@ -105,7 +111,7 @@ def look_up_prompt(objects: Objects, prompt_id: str) -> Prompt:
         shown = ", ".join(known[:PROMPTS_SHOWN_MAX]) or "none"
         raise ManifestError(f"prompt_id: no prompt {prompt_id!r}; {hint}The store has: {shown}") from error
     except Refused as error:
-        raise ManifestError(
+        raise NotReadable(
             f"prompt_id: {prompt_id!r} cannot be read ({error}): grant s3:GetObject and s3:ListBucket on {key}"
         ) from error
     return load_prompt(text, prompt_id)

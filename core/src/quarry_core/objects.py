@@ -30,6 +30,8 @@ PUT_ONCE_BYTES_MAX = 64 * 1024 * 1024
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
 ATTEMPTS_MAX = 5
+HASTY_TIMEOUT_S = 5
+HASTY_ATTEMPTS_MAX = 2
 CONNECTIONS_MAX = 32
 UPLOAD_PART_BYTES = 16 * 1024 * 1024
 
@@ -38,16 +40,22 @@ def s3_client(
     region: str | None = None,
     endpoint_url: str | None = None,
     addressing_style: Literal["auto", "path", "virtual"] = "auto",
+    *,
+    hasty: bool = False,
 ) -> Any:
-    """A boto3 S3 client with bounded time and attempts; what is not given comes the SDK's usual way (also the CA bundle)."""
+    """A boto3 S3 client with bounded time and attempts; what is not given comes the SDK's usual way (also the CA bundle).
+
+    Args:
+        hasty: for a person who waits, and would rather do without the answer.
+    """
     return boto3.session.Session().client(
         "s3",
         region_name=region,
         endpoint_url=endpoint_url,
         config=Config(
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
+            connect_timeout=HASTY_TIMEOUT_S if hasty else CONNECT_TIMEOUT_S,
+            read_timeout=HASTY_TIMEOUT_S if hasty else READ_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": HASTY_ATTEMPTS_MAX if hasty else ATTEMPTS_MAX},
             max_pool_connections=CONNECTIONS_MAX,
             tcp_keepalive=True,
             user_agent_extra=USER_AGENT,

@@ -150,6 +150,15 @@ def _place(text: str, position: int) -> str:
     return f"line {line}, character {column}"
 
 
+# What an embedding model is given of each row.
+EMBEDDING_COLUMN = "input_text"
+
+
+def template_of(prompt: Prompt | None) -> Template:
+    """The template of a run's records: the prompt's, or the one column that is embedded."""
+    return parse_template(prompt.template if prompt is not None else f"{{{EMBEDDING_COLUMN}}}")
+
+
 def columns_of(template: Template) -> tuple[str, ...]:
     """The columns that a template needs, each once, in the order of their first use."""
     return tuple(dict.fromkeys(template.placeholders))

@@ -44,6 +44,7 @@ class Command:
         self.house = House()
         self.steps: list[Callable[[], Awaitable[object]]] = []
         self.connections = 0
+        self.doors: dict[str, Any] = {}  # more of what the connection knows
         self.waited: list[float] = []
 
     @contextlib.asynccontextmanager
@@ -56,6 +57,7 @@ class Command:
             objects=lambda: house.objects,
             clock=WaitingClock(self),
             bucket=BUCKET,
+            **self.doors,
         )
 
     @property

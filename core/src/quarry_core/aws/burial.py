@@ -23,7 +23,7 @@ CUT_VALUE_CHARS_MAX = 1_000
 EMPTY_BODY = "(empty)"
 CUT_BODY_BYTES = "quarry_body_bytes"
 # SQS takes XML 1.0's characters only.
-_REFUSED_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+REFUSED_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def buried(message: Message, reason: str, step: str, *, cut: bool = False) -> tuple[str, dict[str, str]]:
@@ -55,4 +55,4 @@ def _text(text: str, chars_max: int) -> str:
 
 
 def _clean(text: str) -> str:
-    return _REFUSED_CHARACTER.sub("\ufffd", text)
+    return REFUSED_CHARACTER.sub("\ufffd", text)

@@ -31,6 +31,18 @@ _EXCEPTIONS = {
 }
 
 
+def too_few(rows: int, rows_available: int, limits: ModelLimits) -> str:
+    """The sentence for a run with fewer rows than the model's smallest job takes."""
+    if rows_available >= limits.records_min:
+        remedy = f"max_records_total leaves {rows} rows: give at least {limits.records_min}, or leave it out"
+    else:
+        remedy = f"the dataset has {rows} rows: add rows until it has {limits.records_min}"
+    return (
+        f"{remedy}. The model's smallest batch job has {limits.records_min} records, and asking fewer than that"
+        " on demand, record by record, is not yet supported"
+    )
+
+
 def limits_of(model_id: str) -> ModelLimits:
     """The limits of the model that an id, profile or ARN names."""
     return _EXCEPTIONS.get(canonical_model(model_id), _DEFAULT)

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from quarry_core.models import Family
 from quarry_core.names import ROW_MAX, SHARD_PATTERN
-from quarry_core.prompts import Placeholder, Template, columns_of
+from quarry_core.prompts import EMBEDDING_COLUMN, Placeholder, Template, columns_of
 from quarry_preprocessor.text import NotEncodable, as_text, check_encodable
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-EMBEDDING_COLUMN = "input_text"
 # The largest body of one model call.
 RECORD_BYTES_MAX = 25_000_000
 # Rows are encoded and joined in blocks of about so many bytes, which stay in the processor's cache and are not given

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 
 from quarry_core.models import family_of
-from quarry_core.prompts import check_columns, parse_template
+from quarry_core.prompts import check_columns, parse_template, template_of
 from quarry_core.run import Pins
-from quarry_preprocessor.encode import EMBEDDING_COLUMN, Encoder, check_encodable
+from quarry_preprocessor.encode import Encoder, check_encodable
 
 
 def encoder_of(pins: Pins) -> Encoder:
@@ -23,6 +23,6 @@ def check_needed(pins: Pins, schema: pa.Schema) -> None:
         MissingColumn: one is not there; the text names the nearest that is.
         ValueError: one cannot be written as text; the text names it.
     """
-    template = parse_template(pins.prompt.template if pins.prompt else f"{{{EMBEDDING_COLUMN}}}")
+    template = template_of(pins.prompt)
     check_columns(template, schema.names)
     check_encodable(schema, template.placeholders)

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from quarry_core.models import ModelLimits
+from quarry_core.models.limits import too_few
 from quarry_core.names import ROW_MAX
 
 SHARDS_MAX = 49_999
@@ -196,7 +197,7 @@ def plan_shards(
         left_out.append(LeftOut(rows=rows - max_records_total, why=f"max_records_total is {max_records_total}"))
         rows = max_records_total
     if rows < limits.records_min:
-        raise TooFewRows(_too_few(rows, rows_available, limits))
+        raise TooFewRows(too_few(rows, rows_available, limits))
     if max_num_jobs is not None and rows > max_num_jobs * most:
         why = f"max_num_jobs is {max_num_jobs}, and a job holds {most} records at most"
         left_out.append(LeftOut(rows=rows - max_num_jobs * most, why=why))
@@ -297,17 +298,6 @@ def _ceiling(record_bytes: float, limits: ModelLimits) -> int:
             f" larger than a file of {limits.file_bytes_max} bytes: shorten the prompt or the rows"
         )
     return min(by_bytes, limits.records_max, ROW_MAX + 1)
-
-
-def _too_few(rows: int, rows_available: int, limits: ModelLimits) -> str:
-    if rows_available >= limits.records_min:
-        remedy = f"max_records_total leaves {rows} rows: give at least {limits.records_min}, or leave it out"
-    else:
-        remedy = f"the dataset has {rows} rows: add rows until it has {limits.records_min}"
-    return (
-        f"{remedy}. The model's smallest batch job has {limits.records_min} records, and asking fewer than that"
-        " on demand, record by record, is not yet supported"
-    )
 
 
 def _stretches(rows: int, most: int, fewest: int, at_most: int, slots: int, records_min: int) -> tuple[Stretch, ...]:

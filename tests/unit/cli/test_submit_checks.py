@@ -1,0 +1,358 @@
+"""What can be known when a manifest is submitted is told then; what cannot be known holds nobody up."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from quarry_cli import checking
+from quarry_cli.errors import NotSubmitted
+from quarry_cli.manifest_queue import wrong_queue
+from quarry_core.errors import Refused, Unknown
+from quarry_core.names import prompt_key
+from tests.unit.cli.an_account import CLAUDE
+from tests.world.house import TITAN
+
+MODELS = {
+    "modelSummaries": [
+        {"modelId": CLAUDE, "modelName": "Claude 3 Haiku"},
+        {"modelId": TITAN, "modelName": "Titan Text Embeddings V2"},
+        {"modelId": "anthropic.claude-sonnet-5", "modelName": "Claude Sonnet 5"},
+        {"modelId": f"{CLAUDE}:48k", "modelName": "Claude 3 Haiku"},
+    ]
+}
+PROFILES = {"inferenceProfileSummaries": [{"inferenceProfileId": f"us.{CLAUDE}"}]}
+QUOTAS = {"Quotas": [{"QuotaName": "Records per batch inference job for Claude 3 Haiku", "Value": 1.0}]}
+DENIED = Refused("AccessDenied: not you", "AccessDenied")
+
+
+class Bedrock:
+    """Answers what a manifest's model is held against, or raises what stands in its place."""
+
+    def __init__(self):
+        self.answers = {
+            "list_foundation_models": MODELS,
+            "list_inference_profiles": PROFILES,
+            "list_aws_default_service_quotas": QUOTAS,
+        }
+        self.asked = []
+
+    async def __call__(self, service, operation, parameters):
+        self.asked.append(operation)
+        answer = self.answers[operation]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def bedrock(quarry):
+    found = Bedrock()
+    quarry.doors |= {"ask": found, "region": "us-east-1", "env": "test"}
+    return found
+
+
+@pytest.fixture
+def refused(quarry, bedrock):
+    """The sentence with which a manifest is not sent."""
+
+    def submit(**changes):
+        manifest = quarry.house.joke() | changes
+        with pytest.raises(NotSubmitted) as error:
+            quarry.client.submit(manifest)
+        assert not quarry.house.queues["manifests"].bodies
+        return str(error.value)
+
+    return submit
+
+
+def parquet(quarry, table, key="inputs/rows.parquet", bucket=""):
+    body = io.BytesIO()
+    pq.write_table(table, body)
+    quarry.house.objects.plant(key, body.getvalue(), bucket)
+    return f"s3://{bucket or 'world'}/{key}"
+
+
+# --------------------------------------------------------------------------- the source
+
+
+def test_a_healthy_manifest_is_sent_and_everything_was_checked(quarry, bedrock):
+    sent = quarry.client.submit(quarry.house.joke())
+
+    assert sent.unchecked == []
+    assert bedrock.asked == ["list_foundation_models"]
+    quarry.quiet()
+    assert quarry.status(sent.run_id)["state"] == "RUNNING"
+
+
+def test_a_bucket_that_is_missing_is_told_from_an_object_that_is(refused):
+    assert "there is no bucket no-bucket" in refused(s3_uri="s3://no-bucket/a.csv")
+    assert "the bucket world has no such object; did you mean s3://world/inputs/topics.csv?" in refused(
+        s3_uri="s3://world/input/topics.csv"
+    )
+
+
+def test_the_nearest_object_of_another_bucket_is_named_too(quarry, refused):
+    quarry.house.objects.plant("2026/november.csv", b"topic\n", bucket="other-bucket")
+
+    assert "did you mean s3://other-bucket/2026/november.csv?" in refused(s3_uri="s3://other-bucket/2026/novembre.csv")
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_column_that_the_prompt_needs_and_the_source_lacks_is_told_with_the_nearest(quarry, refused, form):
+    uri = quarry.house.csv(200, "inputs/others.csv", ("topics", "id"))
+    if form == "parquet":
+        uri = parquet(quarry, pa.table({"topics": ["x"] * 200, "id": range(200)}))
+
+    told = refused(s3_uri=uri)
+
+    assert "the dataset has no column 'topic'; did you mean 'topics'? (it has 'topics', 'id')" in told
+
+
+def test_an_inline_prompts_columns_and_an_embeddings_are_checked(quarry, refused):
+    uri = quarry.house.csv(200)
+
+    assert "no column 'tpic'; did you mean 'topic'?" in refused(prompt_id=None, prompt="Say {tpic}")
+    assert "no column 'input_text'" in refused(s3_uri=uri, model_id=TITAN, prompt_id=None)
+
+
+def test_a_column_of_the_results_own_name_is_told(quarry, refused):
+    uri = parquet(quarry, pa.table({"topic": ["x"] * 200, "response": range(200)}))
+
+    assert "'response'" in refused(s3_uri=uri)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_fewer_rows_than_the_models_minimum_are_told(quarry, refused, form):
+    uri = quarry.house.csv(99, "inputs/few.csv")
+    if form == "parquet":
+        uri = parquet(quarry, pa.table({"topic": ["x"] * 99}))
+
+    assert "the dataset has 99 rows: add rows until it has 100" in refused(s3_uri=uri)
+    assert "max_records_total leaves 50 rows" in refused(s3_uri=quarry.house.csv(200), max_records_total=50)
+
+
+def test_a_large_csv_is_not_read_to_be_counted(quarry, bedrock, monkeypatch):
+    read = []
+    objects = quarry.house.objects
+    whole = objects.read
+    monkeypatch.setattr(objects, "read", lambda ref, *span: read.append((ref.key, *span)) or whole(ref, *span))
+    objects.plant("inputs/large.csv", b"topic\n" + (b"y" * 99 + b"\n") * 50_000)
+    sent = quarry.client.submit(quarry.house.joke() | {"s3_uri": "s3://world/inputs/large.csv"})
+
+    assert sent.unchecked == []
+    assert [span for span in read if span[0] == "inputs/large.csv"] == [("inputs/large.csv", 0, 1 << 20)]
+
+
+def test_a_file_that_is_no_parquet_or_has_no_header_is_told(quarry, refused):
+    quarry.house.objects.plant("inputs/bad.parquet", b"nothing of the kind")
+    quarry.house.objects.plant("inputs/zip.csv", b"PK\x03\x04" + b"x" * 100)
+
+    assert "s3_uri: inputs/bad.parquet is not a readable Parquet file" in refused(
+        s3_uri="s3://world/inputs/bad.parquet"
+    )
+    assert "s3_uri: inputs/zip.csv is a zip archive" in refused(s3_uri="s3://world/inputs/zip.csv")
+
+
+def test_the_manifests_dialect_is_the_one_that_is_looked_at(quarry, bedrock):
+    quarry.house.objects.plant("inputs/semi.csv", b"a;topic\n" + b"1;x\n" * 200)
+    manifest = quarry.house.joke() | {"s3_uri": "s3://world/inputs/semi.csv", "csv": {"delimiter": ";"}}
+
+    assert quarry.client.submit(manifest).run_id
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"s3_uri": "s3://world/inputs/topics.cvs"}, "did you mean .csv?"),
+        ({"s3_uri": "s3://world/rows/r/00000.parquet"}, "lies among Quarry's own working files"),
+        ({"tags": {"aws:x": "y"}}, "does not begin with aws:"),
+        (
+            {"model_id": f"arn:aws:bedrock:eu-west-1::foundation-model/{CLAUDE}"},
+            "the ARN is of the region eu-west-1, and this environment is in us-east-1",
+        ),
+        ({"prompt": "\ud83d"}, "prompt: character 1 is half of a surrogate pair"),
+        ({"prompt_id": "joke_abuot_topic"}, "did you mean joke_about_topic?"),
+        ({"max_records_per_job": Path("x")}, "the manifest cannot be written as JSON: Object of type PosixPath"),
+    ],
+)
+def test_what_the_services_would_refuse_is_refused_before_it_is_sent(refused, change, says):
+    assert says in refused(**change)
+
+
+def test_where_the_environment_wants_owners_the_command_asks_for_them_too(quarry, refused):
+    quarry.doors["owner_required"] = True
+    quarry.house.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="other-bucket")
+
+    assert "input_bucket_owner: this environment requires it" in refused(s3_uri="s3://other-bucket/a.csv")
+
+
+def test_parameters_of_a_stored_prompt_are_judged_with_the_manifests(quarry, refused):
+    quarry.house.objects.plant(prompt_key("hot"), b"template: '{topic}'\ninference: {max_tokens: 9000}\n")
+
+    assert "max_tokens is 9000" in refused(prompt_id="hot")
+
+
+# --------------------------------------------------------------------------- the model
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (
+            "anthropic.claude-3-haiku-20240370-v1:0",
+            f"there is no model anthropic.claude-3-haiku-20240370-v1:0 in us-east-1; did you mean {CLAUDE}?",
+        ),
+        (f"eu.{CLAUDE}", f"there is no inference profile eu.{CLAUDE} in us-east-1; did you mean us.{CLAUDE}?"),
+        ("anthropic.claude-sonnet-5", "batch inference does not take anthropic.claude-sonnet-5 in us-east-1"),
+        (f"us.{CLAUDE.replace('haiku', 'haikoo')}", f"did you mean us.{CLAUDE}?"),
+    ],
+)
+def test_a_model_that_is_not_there_or_takes_no_batch_is_told_with_the_nearest(refused, model, says):
+    assert says in refused(model_id=model)
+
+
+@pytest.mark.parametrize(
+    "model", [CLAUDE, f"{CLAUDE}:48k", f"us.{CLAUDE}", f"arn:aws:bedrock:us-east-1::foundation-model/{CLAUDE}"]
+)
+def test_a_model_that_is_there_by_any_of_its_names_passes(quarry, bedrock, model):
+    assert quarry.client.submit(quarry.house.joke() | {"model_id": model}).unchecked == []
+
+
+def test_a_quota_that_names_the_model_has_the_last_word_on_batch(quarry, bedrock):
+    bedrock.answers["list_aws_default_service_quotas"] = {
+        "Quotas": [{"QuotaName": "Records per batch inference job for Claude Sonnet 5", "Value": 1.0}]
+    }
+
+    assert quarry.client.submit(quarry.house.joke() | {"model_id": "anthropic.claude-sonnet-5"}).run_id
+
+
+# --------------------------------------------------------------------------- what cannot be known
+
+
+@pytest.mark.parametrize("answer", [DENIED, Unknown("the reply was lost")])
+def test_a_model_that_may_not_be_looked_up_is_said_and_sent(quarry, bedrock, answer):
+    bedrock.answers["list_foundation_models"] = answer
+
+    sent = quarry.client.submit(quarry.house.joke() | {"model_id": "anthropic.claude-3-nonsense"})
+
+    assert sent.unchecked == [f"the model: {answer}"]
+    assert sent.run_id
+
+
+def test_a_source_that_may_not_be_looked_at_is_said_and_sent(quarry, bedrock, tmp_path):
+    quarry.house.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="theirs")
+    quarry.house.objects.owners["theirs"] = "999999999999"
+    manifest = quarry.house.joke() | {"s3_uri": "s3://theirs/a.csv", "input_bucket_owner": "123456789012"}
+    (tmp_path / "m.json").write_text(json.dumps(manifest))
+
+    result = quarry("submit", str(tmp_path / "m.json"))
+
+    assert result.exit_code == 0
+    assert "not checked: s3_uri: s3://theirs/a.csv cannot be read" in result.stderr
+    assert len(quarry.house.queues["manifests"].bodies) == 1
+
+
+def test_what_takes_too_long_is_given_up_and_sent(quarry, monkeypatch):
+    monkeypatch.setattr(checking.check, "__defaults__", (0.01,))
+    over = threading.Event()
+    monkeypatch.setattr(quarry.house.objects, "head", lambda ref: over.wait(30))
+
+    sent = quarry.client.submit(quarry.house.joke())
+
+    over.set()
+    assert sent.unchecked == ["the source and the prompt: no answer within 0 s"]
+    assert sent.run_id
+
+
+def test_unchecked_nothing_is_asked(quarry, bedrock, monkeypatch):
+    monkeypatch.setattr(quarry.house.objects, "head", lambda ref: pytest.fail("asked"))
+
+    assert quarry.client.submit(quarry.house.joke() | {"model_id": "anthropic.claude-none"}, check=False).run_id
+    assert bedrock.asked == []
+
+
+def test_unchecked_even_half_a_surrogate_pair_is_sent_and_ends_in_a_run_that_names_it(quarry):
+    sent = quarry.client.submit(quarry.house.joke() | {"tags": {"a": "\ud83d"}}, check=False)
+    quarry.quiet()
+
+    assert "tags.a: character 1 is half of a surrogate pair" in quarry.status(sent.run_id)["error"]
+
+
+@pytest.mark.parametrize("text", ['{"a": "\ud83d"}', '{"a": "\ufffe"}', '{"a": "\x00"}'])
+def test_text_that_no_message_can_carry_is_not_sent_even_unchecked(quarry, text):
+    with pytest.raises(NotSubmitted, match=r"character 8 of the manifest is \\(ud83d|ufffe|x00), which no message"):
+        quarry.client.submit(text, check=False)
+
+
+# --------------------------------------------------------------------------- files and queues
+
+
+def test_a_file_with_a_byte_order_mark_is_a_manifest(quarry, tmp_path):
+    (tmp_path / "m.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(quarry.house.joke()).encode())
+
+    result = quarry("submit", str(tmp_path / "m.json"))
+
+    assert result.exit_code == 0
+    quarry.quiet()
+    assert quarry.status(result.stdout.strip())["state"] == "RUNNING"
+
+
+def test_a_file_in_utf_16_is_told_what_it_is(quarry, tmp_path):
+    (tmp_path / "m.json").write_bytes(json.dumps(quarry.house.joke()).encode("utf-16"))
+
+    result = quarry("submit", str(tmp_path / "m.json"))
+
+    assert result.exit_code == 2
+    assert "UTF-16: save it as UTF-8" in result.stderr
+
+
+def test_text_encoded_twice_is_not_sent_and_unchecked_it_has_a_run(quarry):
+    text = json.dumps(json.dumps(quarry.house.joke()))
+    with pytest.raises(NotSubmitted, match="encoded twice"):
+        quarry.client.submit(text)
+
+    sent = quarry.client.submit(text, check=False)
+    quarry.quiet()
+    assert quarry.status(sent.run_id)["state"] == "FAILED"
+
+
+URL = "https://sqs.us-east-1.amazonaws.com/123456789012/"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("test-quarry-events", "which is Quarry's queue 'events': set it to the URL of test-quarry-manifests"),
+        ("prod-quarry-collector", "Quarry's queue 'collector'"),
+        ("test-quarry-manifests-dlq", "Quarry's queue 'manifests-dlq'"),
+        ("test-quarry-event-target-dlq", "Quarry's queue 'event-target-dlq'"),
+        ("prod-quarry-manifests", "the queue of the environment 'prod', and QUARRY_ENV is 'test'"),
+        ("my-own-dlq", "a dead-letter queue by its name"),
+        ("renamed-events", "the environment's queue 'events'"),
+    ],
+)
+def test_a_queue_that_is_not_the_manifests_is_refused_unless_it_is_meant(quarry, tmp_path, name, says):
+    others = {"events": URL + "renamed-events"}
+    quarry.doors |= {"manifest_queue_url": URL + name, "env": "test", "other_queue_urls": others}
+    (tmp_path / "m.json").write_text(json.dumps(quarry.house.joke()))
+
+    result = quarry("submit", str(tmp_path / "m.json"), "--no-check")
+
+    assert result.exit_code == 2
+    assert f"QUARRY_MANIFEST_QUEUE_URL leads to {name}, which is" in result.stderr
+    assert says in result.stderr
+    assert not quarry.house.queues["manifests"].bodies
+    assert quarry("submit", str(tmp_path / "m.json"), "--any-queue").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["test-quarry-manifests", "llm-jobs", "quarry-manifests.fifo", ""])
+def test_the_manifests_queue_and_names_of_ones_own_pass(name):
+    assert wrong_queue(URL + name, "test", {"events": URL + "test-quarry-events"}) is None
+    assert wrong_queue(URL + name, "", {}) is None
