@@ -137,7 +137,7 @@ def _source(objects: Objects, manifest: Manifest, prompt: Prompt | None, found: 
         found.faults.append(f"s3_uri: {error}")
         return
     if seen is not None and columns:
-        found.faults += faults_of(seen, manifest.model_id, prompt, manifest.max_records_total)
+        found.faults += faults_of(seen, manifest, prompt)
 
 
 # --------------------------------------------------------------------------- Bedrock

@@ -14,6 +14,7 @@ from quarry_core.csv_dialect import Csv
 from quarry_core.csv_header import names_at_start
 from quarry_core.csv_records import RecordScanner
 from quarry_core.csv_start import start_of
+from quarry_core.manifest import Manifest
 from quarry_core.models import family_of, limits_of
 from quarry_core.models.limits import too_few
 from quarry_core.ports import ObjectRef, Objects
@@ -51,7 +52,7 @@ def preview(objects: Objects, ref: ObjectRef, form: SourceFormat, size_bytes: in
     return Preview(pa.schema([(name, pa.string()) for name in names]), rows)
 
 
-def faults_of(found: Preview, model_id: str, prompt: Prompt | None, max_records_total: int | None) -> list[str]:
+def faults_of(found: Preview, manifest: Manifest, prompt: Prompt | None) -> list[str]:
     """What the preprocessor would refuse of it, in its own sentences."""
     faults = []
     try:
@@ -59,12 +60,12 @@ def faults_of(found: Preview, model_id: str, prompt: Prompt | None, max_records_
     except MissingColumn as error:
         faults.append(str(error))
     try:
-        check_result_columns(found.schema, family_of(model_id).answer_column)
+        check_result_columns(found.schema, family_of(manifest.model_id).answer_column, manifest.result_prefix or "")
     except ColumnTaken as error:
         faults.append(str(error))
-    limits = limits_of(model_id)
+    limits = limits_of(manifest.model_id)
     if found.rows is not None:
-        rows = min(found.rows, max_records_total or found.rows)
+        rows = min(found.rows, manifest.max_records_total or found.rows)
         if rows < limits.records_min:
             faults.append(too_few(rows, found.rows, limits))
     return faults

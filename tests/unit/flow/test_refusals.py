@@ -177,14 +177,16 @@ async def test_an_arn_of_another_region_is_refused():
     assert "output_kms_key: the ARN is of the region eu-west-1" in told
 
 
-async def test_a_prompt_of_the_store_with_half_a_surrogate_pair_is_refused_by_name():
+async def test_a_prompt_of_the_store_with_half_a_surrogate_pair_is_refused_with_its_place():
     house = House()
-    # YAML knows no pairs: written as escapes, a whole one comes out as two halves.
+    # YAML knows no pairs: each escape is a character, and half of one is none.
     house.objects.plant(prompt_key("cut"), rb'template: "Say \ud83d\ude00 {topic}"')
 
     told = await refused(house, house.joke(prompt_id="cut"))
 
-    assert "prompt 'cut': template: character 5 is half of a surrogate pair" in told
+    assert "prompt 'cut': " in told
+    assert "invalid Unicode character escape code" in told
+    assert "line 1, column 18" in told
 
 
 async def test_a_prompt_too_large_for_the_table_is_refused_by_its_size():
