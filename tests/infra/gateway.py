@@ -3,6 +3,10 @@
 The emulator speaks plain HTTP and believes a header about what lies before it: here that is said to be TLS, as before
 AWS's own endpoints, so that the denials of plain HTTP stand as they were applied. Every refusal is kept, in whoever's
 name it was, whether or not the caller made anything of it.
+
+A call that is sent again after its answer was lost is not made again. SDKs number the attempts of a call and name the
+call (`amz-sdk-invocation-id`); AWS has idempotency of its own, an emulator makes a second thing, or says that the first
+one is there. So the answer to a change that was made is kept for a while, and given to whoever asks again.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import dataclasses
 import io
 import re
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -29,6 +33,11 @@ from tests.infra import enforcing
 BODY_BYTES_MAX = 64 * 1024 * 1024
 ANSWER_S_MAX = 120  # a long poll is the longest
 WORDS_CHARS_MAX = 600
+ANSWERS_KEPT_MAX = 500
+# Clients (Go's) close an idle connection after 90 s. It must not be the gateway who does it first: a call that is just
+# being sent would be lost.
+IDLE_S_MAX = 3_600.0
+INVOCATION = "amz-sdk-invocation-id"
 HOP = {"connection", "keep-alive", "transfer-encoding", "expect", "content-length", "te", "upgrade"}
 KEY = re.compile(r"Credential=([^/,\s]+)/\d+/[^/]+/([^/]+)/")
 REFUSED = re.compile(rb"AccessDenied|not authorized to perform|AuthorizationError")
@@ -60,6 +69,13 @@ class Call:
         return f"{self.service} {self.method} {self.path} {target}".rstrip()
 
 
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class Denied(Exception):
     """A call may not pass; the message is what the caller is told."""
 
@@ -74,13 +90,16 @@ class Gateway:
         url: where it listens.
         calls: how many calls went on in each access key's name.
         refusals: what was refused: the access key, and the call with the words it was refused in.
+        resent: calls that came again after they had been made, and were not made again.
         faults: what went wrong here, and must not have.
     """
 
     def __init__(self, upstream: str, step: Step = lambda call: call) -> None:
         self.calls: Counter[str] = Counter()
         self.refusals: list[tuple[str, str]] = []
+        self.resent: list[str] = []
         self.faults: list[str] = []
+        self._made: OrderedDict[str, asyncio.Task[Answer]] = OrderedDict()
         self._upstream = upstream
         self._step = step
         self._loop = asyncio.new_event_loop()
@@ -112,7 +131,7 @@ class Gateway:
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as self._out:
             app = web.Application(client_max_size=BODY_BYTES_MAX)
             app.router.add_route("*", "/{path:.*}", self._pass)
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, keepalive_timeout=IDLE_S_MAX)
             await runner.setup()
             await web.TCPSite(runner, doors.LOOPBACK, URL(self.url).port).start()
             self._ready.set()
@@ -122,7 +141,8 @@ class Gateway:
     async def _pass(self, request: web.Request) -> web.Response:
         call = Call(request.method, request.raw_path, _kept(request.headers), await request.read())
         try:
-            return await self._forward(self._step(call))
+            answer = await self._once(call)
+            return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
         except Denied as denied:
             self._refuse(call, str(denied).encode())
             told = {"x-amzn-ErrorType": "AccessDeniedException"}
@@ -131,7 +151,26 @@ class Gateway:
             self.faults.append(f"{call}: {error!r}")
             raise
 
-    async def _forward(self, call: Call) -> web.Response:
+    async def _once(self, call: Call) -> Answer:
+        """The answer to a call. A change is made once for its name, whether or not who asked is still there."""
+        name = call.header(INVOCATION)
+        if not name or call.method in {"GET", "HEAD"}:
+            return await self._forward(self._step(call))
+        if (made := self._made.get(name)) is not None:
+            self.resent.append(str(call))
+        else:
+            made = self._made[name] = asyncio.ensure_future(self._forward(self._step(call)))
+            made.add_done_callback(lambda done: self._forget(name, done))
+        return await asyncio.shield(made)
+
+    def _forget(self, name: str, done: asyncio.Task[Answer]) -> None:
+        """What was refused or failed may be tried again; of the rest, the newest are kept."""
+        if done.cancelled() or done.exception() is not None or done.result().status >= 300:
+            self._made.pop(name, None)
+        while len(self._made) > ANSWERS_KEPT_MAX:
+            self._made.popitem(last=False)
+
+    async def _forward(self, call: Call) -> Answer:
         self.calls[call.key] += 1
         async with self._out.request(
             call.method,
@@ -147,7 +186,7 @@ class Gateway:
         told = _kept(answer.headers)
         if call.method == "HEAD" and "Content-Length" in answer.headers:
             told["Content-Length"] = answer.headers["Content-Length"]
-        return web.Response(status=answer.status, body=body, headers=told)
+        return Answer(answer.status, told, body)
 
     def _refuse(self, call: Call, words: bytes) -> None:
         self.refusals.append((call.key, f"{call}: {words.decode(errors='replace')[:WORDS_CHARS_MAX]}"))

@@ -11,11 +11,11 @@ from typing import Any
 from quarry_local import emulator
 from quarry_local.clients import Clients
 from tests.infra import inventory, overrides
+from tests.infra.gateway import Gateway
 from tests.infra.terraform import Failed, Workspace
 
 APPLY_S = 600
-# The emulator serves one call at a time. With ten at once it has dropped an answer: the provider then asked for the same
-# role again, and was told that it is there.
+# The emulator serves one call at a time.
 CALLS_AT_ONCE = "-parallelism=4"
 GUARD = "guard.tf"
 # What the embedded AWS lacks is left out there: Application Auto Scaling is no API of its, and of a security group's rule it
@@ -42,6 +42,7 @@ class Life:
     destroy_refused: str = ""
     destroyed: bool = False
     left: set[str] = field(default_factory=set)
+    resent: list[str] = field(default_factory=list)
 
 
 class Lives:
@@ -53,11 +54,12 @@ class Lives:
     def __call__(self, directory: str) -> Life:
         life = Life()
         home = self._scratch / directory.replace("/", "-")
-        with emulator.running(home / "emulator", overrides.REGION) as clients:
+        with emulator.running(home / "emulator", overrides.REGION) as clients, Gateway(clients.endpoint_url) as gateway:
             try:
-                _live(life, Workspace(home / "copy", overrides.environment(clients.endpoint_url)), directory, clients)
+                _live(life, Workspace(home / "copy", overrides.environment(gateway.url)), directory, clients)
             except Failed as error:
                 life.fault = str(error)
+            life.resent = gateway.resent
         return life
 
 
