@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from botocore.exceptions import ClientError
+
 from quarry_local import doors, emulator, environment, launch, processes
 from quarry_local.bedrock.foundation_models import model_arn
 from quarry_local.bedrock.models import resolve
@@ -44,6 +46,7 @@ CALLS_AT_ONCE = "-parallelism=4"  # with ten at once the emulator has dropped an
 JOB = "000000000000"
 STOP_GRACE_S = 10.0
 Document = dict[str, Any]
+Asked = tuple[str, str, Mapping[str, str]]  # action, resource, context
 
 
 @dataclass
@@ -187,9 +190,11 @@ def _bedrock(house: Applied, home: Path) -> Iterator[str]:
             "/healthz",
             home / "bedrock.log",
         )
-        with running(what) as process, Gateway(f"http://{doors.LOOPBACK}:{process.port}", BedrockDoor(house)) as door:
-            house.bedrock_door = door
-            yield door.url
+        with running(what) as process:
+            behind = f"http://{doors.LOOPBACK}:{process.port}"
+            with Gateway(behind, BedrockDoor(house, behind)) as door:
+                house.bedrock_door = door
+                yield door.url
 
 
 @contextlib.contextmanager
@@ -209,34 +214,44 @@ class BedrockDoor:
     The simulated Bedrock checks no signatures: for it, this does what IAM does before a call comes to Bedrock.
     """
 
-    def __init__(self, house: Applied) -> None:
+    def __init__(self, house: Applied, behind: str) -> None:
         self._house = house
+        self._bedrock = house.root.at(behind).client("bedrock")
+        self._tags: dict[str, Mapping[str, str]] = {}  # by the name of the job, of all that were asked for here
 
     def __call__(self, call: Call) -> Call:
         name = self._house.who(call.key)
         if name not in self._house.callers:
             raise Denied(f"User: {name} is not known")
         policy = self._house.policy(name)
-        for action, resource in self._asked(call):
-            context = {"iam:PassedToService": "bedrock.amazonaws.com"} if action == "iam:PassRole" else {}
+        for action, resource, context in self._asked(call):
             verdict = by_identity([policy], action=action, resource=resource, context=context)
             if verdict.denied or not verdict.allowed:
                 raise Denied(f"User: {name} is not authorized to perform: {action} on resource: {resource}")
         return call
 
-    def _asked(self, call: Call) -> list[tuple[str, str]]:
-        """The actions that IAM checks a call by, each with its resource."""
+    def _asked(self, call: Call) -> list[Asked]:
+        """The actions that IAM checks a call by, each with its resource and what is known of the request."""
         if target := call.header("x-amz-target"):  # Service Quotas stand at the same address
-            return [(f"servicequotas:{target.rpartition('.')[2]}", "*")]
+            return [(f"servicequotas:{target.rpartition('.')[2]}", "*", {})]
         path = unquote(call.path.partition("?")[0])
         for method, pattern, operation, resource in _OPERATIONS:
             if call.method == method and (found := re.fullmatch(pattern, path)):
                 if operation == "CreateModelInvocationJob":
                     return self._asked_by_create(json.loads(call.body))
-                return [(f"bedrock:{operation}", self._arn(resource, found[1] if found.groups() else ""))]
+                arn = self._arn(resource, found[1] if found.groups() else "")
+                return [(f"bedrock:{operation}", arn, self._tags_of(arn) if resource == "model-invocation-job" else {})]
         raise Denied(f"{call} is no call that anybody here should make")
 
-    def _asked_by_create(self, request: Mapping[str, Any]) -> list[tuple[str, str]]:
+    def _tags_of(self, arn: str) -> dict[str, str]:
+        """What IAM knows of a job by its tags; of one that is not there, nothing."""
+        try:
+            job = self._bedrock.get_model_invocation_job(jobIdentifier=arn)
+        except ClientError:
+            return {}
+        return {f"aws:ResourceTag/{key}": value for key, value in self._tags.get(job["jobName"], {}).items()}
+
+    def _asked_by_create(self, request: Mapping[str, Any]) -> list[Asked]:
         place = self._house.place
         model = resolve(request["modelId"], region=place.region, account=place.account)
         models = [model.arn]
@@ -244,10 +259,13 @@ class BedrockDoor:
             geography = model.profile.partition(".")[0]
             models += [model_arn(model.id, region) for region in targets(geography, place.region)]
         job = self._arn("model-invocation-job", JOB)
+        tags = {tag["key"]: tag["value"] for tag in request.get("tags", ())}
+        self._tags[request["jobName"]] = tags
+        named = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
         return [
-            *(("bedrock:CreateModelInvocationJob", resource) for resource in (job, *models)),
-            *([("bedrock:TagResource", job)] if request.get("tags") else []),
-            ("iam:PassRole", request["roleArn"]),
+            *(("bedrock:CreateModelInvocationJob", resource, named) for resource in (job, *models)),
+            *([("bedrock:TagResource", job, named)] if tags else []),
+            ("iam:PassRole", request["roleArn"], {"iam:PassedToService": "bedrock.amazonaws.com"}),
         ]
 
     def _arn(self, kind: str, given: str) -> str:

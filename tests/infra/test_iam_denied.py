@@ -14,13 +14,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from quarry_cli.doctor.policy import Act, Holds, by_resource
+from quarry_core.job_request import TAG_ENV
 from quarry_core.names import QUEUES, queue_url_variable
 from quarry_local.bedrock.errors import ApiError
 from quarry_local.bedrock.policy import by_identity
 from quarry_local.policies import SERVICES
 from tests.infra import enforcing
 from tests.infra.applied import BEDROCK, CLAUDE, OPERATOR
-from tests.infra.probes import DENIED, job_request, judge_of_roles
+from tests.infra.probes import DENIED, job_of, job_request, judge_of_roles
 
 STRANGER = "111122223333"
 CALLERS = [*SERVICES, BEDROCK, OPERATOR]
@@ -236,12 +237,32 @@ def test_nobody_takes_from_anothers_queue(house, place, name):
 
 
 @pytest.mark.parametrize("name", CALLERS)
-def test_no_role_sends_to_the_events_queue(house, place, name):
-    """But for the operator, who moves dead letters back; who must come from the queue's own dead-letter queue."""
+def test_nobody_sends_to_the_events_queue(house, place, name):
     url = f"{house.gateway.url}/{place.account}/{place.env}-quarry-events"
-    told = refused(house.callers[name].client("sqs").send_message, QueueUrl=url, MessageBody="{}")
-    assert told is (name != OPERATOR)
-    house.root.client("sqs").purge_queue(QueueUrl=url)
+    assert refused(house.callers[name].client("sqs").send_message, QueueUrl=url, MessageBody="{}")
+
+
+# ------------------------------------------------------------------------------------------------ whose job it is
+
+
+@pytest.mark.parametrize(
+    ("whose", "own"),
+    [({TAG_ENV: "proof"}, True), ({TAG_ENV: "other"}, False), ({"team": "research"}, False), ({}, False)],
+)
+@pytest.mark.parametrize("name", ["scheduler", OPERATOR])
+def test_only_the_environments_own_jobs_are_stopped(house, name, whose, own):
+    assert house.place.env == "proof"
+    bedrock = house.callers[name].at(house.bedrock_url).client("bedrock")
+    assert refused(bedrock.stop_model_invocation_job, jobIdentifier=job_of(house, whose)) is not own
+
+
+@pytest.mark.parametrize(
+    ("whose", "own"), [({TAG_ENV: "proof", "team": "a"}, True), ({TAG_ENV: "other"}, False), ({"team": "a"}, False)]
+)
+def test_the_scheduler_tags_jobs_as_its_environments_only(house, place, whose, own):
+    bedrock = house.callers["scheduler"].at(house.bedrock_url).client("bedrock")
+    tags = [{"key": key, "value": value} for key, value in whose.items()]
+    assert refused(bedrock.create_model_invocation_job, **job_request(place, CLAUDE), tags=tags) is not own
 
 
 def test_another_account_sends_to_no_queue(house, place, queue_policies):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quarry_core import names
+from quarry_core.job_request import TAG_ENV
 
 Document = dict[str, Any]
 
@@ -262,12 +263,21 @@ def _bedrock_calls(place: Place) -> list[Mapping[str, Any]]:
     jobs = f"arn:aws:bedrock:{place.region}:{place.account}:model-invocation-job/*"
     return [
         {"Sid": "CreateJobs", "Action": "bedrock:CreateModelInvocationJob", "Resource": [jobs, *_any_model(place)]},
+        {"Sid": "FollowJobs", "Action": "bedrock:GetModelInvocationJob", "Resource": jobs},
         {
-            "Sid": "FollowJobs",
-            "Action": ["bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob"],
+            # A job's ARN does not say whose it is; its tags do.
+            "Sid": "StopOwnJobs",
+            "Action": "bedrock:StopModelInvocationJob",
             "Resource": jobs,
+            "Condition": {"StringEquals": {f"aws:ResourceTag/{TAG_ENV}": place.env}},
         },
-        {"Sid": "TagJobs", "Action": "bedrock:TagResource", "Resource": jobs},  # every job says whose it is
+        {
+            # Tags go with Create. Nothing may be tagged as another environment's.
+            "Sid": "TagOwnJobs",
+            "Action": "bedrock:TagResource",
+            "Resource": jobs,
+            "Condition": {"StringEquals": {f"aws:RequestTag/{TAG_ENV}": place.env}},
+        },
         {
             "Sid": "ListJobs",
             "Action": "bedrock:ListModelInvocationJobs",

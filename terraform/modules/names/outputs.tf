@@ -68,6 +68,11 @@ output "operator_policy" {
   value       = "${local.prefix}-operator"
 }
 
+output "env_tag" {
+  description = "Tag that every job of the environment bears; its value is the environment's name."
+  value       = "quarry-env"
+}
+
 output "jobs_arn" {
   description = "Pattern of the ARNs of the account's batch jobs in the region: Bedrock gives a job its id only when it is made."
   value       = "${local.arn}:bedrock:${local.here}:model-invocation-job/*"

@@ -13,8 +13,9 @@ locals {
   policy_chars_max = 6144
   policy_chars     = length(jsonencode(jsondecode(data.aws_iam_policy_document.this.json)))
 
-  queues       = [for queue in values(local.names.queues) : queue.arn]
   dead_letters = [for queue in values(local.names.queues) : queue.dlq_arn]
+  # Only the rule sends to the events queue: what is sent there is taken for Bedrock's word.
+  sent_to = [for key, queue in local.names.queues : key if key != "events"]
   # Those whose policies say what Bedrock may do and who may create jobs.
   examined_roles = [for role in ["bedrock", "scheduler", "server"] : local.names.roles[role].arn]
 
@@ -48,7 +49,7 @@ data "aws_iam_policy_document" "this" {
   statement {
     sid       = "SendManifestsAndRedriven"
     actions   = ["sqs:SendMessage"]
-    resources = local.queues
+    resources = [for key in local.sent_to : local.names.queues[key].arn]
   }
 
   # ----------------------------------------------------------------- look, fetch results
@@ -83,9 +84,22 @@ data "aws_iam_policy_document" "this" {
   # ----------------------------------------------------------------- cancel
 
   statement {
-    sid       = "StopJobs"
-    actions   = ["bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob"]
+    sid       = "SeeJobs"
+    actions   = ["bedrock:GetModelInvocationJob"]
     resources = [local.names.jobs_arn]
+  }
+
+  # A job's ARN does not say whose it is; its tags do.
+  statement {
+    sid       = "StopOwnJobs"
+    actions   = ["bedrock:StopModelInvocationJob"]
+    resources = [local.names.jobs_arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/${local.names.env_tag}"
+      values   = [var.place.env]
+    }
   }
 
   # ----------------------------------------------------------------- redrive
@@ -93,7 +107,7 @@ data "aws_iam_policy_document" "this" {
   statement {
     sid       = "MoveDeadLetters"
     actions   = ["sqs:StartMessageMoveTask", "sqs:ListMessageMoveTasks", "sqs:CancelMessageMoveTask"]
-    resources = local.dead_letters
+    resources = [for key in local.sent_to : local.names.queues[key].dlq_arn]
   }
 
   # To read a dead letter's reason, to give it back, and what `quarry dlq redrive` is made of: received, sent to its queue,

@@ -185,18 +185,30 @@ data "aws_iam_policy_document" "access" {
 
   dynamic "statement" {
     for_each = each.key == "scheduler" ? [
-      { sid = "CreateJobs", actions = ["bedrock:CreateModelInvocationJob"], resources = concat([module.names.jobs_arn], var.create_arns) },
-      { sid = "FollowJobs", actions = ["bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob"], resources = [module.names.jobs_arn] },
-      # A manifest may name tags, which go with Create.
-      { sid = "TagJobs", actions = ["bedrock:TagResource"], resources = [module.names.jobs_arn] },
+      { sid = "CreateJobs", action = "bedrock:CreateModelInvocationJob", resources = concat([module.names.jobs_arn], var.create_arns), tag = null },
+      { sid = "FollowJobs", action = "bedrock:GetModelInvocationJob", resources = [module.names.jobs_arn], tag = null },
+      # A job's ARN does not say whose it is; its tags do.
+      { sid = "StopOwnJobs", action = "bedrock:StopModelInvocationJob", resources = [module.names.jobs_arn], tag = "aws:ResourceTag/${module.names.env_tag}" },
+      # Tags go with Create. Nothing may be tagged as another environment's.
+      { sid = "TagOwnJobs", action = "bedrock:TagResource", resources = [module.names.jobs_arn], tag = "aws:RequestTag/${module.names.env_tag}" },
       # AWS knows no resource for List.
-      { sid = "ListJobs", actions = ["bedrock:ListModelInvocationJobs"], resources = ["*"] },
+      { sid = "ListJobs", action = "bedrock:ListModelInvocationJobs", resources = ["*"], tag = null },
     ] : []
 
     content {
       sid       = statement.value.sid
-      actions   = statement.value.actions
+      actions   = [statement.value.action]
       resources = statement.value.resources
+
+      dynamic "condition" {
+        for_each = statement.value.tag == null ? [] : [statement.value.tag]
+
+        content {
+          test     = "StringEquals"
+          variable = condition.value
+          values   = [var.place.env]
+        }
+      }
     }
   }
 

@@ -40,7 +40,6 @@ run "what_an_operator_may_do" {
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-manifests",
-            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-events",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-collector",
           ]
         },
@@ -78,13 +77,17 @@ run "what_an_operator_may_do" {
           }
         },
         {
-          Sid    = "StopJobs"
-          Effect = "Allow"
-          Action = [
-            "bedrock:StopModelInvocationJob",
-            "bedrock:GetModelInvocationJob",
-          ]
+          Sid      = "SeeJobs"
+          Effect   = "Allow"
+          Action   = "bedrock:GetModelInvocationJob"
           Resource = "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/*"
+        },
+        {
+          Sid       = "StopOwnJobs"
+          Effect    = "Allow"
+          Action    = "bedrock:StopModelInvocationJob"
+          Resource  = "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/*"
+          Condition = { StringEquals = { "aws:ResourceTag/quarry-env" = "dev" } }
         },
         {
           Sid    = "MoveDeadLetters"
@@ -98,7 +101,6 @@ run "what_an_operator_may_do" {
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-manifests-dlq",
-            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-events-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-collector-dlq",
           ]
         },

@@ -215,19 +215,24 @@ run "what_the_scheduler_may_do" {
           ]
         },
         {
-          Sid    = "FollowJobs"
-          Effect = "Allow"
-          Action = [
-            "bedrock:StopModelInvocationJob",
-            "bedrock:GetModelInvocationJob",
-          ]
+          Sid      = "FollowJobs"
+          Effect   = "Allow"
+          Action   = "bedrock:GetModelInvocationJob"
           Resource = "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/*"
         },
         {
-          Sid      = "TagJobs"
-          Effect   = "Allow"
-          Action   = "bedrock:TagResource"
-          Resource = "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/*"
+          Sid       = "StopOwnJobs"
+          Effect    = "Allow"
+          Action    = "bedrock:StopModelInvocationJob"
+          Resource  = "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/*"
+          Condition = { StringEquals = { "aws:ResourceTag/quarry-env" = "dev" } }
+        },
+        {
+          Sid       = "TagOwnJobs"
+          Effect    = "Allow"
+          Action    = "bedrock:TagResource"
+          Resource  = "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/*"
+          Condition = { StringEquals = { "aws:RequestTag/quarry-env" = "dev" } }
         },
         {
           Sid      = "ListJobs"
