@@ -74,6 +74,7 @@ def checks(request, tmp_path_factory, _emulators) -> Iterator[Ahead]:
         pytest.fail(str(error), pytrace=False)
     ahead = Ahead(Checks(tmp_path_factory.mktemp("checks"), clients.endpoint_url))
     asking = [item for item in request.session.items if "checks" in getattr(item, "fixturenames", ())]
-    ahead.begin(str(item.callspec.params["directory"]) for item in asking if "directory" in item.callspec.params)
+    given = (item.callspec.params for item in asking if hasattr(item, "callspec"))
+    ahead.begin(str(parameters["directory"]) for parameters in given if "directory" in parameters)
     yield ahead
     ahead.close()

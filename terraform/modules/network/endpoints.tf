@@ -144,7 +144,6 @@ resource "aws_vpc_security_group_egress_rule" "gateways" {
   to_port           = 443
 }
 
-# No policies on these: the roles say what may be called, and the group that only the services call.
 resource "aws_vpc_endpoint" "interface" {
   for_each = local.services
 
@@ -154,6 +153,7 @@ resource "aws_vpc_endpoint" "interface" {
   private_dns_enabled = true
   subnet_ids          = [for key in keys(local.subnets) : aws_subnet.private[key].id]
   security_group_ids  = [for group in aws_security_group.endpoints : group.id]
+  policy              = data.aws_iam_policy_document.interface[each.key].json
 
   tags = { Name = "${local.prefix}-${each.key}" }
 }

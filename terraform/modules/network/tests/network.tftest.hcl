@@ -214,6 +214,40 @@ run "flow_logs_write_to_their_own_group" {
   }
 }
 
+run "endpoints_let_pass_what_quarry_calls" {
+  command = plan
+
+  assert {
+    condition     = length(aws_vpc_endpoint.interface) == 7 && alltrue([for endpoint in aws_vpc_endpoint.interface : endpoint.policy != null])
+    error_message = "Each interface endpoint has a policy."
+  }
+  assert {
+    condition = jsondecode(data.aws_iam_policy_document.interface["sqs"].json) == {
+      Version = "2012-10-17"
+      Statement = [{
+        Sid       = "TheEnvironmentsQueues"
+        Effect    = "Allow"
+        Principal = "*"
+        Action = [
+          "sqs:SendMessage",
+          "sqs:ReceiveMessage",
+          "sqs:GetQueueUrl",
+          "sqs:GetQueueAttributes",
+          "sqs:DeleteMessage",
+          "sqs:ChangeMessageVisibility",
+        ]
+        Resource  = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-*"
+        Condition = { StringEquals = { "aws:PrincipalAccount" = "123456789012" } }
+      }]
+    }
+    error_message = "What passes to SQS differs."
+  }
+  assert {
+    condition     = jsondecode(data.aws_iam_policy_document.interface["events"].json).Statement[0].Resource == "arn:aws:events:us-east-1:123456789012:event-bus/default"
+    error_message = "Events go to the account's default bus."
+  }
+}
+
 run "refuses_one_zone" {
   command = plan
   variables {
