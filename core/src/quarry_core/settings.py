@@ -109,6 +109,13 @@ class Settings(BaseSettings):
     settle_concurrency: int = Field(1, ge=1, le=8, description="Shards one collector settles at once.")
     create_concurrency: int = Field(4, ge=1, le=16, description="Creates one scheduler has on the wire at once.")
 
+    prompt_text_days: int = Field(
+        30,
+        ge=1,
+        le=3_650,
+        description="Days that a run's prompt and inference parameters stay in the ledger after its end.",
+    )
+
     metrics_host: str = Field(
         "0.0.0.0",  # noqa: S104 kubelet, load balancer and Prometheus ask from outside the container
         min_length=1,

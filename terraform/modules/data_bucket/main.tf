@@ -4,15 +4,16 @@ module "names" {
 }
 
 locals {
-  # What Quarry made for itself, and for how many days. inputs/, prompts/ and results/ are the user's and never expire.
-  days = {
+  # What Quarry made for itself, and for how many days; results/ where that is asked for. inputs/ and prompts/ are the user's
+  # and never expire.
+  days = merge(var.results_days == null ? {} : { results = var.results_days }, {
     "batch-input"  = var.input_days
     "rows"         = var.input_days
     "batch-output" = var.output_days
     "outcomes"     = var.output_days
     "again"        = var.output_days
     "plans"        = var.output_days
-  }
+  })
   abort_uploads_days = 7
 }
 

@@ -63,6 +63,17 @@ variable "output_days" {
   }
 }
 
+variable "results_days" {
+  description = "Days after which what users fetch expires: results/. Null keeps it until somebody deletes it."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = try(var.results_days >= 1 && floor(var.results_days) == var.results_days, var.results_days == null)
+    error_message = "results_days must be null or a whole number of at least 1."
+  }
+}
+
 variable "noncurrent_days" {
   description = "Days after which versions expire that were overwritten or deleted. It must be longer than the longest run, which reads its sources by version."
   type        = number

@@ -33,6 +33,7 @@ module "data_bucket" {
   service_role_arns = module.service_roles.role_arns
   strict_prefixes   = var.strict_prefixes
   input_days        = var.input_days
+  results_days      = var.results_days
   output_days       = var.output_days
   noncurrent_days   = var.noncurrent_days
   force_destroy     = var.force_destroy

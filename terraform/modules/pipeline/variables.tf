@@ -54,8 +54,8 @@ variable "settings" {
     error_message = "settings takes the names of docs/settings.md alone: QUARRY_..., MAX_RECORDS_PER_JOB, MAX_TOTAL_RECORDS."
   }
   validation {
-    condition     = alltrue([for name in keys(var.settings) : !can(regex("^QUARRY_(ENV|REGION|BUCKET|TABLE|BEDROCK_ROLE_ARN|JOB_QUOTA|.*_(QUEUE|DLQ)_URL)$", name))])
-    error_message = "settings must not name what Terraform makes (environment, region, bucket, table, role, queues); for the quota write job_quota."
+    condition     = alltrue([for name in keys(var.settings) : !can(regex("^QUARRY_(ENV|REGION|BUCKET|TABLE|BEDROCK_ROLE_ARN|JOB_QUOTA|PROMPT_TEXT_DAYS|.*_(QUEUE|DLQ)_URL)$", name))])
+    error_message = "settings must not name what Terraform makes (environment, region, bucket, table, role, queues); for the quota write job_quota, for the prompts' days prompt_text_days."
   }
 }
 
@@ -227,6 +227,24 @@ variable "output_days" {
   type        = number
   default     = 30
   nullable    = false
+}
+
+variable "results_days" {
+  description = "Days after which results/ expires; null keeps it until somebody deletes it. What expired is gone `noncurrent_days` later."
+  type        = number
+  default     = null
+}
+
+variable "prompt_text_days" {
+  description = "Days that a run's prompt and inference parameters stay in the ledger after its end (QUARRY_PROMPT_TEXT_DAYS)."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition     = var.prompt_text_days >= 1 && var.prompt_text_days <= 3650 && floor(var.prompt_text_days) == var.prompt_text_days
+    error_message = "prompt_text_days must be a whole number from 1 to 3650."
+  }
 }
 
 variable "noncurrent_days" {

@@ -44,8 +44,12 @@ class Ledger:
     # ----------------------------------------------------------------- runs
 
     async def run(self, run_id: str) -> Run | None:
+        """The run as it was accepted. Some time after its end its pins have no prompt and no inference parameters."""
         item = await self._table.get(rows.run_key(run_id))
-        return None if item is None else rows.read_run(item)
+        if item is None:
+            return None
+        text = await self._table.get(rows.text_key(run_id)) if item.get("text") else None
+        return rows.read_run(item, text)
 
     async def totals(self, run_id: str) -> Totals | None:
         item = await self._table.get(rows.totals_key(run_id))

@@ -5,6 +5,7 @@ One DynamoDB table, `pk` and `sk`, consistent reads, no index. Keys: architectur
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,11 @@ def run_pk(run_id: str) -> str:
 
 def run_key(run_id: str) -> Key:
     return run_pk(run_id), "run"
+
+
+def text_key(run_id: str) -> Key:
+    """Prompt and inference parameters of the run, which go some time after its end; the rest of the pins stays."""
+    return run_pk(run_id), "text"
 
 
 def totals_key(run_id: str) -> Key:
@@ -72,6 +78,8 @@ def done_key(ended_at: str, run_id: str) -> Key:
 
 # --------------------------------------------------------------------------- rows
 
+TEXTS = ("prompt", "inference")  # of the pins, what a person wrote
+
 
 def run_item(run: Run) -> Item:
     item: dict[str, Any] = {
@@ -80,14 +88,28 @@ def run_item(run: Run) -> Item:
         "accepted_at": run.accepted_at,
     }
     if run.pins is not None:
-        item["pins"] = run.pins.model_dump_json(exclude_none=True)
+        item["pins"] = run.pins.model_dump_json(exclude_none=True, exclude=set(TEXTS))
+        item["text"] = has_text(run)
     if run.refusal:
         item["refusal"] = run.refusal
     return item
 
 
-def read_run(item: Item) -> Run:
+def has_text(run: Run) -> bool:
+    """Whether the run has a text item."""
+    return run.pins is not None and any(getattr(run.pins, name) for name in TEXTS)
+
+
+def text_item(run: Run) -> Item:
+    assert run.pins is not None
+    return {"run_id": run.run_id, "text": run.pins.model_dump_json(exclude_none=True, include=set(TEXTS))}
+
+
+def read_run(item: Item, text: Item | None = None) -> Run:
+    """A run; its pins have a prompt and inference parameters if its text item is given (or if they stand in the item)."""
     pins = item.get("pins")
+    if pins and text is not None:
+        pins = json.dumps({**json.loads(pins), **json.loads(text["text"])})
     return Run(
         run_id=item["run_id"],
         manifest_hash=item["manifest_hash"],
@@ -125,6 +147,7 @@ class Totals:
     input_tokens: int | None = None
     output_tokens: int | None = None
     errors: Mapping[str, int] = field(default_factory=dict)  # error rows by code
+    text_days: int = 0  # days that the text item stays after the run's end; 0: there is none
 
     @property
     def whole(self) -> bool:

@@ -102,6 +102,9 @@ QUARRY_BUCKET: {{ $config.bucket | quote }}
 QUARRY_TABLE: {{ $config.table | quote }}
 QUARRY_BEDROCK_ROLE_ARN: {{ $config.bedrockRoleArn | quote }}
 QUARRY_JOB_QUOTA: {{ $config.jobQuota | int | quote }}
+{{- with $config.promptTextDays }}
+QUARRY_PROMPT_TEXT_DAYS: {{ . | int | quote }}
+{{- end }}
 QUARRY_EVENT_TARGET_DLQ_URL: {{ $config.eventTargetDlqUrl | quote }}
 {{- range $name, $queue := $config.queues }}
 {{- $variable := eq $name "manifests" | ternary "MANIFEST" (upper $name) }}

@@ -108,7 +108,7 @@ class Arrivals:
         )
         run = Run(run_id=run_id, manifest_hash=digest, accepted_at=accepted_at, pins=pins, refusal=refusal)
         try:
-            await self._world.ledger.apply(moves.accept(run))
+            await self._world.ledger.apply(moves.accept(run, self._world.settings.prompt_text_days))
         except Stale:
             winner = await self._world.ledger.run(run_id)
             if winner is None:

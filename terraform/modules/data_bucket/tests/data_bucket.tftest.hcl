@@ -364,6 +364,32 @@ run "what_expires" {
   }
 }
 
+run "results_stay_unless_days_are_given" {
+  command = plan
+  assert {
+    condition     = length([for rule in aws_s3_bucket_lifecycle_configuration.this.rule : rule if startswith(rule.id, "expire-results")]) == 0
+    error_message = "Nobody asked for results to expire."
+  }
+}
+
+run "results_expire_after_the_days_given" {
+  command = plan
+  variables { results_days = 90 }
+  assert {
+    condition = [
+      for rule in aws_s3_bucket_lifecycle_configuration.this.rule : { prefix = rule.filter[0].prefix, days = rule.expiration[0].days }
+      if rule.id == "expire-results"
+    ] == [{ prefix = "results/", days = 90 }]
+    error_message = "Results expire after 90 days."
+  }
+}
+
+run "results_of_no_days" {
+  command = plan
+  variables { results_days = 0 }
+  expect_failures = [var.results_days]
+}
+
 run "inputs_that_expire_below_a_run" {
   command = plan
   variables { input_days = 13 }

@@ -131,6 +131,7 @@ run "environment" {
       QUARRY_BEDROCK_ROLE_ARN     = "arn:aws:iam::123456789012:role/dev-quarry-bedrock"
       QUARRY_EVENT_TARGET_DLQ_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/dev-quarry-event-target-dlq"
       QUARRY_JOB_QUOTA            = "7"
+      QUARRY_PROMPT_TEXT_DAYS     = "30"
       QUARRY_MANIFEST_QUEUE_URL   = "https://sqs.us-east-1.amazonaws.com/123456789012/dev-quarry-manifests"
       QUARRY_MANIFEST_DLQ_URL     = "https://sqs.us-east-1.amazonaws.com/123456789012/dev-quarry-manifests-dlq"
       QUARRY_SLICES_QUEUE_URL     = "https://sqs.us-east-1.amazonaws.com/123456789012/dev-quarry-slices"

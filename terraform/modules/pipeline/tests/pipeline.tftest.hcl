@@ -233,13 +233,14 @@ run "a_first_plan_with_a_key" {
 run "what_is_wrong_by_itself" {
   command = plan
   variables {
-    runtime       = "lambda"
-    job_quota     = 0
-    encryption    = "none"
-    settings      = { QUARRY_BUCKET = "other" }
-    force_destroy = true
+    runtime          = "lambda"
+    job_quota        = 0
+    encryption       = "none"
+    settings         = { QUARRY_BUCKET = "other" }
+    prompt_text_days = 0
+    force_destroy    = true
   }
-  expect_failures = [var.runtime, var.job_quota, var.encryption, var.settings, var.force_destroy]
+  expect_failures = [var.runtime, var.job_quota, var.encryption, var.settings, var.prompt_text_days, var.force_destroy]
 }
 
 run "eks_without_a_cluster" {

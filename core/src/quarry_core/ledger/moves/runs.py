@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.rows import (
     Totals,
     done_key,
+    has_text,
     lane_key,
     open_key,
     run_item,
     run_key,
     slice_key,
+    text_item,
+    text_key,
     totals_key,
 )
 from quarry_core.ports import Cond, Delete, Put, Update, Write
@@ -19,10 +24,16 @@ from quarry_core.states import Gate, RunState
 
 NEW_RUN_CLASS = "normal"
 NEW_RUN_WEIGHT = 1
+TEXT_DAYS = 30
 
 
-def accept(run: Run) -> list[Write]:
-    """(none) -> ACCEPTED."""
+def accept(run: Run, text_days: int = TEXT_DAYS) -> list[Write]:
+    """(none) -> ACCEPTED.
+
+    Args:
+        text_days: days that the run's prompt and inference parameters stay after its end.
+    """
+    text = [Put(text_key(run.run_id), text_item(run))] if has_text(run) else []
     zero = dict.fromkeys(
         (
             "accepted",
@@ -44,11 +55,13 @@ def accept(run: Run) -> list[Write]:
         "version": 1,
         "round": 1,
         "started_at": run.accepted_at,
+        "text_days": text_days if text else 0,
         **zero,
     }
     pool = {"pool": run.pins.pool} if run.pins else {}
     return [
         Put(run_key(run.run_id), run_item(run)),
+        *text,
         Put(totals_key(run.run_id), totals),
         Put(open_key(run.run_id), {"run_id": run.run_id, "accepted_at": run.accepted_at, **pool}),
     ]
@@ -76,7 +89,7 @@ def refuse_run(totals: Totals, message: str, ended_at: str) -> list[Write]:
             set={"state": RunState.FAILED, "message": message, "ended_at": ended_at},
             add={"version": 1},
         ),
-        *_end_of_run(totals.run_id, RunState.FAILED, ended_at),
+        *_end_of_run(totals, RunState.FAILED, ended_at),
     ]
 
 
@@ -170,14 +183,30 @@ def close_run(totals: Totals, pool: str, state: RunState, message: str, ended_at
             add={"version": 1},
         ),
         Delete(lane_key(pool, totals.run_id)),
-        *_end_of_run(totals.run_id, state, ended_at),
+        *_end_of_run(totals, state, ended_at),
     ]
 
 
-def _end_of_run(run_id: str, state: RunState, ended_at: str) -> list[Write]:
+def _end_of_run(totals: Totals, state: RunState, ended_at: str) -> list[Write]:
+    run_id = totals.run_id
     return [
         Delete(open_key(run_id)),
         Put(done_key(ended_at, run_id), {"run_id": run_id, "state": state, "ended_at": ended_at}),
+        *_let_text_go(totals, ended_at),
+    ]
+
+
+def _let_text_go(totals: Totals, ended_at: str) -> list[Write]:
+    """The prompt goes some time after the end; `run` and `totals` stay, as the memory that the id was used."""
+    if not totals.text_days:
+        return []
+    gone_at = datetime.fromisoformat(ended_at) + timedelta(days=totals.text_days)
+    return [
+        Update(
+            text_key(totals.run_id),
+            when=(Cond("expires_at", "absent"),),
+            set={"expires_at": int(gone_at.timestamp())},
+        )
     ]
 
 

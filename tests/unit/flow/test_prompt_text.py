@@ -1,0 +1,89 @@
+"""What a person wrote into a prompt leaves the ledger some time after the run's end; that the id was used is not forgotten."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import pytest
+
+from quarry_core.ledger.rows import run_key, text_key, totals_key
+from quarry_core.states import RunState
+from tests.world.house import TITAN, House
+
+SECRET = "only between us"
+
+
+def written(house: House) -> dict[tuple[str, str], str]:
+    """Every item of the ledger, as text, by its key."""
+    return {key: json.dumps(item, default=str) for key, item in house.table.items.items()}
+
+
+def a_run(house: House, **more: object) -> str:
+    prompt = {"template": f"{{topic}}: {SECRET}", "system": f"System: {SECRET}"}
+    inference = {"stop_sequences": [SECRET]}
+    return house.send({**house.joke(rows=200), "prompt_id": None, "prompt": prompt, "inference": inference, **more})
+
+
+def expire(house: House, at_s: float) -> None:
+    """What DynamoDB does with items whose time has come."""
+    for key, item in list(house.table.items.items()):
+        if item.get("expires_at", at_s + 1) <= at_s:
+            del house.table.items[key]
+
+
+async def test_a_prompt_stays_as_long_as_its_run_is_open_and_goes_days_after_its_end():
+    house = House()
+    run_id = a_run(house)
+    await house.quiet()
+    assert [key for key, item in written(house).items() if SECRET in item] == [text_key(run_id)]
+    assert "expires_at" not in house.table.items[text_key(run_id)]
+
+    totals = await house.run(run_id)
+
+    assert totals.state is RunState.SUCCEEDED
+    days_s = house.settings.prompt_text_days * 86_400
+    ended_s = datetime.fromisoformat(totals.ended_at).timestamp()
+    assert house.table.items[text_key(run_id)]["expires_at"] == int(ended_s + days_s)
+    assert SECRET in str(await house.ledger.run(run_id))
+    expire(house, ended_s + days_s - 1)
+    assert text_key(run_id) in house.table.items
+    expire(house, ended_s + days_s)
+    assert [key for key, item in written(house).items() if SECRET in item] == []
+    assert {run_key(run_id), totals_key(run_id)} <= set(house.table.items)
+
+
+async def test_the_id_of_a_run_whose_prompt_is_gone_is_still_known():
+    house = House()
+    run_id = a_run(house)
+    first = await house.run(run_id)
+    jobs = len(house.jobs.all)
+    expire(house, 1e12)
+
+    assert a_run(house, run_id=run_id, s3_uri=house.csv(5)) == run_id
+    await house.quiet()
+
+    assert await house.ledger.totals(run_id) == first
+    assert len(house.jobs.all) == jobs
+    assert len(house.queues["manifests"].dead) == 1
+
+
+async def test_the_prompt_of_a_run_that_is_refused_after_it_was_accepted_goes_as_well():
+    house = House()
+    run_id = house.send({**house.joke(rows=200), "prompt_id": None, "prompt": {"template": f"{{absent}} {SECRET}"}})
+
+    totals = await house.run(run_id)
+
+    assert totals.state is RunState.FAILED
+    assert house.table.items[text_key(run_id)]["expires_at"] > 0
+
+
+@pytest.mark.parametrize("manifest", [{"model_id": TITAN, "prompt_id": None}, {"model_id": "no-such-model"}])
+async def test_a_run_without_a_prompt_or_refused_at_once_leaves_no_text(manifest):
+    house = House()
+    uri = house.csv(200, columns=("input_text", "note"))
+    run_id = house.send({"s3_uri": uri, "job_name_prefix": "emb", "prompt_id": "joke_about_topic", **manifest})
+
+    await house.run(run_id)
+
+    assert text_key(run_id) not in house.table.items
