@@ -9,6 +9,7 @@ LOCAL_AWS := .venv-local-aws
 DOCKER_VENV := .venv-docker
 INFRA_VENV := .venv-infra
 DEPLOY_VENV := .venv-deploy
+SBOM_VENV := .venv-sbom
 PROMETHEUS := .venv-prometheus/usr/bin
 BIN := $(VENV)/bin
 PACKAGES := core services/preprocessor services/scheduler services/collector cli local
@@ -22,7 +23,7 @@ SOURCE ?=
 REQUESTS ?= 20000
 SEED ?= 1
 
-.PHONY: help setup demo test test-docker conformance fuzz infra infra-fast deploy-check dashboards images base-image-digest check format docs lock bench clean
+.PHONY: help setup demo test test-docker conformance fuzz infra infra-fast deploy-check dashboards images sbom base-image-digest check format docs lock bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -76,7 +77,7 @@ $(INFRA_VENV)/.done: requirements/infra.txt
 	@$(INFRA_VENV)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/infra.txt
 	@touch $@
 
-deploy-check: setup $(INFRA_VENV)/.done $(DEPLOY_VENV)/.done ## Check images, chart, rules and dashboards; the last line names what was skipped
+deploy-check: setup $(INFRA_VENV)/.done $(DEPLOY_VENV)/.done $(SBOM_VENV)/.done ## Check images, chart, rules and dashboards; the last line names what was skipped
 	@[ -n "$${QUARRY_PROMETHEUS:-$$(command -v prometheus)}" ] || [ -e $(PROMETHEUS)/prometheus ] || tools/fetch_prometheus.sh >/dev/null \
 		|| echo "Prometheus could not be fetched: its tests will be skipped"
 	@PATH="$(CURDIR)/$(PROMETHEUS):$$PATH" $(BIN)/python -m tests.deploy -q
@@ -96,6 +97,16 @@ images: ## Build the four images (IMAGE_TOOL=podman, IMAGE_OPTIONS=, IMAGE_TAG=,
 		$(IMAGE_TOOL) build $(IMAGE_OPTIONS) --file deploy/docker/Dockerfile --target $$target --tag quarry-$$target:$(IMAGE_TAG) \
 			--build-arg VERSION=$(IMAGE_TAG) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE=$(SOURCE) .; \
 	done
+
+sbom: $(SBOM_VENV)/.done ## Write a bill of materials (CycloneDX) of each image and distribution to build/sbom
+	@$(SBOM_VENV)/bin/python -W ignore tools/sbom.py
+
+# Pins a validator of JSON schemas that nothing else here needs.
+$(SBOM_VENV)/.done: requirements/sbom.txt
+	@echo "setting up $(SBOM_VENV)"
+	@$(PYTHON) -m venv $(SBOM_VENV)
+	@$(SBOM_VENV)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/sbom.txt
+	@touch $@
 
 base-image-digest: ## Pin the images' base to the digest that its tag has today (maintainers; needs skopeo or docker)
 	@$(PYTHON) tools/base_image_digest.py
@@ -129,4 +140,4 @@ bench: setup ## Measure: encoder, join, reading, memory at two sizes (see benchm
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 clean: ## Remove environments, caches and local state
-	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) .venv-prometheus .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) $(SBOM_VENV) .venv-prometheus .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis build/sbom

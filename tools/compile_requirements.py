@@ -1,8 +1,8 @@
 """Compile the pinned, hashed requirement files from the pyproject.toml files.
 
 One file per image (each service, the CLI), one for a service with traces, one for what builds our wheels in it, one for
-development, one for the embedded AWS, one for the tools that read Terraform and one for those that read what is
-deployed. `uv` resolves; no index address is written. Run it with `make lock`.
+development, one for the embedded AWS, one for the tools that read Terraform, one for those that read what is deployed and
+one for the bills of materials. `uv` resolves; no index address is written. Run it with `make lock`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "collector": (("core[columns]", "services/collector"), ()),
     "traces": (("core[traces]",), ()),
     "cli": (("core[columns]", "cli"), ()),
+    # Of these two no image is made: they are what the bills of materials tell of the distributions.
+    "core": (("core[columns,traces]",), ()),
+    "local": (("core[columns]", "cli", "local[tls]"), ()),
     "dev": (("core[columns,traces]", *SERVICES, "cli", "local[tls]"), ("dev.in",)),
     "docker": (("core[columns,traces]", *SERVICES, "cli", "local[tls]"), ("dev.in", "docker.in")),
     "local-aws": ((), ("local-aws.in",)),
     "infra": ((), ("infra.in",)),
     "deploy": ((), ("deploy.in",)),
     "build": ((), ("build.in",)),
+    "sbom": ((), ("sbom.in",)),
 }
 
 

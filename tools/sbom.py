@@ -1,0 +1,156 @@
+"""Write a bill of materials (CycloneDX 1.6, JSON) of each image and each distribution: `make sbom`.
+
+    .venv-sbom/bin/python tools/sbom.py [--to build/sbom]
+
+Theory of operation. cyclonedx-py reads what is pinned: the requirement file that an image installs, with its hashes. Of
+an image it is given the lines that hold on the image's Python, since a file serves several; of a distribution all of
+them. Added here is what no requirement file has: our own distributions and the image's base. Ours are `pkg:generic`: on
+package indexes other projects have such names, and a scanner would look up theirs. What the base brings along (Python,
+Debian's packages) is in the base's own bill. The same tree gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
+SPECIFICATION = "1.6"
+DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
+# Image, and what of ours is in it.
+IMAGES = {
+    "preprocessor": ["services/preprocessor", "core"],
+    "scheduler": ["services/scheduler", "core"],
+    "collector": ["services/collector", "core"],
+    "cli": ["cli", "core"],
+}
+# Distribution, its requirement file, and what of ours it needs.
+DISTRIBUTIONS = {
+    "core": ("core", []),
+    "services/preprocessor": ("preprocessor", ["core"]),
+    "services/scheduler": ("scheduler", ["core"]),
+    "services/collector": ("collector", ["core"]),
+    "cli": ("cli", ["core"]),
+    "local": ("local", ["core", "cli"]),
+}
+Bill = dict[str, Any]
+
+
+def project(directory: str) -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((ROOT / directory / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return found
+
+
+def base_image() -> str:
+    """As the Dockerfile names it: `python:3.13-slim-bookworm@sha256:...`."""
+    found = re.search(r"^ARG BASE_IMAGE=(\S+)$", DOCKERFILE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found, f"{DOCKERFILE} names no BASE_IMAGE"
+    return found[1]
+
+
+def pins(name: str) -> list[str]:
+    """The requirements of a file, each in one line with its hashes."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").replace("\\\n", "")
+    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def held(lines: list[str], python: str) -> list[str]:
+    """Those that hold on Linux with a Python (`3.13`), without their conditions."""
+    told = {"python_version": python, "python_full_version": f"{python}.0", "platform_python_implementation": "CPython"}
+    told |= {"implementation_name": "cpython", "sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
+    told |= {"platform_machine": "x86_64", "extra": ""}
+    kept = []
+    for line in lines:
+        wanted, _, hashes = line.partition(" --hash=")
+        requirement = Requirement(wanted.strip())
+        if requirement.marker is None or requirement.marker.evaluate(told):
+            requirement.marker = None
+            kept.append(f"{requirement} --hash={hashes}")
+    return kept
+
+
+def read(lines: list[str], directory: str) -> Bill:
+    """What cyclonedx-py makes of requirements, about the project of a directory."""
+    command = [
+        Path(sys.executable).with_name("cyclonedx-py"),
+        "requirements",
+        "-",
+        "--output-reproducible",
+        "--no-validate",
+    ]
+    command += ["--pyproject", str(ROOT / directory / "pyproject.toml"), "--mc-type", "library", "--sv", SPECIFICATION]
+    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"cyclonedx-py: {done.stderr}")
+    bill: Bill = json.loads(done.stdout)
+    return bill
+
+
+def ours(directory: str) -> dict[str, Any]:
+    told = project(directory)
+    name, version = told["name"], told["version"]
+    declared = {"license": {"id": told["license"], "acknowledgement": "declared"}}
+    purl = f"pkg:generic/{name}@{version}"
+    return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl, "licenses": [declared]}
+
+
+def finished(bill: Bill, added: list[dict[str, Any]]) -> str:
+    """The bill with more components, everything hung under its root; as text.
+
+    Raises:
+        SystemExit: it is no CycloneDX.
+    """
+    root = bill["metadata"]["component"]["bom-ref"]
+    for component in bill["components"]:
+        component["bom-ref"] = component["purl"]
+        del component["description"]  # the requirement's line again
+    bill["components"] = sorted([*bill["components"], *added], key=lambda each: str(each["bom-ref"]))
+    refs = [each["bom-ref"] for each in bill["components"]]
+    bill["dependencies"] = [{"ref": root, "dependsOn": refs}, *({"ref": ref} for ref in refs)]
+    # Who needs whom among them, a requirement file does not say.
+    bill["compositions"] = [{"aggregate": "incomplete", "dependencies": [root, *refs]}]
+    text = json.dumps(bill, indent=1, sort_keys=True) + "\n"
+    if wrong := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
+        raise SystemExit(f"{bill['metadata']['component']['name']}: {wrong}")
+    return text
+
+
+def of_image(name: str) -> str:
+    base = base_image()
+    python = re.search(r"python:(\d+\.\d+)", base)
+    assert python, f"{base} tells no Python"
+    bill = read(held(pins(name), python[1]), IMAGES[name][0])
+    bill["metadata"]["component"] |= {"name": f"quarry-{name}", "type": "container"}
+    return finished(bill, [*map(ours, IMAGES[name]), {"type": "container", "bom-ref": base, "name": base}])
+
+
+def of_distribution(directory: str) -> str:
+    file, needed = DISTRIBUTIONS[directory]
+    return finished(read(pins(file), directory), [ours(each) for each in needed])
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="Bills of materials of images and distributions.")
+    parser.add_argument("--to", type=Path, default=ROOT / "build" / "sbom")
+    to: Path = parser.parse_args(arguments).to
+    to.mkdir(parents=True, exist_ok=True)
+    made = {f"image-{name}": of_image(name) for name in IMAGES}
+    made |= {f"distribution-{project(each)['name']}": of_distribution(each) for each in DISTRIBUTIONS}
+    for name, text in made.items():
+        (to / f"{name}.cdx.json").write_text(text, encoding="utf-8")
+        print(f"{to / name}.cdx.json: {len(json.loads(text)['components'])} components")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
