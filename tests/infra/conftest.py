@@ -32,7 +32,8 @@ FULL = [
 ]
 collect_ignore_glob = ["test_*.py"] if PART not in {"fast", "all"} else []
 collect_ignore = FULL if PART == "fast" else []
-TEST_S = 900  # most of it waiting for the provider, in turn with the other tests
+# Most of it waiting for the provider, in turn with the other tests: whoever asks for the last piece of work waits for all.
+TEST_S = 3_600
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,7 +24,7 @@ VERSION_MIN = (1, 10)
 MIRRORS = (Path("/opt"), Path("/usr/share/terraform"), Path("/usr/local/share/terraform"), Path.home() / ".terraform.d")
 PROVIDER = Path("hashicorp", "aws")
 MIRROR_DEPTH_MAX = 3
-COMMAND_S = 300
+COMMAND_S = 900  # of it a busy machine makes what a quiet one does in a minute or two
 LINES_SHOWN = 60
 UNREAD = ("AWS_", "TF_VAR_", "TF_CLI_ARGS", "TF_LOG", "TF_WORKSPACE", "TF_DATA_DIR", "TF_CLI_CONFIG_FILE")
 

@@ -25,7 +25,7 @@ CHECKOV = ROOT / ".venv-infra" / "bin" / "checkov"
 SKIPS = Path(__file__).with_name("checkov_skips.json")
 SKIPS_MAX = 20
 REASON_WORDS_MIN = 6
-SCAN_S = 240
+SCAN_S = 900
 CHECKS_PASSED_MIN = 100  # fewer, and it has not read what it should
 
 

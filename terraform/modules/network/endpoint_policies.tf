@@ -5,20 +5,15 @@
 locals {
   of_service = "arn:${var.place.partition}:%s:${var.place.region}:${var.place.account_id}:%s"
   prefixed   = "${var.place.env}-quarry-*"
-  bedrock    = "arn:${var.place.partition}:bedrock"
+  profiles   = [for kind in ["inference-profile", "application-inference-profile"] : format(local.of_service, "bedrock", "${kind}/*")]
 
   # Statements by endpoint. `unsigned`: the call bears no principal, its token says who it is.
   passes = {
     bedrock = [
       {
-        sid     = "CreateJobs"
-        actions = ["bedrock:CreateModelInvocationJob"]
-        resources = [
-          module.names.jobs_arn,
-          "${local.bedrock}:*::foundation-model/*",
-          "${local.bedrock}:${var.place.region}:${var.place.account_id}:inference-profile/*",
-          "${local.bedrock}:${var.place.region}:${var.place.account_id}:application-inference-profile/*",
-        ]
+        sid       = "CreateJobs"
+        actions   = ["bedrock:CreateModelInvocationJob"]
+        resources = concat([module.names.jobs_arn, "arn:${var.place.partition}:bedrock:*::foundation-model/*"], local.profiles)
       },
       {
         sid       = "FollowJobs"
@@ -26,10 +21,14 @@ locals {
         resources = [module.names.jobs_arn]
       },
       {
-        sid = "LookAtModelsAndProfiles"
+        sid       = "SeeProfiles"
+        actions   = ["bedrock:GetInferenceProfile"]
+        resources = local.profiles
+      },
+      {
+        sid = "SeeWhatHasNoArn"
         actions = [
           "bedrock:GetFoundationModelAvailability",
-          "bedrock:GetInferenceProfile",
           "bedrock:ListFoundationModels",
           "bedrock:ListInferenceProfiles",
           "bedrock:ListModelInvocationJobs",

@@ -155,7 +155,7 @@ run "further_settings_join_the_environment" {
   }
 
   assert {
-    condition     = output.environment.QUARRY_LOG_LEVEL == "DEBUG" && output.environment.MAX_RECORDS_PER_JOB == "300" && length(output.environment) == 19
+    condition     = output.environment.QUARRY_LOG_LEVEL == "DEBUG" && output.environment.MAX_RECORDS_PER_JOB == "300" && length(output.environment) == 20
     error_message = "Settings must stand beside what Terraform makes."
   }
 }
