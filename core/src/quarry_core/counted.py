@@ -32,6 +32,7 @@ class Count(BaseModel):
         schema_ipc: Parquet only: the Arrow schema as an IPC message in base64; it keeps all but the inner names of
             maps, which Arrow never compares.
         annotations: Parquet only: what the file's schema says of columns beyond Arrow's, to be said by the parts too.
+        no_text: columns that cannot stand in a prompt though their Arrow type could, and why: "is …: cast it to …".
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,6 +45,7 @@ class Count(BaseModel):
     dialect: CsvDialect = CsvDialect()
     schema_ipc: str = ""
     annotations: tuple[Annotation, ...] = ()
+    no_text: dict[str, str] = {}
 
     @property
     def schema(self) -> pa.Schema:

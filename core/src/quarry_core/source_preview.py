@@ -17,11 +17,12 @@ from quarry_core.csv_start import start_of
 from quarry_core.manifest import Manifest
 from quarry_core.models import family_of, limits_of
 from quarry_core.models.limits import too_few
+from quarry_core.parquet_rows import open_parquet
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.prompts import MissingColumn, Prompt, check_columns, template_of
 from quarry_core.results import ColumnTaken
 from quarry_core.results import check_columns as check_result_columns
-from quarry_core.rows import SourceError, SourceFormat, open_parquet
+from quarry_core.rows import SourceError, SourceFormat
 
 PREVIEW_BYTES = 1 << 20
 
@@ -42,8 +43,8 @@ def preview(objects: Objects, ref: ObjectRef, form: SourceFormat, size_bytes: in
         PortError: as `Objects.read` and `Objects.random_access` do.
     """
     if form == "parquet":
-        with objects.random_access(ref) as source, open_parquet(source, ref.key) as file:
-            return Preview(file.schema_arrow, file.metadata.num_rows)
+        with open_parquet(objects, ref) as file:
+            return Preview(file.schema, file.rows)
     head = objects.read(ref, 0, PREVIEW_BYTES)
     names = names_at_start(head, ref.key, csv)
     if names is None:

@@ -227,7 +227,9 @@ def test_bytes_that_are_not_utf8_cost_their_own_row_only():
     )
     encoded = joke(broken)
     assert prompts(encoded) == ["Tell me a joke about a.", "Tell me a joke about é."]
-    assert encoded.unsent == (Unsent(1, "NULL_INPUT", "the column 'topic' is not UTF-8 text in this row"),)
+    assert encoded.unsent == (
+        Unsent(1, "BAD_VALUE", "the column 'topic' holds bytes that are not UTF-8 text in this row"),
+    )
 
 
 @pytest.mark.promise("S9")
@@ -301,12 +303,8 @@ def test_columns_that_are_no_strings_are_written_as_text(column, text):
         pa.struct({"x": pa.binary()}),
         pa.dictionary(pa.int32(), pa.binary()),
         pa.duration("s"),
-        pa.map_(pa.string(), pa.string()),
-        pa.list_(pa.timestamp("ns")),
-        pa.struct({"x": pa.timestamp("ns")}),
-        pa.list_(pa.float16()),
+        pa.map_(pa.string(), pa.binary()),
         pa.timestamp("s", "Nowhere/Special"),
-        pa.uuid(),
     ],
     ids=str,
 )
@@ -360,11 +358,11 @@ def test_the_last_record_id_of_a_shard_can_be_used():
 def test_the_estimate_is_the_mean_length_of_a_line():
     encoder = Encoder(CLAUDE, JOKE)
     batch = pa.record_batch({"topic": ["a", "aaa", None]})
-    assert estimate_record_bytes(encoder, batch) == len(joke(["aa"]).data) == encoder.frame_bytes + 2
+    assert estimate_record_bytes(encoder, [batch]) == len(joke(["aa"]).data) == encoder.frame_bytes + 2
 
 
 def test_the_estimate_of_nothing_is_an_empty_line():
     encoder = Encoder(CLAUDE, JOKE)
     empty = len(joke([""]).data)
-    assert estimate_record_bytes(encoder, pa.record_batch({"topic": pa.array([], pa.string())})) == empty
-    assert estimate_record_bytes(encoder, pa.record_batch({"topic": pa.array([None], pa.string())})) == empty
+    assert estimate_record_bytes(encoder, [pa.record_batch({"topic": pa.array([], pa.string())})]) == empty
+    assert estimate_record_bytes(encoder, [pa.record_batch({"topic": pa.array([None], pa.string())})]) == empty

@@ -12,16 +12,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarry_core.errors import Missing
+from quarry_core.models import family_of
 from quarry_core.ports import ObjectRef
+from quarry_core.prompts import parse_template
 from quarry_core.rows import Count, SourceError, read_rows
 from quarry_preprocessor import csv_count
 from quarry_preprocessor.csv_count import OFFSET_EVERY_BYTES, OFFSET_EVERY_ROWS
+from quarry_preprocessor.encode import Encoder
 from quarry_preprocessor.sources import (
     count_gaps,
     inspect,
     sample,
 )
 from tests.world.objects import FakeObjects
+
+
+def asking(template: str, **options) -> Encoder:
+    return Encoder(family_of("anthropic.claude-3-haiku-20240307-v1:0"), parse_template(template), **options)
+
+
+def values_of(batches, column):
+    return [value for batch in batches for value in batch[column].to_pylist()]
 
 
 def planted(body: bytes, key="in/data.csv"):
@@ -157,7 +168,7 @@ def test_a_source_that_does_not_exist_is_missing(form):
 )
 def test_a_sample_is_small_in_order_and_spread_over_the_source(form, body):
     objects, ref = planted(body, f"in/d.{form}")
-    taken = [int(n) for n in sample(objects, ref, form, inspect(objects, ref, form))["n"].to_pylist()]
+    taken = [int(n) for n in values_of(sample(objects, ref, inspect(objects, ref, form)), "n")]
     assert len(taken) == 200
     assert taken == sorted(set(taken))
     assert len({n // 10_000 for n in taken}) >= 7
@@ -167,27 +178,18 @@ def test_a_sample_is_small_in_order_and_spread_over_the_source(form, body):
 def test_a_small_source_is_its_own_sample(form):
     body = b"n\n1\n2\n" if form == "csv" else parquet(pa.table({"n": pa.array(["1", "2"]).dictionary_encode()}))
     objects, ref = planted(body, f"in/d.{form}")
-    assert sample(objects, ref, form, inspect(objects, ref, form))["n"].to_pylist() == ["1", "2"]
+    assert values_of(sample(objects, ref, inspect(objects, ref, form)), "n") == ["1", "2"]
 
 
-def test_a_sample_of_dictionaries_that_differ_by_row_group_is_one_batch():
-    table = pa.table({"n": pa.array([f"{n}" for n in range(3_000)]).dictionary_encode()})
-    objects, ref = planted(parquet(table, row_group_size=500), "in/d.parquet")
-    taken = sample(objects, ref, "parquet", inspect(objects, ref, "parquet"))
-    assert [int(n) for n in taken["n"].to_pylist()][:1] == [0]
-    assert len(set(taken["n"].to_pylist())) == taken.num_rows
-
-
+@pytest.mark.promise("S9")
 @pytest.mark.parametrize("told", [True, False])
-def test_gaps_are_counted_whether_or_not_the_footer_tells_them(told):
+def test_rows_that_will_be_left_out_are_counted_whether_or_not_the_footer_tells_them(told):
     table = pa.table({"a": ["x", None, "y", None], "b": [[1], None, [2, 3], [4]], "c": [None] * 4})
-    body = io.BytesIO()
-    pq.write_table(table, body, row_group_size=3, write_statistics=told)
-    objects = FakeObjects()
-    ref = objects.plant("in.parquet", body.getvalue())
-    assert count_gaps(objects, ref, "parquet", ["a"]) == 2
-    assert count_gaps(objects, ref, "parquet", ["a", "b"]) == 3
-    assert count_gaps(objects, ref, "csv", ["a"]) == 0
+    objects, ref = planted(parquet(table, row_group_size=3, write_statistics=told), "in/d.parquet")
+    count = inspect(objects, ref, "parquet")
+    assert count_gaps(objects, ref, count, asking("{a}")) == 2
+    assert count_gaps(objects, ref, count, asking("{a} {b}")) == 2
+    assert count_gaps(objects, ref, count, asking("{b}")) == 1
 
 
 @pytest.mark.promise("S9")

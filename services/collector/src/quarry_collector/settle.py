@@ -38,7 +38,8 @@ class ErrorCode(StrEnum):
     EXPIRED = "EXPIRED"  # the job never began
     JOB_FAILED = "JOB_FAILED"
     REFUSED = "REFUSED"  # Bedrock refused to create the job
-    NULL_INPUT = "NULL_INPUT"  # never sent: a column that the prompt needs is null
+    NULL_INPUT = "NULL_INPUT"  # never sent: a column that the prompt needs is null, NaN or infinite
+    BAD_VALUE = "BAD_VALUE"  # never sent: a value that the prompt needs is there, and has no text
     TOO_LARGE = "TOO_LARGE"  # never sent: one record alone is larger than Bedrock takes
     BELOW_MINIMUM = "BELOW_MINIMUM"  # never sent: fewer records than the smallest job
 

@@ -137,12 +137,11 @@ def count_source(objects: Objects, pins: Pins) -> Counted:
         Changed, Missing: the source is not what was accepted.
     """
     count = _inspected(objects, pins)
-    check_needed(pins, count.schema)
+    check_needed(pins, count)
     count = try_out(objects, pins, count)
     encoder = encoder_of(pins)
-    sampled = sample(objects, pins.source.ref, pins.source.format, count)
-    gaps = count_gaps(objects, pins.source.ref, pins.source.format, encoder.columns)
-    return Counted(count, estimate_record_bytes(encoder, sampled), gaps)
+    record_bytes = estimate_record_bytes(encoder, sample(objects, pins.source.ref, count))
+    return Counted(count, record_bytes, count_gaps(objects, pins.source.ref, count, encoder))
 
 
 def _inspected(objects: Objects, pins: Pins) -> Count:

@@ -15,15 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from quarry_core.models import Family
 from quarry_core.names import ROW_MAX, SHARD_PATTERN
 from quarry_core.prompts import EMBEDDING_COLUMN, Placeholder, Template, columns_of
-from quarry_preprocessor.text import NotEncodable, as_text, check_encodable
+from quarry_core.row_bytes import pieces
+from quarry_preprocessor.text import Fault, NotEncodable, Rendered, as_text, check_encodable
 
 __all__ = [
     "EMBEDDING_COLUMN",
@@ -37,14 +40,27 @@ __all__ = [
     "estimate_record_bytes",
 ]
 
-T = TypeVar("T")
 # The largest body of one model call.
 RECORD_BYTES_MAX = 25_000_000
 # Rows are encoded and joined in blocks of about so many bytes, which stay in the processor's cache and are not given
 # fresh pages each time: whole batches of 1,024 rows cost up to 60 % more, depending on the state of the heap.
 BLOCK_BYTES = 128_000
+# So much of a batch, decoded, is turned into text at once; JSON of numbers is up to five times as long.
+PIECE_BYTES_MAX = 4 << 20
+VALUE_BYTES_MIN = 8
+# A control character becomes six bytes in JSON.
+ESCAPED_BYTES_MAX = 6
 
-UnsentCode = Literal["NULL_INPUT", "TOO_LARGE"]
+UnsentCode = Literal["NULL_INPUT", "BAD_VALUE", "TOO_LARGE"]
+_CODES: dict[Fault, UnsentCode] = {
+    Fault.NULL: "NULL_INPUT",
+    Fault.NAN: "NULL_INPUT",
+    Fault.INFINITE: "NULL_INPUT",
+    Fault.NOT_UTF8: "BAD_VALUE",
+    Fault.OUT_OF_RANGE: "BAD_VALUE",
+    Fault.SAME_KEYS: "BAD_VALUE",
+    Fault.TOO_LONG: "TOO_LARGE",
+}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -117,25 +133,79 @@ class Encoder:
             raise ValueError(
                 f"rows {first_row} to {first_row + batch.num_rows - 1} of shard {shard!r} have no record ids"
             )
-        texts = {column: as_text(batch.column(column)) for column in self.columns}
         head = _HEAD + shard.encode()
-        pieces: list[bytes] = []
+        lines: list[bytes] = []
         unsent: list[Unsent] = []
         records = 0
-        for start, stop in _blocks(batch.num_rows, texts.values(), self.frame_bytes):
-            rows: Sequence[int] = range(first_row + start, first_row + stop)
-            values, whole = _values({column: text.slice(start, stop - start) for column, text in texts.items()})
-            if not whole:
-                rows, values = _without_gaps(rows, values, unsent)
-            encoded = {column: [_encode(value)[1:-1] for value in values[column]] for column in self.columns}
-            lines = self._lines(head, rows, encoded)
-            if len(lines) > self._record_bytes_max:
-                rows, encoded = self._without_giants(rows, encoded, unsent)
-                lines = self._lines(head, rows, encoded)
-            pieces.append(lines)
-            records += len(rows)
+        for start, stop, rendered in self._rendered(batch):
+            records += self._piece(head, range(first_row + start, first_row + stop), rendered, lines, unsent)
         unsent.sort(key=lambda one: one.row)
-        return Encoded(b"".join(pieces), records, tuple(unsent))
+        return Encoded(b"".join(lines), records, tuple(unsent))
+
+    def could_be_too_large(self, text_bytes: int) -> bool:
+        """Whether a row of so many bytes of text, in all columns, may make a line over the limit."""
+        times = max((self._placeholders.count(column) for column in self.columns), default=0)
+        return self.frame_bytes + text_bytes * times * ESCAPED_BYTES_MAX > self._record_bytes_max
+
+    def count_unsent(self, batch: pa.RecordBatch) -> int:
+        """How many rows of a batch `encode` would leave out, without encoding it where no row can be too large."""
+        unsent = 0
+        for start, stop, rendered in self._rendered(batch):
+            longest = {column: pc.max(pc.binary_length(one.texts)).as_py() or 0 for column, one in rendered.items()}
+            line_bytes = sum(longest[column] for column in self._placeholders) * ESCAPED_BYTES_MAX + self.frame_bytes
+            if line_bytes > self._record_bytes_max:
+                unsent += stop - start - self._piece(_HEAD + b"00000", range(start, stop), rendered, [], [])
+            elif any(one.texts.null_count for one in rendered.values()):
+                sent = [one.texts.is_valid().to_numpy(zero_copy_only=False) for one in rendered.values()]
+                unsent += stop - start - int(np.logical_and.reduce(sent).sum())
+        return unsent
+
+    def _rendered(self, batch: pa.RecordBatch) -> Iterator[tuple[int, int, dict[str, Rendered]]]:
+        """The columns as text, piece by piece: the rows [start, stop) of each, and what they hold."""
+        if not self.columns:
+            yield 0, batch.num_rows, {}
+            return
+        columns = {column: batch.column(column) for column in self.columns}
+        for start, stop in pieces(list(columns.values()), PIECE_BYTES_MAX, VALUE_BYTES_MIN):
+            yield start, stop, {name: as_text(values.slice(start, stop - start)) for name, values in columns.items()}
+
+    def _piece(
+        self, head: bytes, rows: range, rendered: Mapping[str, Rendered], lines: list[bytes], unsent: list[Unsent]
+    ) -> int:
+        """Add the lines of a piece, and its rows that are not sent; how many are."""
+        records = 0
+        for start, stop in _blocks(len(rows), rendered.values(), self.frame_bytes):
+            values = {column: one.texts.slice(start, stop - start) for column, one in rendered.items()}
+            kept: Sequence[int] = rows[start:stop]
+            if any(text.null_count for text in values.values()):
+                places = _without_gaps(rows, start, stop, rendered, unsent)
+                kept = [rows[place] for place in places]
+                values = {column: one.texts.take(pa.array(places, pa.int64())) for column, one in rendered.items()}
+            if len(kept) == 1 and self._is_giant(kept[0], values, unsent):
+                continue
+            encoded = {column: [_encode(value)[1:-1] for value in values[column].to_pylist()] for column in values}
+            block = self._lines(head, kept, encoded)
+            if len(block) > self._record_bytes_max:
+                kept, encoded = self._without_giants(kept, encoded, unsent)
+                block = self._lines(head, kept, encoded)
+            lines.append(block)
+            records += len(kept)
+        return records
+
+    def _is_giant(self, row: int, values: Mapping[str, pa.Array], unsent: list[Unsent]) -> bool:
+        """Whether a row is too large: told by its length, before several times as much is taken to encode it."""
+        bytes_min = self.frame_bytes + sum(_buffer_of(values[column]).size for column in self._placeholders)
+        if bytes_min * ESCAPED_BYTES_MAX <= self._record_bytes_max:
+            return False
+        line_bytes = self.frame_bytes + sum(_escaped_bytes(_buffer_of(values[column])) for column in self._placeholders)
+        if line_bytes <= self._record_bytes_max:
+            return False
+        unsent.append(self._too_large(row, line_bytes))
+        return True
+
+    def _too_large(self, row: int, line_bytes: int) -> Unsent:
+        message = f"the record has {line_bytes} bytes, and Bedrock takes {self._record_bytes_max} at most"
+        return Unsent(row, "TOO_LARGE", message)
 
     def _lines(self, head: bytes, rows: Sequence[int], encoded: Mapping[str, list[bytes]]) -> bytes:
         """Interleave ids, constants and values: id c0 v0 c1 v1 … ck, for each row."""
@@ -158,15 +228,20 @@ class Encoder:
             if line_bytes <= self._record_bytes_max:
                 kept.append(index)
             else:
-                message = f"the record has {line_bytes} bytes, and Bedrock takes {self._record_bytes_max} at most"
-                unsent.append(Unsent(row, "TOO_LARGE", message))
-        return _picked(rows, encoded, kept)
+                unsent.append(self._too_large(row, line_bytes))
+        return [rows[index] for index in kept], {
+            column: [values[index] for index in kept] for column, values in encoded.items()
+        }
 
 
-def estimate_record_bytes(encoder: Encoder, batch: pa.RecordBatch) -> float:
+def estimate_record_bytes(encoder: Encoder, sample: Iterable[pa.RecordBatch]) -> float:
     """The mean length of a line, newline included, over a sample of rows; an empty line's where none can be sent."""
-    sample = encoder.encode(batch.slice(0, ROW_MAX + 1), "00000", 0)
-    return len(sample.data) / sample.records if sample.records else float(encoder.frame_bytes)
+    line_bytes = records = 0
+    for batch in sample:
+        encoded = encoder.encode(batch, "00000", 0)
+        line_bytes += len(encoded.data)
+        records += encoded.records
+    return line_bytes / records if records else float(encoder.frame_bytes)
 
 
 # --------------------------------------------------------------------------- the constant bytes
@@ -196,58 +271,41 @@ def _constants(
 # --------------------------------------------------------------------------- values
 
 
-def _blocks(rows: int, texts: Iterable[pa.Array], frame_bytes: int) -> Iterator[tuple[int, int]]:
-    row_bytes = frame_bytes + sum(text.nbytes for text in texts) / max(rows, 1)
+def _blocks(rows: int, rendered: Iterable[Rendered], frame_bytes: int) -> Iterator[tuple[int, int]]:
+    row_bytes = frame_bytes + sum(one.texts.nbytes for one in rendered) / max(rows, 1)
     step = max(1, int(BLOCK_BYTES / row_bytes))
     for start in range(0, rows, step):
         yield start, min(start + step, rows)
 
 
-class _NotText:
-    """Stands for a value whose bytes are not UTF-8."""
-
-
-_NOT_TEXT = _NotText()
-
-
-def _values(texts: Mapping[str, pa.Array]) -> tuple[dict[str, list[Any]], bool]:
-    """The columns as Python strings, and whether every row has all of them."""
-    try:
-        values = {column: text.to_pylist() for column, text in texts.items()}
-    except UnicodeDecodeError:
-        # Parquet readers take the writer's word for UTF-8.
-        return {
-            column: [_decoded(one) for one in text.cast(pa.binary()).to_pylist()] for column, text in texts.items()
-        }, False
-    return values, not any(text.null_count for text in texts.values())
-
-
-def _decoded(data: bytes | None) -> str | _NotText | None:
-    try:
-        return None if data is None else data.decode()
-    except UnicodeDecodeError:
-        return _NOT_TEXT
-
-
 def _without_gaps(
-    rows: Sequence[int], values: Mapping[str, list[Any]], unsent: list[Unsent]
-) -> tuple[list[int], dict[str, list[Any]]]:
-    """Take out, and tell, rows that lack a value."""
+    rows: range, start: int, stop: int, rendered: Mapping[str, Rendered], unsent: list[Unsent]
+) -> list[int]:
+    """The places from `start` to `stop` at which every column has a text; the others are told."""
+    lacks = {column: one.texts.slice(start, stop - start).is_null().to_pylist() for column, one in rendered.items()}
     kept = []
-    for index, row in enumerate(rows):
-        for column, texts in values.items():
-            if not isinstance(texts[index], str):
-                why = "is null" if texts[index] is None else "is not UTF-8 text"
-                unsent.append(Unsent(row, "NULL_INPUT", f"the column {column!r} {why} in this row"))
+    for place in range(start, stop):
+        for column, one in rendered.items():
+            if lacks[column][place - start]:
+                fault = one.fault(place)
+                message = f"the column {column!r} {fault.value} in this row"
+                unsent.append(Unsent(rows[place], _CODES[fault], message))
                 break
         else:
-            kept.append(index)
-    return _picked(rows, values, kept)
+            kept.append(place)
+    return kept
 
 
-def _picked(
-    rows: Sequence[int], values: Mapping[str, list[T]], kept: Sequence[int]
-) -> tuple[list[int], dict[str, list[T]]]:
-    return [rows[index] for index in kept], {
-        column: [column_values[index] for index in kept] for column, column_values in values.items()
-    }
+_ESCAPED_BYTES = np.ones(256, np.uint8)
+_ESCAPED_BYTES[:0x20] = 6
+_ESCAPED_BYTES[[0x08, 0x09, 0x0A, 0x0C, 0x0D, 0x22, 0x5C]] = 2
+
+
+def _buffer_of(text: pa.Array) -> pa.Buffer:
+    """The bytes of the only value of an array of strings."""
+    return text[0].as_buffer()
+
+
+def _escaped_bytes(text: pa.Buffer) -> int:
+    """How long a text is as JSON, without its quotes."""
+    return int(_ESCAPED_BYTES[np.frombuffer(text, np.uint8)].sum(dtype=np.int64))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
-
+from quarry_core.counted import Count
 from quarry_core.models import family_of
 from quarry_core.prompts import check_columns, parse_template, template_of
 from quarry_core.run import Pins
-from quarry_preprocessor.encode import Encoder, check_encodable
+from quarry_preprocessor.encode import Encoder, NotEncodable, check_encodable
 
 
 def encoder_of(pins: Pins) -> Encoder:
@@ -16,7 +15,7 @@ def encoder_of(pins: Pins) -> Encoder:
     return Encoder(family_of(pins.model_id), template, system, pins.inference)
 
 
-def check_needed(pins: Pins, schema: pa.Schema) -> None:
+def check_needed(pins: Pins, count: Count) -> None:
     """Hold the columns that the prompt needs against those of the source.
 
     Raises:
@@ -24,5 +23,8 @@ def check_needed(pins: Pins, schema: pa.Schema) -> None:
         ValueError: one cannot be written as text; the text names it.
     """
     template = template_of(pins.prompt)
-    check_columns(template, schema.names)
-    check_encodable(schema, template.placeholders)
+    check_columns(template, count.columns)
+    for column in template.placeholders:
+        if column in count.no_text:
+            raise NotEncodable(f"the column {column!r} {count.no_text[column]}")
+    check_encodable(count.schema, template.placeholders)

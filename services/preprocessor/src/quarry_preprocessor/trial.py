@@ -17,10 +17,13 @@ from quarry_core.parquet_footer import Annotation, Leaf, NotAFooter, leaves_of
 from quarry_core.part_file import PartError, Proof, write_rows
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.results import OUR_COLUMNS, outcome_schema, result_schema
+from quarry_core.row_bytes import pieces, row_bytes
 from quarry_core.rows import read_rows
 from quarry_core.run import Pins
 
 TRIAL_ROWS = 64
+# Decoded; the first row is tried in any case.
+TRIAL_BYTES_MAX = 4 << 20
 COLUMNS_NAMED_MAX = 5
 
 
@@ -37,13 +40,25 @@ def try_out(objects: Objects, pins: Pins, count: Count) -> Count:
     try:
         empty = _written(schema, [], ())
         annotations = _lost(objects, ref, empty) if count.format == "parquet" else []
-        rows = read_rows(objects, ref, count, 0, min(count.rows, TRIAL_ROWS))
+        rows = _few(read_rows(objects, ref, count, 0, min(count.rows, TRIAL_ROWS)))
         tried = _written(schema, [_answered(batch, schema, answer) for batch in rows], annotations)
         if annotations:
             _check_kept(objects, ref, tried)
     except PartError as error:
         raise SourceError(f"{ref.key}: {_refusal(error, schema)}") from error
     return count.model_copy(update={"annotations": tuple(annotations)})
+
+
+def _few(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The rows from the first on that have about as many bytes as a trial may."""
+    left = TRIAL_BYTES_MAX
+    for batch in batches:
+        start, stop = next(pieces(batch.columns, left))
+        few = batch.slice(start, stop)
+        yield few
+        left -= sum(int(row_bytes(column).sum()) for column in few.columns)
+        if stop < batch.num_rows or left <= 0:
+            return
 
 
 def name_unreadable(objects: Objects, ref: ObjectRef) -> str:

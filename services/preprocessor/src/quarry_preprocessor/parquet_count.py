@@ -1,0 +1,128 @@
+"""Looking at a Parquet source: what its footer tells, what its types hide, and which columns it proves to be whole.
+
+Owns nothing and writes nothing. Footers are believed as far as a lie costs only the liar: statistics that deny nulls
+make a plan whose shards may fall under the minimum; sizes are watched while reading (`quarry_core.parquet_pages`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from quarry_core.counted import Count, SourceError
+from quarry_core.parquet_rows import ParquetSource, check_int96, open_parquet
+from quarry_core.ports import ObjectRef, Objects
+from quarry_preprocessor.column_names import checked_names
+from quarry_preprocessor.text import certain_range
+
+# Each has a page open at a time: 2,000 take about 200 MB, 5,000 twice as much.
+LEAVES_MAX = 2_000
+_ARROW_SCHEMA = b"ARROW:schema"
+
+
+def count_parquet(objects: Objects, ref: ObjectRef) -> Count:
+    """Count the rows of a Parquet object by its footer, and read its schema.
+
+    Raises:
+        SourceError: it is not Parquet, encrypted, damaged, empty, or its columns cannot be told apart or read exactly.
+        PortError: as `Objects.random_access` does.
+    """
+    with open_parquet(objects, ref) as file:
+        if file.leaf_count > LEAVES_MAX:
+            raise SourceError(
+                f"{ref.key} has {file.leaf_count} columns, counting the fields of structs, and Quarry reads {LEAVES_MAX} "
+                "of a Parquet file; leave out those that the prompt and the result do not need"
+            )
+        columns = checked_names(file.schema.names, ref.key)
+        if file.rows == 0:
+            raise SourceError(f"{ref.key} has no rows; give a source with at least one")
+        int96 = file.int96_columns()
+        counted = Count(
+            format="parquet",
+            rows=file.rows,
+            columns=columns,
+            size_bytes=file.size_bytes,
+            schema_ipc=base64.b64encode(file.schema.serialize()).decode(),
+            no_text=_no_text(file),
+        )
+    if int96:
+        check_int96(objects, ref)
+    return counted
+
+
+def _no_text(file: ParquetSource) -> dict[str, str]:
+    """Columns of a type that Arrow does not know and reads as another one, whose text would be wrong."""
+    told: dict[str, str] = {}
+    for column, leaf in file.leaves():
+        logical = json.loads(leaf.logical_type.to_json())
+        # Arrow itself wrote all times as if in UTC for years; where it wrote, its own schema tells.
+        if logical.get("Type") == "Time" and logical.get("isAdjustedToUTC") and _ARROW_SCHEMA not in file.metadata_keys:
+            told[column] = "is TIME WITH TIME ZONE, whose zone no reader gets back: cast it to TIME or to text"
+        elif logical.get("Type") == "Interval" or leaf.converted_type == "INTERVAL":
+            told[column] = "is an INTERVAL, which has no text: cast it to text"
+    for part in file.schema:
+        if _holds_variant(part.type):
+            told[part.name] = "is a VARIANT, which has no text: cast it to text"
+    return told
+
+
+def _holds_variant(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind.extension_name == "parquet.variant" or _holds_variant(kind.storage_type)
+    if pa.types.is_struct(kind):
+        kinds = {part.name: part.type for part in kind}
+        if {"metadata", "value"} <= set(kinds) <= {"metadata", "value", "typed_value"}:
+            return all(_is_bytes(kinds[name]) for name in ("metadata", "value"))
+    return any(_holds_variant(kind.field(place).type) for place in range(kind.num_fields))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return any(is_bytes(kind) for is_bytes in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))
+
+
+def proves_whole(file: ParquetSource, columns: Sequence[str]) -> bool:
+    """Whether the footer proves that each row has a value in each of these columns that can be sent.
+
+    It cannot for text, whose bytes may be no UTF-8, for floats, whose statistics leave NaN out, and for nested columns.
+    """
+    return all(_proves_whole(file, column) for column in columns)
+
+
+def _proves_whole(file: ParquetSource, column: str) -> bool:
+    kind = file.schema.field(column).type
+    exact = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
+    ranged = pa.types.is_temporal(kind) and not pa.types.is_duration(kind)
+    if not exact and not ranged:
+        return False
+    for statistics in file.statistics(column):
+        if statistics is None or not statistics.has_null_count or statistics.null_count:
+            return False
+        if ranged and not (statistics.has_min_max and _in_range(kind, statistics)):
+            return False
+    return True
+
+
+def _in_range(kind: pa.DataType, statistics: pq.Statistics) -> bool:
+    low, high = certain_range(kind)
+    least, most = statistics.min_raw, statistics.max_raw
+    return isinstance(least, int) and isinstance(most, int) and low <= least and most <= high
+
+
+def parquet_sample(objects: Objects, ref: ObjectRef, rows: int, places: int) -> Iterator[pa.RecordBatch]:
+    """About `rows` rows from the beginnings of up to `places` row groups."""
+    with open_parquet(objects, ref) as file:
+        groups = [group for group, size in enumerate(file.groups) if size]
+        chosen = [groups[place] for place in spread(len(groups), places)]
+        each = -(-rows // len(chosen))
+        for group in chosen:
+            yield from file.read_group(group, 0, min(each, file.groups[group]))
+
+
+def spread(things: int, most: int) -> list[int]:
+    """Up to `most` indexes of `things`, evenly."""
+    taken = min(things, most)
+    return [place * things // taken for place in range(taken)]
