@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 
@@ -12,6 +13,7 @@ import structlog
 from quarry_core import telemetry
 from quarry_core.errors import Refused, Throttled
 from quarry_core.loop import Consumer
+from quarry_core.names import prompt_key
 from quarry_core.service import consumer_limits
 from tests.unit.flow.acts import another_scheduler, play
 from tests.world.faults import Faults
@@ -88,19 +90,125 @@ async def test_no_line_carries_what_was_asked_or_answered(lines):
         {"prompt": {"template": f"{SAID} {{{{ {{topic"}},
         {"prompt": f"{SAID}: {{no_such_column}}"},
         {"prompt": [SAID]},
+        {"prompt": f"as JSON {{{SAID}}}: {{topic}}"},
+        {"prompt": f"as JSON {{ {SAID}: {{topic}}"},
+        {"prompt": f'as JSON {{"{SAID}": {{topic}}}}'},
+        {"prompt": f"as JSON {{topic!r}} {{{SAID}:>9}}"},
+        {"prompt": f"{SAID} without a placeholder"},
+        {"prompt": f"it's {{topic}} }} {SAID}"},
+        {"prompt": {"template": "{topic}", SAID: "unknown"}},
+        {"prompt": {"template": "{topic}", "inference": {SAID: 1}}},
+        {"prompt": {"template": "{topic}", "system": SAID * 20_000}},
+        {"prompt": "{topic}", SAID: SAID},
+        {"prompt": "{topic}", "inference": {"stop_sequences": SAID}},
+        {"prompt": "{topic}", "inference": {"temperature": SAID}},
+        {"prompt_id": SAID + " / " + SAID},
+        {"prompt": "{topic}", "max_num_jobs": SAID},
         {"prompt": f"{SAID}: {{topic}}", "inference": {"max_tokens": "many"}},
     ],
 )
 async def test_no_refusal_of_a_manifest_repeats_its_prompt(lines, broken):
     house = House()
-    manifest = house.joke(rows=100) | broken
+    manifest = house.joke(rows=100)
     del manifest["prompt_id"]
+    manifest |= broken
     house.send(manifest)
     await house.quiet()
 
     seen = lines()
     assert "refused" in {line["event"] for line in seen}
     assert said(seen) == []
+
+
+@pytest.mark.parametrize(
+    "prompt_file",
+    [
+        f"template: '{SAID} {{{{topic}}'",
+        f"template: {SAID}: {{topic}}: [",
+        f"{SAID}: 1\ntemplate: '{{topic}}'",
+        f"- {SAID}",
+        f"template: '{{topic}}'\ninference: {{ {SAID}: {SAID} }}",
+        f"template: '{{topic}}'\nversion: [ {SAID} ]",
+        f"&a {SAID}: *{SAID}",
+    ],
+)
+async def test_no_refusal_of_a_prompt_file_repeats_it(lines, prompt_file):
+    house = House()
+    house.objects.plant(prompt_key("asked"), prompt_file.encode())
+    house.send(house.joke(rows=100, prompt_id="asked"))
+    await house.quiet()
+
+    seen = lines()
+    assert "refused" in {line["event"] for line in seen}
+    assert said(seen) == []
+
+
+@pytest.mark.parametrize("cells", [f"{SAID}\n", f'topic\n"{SAID}\n', f"topic\n{SAID},{SAID}\n", f'topic\n"a"{SAID}\n'])
+async def test_no_refusal_of_a_file_repeats_its_rows(lines, cells):
+    house = House()
+    house.objects.plant("inputs/rows.csv", (cells + "\n".join(["x"] * 200)).encode())
+    house.send(house.joke(rows=1) | {"s3_uri": f"s3://{house.settings.bucket}/inputs/rows.csv"})
+    await house.quiet()
+
+    seen = lines()
+    assert "refused" in {line["event"] for line in seen}
+    assert said(seen) == []
+
+
+async def test_what_bedrock_says_of_a_job_is_not_in_the_log(lines):
+    house = House(repeats_max=1)
+    run_id = house.send(house.joke(rows=100))
+    await play(
+        house, run_id, lambda job: house.bedrock.end(job, "Failed", message=f"Bad line: {SAID} {SAID}", output=False)
+    )
+
+    seen = lines()
+    assert {"job_ended", "repeat", "run_ended"} <= {line["event"] for line in seen}
+    assert SAID in (await house.totals(run_id)).message, "who asks for the run is told"
+    assert said(seen) == []
+
+
+def a_bug(*_, **__):
+    try:
+        {}[SAID]
+    except KeyError as error:
+        raise ValueError(f"cannot use {SAID}") from error
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "quarry_preprocessor.arrive.run_id_of",
+        "quarry_preprocessor.slices.encoder_of",
+        "quarry_collector.salvage.read_lines",
+        "quarry_collector.shards.Salvage.part",
+        "quarry_collector.runs.build_report",
+        "quarry_scheduler.learn._row",
+        "quarry_scheduler.create.job_row",
+        "quarry_scheduler.gauges.figures",
+    ],
+)
+async def test_of_a_bug_a_line_says_where_it_is_and_nothing_that_it_was_about(lines, monkeypatch, place):
+    monkeypatch.setattr(place, a_bug)
+    house = House()
+    house.send(house.joke(rows=100, run_id="r1"))
+    for _ in range(12):
+        with contextlib.suppress(AssertionError, ValueError):
+            await house.quiet()
+        house.bedrock.end_all()
+        house.clock.advance(400)
+        with contextlib.suppress(ValueError):
+            await house.scheduler.tick_all()
+            await house.scheduler.sweeper.sweep()
+
+    seen = lines()
+    told = [line["exception"] for line in seen if "exception" in line]
+    assert said(seen) == []
+    assert told
+    for each in told:
+        assert "ValueError at " in each
+        assert "test_logs.py" in each
+        assert "because of KeyError at " in each
 
 
 async def test_what_cannot_be_read_is_buried_without_a_word_of_it(lines):

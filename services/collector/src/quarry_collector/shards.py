@@ -71,7 +71,7 @@ class Shards:
         repeats_max = world.settings.repeats_max
         outcome = await world.offload.run(partial(salvage.outcome, shard, repeats_max))
         if isinstance(outcome, Repeat):
-            if await self._repeat(shard, outcome):
+            if await self._repeat(shard):
                 return "repeat"
             outcome = await world.offload.run(partial(salvage.outcome, shard, 0))
             assert isinstance(outcome, Settlement)
@@ -103,7 +103,7 @@ class Shards:
         )
         return "settled"
 
-    async def _repeat(self, shard: Shard, decision: Repeat) -> bool:
+    async def _repeat(self, shard: Shard) -> bool:
         """Ask the whole job again, after a pause. False: it cannot be, since its lane is refused."""
         world = self._world
         pause_ms = round(world.settings.repeat_pause_s(shard.attempt) * 1_000)
@@ -112,7 +112,7 @@ class Shards:
         except Stale:
             now = await world.ledger.shard(shard.run_id, shard.shard)
             return now is None or (now.state, now.attempt) != (ShardState.ENDED, shard.attempt)
-        log.warning("repeat", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, why=decision.reason)
+        log.warning("repeat", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, status=shard.ended_status)
         await world.ring("scheduler", Doorbell(kind="admit", run_id=shard.run_id, shard=shard.shard))
         return True
 

@@ -175,7 +175,7 @@ class Learner:
             # Of an expired job Bedrock tells an end a few minutes after its submission (contract section 1.3).
             _note_duration(shard.pool, "total", job.submitted_at, job.ended_at)
         self._world.traces.add(_span(shard, job, self._world.clock.now()))
-        log.info("job_ended", job=job.name, status=job.status, source=source, reason=job.message[:200])
+        log.info("job_ended", job=job.name, status=job.status, source=source)
         await self._ring_settle(shard)
         return Learned("ended", shard.pool)
 
