@@ -20,7 +20,6 @@ DISTRIBUTIONS = {
     for path in ROOT.glob("**/pyproject.toml")
     if not {part for part in path.relative_to(ROOT).parts if part.startswith(".")} and path.parent != ROOT
 }
-pytestmark = pytest.mark.timeout(400)  # most of it the start of ten processes, on a machine that does other things too
 OURS = re.compile(r"quarry-[a-z]+$")
 
 
