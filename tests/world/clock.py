@@ -53,6 +53,10 @@ class FakeClock:
             self.advance(max(seconds, 0.0))
             await asyncio.sleep(0)
             return
+        await self.wait(seconds)
+
+    async def wait(self, seconds: float) -> None:
+        """Sleep until somebody else has moved the time by `seconds`."""
         due: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._order += 1
         heapq.heappush(self._sleepers, (self._elapsed_s + seconds, self._order, due))
@@ -88,3 +92,25 @@ class FakeClock:
     async def _rest(self) -> None:
         for _ in range(REST_TURNS):
             await asyncio.sleep(0)
+
+
+class Patient:
+    """The same time as another clock's, seen by who never moves it by sleeping."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.wait(seconds)
+
+    def token(self) -> str:
+        return self._clock.token()
+
+    def uniform(self, low: float, high: float) -> float:
+        return self._clock.uniform(low, high)

@@ -25,7 +25,7 @@ from quarry_core.service import World
 from quarry_core.settings import Settings
 from tests.world.bedrock import FakeBedrock
 from tests.world.bus import FakeBus
-from tests.world.clock import FakeClock
+from tests.world.clock import FakeClock, Patient
 from tests.world.faults import Faults
 from tests.world.jobs import FakeJobs
 from tests.world.objects import FakeObjects
@@ -77,7 +77,8 @@ class House:
             queues = {name: queue.for_worker(faults) for name, queue in queues.items()}
         return World(
             settings=self.settings,
-            clock=self.clock,
+            # What sleeps in a service is a heartbeat: it is not to move the time while others work.
+            clock=Patient(self.clock),
             offload=InlineOffload(),
             table=table,
             objects=self.objects,
@@ -101,7 +102,7 @@ class House:
             self.consumers += module.build(self.world(chosen.get(name))).consumers
         limits = quarry_scheduler.handler.consumer_limits(self.settings, 10)
         for queue, handle in (("scheduler", self.scheduler.on_bell), ("events", self.scheduler.on_event)):
-            self.consumers.append(Consumer(self.queues[queue], handle, limits, self.clock, queue))
+            self.consumers.append(Consumer(self.queues[queue], handle, limits, Patient(self.clock), queue))
 
     async def turn(self) -> int:
         """Everybody receives once; how many messages were handled."""

@@ -127,7 +127,7 @@ def _check_form(writes: Sequence[Write]) -> None:
 
 def _check_key(key: Key) -> None:
     if not all(key):
-        raise Refused(f"{key}: an empty string is no key", "ValidationException")
+        raise Refused(f"{key}: an empty string is no key", "ValidationException", malformed=True)
 
 
 def _premise_holds(write: Write, item: Item | None) -> bool:
@@ -212,7 +212,7 @@ def _changed(write: Write, item: dict[str, Any] | None) -> dict[str, Any] | None
         case Update():
             new = _updated(write, item or {})
     if _size_bytes(new) > ITEM_BYTES_MAX:
-        raise Refused(f"{write.key}: the item is too large", "ValidationException")
+        raise Refused(f"{write.key}: the item is too large", "ValidationException", malformed=True)
     return new
 
 
@@ -222,13 +222,13 @@ def _updated(write: Update, item: Item) -> dict[str, Any]:
     for name, number in write.add.items():
         held = new.get(name, 0)
         if isinstance(held, bool) or not isinstance(held, int):
-            raise Refused(f"{write.key}: {name} is no number", "ValidationError")
+            raise Refused(f"{write.key}: {name} is no number", "ValidationError", malformed=True)
         new[name] = held + number
     for changes, put in ((write.insert, True), (write.discard, False)):
         for name, member in changes.items():
             members = new.get(name, set())
             if not isinstance(members, set):
-                raise Refused(f"{write.key}: {name} is no string set", "ValidationError")
+                raise Refused(f"{write.key}: {name} is no string set", "ValidationError", malformed=True)
             new[name] = members | {member} if put else members - {member}
             if not new[name]:
                 del new[name]  # DynamoDB knows no empty set

@@ -28,11 +28,13 @@ class Refused(PortError):
 
     Attributes:
         code: the service's own exception code.
+        malformed: what was asked for was no valid request, by our own fault: asked again, it will be answered so again.
     """
 
-    def __init__(self, message: str, code: str = "Refused") -> None:
+    def __init__(self, message: str, code: str = "Refused", *, malformed: bool = False) -> None:
         super().__init__(message)
         self.code = code
+        self.malformed = malformed
 
     @property
     def denied(self) -> bool:
@@ -122,6 +124,8 @@ MISSING = frozenset(
 )
 # Of the refusals, those that say: not you.
 DENIED = frozenset({"AccessDeniedException", "AccessDenied", "AuthorizationErrorException", "403", "Forbidden"})
+# Of the table's refusals, those that say: no such write. Elsewhere the same code may be Bedrock's, about the user's job.
+MALFORMED_WRITE = frozenset({"ValidationException", "ValidationError"})
 # What SQS answers to a receipt of a message that is gone or in other hands; which one depends on how it went.
 RECEIPT_GONE = frozenset(
     {
@@ -186,7 +190,7 @@ def raise_for(error: BaseException, doing: str) -> NoReturn:
             raise Refused(message, code) from error
         raise Unknown(message) from error
     if type(error).__name__ == "ParamValidationError":
-        raise Refused(f"{doing}: {error}", type(error).__name__) from error
+        raise Refused(f"{doing}: {error}", type(error).__name__, malformed=True) from error
     if type(error).__name__ in NO_CREDENTIALS_ERRORS | SIGN_IN_ERRORS:
         raise Throttled(f"{doing}: {error}") from error
     raise Unknown(f"{doing}: {type(error).__name__}: {error}") from error

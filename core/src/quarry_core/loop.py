@@ -2,10 +2,14 @@
 
 Theory of operation. A consumer takes no more messages than it can work on at once. While a handler works, a heartbeat
 keeps its message invisible. The handler's verdict is closed: `Done` acks, `Retry` hands back, `Poison` buries with
-its reason; nothing else acks. An exception is never a verdict of its own: what a port answered becomes a `Retry`, and
-a bug becomes a `Retry` until `tries_max`, then `Poison` with its text, so that nobody loses a message without a word.
-A doorbell that met nothing but such answers `bell_tries_max` times is acked: it only says "look", the ledger's marker
-stands, and the sweep rings again. So an outage, or a permission that is missing, fills no dead-letter queue.
+its reason; nothing else acks. An exception is never a verdict of its own, and there are three kinds (`failures.py`).
+An outage becomes a `Retry`: a doorbell that met nothing else `bell_tries_max` times is acked, for it only says "look",
+the ledger's marker stands, and the sweep rings again; a user's message is `renewed` instead. So an outage, or a
+permission that is missing, fills no dead-letter queue. A process that has no disk, memory or file left is treated
+alike, and receives nothing until it has paused: it is not the message that failed. What fails by itself is counted by
+its step (`steps.py`), which ends the run; where no step knows a run, it is a `Retry` until `tries_max`, then `Poison`
+with its text, so that nobody loses a message without a word. Of doorbells that fail alike one is buried and the others
+are acked: a bug that the sweep rings for again and again must not fill the dead-letter queue either.
 
 SIGTERM: no new receive; work in hand has `drain_s` to finish, then it is cancelled and handed back at once. A long
 poll that is on the wire is let come home, since SQS may have given it messages already; those are handed back too.
@@ -22,13 +26,16 @@ from typing import assert_never
 import structlog
 
 from quarry_core import metrics
+from quarry_core.delivery import DELIVERY
 from quarry_core.errors import PortError
+from quarry_core.failures import Kind, StepFailed, exhausted, failure_of, kind_of
 from quarry_core.ports import Clock, Message, Queue
 from quarry_core.verdicts import DONE, Done, Poison, Retry, Verdict
 
 log = structlog.get_logger()
 
 Handler = Callable[[Message], Awaitable[Verdict]]
+Renew = Callable[[Message], Awaitable[None]]
 RECEIVE_MAX = 10
 HEARTBEATS_PER_VISIBILITY = 3
 BACKOFF_FIRST_S = 1.0
@@ -45,6 +52,7 @@ class Limits:
     drain_s: float
     tries_max: int = 10
     bell_tries_max: int | None = None  # None: a message of the user's, which nothing would send again
+    pause_max_s: float = 300  # without a receive, while the process has run out of something
 
 
 @dataclass(slots=True)
@@ -65,12 +73,19 @@ class Counts:
 class Consumer:
     """One queue and its handler. Safe to be run by any number of processes at once."""
 
-    def __init__(self, queue: Queue, handle: Handler, limits: Limits, clock: Clock, step: str) -> None:
+    def __init__(
+        self, queue: Queue, handle: Handler, limits: Limits, clock: Clock, step: str, renew: Renew | None = None
+    ) -> None:
+        """`renew` puts a fresh copy of a message behind the others, for one that nothing would send again."""
         self.queue = queue
         self._handle = handle
         self._limits = limits
         self._clock = clock
         self._step = step
+        self._renew = renew
+        self._alike: set[str] = set()  # fingerprints of what this process has buried
+        self._exhausted = 0  # messages in a row for which the process had not enough of something
+        self._paused_until = 0.0
         self._in_hand: set[asyncio.Task[None]] = set()
         self.counts = Counts()
         self.polled = asyncio.Event()
@@ -82,6 +97,9 @@ class Consumer:
             free = self._limits.concurrency - len(self._in_hand)
             if free <= 0:
                 await _first_of(stop, self._in_hand)
+                continue
+            if (pause_s := self._paused_until - self._clock.monotonic()) > 0:
+                await _pause(stop, self._clock, pause_s)
                 continue
             try:
                 messages = await self.queue.receive(min(free, RECEIVE_MAX), self._limits.receive_wait_s)
@@ -152,19 +170,63 @@ class Consumer:
                 log.warning("conclude_failed", queue=queue, error=str(error))
 
     async def _verdict(self, message: Message) -> Verdict:
+        at_hand = DELIVERY.set(message)
         try:
-            return await self._handle(message)
-        except PortError as answer:
-            most = self._limits.bell_tries_max
-            if most is not None and message.receive_count >= most:
-                log.warning("bell_given_up", queue=self.queue.name, tries=most, why=str(answer))
+            verdict = await self._handle(message)
+        except StepFailed as failed:
+            return self._again(message, str(failed), buried=False)
+        except Exception as error:
+            return await self._judge(message, error)
+        finally:
+            DELIVERY.reset(at_hand)
+        self._exhausted = 0
+        return verdict
+
+    async def _judge(self, message: Message, error: Exception) -> Verdict:
+        why = f"{type(error).__name__}: {error}"
+        match kind_of(error):
+            case Kind.OUTAGE:
+                return await self._wait_out(message, why)
+            case Kind.EXHAUSTED:
+                what = exhausted(error) or "resources"
+                log.error("exhausted", queue=self.queue.name, what=what, exc_info=error)
+                metrics.EXHAUSTED.labels(self.queue.name, what).inc()
+                self._exhausted += 1
+                pause_s = min(BACKOFF_FIRST_S * 2 ** min(self._exhausted, 10), self._limits.pause_max_s)
+                self._paused_until = self._clock.monotonic() + pause_s
+                return await self._wait_out(message, f"the worker is out of {what}: {why}")
+            case Kind.DETERMINISTIC:
+                log.error("handler_failed", queue=self.queue.name, exc_info=error)
+                fingerprint = failure_of(error).fingerprint
+                verdict = self._again(message, why, buried=fingerprint not in self._alike)
+                if isinstance(verdict, Poison):
+                    self._alike.add(fingerprint)
+                return verdict
+
+    async def _wait_out(self, message: Message, why: str) -> Verdict:
+        """It is not the message that failed. It comes again; and its receive count, by which SQS judges, stays low."""
+        most = self._limits.bell_tries_max
+        if most is not None and message.receive_count >= most:
+            log.warning("bell_given_up", queue=self.queue.name, tries=most, why=why)
+            return DONE
+        if self._renew is not None and message.receive_count >= self._limits.tries_max:
+            try:
+                await self._renew(message)
+            except PortError as error:
+                log.warning("renew_failed", queue=self.queue.name, error=str(error))
+            else:
+                log.warning("renewed", queue=self.queue.name, tries=message.receive_count, why=why)
                 return DONE
-            return Retry(self._backoff(message), f"{type(answer).__name__}: {answer}")
-        except Exception as error:  # a bug: told, tried again, and buried with its text before it can be forgotten
-            log.exception("handler_failed", queue=self.queue.name)
-            if message.receive_count >= self._limits.tries_max:
-                return Poison(f"{type(error).__name__}: {error}")
-            return Retry(self._backoff(message), f"{type(error).__name__}: {error}")
+        return Retry(self._backoff(message), why)
+
+    def _again(self, message: Message, why: str, *, buried: bool) -> Verdict:
+        """What failed by itself is tried again; in the end a user's message is buried, and a doorbell where it may."""
+        if message.receive_count < self._limits.tries_max:
+            return Retry(self._backoff(message), why)
+        if buried or self._limits.bell_tries_max is None:
+            return Poison(why)
+        log.error("bell_given_up", queue=self.queue.name, tries=message.receive_count, why=why)
+        return DONE
 
     async def _conclude(self, message: Message, verdict: Verdict) -> None:
         queue = self.queue.name

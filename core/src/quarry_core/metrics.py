@@ -76,12 +76,29 @@ ROWS_UNACCOUNTED = Gauge(
     "Rows by which the accounts of open runs, or of one that is being closed, do not add up; must be 0.",
 )
 
+STEP_FAILURES = Counter(
+    "quarry_step_failures_total",
+    "Failures of a step by itself, which count towards the end of its run: arrive, count, slice, admit, create, track,"
+    " settle, part, close.",
+    ["step"],
+)
+RUNS_ENDED_BY_FAILURE = Counter(
+    "quarry_runs_ended_by_failure_total",
+    "Runs that failed by Quarry itself: internal_error, worker_killed, part_unwritable.",
+    ["code"],
+)
+EXHAUSTED = Counter(
+    "quarry_exhausted_total",
+    "Messages returned since the process had run out of something: disk, files, memory, threads, workers.",
+    ["queue", "what"],
+)
+
 RUNS_ACCEPTED = Counter("quarry_runs_accepted_total", "Manifests that became runs, refused ones included.")
 ROWS_ACCEPTED = Counter("quarry_rows_accepted_total", "Rows of accepted runs.")
 ROWS_FINISHED = Counter(
     "quarry_rows_finished_total",
     "Rows by outcome: ok, or the error code in small letters: model_error, empty_answer, corrupt_answer, missing,"
-    " not_processed, expired, job_failed, refused, null_input, too_large, below_minimum.",
+    " not_processed, expired, job_failed, refused, null_input, too_large, below_minimum, internal_error.",
     ["outcome"],
 )
 SHARDS_ENLISTED = Counter("quarry_shards_enlisted_total", "Shards written and enlisted.")

@@ -84,6 +84,7 @@ class Parts:
     consumers: Sequence[Consumer]
     timers: Sequence[Timer] = ()
     counted: Sequence[Queue] = ()  # dead-letter queues that are none of a consumer's own
+    stopping: Sequence[Callable[[], Awaitable[None]]] = ()  # done as soon as the process is told to stop
 
 
 Build = Callable[[World], Parts]
@@ -220,6 +221,7 @@ async def _run(parts: Parts, clock: Clock, health: Health, stop: asyncio.Event) 
         asyncio.create_task(every(stop, clock, timer.every_s, timer.jitter, timer.work, timer.what))
         for timer in parts.timers
     ]
+    tasks += [asyncio.create_task(_when(stop, work)) for work in parts.stopping]
     turning = asyncio.create_task(_turn(parts, health, stop))
     failed = False
     for finished in asyncio.as_completed(tasks):
@@ -233,6 +235,11 @@ async def _run(parts: Parts, clock: Clock, health: Health, stop: asyncio.Event) 
     with contextlib.suppress(asyncio.CancelledError):
         await turning
     return 1 if failed else 0
+
+
+async def _when(stop: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+    await stop.wait()
+    await work()
 
 
 async def _turn(parts: Parts, health: Health, stop: asyncio.Event) -> None:

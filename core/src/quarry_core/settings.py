@@ -95,6 +95,15 @@ class Settings(BaseSettings):
         description="Pause before the first, second, ... repeat, from a scheduler's first sight of it; the last one"
         " holds from there.",
     )
+    identical_failures_max: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="A step that fails this often in the same way, by itself and not by AWS, ends its run.",
+    )
+    worker_deaths_max: int = Field(
+        2, ge=1, le=100, description="A piece of work in which this many workers died ends its run."
+    )
     timeout_hours: int = Field(72, ge=24, le=168, description="Job timeout where the manifest gives none.")
 
     input_bucket_owner_required: bool = Field(

@@ -42,23 +42,26 @@ RUN_TERMINAL = frozenset({RunState.SUCCEEDED, RunState.SUCCEEDED_WITH_ERRORS, Ru
 RUN_MOVES: dict[tuple[RunState | None, RunState], str] = {
     (None, RunState.ACCEPTED): "a manifest arrives",
     (RunState.ACCEPTED, RunState.PLANNING): "its rows are being counted",
-    (RunState.ACCEPTED, RunState.FAILED): "the manifest is refused",
-    (RunState.PLANNING, RunState.FAILED): "the source is refused",
+    (RunState.ACCEPTED, RunState.FAILED): "the manifest is refused, or a step failed for good",
+    (RunState.PLANNING, RunState.FAILED): "the source is refused, or a step failed for good",
     (RunState.PLANNING, RunState.RUNNING): "the plan stands",
-    (RunState.RUNNING, RunState.CLOSING): "every shard is settled",
+    (RunState.RUNNING, RunState.CLOSING): "every shard is settled; of a broken run, every enlisted one",
     (RunState.CLOSING, RunState.SUCCEEDED): "every row has a result",
     (RunState.CLOSING, RunState.SUCCEEDED_WITH_ERRORS): "some rows have an error",
-    (RunState.CLOSING, RunState.FAILED): "no row has a result, or the source broke",
+    (RunState.CLOSING, RunState.FAILED): "no row has a result, the source broke, or a step failed for good",
 }
 
 SHARD_MOVES: dict[tuple[ShardState | None, ShardState], str] = {
     (None, ShardState.PENDING): "written and enlisted",
     (None, ShardState.ENDED): "too few rows could be rendered for a job",
     (ShardState.PENDING, ShardState.ADMITTED): "takes a slot",
-    (ShardState.PENDING, ShardState.ENDED): "its lane is refused",
+    (ShardState.PENDING, ShardState.ENDED): "its lane is refused, or its run broke",
     (ShardState.ADMITTED, ShardState.SUBMITTED): "its job is created or adopted",
     (ShardState.ADMITTED, ShardState.PENDING): "Bedrock answered: throttled or quota exceeded",
-    (ShardState.ADMITTED, ShardState.ENDED): "Bedrock answered: refused",
+    (
+        ShardState.ADMITTED,
+        ShardState.ENDED,
+    ): "Bedrock answered: refused; or it has no job of the attempt, and none is to be made",
     (ShardState.SUBMITTED, ShardState.ENDED): "Get says that the job ended",
     (ShardState.ENDED, ShardState.PENDING): "nothing usable came out: next attempt",
     (ShardState.ENDED, ShardState.SETTLED): "every record has its outcome",

@@ -17,6 +17,7 @@ RUN = RunFacts(
     ended_at="2026-11-20T17:00:00Z",
     source_rows=12,
     planned_rows=10,
+    state=RunState.SUCCEEDED_WITH_ERRORS,
 )
 
 
@@ -113,7 +114,7 @@ def test_rows_that_do_not_add_up_are_never_reported(shards):
 
 
 def test_a_run_whose_source_broke_keeps_what_was_paid_for_and_tells_what_was_never_read():
-    run = RunFacts(**{name: getattr(RUN, name) for name in RUN.__slots__} | {"reason": "the source was replaced"})
+    run = replace(RUN, state=RunState.FAILED, reason="the source was replaced", broken=True)
 
     report = told(run, [shard("00000", 6)])
 

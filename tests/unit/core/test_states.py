@@ -34,6 +34,11 @@ def totals(state: RunState, **changes) -> Totals:
     return Totals("r", state, 1, **changes)
 
 
+def decided(end: RunState) -> Totals:
+    return totals(RunState.CLOSING, end_state=end)
+
+
+WHY = {"code": "REFUSED", "step": "arrive"}
 LANE = Lane(POOL, "r", "normal", 1, 0, Gate.OPEN, 1)
 QUOTA = Pool(POOL, 3, 3, 0, frozenset(), {"high": 0, "normal": 0, "low": 0})
 JOB = JobRow("r", "00000", 1, "n", "a", "Completed")
@@ -47,6 +52,12 @@ SHARD_WRITES: dict[str, tuple[list[Write], ShardState | None]] = {
     "give back": (moves.give_back(shard(ShardState.ADMITTED)), ShardState.ADMITTED),
     "refuse": (moves.refuse(shard(ShardState.ADMITTED), "no"), ShardState.ADMITTED),
     "refuse waiting": (moves.refuse_waiting(LANE, shard(ShardState.PENDING)), ShardState.PENDING),
+    "end unsent": (moves.end_unsent(shard(ShardState.ADMITTED), "INTERNAL_ERROR", "no"), ShardState.ADMITTED),
+    "end plainly, not yet known": (
+        moves.end_plainly(shard(ShardState.ADMITTED), "a", "Completed", ""),
+        ShardState.ADMITTED,
+    ),
+    "end plainly": (moves.end_plainly(shard(ShardState.SUBMITTED), "a", "Completed", ""), ShardState.SUBMITTED),
     "end": (moves.end(shard(ShardState.SUBMITTED), JOB), ShardState.SUBMITTED),
     "repeat": (moves.repeat(shard(ShardState.ENDED), 60_000), ShardState.ENDED),
     "settle": (moves.settle(shard(ShardState.ENDED), 99, 1, 0), ShardState.ENDED),
@@ -54,16 +65,13 @@ SHARD_WRITES: dict[str, tuple[list[Write], ShardState | None]] = {
 RUN_WRITES: dict[str, tuple[list[Write], RunState | None]] = {
     "accept": (moves.accept(RUN), None),
     "plan": (moves.begin_planning(totals(RunState.ACCEPTED)), RunState.ACCEPTED),
-    "refuse": (moves.refuse_run(totals(RunState.ACCEPTED), "no", AT), RunState.ACCEPTED),
-    "refuse source": (moves.refuse_run(totals(RunState.PLANNING), "no", AT), RunState.PLANNING),
+    "refuse": (moves.refuse_run(totals(RunState.ACCEPTED), "no", AT, **WHY), RunState.ACCEPTED),
+    "refuse source": (moves.refuse_run(totals(RunState.PLANNING), "no", AT, **WHY), RunState.PLANNING),
     "run": (moves.begin_running(totals(RunState.PLANNING), POOL, 0, 9, 9, "p"), RunState.PLANNING),
     "close": (moves.begin_closing(totals(RunState.RUNNING), AT), RunState.RUNNING),
-    "succeed": (moves.close_run(totals(RunState.CLOSING), POOL, RunState.SUCCEEDED, "", AT), RunState.CLOSING),
-    "partly": (
-        moves.close_run(totals(RunState.CLOSING), POOL, RunState.SUCCEEDED_WITH_ERRORS, "", AT),
-        RunState.CLOSING,
-    ),
-    "fail": (moves.close_run(totals(RunState.CLOSING), POOL, RunState.FAILED, "", AT), RunState.CLOSING),
+    "succeed": (moves.close_run(decided(RunState.SUCCEEDED), POOL, AT), RunState.CLOSING),
+    "partly": (moves.close_run(decided(RunState.SUCCEEDED_WITH_ERRORS), POOL, AT), RunState.CLOSING),
+    "fail": (moves.close_run(decided(RunState.FAILED), POOL, AT), RunState.CLOSING),
 }
 
 

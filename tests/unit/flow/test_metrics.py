@@ -6,6 +6,7 @@ The list is that of `quarry_core.metrics`, without exceptions: whoever declares 
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from quarry_collector.settle import ErrorCode
 from quarry_core import metrics
 from quarry_core.aws.queue import SqsQueue
 from quarry_core.errors import Throttled
+from quarry_core.failures import EXHAUSTED_ERRNOS, Step
 from quarry_core.ledger.rows import totals_key
 from quarry_core.loop import Consumer
 from quarry_core.messages import Doorbell
@@ -26,6 +28,7 @@ from quarry_core.states import JOB_TERMINAL, RunState, ShardState
 from quarry_core.verdicts import DONE
 from tests.unit.core.scripted import Answer, scripted, set_credentials
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, step
+from tests.unit.flow.planted_steps import PLANTS, ending_of
 from tests.world.house import CLAUDE, House
 from tests.world.queue import FakeQueue
 
@@ -148,6 +151,20 @@ async def rows_that_do_not_add_up(house, seen, run_id):
     seen.look()
 
 
+async def what_fails_by_itself(seen):
+    await ending_of(PLANTS[0])
+    house = House()
+
+    async def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    house.queues["collector"].put("work")
+    await Consumer(
+        house.queues["collector"], full, consumer_limits(house.settings, 1), house.clock, "settle"
+    ).run_once()
+    seen.look()
+
+
 async def calls_of_aws(seen):
     async with scripted("sqs", [Answer({"Attributes": {}})], observe=metrics.observe_aws) as (aws, _):
         await SqsQueue(aws, "events", "https://sqs/1/events", "https://sqs/1/events-dlq").depth()
@@ -167,6 +184,7 @@ async def look_at_everything(everything_seen, monkeypatch):
         await whole_runs(house, seen)
         run_id = await a_slot_without_a_job(house, seen)
         await rows_that_do_not_add_up(house, seen, run_id)
+        await what_fails_by_itself(seen)
         await calls_of_aws(seen)
         everything_seen["seen"] = seen
     return everything_seen["seen"]
@@ -201,6 +219,8 @@ def test_what_the_sentences_list_is_all_that_there_is():
 
     listed("quarry_rows_finished", ["ok", *(code.lower() for code in ErrorCode)])
     listed("quarry_jobs_ended", JOB_TERMINAL)
+    listed("quarry_step_failures", Step)
+    listed("quarry_exhausted", set(EXHAUSTED_ERRNOS.values()))
     listed("quarry_runs", [state for state in RunState if not state.terminal])
     listed("quarry_shards", ShardState)
     listed("quarry_build_info", SERVICES)

@@ -16,7 +16,7 @@ import quarry_preprocessor.handler
 import quarry_scheduler.handler
 from quarry_core.errors import Conflict, Missing, Refused, Unknown
 from quarry_core.loop import Consumer
-from quarry_core.names import dead_letter_queue_name, queue_name
+from quarry_core.names import dead_letter_queue_name, queue_name, rows_key
 from quarry_core.ports import Check, Delete, JobRequest, ObjectRef, Put, Update
 from quarry_core.service import consumer_limits, with_gauges
 from quarry_core.states import RunState
@@ -379,6 +379,13 @@ async def replies_that_are_lost(house: JudgedHouse) -> None:
     assert (await house.run(run_id)).state is RunState.SUCCEEDED
 
 
+async def a_part_that_cannot_be_joined(house: JudgedHouse) -> None:
+    run_id = house.send(house.joke(rows=100))
+    await house.quiet()
+    house.objects.delete(rows_key(run_id, "00000"))
+    assert (await house.run(run_id)).state is RunState.FAILED
+
+
 async def a_doorbell_that_is_lost_and_a_job_too_many(house: JudgedHouse) -> None:
     run_id = house.send(house.joke(rows=100))
     await house.consumers[0].run_once()
@@ -411,6 +418,7 @@ SCENES = {
     words_that_nobody_can_read: {},
     a_shard_that_is_too_short_and_one_that_is_too_long: {"shard_bytes_max": 100_000},
     replies_that_are_lost: {},
+    a_part_that_cannot_be_joined: {},
     a_doorbell_that_is_lost_and_a_job_too_many: {},
     a_minute_in_which_nothing_comes: {},
 }

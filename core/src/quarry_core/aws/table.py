@@ -15,7 +15,16 @@ from typing import Any, Final
 
 from quarry_core.aws.client import Aws
 from quarry_core.aws.writes import read_item, transaction, wire_key
-from quarry_core.errors import STALE, TRANSACTION_BUSY, TRANSACTION_CANCELED, Refused, Stale, Throttled, Unknown
+from quarry_core.errors import (
+    MALFORMED_WRITE,
+    STALE,
+    TRANSACTION_BUSY,
+    TRANSACTION_CANCELED,
+    Refused,
+    Stale,
+    Throttled,
+    Unknown,
+)
 from quarry_core.ports import Item, Key, Write
 
 GET_MANY_KEYS_MAX = 500
@@ -141,6 +150,7 @@ class DynamoTable:
 def _unless_busy(refused: Refused, writes: Sequence[Write]) -> str:
     """Why a transaction was cancelled, if it is worth sending again. Raises what else it means."""
     if refused.code != TRANSACTION_CANCELED:
+        refused.malformed |= refused.code in MALFORMED_WRITE
         raise refused
     reasons = getattr(refused.__cause__, "response", {}).get("CancellationReasons", [])
     told = [
@@ -153,5 +163,6 @@ def _unless_busy(refused: Refused, writes: Sequence[Write]) -> str:
             raise Stale(f"the premise on {'/'.join(key)} did not hold") from refused
     for code, text, key in told:
         if code not in TRANSACTION_BUSY:
-            raise Refused(f"writing {'/'.join(key)}: {code}: {text}", code) from refused
+            malformed = code in MALFORMED_WRITE
+            raise Refused(f"writing {'/'.join(key)}: {code}: {text}", code, malformed=malformed) from refused
     return ", ".join(f"{code} on {'/'.join(key)}" for code, _, key in told) or "cancelled without a reason"

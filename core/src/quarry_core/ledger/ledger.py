@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from quarry_core.bounded import bounded_text
 from quarry_core.ledger import rows
-from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Slice, Totals, Waiting
+from quarry_core.ledger.rows import BegunRow, FailureRow, JobRow, Lane, Pool, Shard, Slice, Totals, Waiting
 from quarry_core.ports import Item, Put, Table, Update, Write
 from quarry_core.run import Run
 
@@ -57,7 +57,11 @@ class Ledger:
 
     async def open_runs(self, most: int = 1_000) -> list[OpenRun]:
         items = await self._table.query(rows.OPEN, most=most)
-        return [OpenRun(item["run_id"], item.get("pool", ""), item["accepted_at"]) for item in items]
+        return [_open_run(item) for item in items]
+
+    async def open_run(self, run_id: str) -> OpenRun | None:
+        item = await self._table.get(rows.open_key(run_id))
+        return None if item is None else _open_run(item)
 
     async def done_runs(self, month: str, most: int = 50) -> list[DoneRun]:
         """Ended runs of a month (`yyyy-mm`), the newest first."""
@@ -117,6 +121,16 @@ class Ledger:
         items = await self._table.query(rows.run_pk(run_id), "todo#", most=most)
         return [rows.read_waiting(item) for item in items]
 
+    # ----------------------------------------------------------------- what fails, what is begun
+
+    async def failure(self, run_id: str, step: str, subject: str) -> FailureRow | None:
+        item = await self._table.get(rows.failure_key(run_id, step, subject))
+        return None if item is None else rows.read_failure(item)
+
+    async def begun(self, run_id: str, step: str, subject: str) -> BegunRow | None:
+        item = await self._table.get(rows.begun_key(run_id, step, subject))
+        return None if item is None else rows.read_begun(item)
+
     # ----------------------------------------------------------------- pools
 
     async def pool(self, pool: str) -> Pool | None:
@@ -169,3 +183,7 @@ def _texts_bounded(values: Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(value, str) and name not in WHOLE_ATTRIBUTES and (text := bounded_text(value)) != value
     }
     return {**values, **cut} if cut else values
+
+
+def _open_run(item: Item) -> OpenRun:
+    return OpenRun(item["run_id"], item.get("pool", ""), item["accepted_at"])

@@ -59,6 +59,14 @@ def todo_key(run_id: str, shard: str) -> Key:
     return run_pk(run_id), f"todo#{shard}"
 
 
+def failure_key(run_id: str, step: str, subject: str) -> Key:
+    return run_pk(run_id), f"failure#{step}#{subject}"
+
+
+def begun_key(run_id: str, step: str, subject: str) -> Key:
+    return run_pk(run_id), f"begun#{step}#{subject}"
+
+
 def pool_key(pool: str) -> Key:
     return f"pool#{pool}", "quota"
 
@@ -139,7 +147,15 @@ class Totals:
     rows_source: int = 0
     plan: str = ""
     message: str = ""
+    code: str = ""  # of a FAILED run: `failures.RunCode`, and the step at which it failed
+    step: str = ""
     fault: str = ""
+    fault_code: str = ""
+    fault_step: str = ""
+    end_state: str = ""  # decided once, while CLOSING: what then is written everywhere
+    end_message: str = ""
+    end_code: str = ""
+    end_step: str = ""
     started_at: str = ""
     closing_at: str = ""
     ended_at: str = ""
@@ -183,6 +199,7 @@ class Shard:
     beat: str = ""
     ended_status: str = ""
     message: str = ""
+    error_code: str = ""  # what its rows get, where Quarry ended it and not Bedrock
     ok: int = 0
     error: int = 0
 
@@ -248,6 +265,7 @@ class Lane:
     gate: Gate
     waiting: int
     message: str = ""
+    broken: bool = False  # refused by ourselves, since the run is broken; not by Bedrock
 
 
 def read_lane(item: Item) -> Lane:
@@ -260,6 +278,7 @@ def read_lane(item: Item) -> Lane:
         gate=Gate(item["gate"]),
         waiting=item["waiting"],
         message=item.get("message", ""),
+        broken=item.get("broken", False),
     )
 
 
@@ -317,3 +336,46 @@ def read_waiting(item: Item) -> Waiting:
     return Waiting(
         item["run_id"], item["shard"], item["attempt"], int(item.get("pause_ms", 0)), item.get("not_before", "")
     )
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRow:
+    """How often a step failed at one thing of a run: `count` times in a row in the same way, `total` times in any.
+
+    `token` is of the last failure that was counted, so that a write whose reply was lost is known again.
+    """
+
+    run_id: str
+    step: str
+    subject: str
+    fingerprint: str
+    count: int
+    total: int
+    sentence: str
+    token: str
+    first_at: str
+    last_at: str
+
+
+def read_failure(item: Item) -> FailureRow:
+    return FailureRow(**{name: item[name] for name in FailureRow.__slots__})
+
+
+# A message's work on a piece stands under this and the message's id, in the form of `pieces.Entry`.
+BEGUN = "begun_"
+
+
+@dataclass(frozen=True, slots=True)
+class BegunRow:
+    """A piece of work that may take its process down, and what each message's worker has said of it."""
+
+    run_id: str
+    step: str
+    subject: str
+    version: int
+    begun: Mapping[str, str]  # by message id
+
+
+def read_begun(item: Item) -> BegunRow:
+    begun = {name.removeprefix(BEGUN): value for name, value in item.items() if name.startswith(BEGUN)}
+    return BegunRow(item["run_id"], item["step"], item["subject"], item["version"], begun)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from quarry_collector.runs import Runs
 from quarry_collector.shards import Shards
 from quarry_core.bells import heed
+from quarry_core.failures import Step
 from quarry_core.loop import Consumer
 from quarry_core.messages import Doorbell
+from quarry_core.pieces import Piece
 from quarry_core.ports import Message
 from quarry_core.service import Parts, World, consumer_limits
+from quarry_core.steps import Steps
 from quarry_core.verdicts import Poison, Verdict
 
 QUEUES = ("collector", "scheduler")
@@ -16,8 +21,9 @@ QUEUES = ("collector", "scheduler")
 
 class Collector:
     def __init__(self, world: World) -> None:
-        self.shards = Shards(world)
-        self.runs = Runs(world)
+        self.steps = Steps(world)
+        self.shards = Shards(world, self.steps)
+        self.runs = Runs(world, self.steps)
 
     async def on_bell(self, message: Message) -> Verdict:
         """`settle`: settle a shard. `close`: close a run."""
@@ -26,9 +32,17 @@ class Collector:
     async def _answer(self, bell: Doorbell) -> Verdict:
         match bell.kind:
             case "settle" if bell.shard is not None:
-                return await self.shards.on_settle(bell)
+                return await self.steps.answer(
+                    Piece(Step.SETTLE, bell.run_id, bell.shard),
+                    partial(self.shards.on_settle, bell),
+                    partial(self.shards.give_up, bell),
+                )
             case "close":
-                return await self.runs.on_close(bell)
+                return await self.steps.answer(
+                    Piece(Step.CLOSE, bell.run_id),
+                    partial(self.runs.on_close, bell),
+                    partial(self.runs.give_up, bell),
+                )
             case _:
                 return Poison(f"kind {bell.kind!r} is not for the collector, or names no shard")
 
@@ -36,4 +50,7 @@ class Collector:
 def build(world: World) -> Parts:
     collector = Collector(world)
     limits = consumer_limits(world.settings, world.settings.settle_concurrency)
-    return Parts(consumers=(Consumer(world.queues["collector"], collector.on_bell, limits, world.clock, "settle"),))
+    return Parts(
+        consumers=(Consumer(world.queues["collector"], collector.on_bell, limits, world.clock, "settle"),),
+        stopping=(collector.steps.pieces.withdraw,),
+    )

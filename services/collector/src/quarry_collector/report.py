@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quarry_collector.settle import NotConserved, Settlement, add_up, check_conservation
+from quarry_core.ledger.rows import Totals
 from quarry_core.names import part_key, results_prefix, s3_uri
 from quarry_core.prices import price_of, table
 from quarry_core.states import RunState
@@ -27,7 +28,7 @@ SUCCESS = b""
 class ShardEnd:
     """One settled shard: how many attempts it took, the last job's status and message in Bedrock's words, its account.
 
-    `status` is empty where no job was ever made.
+    `status` is empty where no job was ever made. `part` says whether its part of the result stands.
     """
 
     shard: str
@@ -36,6 +37,7 @@ class ShardEnd:
     status: str
     message: str
     account: Settlement
+    part: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +45,8 @@ class RunFacts:
     """What the report says of the run itself. Times are ISO 8601 in UTC, as the ledger holds them.
 
     `source_rows` counts all rows of the source, `planned_rows` those that the plan took; the rest was cut off by
-    `max_num_jobs` or `max_records_total`. `reason` says why the source could not be read to its end: then the run is
-    FAILED, and the plan's rows that were never read are told as `unread`.
+    `max_num_jobs` or `max_records_total`. `state`, `reason`, `code` and `step` are the end that the ledger decided on;
+    the last three say why a run is FAILED. `broken`: not all of its rows were enlisted, and those are told as `unread`.
     """
 
     run_id: str
@@ -55,7 +57,11 @@ class RunFacts:
     ended_at: str
     source_rows: int = 0
     planned_rows: int = 0
+    state: RunState
     reason: str = ""
+    code: str = ""
+    step: str = ""
+    broken: bool = False
 
 
 def state_of(ok: int, error: int) -> RunState:
@@ -81,14 +87,16 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
     for each in ordered:
         check_conservation(each.account, each.rows)
     total = add_up([each.account for each in ordered])
-    if not run.reason:
+    if not run.broken:
         check_conservation(total, run.planned_rows)
     return _bytes(
         {
             "version": REPORT_VERSION,
             "run_id": run.run_id,
-            "state": RunState.FAILED if run.reason else state_of(total.ok, total.error),
+            "state": run.state,
             "reason": run.reason,
+            "code": run.code,
+            "step": run.step,
             "model_id": run.model_id,
             "source": run.source_uri,
             "accepted_at": run.accepted_at,
@@ -108,9 +116,45 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
             "errors": _errors(total),
             "unexpected": _unexpected(total),
             "parts": [
-                {"uri": s3_uri(run.bucket, part_key(run.run_id, each.shard)), "rows": each.rows} for each in ordered
+                {"uri": s3_uri(run.bucket, part_key(run.run_id, each.shard)), "rows": each.rows}
+                for each in ordered
+                if each.part
             ],
             "shards": [_shard(each) for each in ordered],
+        }
+    )
+
+
+def short_report(totals: Totals, bucket: str) -> bytes:
+    """What the ledger's totals alone can tell, for a run of which no whole report could be made."""
+    return _bytes(
+        {
+            "version": REPORT_VERSION,
+            "run_id": totals.run_id,
+            "state": totals.end_state,
+            "reason": totals.end_message,
+            "code": totals.end_code,
+            "step": totals.end_step,
+            "model_id": None,
+            "source": None,
+            "accepted_at": totals.started_at,
+            "ended_at": totals.closing_at,
+            "results_uri": s3_uri(bucket, results_prefix(totals.run_id)),
+            "rows": {
+                "source": totals.rows_source,
+                "planned": totals.accepted,
+                "left_out": totals.rows_source - totals.accepted,
+                "accepted": totals.ok + totals.error,
+                "ok": totals.ok,
+                "error": totals.error,
+                "unread": totals.open,
+            },
+            "llm_tokens": None,
+            "cost": None,
+            "errors": {},
+            "unexpected": {},
+            "parts": [],
+            "shards": [],
         }
     )
 

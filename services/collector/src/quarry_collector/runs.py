@@ -1,66 +1,120 @@
 """Step 5: a run whose shards are all settled is closed.
 
 Theory of operation. Closing is a row of steps, each write-once and a function of what stands: the parts that a crash
-left unwritten, the report, the marker, the event, and last of all the terminal state. Any number of closers may take
-any of them at once, or again after a crash; the report's times come from the ledger, so that its bytes repeat. The
-event is told at least once; the state changes exactly once.
+left unwritten, then the *decision*, in the ledger: the terminal state and its reason. What follows only repeats it:
+the report, the marker, the event, and last of all the terminal state. So a source that goes and comes back between
+two closers makes no report of one end beside a marker of another. Any number of closers may take any of the steps at
+once, or again after a crash; the report's times come from the ledger, so that its bytes repeat. The event is told at
+least once; the state changes exactly once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import islice
 
 import structlog
 
-from quarry_collector.report import SUCCESS, RunFacts, ShardEnd, build_report, state_of
+from quarry_collector.publish import Publisher
+from quarry_collector.report import SUCCESS, RunFacts, ShardEnd, build_report, short_report, state_of
 from quarry_collector.salvage import Salvage
 from quarry_core import metrics
-from quarry_core.errors import Changed, Missing, Stale
+from quarry_core.errors import Stale
+from quarry_core.failures import Kind, RunCode, Step, Why, kind_of
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard, Totals
 from quarry_core.messages import Doorbell
-from quarry_core.names import part_key, report_key, results_prefix, s3_uri, success_key
-from quarry_core.part_file import PartError
-from quarry_core.rows import SourceError
+from quarry_core.names import input_key, part_key, report_key, results_prefix, s3_uri, shard_id, success_key
+from quarry_core.pieces import Piece
 from quarry_core.run import Pins
 from quarry_core.service import World
 from quarry_core.states import RunState, ShardState
+from quarry_core.steps import Steps
 from quarry_core.verdicts import DONE, Verdict
 
 log = structlog.get_logger()
 RUN_ENDED = "Run Ended"
+# Inputs that closing deletes once more by name. Of a longer run it is left to the doorbells of what died half-way.
+INPUTS_MAX = 500
+# Of one slice that was not finished: a shard and its other half, with what splits before them have skipped.
+OPEN_INPUTS_MAX = 64
 
 
 class Runs:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, steps: Steps) -> None:
         self._world = world
+        self._steps = steps
+        self._publisher = Publisher(world, steps)
         self._unaccounted: dict[str, int] = {}  # rows, by run; of the runs whose closing found any
 
     async def on_close(self, bell: Doorbell) -> Verdict:
         """Close a run that is whole, or finish closing one."""
         ledger = self._world.ledger
-        totals = await ledger.totals(bell.run_id)
-        run = await ledger.run(bell.run_id)
-        if totals is None or run is None or run.pins is None:
+        totals = await self._closing(bell.run_id)
+        if totals is None:
             return DONE
-        if totals.whole:
+        run = await ledger.run(bell.run_id)
+        if run is None or run.pins is None:
+            return DONE
+        async with self._steps.pieces.begun(Piece(Step.CLOSE, bell.run_id)):
+            await self._close(totals, run.pins, run.accepted_at)
+        return DONE
+
+    async def _closing(self, run_id: str) -> Totals | None:
+        """The totals of a run that is CLOSING, which it is made if it is whole; else None."""
+        ledger = self._world.ledger
+        totals = await ledger.totals(run_id)
+        if totals is not None and totals.whole:
             try:
                 await ledger.apply(moves.begin_closing(totals, self._world.clock.now().isoformat()))
             except Stale:
-                log.debug("closing_begun_by_another", run_id=bell.run_id)
-            totals = await ledger.totals(bell.run_id)
-            assert totals is not None
-        if totals.state is RunState.CLOSING:
-            await self._close(totals, run.pins, run.accepted_at)
+                log.debug("closing_begun_by_another", run_id=run_id)
+            totals = await ledger.totals(run_id)
+        return totals if totals is not None and totals.state is RunState.CLOSING else None
+
+    async def give_up(self, bell: Doorbell, why: Why) -> Verdict:
+        """The ending of the step: the terminal state, with a report of what the ledger knows and no more."""
+        totals = await self._closing(bell.run_id)
+        if totals is None:
+            return DONE
+        totals = await self._decide(totals, RunState.FAILED, why.sentence, why.code, why.step)
+        if totals.end_code == why.code:
+            metrics.RUNS_ENDED_BY_FAILURE.labels(why.code.lower()).inc()
+        state = RunState(totals.end_state)
+        # None of these may keep the run open: each has had its chances.
+        report = short_report(totals, self._world.settings.bucket)
+        await self._if_can_be(lambda: self._put_report(totals, report))
+        if state is not RunState.FAILED:
+            await self._if_can_be(lambda: self._put_marker(totals))
+        await self._if_can_be(lambda: self._tell(totals))
+        marker = await self._world.ledger.open_run(bell.run_id)
+        await self._end(totals, marker.pool if marker else "", note=why.sentence)
         return DONE
+
+    async def _if_can_be(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception as error:
+            if kind_of(error) is not Kind.DETERMINISTIC:
+                raise
+            log.exception("not_told")
 
     async def _close(self, totals: Totals, pins: Pins, accepted_at: str) -> None:
         world, run_id = self._world, totals.run_id
         salvage = Salvage(world.objects, run_id, totals.plan, pins)
         shards = [shard async for shard in world.ledger.shards(run_id)]
         assert all(shard.state is ShardState.SETTLED for shard in shards)
-        fault = totals.fault or await self._missing_parts(salvage, shards)
-        facts = RunFacts(
+        why = None if totals.fault or totals.end_state else await self._missing_parts(salvage, shards)
+        # Another closer may have decided meanwhile.
+        totals = await world.ledger.totals(run_id) or totals
+        if totals.state is not RunState.CLOSING:
+            return  # closed by another
+        standing = await self._standing(run_id)
+        ends = [await self._end_of(salvage, shard, standing) for shard in shards]
+        await self._account_for(totals, ends)
+        facts = partial(
+            RunFacts,
             run_id=run_id,
             model_id=pins.model_id,
             source_uri=pins.source.uri,
@@ -69,29 +123,58 @@ class Runs:
             ended_at=totals.closing_at,
             source_rows=totals.rows_source,
             planned_rows=totals.accepted,
-            reason=fault,
+            broken=bool(totals.fault),
         )
-        ends = [await self._end_of(salvage, shard) for shard in shards]
-        await self._account_for(totals, ends)
-        state = RunState.FAILED if fault else state_of(totals.ok, totals.error)
-        await self._publish(totals, state, build_report(facts, ends))
-        rows = {"accepted": totals.accepted, "ok": totals.ok, "error": totals.error + totals.open}
-        await world.bus.put(
+        if not totals.end_state:
+            state, message, code, step = _end_of_run(totals, ends, why)
+            # Before it is decided on: of an end that cannot be reported another one is to be found.
+            build_report(facts(state=state, reason=message, code=code, step=step), ends)
+            totals = await self._decide(totals, state, message, code, step)
+        end = RunState(totals.end_state)
+        told = facts(state=end, reason=totals.end_message, code=totals.end_code, step=totals.end_step)
+        await self._put_report(totals, build_report(told, ends))
+        if end is not RunState.FAILED:
+            await self._put_marker(totals)
+        await self._delete_inputs(run_id, shards, broken=bool(totals.fault))
+        await self._tell(totals)
+        await self._end(totals, pins.pool)
+
+    async def _decide(self, totals: Totals, state: RunState, message: str, code: str, step: str) -> Totals:
+        ledger = self._world.ledger
+        try:
+            await ledger.apply(moves.decide_end(totals, state, message, code=code, step=step))
+        except Stale:
+            log.debug("end_decided_by_another", run_id=totals.run_id)
+        now = await ledger.totals(totals.run_id)
+        if now is None or not now.end_state:
+            raise Stale(f"run {totals.run_id} is closed by another")
+        return now
+
+    async def _end(self, totals: Totals, pool: str, note: str = "") -> None:
+        if totals.state is not RunState.CLOSING:
+            return  # closed by another
+        rows = _rows(totals)
+        try:
+            await self._world.ledger.apply(moves.close_run(totals, pool, totals.closing_at, note=note))
+            log.info("run_ended", run_id=totals.run_id, state=totals.end_state, code=totals.end_code, **rows)
+        except Stale:
+            log.debug("closed_by_another", run_id=totals.run_id)
+
+    async def _tell(self, totals: Totals) -> None:
+        bucket = self._world.settings.bucket
+        await self._world.bus.put(
             RUN_ENDED,
             {
-                "run_id": run_id,
-                "state": state,
-                "rows": rows,
-                "results_uri": s3_uri(world.settings.bucket, results_prefix(run_id)),
-                "report_uri": s3_uri(world.settings.bucket, report_key(run_id)),
+                "run_id": totals.run_id,
+                "state": totals.end_state,
+                "code": totals.end_code,
+                "step": totals.end_step,
+                "reason": totals.end_message,
+                "rows": _rows(totals),
+                "results_uri": s3_uri(bucket, results_prefix(totals.run_id)),
+                "report_uri": s3_uri(bucket, report_key(totals.run_id)),
             },
         )
-        message = fault or (_why_failed(ends) if state is RunState.FAILED else "")
-        try:
-            await world.ledger.apply(moves.close_run(totals, pins.pool, state, message, totals.closing_at))
-            log.info("run_ended", run_id=run_id, state=state, **rows)
-        except Stale:
-            log.debug("closed_by_another", run_id=run_id)
 
     async def _account_for(self, totals: Totals, ends: list[ShardEnd]) -> None:
         """Show what is missing between the rows that the run accepted and the outcomes that stand. It must be none."""
@@ -104,36 +187,77 @@ class Runs:
                 self._unaccounted.pop(run_id, None)
         metrics.ROWS_UNACCOUNTED.set(sum(self._unaccounted.values()))
 
-    async def _missing_parts(self, salvage: Salvage, shards: list[Shard]) -> str:
-        """Write the parts that do not stand yet; the sentence that says why one cannot be written."""
-        world = self._world
-        standing = await world.offload.run(
-            lambda: {info.key for info in world.objects.list(results_prefix(salvage.run_id))}
-        )
+    async def _missing_parts(self, salvage: Salvage, shards: list[Shard]) -> Why | None:
+        """Write the parts that do not stand yet; or why one cannot be written."""
+        standing = await self._standing(salvage.run_id)
         for shard in shards:
             if part_key(salvage.run_id, shard.shard) in standing:
                 continue
-            try:
-                await world.offload.run(partial(salvage.part, shard))
-            except PartError as error:
-                return f"a part of the result cannot be written: {error}; the answers stand under outcomes/{salvage.run_id}/"
-            except (Changed, Missing, SourceError) as error:
-                uri = salvage.pins.source.uri
-                return f"s3_uri: {uri} cannot be joined any more ({error}); the answers stand under outcomes/{salvage.run_id}/"
-        return ""
+            why = await self._publisher.part(salvage, shard)
+            if why is not None:
+                return why
+        return None
 
-    async def _end_of(self, salvage: Salvage, shard: Shard) -> ShardEnd:
+    async def _standing(self, run_id: str) -> set[str]:
+        objects = self._world.objects
+        return await self._world.offload.run(lambda: {info.key for info in objects.list(results_prefix(run_id))})
+
+    async def _end_of(self, salvage: Salvage, shard: Shard, standing: set[str]) -> ShardEnd:
         account = await self._world.offload.run(partial(salvage.account, shard))
-        return ShardEnd(shard.shard, shard.rows, shard.attempt, shard.ended_status, shard.message, account)
+        stands = part_key(salvage.run_id, shard.shard) in standing
+        return ShardEnd(shard.shard, shard.rows, shard.attempt, shard.ended_status, shard.message, account, stands)
 
-    async def _publish(self, totals: Totals, state: RunState, report: bytes) -> None:
-        objects, offload = self._world.objects, self._world.offload
-        identity = {"run": totals.run_id, "plan": totals.plan}
-        await offload.run(partial(objects.put_once, report_key(totals.run_id), report, {"kind": "report", **identity}))
-        if state is not RunState.FAILED:
-            await offload.run(
-                partial(objects.put_once, success_key(totals.run_id), SUCCESS, {"kind": "success", **identity})
-            )
+    async def _put_report(self, totals: Totals, report: bytes) -> None:
+        await self._put(totals, report_key(totals.run_id), report, "report")
+
+    async def _put_marker(self, totals: Totals) -> None:
+        await self._put(totals, success_key(totals.run_id), SUCCESS, "success")
+
+    async def _put(self, totals: Totals, key: str, body: bytes, kind: str) -> None:
+        identity = {"kind": kind, "run": totals.run_id, "plan": totals.plan}
+        await self._world.offload.run(partial(self._world.objects.put_once, key, body, identity))
+
+    async def _delete_inputs(self, run_id: str, shards: list[Shard], *, broken: bool) -> None:
+        """What a collector that died between settling and publishing has left, or a worker of a run that broke."""
+        enlisted = [shard.shard for shard in shards]
+        left = enlisted[:INPUTS_MAX]
+        if broken:
+            left += (await self._not_enlisted(run_id, set(enlisted)))[:INPUTS_MAX]
+
+        def delete() -> None:
+            for shard in left:
+                self._world.objects.delete(input_key(run_id, shard))
+
+        await self._world.offload.run(delete)
+
+    async def _not_enlisted(self, run_id: str, enlisted: set[str]) -> list[str]:
+        """The shards at which the open slices' workers were: of each slice the first ones that are not enlisted."""
+        found: list[str] = []
+        async for piece in self._world.ledger.slices(run_id):
+            if piece.state != "OPEN":
+                continue
+            # Planned shards have even numbers, the second half of a split one the next odd one.
+            numbers = range(2 * piece.first_shard, 2 * (piece.first_shard + piece.shards))
+            missing = (name for number in numbers if (name := shard_id(number)) not in enlisted)
+            found += islice(missing, OPEN_INPUTS_MAX)
+        return found
+
+
+def _end_of_run(totals: Totals, ends: list[ShardEnd], why: Why | None) -> tuple[RunState, str, str, str]:
+    """State, message, code and step."""
+    if totals.fault:
+        code, step = totals.fault_code or RunCode.SOURCE_BROKEN, totals.fault_step or Step.SLICE
+        return RunState.FAILED, totals.fault, code, step
+    if why is not None:
+        return RunState.FAILED, why.sentence, why.code, why.step
+    state = state_of(totals.ok, totals.error)
+    if state is RunState.FAILED:
+        return state, _why_failed(ends), RunCode.NO_RESULTS, Step.SETTLE
+    return state, "", "", ""
+
+
+def _rows(totals: Totals) -> dict[str, int]:
+    return {"accepted": totals.accepted, "ok": totals.ok, "error": totals.error + totals.open}
 
 
 def _why_failed(ends: list[ShardEnd]) -> str:

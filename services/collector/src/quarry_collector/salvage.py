@@ -12,23 +12,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pyarrow as pa
+import structlog
 
 from quarry_collector.decode import read_lines
-from quarry_collector.parts import Identity, part_stands, read_outcome, write_outcome, write_part
-from quarry_collector.settle import Ended, ErrorCode, Repeat, Settlement, decide
+from quarry_collector.parts import Identity, counts_of, part_stands, read_outcome, write_outcome, write_part
+from quarry_collector.settle import Ended, ErrorCode, Repeat, Settle, Settlement, decide
 from quarry_collector.spool import Spool
 from quarry_core.errors import Missing
+from quarry_core.failures import Kind, kind_of
 from quarry_core.ledger.moves import BELOW_MINIMUM, REFUSED
 from quarry_core.ledger.rows import Shard
 from quarry_core.models import Family, family_of
-from quarry_core.names import offsets_key, output_prefix, rows_key, unsent_key
+from quarry_core.names import offsets_key, outcome_key, output_prefix, rows_key, unsent_key
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.rows import Count, read_parquet
 from quarry_core.run import Pins
+
+log = structlog.get_logger()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ class Salvage:
                     message=shard.message,
                     refused=shard.ended_status == REFUSED,
                     below_minimum=shard.ended_status == BELOW_MINIMUM,
+                    error_code=shard.error_code,
                 ),
                 repeats_max,
             )
@@ -84,9 +91,48 @@ class Salvage:
                 return decision
             return write_outcome(self.objects, self.identity(shard), spool.settle(decision, seen)).settlement
 
+    def outcome_in_part(self, shard: Shard, message: str, *, read: bool) -> Settlement:
+        """An outcome for a shard that cannot be settled as it should be: what can be read, and INTERNAL_ERROR.
+
+        Args:
+            shard: the shard.
+            message: why, for the rows that get the error.
+            read: whether the job's output is read, up to where that fails; else no row has an answer.
+
+        Raises:
+            Exception: whatever keeps an outcome from being written at all.
+        """
+        family = self.family
+        with Spool(shard.shard, shard.rows, family.answer_column) as spool:
+            seen = None
+            if read:
+                with suppress_failures():
+                    for row, code, text in self._unsent(shard):
+                        spool.leave_out(row, ErrorCode(code), text)
+                with suppress_failures():
+                    output = self._output(shard)
+                    if output is not None:
+                        with closing(self.objects.stream(output)) as stream:
+                            seen = spool.place(_until_it_fails(read_lines(stream, family.output_type)), family)
+            rest = Settle(ErrorCode.INTERNAL_ERROR, message)
+            return write_outcome(self.objects, self.identity(shard), spool.settle(rest, seen)).settlement
+
+    def standing(self, shard: Shard) -> Settlement | None:
+        """The counts of the outcome that stands, if one does: by HEAD alone."""
+        key = outcome_key(self.run_id, shard.shard, shard.attempt)
+        try:
+            return counts_of(self.objects.head(ObjectRef(key)).metadata)
+        except Missing:
+            return None
+
     def account(self, shard: Shard) -> Settlement:
-        """The account of a settled shard, as its outcome tells it."""
-        return read_outcome(self.objects, self.identity(shard)).settlement
+        """The account of a settled shard, as its outcome tells it; where none could be written, as the row does."""
+        try:
+            return read_outcome(self.objects, self.identity(shard)).settlement
+        except Missing:
+            if shard.ok:
+                raise
+            return Settlement(rows=shard.rows, ok=0, errors={str(ErrorCode.INTERNAL_ERROR): shard.rows})
 
     def part_stands(self, shard: Shard) -> bool:
         """Whether a settled shard's part is published already."""
@@ -134,3 +180,19 @@ class Salvage:
             if info.key.endswith(f"{shard.shard}.jsonl.out"):
                 return ObjectRef(info.key)
         return None
+
+
+@contextmanager
+def suppress_failures() -> Iterator[None]:
+    """Let be what fails by itself: it has been counted, and what was read before it is kept. Outages go on up."""
+    try:
+        yield
+    except Exception as error:
+        if kind_of(error) is not Kind.DETERMINISTIC:
+            raise
+        log.warning("read_in_part", error=f"{type(error).__name__}: {error}")
+
+
+def _until_it_fails(lines: Iterator[T]) -> Iterator[T]:
+    with suppress_failures():
+        yield from lines

@@ -42,6 +42,7 @@ class ErrorCode(StrEnum):
     BAD_VALUE = "BAD_VALUE"  # never sent: a value that the prompt needs is there, and has no text
     TOO_LARGE = "TOO_LARGE"  # never sent: one record alone is larger than Bedrock takes
     BELOW_MINIMUM = "BELOW_MINIMUM"  # never sent: fewer records than the smallest job
+    INTERNAL_ERROR = "INTERNAL_ERROR"  # Quarry failed at the shard again and again; the run's reason says how
 
 
 class NotEnded(ValueError):
@@ -58,7 +59,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     `status` and `message` are Bedrock's, None where no job was made; then `refused` or `below_minimum` says why.
     `rows` counts all rows of the shard, `unsent` those that never went into the job's input, `told` the sent ones that
     the output tells about: an answer, an error, or a line that bears the record's id and cannot be read.
-    `attempt` counts from 1.
+    `attempt` counts from 1. `error_code` is set where Quarry itself ended the shard, with `message` as its reason.
     """
 
     attempt: int
@@ -69,6 +70,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     refused: bool = False
     below_minimum: bool = False
+    error_code: str = ""
 
 
 class Settle(msgspec.Struct, frozen=True):
@@ -96,6 +98,8 @@ def decide(ended: Ended, repeats_max: int = REPEATS_MAX) -> Decision:
     """
     if ended.unsent + ended.told > ended.rows:
         raise NotConserved(f"{ended.unsent} unsent + {ended.told} told of are more than {ended.rows} rows")
+    if ended.error_code:
+        return Settle(ErrorCode(ended.error_code), ended.message)
     if ended.below_minimum:
         return Settle(ErrorCode.BELOW_MINIMUM, _said("fewer records than the smallest batch job takes", ended.message))
     if ended.refused:

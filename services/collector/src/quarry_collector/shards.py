@@ -7,27 +7,32 @@ doorbell, or to closing.
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 
+from quarry_collector.publish import Publisher
 from quarry_collector.salvage import Salvage
-from quarry_collector.settle import Repeat, Settlement
+from quarry_collector.settle import ErrorCode, Repeat, Settlement
 from quarry_core import metrics
-from quarry_core.errors import Changed, Missing, Stale
+from quarry_core.endings import end_run
+from quarry_core.errors import PortError, Stale
+from quarry_core.failures import Kind, RunCode, Step, StepFailed, Why, kind_of
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard
 from quarry_core.messages import Doorbell
 from quarry_core.models import canonical_model
-from quarry_core.names import input_key
-from quarry_core.part_file import PartError
+from quarry_core.names import input_key, output_prefix
+from quarry_core.pieces import Piece
 from quarry_core.prices import price_of
-from quarry_core.rows import SourceError
 from quarry_core.service import World
 from quarry_core.states import ShardState
+from quarry_core.steps import Steps
 from quarry_core.traces import ROOT, About, Span
 from quarry_core.verdicts import DONE, Verdict
 
@@ -37,8 +42,10 @@ CLOSING_RUNG_MAX = 1_000
 
 
 class Shards:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, steps: Steps) -> None:
         self._world = world
+        self._steps = steps
+        self._publisher = Publisher(world, steps)
         self._closing_rung: OrderedDict[str, int] = OrderedDict()  # by run: at which version of its totals
 
     async def on_settle(self, bell: Doorbell) -> Verdict:
@@ -46,24 +53,94 @@ class Shards:
         assert bell.shard is not None
         ledger = self._world.ledger
         shard = await ledger.shard(bell.run_id, bell.shard)
-        run = await ledger.run(bell.run_id)
         totals = await ledger.totals(bell.run_id)
-        if shard is None or run is None or run.pins is None or totals is None or totals.state.terminal:
+        if totals is None:
+            return DONE
+        if totals.state.terminal or (shard is None and totals.fault):
+            await self._delete_input(bell.run_id, bell.shard)  # whatever was written late: nobody sends it any more
+            return DONE
+        run = await ledger.run(bell.run_id)
+        if shard is None or run is None or run.pins is None:
             return DONE
         salvage = Salvage(self._world.objects, run.run_id, totals.plan, run.pins)
         ours = False
-        if shard.state is ShardState.ENDED:
-            with self._span("settle", shard) as told:
-                told["outcome"] = await self._settle(salvage, shard)
-                ours = told["outcome"] == "settled"
-            shard = await ledger.shard(bell.run_id, bell.shard)
-            assert shard is not None
+        if shard.state is ShardState.ENDED or not await self._published(salvage, shard):
+            async with self._steps.pieces.begun(Piece(Step.SETTLE, bell.run_id, bell.shard)):
+                if shard.state is ShardState.ENDED:
+                    with self._span("settle", shard) as told:
+                        told["outcome"] = await self._settle(salvage, shard)
+                        ours = told["outcome"] == "settled"
+                    shard = await ledger.shard(bell.run_id, bell.shard)
+                    assert shard is not None
+                if shard.state is ShardState.SETTLED:
+                    await self._publish(salvage, shard, broken=bool(totals.fault))
         if shard.state is ShardState.SETTLED:
-            await self._publish(salvage, shard, again=not ours)
+            await self._delete_input(bell.run_id, bell.shard)
             if ours:
                 self._tell_whole(shard, run.accepted_at)
             await self._ring_if_whole(bell.run_id)
         return DONE
+
+    async def give_up(self, bell: Doorbell, why: Why) -> Verdict:
+        """The ending of the step: rows get what can be read, the others INTERNAL_ERROR, and the run ends.
+
+        What killed its worker is not read again.
+        """
+        assert bell.shard is not None
+        ledger = self._world.ledger
+        shard = await ledger.shard(bell.run_id, bell.shard)
+        totals = await ledger.totals(bell.run_id)
+        if shard is None or totals is None or totals.state.terminal:
+            return DONE
+        await end_run(self._world, bell.run_id, why)
+        if shard.state is ShardState.ENDED:
+            salvage = await self._salvage_if_can_be(bell.run_id, totals.plan)
+            outcome = await self._outcome_in_part(salvage, shard, why)
+            with contextlib.suppress(Stale):  # settled by another
+                await self._move_settled(shard, outcome)
+            shard = await ledger.shard(bell.run_id, bell.shard)
+            assert shard is not None
+            if salvage is not None and why.code is not RunCode.WORKER_KILLED:
+                await self._publish(salvage, shard, broken=True)
+        if shard.state is ShardState.SETTLED:
+            await self._delete_input(bell.run_id, bell.shard)
+            await self._ring_if_whole(bell.run_id)
+        return DONE
+
+    async def _salvage_if_can_be(self, run_id: str, plan: str) -> Salvage | None:
+        """None where the run's own pins cannot be read: nothing can be settled by them then."""
+        try:
+            run = await self._world.ledger.run(run_id)
+        except PortError:
+            raise
+        except Exception:
+            log.exception("pins_unreadable", run_id=run_id)
+            return None
+        if run is None or run.pins is None:
+            return None
+        return Salvage(self._world.objects, run_id, plan, run.pins)
+
+    async def _outcome_in_part(self, salvage: Salvage | None, shard: Shard, why: Why) -> Settlement:
+        """The best account that can be had, and its outcome where one can be written; the job's output stays."""
+        message = (
+            f"{why.sentence}; what the job wrote stays under {output_prefix(shard.run_id, shard.shard, shard.attempt)}"
+        )
+        if salvage is not None:
+            ways: list[Callable[[], Settlement | None]] = [partial(salvage.standing, shard)]
+            if why.code is not RunCode.WORKER_KILLED:
+                ways.append(partial(salvage.outcome_in_part, shard, message, read=True))
+            ways.append(partial(salvage.outcome_in_part, shard, message, read=False))
+            for way in ways:
+                try:
+                    outcome = await self._world.offload.run(way)
+                except Exception as error:
+                    if kind_of(error) is not Kind.DETERMINISTIC:
+                        raise
+                    log.warning("outcome_not_written", run_id=shard.run_id, shard=shard.shard, error=_told(error))
+                    continue
+                if outcome is not None:
+                    return outcome
+        return Settlement(rows=shard.rows, ok=0, errors={str(ErrorCode.INTERNAL_ERROR): shard.rows})
 
     async def _settle(self, salvage: Salvage, shard: Shard) -> str:
         """What came of it: settled by us or by another, or repeat."""
@@ -75,19 +152,8 @@ class Shards:
                 return "repeat"
             outcome = await world.offload.run(partial(salvage.outcome, shard, 0))
             assert isinstance(outcome, Settlement)
-        expires_at = int((world.clock.now() + timedelta(days=SHARD_TTL_DAYS)).timestamp())
         try:
-            await world.ledger.apply(
-                moves.settle(
-                    shard,
-                    outcome.ok,
-                    outcome.error,
-                    expires_at,
-                    input_tokens=outcome.input_tokens,
-                    output_tokens=outcome.output_tokens,
-                    errors=outcome.errors,
-                )
-            )
+            await self._move_settled(shard, outcome)
         except Stale:
             log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
             return "settled_by_another"
@@ -103,6 +169,22 @@ class Shards:
         )
         return "settled"
 
+    async def _move_settled(self, shard: Shard, outcome: Settlement) -> None:
+        """Raises Stale: another has settled it."""
+        world = self._world
+        expires_at = int((world.clock.now() + timedelta(days=SHARD_TTL_DAYS)).timestamp())
+        await world.ledger.apply(
+            moves.settle(
+                shard,
+                outcome.ok,
+                outcome.error,
+                expires_at,
+                input_tokens=outcome.input_tokens,
+                output_tokens=outcome.output_tokens,
+                errors=outcome.errors,
+            )
+        )
+
     async def _repeat(self, shard: Shard) -> bool:
         """Ask the whole job again, after a pause. False: it cannot be, since its lane is refused."""
         world = self._world
@@ -116,19 +198,22 @@ class Shards:
         await world.ring("scheduler", Doorbell(kind="admit", run_id=shard.run_id, shard=shard.shard))
         return True
 
-    async def _publish(self, salvage: Salvage, shard: Shard, *, again: bool) -> None:
-        """Write the part and delete the input. Where another message was first, it costs one HEAD to see that."""
-        world = self._world
+    async def _published(self, salvage: Salvage, shard: Shard) -> bool:
+        """Whether the part stands: what a doorbell too many costs is this look."""
+        return await self._world.offload.run(partial(salvage.part_stands, shard))
+
+    async def _publish(self, salvage: Salvage, shard: Shard, *, broken: bool) -> None:
+        """Write the part. Why it cannot be written is told by closing, which tries again; of a broken run it may lack."""
         try:
-            if not (again and await world.offload.run(partial(salvage.part_stands, shard))):
-                with self._span("part", shard):
-                    await world.offload.run(partial(salvage.part, shard))
-        except (Changed, Missing, PartError, SourceError) as error:
-            # The answers are safe in the outcome; closing tries again, and tells.
-            log.error(  # noqa: TRY400 told whole
-                "part_not_written", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, why=str(error)
-            )
-        await world.offload.run(partial(world.objects.delete, input_key(shard.run_id, shard.shard)))
+            with self._span("part", shard):
+                await self._publisher.part(salvage, shard)
+        except StepFailed:
+            if not broken:
+                raise
+
+    async def _delete_input(self, run_id: str, shard: str) -> None:
+        """So that a Create which comes too late finds nothing to be paid for, and nothing is left behind."""
+        await self._world.offload.run(partial(self._world.objects.delete, input_key(run_id, shard)))
 
     def _span(self, name: str, shard: Shard) -> AbstractContextManager[About]:
         about: About = {"attempt": shard.attempt, "pool": shard.pool, "status": shard.ended_status, "rows": shard.rows}
@@ -156,6 +241,10 @@ class Shards:
         self._closing_rung[run_id] = totals.version
         while len(self._closing_rung) > CLOSING_RUNG_MAX:
             self._closing_rung.popitem(last=False)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _count(model_id: str, outcome: Settlement) -> None:

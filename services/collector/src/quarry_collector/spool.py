@@ -36,6 +36,7 @@ from quarry_collector.settle import (
     Settlement,
     check_conservation,
 )
+from quarry_core.failures import exhausted
 from quarry_core.models import Answer, EmptyAnswer
 from quarry_core.names import ROW_MAX, record_id, row_of
 from quarry_core.results import answer_type, outcome_schema
@@ -212,6 +213,8 @@ class Spool:
             except SpoolFull:
                 raise
             except Exception as error:  # whatever an adapter stumbles over is this record's, never its neighbours'
+                if exhausted(error):
+                    raise  # a full disk says nothing of the answer
                 code, message = ErrorCode.CORRUPT_ANSWER, f"{type(error).__name__}: {error}"
             else:
                 self._put_counts(row, paid)

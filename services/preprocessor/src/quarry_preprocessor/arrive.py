@@ -10,13 +10,16 @@ May be called any number of times for one message: the run is written once, by w
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 
 import structlog
 
 from quarry_core import metrics
 from quarry_core.bounded import bounded_text
+from quarry_core.endings import end_run
 from quarry_core.errors import Refused, Stale
+from quarry_core.failures import RunCode, Step, Why, exhausted
 from quarry_core.json_text import NotAnObject, parse_object
 from quarry_core.ledger import moves
 from quarry_core.manifest import (
@@ -36,12 +39,14 @@ from quarry_core.message_attributes import with_origin
 from quarry_core.messages import Doorbell
 from quarry_core.models import check_inference, family_of, pool_of
 from quarry_core.names import manifest_key, parse_s3_uri
+from quarry_core.pieces import Piece
 from quarry_core.ports import Message
 from quarry_core.prompts import Prompt, PromptError
 from quarry_core.run import PINS_BYTES_MAX, Pins, Run, Source
 from quarry_core.service import World
 from quarry_core.source_format import source_format
 from quarry_core.states import RunState
+from quarry_core.steps import Steps
 from quarry_core.verdicts import DONE, Poison, Retry, Verdict
 
 log = structlog.get_logger()
@@ -49,8 +54,9 @@ FULL_WAIT_S = 60
 
 
 class Arrivals:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, steps: Steps) -> None:
         self._world = world
+        self._steps = steps
 
     async def on_manifest(self, message: Message) -> Verdict:
         """Make a run of a manifest, and ring for its rows to be counted."""
@@ -60,7 +66,36 @@ class Arrivals:
             return Poison(f"the manifest is {error}")
         run_id = run_id_of(data, message.attributes.get(ORIGIN_ATTRIBUTE) or message.id)
         structlog.contextvars.bind_contextvars(run_id=run_id)  # until the loop has told what became of it
-        return await self._arrive(run_id, data, message)
+        # Two manifests may give themselves one run id: what fails of one is not counted for the other.
+        piece = Piece(Step.ARRIVE, run_id, hashlib.sha256(message.body.encode("utf-8", "replace")).hexdigest()[:8])
+        return await self._steps.run(
+            piece, partial(self._arrive, run_id, data, message), partial(self._give_up, run_id, data)
+        )
+
+    async def renew(self, message: Message) -> None:
+        """Put a fresh copy behind the others. Raises Refused: there is no room in it for its origin."""
+        attributes = with_origin(message.attributes, message.id)
+        await self._world.queues["manifests"].send(message.body, attributes, delay_s=FULL_WAIT_S)
+
+    async def _give_up(self, run_id: str, data: ManifestData, why: Why) -> Verdict:
+        """A FAILED run instead of a dead letter: its sender can look it up."""
+        ledger = self._world.ledger
+        digest = manifest_hash(data)
+        standing = await ledger.run(run_id)
+        if standing is None:
+            accepted_at = self._world.clock.now().isoformat()
+            run = Run(run_id=run_id, manifest_hash=digest, accepted_at=accepted_at, refusal=why.sentence)
+            try:
+                await ledger.apply(moves.accept(run))
+            except Stale:
+                return await self._give_up(run_id, data, why)  # another delivery was faster: it stands now
+            metrics.RUNS_ACCEPTED.inc()
+        elif standing.manifest_hash != digest:
+            return Poison(f"run_id: {run_id} belongs to another manifest already; {why.sentence}")
+        totals = await ledger.totals(run_id)
+        if totals is not None and totals.state is RunState.ACCEPTED:
+            return await end_run(self._world, run_id, why)
+        return DONE  # it had come further before: its other steps are not this one's to judge
 
     async def _arrive(self, run_id: str, data: ManifestData, message: Message) -> Verdict:
         digest = manifest_hash(data)
@@ -77,7 +112,9 @@ class Arrivals:
             return DONE  # the same manifest again: it is on its way, or at its end
         if run.refusal:
             ended_at = self._world.clock.now().isoformat()
-            await self._world.ledger.apply(moves.refuse_run(totals, run.refusal, ended_at))
+            await self._world.ledger.apply(
+                moves.refuse_run(totals, run.refusal, ended_at, code=RunCode.REFUSED, step=Step.ARRIVE)
+            )
             log.info("refused", why=run.refusal)
         else:
             await self._world.ring("slices", Doorbell(kind="count", run_id=run_id))
@@ -85,9 +122,8 @@ class Arrivals:
 
     async def _wait(self, message: Message, limit: int) -> Verdict:
         """Put a fresh copy behind the others: handing it back would count as a try, and waiting is not failing."""
-        attributes = with_origin(message.attributes, message.id)
         try:
-            await self._world.queues["manifests"].send(message.body, attributes, delay_s=FULL_WAIT_S)
+            await self.renew(message)
         except Refused as error:
             # As large as SQS takes a message: there is no room for the origin, so this very one waits.
             return Retry(FULL_WAIT_S, f"waits for one of {limit} open runs to end ({error})")
@@ -101,6 +137,8 @@ class Arrivals:
         try:
             pins = await self._pin(read_manifest(data, len(text)))
         except (ManifestError, PromptError) as error:
+            if exhausted(error):
+                raise  # the worker's want, not the manifest's fault
             refusal = bounded_text(str(error), REFUSAL_BYTES_MAX)
         objects = self._world.objects
         await self._world.offload.run(

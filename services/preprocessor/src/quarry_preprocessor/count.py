@@ -18,11 +18,13 @@ import structlog
 
 from quarry_core import metrics
 from quarry_core.errors import Changed, Conflict, Missing, Refused, Stale
+from quarry_core.failures import RunCode, Step, exhausted
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Totals
 from quarry_core.messages import Doorbell
 from quarry_core.models import limits_of
 from quarry_core.names import offsets_key, plan_key
+from quarry_core.pieces import Piece, Pieces
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.prompts import MissingColumn
 from quarry_core.results import ColumnTaken
@@ -48,8 +50,9 @@ class Counted:
 
 
 class Counting:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, pieces: Pieces) -> None:
         self._world = world
+        self._pieces = pieces
 
     async def on_count(self, bell: Doorbell) -> Verdict:
         """Count, plan, open the slices and ring for them."""
@@ -62,7 +65,8 @@ class Counting:
             totals = await ledger.totals(run_id)
             assert totals is not None
         if totals.state is RunState.PLANNING:
-            totals = await self._plan(totals)
+            async with self._pieces.begun(Piece(Step.COUNT, run_id)):
+                totals = await self._plan(totals)
         if totals.state is RunState.RUNNING:
             async for piece in ledger.slices(run_id):
                 if piece.state == "OPEN":
@@ -98,6 +102,8 @@ class Counting:
                 f"s3_uri: {pins.source.uri} cannot be read ({error}): grant s3:GetObject, and kms:Decrypt on its key",
             )
         except (SourceError, MissingColumn, NotEncodable, ColumnTaken, PlanError) as error:
+            if exhausted(error):
+                raise  # the worker's want, not the source's fault
             return await self._refuse(totals, str(error))
         plan, digest = await self._world.offload.run(partial(write_plan, objects, run_id, counted.count, plan))
         for number in range(plan.slice_count):
@@ -122,7 +128,8 @@ class Counting:
 
     async def _refuse(self, totals: Totals, why: str) -> Totals:
         ledger = self._world.ledger
-        await ledger.apply(moves.refuse_run(totals, why, self._world.clock.now().isoformat()))
+        ended_at = self._world.clock.now().isoformat()
+        await ledger.apply(moves.refuse_run(totals, why, ended_at, code=RunCode.REFUSED, step=Step.COUNT))
         log.info("refused", why=why)
         now = await ledger.totals(totals.run_id)
         assert now is not None

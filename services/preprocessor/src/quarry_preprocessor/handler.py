@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from quarry_core.bells import heed
+from quarry_core.endings import end_run
+from quarry_core.failures import Step
 from quarry_core.loop import Consumer
 from quarry_core.messages import Doorbell
+from quarry_core.pieces import Piece
 from quarry_core.ports import Message
 from quarry_core.service import Parts, World, consumer_limits
+from quarry_core.steps import Steps
 from quarry_core.verdicts import Poison, Verdict
 from quarry_preprocessor.arrive import Arrivals
 from quarry_preprocessor.count import Counting
@@ -18,20 +24,26 @@ MANIFESTS_AT_ONCE = 4
 
 class Preprocessor:
     def __init__(self, world: World) -> None:
-        self.arrivals = Arrivals(world)
-        self.counting = Counting(world)
-        self.slices = Slices(world)
+        self._world = world
+        self.steps = Steps(world)
+        self.arrivals = Arrivals(world, self.steps)
+        self.counting = Counting(world, self.steps.pieces)
+        self.slices = Slices(world, self.steps.pieces)
 
     async def on_bell(self, message: Message) -> Verdict:
         """`count`: count and plan a run. `slice`: write one."""
         return await heed(message, self._answer)
 
     async def _answer(self, bell: Doorbell) -> Verdict:
+        end = partial(end_run, self._world, bell.run_id)
         match bell.kind:
             case "count":
-                return await self.counting.on_count(bell)
+                return await self.steps.answer(
+                    Piece(Step.COUNT, bell.run_id), partial(self.counting.on_count, bell), end
+                )
             case "slice" if bell.slice is not None:
-                return await self.slices.on_slice(bell)
+                piece = Piece(Step.SLICE, bell.run_id, f"{bell.slice:05d}")
+                return await self.steps.answer(piece, partial(self.slices.on_slice, bell), end)
             case _:
                 return Poison(f"kind {bell.kind!r} is not for the preprocessor, or names no slice")
 
@@ -47,6 +59,7 @@ def build(world: World) -> Parts:
                 consumer_limits(settings, MANIFESTS_AT_ONCE, bells=False),
                 clock,
                 "arrive",
+                renew=preprocessor.arrivals.renew,
             ),
             Consumer(
                 world.queues["slices"],
@@ -55,5 +68,6 @@ def build(world: World) -> Parts:
                 clock,
                 "arrive",
             ),
-        )
+        ),
+        stopping=(preprocessor.steps.pieces.withdraw,),
     )

@@ -16,12 +16,15 @@ from functools import partial
 import structlog
 
 from quarry_core import metrics
+from quarry_core.endings import ring_broken
 from quarry_core.errors import Changed, Missing, Stale
+from quarry_core.failures import RunCode, Step, exhausted
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard, Slice, Totals
 from quarry_core.messages import Doorbell
 from quarry_core.models import limits_of
 from quarry_core.names import offsets_key, plan_key, shard_id
+from quarry_core.pieces import Piece, Pieces
 from quarry_core.ports import ObjectRef
 from quarry_core.rows import Count, SourceError
 from quarry_core.run import Run
@@ -49,8 +52,9 @@ class Work:
 
 
 class Slices:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, pieces: Pieces) -> None:
         self._world = world
+        self._pieces = pieces
 
     async def on_slice(self, bell: Doorbell) -> Verdict:
         """Write what is missing of a slice."""
@@ -68,6 +72,8 @@ class Slices:
         try:
             await self._write(await self._prepare(run, totals, piece))
         except (SourceError, HalfTooLarge, Changed, Missing) as error:
+            if exhausted(error):
+                raise  # the worker's want, not the source's fault
             await self._break(run, totals, error)
         return DONE
 
@@ -136,6 +142,13 @@ class Slices:
 
     async def _written(self, work: Work, shard: ShardRange) -> Written:
         assert work.run.pins is not None
+        name = shard_id(shard.number)
+        piece = Piece(Step.SLICE, work.run.run_id, f"{work.piece.number:05d}/{name}")
+        async with self._pieces.begun(piece):
+            return await self._write_objects(work, shard)
+
+    async def _write_objects(self, work: Work, shard: ShardRange) -> Written:
+        assert work.run.pins is not None
         with self._world.traces.span(
             "write", work.run.run_id, shard_id(shard.number), pool=work.run.pins.pool, rows=shard.rows
         ) as told:
@@ -174,6 +187,9 @@ class Slices:
             if standing is None and totals is not None and totals.state is RunState.RUNNING and not totals.fault:
                 raise  # the slice is not open to us any more
             log.debug("enlisted_by_another", shard=row.shard)
+            if standing is None or standing.state is ShardState.SETTLED:
+                # Nobody will send what was just written: the collector takes it away.
+                await self._world.ring("collector", Doorbell(kind="settle", run_id=row.run_id, shard=row.shard))
             return
         metrics.SHARDS_ENLISTED.inc()
         if below:
@@ -187,8 +203,9 @@ class Slices:
         fault = f"s3_uri: {run.pins.source.uri}: {error}"
         log.error("run_broken", run_id=run.run_id, why=fault)
         try:
-            await self._world.ledger.apply(moves.break_run(totals, run.pins.pool, fault))
+            await self._world.ledger.apply(
+                moves.break_run(totals, run.pins.pool, fault, code=RunCode.SOURCE_BROKEN, step=Step.SLICE)
+            )
         except Stale:
             log.debug("broken_by_another")
-        await self._world.ring("scheduler", Doorbell(kind="admit", run_id=run.run_id))
-        await self._world.ring("collector", Doorbell(kind="close", run_id=run.run_id))
+        await ring_broken(self._world, run.run_id)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import structlog
 
 from quarry_core.bells import heed
+from quarry_core.failures import Step, Why
 from quarry_core.loop import Consumer
 from quarry_core.messages import Doorbell, NotAMessage, read_job_event
 from quarry_core.names import parse_job_name
+from quarry_core.pieces import Piece
 from quarry_core.ports import Message
 from quarry_core.service import JITTER, Parts, Timer, World, consumer_limits
+from quarry_core.steps import Steps
 from quarry_core.verdicts import DONE, Poison, Verdict
 from quarry_scheduler.learn import Learner
 from quarry_scheduler.pins import PinsCache
+from quarry_scheduler.plainly import PlainEndings
 from quarry_scheduler.sweeper import Sweeper
 from quarry_scheduler.tick import Ticker
+from quarry_scheduler.track import Tracking
 
 log = structlog.get_logger()
 QUEUES = ("scheduler", "events", "collector", "slices")
@@ -25,9 +32,12 @@ class Scheduler:
     def __init__(self, world: World) -> None:
         self._world = world
         self._pins = PinsCache(world.ledger)
-        self.ticker = Ticker(world, self._pins)
+        self._steps = Steps(world)
+        self._plain = PlainEndings(world, self._pins)
+        self.ticker = Ticker(world, self._pins, self._steps, self._plain)
         self.learner = Learner(world, self._pins)
-        self.sweeper = Sweeper(world, self.learner, self.ticker)
+        self.tracking = Tracking(world, self.learner, self._steps, self._plain)
+        self.sweeper = Sweeper(world, self.tracking, self.ticker)
 
     async def on_bell(self, message: Message) -> Verdict:
         """`admit`: tick the run's pool. `sweep`: sweep."""
@@ -36,13 +46,26 @@ class Scheduler:
     async def _answer(self, bell: Doorbell) -> Verdict:
         match bell.kind:
             case "admit":
-                pins = await self._pins.of(bell.run_id)
-                await self.ticker.tick(pins.pool)
+                pool = await self._steps.run(
+                    Piece(Step.ADMIT, bell.run_id, "pins"),
+                    partial(self._pool_of, bell.run_id),
+                    partial(self._give_up, bell.run_id),
+                )
+                if pool:
+                    await self.ticker.tick(pool)
             case "sweep":
                 await self.sweeper.sweep()
             case _:
                 return Poison(f"kind {bell.kind!r} is not for the scheduler")
         return DONE
+
+    async def _pool_of(self, run_id: str) -> str:
+        return (await self._pins.of(run_id)).pool
+
+    async def _give_up(self, run_id: str, why: Why) -> str:
+        await self._plain.end_run(run_id, why)
+        marker = await self._world.ledger.open_run(run_id)
+        return marker.pool if marker else ""
 
     async def on_event(self, message: Message) -> Verdict:
         """A job of ours changed its state, perhaps: look, and fill the slot that it may have left."""
@@ -55,7 +78,7 @@ class Scheduler:
         named = parse_job_name(event.name, self._world.settings.env)
         if named is not None:
             structlog.contextvars.bind_contextvars(run_id=named.run_id, shard=named.shard, attempt=named.attempt)
-        learned = await self.learner.job_seen(
+        learned = await self.tracking.job_seen(
             event.name, event.arn, event.status, "event", redelivered=message.receive_count > 1
         )
         if learned.pool:

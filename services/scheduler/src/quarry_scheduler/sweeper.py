@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
 from quarry_core import metrics
 from quarry_core.errors import Missing, PortError, Stale
+from quarry_core.failures import StepFailed
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Lane, Pool, Shard, Totals, Waiting
 from quarry_core.messages import Doorbell, Kind
@@ -19,10 +21,11 @@ from quarry_core.service import World
 from quarry_core.states import JobStatus, RunState
 from quarry_scheduler import gauges
 from quarry_scheduler.admit import relax_limit
-from quarry_scheduler.learn import Learner
+from quarry_scheduler.learn import NOTHING, Learned
 from quarry_scheduler.stillness import Stillness
 from quarry_scheduler.sweep import Action, Foreign, Look, Tell, View, decide
 from quarry_scheduler.tick import Ticker
+from quarry_scheduler.track import Tracking
 from quarry_scheduler.wake_ups import Stuck, WakeUps
 
 log = structlog.get_logger()
@@ -33,9 +36,9 @@ FAILURES_MAX = 10
 class Sweeper:
     """One sweep at a time in this process; callers that come meanwhile share the one that is running."""
 
-    def __init__(self, world: World, learner: Learner, ticker: Ticker) -> None:
+    def __init__(self, world: World, tracking: Tracking, ticker: Ticker) -> None:
         self._world = world
-        self._learner = learner
+        self._tracking = tracking
         self._ticker = ticker
         self._still = Stillness()
         self._wake_ups = WakeUps(world.clock.token())
@@ -85,6 +88,8 @@ class Sweeper:
         for action in actions:
             try:
                 kind = await self._perform(action)
+            except StepFailed:
+                continue  # told, and counted for its run
             except Exception as error:
                 log.exception("not_mended", action=type(action).__name__.lower())
                 failures.append(error)
@@ -196,14 +201,9 @@ class Sweeper:
     async def _perform(self, action: Action | Stuck) -> str:
         match action:
             case Look(shard):
-                job = await self._look(shard)
-                if job is None:
-                    return ""
-                # The row's own job: its name is known, also where Bedrock leaves it out.
-                name = job.name or await self._learner.name_of(shard)
-                return (await self._learner.job_seen(name, job.arn, job.status, "sweep", job)).kind
+                return (await self._tracking.of(shard, partial(self._looked, shard))).kind
             case Tell(job):
-                return (await self._learner.job_seen(job.name, job.arn, job.status, "sweep", job)).kind
+                return (await self._tracking.job_seen(job.name, job.arn, job.status, "sweep", job)).kind
             case Foreign(name, jobs):
                 await self._limit(name, jobs)
                 return ""
@@ -213,6 +213,14 @@ class Sweeper:
                 self._wake_ups.sent(action, self._world.clock.monotonic())
                 log.warning("rung", **bell.model_dump(exclude_none=True), stood_s=round(action.stood_s, 1))
                 return action.kind
+
+    async def _looked(self, shard: Shard) -> Learned:
+        job = await self._look(shard)
+        if job is None:
+            return NOTHING
+        # The row's own job: its name is known, also where Bedrock leaves it out.
+        name = job.name or await self._tracking.name_of(shard)
+        return await self._tracking.job_seen(name, job.arn, job.status, "sweep", job)
 
     async def _look(self, shard: Shard) -> Job | None:
         """The row's job; where Bedrock has not known it for `list_settle_s`, a job that failed, so that no slot is lost.

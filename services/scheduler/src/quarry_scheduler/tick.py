@@ -9,24 +9,30 @@ that nobody finishes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 
 from quarry_core import metrics
 from quarry_core.errors import Missing, Stale
+from quarry_core.failures import Kind, Step, StepFailed, Why, kind_of
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Lane, Pool, Shard, Waiting
 from quarry_core.messages import Doorbell
+from quarry_core.pieces import Piece
 from quarry_core.service import World
 from quarry_core.states import Gate, ShardState
+from quarry_core.steps import Steps
 from quarry_scheduler.admit import after_admission, learn_limit, next_lane
 from quarry_scheduler.create import Creator
 from quarry_scheduler.pauses import Pauses
 from quarry_scheduler.pins import PinsCache
+from quarry_scheduler.plainly import PlainEndings
 from quarry_scheduler.stillness import Stillness
 
 log = structlog.get_logger()
@@ -35,6 +41,7 @@ REFUSED_PER_TICK_MAX = 100
 PAUSED_MAX = 100
 # As many as a lane's turn ever reads, so that the same pauses are remembered: a pool has at most 500 slots.
 REPEATS_SEEN_MAX = 500 + PAUSED_MAX
+BLAMED_MAX = 50
 
 
 @dataclass(slots=True)
@@ -65,9 +72,11 @@ class Memory:
 class Ticker:
     """Ticks pools: one tick a pool at a time in this process; callers that come meanwhile share the next one."""
 
-    def __init__(self, world: World, pins: PinsCache) -> None:
+    def __init__(self, world: World, pins: PinsCache, steps: Steps, plain: PlainEndings) -> None:
         self._world = world
         self._pins = pins
+        self._steps = steps
+        self._plain = plain
         self._creator = Creator(world)
         self._pauses = Pauses(world.settings)
         self._memories: dict[str, Memory] = {}
@@ -91,13 +100,40 @@ class Ticker:
             self._following.pop(pool, None)
             structlog.contextvars.bind_contextvars(step="admit")
             with metrics.TICK.time():
-                return await self._tick(pool)
+                try:
+                    return await self._tick(pool)
+                except StepFailed:
+                    raise
+                except Exception as error:
+                    if kind_of(error) is Kind.DETERMINISTIC and await self._blame(pool, error):
+                        raise StepFailed(f"{type(error).__name__}: {error}") from error
+                    raise
+
+    async def _blame(self, name: str, error: Exception) -> bool:
+        """A tick failed by itself, and at no one run: it is counted for each that waits, for none is admitted."""
+        lanes = [lane for lane in await self._world.ledger.lanes(name) if lane.waiting > 0]
+
+        async def fail() -> None:
+            raise error
+
+        for lane in lanes[:BLAMED_MAX]:
+            with contextlib.suppress(StepFailed):
+                await self._steps.run(
+                    Piece(Step.ADMIT, lane.run_id, "tick"), fail, partial(self._give_up_waiting, lane)
+                )
+        return bool(lanes)
+
+    async def _give_up_waiting(self, lane: Lane, why: Why) -> None:
+        await self._plain.end_run(lane.run_id, why)
+        now = await self._world.ledger.lane(lane.pool, lane.run_id)
+        if now is not None and now.gate is Gate.REFUSED:
+            await self._refuse_waiting(now)
 
     async def _tick(self, name: str) -> Ticked:
         ticked = Ticked()
         pool = await self.open_pool(name)
-        ticked.finished = await self._finish_admitted(pool)
         lanes = {lane.run_id: lane for lane in await self._world.ledger.lanes(name)}
+        ticked.finished = await self._finish_admitted(pool, lanes)
         for lane in lanes.values():
             if lane.gate is Gate.REFUSED and lane.waiting > 0:
                 ticked.refused += await self._refuse_waiting(lane)
@@ -122,7 +158,7 @@ class Ticker:
 
     # ----------------------------------------------------------------- finish
 
-    async def _finish_admitted(self, pool: Pool) -> int:
+    async def _finish_admitted(self, pool: Pool, lanes: Mapping[str, Lane]) -> int:
         memory = self._memories.setdefault(pool.pool, Memory())
         held = await self._world.ledger.held(pool.holders)
         admitted = [shard for shard in held if shard.state is ShardState.ADMITTED]
@@ -132,7 +168,7 @@ class Ticker:
             ours = shard if shard.beat in memory.ours else await self._take_over(shard, memory)
             if ours is not None:
                 finish.append(ours)
-        await self._create(finish, memory)
+        await self._create(finish, memory, lanes)
         return len(finish)
 
     async def _take_over(self, shard: Shard, memory: Memory) -> Shard | None:
@@ -149,23 +185,34 @@ class Ticker:
         log.warning("taken_over", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
         return replace(shard, beat=beat, version=shard.version + 1)
 
-    async def _create(self, shards: list[Shard], memory: Memory) -> None:
+    async def _create(self, shards: list[Shard], memory: Memory, lanes: Mapping[str, Lane]) -> None:
         room = asyncio.Semaphore(self._world.settings.create_concurrency)
 
         async def one(shard: Shard) -> None:
             async with room:
                 fresh = shard.beat in memory.fresh
                 memory.fresh.discard(shard.beat)
-                pins = await self._pins.of(shard.run_id)
-                outcome = await self._creator.finish(shard, pins, fresh=fresh)
+                outcome = await self._steps.run(
+                    Piece(Step.CREATE, shard.run_id, f"{shard.shard}/{shard.attempt}"),
+                    partial(self._finish, shard, lanes.get(shard.run_id), fresh=fresh),
+                    partial(self._plain.end, shard.run_id, shard.shard, shard.attempt),
+                )
                 if fresh and outcome == "late":
                     memory.fresh.add(shard.beat)
                 await self._follow_up(shard, outcome)
 
         results = await asyncio.gather(*(one(shard) for shard in shards), return_exceptions=True)
         for result in results:
-            if isinstance(result, BaseException):
+            # What failed by itself is counted for its run; it keeps no other one from its turn.
+            if isinstance(result, BaseException) and not isinstance(result, StepFailed):
                 raise result
+
+    async def _finish(self, shard: Shard, lane: Lane | None, *, fresh: bool) -> str:
+        if lane is not None and lane.broken:
+            # Nothing more is submitted of it; but a Create may have been sent before it broke.
+            return await self._plain.end_shard(shard, moves.NOT_PROCESSED, lane.message, never_sent=fresh)
+        pins = await self._pins.of(shard.run_id)
+        return await self._creator.finish(shard, pins, fresh=fresh)
 
     async def _follow_up(self, shard: Shard, outcome: str) -> None:
         if outcome == "quota":
@@ -197,7 +244,7 @@ class Ticker:
             if await self._admit_from(pool, lanes, memory, admitted, ticked):
                 break
         ticked.admitted = len(admitted)
-        await self._create(admitted, memory)
+        await self._create(admitted, memory, {})
 
     async def _admit_from(
         self, pool: Pool, lanes: dict[str, Lane], memory: Memory, admitted: list[Shard], ticked: Ticked
@@ -212,28 +259,45 @@ class Ticker:
             lane = next_lane(pool, lanes.values())
             if lane is None:
                 return True
-            if lane.run_id not in heads:
-                heads[lane.run_id] = await self._ready(lane, pool.free)
-            shard = await self._next_shard(heads[lane.run_id])
-            if shard is None:
-                del lanes[lane.run_id]  # what waits there is paused, or another tick has it
-                continue
-            beat = self._world.clock.token()
-            # Remembered before it is written: should the reply be lost, the next tick knows its own admission.
-            memory.ours.add(beat)
-            memory.fresh.add(beat)
             try:
-                with self._world.traces.span(
-                    "admit", shard.run_id, shard.shard, attempt=shard.attempt, pool=shard.pool
-                ):
-                    await self._world.ledger.apply(moves.admit(pool, lane, shard, beat))
+                shard = await self._steps.run(
+                    Piece(Step.ADMIT, lane.run_id),
+                    partial(self._admit_one, pool, lane, heads, memory),
+                    partial(self._give_up_lane, lane),
+                )
             except Stale:
                 ticked.stale += 1
                 return False
-            admitted.append(replace(shard, state=ShardState.ADMITTED, beat=beat, version=shard.version + 1))
+            except StepFailed:
+                shard = None
+            if shard is None:
+                del lanes[lane.run_id]  # what waits there is paused, or another tick has it, or it cannot be admitted
+                continue
+            admitted.append(shard)
             pool, lanes[lane.run_id] = after_admission(pool, lane, shard)
             log.info("admitted", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, in_use=pool.in_use)
         return True
+
+    async def _admit_one(
+        self, pool: Pool, lane: Lane, heads: dict[str, deque[Waiting]], memory: Memory
+    ) -> Shard | None:
+        """Give a slot to the next shard of a lane. None: none is ready. Raises Stale."""
+        if lane.run_id not in heads:
+            heads[lane.run_id] = await self._ready(lane, pool.free)
+        shard = await self._next_shard(heads[lane.run_id])
+        if shard is None:
+            return None
+        beat = self._world.clock.token()
+        # Remembered before it is written: should the reply be lost, the next tick knows its own admission.
+        memory.ours.add(beat)
+        memory.fresh.add(beat)
+        with self._world.traces.span("admit", shard.run_id, shard.shard, attempt=shard.attempt, pool=shard.pool):
+            await self._world.ledger.apply(moves.admit(pool, lane, shard, beat))
+        return replace(shard, state=ShardState.ADMITTED, beat=beat, version=shard.version + 1)
+
+    async def _give_up_lane(self, lane: Lane, why: Why) -> None:
+        """The lane is refused with it: the next tick tells what waits in it."""
+        await self._plain.end_run(lane.run_id, why)
 
     async def _ready(self, lane: Lane, free: int) -> deque[Waiting]:
         waiting = await self._world.ledger.waiting(lane.run_id, most=free + PAUSED_MAX)

@@ -10,6 +10,7 @@ The states moved between are those of `states.SHARD_MOVES` and `states.RUN_MOVES
 against those tables.
 """
 
+from quarry_core.ledger.moves.failures import begin_piece, finish_piece, leave_piece, note_failure
 from quarry_core.ledger.moves.pools import limit_pool, open_pool
 from quarry_core.ledger.moves.runs import (
     NEW_RUN_CLASS,
@@ -19,16 +20,21 @@ from quarry_core.ledger.moves.runs import (
     begin_running,
     break_run,
     close_run,
+    decide_end,
     finish_slice,
     open_slice,
     refuse_run,
 )
 from quarry_core.ledger.moves.shards import (
     BELOW_MINIMUM,
+    INTERNAL_ERROR,
+    NOT_PROCESSED,
     REFUSED,
     STRIDE,
     admit,
     end,
+    end_plainly,
+    end_unsent,
     enlist,
     give_back,
     observe,
@@ -42,21 +48,30 @@ from quarry_core.ledger.moves.shards import (
 
 __all__ = [
     "BELOW_MINIMUM",
+    "INTERNAL_ERROR",
     "NEW_RUN_CLASS",
+    "NOT_PROCESSED",
     "REFUSED",
     "STRIDE",
     "accept",
     "admit",
     "begin_closing",
+    "begin_piece",
     "begin_planning",
     "begin_running",
     "break_run",
     "close_run",
+    "decide_end",
     "end",
+    "end_plainly",
+    "end_unsent",
     "enlist",
+    "finish_piece",
     "finish_slice",
     "give_back",
+    "leave_piece",
     "limit_pool",
+    "note_failure",
     "observe",
     "open_pool",
     "open_slice",

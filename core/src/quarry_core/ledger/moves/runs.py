@@ -79,14 +79,14 @@ def begin_planning(totals: Totals) -> list[Write]:
     ]
 
 
-def refuse_run(totals: Totals, message: str, ended_at: str) -> list[Write]:
+def refuse_run(totals: Totals, message: str, ended_at: str, *, code: str, step: str) -> list[Write]:
     """ACCEPTED | PLANNING -> FAILED: nothing was submitted, nothing is owed."""
     assert totals.state in (RunState.ACCEPTED, RunState.PLANNING)
     return [
         Update(
             totals_key(totals.run_id),
             when=(equal("state", totals.state),),
-            set={"state": RunState.FAILED, "message": message, "ended_at": ended_at},
+            set={"state": RunState.FAILED, "message": message, "code": code, "step": step, "ended_at": ended_at},
             add={"version": 1},
         ),
         *_end_of_run(totals, RunState.FAILED, ended_at),
@@ -131,8 +131,8 @@ def begin_running(totals: Totals, pool: str, tag: int, rows: int, rows_source: i
     ]
 
 
-def break_run(totals: Totals, pool: str, fault: str) -> list[Write]:
-    """A running run's source can no longer be read: no further row is enlisted, its lane is refused.
+def break_run(totals: Totals, pool: str, fault: str, *, code: str, step: str) -> list[Write]:
+    """A running run cannot be brought to its end: no further row is enlisted, its lane is refused.
 
     The state stays RUNNING until what is already paid for has been settled.
     """
@@ -140,14 +140,14 @@ def break_run(totals: Totals, pool: str, fault: str) -> list[Write]:
         Update(
             totals_key(totals.run_id),
             when=(equal("state", RunState.RUNNING), Cond("fault", "absent")),
-            set={"fault": fault},
+            set={"fault": fault, "fault_code": code, "fault_step": step},
             add={"version": 1},
         ),
         Update(
             lane_key(pool, totals.run_id),
             # Whatever its gate: Bedrock may have refused the lane before, and the rest of the rows must be told all the same.
             when=(Cond("gate", "exists"),),
-            set={"gate": Gate.REFUSED, "message": fault},
+            set={"gate": Gate.REFUSED, "message": fault, "broken": True},
             add={"version": 1},
         ),
     ]
@@ -166,16 +166,37 @@ def begin_closing(totals: Totals, closing_at: str) -> list[Write]:
     ]
 
 
-def close_run(totals: Totals, pool: str, state: RunState, message: str, ended_at: str) -> list[Write]:
-    """CLOSING -> terminal. Rows that a broken source kept back are told as errors: nothing stays open."""
+def decide_end(totals: Totals, state: RunState, message: str, *, code: str, step: str) -> list[Write]:
+    """A closing run's end is decided, once: report, marker, event and state then say the same, whoever writes them."""
     assert totals.state is RunState.CLOSING
     return [
         Update(
             totals_key(totals.run_id),
-            when=(equal("state", RunState.CLOSING), equal("open", totals.open)),
+            when=(equal("state", RunState.CLOSING), Cond("end_state", "absent")),
+            set={"end_state": state, "end_message": message, "end_code": code, "end_step": step},
+            add={"version": 1},
+        )
+    ]
+
+
+def close_run(totals: Totals, pool: str, ended_at: str, *, note: str = "") -> list[Write]:
+    """CLOSING -> terminal, as it was decided. Rows that were never sent are told as errors: nothing stays open.
+
+    Args:
+        note: what went wrong after it was decided, for an end that has no message of its own.
+    """
+    assert totals.state is RunState.CLOSING
+    assert totals.end_state
+    state = RunState(totals.end_state)
+    return [
+        Update(
+            totals_key(totals.run_id),
+            when=(equal("state", RunState.CLOSING), equal("open", totals.open), equal("end_state", totals.end_state)),
             set={
                 "state": state,
-                "message": message,
+                "message": totals.end_message or note,
+                "code": totals.end_code,
+                "step": totals.end_step,
                 "ended_at": ended_at,
                 "open": 0,
                 "error": totals.error + totals.open,

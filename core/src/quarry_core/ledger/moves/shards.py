@@ -28,6 +28,9 @@ STRIDE = 1 << 20
 # What stands as `ended_status` where no job was made; every other word there is Bedrock's.
 BELOW_MINIMUM = "BELOW_MINIMUM"
 REFUSED = "REFUSED"
+# What the rows of a shard get that Quarry ended by itself: the step failed, or the run broke before their turn.
+INTERNAL_ERROR = "INTERNAL_ERROR"
+NOT_PROCESSED = "NOT_PROCESSED"
 
 
 def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "") -> list[Write]:
@@ -169,13 +172,45 @@ def refuse(shard: Shard, message: str) -> list[Write]:
     ]
 
 
+def end_unsent(shard: Shard, code: str, message: str) -> list[Write]:
+    """ADMITTED -> ENDED: no job of this attempt stands with Bedrock, and none is to be made."""
+    return [
+        _release(shard),
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=(*_as_read(shard), equal("beat", shard.beat)),
+            set={"state": ShardState.ENDED, "ended_status": REFUSED, "error_code": code, "message": message},
+            add={"version": 1},
+        ),
+        _todo(shard),
+    ]
+
+
+def end_plainly(shard: Shard, arn: str, status: str, message: str) -> list[Write]:
+    """ADMITTED | SUBMITTED -> ENDED: Bedrock says that its job ended; what people see of the job is left as it is."""
+    assert shard.state.holds_a_slot
+    premise = equal("arn", arn) if shard.state is ShardState.SUBMITTED else equal("beat", shard.beat)
+    return [
+        _release(shard),
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=(*_as_read(shard), premise),
+            set={"state": ShardState.ENDED, "ended_status": status, "message": message}
+            | ({"arn": arn} if shard.state is ShardState.ADMITTED else {}),
+            add={"version": 1},
+        ),
+        _todo(shard),
+    ]
+
+
 def refuse_waiting(lane: Lane, shard: Shard) -> list[Write]:
     """PENDING -> ENDED: its lane is refused, so it is told why instead of waiting for ever."""
     return [
         Update(
             shard_key(shard.run_id, shard.shard),
             when=(equal("state", ShardState.PENDING), equal("attempt", shard.attempt)),
-            set={"state": ShardState.ENDED, "ended_status": REFUSED, "message": lane.message},
+            set={"state": ShardState.ENDED, "ended_status": REFUSED, "message": lane.message}
+            | ({"error_code": NOT_PROCESSED} if lane.broken else {}),
             add={"version": 1},
         ),
         Delete(wait_key(shard.run_id, shard.shard, shard.attempt)),
@@ -231,7 +266,7 @@ def repeat(shard: Shard, pause_ms: int) -> list[Write]:
             shard_key(shard.run_id, shard.shard),
             when=_as_read(shard),
             set={"state": ShardState.PENDING, "attempt": following.attempt},
-            remove=("arn", "beat", "ended_status", "message"),
+            remove=("arn", "beat", "ended_status", "message", "error_code"),
             add={"version": 1},
         ),
         Delete(todo_key(shard.run_id, shard.shard)),

@@ -1,0 +1,71 @@
+"""The step `part`: a settled shard's outcome is joined to its rows.
+
+Theory of operation. The answers are safe in the outcome before this begins, so a part that cannot be written ends the
+run and loses nothing: its reason says where the answers are. Settling writes the part, and closing what a crash left
+unwritten; both count the same failures.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import structlog
+
+from quarry_collector.salvage import Salvage
+from quarry_core.endings import end_run
+from quarry_core.errors import Changed, Missing
+from quarry_core.failures import RunCode, Step, Why, exhausted
+from quarry_core.ledger.rows import Shard
+from quarry_core.part_file import PartError
+from quarry_core.pieces import Piece
+from quarry_core.rows import SourceError
+from quarry_core.service import World
+from quarry_core.steps import Steps
+
+log = structlog.get_logger()
+
+
+class Publisher:
+    def __init__(self, world: World, steps: Steps) -> None:
+        self._world = world
+        self._steps = steps
+
+    async def part(self, salvage: Salvage, shard: Shard) -> Why | None:
+        """Write a settled shard's part; or why there is none, and will be none.
+
+        Raises:
+            StepFailed: it failed by itself, and may be tried again.
+        """
+        return await self._steps.run(
+            Piece(Step.PART, shard.run_id, shard.shard),
+            partial(self._write, salvage, shard),
+            partial(self._give_up, salvage),
+        )
+
+    async def _write(self, salvage: Salvage, shard: Shard) -> Why | None:
+        try:
+            await self._world.offload.run(partial(salvage.part, shard))
+        except PartError as error:
+            # It will be the same for every other part of the run, and however often it is tried.
+            why = Why(RunCode.PART_UNWRITABLE, Step.PART, f"a part of the result cannot be written: {error}")
+            return await self._give_up(salvage, why)
+        except (Changed, Missing, SourceError) as error:
+            if exhausted(error):
+                raise  # the worker's want, not the source's fault
+            uri = salvage.pins.source.uri
+            sentence = f"s3_uri: {uri} cannot be joined any more ({error}); {_where(salvage)}"
+            # Whether it ends the run is closing's to decide: the source may come back before.
+            log.error(  # noqa: TRY400 told whole
+                "part_not_written", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, why=str(error)
+            )
+            return Why(RunCode.SOURCE_BROKEN, Step.PART, sentence)
+        return None
+
+    async def _give_up(self, salvage: Salvage, why: Why) -> Why:
+        told = Why(why.code, why.step, f"{why.sentence}; {_where(salvage)}")
+        await end_run(self._world, salvage.run_id, told)
+        return told
+
+
+def _where(salvage: Salvage) -> str:
+    return f"the answers stand under outcomes/{salvage.run_id}/"

@@ -1,0 +1,52 @@
+"""The step `track`: what became of a job is learned, whoever tells of it; and its ending, where that fails for good."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from quarry_core.failures import Step, Why
+from quarry_core.ledger.rows import Shard
+from quarry_core.names import parse_job_name
+from quarry_core.pieces import Piece
+from quarry_core.ports import Job
+from quarry_core.service import World
+from quarry_core.steps import Steps
+from quarry_scheduler.learn import NOTHING, Learned, Learner
+from quarry_scheduler.plainly import PlainEndings
+
+
+class Tracking:
+    def __init__(self, world: World, learner: Learner, steps: Steps, plain: PlainEndings) -> None:
+        self._world = world
+        self._learner = learner
+        self._steps = steps
+        self._plain = plain
+
+    async def job_seen(
+        self, name: str, arn: str, status: str, source: str, told: Job | None = None, *, redelivered: bool = False
+    ) -> Learned:
+        """As `Learner.job_seen`, counted by run, shard and attempt. Raises StepFailed."""
+        named = parse_job_name(name, self._world.settings.env)
+        if named is None:
+            return NOTHING
+        return await self._run(
+            (named.run_id, named.shard, named.attempt),
+            partial(self._learner.job_seen, name, arn, status, source, told, redelivered=redelivered),
+        )
+
+    async def of(self, shard: Shard, work: Callable[[], Awaitable[Learned]]) -> Learned:
+        """Do what tracks this row's job. Raises StepFailed."""
+        return await self._run((shard.run_id, shard.shard, shard.attempt), work)
+
+    async def name_of(self, shard: Shard) -> str:
+        """The name of the job of a row's present attempt."""
+        return await self._learner.name_of(shard)
+
+    async def _run(self, job: tuple[str, str, int], work: Callable[[], Awaitable[Learned]]) -> Learned:
+        run_id, shard, attempt = job
+        return await self._steps.run(Piece(Step.TRACK, run_id, f"{shard}/{attempt}"), work, partial(self._end, *job))
+
+    async def _end(self, run_id: str, shard: str, attempt: int, why: Why) -> Learned:
+        came = await self._plain.end(run_id, shard, attempt, why)
+        return Learned("ended") if came == "ended" else NOTHING
