@@ -25,11 +25,13 @@ locals {
 module "pipeline" {
   source = "../../modules/pipeline"
 
-  place          = local.place
-  models         = var.models
-  job_quota      = var.job_quota
-  source_buckets = var.source_buckets
-  runtime        = "none"
+  place            = local.place
+  models           = var.models
+  job_quota        = var.job_quota
+  results_days     = var.results_days
+  prompt_text_days = var.prompt_text_days
+  source_buckets   = var.source_buckets
+  runtime          = "none"
 
   # Trying things out leaves nothing worth keeping: `terraform destroy` empties the bucket.
   deletion_protection = false

@@ -25,3 +25,15 @@ variable "source_buckets" {
   type        = list(string)
   default     = []
 }
+
+variable "results_days" {
+  description = "Days after which results expire, at least 14; null keeps them until somebody deletes them."
+  type        = number
+  default     = null
+}
+
+variable "prompt_text_days" {
+  description = "Days that a run's prompt stays in the ledger after its end."
+  type        = number
+  default     = 30
+}

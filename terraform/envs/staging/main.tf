@@ -25,10 +25,12 @@ locals {
 module "pipeline" {
   source = "../../modules/pipeline"
 
-  place          = local.place
-  models         = var.models
-  job_quota      = var.job_quota
-  source_buckets = var.source_buckets
+  place            = local.place
+  models           = var.models
+  job_quota        = var.job_quota
+  results_days     = var.results_days
+  prompt_text_days = var.prompt_text_days
+  source_buckets   = var.source_buckets
 
   runtime        = "ecs"
   ecs            = { image_tag = var.image_tag }

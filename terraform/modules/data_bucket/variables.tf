@@ -64,13 +64,13 @@ variable "output_days" {
 }
 
 variable "results_days" {
-  description = "Days after which what users fetch expires: results/. Null keeps it until somebody deletes it."
+  description = "Days after which what users fetch expires: results/. Null keeps it until somebody deletes it. It must be longer than the longest run, whose first parts wait for the last."
   type        = number
   default     = null
 
   validation {
-    condition     = try(var.results_days >= 1 && floor(var.results_days) == var.results_days, var.results_days == null)
-    error_message = "results_days must be null or a whole number of at least 1."
+    condition     = try(var.results_days >= 14 && floor(var.results_days) == var.results_days, var.results_days == null)
+    error_message = "results_days must be null or a whole number of at least 14: a run's first parts wait for its last."
   }
 }
 

@@ -230,7 +230,7 @@ variable "output_days" {
 }
 
 variable "results_days" {
-  description = "Days after which results/ expires; null keeps it until somebody deletes it. What expired is gone `noncurrent_days` later."
+  description = "Days after which results/ expires, at least 14; null keeps it until somebody deletes it. What expired is gone `noncurrent_days` later."
   type        = number
   default     = null
 }

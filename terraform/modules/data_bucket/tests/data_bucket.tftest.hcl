@@ -384,9 +384,9 @@ run "results_expire_after_the_days_given" {
   }
 }
 
-run "results_of_no_days" {
+run "results_that_expire_below_a_run" {
   command = plan
-  variables { results_days = 0 }
+  variables { results_days = 13 }
   expect_failures = [var.results_days]
 }
 
