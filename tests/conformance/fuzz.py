@@ -43,6 +43,15 @@ SERVICES = {
     **dict.fromkeys(RUNTIME, "bedrock-runtime"),
     **dict.fromkeys(QUOTAS, "service-quotas"),
 }
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "a": {"type": "string", "pattern": "^[a-z]{2,5}$", "minLength": 3},
+        "b": {"anyOf": [{"$ref": "#/$defs/c"}, {"type": "null"}]},
+    },
+    "required": ["a"],
+    "$defs": {"c": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 9}, "minItems": 2}},
+}
 OWN_PAGES = ("/_quarry/stats", "/_quarry/settings", "/_quarry/faults", "/healthz")
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 TEXTS = (
@@ -152,9 +161,21 @@ class Fuzzer:
             case "ListFoundationModels":
                 return {"byProvider": chance.choice(("Anthropic", "Amazon"))}
             case "InvokeModel":
-                return {"modelId": HAIKU, "body": claude("Why?")}
+                tool = {"name": "look", "input_schema": SCHEMA}
+                more = {
+                    "tools": [tool],
+                    "tool_choice": {"type": "tool", "name": "look"},
+                    "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}},
+                    "thinking": {"type": "enabled", "budget_tokens": 1024},
+                }
+                return {"modelId": HAIKU, "body": claude("Why?", **dict(chance.sample(sorted(more.items()), 2)))}
             case "Converse":
-                return {"modelId": HAIKU, "messages": [{"role": "user", "content": [{"text": "Why?"}]}]}
+                spoken = {"modelId": HAIKU, "messages": [{"role": "user", "content": [{"text": "Why?"}]}]}
+                spec = {"toolSpec": {"name": "look", "inputSchema": {"json": SCHEMA}}}
+                text_format = {"type": "json_schema", "structure": {"jsonSchema": {"schema": json.dumps(SCHEMA)}}}
+                return spoken | chance.choice(
+                    ({}, {"toolConfig": {"tools": [spec]}}, {"outputConfig": {"textFormat": text_format}})
+                )
             case "CountTokens":
                 return {"modelId": HAIKU, "input": {"converse": {"messages": [{"role": "user", "content": []}]}}}
             case "GetServiceQuota" | "GetAWSDefaultServiceQuota":

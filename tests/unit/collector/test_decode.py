@@ -269,6 +269,15 @@ def test_an_answer_that_calls_tools_is_those_calls_as_json():
     assert (json.loads(found.text), found.stop_reason, found.output_tokens) == (calls, "tool_use", 9)
 
 
+def test_a_row_that_is_answered_by_a_call_is_ok_and_says_why_the_model_stopped():
+    call = {"type": "tool_use", "id": "toolu_1", "name": "sum", "input": {}}
+    with settled([line(rid(0), {"content": [call], "stop_reason": "tool_use"})], 1) as outcome:
+        (row,) = rows_of(outcome)
+
+    assert (row["status"], row["error_code"], row["stop_reason"]) == ("ok", None, "tool_use")
+    assert json.loads(row["response"]) == [call]
+
+
 def test_a_text_beside_a_call_of_a_tool_is_the_answer():
     (only,) = read([spoil(b'"content": [', b'"content": [{"type": "tool_use", "input": {}}, ')])
 
