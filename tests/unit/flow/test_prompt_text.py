@@ -87,3 +87,19 @@ async def test_a_run_without_a_prompt_or_refused_at_once_leaves_no_text(manifest
     await house.run(run_id)
 
     assert text_key(run_id) not in house.table.items
+
+
+async def test_a_long_prompt_of_odd_characters_is_kept_to_the_last_of_them():
+    """Other texts in the ledger are cut and made visible; this one is sent to the model."""
+    house = House()
+    system = "\u2028\ufeff\x7f line\n" * 5_000
+    run_id = a_run(house, prompt={"template": "{topic}", "system": system})
+    await house.quiet()
+
+    run = await house.ledger.run(run_id)
+
+    assert run is not None
+    assert run.pins is not None
+    assert run.pins.prompt is not None
+    assert run.pins.prompt.system == system
+    assert (await house.run(run_id)).state is RunState.SUCCEEDED
