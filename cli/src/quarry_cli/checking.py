@@ -29,6 +29,7 @@ from quarry_core.source_format import source_format
 
 T = TypeVar("T")
 CHECK_S = 15.0
+HINT_S = 5.0
 SERVICE_QUOTAS = "service-quotas"
 
 
@@ -86,6 +87,19 @@ async def _aside(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, daemon=True).start()
     return await done
+
+
+async def nearest_model(doors: Doors, model_id: str, within_s: float = HINT_S) -> str:
+    """The id in the region that is most like one that nobody supports; empty if there is none, or no answer."""
+    if doors.ask is None:
+        return ""
+    try:
+        told = await asyncio.wait_for(Asking(doors.ask)("bedrock", "list_foundation_models"), within_s)
+    except (TimeoutError, PortError, NotKnown):
+        return ""
+    ids = [str(each["modelId"]) for each in told["modelSummaries"]]
+    near = difflib.get_close_matches(model_id.rpartition("/")[2], ids, n=1, cutoff=0.8)
+    return near[0] if near else ""
 
 
 # --------------------------------------------------------------------------- S3

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from quarry_cli.checking import check as check_in_aws
+from quarry_cli.checking import nearest_model
 from quarry_cli.doors import Doors
 from quarry_cli.errors import NotSubmitted
 from quarry_cli.manifest_queue import wrong_queue
@@ -29,6 +30,7 @@ from quarry_core.manifest import (
     run_id_of,
 )
 from quarry_core.manifest_checks import check_environment
+from quarry_core.models import UnsupportedModel, family_of
 
 
 class Submitted(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +108,9 @@ async def _check(doors: Doors, text: str, data: ManifestData) -> tuple[bool, lis
         raise NotSubmitted(f"the manifest has {size_bytes} bytes; at most {MANIFEST_BYTES_MAX} are taken")
     try:
         manifest = read_manifest(data)
+    except ManifestError as error:
+        raise NotSubmitted(str(error) + await _model_hint(doors, data)) from error
+    try:
         region = doors.region or None
         check_environment(manifest, region=region, bucket=doors.bucket, owner_required=doors.owner_required)
     except ManifestError as error:
@@ -122,3 +127,16 @@ async def _check(doors: Doors, text: str, data: ManifestData) -> tuple[bool, lis
     if checked.faults:
         raise NotSubmitted("; ".join(checked.faults))
     return False, checked.unchecked
+
+
+async def _model_hint(doors: Doors, data: ManifestData) -> str:
+    """What Bedrock has that is like a model id of no family; empty for any other fault."""
+    model_id = data.get("model_id") if isinstance(data, Mapping) else None
+    if not isinstance(model_id, str):
+        return ""
+    try:
+        family_of(model_id)
+    except UnsupportedModel:
+        near = await nearest_model(doors, model_id)
+        return f"; did you mean model_id {near}?" if near else ""
+    return ""

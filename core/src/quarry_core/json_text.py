@@ -16,6 +16,7 @@ from quarry_core.bounded import SURROGATE, bounded_text, shown_name
 
 # Python's parser itself ends near 1,000, wherever it is called from.
 NESTING_PARSED_MAX = 500
+ENCODED_TIMES_MAX = 4
 _REASON_BYTES_MAX = 500
 _MARK = "\ufeff"
 _TYPES = {list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
@@ -45,15 +46,19 @@ def parse_object(text: str) -> Mapping[str, Any] | str:
 
 
 def inner_object(text: str) -> Mapping[str, Any] | None:
-    """The JSON object that a string holds, if it holds one."""
-    stripped = text.strip().lstrip(_MARK)
-    if not stripped.startswith("{"):
-        return None
-    try:
-        data = _loaded(stripped)
-    except NotAnObject:
-        return None
-    return data if isinstance(data, dict) else None
+    """The JSON object that a string holds, if it holds one, be it encoded `ENCODED_TIMES_MAX` times."""
+    for _ in range(ENCODED_TIMES_MAX):
+        stripped = text.strip().lstrip(_MARK)
+        if stripped[:1] not in ("{", '"'):
+            return None
+        try:
+            data = _loaded(stripped)
+        except NotAnObject:
+            return None
+        if isinstance(data, dict):
+            return data
+        text = data if isinstance(data, str) else ""
+    return None
 
 
 def _loaded(text: str) -> Any:
@@ -62,7 +67,8 @@ def _loaded(text: str) -> Any:
     except RecursionError as error:
         raise NotAnObject(f"nested more than {NESTING_PARSED_MAX} deep") from error
     except json.JSONDecodeError as error:
-        raise NotAnObject(bounded_text(f"not JSON: {error}{_hint(text)}", _REASON_BYTES_MAX)) from error
+        hint = "; send each object as a message of its own" if error.msg == "Extra data" else _hint(text)
+        raise NotAnObject(bounded_text(f"not JSON: {error}{hint}", _REASON_BYTES_MAX)) from error
     except ValueError as error:  # a number of more digits than Python reads
         raise NotAnObject("not JSON that can be read: a number has thousands of digits") from error
     if nested(data) > NESTING_PARSED_MAX:

@@ -13,7 +13,7 @@ from quarry_core.names import RESULTS, in_own_folder, parse_s3_uri
 
 _REGION_OF_ARN = re.compile(r"arn:[a-z-]+:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]+):")
 # An access point's alias is a bucket's second name: which bucket's, it does not say.
-_ALIAS = re.compile(r"-s3alias$|--ol-s3$|--x-s3$")
+_ALIAS = re.compile(r"-s3alias$|--ol-s3$|\.mrap$")
 
 
 def check_environment(manifest: Manifest, *, region: str | None, bucket: str, owner_required: bool = False) -> None:

@@ -71,7 +71,7 @@ def _bucket_hint(objects: Objects, ref: ObjectRef) -> str:
         objects.head(ObjectRef(ref.key))
     except PortError:
         return "buckets are named in small letters, and are not folders"
-    return "the environment's own bucket has an object of that key"
+    return "did you mean the environment's own bucket? It has an object of that key"
 
 
 def _nearest_key(objects: Objects, ref: ObjectRef) -> str:

@@ -58,6 +58,8 @@ READERS: Mapping[int, Reader] = {1: Doorbell.model_validate}
 def read_doorbell(body: str) -> Doorbell:
     """Read a doorbell. Raises NotAMessage, UnknownVersion."""
     data = _json_object(body)
+    if is_manifest(data):
+        raise NotAMessage(_MANIFEST)
     version = data.get("v")
     if type(version) is not int:  # JSON's true is an int to Python
         raise NotAMessage("v: missing or not a number")
@@ -88,6 +90,7 @@ class JobEvent(BaseModel):
 BEDROCK = "aws.bedrock"
 JOB_EVENT = "Batch Inference Job State Change"
 KEYS_SHOWN_MAX = 5
+_MANIFEST = "it is a manifest: send it to the queue of manifests (QUARRY_MANIFEST_QUEUE_URL)"
 
 
 def read_job_event(body: str) -> JobEvent | None:
@@ -114,7 +117,7 @@ def read_job_event(body: str) -> JobEvent | None:
 
 def _why_no_event(data: Mapping[str, Any]) -> str:
     if is_manifest(data):
-        return "it is a manifest: send it to the queue of manifests (QUARRY_MANIFEST_QUEUE_URL)"
+        return _MANIFEST
     if "batchJobArn" in data:
         return "it is the detail of a job event alone: the rule's target must have no input path"
     if "TopicArn" in data:

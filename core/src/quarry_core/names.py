@@ -7,6 +7,7 @@ harmless. Bedrock's patterns are those of the contract, sections 1.2 and 4.1.
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from dataclasses import dataclass
 
@@ -94,7 +95,9 @@ _OWN_FOLDERS = ("batch-", "manifests/", "on-demand/", "outcomes/", "plans/", "pr
 
 def in_own_folder(key: str) -> bool:
     """Whether a key of the environment's bucket is of Quarry's own working files. Results are none of them."""
-    return key.startswith(_OWN_FOLDERS)
+    # S3 takes keys as they are; what stands in between may not.
+    plain = posixpath.normpath(key).lstrip("/")
+    return key.startswith(_OWN_FOLDERS) or plain.startswith(_OWN_FOLDERS)
 
 
 def input_key(run_id: str, shard: str) -> str:

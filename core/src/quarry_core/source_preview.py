@@ -47,6 +47,10 @@ def preview(objects: Objects, ref: ObjectRef, form: SourceFormat, size_bytes: in
             return Preview(file.schema, file.rows)
     head = objects.read(ref, 0, PREVIEW_BYTES)
     names = names_at_start(head, ref.key, csv)
+    if names is None and size_bytes == len(head):
+        if not head.strip():
+            raise SourceError(f"{ref.key} is empty; give a source with a header and at least one row")
+        raise SourceError(f"{ref.key} has a header and no rows; give a source with at least one row")
     if names is None:
         return None
     rows = _rows(head, ref.key, csv) if size_bytes == len(head) else None

@@ -160,6 +160,20 @@ def test_a_file_that_is_no_parquet_or_has_no_header_is_told(quarry, refused):
     assert "s3_uri: inputs/zip.csv is a zip archive" in refused(s3_uri="s3://world/inputs/zip.csv")
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "inputs/x.csv is empty; give a source with a header and at least one row"),
+        (b"topic", "inputs/x.csv has a header and no rows"),
+        (b"topic\n", "the dataset has 0 rows"),
+    ],
+)
+def test_a_file_without_rows_is_told(quarry, refused, body, says):
+    quarry.house.objects.plant("inputs/x.csv", body)
+
+    assert says in refused(s3_uri="s3://world/inputs/x.csv")
+
+
 def test_the_manifests_dialect_is_the_one_that_is_looked_at(quarry, bedrock):
     quarry.house.objects.plant("inputs/semi.csv", b"a;topic\n" + b"1;x\n" * 200)
     manifest = quarry.house.joke() | {"s3_uri": "s3://world/inputs/semi.csv", "csv": {"delimiter": ";"}}
@@ -210,6 +224,8 @@ def test_parameters_of_a_stored_prompt_are_judged_with_the_manifests(quarry, ref
             f"there is no model anthropic.claude-3-haiku-20240370-v1:0 in us-east-1; did you mean {CLAUDE}?",
         ),
         (f"eu.{CLAUDE}", f"there is no inference profile eu.{CLAUDE} in us-east-1; did you mean us.{CLAUDE}?"),
+        (CLAUDE.replace("anthropic", "antropic"), "does it begin with anthropic.claude? (supported are: "),
+        (CLAUDE.replace("anthropic", "antropic"), f"; did you mean model_id {CLAUDE}?"),
         ("anthropic.claude-sonnet-5", "batch inference does not take anthropic.claude-sonnet-5 in us-east-1"),
         (f"us.{CLAUDE.replace('haiku', 'haikoo')}", f"did you mean us.{CLAUDE}?"),
     ],

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_core.bounded import visible
-from quarry_core.messages import NotAMessage, read_job_event
+from quarry_core.messages import NotAMessage, read_doorbell, read_job_event
 
 DETAIL = {"batchJobName": "n", "batchJobArn": "arn", "status": "Completed"}
 EVENT = {"source": "aws.bedrock", "detail-type": "Batch Inference Job State Change", "detail": DETAIL}
@@ -71,6 +71,12 @@ def test_what_is_no_event_of_bedrocks_says_what_it_is(body, why):
 def test_any_object_is_an_event_or_a_sentence(data):
     with contextlib.suppress(NotAMessage):
         read_job_event(json.dumps(data))
+
+
+@pytest.mark.promise("L6")
+def test_a_manifest_on_any_other_queue_is_told_where_it_belongs():
+    with pytest.raises(NotAMessage, match="it is a manifest: send it to the queue of manifests"):
+        read_doorbell(json.dumps(MANIFEST))
 
 
 def test_a_message_of_bedrocks_is_kept_bounded():

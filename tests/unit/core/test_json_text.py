@@ -40,6 +40,7 @@ def test_a_byte_order_mark_says_nothing(text):
         ('{"a":' * 100_000, "nested more than 500 deep"),
         ('{"a":' * 501 + "1" + "}" * 501, "nested more than 500 deep"),
         ("\x00\x1b[2J", "not JSON"),
+        ('{"a": 1}\n{"a": 2}\n', "send each object as a message of its own"),
     ],
 )
 def test_text_that_is_no_object_is_told_what_it_is(text, why):
@@ -52,6 +53,7 @@ def test_text_that_is_no_object_is_told_what_it_is(text, why):
 
 def test_text_of_an_object_inside_a_string_is_given_back_as_text():
     assert parse_object(json.dumps(json.dumps({"a": 1}))) == '{"a": 1}'
+    assert parse_object(json.dumps(json.dumps(json.dumps({"a": 1})))) == json.dumps('{"a": 1}')
 
 
 def test_every_half_of_a_surrogate_pair_is_found_with_its_place():

@@ -95,7 +95,8 @@ async def test_a_source_among_quarrys_own_files_is_refused(key):
     told = await refused(house, house.joke(s3_uri=f"s3://world/{key}"))
 
     assert f"s3_uri: s3://world/{key} lies among Quarry's own working files" in told
-    assert "lies among" in await refused(house, house.joke(s3_uri=f"s3://some-access-point-s3alias/{key}"))
+    for other in (f"s3://some-access-point-s3alias/{key}", f"s3://world/./{key}", f"s3://world/mine/..//{key}"):
+        assert "lies among" in await refused(house, house.joke(s3_uri=other))
 
 
 async def test_an_earlier_result_is_a_source_like_any_other():
@@ -162,7 +163,10 @@ async def test_a_bucket_that_is_missing_is_told_from_an_object_that_is():
     bucket = await refused(house, house.joke(s3_uri="s3://no-such-bucket/inputs/topics.csv"))
     key = await refused(house, house.joke(s3_uri="s3://world/inputs/topic.csv"))
 
-    assert "there is no bucket no-such-bucket: the environment's own bucket has an object of that key" in bucket
+    assert (
+        "there is no bucket no-such-bucket: did you mean the environment's own bucket? It has an object of that key"
+        in bucket
+    )
     assert "the bucket world has no such object; did you mean s3://world/inputs/topics.csv?" in key
 
 

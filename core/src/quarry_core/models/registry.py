@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +43,13 @@ def family_of(model_id: str) -> Family:
         if base.startswith(beginning):
             return family
     known = ", ".join(f"{family.name} ({beginning}…)" for beginning, family in FAMILIES.items())
-    raise UnsupportedModel(f"{model_id!r} is not of a supported model family; supported are: {known}")
+    near = [
+        beginning
+        for beginning in FAMILIES
+        if difflib.get_close_matches(base[: len(beginning)].casefold(), [beginning], cutoff=0.8)
+    ]
+    guess = f"; does it begin with {near[0]}?" if near else ""
+    raise UnsupportedModel(f"{model_id!r} is not of a supported model family{guess} (supported are: {known})")
 
 
 def check_inference(model_id: str, inference: Mapping[str, Any], *, whole: bool = True) -> None:
