@@ -49,7 +49,7 @@ def _calm_again(user, bedrock):
 
     for job in active():
         # It may end by itself meanwhile.
-        with contextlib.suppress(bedrock.exceptions.ConflictException):
+        with contextlib.suppress(bedrock.exceptions.ValidationException):
             bedrock.stop_model_invocation_job(jobIdentifier=job["arn"])
     until(lambda: not active(), 20, lambda: f"still active: {active()}")
 

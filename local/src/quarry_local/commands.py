@@ -196,8 +196,9 @@ def bedrock_(
     # A server is a heavy import, and the other commands need none.
     from quarry_local.bedrock.__main__ import run  # noqa: PLC0415
 
-    named = {"port": port, "store": store, "clock": clock, "seed": seed, "tls": "true" if tls else None}
-    run([*(f"--{name}={value}" for name, value in named.items() if value is not None), *context.args])
+    named = {"port": port, "store": store, "clock": clock, "seed": seed}
+    flags = ["--tls"] if tls else []
+    run([*flags, *(f"--{name}={value}" for name, value in named.items() if value is not None), *context.args])
 
 
 @app.command("demo")

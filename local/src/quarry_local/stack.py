@@ -426,4 +426,15 @@ def _waits(settings: StackSettings) -> dict[str, str]:
 
 def _flags(settings: Mapping[str, str]) -> list[str]:
     """As flags rather than variables, for an unknown flag is refused where an unknown variable goes unnoticed."""
-    return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    return [_flag(name.replace("_", "-"), value) for name, value in settings.items()]
+
+
+def _flag(name: str, value: str) -> str:
+    # A switch takes no value.
+    match value.lower():
+        case "true":
+            return f"--{name}"
+        case "false":
+            return f"--no-{name}"
+        case _:
+            return f"--{name}={value}"

@@ -125,7 +125,17 @@ def test_without_its_extra_the_message_says_how_to_get_it(tmp_path, monkeypatch)
 
 def test_the_command_says_where_it_listens_and_whom_to_trust(tmp_path):
     store, home = tmp_path / "s3", tmp_path / "tls"
-    command = [sys.executable, "-m", "quarry_local.bedrock", "--store", store, "--tls", "--tls-directory", home]
+    command = [
+        sys.executable,
+        "-m",
+        "quarry_local.commands",
+        "bedrock",
+        "--store",
+        store,
+        "--tls",
+        "--tls-directory",
+        home,
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

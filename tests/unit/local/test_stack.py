@@ -12,6 +12,7 @@ import pytest
 from quarry_core import names
 from quarry_local import doors, processes, state
 from quarry_local import resources as local_resources
+from quarry_local.bedrock.settings import Settings
 from quarry_local.settings import LOCAL_WAITS, StackSettings
 from quarry_local.stack import Stack, StackError
 
@@ -367,3 +368,15 @@ def test_a_with_block_brings_the_stack_up_and_down(tmp_path, settings):
         assert set(live_pids(stack)) == set(EVERY)
 
     assert stack.processes() == {}
+
+
+def test_settings_of_the_simulator_that_are_switches_are_given_as_switches(stack_of, settings):
+    switches = {"check_role": "false", "job_output_early": "true", "speed": "3"}
+    stack = stack_of(dataclasses.replace(settings, simulator=switches, services=False, tls_port=18_443))
+    stack.up()
+
+    given = seen_by(stack, "bedrock")["arguments"]
+
+    assert {"--no-check-role", "--job-output-early", "--speed=3", "--tls-port=18443"} <= set(given)
+    assert f"--tls-directory={stack.directory / 'tls'}" in given
+    assert Settings(_cli_parse_args=[word for word in given if word.startswith("--") and word != "--port"])
