@@ -23,8 +23,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
-from quarry_local import demo
+from quarry_local import demo, doors
 from quarry_local.settings import StackSettings
 from quarry_local.stack import PROMETHEUS, Stack
 
@@ -34,7 +35,10 @@ ROWS = 12_000
 RECORDS_PER_JOB = 500
 QUOTA = 4
 RUNS_S_MAX = 1_200
-SECOND_RUN_AFTER_S = 20
+# The recording rules count by full minutes: the later runs begin when the longest of them has something to show.
+LAST_RULE = "quarry:row_errors:ratio6h"
+RULES_S_MAX = 240
+LOOK_EVERY_S = 2
 # The last scrapes and rules after the end are to be seen too.
 AFTERGLOW_S = 30
 
@@ -62,7 +66,7 @@ ENDED = (0, 3)
 
 
 class RunFailed(Exception):
-    """A run was not accepted or did not end in time."""
+    """A run was not accepted or did not end in time, or the rules tell nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ def drive(stack: Stack, rows: int) -> Seen:
     start_s = time.time()
     _send(stack, variables, "no manifest")
     _submit(stack, variables, "seen1", HAIKU, demo.topics(rows // 2), "joke_about_topic")
-    time.sleep(SECOND_RUN_AFTER_S)
+    _until_the_rules_tell(stack)
     _submit(stack, variables, "seen2", TITAN, demo.texts(rows // 4), None)
     _submit(stack, variables, "seen3", HAIKU, demo.topics(rows // 4), "joke_about_topic")
     for run_id in ("seen1", "seen2", "seen3"):
@@ -115,6 +119,16 @@ def drive(stack: Stack, rows: int) -> Seen:
     over_s = time.time()
     time.sleep(AFTERGLOW_S)
     return Seen(stack.url(PROMETHEUS), start_s, over_s, time.time())
+
+
+def _until_the_rules_tell(stack: Stack) -> None:
+    """Raises RunFailed when they do not in time."""
+    query = f"/api/v1/query?{urlencode({'query': LAST_RULE})}"
+    for _ in range(RULES_S_MAX // LOOK_EVERY_S):
+        if doors.ask_json(stack.process(PROMETHEUS).port, query)["data"]["result"]:
+            return
+        time.sleep(LOOK_EVERY_S)
+    raise RunFailed(f"{LAST_RULE} tells nothing after {RULES_S_MAX} s")
 
 
 def _submit(

@@ -171,6 +171,39 @@ AWS = Row(
     ],
 )
 
+FAILURES = Row(
+    "Failures of its own",
+    [
+        Lines(
+            title="Failed steps, in ${window:text}",
+            says="Steps that failed by themselves, not by AWS's word. The same failure again and again ends its run.",
+            queries=[(or_nothing(grown("quarry_step_failures_total", "step"), "step"), "{{step}}")],
+            unit="short",
+            width=8,
+            stacked=True,
+            decimals=0,
+        ),
+        Lines(
+            title="Runs ended by failure, in ${window:text}",
+            says="Runs that FAILED by Quarry itself, by code: internal_error, worker_killed, part_unwritable.",
+            queries=[(or_nothing(grown("quarry_runs_ended_by_failure_total", "code"), "code"), "{{code}}")],
+            unit="short",
+            width=8,
+            stacked=True,
+            decimals=0,
+        ),
+        Lines(
+            title="Messages returned for want of something, in ${window:text}",
+            says="The process had run out of disk, files, memory, threads or workers; its messages wait for another one.",
+            queries=[(or_nothing(grown("quarry_exhausted_total", "what"), "what"), "{{what}}")],
+            unit="short",
+            width=8,
+            stacked=True,
+            decimals=0,
+        ),
+    ],
+)
+
 PROCESSES = Row(
     "Processes",
     [
@@ -239,4 +272,4 @@ PROCESSES = Row(
 
 def build() -> Dashboard:
     says = "The three services: their queues, their calls to AWS, their processes."
-    return board("services", "services and AWS", says, [QUEUES, AWS, PROCESSES])
+    return board("services", "services and AWS", says, [QUEUES, AWS, FAILURES, PROCESSES])
