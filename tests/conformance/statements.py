@@ -327,6 +327,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "Converse knows stop reasons for a full context window and for malformed output and calls",
     ),
     S("C12-claude-sampling", "C", "Claude 4.5 and later refuse `temperature` and `top_p` together, record by record"),
+    S("C12-claude-no-sampling", "D", "Opus 4.7 and later, Sonnet 5, Haiku 5.5 and Fable take no sampling parameters"),
     S(
         "C12-claude-limits",
         "E",

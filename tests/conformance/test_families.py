@@ -291,6 +291,14 @@ def test_what_newer_claude_refuses_fails_record_by_record(open_house):
     assert house.run(lines, model=HAIKU)["errorRecordCount"] == 2
 
 
+@pytest.mark.conforms("C12-claude-no-sampling")
+def test_the_newest_claude_takes_no_sampling_parameter(open_house):
+    house = open_house()
+    lines = [*lines_of(claude("Why?", temperature=0.5), 50), *lines_of(claude("Why?"), 50)]
+    job = house.run(lines, model="us.anthropic.claude-opus-5")
+    assert (job["successRecordCount"], job["errorRecordCount"]) == (50, 50)
+
+
 @pytest.mark.conforms("C12-gpt-oss-reasoning")
 def test_gpt_oss_thinks_aloud_within_its_limit(open_house):
     house = open_house()

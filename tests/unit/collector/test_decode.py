@@ -252,6 +252,14 @@ def test_the_reason_is_kept_where_the_output_beside_it_cannot_be_read():
     assert failed.error.error_message == "boom"
 
 
+def test_an_error_beside_an_output_that_says_nothing_is_the_reason_and_the_tokens_are_kept():
+    empty = {"content": [], "usage": {"input_tokens": 3}}
+    with settled([line(rid(0), empty, error={"errorCode": 500, "errorMessage": "boom"})], 1) as outcome:
+        (row,) = rows_of(outcome)
+
+    assert (row["error_code"], row["error_message"], row["input_tokens"]) == ("MODEL_ERROR", "500: boom", 3)
+
+
 def test_an_error_nested_beyond_measure_is_an_error():
     (failed,) = read([b'{"recordId": "%s", "error": %s}' % (rid(1).encode(), DEEP)])
 

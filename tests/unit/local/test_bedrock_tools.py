@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from quarry_local.bedrock.answers import Refused, prompt_digest
 from quarry_local.bedrock.catalogue import entries
+from quarry_local.bedrock.claude_rules import ClaudeRules
 from quarry_local.bedrock.families import answering
 from quarry_local.bedrock.models import Model, resolve
 from quarry_local.bedrock.schemas import NoSchema, NoValue, schema_of
@@ -426,8 +427,6 @@ BOTH = "`temperature` and `top_p` cannot both be specified for this model."
         ("anthropic.claude-haiku-4-5-20251001-v1:0", True),
         ("anthropic.claude-opus-4-5-20251101-v1:0", True),
         ("anthropic.claude-sonnet-4-6", True),
-        ("anthropic.claude-opus-5", True),
-        ("anthropic.claude-sonnet-5", True),
     ],
 )
 def test_from_claude_4_5_on_temperature_and_top_p_exclude_each_other(model_id, refused):
@@ -440,6 +439,24 @@ def test_from_claude_4_5_on_temperature_and_top_p_exclude_each_other(model_id, r
         assert ask(model_id, converse(**both), "Converse")
     assert ask(model_id, claude(temperature=0.5))
     assert ask(model_id, claude(top_p=0.9))
+
+
+@pytest.mark.parametrize(
+    "model_id", ["anthropic.claude-opus-4-7", "anthropic.claude-opus-5", "anthropic.claude-sonnet-5"]
+)
+def test_the_newest_claude_takes_no_sampling_parameter_at_all(model_id):
+    for name, value in {"temperature": 0.5, "top_p": 0.9, "top_k": 5}.items():
+        assert refusal(model_id, claude(**{name: value})) == f"`{name}` is deprecated for this model."
+    assert "`topP`" not in refusal(model_id, converse(inferenceConfig={"topP": 0.9}), "Converse")
+    assert ask(model_id, claude())
+
+
+def test_opus_4_1_takes_one_of_both():
+    both = claude(temperature=0.5, top_p=0.9)
+    rules = ClaudeRules("anthropic.claude-opus-4-1-20250805-v1:0")
+    with pytest.raises(Refused, match="cannot both be specified"):
+        rules.check(10, both["temperature"], both["top_p"], None, None)
+    ClaudeRules("anthropic.claude-opus-4-20250514-v1:0").check(10, both["temperature"], both["top_p"], None, None)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """What one Claude model refuses of a body that is well formed: limits and parameters that exclude each other. Pure.
 
 A record that breaks one of these fails, and the next ones with it, for a run sends the same parameters in all of them.
-Limits of output: from a public price table (LiteLLM 1.110.2, 2026-11), for Claude 3.7 from its page; a model that no line
-names is not limited. That
-Claude 4.5 and later refuse `temperature` and `top_p` together was seen live (contract section 12); texts are those that
-on-demand calls were seen to give, but for the last one of `check`.
+Limits of output, and that the newest models take no sampling parameters: from a public price table (LiteLLM 1.110.2,
+2026-11); Claude 3.7's limit from its page. A model that no line names is not limited. That Claude 4.5 and later refuse
+`temperature` and `top_p` together was seen live (contract section 12), Opus 4.1 by a public report. Texts are those that
+on-demand calls were seen to give, as far as they are known.
 """
 
 import re
@@ -24,8 +24,10 @@ _OUTPUT_TOKENS_MAX = (
 )
 # With which a model answers more.
 _LONGER = {"claude-3-7-sonnet": ("output-128k-2025-02-19", 128_000)}
-_VERSION = re.compile(r"claude-[a-z]+-(\d+)(?:-(\d)(?!\d))?")
-_FIRST_EXCLUSIVE = (4, 5)
+_VERSION = re.compile(r"claude-(opus|sonnet|haiku|fable)-(\d+)(?:-(\d)(?!\d))?")
+# The first version that takes one of `temperature` and `top_p`, and the first that takes none of all three.
+_ONE_OF_BOTH = {"opus": (4, 1), "sonnet": (4, 5), "haiku": (4, 5), "fable": (5, 0)}
+_NO_SAMPLING = {"opus": (4, 7), "sonnet": (5, 0), "haiku": (5, 5), "fable": (5, 0)}
 _BUDGET_MIN = 1_024
 
 
@@ -37,7 +39,9 @@ class ClaudeRules:
         self._tokens_max = next((tokens for pattern, tokens in _OUTPUT_TOKENS_MAX if pattern.match(name)), None)
         self._longer = next((longer for beginning, longer in _LONGER.items() if name.startswith(beginning)), None)
         found = _VERSION.match(name)
-        self._exclusive = found is not None and (int(found[1]), int(found[2] or 0)) >= _FIRST_EXCLUSIVE
+        line, version = (found[1], (int(found[2]), int(found[3] or 0))) if found else ("", (0, 0))
+        self._one_of_both = found is not None and version >= _ONE_OF_BOTH[line]
+        self._no_sampling = found is not None and version >= _NO_SAMPLING[line]
 
     def check(
         self,
@@ -62,7 +66,10 @@ class ClaudeRules:
                 f"The maximum tokens you requested exceeds the model limit of {most}. "
                 f"Try again with a maximum tokens value that is lower than {most}.",
             )
-        if self._exclusive and temperature is not None and top_p is not None:
+        for name, value in (("temperature", temperature), ("top_p", top_p), ("top_k", top_k)):
+            if self._no_sampling and value is not None:
+                raise Refused(400, f"`{name}` is deprecated for this model.")
+        if self._one_of_both and temperature is not None and top_p is not None:
             raise Refused(
                 400, "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
             )
