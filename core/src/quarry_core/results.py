@@ -11,6 +11,10 @@ as they are: they are read from the part as they are read from the source.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from typing import Any
+
 import pyarrow as pa
 
 ANSWER_COLUMNS = ("response", "embedding")
@@ -26,16 +30,10 @@ RESULT_COLUMNS = (
 # The answer and the columns behind it, at the right end of every part.
 OUR_COLUMNS = 1 + len(RESULT_COLUMNS)
 TAKEN_NAMES_MAX = 10
-# Metadata in which a writer says the file's columns once more.
-SCHEMAS_OF_OTHERS = frozenset(
-    {
-        b"org.apache.spark.sql.parquet.row.metadata",
-        b"org.apache.spark.sql.parquet.row.attributes",
-        b"parquet.avro.schema",
-        b"avro.schema",
-        b"iceberg.schema",
-    }
-)
+# Metadata in which a writer says the file's columns once more: Avro's readers believe it, and would not see ours.
+SCHEMAS_OF_OTHERS = frozenset({b"parquet.avro.schema", b"avro.schema", b"iceberg.schema"})
+# Spark believes its own too. It also tells types that the file does not, as intervals, so it is kept and completed.
+SPARK_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
 
 
 class ColumnTaken(ValueError):
@@ -107,10 +105,30 @@ def _told(name: str, ours: str) -> str:
 def result_schema(source: pa.Schema, answer_column: str, prefix: str = "") -> pa.Schema:
     """The source's fields and metadata as they are, then those of `outcome_schema`. Raises ColumnTaken.
 
-    Of the metadata only the schemas of other readers are left out: Spark and Avro believe those instead of the file,
-    and would not see our columns.
+    Of the metadata, schemas that other readers believe instead of the file are completed with our columns or left out.
     """
     check_columns(source, answer_column, prefix)
     ours = [each.with_name(prefix + each.name) for each in outcome_schema(answer_column)]
     kept = {key: value for key, value in (source.metadata or {}).items() if key not in SCHEMAS_OF_OTHERS}
+    if SPARK_SCHEMA in kept:
+        completed = _completed(kept.pop(SPARK_SCHEMA), ours)
+        kept |= {SPARK_SCHEMA: completed} if completed else {}
     return pa.schema([*source, *ours], metadata=kept or None)
+
+
+def _completed(schema: bytes, ours: Sequence[pa.Field]) -> bytes | None:
+    """Spark's schema with our columns; None if it is none, and then Spark takes the file's."""
+    try:
+        told = json.loads(schema)
+        fields = [
+            {"name": each.name, "type": _spark_type(each.type), "nullable": True, "metadata": {}} for each in ours
+        ]
+        return json.dumps({**told, "fields": [*told["fields"], *fields]}).encode()
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _spark_type(kind: pa.DataType) -> Any:
+    if pa.types.is_list(kind):
+        return {"type": "array", "elementType": "float", "containsNull": True}
+    return "long" if pa.types.is_integer(kind) else "string"

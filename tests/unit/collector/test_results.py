@@ -1,7 +1,9 @@
+import json
+
 import pyarrow as pa
 import pytest
 
-from quarry_core.results import RESULT_COLUMNS, ColumnTaken, check_columns, outcome_schema, result_schema
+from quarry_core.results import RESULT_COLUMNS, SPARK_SCHEMA, ColumnTaken, check_columns, outcome_schema, result_schema
 
 
 def test_the_result_has_the_sources_columns_then_the_answer_then_ours():
@@ -61,7 +63,21 @@ def test_columns_of_the_source_that_differ_by_case_alone_are_left_to_the_source(
     ]
 
 
-def test_schemas_that_other_readers_believe_instead_of_the_file_are_left_out():
-    metadata = {"org.apache.spark.sql.parquet.row.metadata": "{}", "parquet.avro.schema": "{}", "origin": "x"}
+def test_schemas_that_other_readers_believe_instead_of_the_file_know_our_columns_or_are_left_out():
+    spark = {"type": "struct", "fields": [{"name": "a", "type": "interval day to second", "nullable": True}]}
+    metadata = {SPARK_SCHEMA: json.dumps(spark), "parquet.avro.schema": "{}", "origin": "x"}
 
-    assert result_schema(pa.schema([("a", pa.string())], metadata), "response").metadata == {b"origin": b"x"}
+    kept = result_schema(pa.schema([("a", pa.int64())], metadata), "embedding", "q_").metadata
+
+    assert kept.keys() == {SPARK_SCHEMA, b"origin"}
+    told = json.loads(kept[SPARK_SCHEMA])
+    assert told["type"] == "struct"
+    assert told["fields"][0] == spark["fields"][0]
+    assert [each["name"] for each in told["fields"][1:]] == ["q_embedding", *(f"q_{name}" for name in RESULT_COLUMNS)]
+    assert told["fields"][1]["type"] == {"type": "array", "elementType": "float", "containsNull": True}
+    assert {each["type"] for each in told["fields"][2:]} == {"string", "long"}
+
+
+@pytest.mark.parametrize("schema", ["", "[]", "{}", '{"fields": 1}', "null", "StructType(List())", "[" * 9_999])
+def test_what_is_no_schema_of_sparks_is_left_out(schema):
+    assert result_schema(pa.schema([("a", pa.int64())], {SPARK_SCHEMA: schema}), "response").metadata is None
