@@ -226,6 +226,9 @@ def fastparquet_files() -> Iterator[tuple[str, Callable[[], bytes]]]:
     for name, make in _frames().items():
         yield f"fastparquet-{name}", _pandas(make, "fastparquet")
     yield "fastparquet-groups", _pandas(_frames()["categories"], "fastparquet", row_group_offsets=[0, 10, 70])
+    yield "fastparquet-int96_with_nulls", _pandas(_frames()["datetimes"], "fastparquet", times="int96")
+    whole = pd.date_range("1700-01-01", periods=ROWS, freq="D", unit="us")
+    yield "fastparquet-int96", _pandas(lambda: pd.DataFrame({"text": TEXT, "a": whole}), "fastparquet", times="int96")
     yield (
         "fastparquet-objects",
         _pandas(
@@ -324,6 +327,18 @@ def _arrow(columns: Callable[[], dict[str, pa.Array]], metadata: dict[str, str] 
     return write
 
 
+def _new_categories_in_every_group() -> bytes:
+    body = io.BytesIO()
+    schema = pa.schema([("text", pa.string()), ("a", pa.dictionary(pa.int8(), pa.string())), ("b", pa.list_(pa.dictionary(pa.int8(), pa.string())))])  # fmt: skip
+    with pq.ParquetWriter(body, schema) as writer:
+        for group in range(40):
+            levels = pa.array([f"level {group} {number}" for number in range(10)])
+            category = pa.DictionaryArray.from_arrays(pa.array([9, None, 0], pa.int8()), levels)
+            nested = pa.ListArray.from_arrays(pa.array([0, 1, 1, 3], pa.int32()), category)
+            writer.write_table(pa.table([pa.array(TEXT[:3]), category, nested], schema=schema))
+    return body.getvalue()
+
+
 def pyarrow_files() -> Iterator[tuple[str, Callable[[], bytes]]]:
     known = _arrow_columns()
     for name, columns in known.items():
@@ -333,6 +348,11 @@ def pyarrow_files() -> Iterator[tuple[str, Callable[[], bytes]]]:
     yield "pyarrow-format_1", _arrow(known["times"], version="1.0")
     yield "pyarrow-pages_v2", _arrow(known["maps"], data_page_version="2.0", compression="brotli")
     yield "pyarrow-times_in_utc", _arrow(known["times"], write_time_adjusted_to_utc=True)
+    yield "pyarrow-new_categories_in_every_group", _new_categories_in_every_group
+    yield (
+        "pyarrow-int96",
+        _arrow(lambda: {"a": pa.array(cycled([1, None]), pa.timestamp("us"))}, use_deprecated_int96_timestamps=True),
+    )
     spark = json.dumps(
         {"type": "struct", "fields": [{"name": "text", "type": "string", "nullable": True, "metadata": {}}]}
     )
