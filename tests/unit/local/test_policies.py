@@ -255,14 +255,17 @@ class JudgedUpload:
 class JudgedJobs:
     def __init__(self, jobs: Any, judge: Judge) -> None:
         self._jobs, self._judge = jobs, judge
+        self._tags: dict[str, Mapping[str, str]] = {}
 
     async def create(self, request: JobRequest) -> str:
         for resource in (JOB, MODEL if request.model_id == CLAUDE else PROFILE):
             self._judge.ask("bedrock:CreateModelInvocationJob", resource)
         self._judge.ask("iam:PassRole", request.role_arn, iam__PassedToService="bedrock.amazonaws.com")
         if request.tags:
-            self._judge.ask("bedrock:TagResource", JOB)
+            asked = {f"aws:RequestTag/{key}": value for key, value in request.tags.items()}
+            self._judge.ask("bedrock:TagResource", JOB, **asked)
         arn: str = await self._jobs.create(request)
+        self._tags[arn] = request.tags
         return arn
 
     async def get(self, arn: str) -> Any:
@@ -278,7 +281,8 @@ class JudgedJobs:
         return await self._jobs.active()
 
     async def stop(self, arn: str) -> None:
-        self._judge.ask("bedrock:StopModelInvocationJob", JOB)
+        tags = {f"aws:ResourceTag/{key}": value for key, value in self._tags.get(arn, {}).items()}
+        self._judge.ask("bedrock:StopModelInvocationJob", JOB, **tags)
         await self._jobs.stop(arn)
 
 
@@ -448,3 +452,25 @@ async def test_nothing_is_granted_that_no_service_ever_does():
     for service in SERVICES:
         idle = set.intersection(*(house.judges[service].idle for house in houses))
         assert not idle, f"the {service} never makes use of {sorted(idle)}"
+
+
+@pytest.mark.parametrize(
+    ("action", "tags", "allowed"),
+    [
+        ("bedrock:StopModelInvocationJob", {"aws:ResourceTag/quarry-env": "dev"}, True),
+        ("bedrock:StopModelInvocationJob", {"aws:ResourceTag/quarry-env": "prod"}, False),
+        ("bedrock:StopModelInvocationJob", {"aws:ResourceTag/team": "dev"}, False),
+        ("bedrock:StopModelInvocationJob", {}, False),
+        ("bedrock:TagResource", {"aws:RequestTag/quarry-env": "dev", "aws:RequestTag/team": "a"}, True),
+        ("bedrock:TagResource", {"aws:RequestTag/quarry-env": "prod"}, False),
+        ("bedrock:TagResource", {"aws:RequestTag/team": "a"}, False),
+        ("bedrock:GetModelInvocationJob", {}, True),
+    ],
+)
+def test_the_scheduler_stops_and_tags_jobs_of_its_environment_alone(action, tags, allowed):
+    place = Place("dev", "us-east-1", "123456789012")
+    job = f"arn:aws:bedrock:{place.region}:{place.account}:model-invocation-job/abcdefabcdef"
+
+    verdict = by_identity([policies.service_access(place, "scheduler")], action=action, resource=job, context=tags)
+
+    assert verdict.allowed is allowed
