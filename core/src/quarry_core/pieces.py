@@ -7,8 +7,9 @@ again at every orderly end. If a message comes back and its own mark of an earli
 died in between: nobody returned the message, and no heartbeat kept it.
 
 A piece in which a worker died is done alone: nothing else that is marked runs beside it in the process, so that the
-next death is its own and no neighbour's. After `deaths_max` deaths of one message's work the piece raises
-`WorkerKilled`, and the run is set aside.
+next death is its own and no neighbour's; and the other pieces of its run wait, or each of them would take its own
+processes down. After `deaths_max` deaths of one message's work the piece raises `WorkerKilled`, and the run is set
+aside.
 
 What must never count: a return with a word, SIGTERM (marks are withdrawn when the process is told to stop, before it
 is killed for being late), a mark that could not be taken off since the ledger did not answer (this process knows its
@@ -38,6 +39,7 @@ from quarry_core.ports import Clock, Message
 log = structlog.get_logger()
 MARK_TTL_DAYS = 30
 STALE_MAX = 8
+PIECES_MAX = 100
 REMEMBERED_MAX = 1_000
 
 
@@ -103,14 +105,22 @@ class Pieces:
 
         Raises:
             WorkerKilled: before anything is done: it has happened too often.
+            Throttled: likewise: a worker died in another piece of the run, and that has its turn first.
         """
         message = DELIVERY.get()
         if message is None or self._stopping:
             yield
             return
-        deaths = self._deaths(await self._ledger.begun(*piece.key), message)
+        begun = {(row.step, row.subject): row for row in await self._ledger.begun_of(piece.run_id, PIECES_MAX)}
+        row = begun.pop((piece.step, piece.subject), None)
+        deaths = self._deaths(row, message)
         if deaths >= self._deaths_max:
+            await self._note(piece, message, row, deaths)
             raise WorkerKilled(piece, deaths)
+        suspects = (row for row in begun.values() if 0 < _noted(row) < self._deaths_max)
+        first = min((_turn(row.step, row.subject) for row in suspects), default=None)
+        if first is not None and (not deaths or first < _turn(piece.step, piece.subject)):
+            raise Throttled(f"{piece} waits: a worker died in another piece of the run, which is done first")
         if deaths:
             log.warning("worker_died_before", piece=piece.step, subject=piece.subject, deaths=deaths)
         async with self._room.alone() if deaths else self._room.shared():
@@ -126,6 +136,12 @@ class Pieces:
         """Whether a mark of this message stands that could not be taken off: it should not come to another process."""
         return message.id in self._given_up
 
+    async def set_aside(self, piece: Piece) -> int:
+        """How many workers died in it, if it was set aside for that; else 0."""
+        row = await self._ledger.begun(*piece.key)
+        deaths = _noted(row) if row else 0
+        return deaths if deaths >= self._deaths_max else 0
+
     async def withdraw(self) -> None:
         """The process is told to stop: whatever becomes of it now is no fault of what it has in hand."""
         self._stopping = True
@@ -140,13 +156,22 @@ class Pieces:
             return 0
         entries = {other: Entry.read(text) for other, text in row.begun.items()}
         mine = entries.pop(message.id, None)
-        return max([entry.deaths for entry in entries.values()] + [self._own_deaths(mine, message)])
+        return max(self._own_deaths(mine, message), *(entry.deaths for entry in entries.values()), 0)
 
     def _own_deaths(self, mine: Entry | None, message: Message) -> int:
         if mine is None:
             return 0
         died = mine.token and mine.token not in self._left and mine.receive_count < message.receive_count
         return mine.deaths + (1 if died else 0)
+
+    async def _note(self, piece: Piece, message: Message, row: BegunRow | None, deaths: int) -> None:
+        """Write down that it is set aside: no message begins it any more, and no other piece waits for it."""
+        text = row.begun.get(message.id) if row else None
+        if text is None or not Entry.read(text).token:
+            return
+        noted = Entry(message.receive_count, "", deaths)
+        with contextlib.suppress(Stale):
+            await self._ledger.apply(moves.leave_piece(piece.key, message.id, text, str(noted)))
 
     async def _begin(self, piece: Piece, message: Message) -> Entry:
         expires_at = int((self._clock.now() + timedelta(days=MARK_TTL_DAYS)).timestamp())
@@ -195,6 +220,16 @@ class Pieces:
         except PortError as error:
             self._left.append(entry.token)
             log.warning("mark_left_standing", piece=piece.step, subject=piece.subject, error=str(error))
+
+
+def _noted(row: BegunRow) -> int:
+    """Deaths in the piece that were noted by now."""
+    return max((Entry.read(text).deaths for text in row.begun.values()), default=0)
+
+
+def _turn(step: str, subject: str) -> tuple[int, str]:
+    """In the order in which a run goes through its steps."""
+    return list(Step).index(Step(step)), subject
 
 
 class Room:

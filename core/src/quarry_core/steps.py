@@ -69,7 +69,7 @@ class Steps:
         except StepFailed:
             raise
         except WorkerKilled as killed:
-            why = Why(RunCode.WORKER_KILLED, piece.step, _killed(killed))
+            why = Why(RunCode.WORKER_KILLED, piece.step, killed_sentence(killed))
         except Exception as error:
             if kind_of(error) is not Kind.DETERMINISTIC:
                 raise
@@ -147,7 +147,8 @@ def _failed(piece: Piece, noted: FailureRow) -> str:
     return f"the step {piece} failed {how}: {noted.sentence}"
 
 
-def _killed(killed: WorkerKilled) -> str:
+def killed_sentence(killed: WorkerKilled) -> str:
+    """What is said of a piece that killed its workers."""
     return (
         f"the step {killed.piece} killed its worker {killed.deaths} times, most likely for want of memory: give the service"
         " more memory, or make the rows smaller"

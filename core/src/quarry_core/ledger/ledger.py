@@ -127,6 +127,11 @@ class Ledger:
         item = await self._table.get(rows.failure_key(run_id, step, subject))
         return None if item is None else rows.read_failure(item)
 
+    async def begun_of(self, run_id: str, most: int) -> list[BegunRow]:
+        """What is begun of a run and not finished."""
+        items = await self._table.query(rows.run_pk(run_id), "begun#", most=most)
+        return [rows.read_begun(item) for item in items]
+
     async def begun(self, run_id: str, step: str, subject: str) -> BegunRow | None:
         item = await self._table.get(rows.begun_key(run_id, step, subject))
         return None if item is None else rows.read_begun(item)

@@ -17,10 +17,10 @@ from quarry_core.errors import Changed, Missing
 from quarry_core.failures import RunCode, Step, Why, exhausted
 from quarry_core.ledger.rows import Shard
 from quarry_core.part_file import PartError
-from quarry_core.pieces import Piece
+from quarry_core.pieces import Piece, WorkerKilled
 from quarry_core.rows import SourceError
 from quarry_core.service import World
-from quarry_core.steps import Steps
+from quarry_core.steps import Steps, killed_sentence
 
 log = structlog.get_logger()
 
@@ -41,6 +41,14 @@ class Publisher:
             partial(self._write, salvage, shard),
             partial(self._give_up, salvage),
         )
+
+    async def killed(self, shard: Shard) -> Why | None:
+        """Why a part is not tried any more: settling the shard, with the writing of its part, has killed its workers."""
+        piece = Piece(Step.SETTLE, shard.run_id, shard.shard)
+        deaths = await self._steps.pieces.set_aside(piece)
+        if not deaths:
+            return None
+        return Why(RunCode.WORKER_KILLED, Step.SETTLE, killed_sentence(WorkerKilled(piece, deaths)))
 
     async def _write(self, salvage: Salvage, shard: Shard) -> Why | None:
         try:

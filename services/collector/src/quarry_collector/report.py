@@ -125,8 +125,8 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
     )
 
 
-def short_report(totals: Totals, bucket: str) -> bytes:
-    """What the ledger's totals alone can tell, for a run of which no whole report could be made."""
+def short_report(totals: Totals, bucket: str, parts: Sequence[str]) -> bytes:
+    """What the ledger's totals alone can tell, and the keys of the parts that stand: where no whole report can be made."""
     return _bytes(
         {
             "version": REPORT_VERSION,
@@ -153,7 +153,7 @@ def short_report(totals: Totals, bucket: str) -> bytes:
             "cost": None,
             "errors": {},
             "unexpected": {},
-            "parts": [],
+            "parts": [{"uri": s3_uri(bucket, key), "rows": None} for key in parts],
             "shards": [],
         }
     )

@@ -37,6 +37,7 @@ log = structlog.get_logger()
 RUN_ENDED = "Run Ended"
 # Inputs that closing deletes once more by name. Of a longer run it is left to the doorbells of what died half-way.
 INPUTS_MAX = 500
+PART_SUFFIX = ".parquet"
 # Of one slice that was not finished: a shard and its other half, with what splits before them have skipped.
 OPEN_INPUTS_MAX = 64
 
@@ -83,8 +84,7 @@ class Runs:
             metrics.RUNS_ENDED_BY_FAILURE.labels(why.code.lower()).inc()
         state = RunState(totals.end_state)
         # None of these may keep the run open: each has had its chances.
-        report = short_report(totals, self._world.settings.bucket)
-        await self._if_can_be(lambda: self._put_report(totals, report))
+        await self._if_can_be(lambda: self._put_short_report(totals))
         if state is not RunState.FAILED:
             await self._if_can_be(lambda: self._put_marker(totals))
         await self._if_can_be(lambda: self._tell(totals))
@@ -193,7 +193,7 @@ class Runs:
         for shard in shards:
             if part_key(salvage.run_id, shard.shard) in standing:
                 continue
-            why = await self._publisher.part(salvage, shard)
+            why = await self._publisher.killed(shard) or await self._publisher.part(salvage, shard)
             if why is not None:
                 return why
         return None
@@ -206,6 +206,10 @@ class Runs:
         account = await self._world.offload.run(partial(salvage.account, shard))
         stands = part_key(salvage.run_id, shard.shard) in standing
         return ShardEnd(shard.shard, shard.rows, shard.attempt, shard.ended_status, shard.message, account, stands)
+
+    async def _put_short_report(self, totals: Totals) -> None:
+        parts = sorted(key for key in await self._standing(totals.run_id) if key.endswith(PART_SUFFIX))
+        await self._put_report(totals, short_report(totals, self._world.settings.bucket, parts))
 
     async def _put_report(self, totals: Totals, report: bytes) -> None:
         await self._put(totals, report_key(totals.run_id), report, "report")

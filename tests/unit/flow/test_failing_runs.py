@@ -1,0 +1,336 @@
+"""Runs that meet what no retry mends: full disks, killed workers, damaged files, sources that go and come back."""
+
+from __future__ import annotations
+
+import errno
+import io
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from structlog.testing import capture_logs
+
+import quarry_collector.spool
+import quarry_preprocessor.arrive
+import quarry_preprocessor.count
+from quarry_collector.salvage import Salvage
+from quarry_collector.spool import Spool
+from quarry_core.errors import Missing, Unknown
+from quarry_core.messages import Doorbell
+from quarry_core.names import outcome_key, part_key, report_key, success_key
+from quarry_core.states import RunState, ShardState
+from tests.unit.flow.acts import healthy_dead, play, pool, shards, step
+from tests.world.faults import Crash
+from tests.world.house import BUCKET, CLAUDE, House
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+STEPS_MAX = 60
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    """A traceback for each failure costs more than all the rest."""
+    with capture_logs():
+        yield
+
+
+async def failures(house: House, run_id: str) -> list[dict]:
+    return [dict(item) for key, item in house.table.items.items() if key[1].startswith("failure#") and run_id in key[0]]
+
+
+def inputs_left(house: House) -> list[str]:
+    return [key for key in house.objects.bodies if key.startswith("batch-input/")]
+
+
+# --------------------------------------------------------------------------- a worker that has run out of something
+
+
+@pytest.mark.promise("L5", "S3")
+@pytest.mark.parametrize("place", ["begin", "middle"])
+async def test_a_full_disk_settles_nothing_wrongly_and_buries_nothing(monkeypatch, place):
+    house = House()
+    run_id = house.send(house.joke(rows=300, max_records_per_job=100))
+    await house.quiet()
+    full = True
+
+    def unless_full(whole):
+        def work(*args, **kwargs):
+            if full:
+                raise OSError(*FULL.args)
+            return whole(*args, **kwargs)
+
+        return work
+
+    if place == "begin":
+        temporary = quarry_collector.spool.tempfile.TemporaryFile
+        monkeypatch.setattr(quarry_collector.spool.tempfile, "TemporaryFile", unless_full(temporary))
+    else:
+        monkeypatch.setattr(quarry_collector.spool, "WRITE_BYTES", 1)
+        monkeypatch.setattr(Spool, "_flush", unless_full(Spool._flush))
+    for _ in range(60):  # an hour
+        await step(house)
+    assert {shard.state for shard in await shards(house, run_id)} == {ShardState.ENDED}
+    assert healthy_dead(house) == {}
+    assert await failures(house, run_id) == []
+
+    full = False
+    totals = await play(house, run_id)
+
+    assert (totals.state, totals.ok, totals.error) == (RunState.SUCCEEDED, 300, 0)
+    assert healthy_dead(house) == {}
+
+
+@pytest.mark.promise("L5")
+@pytest.mark.parametrize(
+    "away", [FULL, MemoryError(), Unknown("the bucket is away")], ids=lambda each: type(each).__name__
+)
+async def test_a_manifest_outlives_a_preprocessor_that_has_no_room_for_it(monkeypatch, away):
+    house = House()
+    whole = quarry_preprocessor.arrive.read_manifest
+
+    def fails(*_args, **_kwargs):
+        raise away
+
+    monkeypatch.setattr(quarry_preprocessor.arrive, "read_manifest", fails)
+    run_id = house.send(house.joke(rows=100))
+    for _ in range(120):  # long enough for SQS itself to bury what comes back too often
+        await house.quiet()
+        house.clock.advance(301)
+    assert healthy_dead(house) == {}
+    assert len(house.queues["manifests"].bodies) == 1
+    assert await house.ledger.totals(run_id) is None
+
+    monkeypatch.setattr(quarry_preprocessor.arrive, "read_manifest", whole)
+    house.clock.advance(301)
+    assert (await house.run(run_id)).state is RunState.SUCCEEDED
+
+
+# --------------------------------------------------------------------------- work that kills its process
+
+
+async def live(house: House, run_id: str, *others: str) -> int:
+    """Let processes die and be started again until the runs are at their ends; how many died."""
+    deaths = 0
+    for _ in range(STEPS_MAX):
+        try:
+            await step(house)
+        except Crash:
+            deaths += 1
+            house.start()
+        ends = [await house.ledger.totals(each) for each in (run_id, *others)]
+        if all(totals is not None and totals.state.terminal for totals in ends):
+            return deaths
+    raise AssertionError(ends)
+
+
+@pytest.mark.promise("S9", "L2", "L3")
+async def test_a_count_that_kills_its_process_twice_is_set_aside_and_others_go_on(monkeypatch):
+    house = House()
+    whole = quarry_preprocessor.count.count_source
+
+    def kills(objects, pins, *rest):
+        if "bomb" in pins.source.key:
+            raise Crash("out of memory")
+        return whole(objects, pins, *rest)
+
+    monkeypatch.setattr(quarry_preprocessor.count, "count_source", kills)
+    bomb = house.send(house.joke() | {"s3_uri": house.csv(100, "inputs/bomb.csv")})
+    other = house.send(house.joke(rows=200))
+
+    assert await live(house, bomb, other) == 2
+
+    totals = await house.totals(bomb)
+    assert (totals.state, totals.code, totals.step) == (RunState.FAILED, "WORKER_KILLED", "count")
+    assert "killed its worker 2 times" in totals.message
+    assert "memory" in totals.message
+    assert (await house.totals(other)).state is RunState.SUCCEEDED
+    assert healthy_dead(house) == {}
+
+
+@pytest.mark.promise("S3", "S9", "L2")
+async def test_a_shard_whose_writing_kills_breaks_the_run_and_what_was_paid_is_kept(monkeypatch):
+    house = House(job_quota=1)
+    write = quarry_preprocessor.slices.ShardWriter.write
+
+    def kills(self, shard):
+        if shard.number >= 4:
+            raise Crash("out of memory")
+        return write(self, shard)
+
+    monkeypatch.setattr(quarry_preprocessor.slices.ShardWriter, "write", kills)
+    run_id = house.send(house.joke(rows=400, max_records_per_job=100))
+
+    # Two workers each took a slice of it before the first one's message came back; from then on one goes first.
+    assert await live(house, run_id) <= 3
+
+    totals = await house.totals(run_id)
+    assert (totals.state, totals.code, totals.step) == (RunState.FAILED, "WORKER_KILLED", "slice")
+    assert totals.ok + totals.error == totals.accepted == 400
+    assert inputs_left(house) == []
+
+
+@pytest.mark.promise("S3", "S9", "L1", "L2")
+async def test_an_output_whose_reading_kills_becomes_error_rows_and_stays_where_it_is(monkeypatch):
+    house = House(job_quota=3)
+    outcome = Salvage.outcome
+
+    def kills(self, shard, repeats_max):
+        if shard.shard == "00002":
+            raise Crash("out of memory")
+        return outcome(self, shard, repeats_max)
+
+    monkeypatch.setattr(Salvage, "outcome", kills)
+    run_id = house.send(house.joke(rows=300, max_records_per_job=100))
+
+    assert await live(house, run_id) == 2
+
+    totals = await house.totals(run_id)
+    assert (totals.state, totals.code, totals.step) == (RunState.FAILED, "WORKER_KILLED", "settle")
+    assert (totals.ok, totals.error, totals.open) == (200, 100, 0)
+    assert house.report(run_id)["errors"]["INTERNAL_ERROR"]["rows"] == 100
+    assert [key for key in house.objects.bodies if key.startswith(f"batch-output/{run_id}/00002-1/")]
+    assert (await pool(house)).in_use == 0
+
+
+@pytest.mark.promise("S3", "S9")
+async def test_a_part_whose_writing_kills_keeps_its_answers_in_the_outcome(monkeypatch):
+    house = House(job_quota=3)
+    part = Salvage.part
+
+    def kills(self, shard):
+        if shard.shard == "00000":
+            raise Crash("out of memory")
+        return part(self, shard)
+
+    monkeypatch.setattr(Salvage, "part", kills)
+    run_id = house.send(house.joke(rows=300, max_records_per_job=100))
+
+    assert await live(house, run_id) <= 3  # settling has its two, and closing, which writes what is missing, one
+
+    totals = await house.totals(run_id)
+    assert (totals.state, totals.code) == (RunState.FAILED, "WORKER_KILLED")
+    assert (totals.ok, totals.error) == (300, 0)
+    assert outcome_key(run_id, "00000", 1) in house.objects.bodies
+    report = house.report(run_id)
+    assert report["rows"]["ok"] == 300
+    assert [each["uri"] for each in report["parts"]] == [
+        f"s3://{BUCKET}/{part_key(run_id, each)}" for each in ("00002", "00004")
+    ]
+
+
+# --------------------------------------------------------------------------- damaged files
+
+
+@pytest.mark.promise("L2", "S9")
+@pytest.mark.parametrize("column", ["topic", "other"])
+async def test_a_damaged_page_without_statistics_refuses_the_run_before_anything_is_paid(column):
+    house = House()
+    table = pa.table({"topic": [f"topic number {row}" for row in range(2_000)], "other": list(range(2_000))})
+    body = io.BytesIO()
+    pq.write_table(table, body, write_statistics=False, compression="snappy", use_dictionary=False)
+    data = bytearray(body.getvalue())
+    chunk = pq.ParquetFile(body).metadata.row_group(0).column(table.column_names.index(column))
+    start = chunk.data_page_offset + 40
+    data[start : start + 400] = b"\xff" * 400
+    house.objects.plant("inputs/damaged.parquet", bytes(data))
+    run_id = house.send(house.joke() | {"s3_uri": f"s3://{BUCKET}/inputs/damaged.parquet"})
+
+    totals = await play(house, run_id)
+
+    assert totals.state is RunState.FAILED
+    assert totals.message
+    assert totals.code in ("REFUSED", "INTERNAL_ERROR", "SOURCE_BROKEN")
+    if column == "topic":
+        assert house.jobs.all == [], "the prompt's own column is looked at before anything is paid for"
+    assert healthy_dead(house) == {}
+
+
+# --------------------------------------------------------------------------- what a crash leaves
+
+
+@pytest.mark.promise("S3", "L3")
+@pytest.mark.parametrize("close_first", [True, False])
+async def test_a_collector_that_dies_between_settling_and_publishing_leaves_no_input_behind(monkeypatch, close_first):
+    house = House(job_quota=1)
+    run_id = house.send(house.joke(rows=100))
+    await house.quiet()
+    part = Salvage.part
+
+    def dies(self, shard):
+        monkeypatch.setattr(Salvage, "part", part)
+        raise Crash("killed")
+
+    monkeypatch.setattr(Salvage, "part", dies)
+    house.bedrock.end_all()
+    with pytest.raises(Crash):
+        await house.quiet()
+    house.start()
+    assert [shard.state for shard in await shards(house, run_id)] == [ShardState.SETTLED]
+    assert inputs_left(house) == [f"batch-input/{run_id}/00000.jsonl"]
+
+    if close_first:  # before the dead one's message comes back
+        house.queues["collector"].put(Doorbell(kind="close", run_id=run_id).body())
+        await house.quiet()
+        assert (await house.totals(run_id)).state is RunState.SUCCEEDED
+        assert inputs_left(house) == []
+    await play(house, run_id)
+
+    assert inputs_left(house) == []
+    assert house.result(run_id).num_rows == 100
+
+
+async def test_an_input_that_is_written_late_is_taken_away_by_the_doorbell_that_its_writer_rings():
+    house = House(job_quota=1)
+    run_id = house.send(house.joke(rows=100))
+    await play(house, run_id)
+    house.objects.plant(f"batch-input/{run_id}/00002.jsonl", b"{}")  # by a worker that was away for long
+
+    house.queues["collector"].put(Doorbell(kind="settle", run_id=run_id, shard="00002").body())
+    await house.quiet()
+
+    assert inputs_left(house) == []
+
+
+# --------------------------------------------------------------------------- one end
+
+
+@pytest.mark.promise("H1", "S4", "S5")
+@pytest.mark.parametrize("returns", [True, False])
+async def test_a_source_that_goes_and_comes_back_while_the_bus_is_away_has_one_end(monkeypatch, returns):
+    house = House(job_quota=1)
+    rows = pa.table({"topic": [f"topic number {row}" for row in range(100)]})
+    run_id = house.send(
+        {"s3_uri": house.parquet(rows), "job_name_prefix": "j", "model_id": CLAUDE, "prompt_id": "joke_about_topic"}
+    )
+    await house.quiet()
+    gone, bus_away = True, True
+    random_access, put = house.objects.random_access, house.bus.put
+
+    def unless_gone(ref):
+        if gone and ref.key.startswith("inputs/"):
+            raise Missing(f"{ref.key} does not exist")
+        return random_access(ref)
+
+    async def unless_away(detail_type, detail):
+        if bus_away:
+            raise Unknown("EventBridge is away")
+        await put(detail_type, detail)
+
+    monkeypatch.setattr(house.objects, "random_access", unless_gone)
+    monkeypatch.setattr(house.bus, "put", unless_away)
+    house.bedrock.end_all()
+    for _ in range(5):
+        await step(house)
+    assert (await house.totals(run_id)).state is RunState.CLOSING
+
+    gone, bus_away = not returns, False
+    totals = await play(house, run_id)
+
+    assert (totals.state, totals.code, totals.step) == (RunState.FAILED, "SOURCE_BROKEN", "part")
+    assert f"outcomes/{run_id}/" in totals.message
+    report = house.report(run_id)
+    assert (report["state"], report["reason"], report["code"]) == ("FAILED", totals.message, totals.code)
+    assert success_key(run_id) not in house.objects.bodies
+    [event] = {(each.detail["state"], each.detail["reason"]) for each in house.bus.events}
+    assert event == ("FAILED", totals.message)
+    assert report_key(run_id) in house.objects.bodies
