@@ -22,9 +22,9 @@ from tests.infra.enforcing import Caller
 
 QUOTA = 3
 QUARRY = Path(sys.executable).with_name("quarry")
-COMMAND_S = 120
+COMMAND_S = 360
 POLL_S = 0.3
-RUN_S = 90
+RUN_S = 300  # seconds where nothing else runs
 REFUSALS_SHOWN = 5
 ENDED = {"SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED"}
 
@@ -42,12 +42,12 @@ def variables(house: Applied, caller: Caller) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def services(house: Applied, home: Path) -> Iterator[dict[str, Path]]:
-    """The three services while they run, by name: where each writes its log."""
+def services(house: Applied, home: Path, settings: Mapping[str, str] | None = None) -> Iterator[dict[str, Path]]:
+    """The three services while they run, by name: where each writes its log. `settings` go over the local ones."""
     logs = {service: home / f"{service}.log" for service in SERVICES}
     with contextlib.ExitStack() as stack:
         for service, log in logs.items():
-            clients = variables(house, house.callers[service])
+            clients = {**variables(house, house.callers[service]), **(settings or {})}
             stack.enter_context(running(_program(service, clients, log)))
         yield logs
 
