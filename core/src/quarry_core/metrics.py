@@ -11,6 +11,10 @@ from functools import cache
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
+OTHER_MODEL = "other"
+UNPRICED_MODELS_MAX = 20
+_UNPRICED: set[str] = set()
+
 BUILD_INFO = Gauge(
     "quarry_build_info",
     "The running version of preprocessor, scheduler or collector; always 1.",
@@ -98,13 +102,13 @@ ROWS_ACCEPTED = Counter("quarry_rows_accepted_total", "Rows of accepted runs.")
 ROWS_FINISHED = Counter(
     "quarry_rows_finished_total",
     "Rows by outcome: ok, or the error code in small letters: model_error, empty_answer, corrupt_answer, missing,"
-    " not_processed, expired, job_failed, refused, null_input, too_large, below_minimum, internal_error.",
+    " not_processed, expired, job_failed, refused, null_input, bad_value, too_large, below_minimum, internal_error.",
     ["outcome"],
 )
 SHARDS_ENLISTED = Counter("quarry_shards_enlisted_total", "Shards written and enlisted.")
 TOKENS = Counter(
     "quarry_tokens_total",
-    "LLM tokens of settled shards, as Bedrock counted them: input, output.",
+    "LLM tokens of settled shards, as Bedrock counted them: input, output. Beyond 20 models without a price: other.",
     ["model", "direction"],
 )
 COST = Counter(
@@ -182,6 +186,32 @@ def set_all(gauge: Gauge, values: Mapping[str, float]) -> None:
     keep_only(gauge, values)
     for label, value in values.items():
         gauge.labels(label).set(value)
+
+
+def keep_pools(pools: Container[str]) -> None:
+    """Take what was counted of all other pools out: a model that was made up, or is not used any more, leaves nothing."""
+    for metric in (JOBS_SUBMITTED, JOBS_ENDED, JOB_DURATION):
+        gone = {
+            tuple(value for label, value in sample.labels.items() if label != "le")
+            for family in metric.collect()
+            for sample in family.samples
+            if sample.labels["pool"] not in pools
+        }
+        for labels in gone:
+            metric.remove(*labels)
+
+
+def model_label(model: str, *, priced: bool) -> str:
+    """A model's name as a label: anybody may name a model, so of those without a price only the first few have theirs.
+
+    Ask only for models that have answered: one that Bedrock does not know never does.
+    """
+    if priced or model in _UNPRICED:
+        return model
+    if len(_UNPRICED) < UNPRICED_MODELS_MAX:
+        _UNPRICED.add(model)
+        return model
+    return OTHER_MODEL
 
 
 def keep_only(gauge: Gauge, labels: Container[str]) -> None:

@@ -142,6 +142,10 @@ class Ledger:
         item = await self._table.get(rows.pool_key(pool))
         return None if item is None else rows.read_pool(item)
 
+    async def pools(self, most: int = 1_000) -> list[str]:
+        """The names of the pools that stand."""
+        return [item["pool"] for item in await self._table.query(rows.POOLS, most=most)]
+
     async def lane(self, pool: str, run_id: str) -> Lane | None:
         item = await self._table.get(rows.lane_key(pool, run_id))
         return None if item is None else rows.read_lane(item)

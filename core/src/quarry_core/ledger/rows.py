@@ -18,6 +18,7 @@ CLASSES = ("high", "normal", "low")
 # Error rows are counted by code under this and the code: so a transaction can add to one of them.
 ERRORS = "errors#"
 OPEN = "open"
+POOLS = "pools"
 
 
 def run_pk(run_id: str) -> str:
@@ -69,6 +70,11 @@ def begun_key(run_id: str, step: str, subject: str) -> Key:
 
 def pool_key(pool: str) -> Key:
     return f"pool#{pool}", "quota"
+
+
+def listed_pool_key(pool: str) -> Key:
+    """Stands exactly while the pool's row does, so that the pools there are can be read."""
+    return POOLS, pool
 
 
 def lane_key(pool: str, run_id: str) -> Key:

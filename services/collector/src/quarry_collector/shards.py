@@ -252,10 +252,12 @@ def _count(model_id: str, outcome: Settlement) -> None:
     metrics.ROWS_FINISHED.labels("ok").inc(outcome.ok)
     for code, rows in outcome.errors.items():
         metrics.ROWS_FINISHED.labels(code.lower()).inc(rows)
-    model = canonical_model(model_id)
+    if not (outcome.ok or outcome.input_tokens or outcome.output_tokens):
+        return  # a model that was made up has answered nothing, and gets no series
+    price = price_of(model_id)
+    model = metrics.model_label(canonical_model(model_id), priced=price is not None)
     metrics.TOKENS.labels(model, "input").inc(outcome.input_tokens)
     metrics.TOKENS.labels(model, "output").inc(outcome.output_tokens)
-    price = price_of(model_id)
     if price is not None:
         metrics.COST.labels(model).inc(price.dollars(outcome.input_tokens, outcome.output_tokens))
     else:

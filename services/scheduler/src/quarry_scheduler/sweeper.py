@@ -16,7 +16,7 @@ from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Lane, Pool, Shard, Totals, Waiting
 from quarry_core.messages import Doorbell, Kind
 from quarry_core.models import UnsupportedModel, pool_of
-from quarry_core.ports import Job
+from quarry_core.ports import Job, Write
 from quarry_core.service import World
 from quarry_core.states import JobStatus, RunState
 from quarry_scheduler import gauges
@@ -31,6 +31,8 @@ from quarry_scheduler.wake_ups import Stuck, WakeUps
 log = structlog.get_logger()
 # What one sweep may fail at and still go on.
 FAILURES_MAX = 10
+# A pool that nothing holds, waits in or has a lane in is kept this long, with its limit and its figures.
+POOL_IDLE_S = 3_600.0
 
 
 class Sweeper:
@@ -43,8 +45,10 @@ class Sweeper:
         self._still = Stillness()
         self._wake_ups = WakeUps(world.clock.token())
         self._waiting: frozenset[str] = frozenset()  # queues for whose workers something waited at the last sweep
+        self._idle = Stillness()  # pools
         self._gone = Stillness()  # jobs of ours that Bedrock does not know
         self._remembered = gauges.Memory()
+        self._used: Sequence[str] = ()  # pools of open runs, as this sweep read them; not all of them stand
         self._running: asyncio.Task[dict[str, int]] | None = None
 
     async def sweep(self) -> dict[str, int]:
@@ -72,8 +76,8 @@ class Sweeper:
         actions: list[Action | Stuck] = [*decide(view, self._pools_of(view.active))]
         actions += self._wake_ups.choose(waiting, messages, most, now_s)
         corrections, failures = await self._mend(actions)
-        for pool in view.pools:
-            await self._ticker.tick(pool.pool)
+        for name in self._used:
+            await self._ticker.tick(name)
         if corrections:
             log.info("swept", **corrections)
         if failures:
@@ -107,12 +111,14 @@ class Sweeper:
         ledger, settings = self._world.ledger, self._world.settings
         # List first, rows after: a job that is created in between is then in neither, not in the list alone.
         active = await self._world.jobs.active()
-        pools: list[Pool] = [await self._ticker.open_pool(name) for name in await self.pools()]
+        pools: list[Pool] = []
         held: list[Shard] = []
         lanes: list[Lane] = []
-        for pool in pools:
+        self._used = await self.pools()
+        for pool, lanes_here in await self._standing(self._used):
+            pools.append(pool)
             held += await ledger.held(pool.holders)
-            lanes += await ledger.lanes(pool.pool)
+            lanes += lanes_here
         self._gone.keep(shard.arn for shard in held)
         stuck: list[Stuck] = []
         accounts: list[gauges.Account] = []
@@ -133,6 +139,40 @@ class Sweeper:
             gauges.Ledgered(names, tuple(accounts), tuple(lanes), tuple(held), tuple(active)),
             stuck,
         )
+
+    async def _standing(self, used: Sequence[str]) -> list[tuple[Pool, list[Lane]]]:
+        """Of the pools that open runs use, those that stand, with their lanes.
+
+        The others that stand are idle, or will be once their last job is learned of: they are removed in their time.
+        """
+        ledger = self._world.ledger
+        listed = await ledger.pools()
+        found: list[tuple[Pool, list[Lane]]] = []
+        standing: set[str] = set()
+        for name in sorted({*listed, *used}):
+            pool = await ledger.pool(name)
+            if pool is None:
+                continue
+            lanes = await ledger.lanes(name)
+            if name not in listed:
+                await self._move_pool(moves.list_pool(name), name, "pool_listed")
+            idle = not (pool.in_use or lanes or name in used)
+            if self._idle.stood_s(name, idle, self._world.clock.monotonic()) >= POOL_IDLE_S and idle:
+                await self._move_pool(moves.remove_pool(pool), name, "pool_removed")
+                continue
+            standing.add(name)
+            if not idle:
+                found.append((pool, lanes))
+        self._idle.keep(standing)
+        metrics.keep_pools(standing)
+        return found
+
+    async def _move_pool(self, writes: list[Write], name: str, what: str) -> None:
+        try:
+            await self._world.ledger.apply(writes)
+            log.info(what, pool=name)
+        except Stale:
+            log.debug("pool_moved_by_another", pool=name)
 
     async def _backlogs(self) -> dict[str, int]:
         """About how many messages are on the queues that something waits for.
@@ -240,8 +280,10 @@ class Sweeper:
             return Job(shard.arn, row.name, JobStatus.FAILED, "", "", "", message="Bedrock knows this job no more")
 
     async def _limit(self, name: str, foreign: int) -> None:
+        pool = await self._world.ledger.pool(name)
+        if pool is None:
+            return
         metrics.SLOTS_FOREIGN.labels(name).set(foreign)
-        pool = await self._ticker.open_pool(name)
         learned = relax_limit(pool, refused_since=name in self._ticker.refused_since_sweep)
         self._ticker.refused_since_sweep.discard(name)
         configured = self._world.settings.job_quota

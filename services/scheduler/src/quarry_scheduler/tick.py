@@ -131,8 +131,12 @@ class Ticker:
 
     async def _tick(self, name: str) -> Ticked:
         ticked = Ticked()
-        pool = await self.open_pool(name)
         lanes = {lane.run_id: lane for lane in await self._world.ledger.lanes(name)}
+        pool = await self._world.ledger.pool(name)
+        if pool is None:
+            if not any(lane.waiting for lane in lanes.values()):
+                return ticked  # no pool is made for a model that may have been made up
+            pool = await self.open_pool(name)
         ticked.finished = await self._finish_admitted(pool, lanes)
         for lane in lanes.values():
             if lane.gate is Gate.REFUSED and lane.waiting > 0:
@@ -144,7 +148,7 @@ class Ticker:
         return ticked
 
     async def open_pool(self, name: str) -> Pool:
-        """Read the pool; the first look at one makes it."""
+        """Read the pool; make it, if it does not stand."""
         pool = await self._world.ledger.pool(name)
         if pool is None:
             try:

@@ -11,7 +11,7 @@ against those tables.
 """
 
 from quarry_core.ledger.moves.failures import begin_piece, finish_piece, leave_piece, note_failure
-from quarry_core.ledger.moves.pools import limit_pool, open_pool
+from quarry_core.ledger.moves.pools import limit_pool, list_pool, open_pool, remove_pool
 from quarry_core.ledger.moves.runs import (
     NEW_RUN_CLASS,
     accept,
@@ -71,6 +71,7 @@ __all__ = [
     "give_back",
     "leave_piece",
     "limit_pool",
+    "list_pool",
     "note_failure",
     "observe",
     "open_pool",
@@ -78,6 +79,7 @@ __all__ = [
     "refuse",
     "refuse_run",
     "refuse_waiting",
+    "remove_pool",
     "repeat",
     "settle",
     "submit",

@@ -6,13 +6,16 @@ from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.rows import (
     CLASSES,
     Pool,
+    listed_pool_key,
     pool_key,
 )
-from quarry_core.ports import Put, Update, Write
+from quarry_core.ports import Check, Cond, Delete, Put, Update, Write
 
 
 def open_pool(pool: str, configured: int) -> list[Write]:
+    """Make a pool, for the first shard that waits in it."""
     return [
+        _listed(pool),
         Put(
             pool_key(pool),
             {
@@ -23,8 +26,22 @@ def open_pool(pool: str, configured: int) -> list[Write]:
                 "foreign": 0,
                 **{f"virtual_time_{name}": 0 for name in CLASSES},
             },
-        )
+        ),
     ]
+
+
+def list_pool(pool: str) -> list[Write]:
+    """List a pool that the release before made, which listed none."""
+    return [_listed(pool), Check(pool_key(pool), (Cond("in_use", "exists"),))]
+
+
+def remove_pool(pool: Pool) -> list[Write]:
+    """Remove a pool that nothing holds. Should a lane open at the same moment, its first shard makes a new one."""
+    return [Delete(pool_key(pool.pool), (equal("in_use", 0),)), Delete(listed_pool_key(pool.pool))]
+
+
+def _listed(pool: str) -> Put:
+    return Put(listed_pool_key(pool), {"pool": pool})
 
 
 def limit_pool(pool: Pool, configured: int, learned: int | None, foreign: int) -> list[Write]:
