@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-# As many as BigQuery loads. Each costs a few kilobytes of buffers in every reader and writer of a shard.
-COLUMNS_MAX = 10_000
+# Twice what MySQL's tables have at most, and as many as a service can read and write within 400 MB: each column costs
+# some 30 KB on the way, whatever is in it.
+COLUMNS_MAX = 8_000
 COLUMN_NAME_BYTES_MAX = 4_096
 
 

@@ -27,7 +27,7 @@ class Count(BaseModel):
         columns: their names, in order.
         size_bytes: of the object.
         offsets: CSV only: (row, byte at which it begins), ascending, row 0 first; neighbours are at most
-            4,096 rows, and 1 MiB plus one row, apart.
+            4,096 rows, and 1 MiB (or 512 bytes a column) plus one row, apart.
         dialect: CSV only: in which form it is written.
         schema_ipc: Parquet only: the Arrow schema as an IPC message in base64; it keeps all but the inner names of
             maps, which Arrow never compares.

@@ -68,7 +68,7 @@ def test_a_manifest_may_carry_a_null_for_a_key_that_it_does_not_use():
         ({"csv": {"header": []}}, "csv.header: there are no columns"),
         ({"csv": {"header": ["topic", "topic"]}}, "csv.header: several columns are named 'topic'"),
         ({"csv": {"header": ["\ud800"]}}, "csv.header.0: character 1 is half of a surrogate pair"),
-        ({"csv": {"header": [f"column {n}" for n in range(10_001)]}}, "csv.header: there are 10001 columns"),
+        ({"csv": {"header": [f"column {n}" for n in range(8_001)]}}, "csv.header: there are 8001 columns"),
         ({"csv": {"header": ["x" * 4_000 + str(n) for n in range(20)]}}, "give the file a header"),
         ({"csv": ";"}, "csv"),
         ({"csv": {"delimiter": ";"}, "s3_uri": "s3://bucket/rows.PARQUET"}, "csv: s3_uri names a Parquet object"),

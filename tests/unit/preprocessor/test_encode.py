@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quarry_core.models import family_of
@@ -16,6 +16,8 @@ from quarry_core.names import record_id
 from quarry_core.prompts import MissingColumn, parse_template
 from quarry_preprocessor.encode import (
     BLOCK_BYTES,
+    LINES_BYTES_MAX,
+    SLICE_BYTES,
     Encoded,
     Encoder,
     NotEncodable,
@@ -366,3 +368,23 @@ def test_the_estimate_of_nothing_is_an_empty_line():
     empty = len(joke([""]).data)
     assert estimate_record_bytes(encoder, [pa.record_batch({"topic": pa.array([], pa.string())})]) == empty
     assert estimate_record_bytes(encoder, [pa.record_batch({"topic": pa.array([None], pa.string())})]) == empty
+
+
+def test_lines_are_handed_on_a_few_megabytes_at_a_time_however_often_a_template_names_a_cell():
+    template = parse_template("{topic}" * 200)
+    batch = pa.record_batch({"topic": ["x" * 1_000, None, *["y" * 5_000] * 50, "z" * 100_000, "é" * 20_000_000]})
+    encoder = Encoder(CLAUDE, template)
+    parts = list(encoder.encode_bounded(batch, "00000", 7))
+
+    assert max(len(part.data) for part in parts[:-2]) <= LINES_BYTES_MAX
+    assert max(len(part.data) for part in parts) < 25_000_000
+    assert sum(part.records for part in parts) == 52
+    assert [(one.row, one.code) for part in parts for one in part.unsent] == [(8, "NULL_INPUT"), (60, "TOO_LARGE")]
+    assert b"".join(part.data for part in parts) == encoder.encode(batch, "00000", 7).data
+
+
+@given(st.integers(SLICE_BYTES - 4, SLICE_BYTES), st.text(alphabet='é€😀"\x01a', min_size=4, max_size=4))
+@settings(max_examples=20, deadline=None)
+def test_a_long_value_is_the_same_json_as_a_short_one(before, sharp):
+    topic = "x" * before + sharp
+    assert prompts(joke([topic])) == [f"Tell me a joke about {topic}."]

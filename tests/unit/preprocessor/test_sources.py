@@ -24,6 +24,7 @@ from quarry_preprocessor.sources import (
     inspect,
     sample,
 )
+from quarry_preprocessor.write import rows_per_shard_max
 from tests.world.objects import FakeObjects
 
 
@@ -204,3 +205,24 @@ def test_a_row_that_cannot_be_parsed_is_named_before_anything_is_written(bad, sa
     ref = objects.plant("in.csv", "\n".join(lines).encode("utf-8", "surrogateescape"))
     with pytest.raises(SourceError, match=f"data row 12346 .*{says}"):
         inspect(objects, ref, "csv")
+
+
+def test_a_wide_file_makes_shorter_shards_for_the_footer_of_their_copy():
+    def rows_max(columns: int, size_bytes: int) -> int | None:
+        names = tuple(f"c{number}" for number in range(columns))
+        return rows_per_shard_max(Count(format="csv", rows=100_000, columns=names, size_bytes=size_bytes))
+
+    assert rows_max(3, 100_000 * 1_000) > 50_000
+    assert rows_max(100, 100_000 * 1_000) > 50_000
+    assert rows_max(8_000, 100_000 * 32_000) < 5_000
+    assert rows_per_shard_max(Count(format="parquet", rows=1, columns=("a",), size_bytes=1)) is None
+
+
+@pytest.mark.parametrize("columns", [8_000, 8_001])
+def test_a_file_has_no_more_columns_than_a_service_can_hold(columns):
+    body = b",".join(b"c%d" % number for number in range(columns)) + b"\n" + b"," * (columns - 1) + b"\n"
+    if columns == 8_000:
+        assert len(counted(body).columns) == columns
+    else:
+        with pytest.raises(SourceError, match="there are 8001 columns, more than 8000"):
+            counted(body)

@@ -38,6 +38,7 @@ from quarry_preprocessor.encoders import check_needed, encoder_of
 from quarry_preprocessor.plan import Plan, PlanError, plan_shards
 from quarry_preprocessor.sources import count_gaps, inspect, sample
 from quarry_preprocessor.trial import name_unreadable, try_out
+from quarry_preprocessor.write import rows_per_shard_max
 
 log = structlog.get_logger()
 
@@ -86,7 +87,7 @@ class Counting:
                 record_bytes=counted.record_bytes,
                 limits=limits_of(pins.model_id),
                 slots=self._world.settings.job_quota,
-                max_records_per_job=pins.max_records_per_job,
+                max_records_per_job=_records_per_job(pins, counted.count),
                 max_num_jobs=pins.max_num_jobs,
                 max_records_total=pins.max_records_total,
                 gaps=counted.gaps,
@@ -134,6 +135,14 @@ class Counting:
         now = await ledger.totals(totals.run_id)
         assert now is not None
         return now
+
+
+def _records_per_job(pins: Pins, count: Count) -> int | None:
+    """What the user wants, or less where the copy of so wide a shard could not be held."""
+    limits, copied = limits_of(pins.model_id), rows_per_shard_max(count)
+    if copied is None or copied >= limits.records_max:
+        return pins.max_records_per_job
+    return min(pins.max_records_per_job or limits.records_max, max(copied, limits.records_min))
 
 
 def count_source(objects: Objects, pins: Pins) -> Counted:

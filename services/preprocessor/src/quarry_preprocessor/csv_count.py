@@ -18,6 +18,8 @@ from quarry_core.csv_start import START_BYTES, start_of
 
 OFFSET_EVERY_ROWS = 4_096
 OFFSET_EVERY_BYTES = 1 << 20
+# What a column costs its reader, whatever is in it, is to be worth it.
+OFFSET_EVERY_COLUMN_BYTES = 512
 BLOCK_BYTES = 1 << 20
 
 
@@ -33,8 +35,8 @@ def count_csv(body: BinaryIO, key: str, options: Csv | None = None) -> Count:
         at += len(block)
         judge.take(block)
         starts = scanner.feed(block)
-        notes.take(starts)
         judge.first_record(starts, scanner.open_byte)
+        notes.take(starts, len(judge.columns))
         judge.judge(notes.offsets)
         if scanner.fault is not None:
             raise SourceError(f"{key}: {_where(notes, scanner)} {_no_csv(scanner.fault, options)}")
@@ -51,8 +53,8 @@ def count_csv(body: BinaryIO, key: str, options: Csv | None = None) -> Count:
         if start.dialect.escape == "backslash":
             hint = ", and put two backslashes where a cell ends with one"
         raise SourceError(f"{key}: {_where(notes, scanner)} opens a quote that is never closed; close it{hint}")
-    notes.take(starts)
     judge.first_record(starts, at)
+    notes.take(starts, len(judge.columns))
     if notes.records == 0:
         raise SourceError(f"{key} is empty; give a source with a header and at least one row")
     if notes.rows == 0:
@@ -124,15 +126,16 @@ class _Notes:
         """Whether the columns have their names, so that what comes is a row."""
         return self.records >= self._headers
 
-    def take(self, starts: Offsets) -> None:
+    def take(self, starts: Offsets, columns: int) -> None:
         if not len(starts):
             return
+        every_bytes = max(OFFSET_EVERY_BYTES, OFFSET_EVERY_COLUMN_BYTES * columns)
         row = self.records - self._headers  # the data row that starts[0] is; -1 is the header
         self.records += len(starts)
         while True:
             if self.offsets:
                 noted_row, noted_byte = self.offsets[-1]
-                by_bytes = int(starts.searchsorted(noted_byte + OFFSET_EVERY_BYTES))
+                by_bytes = int(starts.searchsorted(noted_byte + every_bytes))
                 index = min(noted_row + OFFSET_EVERY_ROWS - row, by_bytes)
             else:
                 index = -row

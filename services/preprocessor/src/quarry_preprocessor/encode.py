@@ -13,6 +13,7 @@ into a prompt. An encoder holds no state between calls and may be shared by thre
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,8 +30,11 @@ from quarry_core.row_bytes import pieces
 from quarry_preprocessor.text import Fault, NotEncodable, Rendered, as_text, check_encodable
 
 __all__ = [
+    "BLOCK_BYTES",
     "EMBEDDING_COLUMN",
+    "LINES_BYTES_MAX",
     "RECORD_BYTES_MAX",
+    "SLICE_BYTES",
     "Encoded",
     "Encoder",
     "NotEncodable",
@@ -45,6 +49,10 @@ RECORD_BYTES_MAX = 25_000_000
 # Rows are encoded and joined in blocks of about so many bytes, which stay in the processor's cache and are not given
 # fresh pages each time: whole batches of 1,024 rows cost up to 60 % more, depending on the state of the heap.
 BLOCK_BYTES = 128_000
+# So much is handed on at once, plus a block: a template multiplies what stands in a row, and a batch has many.
+LINES_BYTES_MAX = 4 << 20
+# A longer value is made JSON in slices: as a Python string it takes up to four times its bytes.
+SLICE_BYTES = 1 << 20
 # So much of a batch, decoded, is turned into text at once; JSON of numbers is up to five times as long.
 PIECE_BYTES_MAX = 4 << 20
 VALUE_BYTES_MIN = 8
@@ -110,6 +118,7 @@ class Encoder:
         shape = template or Template((Placeholder(EMBEDDING_COLUMN),))
         self.columns = columns_of(shape)
         self._placeholders = shape.placeholders
+        self._times = Counter(shape.placeholders)
         self._record_bytes_max = record_bytes_max
         self._constants = _constants(family, shape, system, inference or {})
 
@@ -129,22 +138,34 @@ class Encoder:
         Raises:
             ValueError: the rows have no record ids: no shard's digits, or more rows than six digits count.
         """
+        parts = list(self.encode_bounded(batch, shard, first_row))
+        return Encoded(
+            b"".join(part.data for part in parts),
+            sum(part.records for part in parts),
+            tuple(one for part in parts for one in part.unsent),
+        )
+
+    def encode_bounded(self, batch: pa.RecordBatch, shard: str, first_row: int) -> Iterator[Encoded]:
+        """As `encode`, in stretches of about `LINES_BYTES_MAX` bytes, or of one record that is longer."""
         if SHARD_PATTERN.fullmatch(shard) is None or first_row < 0 or first_row + batch.num_rows > ROW_MAX + 1:
             raise ValueError(
                 f"rows {first_row} to {first_row + batch.num_rows - 1} of shard {shard!r} have no record ids"
             )
-        head = _HEAD + shard.encode()
         lines: list[bytes] = []
         unsent: list[Unsent] = []
-        records = 0
-        for start, stop, rendered in self._rendered(batch):
-            records += self._piece(head, range(first_row + start, first_row + stop), rendered, lines, unsent)
+        records = size_bytes = 0
+        for block_records, block in self._blocks(batch, _HEAD + shard.encode(), first_row, unsent):
+            if size_bytes and size_bytes + len(block) > LINES_BYTES_MAX:
+                yield Encoded(b"".join(lines), records, ())
+                lines, records, size_bytes = [], 0, 0
+            lines.append(block)
+            records, size_bytes = records + block_records, size_bytes + len(block)
         unsent.sort(key=lambda one: one.row)
-        return Encoded(b"".join(lines), records, tuple(unsent))
+        yield Encoded(b"".join(lines), records, tuple(unsent))
 
     def could_be_too_large(self, text_bytes: int) -> bool:
         """Whether a row of so many bytes of text, in all columns, may make a line over the limit."""
-        times = max((self._placeholders.count(column) for column in self.columns), default=0)
+        times = max(self._times.values(), default=0)
         return self.frame_bytes + text_bytes * times * ESCAPED_BYTES_MAX > self._record_bytes_max
 
     def count_unsent(self, batch: pa.RecordBatch) -> int:
@@ -152,13 +173,20 @@ class Encoder:
         unsent = 0
         for start, stop, rendered in self._rendered(batch):
             longest = {column: pc.max(pc.binary_length(one.texts)).as_py() or 0 for column, one in rendered.items()}
-            line_bytes = sum(longest[column] for column in self._placeholders) * ESCAPED_BYTES_MAX + self.frame_bytes
-            if line_bytes > self._record_bytes_max:
-                unsent += stop - start - self._piece(_HEAD + b"00000", range(start, stop), rendered, [], [])
+            line_bytes = sum(longest[column] * times for column, times in self._times.items())
+            if line_bytes * ESCAPED_BYTES_MAX + self.frame_bytes > self._record_bytes_max:
+                sent = self._piece(_HEAD + b"00000", range(start, stop), rendered, [])
+                unsent += stop - start - sum(records for records, _ in sent)
             elif any(one.texts.null_count for one in rendered.values()):
-                sent = [one.texts.is_valid().to_numpy(zero_copy_only=False) for one in rendered.values()]
-                unsent += stop - start - int(np.logical_and.reduce(sent).sum())
+                valid = [one.texts.is_valid().to_numpy(zero_copy_only=False) for one in rendered.values()]
+                unsent += stop - start - int(np.logical_and.reduce(valid).sum())
         return unsent
+
+    def _blocks(
+        self, batch: pa.RecordBatch, head: bytes, first_row: int, unsent: list[Unsent]
+    ) -> Iterator[tuple[int, bytes]]:
+        for start, stop, rendered in self._rendered(batch):
+            yield from self._piece(head, range(first_row + start, first_row + stop), rendered, unsent)
 
     def _rendered(self, batch: pa.RecordBatch) -> Iterator[tuple[int, int, dict[str, Rendered]]]:
         """The columns as text, piece by piece: the rows [start, stop) of each, and what they hold."""
@@ -170,11 +198,10 @@ class Encoder:
             yield start, stop, {name: as_text(values.slice(start, stop - start)) for name, values in columns.items()}
 
     def _piece(
-        self, head: bytes, rows: range, rendered: Mapping[str, Rendered], lines: list[bytes], unsent: list[Unsent]
-    ) -> int:
-        """Add the lines of a piece, and its rows that are not sent; how many are."""
-        records = 0
-        for start, stop in _blocks(len(rows), rendered.values(), self.frame_bytes):
+        self, head: bytes, rows: range, rendered: Mapping[str, Rendered], unsent: list[Unsent]
+    ) -> Iterator[tuple[int, bytes]]:
+        """The lines of a piece, block by block, and how many there are in each; rows that are not sent are told."""
+        for start, stop in self._cut(len(rows), rendered):
             values = {column: one.texts.slice(start, stop - start) for column, one in rendered.items()}
             kept: Sequence[int] = rows[start:stop]
             if any(text.null_count for text in values.values()):
@@ -183,21 +210,34 @@ class Encoder:
                 values = {column: one.texts.take(pa.array(places, pa.int64())) for column, one in rendered.items()}
             if len(kept) == 1 and self._is_giant(kept[0], values, unsent):
                 continue
-            encoded = {column: [_encode(value)[1:-1] for value in values[column].to_pylist()] for column in values}
+            encoded = {column: _json_texts(values[column]) for column in values}
             block = self._lines(head, kept, encoded)
             if len(block) > self._record_bytes_max:
                 kept, encoded = self._without_giants(kept, encoded, unsent)
                 block = self._lines(head, kept, encoded)
-            lines.append(block)
-            records += len(kept)
-        return records
+            yield len(kept), block
+
+    def _cut(self, rows: int, rendered: Mapping[str, Rendered]) -> Iterator[tuple[int, int]]:
+        """Stretches of rows whose lines have about `BLOCK_BYTES`, or of one row, told before a line is made."""
+        line_bytes = np.full(rows, self.frame_bytes, np.int64)
+        for column, times in self._times.items():
+            lengths = pc.fill_null(pc.binary_length(rendered[column].texts), 0)
+            line_bytes += lengths.to_numpy(zero_copy_only=False).astype(np.int64) * times
+        ends = np.cumsum(line_bytes)
+        start = 0
+        while start < rows:
+            begun = int(ends[start - 1]) if start else 0
+            stop = max(int(np.searchsorted(ends, begun + BLOCK_BYTES, side="right")), start + 1)
+            yield start, stop
+            start = stop
 
     def _is_giant(self, row: int, values: Mapping[str, pa.Array], unsent: list[Unsent]) -> bool:
-        """Whether a row is too large: told by its length, before several times as much is taken to encode it."""
-        bytes_min = self.frame_bytes + sum(_buffer_of(values[column]).size for column in self._placeholders)
+        """Whether a row is too large: told by its length, before a line is made that is many times as long."""
+        texts = {column: _buffer_of(values[column]) for column in self._times}
+        bytes_min = self.frame_bytes + sum(texts[column].size * times for column, times in self._times.items())
         if bytes_min * ESCAPED_BYTES_MAX <= self._record_bytes_max:
             return False
-        line_bytes = self.frame_bytes + sum(_escaped_bytes(_buffer_of(values[column])) for column in self._placeholders)
+        line_bytes = self.frame_bytes + sum(_escaped_bytes(texts[column]) * n for column, n in self._times.items())
         if line_bytes <= self._record_bytes_max:
             return False
         unsent.append(self._too_large(row, line_bytes))
@@ -238,9 +278,9 @@ def estimate_record_bytes(encoder: Encoder, sample: Iterable[pa.RecordBatch]) ->
     """The mean length of a line, newline included, over a sample of rows; an empty line's where none can be sent."""
     line_bytes = records = 0
     for batch in sample:
-        encoded = encoder.encode(batch, "00000", 0)
-        line_bytes += len(encoded.data)
-        records += encoded.records
+        for encoded in encoder.encode_bounded(batch, "00000", 0):
+            line_bytes += len(encoded.data)
+            records += encoded.records
     return line_bytes / records if records else float(encoder.frame_bytes)
 
 
@@ -271,11 +311,21 @@ def _constants(
 # --------------------------------------------------------------------------- values
 
 
-def _blocks(rows: int, rendered: Iterable[Rendered], frame_bytes: int) -> Iterator[tuple[int, int]]:
-    row_bytes = frame_bytes + sum(one.texts.nbytes for one in rendered) / max(rows, 1)
-    step = max(1, int(BLOCK_BYTES / row_bytes))
-    for start in range(0, rows, step):
-        yield start, min(start + step, rows)
+def _json_texts(values: pa.Array) -> list[bytes]:
+    """Strings without a gap as JSON, without its quotes."""
+    if len(values) == 1 and (text := _buffer_of(values)).size > SLICE_BYTES:
+        return [b"".join(_encode(piece)[1:-1] for piece in _slices(memoryview(text)))]
+    return [_encode(value)[1:-1] for value in values.to_pylist()]
+
+
+def _slices(text: memoryview) -> Iterator[str]:
+    start = 0
+    while start < len(text):
+        stop = min(start + SLICE_BYTES, len(text))
+        while stop < len(text) and text[stop] & 0xC0 == 0x80:  # inside of a character
+            stop -= 1
+        yield str(text[start:stop], "utf-8")
+        start = stop
 
 
 def _without_gaps(

@@ -25,7 +25,22 @@ from quarry_preprocessor.encode import Encoder, Unsent
 from quarry_preprocessor.plan import ShardRange
 
 ROW_GROUP_ROWS_MAX = 8_192
+# A row group is written when it has so many bytes, decoded. Each column of one costs the footer a few hundred bytes until
+# the file is closed, so a table of many columns has larger ones.
+ROW_GROUP_BYTES = 8 << 20
+CHUNK_BYTES = 2_048
+# Of one file: about 80 MB, as pyarrow holds a footer in the making.
+CHUNKS_MAX = 100_000
 UNSENT_SHOWN = 3
+
+
+def rows_per_shard_max(count: Count) -> int | None:
+    """How many rows may go into one shard, so that the footer of their copy stays small; None if it has no copy."""
+    if count.format == "parquet":
+        return None
+    columns = len(count.columns)
+    row_bytes = count.size_bytes / count.rows + 4 * columns  # Arrow's offsets
+    return max(1, int(CHUNKS_MAX * max(ROW_GROUP_BYTES / columns, CHUNK_BYTES) / row_bytes))
 
 
 class ShardTooLarge(Exception):
@@ -92,13 +107,13 @@ class ShardWriter:
     def _encode(self, batches: Iterator[pa.RecordBatch], shard: str, records: Upload) -> Written:
         written, row = Written(), 0
         for batch in batches:
-            encoded = self.encoder.encode(batch, shard, row)
-            written.input_bytes += len(encoded.data)
-            if written.input_bytes > self.shard_bytes_max:
-                raise ShardTooLarge(f"shard {shard} passes {self.shard_bytes_max} bytes at row {row}")
-            records.write(encoded.data)
-            written.sendable += encoded.records
-            written.unsent += encoded.unsent
+            for encoded in self.encoder.encode_bounded(batch, shard, row):
+                written.input_bytes += len(encoded.data)
+                if written.input_bytes > self.shard_bytes_max:
+                    raise ShardTooLarge(f"shard {shard} passes {self.shard_bytes_max} bytes behind row {row}")
+                records.write(encoded.data)
+                written.sendable += encoded.records
+                written.unsent += encoded.unsent
             row += batch.num_rows
         return written
 
@@ -107,16 +122,24 @@ def _copied(batches: Iterator[pa.RecordBatch], upload: Upload) -> Iterator[pa.Re
     """Pass the batches on, and write each to the upload on the way; the file is whole when they end."""
     writer: pq.ParquetWriter | None = None
     group: list[pa.RecordBatch] = []
+    rows = size_bytes = 0
     for batch in batches:
         if writer is None:
-            # Text without a dictionary, in the cheapest compression that halves it.
+            # Text without a dictionary, in the cheapest compression that halves it. Nobody asks for statistics, and of
+            # long values they are long.
             writer = pq.ParquetWriter(
-                UploadSink(upload), batch.schema, compression="zstd", compression_level=1, use_dictionary=False
+                UploadSink(upload),
+                batch.schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=False,
+                write_statistics=False,
             )
         group.append(batch)
-        if sum(piece.num_rows for piece in group) >= ROW_GROUP_ROWS_MAX:
+        rows, size_bytes = rows + batch.num_rows, size_bytes + batch.nbytes
+        if rows >= ROW_GROUP_ROWS_MAX or size_bytes >= max(ROW_GROUP_BYTES, batch.num_columns * CHUNK_BYTES):
             writer.write_table(pa.Table.from_batches(group))
-            group = []
+            group, rows, size_bytes = [], 0, 0
         yield batch
     if writer is not None:
         if group:
