@@ -35,12 +35,14 @@ DOCS = ROOT / "docs"
 DECISIONS = sorted((DOCS / "decisions").glob("*.md"))
 PAGES = [
     ROOT / "README.md",
+    ROOT / "SECURITY.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     *sorted(DOCS.glob("*.md")),
     *DECISIONS,
     ROOT / "examples" / "README.md",
     ROOT / "benchmarks" / "README.md",
+    ROOT / "deploy" / "helm" / "quarry" / "README.md",
 ]
 PROMISES = [*(f"S{n}" for n in range(1, 11)), *(f"L{n}" for n in range(1, 9)), *(f"I{n}" for n in range(1, 5)), "H1"]
 LINK = re.compile(r"\[(?:[^\]\[]|\[[^\]]*\])*\]\((?P<target>[^)\s]+)\)")
@@ -143,6 +145,14 @@ def test_every_command_in_a_code_block_exists(page):
 
 
 # --------------------------------------------------------------------------- what must be complete
+
+
+@every_page
+def test_a_command_for_a_cluster_names_the_namespace(page):
+    """Without it, it is about whatever namespace the shell has chosen."""
+    text = page.read_text().replace("\\\n", " ")
+    commands = re.findall(r"(?:^ *|`)((?:kubectl|helm) +[a-z-]+ [^`\n]*)", text, re.MULTILINE)
+    assert [command for command in commands if not re.search(r" (--namespace|-n) ", command)] == []
 
 
 def test_the_error_codes_that_are_documented_are_all_there_are():
