@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from quarry_core.counted import BATCH_ROWS_MAX
+from quarry_core.thrift_compact import read_struct, read_varint
 
 MIB = 1 << 20
 # What the open pages of all columns may take together, decompressed.
@@ -351,7 +352,7 @@ def _runs(levels: bytes, values: int, bits: int) -> np.ndarray[Any, Any]:
     open_values = seen = at = 0
     byte_width = -(-bits // 8)
     while seen < values and at < len(levels):
-        head, at = _varint(levels, at)
+        head, at = read_varint(levels, at)
         run = min((head >> 1) * (8 if head & 1 else 1), values - seen)
         if head & 1:
             behind = at + (head >> 1) * bits
@@ -425,7 +426,7 @@ def _longest(dictionary: bytes) -> int:
 def read_header(data: bytes, offset: int) -> PageHeader | None:
     """The page header that begins at `offset`; None if it does not end within `data`, or is none."""
     try:
-        fields, end = _struct(data, offset, 0)
+        fields, end = read_struct(data, offset)
         kind = fields[1]
         inner = fields.get({_DATA: 5, _DICTIONARY: 7, _DATA_V2: 8}.get(kind, 0), {})
         header = PageHeader(
@@ -437,57 +438,6 @@ def read_header(data: bytes, offset: int) -> PageHeader | None:
             encoding=inner.get(4 if kind == _DATA_V2 else 2, 0),
             levels_bytes=inner.get(6),
         )
+        return header if min(header.bytes, header.compressed_bytes, header.values, header.encoding) >= 0 else None
     except (IndexError, KeyError, TypeError, AttributeError):
         return None
-    return header if min(header.bytes, header.compressed_bytes, header.values) >= 0 else None
-
-
-def _struct(data: bytes, at: int, depth: int) -> tuple[dict[int, Any], int]:
-    """A struct of Thrift's compact protocol by field number; texts are left out."""
-    fields: dict[int, Any] = {}
-    number = 0
-    while head := data[at]:
-        at += 1
-        if head >> 4:
-            number += head >> 4
-        else:
-            number, at = _zigzag(data, at)
-        fields[number], at = _value(data, at, head & 15, depth)
-    return fields, at + 1
-
-
-def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
-    if kind in (1, 2):
-        return kind == 1, at
-    if kind == 3:
-        return data[at], at + 1
-    if kind in (4, 5, 6):
-        return _zigzag(data, at)
-    if kind == 7:
-        return None, at + 8
-    if kind == 8:
-        length, at = _varint(data, at)
-        if at + length > len(data):
-            raise IndexError
-        return None, at + length
-    if kind == 12 and depth < 8:
-        return _struct(data, at, depth + 1)
-    raise TypeError(kind)
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise TypeError(byte)
-
-
-def _zigzag(data: bytes, at: int) -> tuple[int, int]:
-    value, at = _varint(data, at)
-    return value >> 1 ^ -(value & 1), at

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quarry_core.counted import BATCH_ROWS_MAX, SourceError
+from quarry_core.parquet_chunks import Damaged, Leaf, encrypted_leaves
 from quarry_core.parquet_pages import (
     BATCH_BYTES_MAX,
     MIB,
@@ -32,13 +33,13 @@ from quarry_core.parquet_pages import (
     count_lists,
 )
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.row_bytes import pieces, row_bytes
+from quarry_core.row_bytes import indices_fit, pieces, row_bytes
 
 # Of all columns together; each has a share, and at least the least.
 BUFFERS_BYTES = 64 * MIB
 BUFFER_BYTES_MAX = MIB
 BUFFER_BYTES_MIN = 16 * 1024
-FOOTER_BYTES_MAX = 32 * MIB
+FOOTER_BYTES_MAX = 16 * MIB
 INT96_UNIT = "us"
 
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8, "BYTE_ARRAY": 0}
@@ -59,7 +60,7 @@ class ParquetSource:
         self.key = key
         self._source = source
         self.size_bytes = source.seek(0, 2)
-        footer_bytes = _check_ending(source, key, self.size_bytes)
+        self._footer_bytes = _check_ending(source, key, self.size_bytes)
         self._watch = PageWatch(source)
         self._metadata: pq.FileMetaData | None = None
         self._file = self._open(int96_unit, 1)
@@ -67,6 +68,7 @@ class ParquetSource:
         try:
             self.schema: pa.Schema = self._file.schema_arrow
             self.columns = list(self.schema.names)
+            self._leaves = _leaves_of(self._file.schema)
         except (UnicodeDecodeError, pa.ArrowException) as error:
             raise SourceError(f"{key}: its columns have names that are not UTF-8; rename them") from error
         self.groups = [self._metadata.row_group(group).num_rows for group in range(self._metadata.num_row_groups)]
@@ -76,8 +78,6 @@ class ParquetSource:
                 f"{key}: its footer tells {self.rows} rows, its row groups {self.groups[:9]}; write it again"
             )
         self._file = self._open(int96_unit, self.leaf_count)
-        if footer_bytes != self._metadata.serialized_size:
-            self._check_encryption()
 
     def _open(self, int96_unit: str, leaves: int) -> pq.ParquetFile:
         try:
@@ -90,25 +90,23 @@ class ParquetSource:
                 coerce_int96_timestamp_unit=int96_unit,
                 page_checksum_verification=True,
             )
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise SourceError(_unreadable(self.key, error)) from error
 
-    def _check_encryption(self) -> None:
-        """A footer in the clear, with a signature behind it: columns may be encrypted.
+    def check_footer(self) -> None:
+        """Refuse a footer of which pyarrow must not be asked for columns; whoever counts a source does this first.
 
-        pyarrow 26 ends the process when it is asked for the sizes or statistics of a column that is, so each column
-        is decoded first, which fails as it should.
+        Raises:
+            SourceError: columns are encrypted, or the footer contradicts itself.
         """
-        group = next((group for group, rows in enumerate(self.groups) if rows), None)
-        hidden = []
-        for column in self.columns if group is not None else ():
-            try:
-                next(self._file.iter_batches(batch_size=1, row_groups=[group], columns=[column], use_threads=False))
-            except (pa.ArrowException, OSError, StopIteration) as error:
-                if "crypt" in str(error):
-                    hidden.append(column)
+        self._source.seek(self.size_bytes - 8 - self._footer_bytes)
+        footer = self._source.read(self._footer_bytes)
+        try:
+            hidden = encrypted_leaves(footer, self._leaves)
+        except Damaged as error:
+            raise SourceError(f"{self.key}: its footer is damaged ({error}); write the file again") from error
         if hidden:
-            named = ", ".join(repr(column) for column in hidden[:10])
+            named = ", ".join(repr(path) for path in hidden[:10])
             raise SourceError(
                 f"{self.key}: encrypted columns: {named}; Quarry has no keys: write them unencrypted, or leave them out"
             )
@@ -137,15 +135,13 @@ class ParquetSource:
     def chunks(self, group: int, columns: Sequence[str] | None = None) -> list[Chunk]:
         """What the footer tells of a row group's leaves, of these columns or all."""
         assert self._metadata is not None
-        told, schema = self._metadata.row_group(group), self._file.schema
+        told = self._metadata.row_group(group)
         chunks = []
-        for place in range(len(schema)):
-            leaf = schema.column(place)
+        for place, leaf in enumerate(self._leaves):
             if columns is not None and not any(_is_under(leaf.path, column) for column in columns):
                 continue
             chunk = told.column(place)
-            repeats = leaf.max_repetition_level
-            if not repeats and chunk.num_values != told.num_rows:
+            if not leaf.repetition_max and chunk.num_values != told.num_rows:
                 raise SourceError(
                     f"{self.key}: row group {group} has {told.num_rows} rows, and its column {leaf.path!r} has "
                     f"{chunk.num_values} values; write the file again"
@@ -157,8 +153,8 @@ class ParquetSource:
                     start=min(begins, default=0),
                     rows=told.num_rows,
                     values=chunk.num_values,
-                    width=_WIDTHS.get(leaf.physical_type, leaf.length or 0),
-                    repeats=repeats,
+                    width=leaf.width,
+                    repeats=leaf.repetition_max,
                     codec=chunk.compression,
                 )
             )
@@ -221,6 +217,12 @@ class ParquetSource:
             at = behind
 
     def _cut(self, batch: pa.RecordBatch, group: int) -> Iterator[pa.RecordBatch]:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if not indices_fit(column):
+                raise SourceError(
+                    f"{self.key}: row group {group}, column {name!r} cannot be decoded (an index has no level in its "
+                    "dictionary); write the file again"
+                )
         for start, stop in pieces(batch.columns, BATCH_BYTES_MAX):
             if stop - start == 1:
                 sizes = [int(row_bytes(column.slice(start, 1))[0]) for column in batch.columns]
@@ -249,15 +251,14 @@ class ParquetSource:
     @property
     def leaf_count(self) -> int:
         """Columns, counting the fields of structs."""
-        return len(self._file.schema)
+        return len(self._leaves)
 
     def leaves(self) -> Iterator[tuple[str, pq.ColumnSchema]]:
         """Each leaf of the file's own schema, after the top-level column it belongs to."""
-        schema = self._file.schema
-        for leaf in map(schema.column, range(len(schema))):
+        for place, leaf in enumerate(self._leaves):
             column = next((column for column in self.columns if _is_under(leaf.path, column)), None)
             if column is not None:
-                yield column, leaf
+                yield column, self._file.schema.column(place)
 
     @property
     def metadata_keys(self) -> frozenset[bytes]:
@@ -268,8 +269,7 @@ class ParquetSource:
     def statistics(self, column: str) -> Iterator[pq.Statistics | None]:
         """A flat column's statistics, row group by row group; None where there are none."""
         assert self._metadata is not None
-        schema = self._file.schema
-        place = next((place for place in range(len(schema)) if schema.column(place).path == column), None)
+        place = next((place for place, leaf in enumerate(self._leaves) if leaf.path == column), None)
         for group, rows in enumerate(self.groups):
             if rows:
                 yield None if place is None else self._metadata.row_group(group).column(place).statistics
@@ -363,6 +363,19 @@ def _numbers(column: pa.Array) -> np.ndarray[Any, Any]:
 # --------------------------------------------------------------------------- opening
 
 
+def _leaves_of(schema: pq.ParquetSchema) -> list[Leaf]:
+    return [
+        Leaf(
+            leaf.path,
+            leaf.physical_type,
+            _WIDTHS.get(leaf.physical_type, leaf.length or 0),
+            leaf.max_definition_level,
+            leaf.max_repetition_level,
+        )
+        for leaf in map(schema.column, range(len(schema)))
+    ]
+
+
 def _is_under(path: str, column: str) -> bool:
     """Whether a leaf belongs to a top-level column."""
     return path == column or path.startswith(column + ".")
@@ -393,4 +406,6 @@ def _unreadable(key: str, error: Exception) -> str:
             f"{key} has a column of 128-bit integers (polars writes Int128 and UInt128 so), which Arrow does not know; "
             "cast it to Decimal(38, 0), Int64 or String"
         )
+    if isinstance(error, UnicodeDecodeError):
+        return f"{key}: its columns have names that are not UTF-8; rename them"
     return f"{key} is not a readable Parquet file ({error}); write it again"

@@ -64,6 +64,21 @@ def pieces(columns: Sequence[pa.Array], bytes_max: int, least: int = 0) -> Itera
         start = stop
 
 
+def indices_fit(column: pa.Array) -> bool:
+    """Whether every index of a dictionary has its level; of damaged data pyarrow does not ask."""
+    kind = column.type
+    if not _hides(kind):
+        return True
+    if isinstance(kind, pa.BaseExtensionType):
+        return indices_fit(column.storage)
+    if pa.types.is_dictionary(kind):
+        told = pc.min_max(column.indices).as_py()
+        return told["max"] is None or (told["min"] >= 0 and told["max"] < len(column.dictionary))
+    if pa.types.is_map(kind):
+        return indices_fit(column.keys) and indices_fit(column.items)
+    return all(map(indices_fit, column.flatten() if pa.types.is_struct(kind) else [column.flatten()]))
+
+
 def _width(kind: pa.DataType, least: int) -> int | None:
     """Of a single value; None if it varies, or is made of others."""
     if pa.types.is_null(kind):

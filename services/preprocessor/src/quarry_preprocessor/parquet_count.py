@@ -37,6 +37,7 @@ def count_parquet(objects: Objects, ref: ObjectRef) -> Count:
                 f"{ref.key} has {file.leaf_count} columns, counting the fields of structs, and Quarry reads {LEAVES_MAX} "
                 "of a Parquet file; leave out those that the prompt and the result do not need"
             )
+        file.check_footer()
         columns = checked_names(file.schema.names, ref.key)
         if file.rows == 0:
             raise SourceError(f"{ref.key} has no rows; give a source with at least one")

@@ -191,7 +191,8 @@ def _halves(column: pa.Array) -> pa.Array:
     bits = column.view(pa.int16())
     distinct = pc.unique(bits).drop_null()
     halves = distinct.to_numpy(zero_copy_only=False).astype(np.int16, copy=False).view(np.float16)
-    texts = pa.array([str(half).removesuffix(".0") for half in halves], pa.string())
+    digits = (np.format_float_positional(half, trim="-") for half in halves)  # the shortest that are read back
+    texts = pa.array(list(digits), pa.string())
     return texts.take(pc.index_in(bits, distinct))
 
 
