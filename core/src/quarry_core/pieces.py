@@ -40,7 +40,19 @@ log = structlog.get_logger()
 MARK_TTL_DAYS = 30
 STALE_MAX = 8
 PIECES_MAX = 100
+WAITS_MAX = 3
+# What a piece may wait for. A run is not counted any more when it is written, so a mark of that is only left over.
+_BESIDE = {
+    Step.COUNT: {Step.COUNT},
+    Step.SLICE: {Step.SLICE},
+    Step.SETTLE: {Step.SETTLE, Step.CLOSE},
+    Step.CLOSE: {Step.SETTLE, Step.CLOSE},
+}
 REMEMBERED_MAX = 1_000
+
+
+class PieceWaits(PortError):
+    """Another piece of the run has its turn first: an outage of its own making."""
 
 
 class WorkerKilled(Exception):
@@ -105,7 +117,7 @@ class Pieces:
 
         Raises:
             WorkerKilled: before anything is done: it has happened too often.
-            Throttled: likewise: a worker died in another piece of the run, and that has its turn first.
+            PieceWaits: likewise: a worker died in another piece of the run, and that has its turn first.
         """
         message = DELIVERY.get()
         if message is None or self._stopping:
@@ -117,10 +129,13 @@ class Pieces:
         if deaths >= self._deaths_max:
             await self._note(piece, message, row, deaths)
             raise WorkerKilled(piece, deaths)
-        suspects = (row for row in begun.values() if 0 < _noted(row) < self._deaths_max)
+        suspects = (row for row in begun.values() if 0 < _noted(row) < self._deaths_max and _beside(piece, row))
         first = min((_turn(row.step, row.subject) for row in suspects), default=None)
         if first is not None and (not deaths or first < _turn(piece.step, piece.subject)):
-            raise Throttled(f"{piece} waits: a worker died in another piece of the run, which is done first")
+            # Not for ever: it may be done already, and only its mark be left.
+            if message.receive_count <= WAITS_MAX:
+                raise PieceWaits(f"{piece} waits: a worker died in another piece of the run, which is done first")
+            log.warning("waited_enough", piece=piece.step, subject=piece.subject)
         if deaths:
             log.warning("worker_died_before", piece=piece.step, subject=piece.subject, deaths=deaths)
         async with self._room.alone() if deaths else self._room.shared():
@@ -225,6 +240,10 @@ class Pieces:
 def _noted(row: BegunRow) -> int:
     """Deaths in the piece that were noted by now."""
     return max((Entry.read(text).deaths for text in row.begun.values()), default=0)
+
+
+def _beside(piece: Piece, row: BegunRow) -> bool:
+    return row.step in _BESIDE.get(piece.step, ())
 
 
 def _turn(step: str, subject: str) -> tuple[int, str]:

@@ -25,9 +25,9 @@ from quarry_core.errors import PortError, Stale, Throttled
 from quarry_core.failures import Failure, Kind, RunCode, StepFailed, Why, failure_of, kind_of
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import FailureRow
-from quarry_core.pieces import Piece, Pieces, WorkerKilled
+from quarry_core.pieces import Piece, Pieces, PieceWaits, WorkerKilled
 from quarry_core.service import World
-from quarry_core.verdicts import DONE, Verdict
+from quarry_core.verdicts import DONE, Retry, Verdict
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -49,6 +49,8 @@ class Steps:
         """`run` for the handler of a wake-up."""
         try:
             return await self.run(piece, work, end)
+        except PieceWaits as waits:
+            return Retry(self._world.settings.visibility_timeout_s / 2, str(waits))
         except PortError as answer:
             message = DELIVERY.get()
             if message is None or not self.pieces.gave_up(message):

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from quarry_core.delivery import DELIVERY
-from quarry_core.errors import PortError, Throttled
+from quarry_core.errors import PortError
 from quarry_core.failures import Step
 from quarry_core.ledger.ledger import Ledger
-from quarry_core.pieces import Piece, Pieces, WorkerKilled
+from quarry_core.pieces import WAITS_MAX, Piece, Pieces, PieceWaits, WorkerKilled
 from quarry_core.ports import Message
 from tests.world.clock import FakeClock
 from tests.world.faults import Crash, Faults
@@ -199,16 +199,30 @@ async def test_marks_of_messages_that_never_come_back_do_not_pile_up(hall):
 
 async def test_the_other_pieces_of_a_run_wait_until_the_one_in_which_a_worker_died_has_had_its_turn(hall):
     await dies(hall, MESSAGE, 1)
-    other = Piece(Step.SETTLE, PIECE.run_id, "00002")
+    other = Piece(Step.COUNT, PIECE.run_id, "another")
     pieces = hall.process()
     with delivered(MESSAGE, 2):
         async with pieces.begun(PIECE):
-            with delivered(OTHER), pytest.raises(Throttled):
+            with delivered(OTHER), pytest.raises(PieceWaits):
                 async with hall.process().begun(other):
                     raise AssertionError("it began")
             with delivered(OTHER):
                 async with hall.process().begun(Piece(Step.SETTLE, "r2", "00000")):
                     pass  # of another run: nobody's neighbour
     with delivered(OTHER):
+        async with hall.process().begun(other):
+            pass
+
+
+async def test_a_piece_does_not_wait_for_ever_for_one_that_is_done_and_left_its_mark(hall):
+    await dies(hall, MESSAGE, 1)
+    with contextlib.suppress(Crash):  # its end was not written down, and nobody will begin it again
+        await work(hall.process(), MESSAGE, 2, Crash("killed as it was done"))
+    other = Piece(Step.COUNT, PIECE.run_id, "another")
+    for count in range(1, WAITS_MAX + 1):
+        with delivered(OTHER, count), pytest.raises(PieceWaits):
+            async with hall.process().begun(other):
+                raise AssertionError("it began")
+    with delivered(OTHER, WAITS_MAX + 1):
         async with hall.process().begun(other):
             pass

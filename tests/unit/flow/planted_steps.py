@@ -78,8 +78,8 @@ PLANTS = (
 
 
 @contextmanager
-def planted(plant: Plant) -> Iterator[None]:
-    """The function raises, until the end of the block."""
+def planted(plant: Plant, times: int | None = None) -> Iterator[None]:
+    """The function raises: the first `times` calls, or until the end of the block."""
     module, _, path = plant.where.partition(":")
     *owners, name = path.split(".")
     owner: Any = importlib.import_module(module)
@@ -87,7 +87,13 @@ def planted(plant: Plant) -> Iterator[None]:
         owner = getattr(owner, each)
     whole = getattr(owner, name)
 
-    def broken(*_: object, **__: object) -> None:
+    left = times
+
+    def broken(*args: object, **kwargs: object) -> object:
+        nonlocal left
+        if left == 0:
+            return whole(*args, **kwargs)
+        left = None if left is None else left - 1
         raise Planted(f"a bug in {path}")
 
     setattr(owner, name, broken)

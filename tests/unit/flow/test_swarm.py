@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from contextlib import suppress
 
 import pytest
+from structlog.testing import capture_logs
 
 from quarry_core.errors import PortError
+from quarry_core.failures import StepFailed
+from quarry_core.names import success_key
 from quarry_core.states import RunState, ShardState
+from tests.unit.flow.planted_steps import PLANTS, Planted, planted
 from tests.world.faults import KINDS, Crash, Faults
 from tests.world.house import House
 
@@ -21,10 +26,12 @@ SEEDS = 60
 CALLS_MAX = 260
 FAULTS_MAX = 6
 STEPS_MAX = 120
+BUG_SEEDS = 40
+BUG_TIMES_MAX = 12
 
 
-async def run_seed(seed: int) -> Counter:
-    chance = random.Random(seed)
+def house_of(chance: random.Random, seed: int) -> tuple[House, int]:
+    """A house with a configuration of its own, and how many rows its run has."""
     shards = chance.choice((1, 2, 3, 5))
     rows = shards * 100 + chance.randrange(60)
     house = House(job_quota=chance.choice((1, 1, 2, 3)), repeats_max=3)
@@ -35,6 +42,12 @@ async def run_seed(seed: int) -> Counter:
     house.jobs.refuse_used_names = chance.random() < 0.3
     # What is not known of Bedrock: for how long it remembers a client token.
     house.jobs.token_memory_s = chance.choice((None, 600, 5, 0))
+    return house, rows
+
+
+async def run_seed(seed: int) -> Counter:
+    chance = random.Random(seed)
+    house, rows = house_of(chance, seed)
     faults = {name: draw_faults(chance) for name in SERVICES}
     house.start(faults)
     house.send(house.joke(rows=rows, run_id="r1", max_records_per_job=160))
@@ -123,3 +136,64 @@ async def test_whatever_fails_together_every_row_comes_back_once():
     assert not broke, "\n".join(broke)
     # A campaign in which nothing happened proves nothing.
     assert min(seen[word] for word in ("crash", "faults", "failed job", "repeats", "turn failed")) > 0, seen
+
+
+async def run_seed_with_a_bug(seed: int) -> Counter:
+    """A bug in some step, for some calls, together with everything else that goes wrong."""
+    chance = random.Random(f"bug {seed}")
+    house, rows = house_of(chance, seed)
+    plant, times = chance.choice(PLANTS), chance.randrange(1, BUG_TIMES_MAX)
+    faults = {name: draw_faults(chance) for name in SERVICES}
+    house.start(faults)
+    house.send(house.joke(rows=rows, run_id="r1", max_records_per_job=160))
+    seen = Counter[str]()
+    with planted(plant, times=times), capture_logs():
+        for step in range(STEPS_MAX):
+            try:
+                await turn(house, chance, seen)
+            except Crash:
+                seen["crash"] += 1
+                house.start({name: draw_faults(chance) for name in SERVICES} if step < STEPS_MAX // 4 else None)
+            except (PortError, StepFailed, Planted):
+                seen["turn failed"] += 1
+            await always(house)
+            totals = await house.ledger.totals("r1")
+            if totals is not None and totals.state.terminal:
+                break
+        house.start()
+        for _ in range(10):
+            with suppress(PortError, StepFailed, Planted):
+                await turn(house, chance, Counter())
+    totals = await house.totals("r1")
+    assert totals.state.terminal, (plant.id, times, totals)
+    assert totals.accepted == totals.ok + totals.error, (plant.id, times, totals)
+    if totals.state is RunState.SUCCEEDED:
+        assert totals.ok == rows, (plant.id, times, totals)
+        assert house.result("r1").column("topic").to_pylist() == [f"topic number {row}" for row in range(rows)]
+    else:
+        assert totals.state is RunState.FAILED
+        assert totals.code in ("INTERNAL_ERROR", "WORKER_KILLED"), (plant.id, times, totals)
+        assert success_key("r1") not in house.objects.bodies
+    pool = await house.ledger.pool("us-east-1#anthropic.claude-3-haiku-20240307-v1:0")
+    assert pool is None or pool.in_use == len(pool.holders) == 0, (plant.id, times, pool)
+    assert house.bedrock.active == [], (plant.id, times)
+    names = Counter(job.name for job in house.jobs.all)
+    assert set(names.values()) <= {1}, f"more than one job for one attempt: {names}"
+    dead = sum(len(queue.dead) for queue in house.queues.values())
+    assert dead <= 5, (plant.id, times, dead)
+    seen[totals.code or totals.state] += 1
+    return seen
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.promise("S1", "S2", "S3", "S5", "S7", "L1", "L2", "H1")
+async def test_a_bug_among_everything_else_that_fails_ends_in_success_or_with_its_reason():
+    seen = Counter[str]()
+    broke = []
+    for seed in range(BUG_SEEDS):
+        try:
+            seen += await run_seed_with_a_bug(seed)
+        except AssertionError as error:
+            broke.append(f"seed {seed}: {str(error)[:500]}")
+    assert not broke, "\n".join(broke)
+    assert min(seen[word] for word in ("crash", "INTERNAL_ERROR", "SUCCEEDED")) > 0, seen
