@@ -90,7 +90,7 @@ def client_token(job: str) -> str:
 
 RESULTS = "results/"
 # Where Quarry keeps what it works with; a source may lie anywhere else, and among earlier results.
-_OWN_FOLDERS = ("batch-", "manifests/", "on-demand/", "outcomes/", "plans/", "prompts/", "rows/")
+_OWN_FOLDERS = ("again/", "batch-", "manifests/", "on-demand/", "outcomes/", "plans/", "prompts/", "rows/")
 
 
 def in_own_folder(key: str) -> bool:

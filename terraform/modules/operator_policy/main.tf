@@ -60,11 +60,11 @@ data "aws_iam_policy_document" "this" {
     resources = [local.names.table_arn]
   }
 
-  # Of a run whose source broke, the answers stand under outcomes/ only.
+  # Of a run whose source broke, the answers stand under outcomes/ only. `quarry submit` looks at source and prompt.
   statement {
     sid       = "ReadResults"
     actions   = ["s3:GetObject"]
-    resources = [for prefix in ["results", "outcomes"] : "${local.names.bucket_arn}/${prefix}/*"]
+    resources = [for prefix in ["results", "prompts", "outcomes", "inputs"] : "${local.names.bucket_arn}/${prefix}/*"]
   }
 
   # Without List, S3 answers 403 where there is no such key, and a run may have no report yet. Such a GET bears no s3:prefix,
@@ -77,7 +77,7 @@ data "aws_iam_policy_document" "this" {
     condition {
       test     = "StringLikeIfExists"
       variable = "s3:prefix"
-      values   = ["results/*", "outcomes/*"]
+      values   = ["results/*", "prompts/*", "outcomes/*", "inputs/*"]
     }
   }
 

@@ -59,7 +59,9 @@ run "what_an_operator_may_do" {
           Action = "s3:GetObject"
           Resource = [
             "arn:aws:s3:::dev-quarry-123456789012/results/*",
+            "arn:aws:s3:::dev-quarry-123456789012/prompts/*",
             "arn:aws:s3:::dev-quarry-123456789012/outcomes/*",
+            "arn:aws:s3:::dev-quarry-123456789012/inputs/*",
           ]
         },
         {
@@ -71,7 +73,9 @@ run "what_an_operator_may_do" {
             StringLikeIfExists = {
               "s3:prefix" = [
                 "results/*",
+                "prompts/*",
                 "outcomes/*",
+                "inputs/*",
               ]
             }
           }
