@@ -6,16 +6,38 @@ a refusal ends it at once.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
+
+import msgspec
 
 from quarry_cli.errors import StillRunning
 from quarry_cli.view import RunView
 from quarry_core.errors import Throttled, Unknown, credentials_fault, unreachable_endpoint
 from quarry_core.ports import Clock
+from quarry_core.states import ShardState
 
 SILENCES_MAX = 30
+LOOKS_MAX = 30  # looks at a run that its pace is taken from
 ARRIVAL_HINT_AFTER_S = 60.0
+
+
+class Pace:
+    """How fast the rows of a followed run are settled, by the clock of who follows it."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque(maxlen=LOOKS_MAX)
+
+    def see(self, view: RunView, now_s: float) -> RunView:
+        """The view with an estimate that goes by what was settled between the looks, once something was."""
+        self._seen.append((now_s, view.rows.ok + view.rows.error))
+        (then_s, before), (_, settled) = self._seen[0], self._seen[-1]
+        if not view.rows.processed or not view.shards[ShardState.ENDED] or settled <= before or now_s <= then_s:
+            return view
+        settling_s = round(view.rows.processed * (now_s - then_s) / (settled - before))
+        at_bedrock_s = view.eta_s or 0 if view.rows.open > view.rows.processed else 0
+        return msgspec.structs.replace(view, eta_s=max(1, settling_s, at_bedrock_s))
 
 
 class Show(Protocol):
@@ -48,6 +70,7 @@ async def follow(
     """
     begun = clock.monotonic()
     silences, answered = 0, False
+    pace = Pace()
     while True:
         try:
             view = await read()
@@ -59,7 +82,7 @@ async def follow(
         else:
             silences, answered = 0, True
             if view is not None:
-                show.show(view)
+                show.show(pace.see(view, clock.monotonic()))
                 if view.state.terminal:
                     return view
             else:

@@ -44,7 +44,7 @@ class Lines:
                 self._say(left_out)
             self._say(wording.end_of(view))
             return
-        told = (wording.rows_of(view), wording.shards_of(view), wording.slots_of(view))
+        told = (wording.rows_of(view), wording.shards_of(view), wording.slots_of(view), wording.waits_of(view))
         line = "; ".join(part for part in (f"{view.state.value}: {told[0]}", *told[1:]) if part)
         if line != self._last:
             self._last = line

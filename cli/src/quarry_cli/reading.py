@@ -12,12 +12,14 @@ from collections.abc import Collection
 from quarry_cli.doors import Doors
 from quarry_cli.view import RunView, count_shards, run_view
 from quarry_core.ledger import rows
+from quarry_core.ledger.ledger import PAGE_ITEMS
 from quarry_core.ledger.rows import JobRow, Shard
+from quarry_core.ports import Item, Key
 from quarry_core.run import Run
 
 # Up to this many shards, all jobs are read every time: a page or two.
 SHARDS_WHOLE_MAX = 200
-CURRENT_JOBS_MAX = 500
+JOBS_AT_ONCE_MAX = 500
 
 
 class RunReader:
@@ -49,8 +51,10 @@ class RunReader:
             ours = [holder for holder in pool.holders if holder.startswith(f"{self._run_id}/")] if pool else []
             held = await ledger.held(ours)
         ended = [] if totals.state.terminal else await ledger.todo(self._run_id)
-        current = {(shard.shard, shard.attempt) for shard in held if shard.state.holds_a_slot}
-        current |= {(marker.shard, marker.attempt) for marker in ended}
+        paused = [] if totals.state.terminal or not totals.repeats else await ledger.repeats(self._run_id, PAGE_ITEMS)
+        running = {(shard.shard, shard.attempt) for shard in held if shard.state.holds_a_slot}
+        over = {(marker.shard, marker.attempt) for marker in ended}
+        current = running | over
         whole = all_jobs or totals.shards_enlisted <= SHARDS_WHOLE_MAX
         return run_view(
             self._run,
@@ -61,9 +65,14 @@ class RunReader:
             self._doors.bucket,
             now=self._doors.clock.now(),
             current=current,
+            ended=over,
+            lane=lane,
+            paused=len(paused),
         )
 
     async def _jobs(self, wanted: Collection[tuple[str, int]]) -> list[JobRow]:
-        keys = [rows.job_key(self._run_id, shard, attempt) for shard, attempt in sorted(wanted)[:CURRENT_JOBS_MAX]]
-        found = await self._doors.table.get_many(keys) if keys else {}
+        keys = [rows.job_key(self._run_id, shard, attempt) for shard, attempt in sorted(wanted)]
+        found: dict[Key, Item] = {}
+        for first in range(0, len(keys), JOBS_AT_ONCE_MAX):
+            found.update(await self._doors.table.get_many(keys[first : first + JOBS_AT_ONCE_MAX]))
         return [rows.read_job(found[key]) for key in keys if key in found]

@@ -53,6 +53,7 @@ def card(view: RunView, jobs_shown: int | None = None) -> RenderableType:
         wording.left_out_of(view),
         wording.shards_of(view),
         "; ".join(part for part in (wording.slots_of(view), wording.eta_of(view)) if part),
+        wording.waits_of(view),
         wording.errors_of(view),
         "; ".join(part for part in (wording.pace_of(view), wording.spent_of(view)) if part),
     )

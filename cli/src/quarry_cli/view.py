@@ -11,6 +11,7 @@ from datetime import datetime
 
 import msgspec
 
+from quarry_cli.waiting import processed_rows, settling_s, waits_for
 from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals
 from quarry_core.names import results_prefix, s3_uri
 from quarry_core.prices import price_of, table
@@ -96,6 +97,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     spent: Spent | None
     jobs: list[JobView]
     slots: Slots | None
+    waits_for: list[str]
     elapsed_s: int
     rows_per_minute: float | None
     eta_s: int | None
@@ -132,6 +134,9 @@ def run_view(
     *,
     now: datetime,
     current: Collection[tuple[str, int]] = (),
+    ended: Collection[tuple[str, int]] = (),
+    lane: Lane | None = None,
+    paused: int = 0,
 ) -> RunView:
     """Put together what was read.
 
@@ -139,11 +144,15 @@ def run_view(
         shards: counts by state.
         jobs: those to be shown.
         current: (shard, attempt) of the jobs whose shard is not settled: the progress of these is still to be counted.
+        ended: of these, those in ENDED, at most a page of them.
+        lane: the run's lane, where it has one.
+        paused: shards that wait for another attempt.
         now: for the estimate of what is left.
     """
     jobs = sorted(jobs, key=lambda job: (job.shard, job.attempt))
-    processed = sum(job.processed_records or 0 for job in jobs if (job.shard, job.attempt) in current)
-    processed = min(processed, totals.open)
+    over = [job for job in jobs if (job.shard, job.attempt) in ended]
+    running = [job for job in jobs if (job.shard, job.attempt) in current and (job.shard, job.attempt) not in ended]
+    processed = min(totals.open, processed_rows(shards.get(ShardState.ENDED, 0), over, running))
     return RunView(
         run_id=run.run_id,
         state=totals.state,
@@ -169,7 +178,8 @@ def run_view(
         ),
         rows_per_minute=_rows_per_minute(totals, processed, now),
         slots=_slots(pool, run.run_id),
-        eta_s=_eta_s(totals, processed, now),
+        waits_for=waits_for(totals, {state: shards.get(state, 0) for state in ShardState}, lane, pool, paused),
+        eta_s=_eta_s(totals, processed, settling_s(over, now) if shards.get(ShardState.ENDED) else 0.0, now),
         results_uri=_results_uri(totals, bucket),
         result_prefix=run.pins.result_prefix if run.pins else "",
         model_id=run.pins.model_id if run.pins else None,
@@ -236,15 +246,16 @@ def _results_uri(totals: Totals, bucket: str) -> str | None:
     return s3_uri(bucket, results_prefix(totals.run_id))
 
 
-def _eta_s(totals: Totals, processed: int, now: datetime) -> int | None:
-    """Seconds until the last row, if the rest goes at the rate so far; None while too little is done to tell.
+def _eta_s(totals: Totals, processed: int, settling_s: float, now: datetime) -> int | None:
+    """Seconds until the last row is settled, if the rest goes at the rate so far; None while too little is done to tell.
 
-    The rate counts from the acceptance of the run, so time spent waiting for a slot is in it.
+    The rate counts from the acceptance of the run, so time spent waiting for a slot is in it. Settling goes on beside
+    Bedrock's work: whichever takes longer counts.
     """
     if totals.state is not RunState.RUNNING or not totals.accepted or not totals.started_at:
         return None
     done = totals.ok + totals.error + processed
     elapsed_s = (now - datetime.fromisoformat(totals.started_at)).total_seconds()
-    if elapsed_s <= 0 or done / totals.accepted < ETA_DONE_RATIO_MIN or done >= totals.accepted:
+    if elapsed_s <= 0 or done / totals.accepted < ETA_DONE_RATIO_MIN or (done >= totals.accepted and not settling_s):
         return None
-    return max(1, round((totals.accepted - done) * elapsed_s / done))
+    return max(1, round(max((totals.accepted - done) * elapsed_s / done, settling_s)))

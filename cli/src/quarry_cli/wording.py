@@ -63,6 +63,11 @@ def slots_of(view: RunView) -> str:
     return f"slots: {view.slots.in_use} of {view.slots.limit} in use, {view.slots.held} by this run"
 
 
+def waits_of(view: RunView) -> str:
+    """Whom the run waits for: `waits for Bedrock: 20 jobs; a collector: 3 shards to be settled`."""
+    return f"waits for {'; '.join(plain(each) for each in view.waits_for)}" if view.waits_for else ""
+
+
 def eta_of(view: RunView) -> str:
     return f"about {duration(view.eta_s)} left" if view.eta_s is not None else ""
 

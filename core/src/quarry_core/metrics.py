@@ -51,8 +51,7 @@ RUNS = Gauge(
 )
 SHARDS = Gauge(
     "quarry_shards",
-    "Shards of open runs by state, as the last sweep read them: PENDING, ADMITTED, SUBMITTED, ENDED (at most 500 of a"
-    " run are counted), SETTLED.",
+    "Shards of open runs by state, as the last sweep read them: PENDING, ADMITTED, SUBMITTED, ENDED, SETTLED.",
     ["state"],
 )
 OLDEST_PENDING_SHARD = Gauge(
@@ -72,7 +71,7 @@ ROWS_PROCESSED = Gauge(
 )
 ETA = Gauge(
     "quarry_eta_timestamp_seconds",
-    "When the last open row is expected, at the last hour's pace; absent until rows were processed between two sweeps.",
+    "When the last open row is expected to be settled, at the last hour's pace; absent until rows were processed between two sweeps.",
     ["pool"],
 )
 ROWS_UNACCOUNTED = Gauge(

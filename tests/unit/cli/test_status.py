@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from quarry_cli import wording
+from quarry_cli.following import Pace
 from quarry_cli.reading import RunReader
 from quarry_cli.view import count_shards, run_view
-from quarry_core.ledger.rows import JobRow, Pool, Shard, Totals
+from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals
 from quarry_core.run import Run
-from quarry_core.states import RunState, ShardState
+from quarry_core.states import Gate, RunState, ShardState
 from tests.world.clock import EPOCH
 
 
@@ -165,17 +168,20 @@ def test_a_run_that_is_not_there_is_told_with_exit_code_1(quarry):
 RUN = Run(run_id="r", manifest_hash="h", accepted_at=EPOCH.isoformat())
 
 
-def seen(*, after_s: float = 100, jobs=(), pool=None, current=(), **totals):
+def seen(*, after_s: float = 100, jobs=(), pool=None, current=(), shards=None, ended=(), lane=None, paused=0, **totals):
     known: dict[str, Any] = {"run_id": "r", "state": RunState.RUNNING, "version": 1, "started_at": EPOCH.isoformat()}
     return run_view(
         RUN,
         Totals(**(known | totals)),
-        {},
+        shards or {},
         jobs,
         pool,
         "bucket",
         now=EPOCH + timedelta(seconds=after_s),
         current=current,
+        ended=ended,
+        lane=lane,
+        paused=paused,
     )
 
 
@@ -240,3 +246,119 @@ def test_slots_held_by_this_run_are_told_from_those_of_others():
     slots = seen(pool=pool).slots
 
     assert (slots.limit, slots.in_use, slots.held) == (4, 3, 2)
+
+
+def ended_jobs(count, processed=100, ended_s=40.0):
+    """Jobs whose shards wait for a collector, the first of them since `ended_s`; and their keys."""
+    jobs = [
+        replace(
+            job(f"{number:05d}", 1, processed),
+            status="Completed",
+            ended_at=(EPOCH + timedelta(seconds=ended_s)).isoformat(),
+        )
+        for number in range(count)
+    ]
+    return jobs, {(each.shard, each.attempt) for each in jobs}
+
+
+def test_processed_rows_are_counted_beyond_the_page_of_ended_shards_that_is_read():
+    jobs, keys = ended_jobs(500)
+
+    view = seen(
+        accepted=70_000,
+        open=70_000,
+        jobs=jobs,
+        current=keys,
+        ended=keys,
+        shards={ShardState.ENDED: 600, ShardState.SUBMITTED: 1},
+    )
+
+    assert view.rows.processed == 60_000
+    assert view.shards["ENDED"] == 600
+
+
+def test_what_is_left_is_never_less_than_what_the_collectors_need():
+    jobs, keys = ended_jobs(5, ended_s=40)
+
+    all_processed = seen(
+        accepted=1000, open=500, ok=500, jobs=jobs, current=keys, ended=keys, shards={ShardState.ENDED: 5}
+    )
+    most_left = seen(accepted=1000, open=900, ok=100, jobs=jobs, current=keys, ended=keys, shards={ShardState.ENDED: 5})
+
+    assert all_processed.eta_s == 60, "the oldest has waited for 60 s"
+    assert most_left.eta_s == 67, "Bedrock needs longer"
+
+
+def test_of_an_expired_job_no_end_is_believed():
+    jobs, keys = ended_jobs(1, ended_s=1)
+    expired = [replace(each, status="Expired") for each in jobs]
+
+    view = seen(accepted=200, open=100, ok=100, jobs=expired, current=keys, ended=keys, shards={ShardState.ENDED: 1})
+
+    assert view.eta_s is None
+
+
+LANE = Lane("us-east-1#m", "r", "normal", 1, 0, Gate.OPEN, 3)
+FULL = Pool("us-east-1#m", 3, 3, 3, frozenset({"x/0/1", "x/1/1", "x/2/1"}), {})
+FREE = replace(FULL, in_use=2)
+
+
+@pytest.mark.parametrize(
+    ("told", "totals", "shards", "more"),
+    [
+        (["a preprocessor: the rows are counted and planned"], {"state": RunState.PLANNING}, {}, {}),
+        (["a preprocessor: 400 rows are to be written"], {"enlisted": 600}, {}, {}),
+        (["a slot: 3 shards; all 3 of us-east-1#m are in use"], {}, {"PENDING": 3}, {"pool": FULL}),
+        (["a scheduler: 1 shard to be admitted"], {}, {"PENDING": 1}, {"pool": FREE}),
+        (
+            ["a scheduler: 2 shards to be ended, for the run goes no further"],
+            {},
+            {"PENDING": 2},
+            {"lane": replace(LANE, gate=Gate.REFUSED)},
+        ),
+        (
+            ["its pause: 2 shards before another attempt", "a slot: 1 shard; all 3 of us-east-1#m are in use"],
+            {},
+            {"PENDING": 3},
+            {"pool": FULL, "paused": 2},
+        ),
+        (
+            ["a scheduler: 1 shard to become jobs", "Bedrock: 2 jobs", "a collector: 40 shards to be settled"],
+            {},
+            {"ADMITTED": 1, "SUBMITTED": 2, "ENDED": 40},
+            {},
+        ),
+        (["a collector: the run is to be closed"], {"open": 0, "ok": 1000}, {"SETTLED": 10}, {}),
+        (["a collector: the last parts and the report are written"], {"state": RunState.CLOSING}, {}, {}),
+        ([], {"state": RunState.SUCCEEDED}, {"SETTLED": 10}, {}),
+    ],
+)
+def test_a_run_says_whom_it_waits_for(told, totals, shards, more):
+    known = {"accepted": 1000, "open": 1000, "enlisted": 1000} | totals
+    view = seen(
+        shards={ShardState(state): count for state, count in shards.items()}, **({"lane": LANE} | more), **known
+    )
+
+    assert view.waits_for == told
+    assert wording.waits_of(view) == (f"waits for {'; '.join(told)}" if told else "")
+
+
+def test_while_it_is_followed_the_settling_is_estimated_by_what_was_seen():
+    pace = Pace()
+    keys = ended_jobs(5)[1]
+
+    def at(settled, now_s):
+        view = seen(
+            accepted=1000,
+            open=1000 - settled,
+            ok=settled,
+            jobs=ended_jobs((1000 - settled) // 100)[0],
+            current=keys,
+            ended=keys,
+            shards={ShardState.ENDED: (1000 - settled) // 100},
+        )
+        return pace.see(view, now_s).eta_s
+
+    at(500, 0.0)
+    assert at(600, 10.0) == 40, "400 rows at 10 rows a second"
+    assert at(900, 20.0) == 5, "100 rows at 20 rows a second"

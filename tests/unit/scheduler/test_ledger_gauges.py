@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 from prometheus_client import REGISTRY
 
 from quarry_core import metrics
-from quarry_core.ledger.rows import totals_key
-from quarry_core.states import RunState, ShardState
+from quarry_core.ledger.ledger import OpenRun
+from quarry_core.ledger.rows import Lane, Totals, Waiting, totals_key
+from quarry_core.states import Gate, RunState, ShardState
+from quarry_scheduler import gauges
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, play
 from tests.world.faults import Faults
 from tests.world.house import TITAN, House
@@ -309,3 +312,34 @@ async def test_more_shards_that_are_held_cost_no_request_more():
         del calls["table.get"]  # each job of ours is looked at, gauges or not
         counts.append(calls)
     assert counts[0] == counts[1]
+
+
+def an_account(ended, **totals):
+    run = OpenRun("r1", CLAUDE_POOL, "2026-01-01T00:00:00+00:00")
+    known = {"state": RunState.RUNNING, "version": 1, "accepted": 100_000, "open": 100_000, "enlisted": 100_000}
+    markers = tuple(Waiting("r1", f"{number:05d}", 1) for number in range(ended))
+    return gauges.Account(run, Totals("r1", **(known | totals)), markers)
+
+
+def test_ended_shards_and_their_rows_are_counted_beyond_the_page_that_is_read():
+    account = an_account(500, shards_enlisted=1000, shards_settled=100)
+    lane = Lane(CLAUDE_POOL, "r1", "normal", 1, 0, Gate.OPEN, 200)
+    memory = gauges.Memory(processed={f"r1/{number:05d}/1": 100 for number in range(500)})
+
+    found, _ = gauges.figures(gauges.Ledgered((CLAUDE_POOL,), (account,), (lane,), (), ()), memory, 0.0)
+
+    assert found.shards[ShardState.ENDED] == 700
+    assert found.rows_processed[CLAUDE_POOL] == 70_000
+
+
+def test_the_end_is_not_expected_before_the_collectors_can_have_settled_what_is_processed():
+    memory, view = gauges.Memory(processed={f"r1/{number:05d}/1": 100 for number in range(900)}), None
+    for at_s, settled in ((0.0, 0), (60.0, 1), (120.0, 2)):
+        account = an_account(9 - settled, accepted=900, open=900 - settled * 100, enlisted=900, shards_enlisted=9)
+        view = gauges.Ledgered((CLAUDE_POOL,), (account,), (), (), ())
+        found, memory = gauges.figures(
+            view, replace(memory, done=memory.done or {"r1": gauges.Done(CLAUDE_POOL, 0, 900)}), at_s
+        )
+
+    # All rows are processed; 200 were settled in two minutes, and 700 are left.
+    assert found.eta_s[CLAUDE_POOL] == pytest.approx(120 + 420)

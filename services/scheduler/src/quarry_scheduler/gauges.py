@@ -14,12 +14,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from quarry_core.ledger.ledger import OpenRun
+from quarry_core.ledger.ledger import PAGE_ITEMS, OpenRun
 from quarry_core.ledger.rows import Lane, Shard, Totals, Waiting
 from quarry_core.ports import Job
 from quarry_core.states import RunState, ShardState
 
 RATE_WINDOW_S = 3_600.0
+SETTLING_WINDOW_S = 600.0  # collectors are busy by fits and starts: their pace is that of the last minutes
 SWEEPS_REMEMBERED_MAX = 720  # sweeps may be rung more often than they are due
 
 
@@ -53,6 +54,7 @@ class Done:
     pool: str
     rows: int
     enlisted: int
+    settled: int = 0  # of these rows, those with an outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Step:
 
     at_s: float
     rows: int
+    settled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ def figures(view: Ledgered, memory: Memory, now_s: float) -> tuple[Figures, Memo
             account.run.pool,
             account.totals.accepted - account.totals.open + ahead[account.run.run_id],
             account.totals.enlisted,
+            account.totals.accepted - account.totals.open,
         )
         for account in view.accounts
     }
@@ -114,9 +118,9 @@ def figures(view: Ledgered, memory: Memory, now_s: float) -> tuple[Figures, Memo
         rows_open=rows_open,
         rows_processed=rows_processed,
         eta_s={
-            pool: now_s + (rows_open[pool] - rows_processed[pool]) / rate
+            pool: now_s + left_s
             for pool in view.pools
-            if rows_open[pool] and (rate := _rows_per_s(steps[pool])) > 0
+            if (left_s := _left_s(rows_open[pool], rows_processed[pool], steps[pool], now_s)) is not None
         },
         rows_unaccounted=sum(_unaccounted(account.totals) for account in view.accounts),
     )
@@ -138,9 +142,19 @@ def _shards(view: Ledgered) -> dict[str, int]:
         ShardState.PENDING: sum(lane.waiting for lane in view.lanes),
         ShardState.ADMITTED: held.count(ShardState.ADMITTED),
         ShardState.SUBMITTED: held.count(ShardState.SUBMITTED),
-        ShardState.ENDED: sum(len(account.ended) for account in view.accounts),
+        ShardState.ENDED: sum(_ended(account, view) for account in view.accounts),
         ShardState.SETTLED: sum(account.totals.shards_settled for account in view.accounts),
     }
+
+
+def _ended(account: Account, view: Ledgered) -> int:
+    """Shards of a run in ENDED: by their markers, of which one page was read, or else by what the others leave."""
+    if len(account.ended) < PAGE_ITEMS:
+        return len(account.ended)
+    run_id, totals = account.run.run_id, account.totals
+    waiting = sum(lane.waiting for lane in view.lanes if lane.run_id == run_id)
+    held = sum(shard.state.holds_a_slot for shard in view.held if shard.run_id == run_id)
+    return max(len(account.ended), totals.shards_enlisted - totals.shards_settled - waiting - held)
 
 
 def _oldest_pending_s(view: Ledgered) -> float:
@@ -175,28 +189,52 @@ def _processed(view: Ledgered, memory: Memory) -> dict[str, int]:
 
 
 def _ahead(view: Ledgered, processed: Mapping[str, int]) -> dict[str, int]:
-    """By run: of its open rows, those that are processed. Never more than are open, for the two are read apart."""
+    """By run: of its open rows, those that are processed. Never more than are open, for the two are read apart.
+
+    Of more ended shards than a page, those beyond it count as those on it do on average.
+    """
     records: Counter[str] = Counter()
     for holder, count in processed.items():
         records[holder.partition("/")[0]] += count
+    for account in view.accounts:
+        if beyond := _ended(account, view) - len(account.ended):
+            known = [processed[shard.holder] for shard in account.ended if shard.holder in processed]
+            records[account.run.run_id] += round(sum(known) / len(known) * beyond) if known else 0
     return {account.run.run_id: min(account.totals.open, records[account.run.run_id]) for account in view.accounts}
 
 
 def _steps(pool: str, done: Mapping[str, Done], memory: Memory, now_s: float) -> tuple[Step, ...]:
     """The pool's steps within the window, and this one: what its runs did, and those that have ended since."""
-    rows = 0
+    rows = settled = 0
     for run_id, before in memory.done.items():
         if before.pool == pool:
-            after = done[run_id].rows if run_id in done else before.enlisted
-            rows += max(0, after - before.rows)
+            after = done.get(run_id, Done(pool, before.enlisted, before.enlisted, before.enlisted))
+            rows += max(0, after.rows - before.rows)
+            settled += max(0, after.settled - before.settled)
     kept = [step for step in memory.steps.get(pool, ()) if step.at_s >= now_s - RATE_WINDOW_S]
-    return (*kept[1 - SWEEPS_REMEMBERED_MAX :], Step(now_s, rows))
+    return (*kept[1 - SWEEPS_REMEMBERED_MAX :], Step(now_s, rows, settled))
 
 
 def _rows_per_s(steps: tuple[Step, ...]) -> float:
     """The first step only says since when: what it counts became done before it."""
     seconds = steps[-1].at_s - steps[0].at_s
     return sum(step.rows for step in steps[1:]) / seconds if seconds > 0 else 0.0
+
+
+def _left_s(rows_open: int, processed: int, steps: tuple[Step, ...], now_s: float) -> float | None:
+    """Seconds until the last open row is settled; None where there is none, or no pace to go by."""
+    settling_s = _settling_s(processed, steps, now_s)
+    rate = _rows_per_s(steps)
+    if not rows_open or (rate <= 0 and (rows_open > processed or not settling_s)):
+        return None
+    return max((rows_open - processed) / rate if rate > 0 else 0.0, settling_s)
+
+
+def _settling_s(rows: int, steps: tuple[Step, ...], now_s: float) -> float:
+    """How long the collectors need for rows that are processed, at their pace of late; 0 where they show none."""
+    late = [step for step in steps if step.at_s >= now_s - SETTLING_WINDOW_S]
+    settled = sum(step.settled for step in late[1:])
+    return rows * (late[-1].at_s - late[0].at_s) / settled if settled else 0.0
 
 
 def _unaccounted(totals: Totals) -> int:
