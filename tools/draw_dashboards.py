@@ -4,7 +4,7 @@
     .venv-deploy/bin/python -m tools.draw_dashboards seen.json
     .venv/bin/quarry local down --directory /tmp/seen
 
-A picture is what a person sees while the runs are under way: its end is at `SHOWN_SHARE` of them. A query without a
+A picture is what a person sees while the runs are under way: its end is at `SHOWN_SHARE` of the last ones. A query without a
 series fails, by its panel's name, and no picture is written. Grafana draws more finely; what is the same is the layout,
 the queries, the units, the limits and the colours by value.
 """
@@ -32,7 +32,7 @@ from tools.dashboards.asking import Panel, Prometheus, Series, Target, answers, 
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 WINDOW_S, WINDOW = 60, "1 minute"
-SHOWN_SHARE = 0.8
+SHOWN_SHARE = 0.6
 POINTS = 110
 FILE_BYTES_MAX = 75_000
 
@@ -97,12 +97,13 @@ class Seen:
 
     prometheus: str
     start_s: float
+    last_s: float
     over_s: float
     end_s: float
 
     @property
     def shown_until_s(self) -> float:
-        return self.start_s + SHOWN_SHARE * (self.over_s - self.start_s)
+        return self.last_s + SHOWN_SHARE * (self.over_s - self.last_s)
 
 
 @dataclass(frozen=True)

@@ -76,12 +76,14 @@ class Seen:
     Attributes:
         prometheus: its URL.
         start_s: before the first manifest.
+        last_s: when the last manifests were sent.
         over_s: the last run's end.
         end_s: until when that was to be seen.
     """
 
     prometheus: str
     start_s: float
+    last_s: float
     over_s: float
     end_s: float
 
@@ -112,13 +114,14 @@ def drive(stack: Stack, rows: int) -> Seen:
     _send(stack, variables, "no manifest")
     _submit(stack, variables, "seen1", HAIKU, demo.topics(rows // 2), "joke_about_topic")
     _until_the_rules_tell(stack)
+    last_s = time.time()
     _submit(stack, variables, "seen2", TITAN, demo.texts(rows // 4), None)
     _submit(stack, variables, "seen3", HAIKU, demo.topics(rows // 4), "joke_about_topic")
     for run_id in ("seen1", "seen2", "seen3"):
         _wait(variables, run_id, start_s + RUNS_S_MAX - time.time())
     over_s = time.time()
     time.sleep(AFTERGLOW_S)
-    return Seen(stack.url(PROMETHEUS), start_s, over_s, time.time())
+    return Seen(stack.url(PROMETHEUS), start_s, last_s, over_s, time.time())
 
 
 def _until_the_rules_tell(stack: Stack) -> None:

@@ -226,7 +226,16 @@ def test_the_pictures_are_drawn_from_it(seen, tmp_path):
 
 def test_a_panel_without_data_is_named_and_nothing_is_drawn(seen, tmp_path):
     run = tmp_path / "before.json"
-    run.write_text(json.dumps({**asdict(seen), "start_s": seen.start_s - 3_600, "over_s": seen.start_s - 1_800}))
+    run.write_text(
+        json.dumps(
+            {
+                **asdict(seen),
+                "start_s": seen.start_s - 3_600,
+                "last_s": seen.start_s - 2_400,
+                "over_s": seen.start_s - 1_800,
+            }
+        )
+    )
 
     done = _python("-m", "tools.draw_dashboards", str(run), "--to", str(tmp_path / "pictures"))
 
