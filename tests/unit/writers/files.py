@@ -113,7 +113,7 @@ def _polars_columns() -> dict[str, Callable[[], dict[str, pl.Series]]]:
         "booleans": lambda: {"a": series([True, None, False], pl.Boolean)},
         "dates": lambda: {"a": series([dt.date(1, 1, 1), None, dt.date(9999, 12, 31)], pl.Date)},
         "datetimes": lambda: {
-            unit + str(zone): series([1_767_323_045_678_000, None], pl.Int64).cast(pl.Datetime(unit)).dt.replace_time_zone(zone)  # type: ignore[arg-type]
+            unit + str(zone): series([1_767_323_045_678_000, None], pl.Int64).cast(pl.Datetime("us")).cast(pl.Datetime(unit)).dt.replace_time_zone(zone)  # type: ignore[arg-type]
             for unit in ("ms", "us", "ns")
             for zone in (None, "UTC", "Asia/Tokyo")
         },
