@@ -33,7 +33,7 @@ from quarry_core.parquet_pages import (
     count_lists,
 )
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.row_bytes import indices_fit, pieces, row_bytes
+from quarry_core.row_bytes import hides, indices_fit, pieces, row_bytes
 
 # Of all columns together; each has a share, and at least the least.
 BUFFERS_BYTES = 64 * MIB
@@ -129,8 +129,12 @@ class ParquetSource:
     ) -> Iterator[pa.RecordBatch]:
         """Rows [begin, end) of one row group, of these columns or all. Raises SourceError."""
         chunks = self.chunks(group, columns)
+        hiding = any(hides(part.type) for part in self.schema)
         for batch in self._decoded(group, chunks, begin, end, columns):
-            yield from self._cut(batch, group)
+            if hiding or batch.nbytes > BATCH_BYTES_MAX:
+                yield from self._cut(batch, group)
+            else:
+                yield batch
 
     def chunks(self, group: int, columns: Sequence[str] | None = None) -> list[Chunk]:
         """What the footer tells of a row group's leaves, of these columns or all."""

@@ -50,8 +50,8 @@ def pieces(columns: Sequence[pa.Array], bytes_max: int, least: int = 0) -> Itera
     The columns have one length. Batches that have no more in memory, and hide nothing, are passed as they are.
     """
     rows = len(columns[0]) if columns else 0
-    hides = any(_hides(column.type) or (least and column.type.num_fields) for column in columns)
-    if not hides and sum(column.nbytes for column in columns) <= bytes_max:
+    hiding = any(hides(column.type) or (least and column.type.num_fields) for column in columns)
+    if not hiding and sum(column.nbytes for column in columns) <= bytes_max:
         if rows:
             yield 0, rows
         return
@@ -67,7 +67,7 @@ def pieces(columns: Sequence[pa.Array], bytes_max: int, least: int = 0) -> Itera
 def indices_fit(column: pa.Array) -> bool:
     """Whether every index of a dictionary has its level; of damaged data pyarrow does not ask."""
     kind = column.type
-    if not _hides(kind):
+    if not hides(kind):
         return True
     if isinstance(kind, pa.BaseExtensionType):
         return indices_fit(column.storage)
@@ -119,10 +119,10 @@ def _measurable(column: pa.Array) -> pa.Array:
     return column
 
 
-def _hides(kind: pa.DataType) -> bool:
+def hides(kind: pa.DataType) -> bool:
     """Whether a dictionary is in it."""
     if isinstance(kind, pa.BaseExtensionType):
-        return _hides(kind.storage_type)
+        return hides(kind.storage_type)
     if pa.types.is_dictionary(kind):
         return True
-    return any(_hides(kind.field(place).type) for place in range(kind.num_fields))
+    return any(hides(kind.field(place).type) for place in range(kind.num_fields))

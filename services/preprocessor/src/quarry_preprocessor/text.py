@@ -204,6 +204,8 @@ def _decimals(column: pa.Array) -> pa.Array:
 
 
 def _valid_utf8(column: pa.Array) -> Rendered:
+    if _is_ascii(column):  # ten times as fast to see
+        return Rendered(column)
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:  # Parquet readers take the writer's word for UTF-8
@@ -217,6 +219,15 @@ def _valid_utf8(column: pa.Array) -> Rendered:
                 faults[row] = Fault.NOT_UTF8
         return Rendered(pa.array(texts, pa.large_string()), faults)
     return Rendered(column)
+
+
+def _is_ascii(column: pa.Array) -> bool:
+    _, bounds, data = column.buffers()
+    if data is None:
+        return True
+    width = np.int64 if pa.types.is_large_string(column.type) else np.int32
+    ends = np.frombuffer(bounds, width, len(column) + 1, column.offset * np.dtype(width).itemsize)
+    return bool((np.frombuffer(data, np.int8)[ends[0] : ends[-1]] >= 0).all())
 
 
 def _uuids(storage: pa.Array) -> pa.Array:
