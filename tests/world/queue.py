@@ -39,6 +39,7 @@ class _Contents:
     waiting: list[_Held] = field(default_factory=list)
     dead: list[Message] = field(default_factory=list)
     numbered: int = 0
+    deliveries: int = 0
 
 
 class FakeQueue:
@@ -130,6 +131,11 @@ class FakeQueue:
         return tuple(self._contents.dead)
 
     @property
+    def deliveries(self) -> int:
+        """How many messages were ever handed out."""
+        return self._contents.deliveries
+
+    @property
     def bodies(self) -> Sequence[str]:
         """What is on the queue, in flight or not."""
         return tuple(held.body for held in self._contents.waiting)
@@ -179,6 +185,7 @@ class FakeQueue:
             if len(taken) == most:
                 break
             held.receive_count += 1
+            self._contents.deliveries += 1
             held.receipt = f"{held.id}/{held.receive_count}/{self._number()}"
             held.visible_at = now + self.visibility_s
             held.delayed = False

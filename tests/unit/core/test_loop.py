@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from quarry_core.errors import Stale, Throttled, Unknown
+from quarry_core.failures import StepFailed
 from quarry_core.loop import Consumer, Limits
 from quarry_core.verdicts import DONE, Poison, Retry
 from tests.world.clock import FakeClock
 from tests.world.queue import FakeQueue
 
 LIMITS = Limits(concurrency=4, visibility_timeout_s=30, receive_wait_s=0, retry_after_max_s=60, drain_s=5)
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    """A traceback for each failure costs more than all the rest."""
+    with capture_logs():
+        yield
 
 
 @pytest.fixture
@@ -208,5 +219,74 @@ async def test_a_doorbell_that_meets_an_outage_is_given_up_to_the_sweep_and_not_
         verdicts.append((counts.retry, counts.done))
         clock.advance(61)
     assert verdicts == [(1, 0), (1, 0), (0, 1)]
+    assert not queue.dead
+    assert queue.bodies == ()
+
+
+BELLS = replace(LIMITS, bell_tries_max=3)
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def failing(error):
+    async def handle(_):
+        raise error
+
+    return handle
+
+
+@pytest.mark.promise("L5")
+async def test_a_process_without_disk_returns_the_message_and_receives_no_more_until_it_has_paused(queue, clock):
+    for number in range(3):
+        queue.put(f"work {number}")
+    stop = asyncio.Event()
+    running = asyncio.create_task(
+        consumer(queue, clock, failing(FULL), replace(BELLS, concurrency=1)).run(stop),
+    )
+    while queue.deliveries == 0:
+        await asyncio.sleep(0)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert queue.deliveries == 1, "it went on receiving what it has no room for"
+    await clock.run_for(30)
+    assert 1 < queue.deliveries < 12
+    stop.set()
+    await clock.run_for(300)
+    await running
+    assert not queue.dead
+
+
+@pytest.mark.promise("L5")
+@pytest.mark.parametrize("error", [FULL, MemoryError(), Unknown("away")], ids=lambda error: type(error).__name__)
+async def test_a_users_message_that_meets_only_outages_is_renewed_and_never_buried(queue, clock, error):
+    queue.put("manifest")
+
+    async def renew(message):
+        queue.put(message.body)
+
+    subject = Consumer(queue, failing(error), LIMITS, clock, "step", renew=renew)
+    for _ in range(100):
+        await subject.run_once()
+        clock.advance(LIMITS.retry_after_max_s + 1)
+    assert not queue.dead
+    assert queue.bodies == ("manifest",)
+
+
+async def test_of_doorbells_that_a_bug_fails_alike_one_is_buried(queue, clock):
+    subject = consumer(queue, clock, failing(ZeroDivisionError("a bug at row 17")), BELLS)
+    for number in range(4):
+        queue.put(f"look {number}")
+        for _ in range(LIMITS.tries_max):
+            await subject.run_once()
+            clock.advance(LIMITS.retry_after_max_s + 1)
+    assert [dead.body for dead in queue.dead] == ["look 0"]
+    assert queue.bodies == ()
+
+
+async def test_what_a_step_has_counted_already_is_tried_again_and_no_doorbell_of_it_is_buried(queue, clock):
+    queue.put("look")
+    subject = consumer(queue, clock, failing(StepFailed("counted")), BELLS)
+    for _ in range(LIMITS.tries_max):
+        await subject.run_once()
+        clock.advance(LIMITS.retry_after_max_s + 1)
     assert not queue.dead
     assert queue.bodies == ()
