@@ -85,12 +85,14 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
 
     `errors` counts the error rows of settled shards by code. `spent` is None until a shard is settled. `elapsed_s` runs
     from the run's acceptance to its end, or until now; `rows_per_minute` is None until a row is done. `result_prefix` goes
-    before the names of our columns in the parts.
+    before the names of our columns in the parts. `code` and `step` say why a run is FAILED, beside the sentence `error`.
     """
 
     run_id: str
     state: RunState
     error: str | None
+    code: str | None
+    step: str | None
     rows: Rows
     shards: dict[str, int]
     errors: dict[str, int]
@@ -157,6 +159,8 @@ def run_view(
         run_id=run.run_id,
         state=totals.state,
         error=totals.message or totals.fault or None,
+        code=totals.code or totals.fault_code or None,
+        step=totals.step or totals.fault_step or None,
         rows=Rows(
             accepted=totals.accepted,
             ok=totals.ok,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from quarry_cli.view import run_view
 from quarry_core.names import report_key, success_key
 from quarry_core.states import RunState
 from tests.unit.flow.acts import CLAUDE_POOL
@@ -42,6 +43,8 @@ async def test_a_bug_in_a_step_ends_the_run_with_its_reason_in_bounded_time_and_
     assert await house.ledger.todo(end.run_id) == []
     assert await house.ledger.waiting(end.run_id, 10) == []
     assert [key for key in house.objects.bodies if key.startswith("batch-input/")] == []
+    view = run_view(await house.ledger.run(end.run_id), totals, {}, [], None, "world", now=house.clock.now())
+    assert (view.code or "", view.step or "") == (totals.code, totals.step)
     if totals.accepted:
         tells_the_same_everywhere(house, end.run_id, totals)
 
