@@ -19,7 +19,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from quarry_cli.errors import NotWritten
-from quarry_cli.values import plain_values, temporal_texts
+from quarry_cli.values import batches_of, plain_values, temporal_texts
 
 BATCH_ROWS = 1_024
 # The full-width forms become the others in spreadsheets of some languages.
@@ -33,7 +33,7 @@ def write_csv(part: BinaryIO, target: BinaryIO, *, safe_cells: bool = False) -> 
         kinds = [_csv_type(each.type) for each in file.schema_arrow]
         schema = pa.schema(list(zip(names, kinds, strict=True)))
         with pa_csv.CSVWriter(target, schema) as writer:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            for batch in batches_of(file, BATCH_ROWS):
                 columns = [
                     _csv_column(field, column, kind)
                     for field, column, kind in zip(batch.schema, batch.columns, kinds, strict=True)
@@ -48,7 +48,7 @@ def write_jsonl(part: BinaryIO, target: BinaryIO) -> None:
     encoder = msgspec.json.Encoder()
     with pq.ParquetFile(part) as file:
         names = file.schema_arrow.names
-        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+        for batch in batches_of(file, BATCH_ROWS):
             columns = [_values(field, column) for field, column in zip(batch.schema, batch.columns, strict=True)]
             lines = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
             target.write(encoder.encode_lines(lines))

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quarry_cli.download import parts_of
-from quarry_cli.values import plain_values
+from quarry_cli.values import batches_of, plain_values
 from quarry_cli.wording import plain
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.results import OUR_COLUMNS
@@ -29,8 +29,7 @@ def first_rows(objects: Objects, run_id: str, most: int) -> pa.Table | None:
     left = most
     for info in parts_of(objects, run_id):
         with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source:
-            batches = pq.ParquetFile(source).iter_batches(batch_size=left)
-            for batch in batches:
+            for batch in batches_of(pq.ParquetFile(source), left):
                 found.append(batch.slice(0, left))
                 left -= found[-1].num_rows
                 if left <= 0:

@@ -9,16 +9,23 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _DAY_S = 86_400
+
+
+def batches_of(part: pq.ParquetFile, rows_max: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a part. By row group: across two of them pyarrow does not read nested categories."""
+    for group in range(part.num_row_groups):
+        yield from part.iter_batches(batch_size=rows_max, row_groups=[group])
 
 
 def plain_values(array: pa.Array) -> list[Any]:

@@ -131,6 +131,20 @@ def test_a_result_with_a_prefix_is_counted_shown_and_framed(quarry, tmp_path):
     assert json.loads(status.stdout)["result_prefix"] == "quarry_"
 
 
+def test_nested_categories_of_many_row_groups_are_shown_and_exported(quarry, tmp_path):
+    kinds = pa.array([f"k{row}" for row in range(100)]).dictionary_encode()
+    source = pa.table({"text": ["x"] * 100, "kinds": pa.StructArray.from_arrays([kinds], ["kind"])})
+    uri = quarry.house.parquet(pa.concat_tables([source, source.take(pa.array(range(99, -1, -1)))]), row_group_size=100)
+    run_id = quarry.house.send(quarry.house.joke() | {"s3_uri": uri, "prompt_id": None, "prompt": "{text}"})
+    quarry.finish(run_id)
+
+    shown = quarry("results", run_id, "--head", "150")
+    brought = quarry("results", run_id, "-o", str(tmp_path / "out"), "--format", "jsonl")
+
+    assert (shown.exit_code, brought.exit_code) == (0, 0)
+    assert "'k99'" in shown.stdout
+
+
 def test_a_head_shows_what_python_has_no_type_for(quarry):
     source = pa.table({"text": ["x"] * 100, "d": pa.array([1] * 100, pa.duration("ns"))})
     manifest = quarry.house.joke() | {"s3_uri": quarry.house.parquet(source), "prompt_id": None, "prompt": "{text}"}
