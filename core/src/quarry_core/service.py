@@ -176,7 +176,7 @@ async def _serve(service: str, settings: Settings, build: Build, queues: Sequenc
         await status.start()
     except OSError as error:
         remedy = "set QUARRY_METRICS_HOST to an address of this host and QUARRY_METRICS_PORT to a free port, or to 0"
-        log.error("status_not_served", why=f"{error}; {remedy}")  # noqa: TRY400 told whole
+        log.error("status_not_served", why=f"{remedy}: {error}")  # noqa: TRY400 told whole
         return 2
     try:
         async with open_world(settings, queues) as world:
