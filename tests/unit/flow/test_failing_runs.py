@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,10 +17,12 @@ import quarry_preprocessor.count
 from quarry_collector.salvage import Salvage
 from quarry_collector.spool import Spool
 from quarry_core.errors import Missing, Unknown
+from quarry_core.failures import StepFailed
 from quarry_core.messages import Doorbell
 from quarry_core.names import outcome_key, part_key, report_key, success_key
 from quarry_core.states import RunState, ShardState
 from tests.unit.flow.acts import healthy_dead, play, pool, shards, step
+from tests.unit.flow.planted_steps import Plant, Planted, planted
 from tests.world.faults import Crash
 from tests.world.house import BUCKET, CLAUDE, House
 
@@ -334,3 +337,42 @@ async def test_a_source_that_goes_and_comes_back_while_the_bus_is_away_has_one_e
     [event] = {(each.detail["state"], each.detail["reason"]) for each in house.bus.events}
     assert event == ("FAILED", totals.message)
     assert report_key(run_id) in house.objects.bodies
+
+
+# --------------------------------------------------------------------------- a slot and the job that may stand for it
+
+
+@pytest.mark.promise("S1", "S2", "S7", "L1")
+async def test_a_job_that_cannot_be_written_down_keeps_its_slot_until_bedrock_says_that_it_ended_and_is_settled():
+    house = House(job_quota=2)
+    run_id = house.send(house.joke(rows=300, max_records_per_job=100))
+    written = Plant("create", "quarry_scheduler.create:Creator._submitted")
+    seen = Plant("track", "quarry_scheduler.learn:Learner.job_seen")
+    with planted(written), planted(seen):
+        for _ in range(12):  # long after List must have shown it
+            await house.quiet()
+            house.clock.advance(61)
+            with suppress(StepFailed, Planted):
+                await house.scheduler.sweeper.sweep()
+            with suppress(StepFailed, Planted):
+                await house.scheduler.tick_all()
+        active = len(house.bedrock.active)
+        assert active == 2
+        assert (await pool(house)).in_use == active, "a slot was given back under a job that runs"
+
+        totals = await play_on(house, run_id)
+
+    assert (totals.state, totals.code) == (RunState.FAILED, "INTERNAL_ERROR")
+    assert (totals.ok, totals.open) == (200, 0), "what was paid for is kept"
+    assert len(house.jobs.all) == 2, "nothing more was submitted"
+    assert (await pool(house)).in_use == 0
+
+
+async def play_on(house: House, run_id: str):
+    for _ in range(STEPS_MAX):
+        with suppress(StepFailed, Planted):
+            await step(house)
+        totals = await house.totals(run_id)
+        if totals.state.terminal:
+            return totals
+    raise AssertionError(totals)
