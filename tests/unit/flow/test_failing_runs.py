@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 from contextlib import suppress
 
 import pyarrow as pa
@@ -56,9 +57,11 @@ async def test_a_full_disk_settles_nothing_wrongly_and_buries_nothing(monkeypatc
     await house.quiet()
     full = True
 
+    calls = itertools.count()
+
     def unless_full(whole):
         def work(*args, **kwargs):
-            if full:
+            if full and (place == "begin" or next(calls) % 7 == 0):  # now and then a little fits
                 raise OSError(*FULL.args)
             return whole(*args, **kwargs)
 
