@@ -30,6 +30,8 @@ UNKNOWN_KEY = "unknown key"
 
 # Where somebody else's words may begin; an apostrophe inside a word begins none.
 _QUOTATION = re.compile(r"(?<!\w)'|[\"`{\n\r\u2018\u201c\u00ab]")
+# The right that is missing comes late in IAM's sentence, behind ARNs, and is what has to be known.
+_DENIED = re.compile(r"not authorized to perform: [a-z0-9-]{1,40}:[A-Za-z]{1,64}")
 _EXCEPTION = re.compile(r"([A-Za-z_.]*[A-Z]\w*): ")
 
 
@@ -73,7 +75,9 @@ def our_words(sentence: str) -> str:
         return UNKNOWN_KEY + CUT
     quoted = _QUOTATION.search(sentence)
     words = sentence if quoted is None else sentence[: quoted.start()].rstrip() + CUT
-    return words if len(words) <= SENTENCE_CHARS_MAX else words[: SENTENCE_CHARS_MAX - 1] + CUT
+    words = words if len(words) <= SENTENCE_CHARS_MAX else words[: SENTENCE_CHARS_MAX - 1] + CUT
+    denied = _DENIED.search(sentence)
+    return f"{words} {denied[0]}" if denied is not None and denied[0] not in words else words
 
 
 def places_of(exc_info: tuple[type[BaseException], BaseException, TracebackType | None]) -> str:

@@ -278,3 +278,14 @@ async def test_a_line_of_the_next_message_has_nothing_of_the_one_before(lines):
     assert (accepted["event"], buried["event"]) == ("accepted", "buried")
     assert "run_id" not in buried
     assert buried["message_id"] != accepted["message_id"]
+
+
+def test_a_right_that_is_missing_is_named_however_long_iams_sentence_is():
+    arn = "arn:aws:sts::123456789012:assumed-role/prod-quarry-collector/" + "s" * 60
+    key = "s3://prod-quarry-123456789012/batch-output/" + "r" * 60
+    why = f'Refused: read {key}: AccessDenied: User: {arn} is not authorized to perform: s3:GetObject on resource: "x"'
+
+    told = telemetry.our_words(why)
+
+    assert told.endswith("not authorized to perform: s3:GetObject")
+    assert len(told) < telemetry.SENTENCE_CHARS_MAX + 100
