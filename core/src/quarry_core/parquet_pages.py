@@ -27,8 +27,9 @@ from quarry_core.counted import BATCH_ROWS_MAX
 from quarry_core.thrift_compact import read_struct, read_varint
 
 MIB = 1 << 20
-# What the open pages of all columns may take together, decompressed.
+# What the open pages of all columns may take together, decompressed, where a process does not say otherwise.
 PAGES_BYTES_MAX = 224 * MIB
+PAGES_SETTING = "QUARRY_PARQUET_PAGES_BYTES_MAX"
 # What the rows that are decoded at once may take, and what a single row may.
 BATCH_BYTES_MAX = 16 * MIB
 ROW_BYTES_MAX = 32 * MIB
@@ -55,6 +56,15 @@ _CODECS = {
     "LZ4": "lz4_raw",
     "LZ4_RAW": "lz4_raw",
 }
+
+
+_pages_bytes_max = PAGES_BYTES_MAX
+
+
+def allow_pages(bytes_max: int) -> None:
+    """How many bytes of open pages this process takes: a property of its memory, chosen once when it starts."""
+    global _pages_bytes_max  # noqa: PLW0603 like Arrow's own pool, it is the process's
+    _pages_bytes_max = bytes_max
 
 
 class TooMuch(Exception):
@@ -270,13 +280,14 @@ class PageWatch(io.RawIOBase, BinaryIO):
         track.page_bytes = max(track.page_bytes, page_bytes)
         track.dictionary_bytes = max(track.dictionary_bytes, dictionary_bytes)
         self._held_bytes += track.page_bytes + track.dictionary_bytes - before
-        if self._held_bytes > PAGES_BYTES_MAX:
+        if self._held_bytes > _pages_bytes_max:
             largest = max(self._tracks, key=lambda one: one.page_bytes + one.dictionary_bytes)
             self._fail(
                 Unbounded(
                     f"the pages of {len(self._tracks)} columns that must be open at once have {self._held_bytes // MIB} "
-                    f"MiB (the largest are those of {largest.chunk.path!r}), and Quarry opens {PAGES_BYTES_MAX // MIB} "
-                    "MiB at most; write it with fewer rows to a row group, or fewer columns"
+                    f"MiB (the largest are those of {largest.chunk.path!r}), and Quarry opens {_pages_bytes_max // MIB} "
+                    "MiB at most; write it with fewer rows to a row group (DuckDB: ROW_GROUP_SIZE), or give the services "
+                    f"more memory and a larger {PAGES_SETTING}"
                 )
             )
 
@@ -325,7 +336,7 @@ def count_lists(source: BinaryIO, chunk: Chunk) -> np.ndarray[Any, Any]:
             header = header or read_header(source.read(header_bytes), 0)
         if header is None:
             raise Unbounded(f"column {chunk.path!r}: its pages cannot be told apart; write it again")
-        if header.bytes > PAGES_BYTES_MAX:
+        if header.bytes > _pages_bytes_max:
             raise Unbounded(
                 f"column {chunk.path!r} has a page of {header.bytes // MIB} MiB; write it with smaller pages"
             )

@@ -74,6 +74,12 @@ class Settings(BaseSettings):
         description="Default of the manifest's max_records_total; unset: all rows.",
     )
     open_runs_max: int = Field(1_000, ge=1, description="Runs open at once; the next manifest waits on its queue.")
+    parquet_pages_bytes_max: int = Field(
+        224 << 20,
+        ge=1 << 20,
+        description="What the pages of a Parquet source that are open at once may take; the same in preprocessor and"
+        " collector, which need this much memory and about 150 MB more.",
+    )
     shard_bytes_max: int = Field(
         950_000_000, ge=10_000, description="A shard's input file never passes this; one that would is split."
     )

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarry_core.counted import SourceError
-from quarry_core.parquet_pages import Chunk, count_lists
+from quarry_core.parquet_pages import PAGES_BYTES_MAX, Chunk, allow_pages, count_lists
 from quarry_core.parquet_rows import open_parquet, read_parquet
 from quarry_core.row_bytes import indices_fit
 from quarry_core.rows import read_rows
@@ -205,3 +205,24 @@ def test_lists_in_lists_are_counted_to_their_leaves():
         [chunk] = file.chunks(0)
         assert isinstance(chunk, Chunk)
         assert [int(n) for n in count_lists(source, chunk) if n] == [301, 1, 45, 1]
+
+
+# --------------------------------------------------------------------------- a process with more memory, or less
+
+
+@pytest.fixture
+def allowed():
+    yield allow_pages
+    allow_pages(PAGES_BYTES_MAX)
+
+
+def test_how_much_of_open_pages_is_taken_is_the_process_s_to_say_and_the_sentence_says_how(allowed):
+    columns = {name: [random.randbytes(500).hex() for _ in range(2_000)] for name in ("a", "b", "c")}
+    body = written(pa.table(columns), use_dictionary=False, data_page_size=1 << 30, compression=None)
+    allowed(4 << 20)
+
+    with pytest.raises(SourceError, match=r"opens 4 MiB at most; .*ROW_GROUP_SIZE.*QUARRY_PARQUET_PAGES_BYTES_MAX"):
+        read_whole(body)
+
+    allowed(8 << 20)
+    assert read_whole(body) == 2_000

@@ -10,6 +10,7 @@ from quarry_core.bells import heed
 from quarry_core.failures import Step
 from quarry_core.loop import Consumer
 from quarry_core.messages import Doorbell
+from quarry_core.parquet_pages import allow_pages
 from quarry_core.pieces import Piece
 from quarry_core.ports import Message
 from quarry_core.service import Parts, World, consumer_limits
@@ -49,6 +50,7 @@ class Collector:
 
 def build(world: World) -> Parts:
     collector = Collector(world)
+    allow_pages(world.settings.parquet_pages_bytes_max)
     limits = consumer_limits(world.settings, world.settings.settle_concurrency)
     return Parts(
         consumers=(Consumer(world.queues["collector"], collector.on_bell, limits, world.clock, "settle"),),

@@ -9,6 +9,7 @@ from quarry_core.endings import end_run
 from quarry_core.failures import Step
 from quarry_core.loop import Consumer
 from quarry_core.messages import Doorbell
+from quarry_core.parquet_pages import allow_pages
 from quarry_core.pieces import Piece
 from quarry_core.ports import Message
 from quarry_core.service import Parts, World, consumer_limits
@@ -51,6 +52,7 @@ class Preprocessor:
 def build(world: World) -> Parts:
     preprocessor = Preprocessor(world)
     settings, clock = world.settings, world.clock
+    allow_pages(settings.parquet_pages_bytes_max)
     return Parts(
         consumers=(
             Consumer(
