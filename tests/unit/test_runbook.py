@@ -88,3 +88,15 @@ def test_aws_takes_the_command(line):
     assert given <= set(flags) | GLOBAL
     required = {xform_name(name, "-") for name in shape.required_members}
     assert required <= given
+
+
+def test_rows_that_were_never_sent_for_what_the_source_holds_wake_nobody():
+    told = (ROOT / "docs" / "results.md").read_text()
+    never_sent = {code.lower() for code in re.findall(r"^\| `(\w+)` \| no \| Never sent:", told, re.MULTILINE)}
+    assert {"null_input", "bad_value"} <= never_sent
+    rules = (ROOT / "deploy" / "prometheus" / "rules" / "recording.yaml").read_text()
+    left_out = re.findall(r'\{outcome!~"([^"]+)"\}', rules)
+    assert left_out, "the rules leave nothing out?"
+    assert [set(codes.split("|")) for codes in left_out] == [never_sent] * len(left_out)
+    alerts = " ".join((ROOT / "docs" / "alerts.md").read_text().split())
+    assert never_sent == set(re.findall(r"`(\w+)`", re.search(r"for what the source holds \(([^)]+)\)", alerts)[1]))
