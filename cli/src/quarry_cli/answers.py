@@ -27,6 +27,8 @@ _CREDENTIALS = {
     "expired": "the AWS credentials have expired: sign in again (`aws sso login`), or renew the AWS_* variables",
     "invalid": "AWS does not accept these credentials: check AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
     f"for a local stack run  {LOCAL_ENV}",
+    "profile": "AWS_PROFILE names a profile that is not configured: `aws configure list-profiles` lists those that are; "
+    f"for a local stack run  {LOCAL_ENV}",
 }
 _VARIABLES: dict[Resource, tuple[str, str]] = {
     "table": ("QUARRY_TABLE", "table"),
@@ -55,6 +57,11 @@ def for_people(error: PortError, settings: ClientSettings, queue: str = "") -> Q
     if isinstance(error, Refused) and error.denied:
         return NoConnection(f"AWS does not allow it: {error}; `quarry doctor` names the statement that is missing")
     return None
+
+
+def out_of_reach(error: PortError) -> bool:
+    """Whether AWS cannot be asked at all, be it for credentials or for the network: the next question fails alike."""
+    return credentials_fault(error) is not None or unreachable_endpoint(error) is not None
 
 
 def _unreachable(endpoint: str, region: str) -> str:

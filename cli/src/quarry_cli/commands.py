@@ -256,7 +256,8 @@ def _bring(
             mode=mode,
         )
     brought, account = found.download, found.account
-    typer.echo(f"{brought.parts:,} parts in {brought.directory}, {brought.fetched:,} of them brought now")
+    parts = "1 part" if brought.parts == 1 else f"{brought.parts:,} parts"
+    typer.echo(f"{parts} in {brought.directory}, {brought.fetched:,} new")
     if brought.report is not None:
         typer.echo(f"the report: {brought.report_path}")
     if account is None:

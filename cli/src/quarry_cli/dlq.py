@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from quarry_cli.answers import out_of_reach
 from quarry_core.aws.burial import CUT_BODY_BYTES
 from quarry_core.errors import Missing, PortError
 from quarry_core.json_text import NotAnObject, parse_object
@@ -103,11 +104,17 @@ def with_reason(text: str) -> Choose:
 
 
 async def depth_of(name: str, letters: Queue) -> Depth:
-    """Count one dead-letter queue and look at its oldest letter; an error is told, not raised."""
+    """Count one dead-letter queue and look at its oldest letter; an error of this queue alone is told, not raised.
+
+    Raises:
+        PortError: AWS cannot be asked at all.
+    """
     try:
         counts = await letters.depth()
         seen = await look(letters, most=RECEIVE_MAX) if counts["visible"] else []
     except PortError as error:
+        if out_of_reach(error):
+            raise
         return Depth(name, error=f"{type(error).__name__}: {error}")
     oldest = min(seen, key=lambda letter: letter.sent_at, default=None)
     return Depth(name, counts["visible"] + counts["delayed"], counts["in_flight"], oldest)

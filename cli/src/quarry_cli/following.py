@@ -69,7 +69,7 @@ async def follow(
             times in a row.
     """
     begun = clock.monotonic()
-    silences, answered = 0, False
+    silences, answered, seen = 0, False, False
     pace = Pace()
     while True:
         try:
@@ -82,6 +82,7 @@ async def follow(
         else:
             silences, answered = 0, True
             if view is not None:
+                seen = True
                 show.show(pace.see(view, clock.monotonic()))
                 if view.state.terminal:
                     return view
@@ -89,13 +90,16 @@ async def follow(
                 show.note(_waiting(run_id, clock.monotonic() - begun))
         left_s = every_s if timeout_s is None else min(every_s, begun + timeout_s - clock.monotonic())
         if left_s <= 0:
-            raise StillRunning(f"run {run_id} has not ended after {timeout_s:g} s; it goes on: quarry watch {run_id}")
+            told = f"run {run_id} has not ended after {timeout_s:g} s; it goes on"
+            if not seen:
+                told = f"there is still no run {run_id} after {timeout_s:g} s; go on waiting"
+            raise StillRunning(f"{told}: quarry watch {run_id}")
         await clock.sleep(left_s)
 
 
 def _waiting(run_id: str, waited_s: float) -> str:
     if waited_s < ARRIVAL_HINT_AFTER_S:
-        return f"run {run_id} is on the queue: no preprocessor has taken its manifest yet"
+        return f"no run {run_id} yet: waiting for a preprocessor to take its manifest from the queue"
     return (
         f"still no run {run_id}: is the id right (quarry runs), and does a preprocessor run? If too many runs are open it "
         "waits its turn; if it broke, it is in the dead-letter queue with the reason (quarry dlq list)"

@@ -199,7 +199,7 @@ def raise_for(error: BaseException, doing: str) -> NoReturn:
 # --------------------------------------------------------------------------- for people at a terminal
 
 
-CredentialsFault = Literal["missing", "expired", "invalid"]
+CredentialsFault = Literal["missing", "expired", "invalid", "profile"]
 
 
 def credentials_fault(error: BaseException) -> CredentialsFault | None:
@@ -211,6 +211,8 @@ def credentials_fault(error: BaseException) -> CredentialsFault | None:
         name, code = type(cause).__name__, code_of(cause)
         if name in NO_CREDENTIALS_ERRORS:
             return "missing"
+        if name == "ProfileNotFound":
+            return "profile"
         if name in SIGN_IN_ERRORS or code in EXPIRED:
             return "expired"
         if code in INVALID_CREDENTIALS:

@@ -161,6 +161,9 @@ def parse_s3_uri(uri: str) -> tuple[str, str]:
     """`s3://bucket/key` as (bucket, key). Raises ValueError."""
     match = re.fullmatch(r"s3://([a-z0-9][-.a-z0-9]{1,61}[a-z0-9])/(.+)", uri, re.DOTALL)
     if match is None:
+        shaped = re.fullmatch("s3://([^/]+)/.+", uri, re.DOTALL)
+        if shaped is not None:
+            raise ValueError(f"{shaped[1]!r} is not a bucket's name: those have 3 to 63 of a-z, 0-9, '-' and '.'")
         raise ValueError(f"{uri!r} is not of the form s3://bucket/key")
     return match[1], match[2]
 

@@ -9,6 +9,7 @@ from botocore.exceptions import (
     EndpointConnectionError,
     NoCredentialsError,
     PartialCredentialsError,
+    ProfileNotFound,
     UnauthorizedSSOTokenError,
 )
 
@@ -40,6 +41,7 @@ def as_port_error(error: Exception) -> PortError:
     [
         (NoCredentialsError(), ["no AWS credentials were found", "aws sso login", "quarry local env"]),
         (PartialCredentialsError(provider="env", cred_var="aws_secret_access_key"), ["no AWS credentials"]),
+        (ProfileNotFound(profile="nope"), ["AWS_PROFILE", "aws configure list-profiles", "quarry local env"]),
         (UnauthorizedSSOTokenError(), ["have expired", "aws sso login"]),
         (answer("ExpiredTokenException", "GetItem"), ["have expired", "aws sso login"]),
         (answer("ExpiredToken", "GetObject"), ["have expired"]),

@@ -7,6 +7,7 @@ import contextlib
 import json
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 from typer.testing import CliRunner
 
 from quarry_cli import dlq
@@ -14,7 +15,7 @@ from quarry_cli.dlq_command import Post
 from quarry_cli.dlq_settings import source_of
 from quarry_cli.main import app
 from quarry_core.aws.burial import buried
-from quarry_core.errors import Refused
+from quarry_core.errors import Refused, raise_for
 from quarry_core.manifest import run_id_of
 from quarry_core.message_attributes import apart
 from quarry_core.names import QUEUES, dead_letter_queue_name, queue_name, queue_url_variable
@@ -93,6 +94,23 @@ def test_a_queue_that_does_not_answer_is_told_and_hides_no_other(office):
     assert result.exit_code == 5
     assert "Throttled" in listed["slices"]["error"]
     assert listed["collector"]["visible"] == 1
+
+
+class Unsigned(FakeQueue):
+    """A queue of which nobody without credentials learns anything."""
+
+    async def depth(self):
+        raise_for(NoCredentialsError(), "counting letters")
+
+
+def test_without_credentials_the_list_says_what_to_do_and_no_table(office):
+    office.letters["slices"] = Unsigned("slices-dlq", office.clock)
+
+    result = office("list")
+
+    assert result.exit_code == 5
+    assert "no AWS credentials were found: sign in" in result.stderr
+    assert result.stdout == ""
 
 
 def test_a_queue_that_is_not_known_is_left_out_and_named(office, monkeypatch):

@@ -6,11 +6,12 @@ import json
 import os
 
 import pytest
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError, ProfileNotFound
 from typer.testing import CliRunner
 
 from quarry_cli.main import app
 from quarry_cli.models_quotas import Access, Batch, BatchQuotas, Limit, read_access, takes_batch
-from quarry_core.errors import Unknown
+from quarry_core.errors import PortError, Unknown, raise_for
 from quarry_local.bedrock.catalogue import entries
 from quarry_local.bedrock.quota_table import quotas as simulated_quotas
 from quarry_local.bedrock.settings import LiveSettings
@@ -245,3 +246,22 @@ def test_a_table_is_printed_with_access_if_it_was_asked(account):
     table = models(account, "--access").stdout
     assert "access" in table
     assert PROFILE in table
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NoCredentialsError(), "no AWS credentials were found: sign in"),
+        (ProfileNotFound(profile="nope"), "AWS_PROFILE names a profile that is not configured"),
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1:9"), "nothing answers at http://127.0.0.1:9"),
+    ],
+)
+def test_where_aws_cannot_be_asked_at_all_the_list_says_what_to_do(account, error, words):
+    with pytest.raises(PortError) as caught:
+        raise_for(error, "bedrock list_foundation_models")
+    account.answers["bedrock", "list_foundation_models"] = caught.value
+
+    result = models(account)
+
+    assert result.exit_code == 5
+    assert result.stderr.startswith(f"quarry: {words}")

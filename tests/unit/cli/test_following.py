@@ -94,7 +94,7 @@ def test_a_run_that_no_preprocessor_has_seen_yet_is_waited_for(quarry):
     result = quarry("watch", run_id)
 
     assert result.exit_code == 0, result.output
-    assert f"run {run_id} is on the queue" in result.stdout
+    assert f"no run {run_id} yet: waiting for a preprocessor" in result.stdout
     assert "SUCCEEDED: 300 of 300 rows" in result.stdout
 
 
@@ -103,6 +103,8 @@ def test_a_run_that_never_comes_is_waited_for_no_longer_than_asked(quarry):
 
     assert result.exit_code == 4
     assert "still no run nosuchrun: is the id right" in result.stdout
+    assert "there is still no run nosuchrun after 90 s" in result.stderr
+    assert "it goes on" not in result.stderr
 
 
 def test_the_lines_tell_elapsed_time_pace_tokens_and_dollars(quarry):
@@ -143,7 +145,7 @@ def test_submit_and_wait_follows_from_the_queue_to_the_end(quarry, tmp_path):
 
     assert result.exit_code == 0, result.output
     assert result.stdout.split() == [run["run_id"] for run in json.loads(quarry("runs", "--json").stdout)]
-    assert "on the queue" in result.stderr
+    assert "from the queue" in result.stderr
     assert "SUCCEEDED: 300 of 300 rows" in result.stderr
 
 

@@ -57,7 +57,7 @@ def test_a_second_call_brings_nothing_again(quarry, run_id, tmp_path):
     result = quarry("results", run_id, "-o", str(tmp_path))
 
     assert result.exit_code == 0
-    assert "0 of them brought now" in result.stdout
+    assert ", 0 new\n" in result.stdout
     assert (tmp_path / "part-00002.parquet").stat().st_mtime_ns == before
 
 
@@ -69,7 +69,7 @@ def test_a_part_that_is_gone_or_cut_short_is_brought_again(quarry, run_id, tmp_p
 
     result = quarry("results", run_id, "-o", str(tmp_path))
 
-    assert "1 of them brought now" in result.stdout
+    assert ", 1 new\n" in result.stdout
     assert pq.read_table(part).num_rows == 100
 
 
@@ -80,7 +80,7 @@ def test_a_part_that_is_another_object_than_the_one_noted_is_brought_again(quarr
     noted["files"]["part-00002.parquet"]["etag"] = "another"
     note.write_text(json.dumps(noted))
 
-    assert "1 of them brought now" in quarry("results", run_id, "-o", str(tmp_path / "out")).stdout
+    assert ", 1 new\n" in quarry("results", run_id, "-o", str(tmp_path / "out")).stdout
 
 
 def test_what_the_directory_is_for_is_noted_before_the_first_part_comes(quarry, run_id, tmp_path, monkeypatch):
@@ -161,7 +161,7 @@ def test_partial_results_are_completed_later_in_the_same_directory(quarry, tmp_p
     result = quarry("results", run_id, "-o", str(tmp_path))
 
     assert "3 parts" in result.stdout
-    assert "2 of them brought now" in result.stdout
+    assert ", 2 new\n" in result.stdout
     assert result.exit_code == 0
 
 

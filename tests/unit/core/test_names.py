@@ -71,6 +71,12 @@ def test_a_record_id_that_is_not_of_the_shard_is_no_row(record):
 
 def test_an_s3_uri_that_is_none_is_told():
     assert names.parse_s3_uri("s3://bucket/a b/c.csv") == ("bucket", "a b/c.csv")
-    for wrong in ("http://bucket/key", "s3://Bucket/key", "s3://bucket", "s3://bucket/"):
+    for wrong in ("http://bucket/key", "s3://bucket", "s3://bucket/", "s3:///key"):
         with pytest.raises(ValueError, match="s3://bucket/key"):
             names.parse_s3_uri(wrong)
+
+
+@pytest.mark.parametrize("bucket", ["YOUR_BUCKET", "Bucket", "b", "my bucket", "b" * 64])
+def test_a_name_that_no_bucket_has_is_told_as_that(bucket):
+    with pytest.raises(ValueError, match=f"^'{bucket}' is not a bucket's name: those have 3 to 63 of a-z"):
+        names.parse_s3_uri(f"s3://{bucket}/inputs/jokes.csv")

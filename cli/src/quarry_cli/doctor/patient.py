@@ -11,9 +11,11 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 from urllib.parse import unquote
 
+from quarry_cli.answers import for_people, out_of_reach
 from quarry_cli.doctor.finding import NotKnown
 from quarry_cli.doctor.policy import Document
 from quarry_cli.doctor.settings import PatientSettings
+from quarry_cli.settings import ClientSettings
 from quarry_core import names
 from quarry_core.errors import Missing, PortError, Refused
 from quarry_core.models import canonical_model
@@ -330,4 +332,6 @@ def reason(error: PortError) -> str:
     """Why something could not be read, in few words."""
     if isinstance(error, Refused) and error.denied:
         return f"not allowed to look ({error})"
+    if out_of_reach(error):
+        return str(for_people(error, ClientSettings()))
     return f"{type(error).__name__}: {error}"
