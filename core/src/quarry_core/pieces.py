@@ -125,6 +125,8 @@ class Pieces:
             return
         begun = {(row.step, row.subject): row for row in await self._ledger.begun_of(piece.run_id, PIECES_MAX)}
         row = begun.pop((piece.step, piece.subject), None)
+        if row is None and len(begun) >= PIECES_MAX:
+            row = await self._ledger.begun(*piece.key)  # it may stand behind those that were read
         deaths = self._deaths(row, message)
         if deaths >= self._deaths_max:
             await self._note(piece, message, row, deaths)
@@ -176,8 +178,9 @@ class Pieces:
     def _own_deaths(self, mine: Entry | None, message: Message) -> int:
         if mine is None:
             return 0
-        died = mine.token and mine.token not in self._left and mine.receive_count < message.receive_count
-        return mine.deaths + (1 if died else 0)
+        # Of this process's own marks none tells of a death: it is at work on some of them, and knows which it left.
+        elsewhere = mine.token and mine.token not in self._left and (message.id, mine.token) not in self._open
+        return mine.deaths + (1 if elsewhere and mine.receive_count < message.receive_count else 0)
 
     async def _note(self, piece: Piece, message: Message, row: BegunRow | None, deaths: int) -> None:
         """Write down that it is set aside: no message begins it any more, and no other piece waits for it."""

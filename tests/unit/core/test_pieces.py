@@ -12,7 +12,7 @@ from quarry_core.delivery import DELIVERY
 from quarry_core.errors import PortError
 from quarry_core.failures import Step
 from quarry_core.ledger.ledger import Ledger
-from quarry_core.pieces import WAITS_MAX, Piece, Pieces, PieceWaits, WorkerKilled
+from quarry_core.pieces import PIECES_MAX, WAITS_MAX, Piece, Pieces, PieceWaits, WorkerKilled
 from quarry_core.ports import Message
 from tests.world.clock import FakeClock
 from tests.world.faults import Crash, Faults
@@ -144,6 +144,34 @@ async def test_no_fault_of_the_ledger_makes_a_death(hall, kind, call):
         with contextlib.suppress(PortError):
             await work(pieces, MESSAGE, count)
     await work(hall.process(), OTHER, 1)
+
+
+async def test_a_message_that_comes_again_while_its_own_process_is_still_at_work_tells_of_no_death(hall):
+    await dies(hall, MESSAGE, 1)
+    pieces = hall.process()
+    with delivered(MESSAGE, 2):
+        async with pieces.begun(PIECE):  # and its heartbeats are lost
+            again = asyncio.create_task(work(pieces, MESSAGE, 3))
+            await rest()
+    await again
+    assert await hall.marks() == {}
+
+
+async def test_a_death_is_seen_however_many_other_pieces_of_the_run_are_begun(hall):
+    last = Piece(Step.SETTLE, PIECE.run_id, "99999")
+
+    async def dies_in(piece: Piece, message: Message, count: int) -> None:
+        with contextlib.suppress(Crash), delivered(message, count):
+            async with hall.process().begun(piece):
+                raise Crash("out of memory")
+
+    for number in range(PIECES_MAX):
+        await dies_in(Piece(Step.SETTLE, PIECE.run_id, f"{number:05d}"), replace(OTHER, id=f"other{number}"), 1)
+    await dies_in(last, MESSAGE, WAITS_MAX + 1)
+    await dies_in(last, MESSAGE, WAITS_MAX + 2)
+    with pytest.raises(WorkerKilled), delivered(MESSAGE, WAITS_MAX + 3):
+        async with hall.process().begun(last):
+            raise AssertionError("it began")
 
 
 async def test_after_a_death_the_piece_is_done_alone(hall):
