@@ -7,6 +7,8 @@ import dataclasses
 import pytest
 
 from quarry_core.job_request import TAG_ENV, TAG_RUN
+from quarry_core.ledger import moves
+from quarry_core.ledger.rows import shard_key
 from quarry_core.ports import Job
 from quarry_core.states import RunState, ShardState
 from quarry_scheduler.ownership import differences, may_adopt, may_stop
@@ -105,6 +107,30 @@ async def test_a_second_job_of_ours_is_stopped_once_bedrock_has_confirmed_it(tel
     assert seen.calls.index("jobs.get") < seen.calls.index("jobs.stop")
     await scheduler.sweeper.sweep()
     assert seen.calls.count("jobs.stop") == 1, "a job that is stopping was asked to stop again"
+
+
+@pytest.mark.promise("S1")
+@pytest.mark.parametrize("teller", ["event", "sweep"])
+async def test_a_job_that_comes_to_light_after_its_row_was_ended_without_one_is_stopped(teller):
+    house = House(job_quota=5)
+    await enlist(house, house.joke(rows=100, run_id="r1"))
+    await house.scheduler.ticker.tick(CLAUDE_POOL)
+    [job] = house.bedrock.active
+    [row] = await shards(house, "r1")
+    # A Create that left a worker after a pause longer than List needs: the row had been ended unsent by then.
+    before = dataclasses.replace(row, state=ShardState.ADMITTED)
+    house.table.items[shard_key("r1", row.shard)] = {
+        name: value for name, value in house.table.items[shard_key("r1", row.shard)].items() if name != "arn"
+    } | {"state": ShardState.ADMITTED}
+    await house.ledger.apply(moves.end_unsent(before, moves.NOT_PROCESSED, "the run broke"))
+
+    if teller == "event":
+        house.bedrock.tell(job, "InProgress")
+        await house.quiet()
+    else:
+        await house.scheduler.sweeper.sweep()
+
+    assert job_at(house, job.arn).status == "Stopping", "it holds no slot, and nobody reads what it writes"
 
 
 @pytest.mark.parametrize("field", ["name", "client_token", "role_arn", "model_id", "output_uri"])

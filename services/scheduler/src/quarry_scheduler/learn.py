@@ -88,6 +88,8 @@ class Learner:
             shard, adopted = found, True
         if parsed.attempt < shard.attempt or (shard.arn and shard.arn != arn):
             return await self._stop(replace(shard, attempt=parsed.attempt), arn, status)
+        if shard.state in (ShardState.ENDED, ShardState.SETTLED) and not shard.arn:
+            return await self._stop(shard, arn, status)  # its row was ended without a job, before Bedrock heard of this
         if shard.state is ShardState.SUBMITTED:
             learned = await self._observe(shard, arn, status, source, told)
             return Learned("adopted") if adopted and not learned.kind else learned
@@ -110,7 +112,9 @@ class Learner:
         return await self._world.ledger.shard(shard.run_id, shard.shard)
 
     async def _stop(self, attempt: Shard, arn: str, status: str) -> Learned:
-        """Stop a second job for an attempt, or one of a past attempt: every record in it is paid twice.
+        """Stop a second job for an attempt, one of a past attempt, or one of an attempt that ended without a job.
+
+        Records in it are paid twice, or in vain, and it runs without a slot.
 
         Who told of it may have told anything, so Bedrock is asked for this very job, and it is left alone unless it is
         ours in every respect.
