@@ -164,14 +164,42 @@ async def test_old_code_goes_on_with_items_to_which_later_code_has_added():
     for item in house.table.items.values():
         item["later"] = "than this code"
     run = house.table.items[rows.run_key(run_id)]
-    pins = json.loads(run["pins"])
+    pins = json.loads(run[rows.PINNED])
     later = {**pins, "later": 1, "source": {**pins["source"], "later": 1}}
-    run["pins"] = json.dumps(later)
+    run[rows.PINNED] = json.dumps(later)
     house.start()
 
     totals = await house.run(run_id)
 
     assert (totals.state, totals.ok) == ("SUCCEEDED", 300)
+
+
+@pytest.mark.promise("L2", "S3")
+async def test_a_run_of_the_release_before_whose_prompt_stands_among_its_pins_goes_on():
+    house = House()
+    run_id = house.send(house.joke(300))
+    while not any(key == rows.run_key(run_id) for key in house.table.items):
+        await house.consumers[0].run_once()
+    item, text = (house.table.items.pop(key) for key in (rows.run_key(run_id), rows.text_key(run_id)))
+    pins = {**json.loads(item[rows.PINNED]), **json.loads(text["text"])}
+    kept = {name: item[name] for name in ("run_id", "manifest_hash", "accepted_at")}
+    house.table.items[rows.run_key(run_id)] = {**kept, "pins": json.dumps(pins)}
+    totals = house.table.items[rows.totals_key(run_id)]
+    house.table.items[rows.totals_key(run_id)] = {name: totals[name] for name in totals if name != "text_days"}
+
+    totals = await house.run(run_id)
+
+    assert (totals.state, totals.ok) == ("SUCCEEDED", 300)
+    assert "Tell" in house.table.items[rows.run_key(run_id)]["pins"]
+
+
+async def test_code_that_looks_for_a_prompt_among_the_pins_finds_no_pins_rather_than_none():
+    house = House()
+    run_id = house.send(house.joke(300))
+    await house.quiet()
+    assert "pins" not in house.table.items[rows.run_key(run_id)], (
+        "the release before would refuse the run, or ask without"
+    )
 
 
 @pytest.mark.parametrize("part", ["prompt", "vpc"])

@@ -16,7 +16,7 @@ T = TypeVar("T")
 PAGE_ITEMS = 500
 HOLDERS_MAX = 500
 # Read back by machines, so never cut; `run.PINS_BYTES_MAX` is held when a manifest arrives.
-WHOLE_ATTRIBUTES = frozenset({"pins", "text"})
+WHOLE_ATTRIBUTES = frozenset({rows.PINNED, "text"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,8 @@ def done_key(ended_at: str, run_id: str) -> Key:
 # --------------------------------------------------------------------------- rows
 
 TEXTS = ("prompt", "inference")  # of the pins, what a person wrote
+# Not `pins`, as before: whoever looks for the prompt in there must not take the run for one that has none.
+PINNED = "pinned"
 
 
 def run_item(run: Run) -> Item:
@@ -102,7 +104,7 @@ def run_item(run: Run) -> Item:
         "accepted_at": run.accepted_at,
     }
     if run.pins is not None:
-        item["pins"] = run.pins.model_dump_json(exclude_none=True, exclude=set(TEXTS))
+        item[PINNED] = run.pins.model_dump_json(exclude_none=True, exclude=set(TEXTS))
         item["text"] = has_text(run)
     if run.refusal:
         item["refusal"] = run.refusal
@@ -120,8 +122,11 @@ def text_item(run: Run) -> Item:
 
 
 def read_run(item: Item, text: Item | None = None) -> Run:
-    """A run; its pins have a prompt and inference parameters if its text item is given (or if they stand in the item)."""
-    pins = item.get("pins")
+    """A run; its pins have a prompt and inference parameters if its text item is given.
+
+    In items of the release before they stand among the pins.
+    """
+    pins = item.get(PINNED) or item.get("pins")
     if pins and text is not None:
         pins = json.dumps({**json.loads(pins), **json.loads(text["text"])})
     return Run(
