@@ -5,13 +5,16 @@ counted. Any other exception will most likely come again the same way. Its finge
 the run's part of the ledger, by step and by what the step works on, so that the count outlives the message, the
 process and the wake-up. `identical_failures_max` in a row in the same way, or five times as many in any way, and the
 step is given up: its *ending* runs instead, which ends the run with the reason and keeps what was paid for. An
-ending may come to run again, for a wake-up that was on its way; it changes nothing the second time.
+ending may come to run again, for a wake-up that was on its way; it changes nothing the second time. Where the process
+that counted a failure then sees the step done, the count begins anew: a job is looked at a thousand times in its life,
+and five failures among them end no run.
 
 Work that may kill its process is marked too: see `pieces.py`.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -34,6 +37,7 @@ T = TypeVar("T")
 TOTAL_PER_IDENTICAL = 5
 FAILURE_TTL_DAYS = 180
 STALE_MAX = 8
+REMEMBERED_MAX = 1_000
 
 
 class Steps:
@@ -41,6 +45,7 @@ class Steps:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._failed: OrderedDict[Piece, str] = OrderedDict()  # token of the last failure that this process counted
         self.pieces = Pieces(world.ledger, world.clock, world.settings.worker_deaths_max)
 
     async def answer(
@@ -67,7 +72,7 @@ class Steps:
             PortError, or what the process ran out of: as the work raised it; nothing is counted.
         """
         try:
-            return await work()
+            done = await work()
         except StepFailed:
             raise
         except WorkerKilled as killed:
@@ -83,7 +88,23 @@ class Steps:
             if noted.count < most and noted.total < most * TOTAL_PER_IDENTICAL:
                 raise StepFailed(noted.sentence) from error
             why = Why(RunCode.INTERNAL_ERROR, piece.step, _failed(piece, noted))
+        else:
+            await self.done(piece)
+            return done
         return await self._end(piece, why, end)
+
+    async def done(self, piece: Piece) -> None:
+        """It was done: the failures that this process has counted of it are no row of failures any more."""
+        token = self._failed.pop(piece, None)
+        if token is None:
+            return
+        try:
+            await self._world.ledger.apply(moves.forget_failures(*piece.key, token))
+        except Stale:
+            log.debug("failed_elsewhere_since", failed=piece.step, run_id=piece.run_id)
+        except PortError as error:
+            self._failed[piece] = token  # what is done is done; this can wait for the next time
+            log.warning("failures_not_forgotten", failed=piece.step, run_id=piece.run_id, error=str(error))
 
     async def _end(self, piece: Piece, why: Why, end: Callable[[Why], Awaitable[T]]) -> T:
         log.error("step_given_up", failed=piece.step, run_id=piece.run_id, subject=piece.subject, code=why.code)
@@ -104,6 +125,7 @@ class Steps:
         for _ in range(STALE_MAX):
             before = await ledger.failure(*piece.key)
             if before is not None and before.token == token:
+                self._remember(piece, token)
                 return before
             now = clock.now()
             noted = _following(before, piece, failure, token, now.isoformat())
@@ -112,8 +134,15 @@ class Steps:
                 await ledger.apply(moves.note_failure(before, noted, expires_at))
             except Stale:
                 continue
+            self._remember(piece, token)
             return noted
         raise Throttled(f"{piece.step} {piece.subject}: others count its failures all the time")
+
+    def _remember(self, piece: Piece, token: str) -> None:
+        self._failed[piece] = token
+        self._failed.move_to_end(piece)
+        while len(self._failed) > REMEMBERED_MAX:
+            self._failed.popitem(last=False)
 
 
 def _following(before: FailureRow | None, piece: Piece, failure: Failure, token: str, now: str) -> FailureRow:

@@ -83,6 +83,7 @@ class Ticker:
         self._locks: dict[str, asyncio.Lock] = {}
         self._following: dict[str, asyncio.Task[Ticked]] = {}
         self._pausing: set[str] = set()  # pools to which Bedrock has just said "not now"
+        self._blamed: dict[str, set[str]] = {}  # by pool: runs for which its failing ticks were counted
         self.refused_since_sweep: set[str] = set()  # pools whose limit the next sweep must not relax
 
     async def tick(self, pool: str) -> Ticked:
@@ -101,13 +102,16 @@ class Ticker:
             structlog.contextvars.bind_contextvars(step="admit")
             with metrics.TICK.time():
                 try:
-                    return await self._tick(pool)
+                    ticked = await self._tick(pool)
                 except StepFailed:
                     raise
                 except Exception as error:
                     if kind_of(error) is Kind.DETERMINISTIC and await self._blame(pool, error):
                         raise StepFailed(f"{type(error).__name__}: {error}") from error
                     raise
+                for run_id in self._blamed.pop(pool, ()):
+                    await self._steps.done(Piece(Step.ADMIT, run_id, "tick"))
+                return ticked
 
     async def _blame(self, name: str, error: Exception) -> bool:
         """A tick failed by itself, and at no one run: it is counted for each that waits, for none is admitted."""
@@ -116,6 +120,7 @@ class Ticker:
         async def fail() -> None:
             raise error
 
+        self._blamed.setdefault(name, set()).update(lane.run_id for lane in lanes[:BLAMED_MAX])
         for lane in lanes[:BLAMED_MAX]:
             with contextlib.suppress(StepFailed):
                 await self._steps.run(

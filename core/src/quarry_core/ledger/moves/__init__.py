@@ -10,7 +10,7 @@ The states moved between are those of `states.SHARD_MOVES` and `states.RUN_MOVES
 against those tables.
 """
 
-from quarry_core.ledger.moves.failures import begin_piece, finish_piece, leave_piece, note_failure
+from quarry_core.ledger.moves.failures import begin_piece, finish_piece, forget_failures, leave_piece, note_failure
 from quarry_core.ledger.moves.pools import limit_pool, list_pool, open_pool, remove_pool
 from quarry_core.ledger.moves.runs import (
     NEW_RUN_CLASS,
@@ -68,6 +68,7 @@ __all__ = [
     "enlist",
     "finish_piece",
     "finish_slice",
+    "forget_failures",
     "give_back",
     "leave_piece",
     "limit_pool",

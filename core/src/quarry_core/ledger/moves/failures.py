@@ -30,6 +30,11 @@ def note_failure(before: FailureRow | None, noted: FailureRow, expires_at: int) 
     return [Update(key, when=(equal("token", before.token), equal("total", before.total)), set=told)]
 
 
+def forget_failures(run_id: str, step: str, subject: str, token: str) -> list[Write]:
+    """The step was done after all. `token` is of the last failure that the caller counted."""
+    return [Delete(failure_key(run_id, step, subject), when=(equal("token", token),))]
+
+
 def begin_piece(
     before: BegunRow | None, piece: tuple[str, str, str], message_id: str, entry: str, expires_at: int
 ) -> list[Write]:
