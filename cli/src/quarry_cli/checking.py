@@ -15,14 +15,16 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
+from quarry_cli.answers import for_people
 from quarry_cli.doctor.finding import NotKnown
 from quarry_cli.doctor.patient import Asking, is_profile
 from quarry_cli.doors import Doors
 from quarry_cli.models_quotas import SERVICE, Batch, BatchQuotas, takes_batch
-from quarry_core.errors import PortError
+from quarry_cli.settings import ClientSettings
+from quarry_core.errors import MissingBucket, PortError
 from quarry_core.manifest import Manifest, ManifestError
 from quarry_core.manifest_lookups import NotReadable, look_at_source, look_up_prompt, source_ref
-from quarry_core.models import canonical_model, check_inference
+from quarry_core.models import UnsupportedModel, canonical_model, check_inference, family_of
 from quarry_core.ports import Objects
 from quarry_core.prompts import Prompt, PromptError
 from quarry_core.source_format import source_format
@@ -90,7 +92,7 @@ async def _aside(work: Callable[[], T]) -> T:
 
 
 async def nearest_model(doors: Doors, model_id: str, within_s: float = HINT_S) -> str:
-    """The id in the region that is most like one that nobody supports; empty if there is none, or no answer."""
+    """The supported id in the region that is most like one of no family; empty if there is none, or no answer."""
     if doors.ask is None:
         return ""
     try:
@@ -98,8 +100,17 @@ async def nearest_model(doors: Doors, model_id: str, within_s: float = HINT_S) -
     except (TimeoutError, PortError, NotKnown):
         return ""
     ids = [str(each["modelId"]) for each in told["modelSummaries"]]
-    near = difflib.get_close_matches(model_id.rpartition("/")[2], ids, n=1, cutoff=0.8)
+    supported = [each for each in ids if _has_family(each)]
+    near = difflib.get_close_matches(model_id.rpartition("/")[2], supported, n=1, cutoff=0.8)
     return near[0] if near else ""
+
+
+def _has_family(model_id: str) -> bool:
+    try:
+        family_of(model_id)
+    except UnsupportedModel:
+        return False
+    return True
 
 
 # --------------------------------------------------------------------------- S3
@@ -122,6 +133,8 @@ def _prompt(objects: Objects, manifest: Manifest, found: Checked) -> tuple[Promp
     try:
         prompt = look_up_prompt(objects, manifest.prompt_id)
         check_inference(manifest.model_id, {**prompt.inference, **manifest.inference})
+    except MissingBucket as error:
+        found.faults.append(str(for_people(error, ClientSettings()) or error))
     except (NotReadable, PortError) as error:
         found.unchecked.append(str(error))
     except (ManifestError, PromptError, ValueError) as error:

@@ -104,12 +104,14 @@ def look_up_prompt(objects: Objects, prompt_id: str) -> Prompt:
     try:
         # One byte more than it may have, so that one that is too long is refused as that, and never read whole.
         text = objects.read(ObjectRef(key), 0, PROMPT_BYTES_MAX + 1)
+    except MissingBucket:
+        raise  # the environment's own, and no fault of the manifest
     except Missing as error:
         known = _known_prompts(objects)
         nearest = difflib.get_close_matches(prompt_id, known, n=1)
-        hint = f"did you mean {nearest[0]}? " if nearest else ""
+        told = f"did you mean {nearest[0]}? The" if nearest else "the"
         shown = ", ".join(known[:PROMPTS_SHOWN_MAX]) or "none"
-        raise ManifestError(f"prompt_id: no prompt {prompt_id!r}; {hint}The store has: {shown}") from error
+        raise ManifestError(f"prompt_id: no prompt {prompt_id!r}; {told} store has: {shown}") from error
     except Refused as error:
         raise NotReadable(
             f"prompt_id: {prompt_id!r} cannot be read ({error}): grant s3:GetObject and s3:ListBucket on {key}"

@@ -31,5 +31,5 @@ def source_format(key: str) -> Literal["csv", "parquet"]:
     last = name.rpartition("/")[2]
     ending = last[last.rfind(".") :] if "." in last else ""
     near = _MEANT.get(ending) or next(iter(difflib.get_close_matches(ending, FORMATS, n=1, cutoff=0.5)), "")
-    guess = f"; did you mean {near}?" if near else ""
-    raise UnknownFormat(f"{key!r} ends neither in .csv nor in .parquet{guess}; name the object for its format")
+    guess = f" (did you mean {near}?)" if near else ""
+    raise UnknownFormat(f"{key!r} ends neither in .csv nor in .parquet{guess}: name the object for its format")

@@ -54,6 +54,9 @@ class StackSettings:
     drain_s: float = 30.0
 
 
+_OPTIONS = {"simulator": "--sim", "overrides": "--set"}
+
+
 def differences(standing: StackSettings, asked: StackSettings) -> list[str]:
     """What was asked for otherwise than it stands, a sentence each; a Prometheus more is none, for it can be added."""
     told: list[str] = []
@@ -61,11 +64,14 @@ def differences(standing: StackSettings, asked: StackSettings) -> list[str]:
         here, wanted = getattr(standing, name), getattr(asked, name)
         if name == "prometheus" and wanted and not here:
             continue
+        if name == "tls_port" and wanted and not here:
+            told.append("--tls is not on here, and a stack that is up cannot add it")
+            continue
         if not isinstance(here, Mapping):
             told += [_difference(name, here, wanted)] * (here != wanted)
             continue
         told += [
-            _difference(f"{name} {key}", here.get(key), wanted.get(key))
+            _difference(f"{_OPTIONS.get(name, name)} {key}", here.get(key), wanted.get(key))
             for key in sorted({*here, *wanted})
             if here.get(key) != wanted.get(key)
         ]

@@ -10,14 +10,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import ClientError
 
 from quarry_cli import checking
 from quarry_cli.errors import NotSubmitted
 from quarry_cli.manifest_queue import wrong_queue
-from quarry_core.errors import Refused, Unknown
+from quarry_core.errors import Refused, Unknown, raise_for
 from quarry_core.names import prompt_key
 from tests.unit.cli.an_account import CLAUDE
 from tests.world.house import TITAN
+from tests.world.objects import FakeObjects
 
 MODELS = {
     "modelSummaries": [
@@ -89,6 +91,23 @@ def test_a_healthy_manifest_is_sent_and_everything_was_checked(quarry, bedrock):
     assert bedrock.asked == ["list_foundation_models"]
     quarry.quiet()
     assert quarry.status(sent.run_id)["state"] == "RUNNING"
+
+
+class NoBucket(FakeObjects):
+    """S3 where the environment's own bucket is not there."""
+
+    def read(self, ref, start_byte=0, end_byte=None):
+        raise_for(ClientError({"Error": {"Code": "NoSuchBucket", "Message": "no"}}, "GetObject"), "reading")
+
+
+def test_a_bucket_of_the_environment_that_is_missing_is_no_missing_prompt(quarry, refused, monkeypatch):
+    monkeypatch.setenv("QUARRY_BUCKET", "nope-nope")
+    quarry.doors |= {"glance": NoBucket}
+
+    told = refused()
+
+    assert "QUARRY_BUCKET is 'nope-nope', and there is no such bucket" in told
+    assert "prompt_id" not in told
 
 
 def test_a_bucket_that_is_missing_is_told_from_an_object_that_is(refused):
@@ -239,6 +258,16 @@ def test_a_model_that_is_not_there_or_takes_no_batch_is_told_with_the_nearest(re
 )
 def test_a_model_that_is_there_by_any_of_its_names_passes(quarry, bedrock, model):
     assert quarry.client.submit(quarry.house.joke() | {"model_id": model}).unchecked == []
+
+
+def test_an_unsupported_model_is_no_reason_to_name_another_that_is_not_supported(refused, bedrock):
+    llama = {"modelId": "meta.llama3-1-8b-instruct-v1:0", "modelName": "Llama 3.1 8B"}
+    bedrock.answers["list_foundation_models"] = {"modelSummaries": [*MODELS["modelSummaries"], llama]}
+
+    told = refused(model_id="meta.llama3-8b-instruct-v1:0")
+
+    assert "is not of a supported model family" in told
+    assert "did you mean" not in told
 
 
 def test_a_quota_that_names_the_model_has_the_last_word_on_batch(quarry, bedrock):

@@ -104,13 +104,15 @@ def test_up_on_another_stack_says_which_setting_differs_and_changes_nothing(run,
     assert refused.exit_code == 1
     for said in (
         "quota is 3 here, and asked for is 7",
-        "simulator speed is unset here, and asked for is 9",
-        "overrides QUARRY_TICK_EVERY_S is unset here, and asked for is 1",
+        "--sim speed is unset here, and asked for is 9",
+        "--set QUARRY_TICK_EVERY_S is unset here, and asked for is 1",
         "services is True here, and asked for is False",
         "quarry local down",
     ):
         assert said in refused.stderr
     assert "env is" not in refused.stderr
+    assert "--tls" not in refused.stderr
+    assert "--tls is not on here" in run("up", "--tls").stderr
     assert stack.processes() == before
     assert run("up", "--quota", "3").exit_code == 0
 
