@@ -23,6 +23,7 @@ from quarry_core import job_request
 from quarry_core.bounded import SURROGATE, bounded_text, shown_name
 from quarry_core.csv_dialect import Csv
 from quarry_core.envelopes import envelope_of
+from quarry_core.fault_words import in_words
 from quarry_core.json_text import half_pairs, mended, nested, without_nulls
 from quarry_core.models import check_inference, family_of
 from quarry_core.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN, parse_s3_uri
@@ -282,22 +283,6 @@ def _listed(faults: list[str]) -> str:
     return bounded_text("; ".join(told) + more, REFUSAL_BYTES_MAX)
 
 
-# Pydantic's words for what is wrong are a programmer's.
-_MESSAGES = {
-    "missing": "it is required",
-    "string_type": "must be text in double quotes",
-    "dict_type": "must be an object",
-    "mapping_type": "must be an object",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-    "tuple_type": "must be a list",
-    "list_type": "must be a list",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "bool_type": "must be true or false",
-}
-
-
 def _field(fault: Mapping[str, Any]) -> str:
     return shown_name(str(fault["loc"][0])) if fault["loc"] else ""
 
@@ -306,7 +291,7 @@ def _sentence(fault: Mapping[str, Any]) -> str:
     where = ".".join(shown_name(str(part)) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"{where}: unknown key"
-    text = _MESSAGES.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
+    text = in_words(fault)
     return text if not where or text.startswith(f"{where}:") else f"{where}: {text}"
 
 

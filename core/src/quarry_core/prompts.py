@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from quarry_core.fault_words import in_words
 from quarry_core.json_text import half_pairs, without_nulls
 from quarry_core.prompt_yaml import YamlError, read_yaml
 
@@ -254,4 +255,4 @@ def _sentence(fault: Mapping[str, Any]) -> str:
         return f"{field} is not a field of a prompt{guess} (known: {', '.join(Prompt.model_fields)})"
     if fault["type"] == "missing":
         return f"{field} is missing"
-    return f"{field}: {str(fault['msg']).removeprefix('Value error, ')}"
+    return f"{field}: {in_words(fault)}"

@@ -126,3 +126,29 @@ def test_the_schema_names_what_works_and_refuses_the_rest():
     assert schema["additionalProperties"] is False
     assert set(schema["required"]) == {"job_name_prefix", "model_id", "s3_uri"}
     assert "dataset_id" not in schema["properties"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"run_id": "ABC"}, "run_id: must be 1 to 32 of a-z, 0-9 and hyphens, with no hyphen at either end"),
+        ({"run_id": "a" * 33}, "run_id: must be 1 to 32 of a-z"),
+        ({"result_prefix": "1a"}, "result_prefix: must be 1 to 32 of A-Z, a-z, 0-9 and _, and not begin with a digit"),
+        ({"input_bucket_owner": "12"}, "input_bucket_owner: must be the 12 digits of an account"),
+        ({"max_num_jobs": 0}, "max_num_jobs: must be at least 1"),
+        ({"max_records_total": 10**10}, "max_records_total: must be at most 1,000,000,000"),
+        ({"job_name_prefix": ""}, "job_name_prefix: must not be empty"),
+        ({"job_name_prefix": "a" * 64}, "job_name_prefix: must have at most 63 characters"),
+        (
+            {"prompt_id": None, "prompt": {"template": "{a}", "version": "v" * 65}},
+            "prompt.version: must have at most 64",
+        ),
+    ],
+)
+def test_what_is_out_of_bounds_is_told_in_a_persons_words(change, sentence):
+    with pytest.raises(ManifestError) as told:
+        read_manifest(JOKE | change)
+
+    assert sentence in str(told.value)
+    assert "tring should" not in str(told.value)
+    assert "nput should" not in str(told.value)
