@@ -121,9 +121,9 @@ def redrive(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be moved.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Move dead letters back to the queue that they came from, once the fault is mended.
+    """Move dead letters back to the queue that they came from, once the fault is fixed.
 
-    A letter keeps its origin, so a manifest keeps its run id. It is sent first and deleted then: an interruption may leave a letter in both places, which is harmless, and in none never.
+    A letter keeps its origin, so a manifest keeps its run id. It is sent before it is deleted, so none is lost; an interruption may leave one in both places, which is harmless.
 
     Exit code 1: somebody said no, or some letters were not moved; they are named with the reason.
     """
