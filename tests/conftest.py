@@ -14,11 +14,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import settings
 
 from quarry_local import emulator, environment, localstack, processes
 from quarry_local import resources as local_resources
 from quarry_local.clients import Clients
 from quarry_local.resources import Resources
+
+# How long an example takes says how busy the machine is; a whole test has its own limit.
+settings.register_profile("quarry", deadline=None)
+settings.load_profile("quarry")
 
 LANE = os.environ.get("QUARRY_TEST_AWS", "ministack")
 MUST_RUN = os.environ.get("QUARRY_TEST_MUST_RUN") == "1"
