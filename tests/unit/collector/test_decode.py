@@ -286,6 +286,17 @@ def test_a_row_that_is_answered_by_a_call_is_ok_and_says_why_the_model_stopped()
     assert json.loads(row["response"]) == [call]
 
 
+@pytest.mark.parametrize("text", ["", " \n", None])
+def test_a_blank_text_beside_a_call_of_a_tool_does_not_cost_the_call(text):
+    call = {"type": "tool_use", "id": "toolu_1", "name": "sum", "input": {}}
+    content = [{"type": "text", "text": text}, call]
+    (only,) = read([line(rid(0), {"content": content, "stop_reason": "tool_use", "usage": {"output_tokens": 9}})])
+
+    found = CLAUDE.answer(only.model_output)
+
+    assert (json.loads(found.text), found.stop_reason, found.output_tokens) == ([call], "tool_use", 9)
+
+
 def test_a_text_beside_a_call_of_a_tool_is_the_answer():
     (only,) = read([spoil(b'"content": [', b'"content": [{"type": "tool_use", "input": {}}, ')])
 

@@ -186,6 +186,8 @@ def test_an_answer_without_counts_is_an_answer():
         ({"temperature": 1.5}, "temperature must be a number from 0 to 1, not 1.5"),
         ({"temperature": True}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": float("inf")}, "temperature"),
+        ({"temperature": 10**400}, "temperature must be a number from 0 to 1, not 1000"),
         ({"temperature": "0.5"}, "temperature"),
         ({"max_tokens": 0}, "max_tokens must be a whole number from 1"),
         ({"max_tokens": 10.0}, "max_tokens"),

@@ -39,6 +39,7 @@ _NEVER = {
 
 
 _THINKING = ("thinking", "redacted_thinking")
+_NO_CALLS = ("text", *_THINKING)
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
@@ -61,9 +62,13 @@ class Message(Output, frozen=True, gc=False):
     usage: Usage | None = None
 
     def __post_init__(self) -> None:
-        """Let `loosely` read what has no text and is not empty either: its blocks are the answer."""
-        kinds = [block.type for block in self.content or ()]
-        if kinds and "text" not in kinds and any(kind not in _THINKING for kind in kinds):
+        """Let `loosely` read what says nothing and is not empty either: its other blocks are the answer."""
+        calls = False
+        for block in self.content or ():
+            if block.type == "text" and block.text and not block.text.isspace():
+                return
+            calls = calls or block.type not in _NO_CALLS
+        if calls:
             raise UnreadableOutput("the blocks of the message hold no text")
 
     @property
@@ -145,13 +150,13 @@ class Anthropic:
     def answer(self, output: Any) -> Answer:
         """The text blocks, joined as they stand; a thinking block is not part of the answer.
 
-        A message without any text that calls tools, or has blocks of kinds still unknown, is answered by those, as the
-        JSON list that they stand in.
+        A message whose text is blank, and that calls tools or has blocks of kinds still unknown, is answered by those,
+        as the JSON list that they stand in.
         """
         message: Message = output
         usage = message.usage or Usage()
         text = "".join(block.text for block in message.content or () if block.type == "text" and block.text)
-        text = text or message.others or ""
+        text = (not text.strip() and message.others) or text
         if not text:
             raise EmptyAnswer(
                 f"the model gave no text (stop reason: {message.stop_reason or 'none'})",
