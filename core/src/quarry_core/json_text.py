@@ -1,7 +1,8 @@
 """From a message's text to the JSON object in it. Pure.
 
 Everything that parses may still hold what nothing else can carry: half a surrogate pair, nesting without end. Both
-are found here by walking, never by recursion, so that no text makes an exception further on.
+are found here by walking, never by recursion, so that no text makes an exception further on. So is a key that stands
+twice in one object, of which a parser keeps the last and tells nobody.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,6 +22,22 @@ ENCODED_TIMES_MAX = 4
 _REASON_BYTES_MAX = 500
 _MARK = "\ufeff"
 _TYPES = {list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
+
+
+class _Repeating(dict[str, Any]):
+    """An object in which keys stand twice; each has its last value."""
+
+    def __init__(self, pairs: list[tuple[str, Any]], repeated: list[str]) -> None:
+        super().__init__(pairs)
+        self.repeated = repeated
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) == len(pairs):
+        return data
+    times = Counter(key for key, _ in pairs)
+    return _Repeating(pairs, [key for key in data if times[key] > 1])
 
 
 class NotAnObject(ValueError):
@@ -63,7 +81,7 @@ def inner_object(text: str) -> Mapping[str, Any] | None:
 
 def _loaded(text: str) -> Any:
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_object)
     except RecursionError as error:
         raise NotAnObject(f"nested more than {NESTING_PARSED_MAX} deep") from error
     except json.JSONDecodeError as error:
@@ -118,6 +136,24 @@ def half_pairs(data: object) -> Iterator[tuple[str, str]]:
                     waiting.append((field, one))
             case list():
                 waiting += [(f"{where}.{place}", one) for place, one in enumerate(value)]
+
+
+def repeated_keys(data: object) -> Iterator[tuple[str, str]]:
+    """(field, sentence) for every key that stands twice in an object, of what `parse_object` gave."""
+    waiting: list[tuple[str, object]] = [("", data)]
+    while waiting:
+        where, value = waiting.pop()
+        if isinstance(value, _Repeating):
+            for key in value.repeated:
+                yield _below(where, key), "the key stands twice in its object: keep one"
+        if isinstance(value, dict):
+            waiting += [(_below(where, str(key)), one) for key, one in value.items()]
+        elif isinstance(value, list):
+            waiting += [(_below(where, str(place)), one) for place, one in enumerate(value)]
+
+
+def _below(where: str, key: str) -> str:
+    return f"{where}.{shown_name(key)}" if where else shown_name(key)
 
 
 _WHOLE = "send whole characters (the text was cut inside one, such as an emoji)"

@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
@@ -24,7 +24,7 @@ from quarry_core.bounded import SURROGATE, bounded_text, shown_name
 from quarry_core.csv_dialect import Csv
 from quarry_core.envelopes import envelope_of
 from quarry_core.fault_words import in_words
-from quarry_core.json_text import half_pairs, mended, nested, without_nulls
+from quarry_core.json_text import half_pairs, mended, nested, repeated_keys, without_nulls
 from quarry_core.models import check_inference, family_of
 from quarry_core.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN, parse_s3_uri
 from quarry_core.prompts import Prompt, check_prompt_id, parse_template
@@ -253,7 +253,7 @@ def _faults(data: Mapping[str, Any], size_bytes: int) -> Iterator[str]:
     depth = nested(data)
     if depth > NESTING_MAX:
         yield f"the manifest is nested {depth} deep, and at most {NESTING_MAX} are taken"
-    for field, sentence in half_pairs(data):
+    for field, sentence in chain(half_pairs(data), repeated_keys(data)):
         yield f"{field}: {sentence}"
     yield from _key_faults(data)
     if not data.get("s3_uri"):

@@ -15,6 +15,7 @@ from quarry_core.json_text import (
     mended,
     nested,
     parse_object,
+    repeated_keys,
     without_nulls,
 )
 
@@ -65,6 +66,16 @@ def test_every_half_of_a_surrogate_pair_is_found_with_its_place():
     assert "character 2 is half of a surrogate pair (\\ud83d)" in found["a"]
     assert "the key holds half" in found["b.c\\udc00"]
     json.dumps(mended(data), ensure_ascii=False).encode()
+
+
+def test_every_key_that_stands_twice_is_found_with_its_place():
+    data = parse_object(r'{"a": 1, "\u0061": 2, "b": [{"c": {"d": 1, "d": 1}}], "e": {"a": 3}}')
+
+    found = dict(repeated_keys(data))
+
+    assert sorted(found) == ["a", "b.0.c.d"]
+    assert found["a"] == "the key stands twice in its object: keep one"
+    assert data["a"] == 2
 
 
 def test_null_is_unset_at_any_depth_and_stays_in_lists():

@@ -69,6 +69,28 @@ def test_any_text_becomes_a_failed_run_or_a_dead_letter_with_a_sentence(text):
 
 
 @pytest.mark.promise("L6")
+async def test_a_key_that_stands_twice_is_refused_for_a_parser_would_keep_the_last_unasked():
+    house = House()
+    text = json.dumps(house.joke())[:-1] + ', "max_num_jobs": 1, "tags": {"a": "1", "a": "2"}, "max_num_job\\u0073": 5}'
+
+    message = await refused(house, text)
+
+    assert message == (
+        "max_num_jobs: the key stands twice in its object: keep one; "
+        "tags.a: the key stands twice in its object: keep one"
+    )
+
+
+@pytest.mark.promise("L6")
+async def test_a_number_beyond_every_float_is_refused_by_name():
+    house = House()
+
+    message = await refused(house, house.joke(inference={"temperature": 10**400}))
+
+    assert message.startswith("inference: temperature must be a number from 0 to 1")
+
+
+@pytest.mark.promise("L6")
 async def test_an_envelope_becomes_a_failed_run_under_its_messages_id():
     house = House()
     wrapped = {"Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:1:t", "Message": json.dumps(house.joke())}
