@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from quarry_cli import printing
+from quarry_cli.answers import for_people, out_of_reach
 from quarry_cli.doctor.doors import Open, open_reading
 from quarry_cli.doctor.finding import NotKnown
 from quarry_cli.doctor.patient import Asking, reason
@@ -17,6 +18,7 @@ from quarry_cli.doctor.settings import PatientSettings
 from quarry_cli.errors import Exit
 from quarry_cli.models_listing import ModelLine, list_models
 from quarry_cli.printing import Json
+from quarry_cli.settings import ClientSettings
 from quarry_cli.tables import Column, fit
 from quarry_core.errors import PortError
 
@@ -42,10 +44,10 @@ def models(
         try:
             found = asyncio.run(_list(open_with, text, access=access))
         except NotKnown as error:
-            typer.echo(f"quarry: {error}", err=True)
+            printing.complain(error)
             raise typer.Exit(Exit.USAGE) from error
         except PortError as error:
-            typer.echo(f"quarry: {reason(error)}", err=True)
+            printing.complain(for_people(error, ClientSettings()) if out_of_reach(error) else reason(error))
             raise typer.Exit(Exit.NO_ANSWER) from error
     if as_json:
         printing.print_json(found)

@@ -10,6 +10,7 @@ import os
 import shlex
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, NoReturn
@@ -254,11 +255,14 @@ def _known(variables: dict[str, str]) -> dict[str, str]:
 
 
 def _plain(_name: str, line: str) -> str:
-    return line
+    """No control character of a log reaches a terminal, which would obey it: an emulator logs what it is sent."""
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(each)[0] == "C" and each != "\t" else each for each in line
+    )
 
 
 def _prefixed(name: str, line: str) -> str:
-    return f"{name:>12} | {line}"
+    return f"{name:>12} | {_plain(name, line)}"
 
 
 def _json_line(name: str, line: str) -> str:

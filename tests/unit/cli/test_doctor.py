@@ -180,12 +180,13 @@ def test_a_variable_that_cannot_be_read_is_named(account, name):
 
 
 def test_without_credentials_it_cannot_look(account):
-    account.answers["sts", "get_caller_identity"] = Refused("InvalidClientTokenId", "InvalidClientTokenId")
+    account.answers["sts", "get_caller_identity"] = Refused("Invalid \x1b[2J\x9b2J", "InvalidClientTokenId")
 
     result = visit(account)
 
     assert result.exit_code == 2
     assert "AWS does not say who is asking" in result.stderr
+    assert not {"\x1b", "\x9b"} & set(result.stderr)
     assert "clock" not in result.stderr
 
 

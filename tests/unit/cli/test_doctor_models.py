@@ -265,3 +265,12 @@ def test_where_aws_cannot_be_asked_at_all_the_list_says_what_to_do(account, erro
 
     assert result.exit_code == 5
     assert result.stderr.startswith(f"quarry: {words}")
+
+
+def test_what_aws_says_is_shown_without_control_characters(account):
+    account.answers["bedrock", "list_foundation_models"] = Unknown("odd \x1b[2J\x9b2J")
+
+    result = models(account)
+
+    assert result.exit_code == 5
+    assert result.stderr == "quarry: Unknown: odd \ufffd[2J\ufffd2J\n"

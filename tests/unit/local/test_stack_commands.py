@@ -73,6 +73,16 @@ def test_logs_on_a_terminal_show_one_process_or_all_with_their_names(run, stack)
     assert "no log of 'schduler'" in none.stderr
 
 
+def test_no_control_character_of_a_log_reaches_a_terminal(run, stack):
+    with stack.log_path("scheduler").open("a") as file:
+        file.write("\tGET /\x1b]0;title\x07\x9b2J\u202e\n")
+
+    for arguments in (["logs", "scheduler", "--text"], ["logs", "--text"]):
+        shown = run(*arguments).stdout
+        assert "\tGET /\ufffd]0;title\ufffd\ufffd2J\ufffd\n" in shown
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(shown)
+
+
 def test_every_line_of_the_logs_in_a_pipe_is_json_whatever_a_process_wrote(run, stack):
     odd = ['{"level": "info", "event": "x", "cost": NaN}', "Traceback:", "[1]", "", '"text"', "[" * 5_000]
     with stack.log_path("scheduler").open("a") as file:

@@ -18,7 +18,7 @@ from quarry_cli.doctor.examination import Report, examine
 from quarry_cli.doctor.patient import examined, reason, skew_of
 from quarry_cli.doctor.settings import PatientSettings
 from quarry_cli.errors import QuarryError
-from quarry_cli.printing import Json, print_json
+from quarry_cli.printing import Json, complain, print_json
 from quarry_core.errors import PortError
 
 MODELS_MAX = 20
@@ -67,7 +67,7 @@ def doctor(
     try:
         report = asyncio.run(_report(open_with, named, scheduler_role))
     except (QuarryError, Blind) as error:
-        typer.echo(f"quarry: {error}", err=True)
+        complain(error)
         raise typer.Exit(DoctorExit.BLIND) from error
     if as_json:
         whole: dict[str, Any] = {"healthy": report.healthy, **msgspec.to_builtins(report)}

@@ -17,7 +17,7 @@ from quarry_cli.doctor.policy import Document
 from quarry_cli.doctor.settings import PatientSettings
 from quarry_cli.settings import ClientSettings
 from quarry_core import names
-from quarry_core.errors import Missing, PortError, Refused
+from quarry_core.errors import Missing, PortError, Refused, credentials_fault
 from quarry_core.models import canonical_model
 from quarry_core.ports import Clock
 
@@ -332,6 +332,6 @@ def reason(error: PortError) -> str:
     """Why something could not be read, in few words."""
     if isinstance(error, Refused) and error.denied:
         return f"not allowed to look ({error})"
-    if out_of_reach(error):
+    if out_of_reach(error) and credentials_fault(error) != "invalid":  # AWS's own words tell a clock or a region apart
         return str(for_people(error, ClientSettings()))
     return f"{type(error).__name__}: {error}"

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from quarry_cli.doctor.examination import Report
 from quarry_cli.doctor.finding import Cure, Fault, Finding, Outcome
-from quarry_cli.wording import plain
+from quarry_cli.wording import plain, printable
 
 COLOURS = {Outcome.OK: "green", Outcome.FAILED: "red", Outcome.UNKNOWN: "yellow"}
 TOLD_CHARS_MAX = 2_000
@@ -46,9 +46,9 @@ def _fault(fault: Fault, *, alone: bool) -> Iterator[Text]:
 
 def _cure(cure: Cure) -> Iterator[Text]:
     if cure.kind == "command":
-        yield Text(f"          {cure.value}")
+        yield Text(f"          {printable(str(cure.value))}")
         return
     yield Text(f"        in: {plain(cure.where, TOLD_CHARS_MAX)}")
     text = cure.value if isinstance(cure.value, str) else ",\n".join(json.dumps(one, indent=2) for one in cure.value)
     for line in text.splitlines():
-        yield Text(f"          {line}")
+        yield Text(f"          {printable(line)}")
