@@ -103,6 +103,12 @@ async def test_another_message_at_the_same_time_proves_nothing(hall):
     await work(hall.process(), MESSAGE, 2)
 
 
+async def test_one_delivery_that_sqs_hands_out_several_times_at_once_tells_of_no_death(hall):
+    with delivered(MESSAGE):
+        async with hall.process().begun(PIECE), hall.process().begun(PIECE):
+            await work(hall.process(), MESSAGE, 1)
+
+
 async def test_a_process_that_is_told_to_stop_is_not_blamed_if_it_is_killed_then(hall):
     for count in (1, 2, 3):
         pieces = hall.process()

@@ -38,6 +38,7 @@ async def test_a_prompt_stays_as_long_as_its_run_is_open_and_goes_days_after_its
     await house.quiet()
     assert [key for key, item in written(house).items() if SECRET in item] == [text_key(run_id)]
     assert "expires_at" not in house.table.items[text_key(run_id)]
+    house.clock.advance(86_400)
 
     totals = await house.run(run_id)
 

@@ -7,11 +7,14 @@ import contextlib
 import pytest
 from structlog.testing import capture_logs
 
-from quarry_core.failures import StepFailed
+from quarry_core.failures import RunCode, Step, StepFailed
+from quarry_core.pieces import Piece
 from quarry_core.states import RunState
+from quarry_core.steps import Steps
 from quarry_scheduler.learn import Learner
 from quarry_scheduler.tick import Ticker
 from tests.unit.flow.acts import play
+from tests.world.faults import Faults
 from tests.world.house import House
 
 MINUTES = 60
@@ -90,3 +93,23 @@ async def test_failures_that_another_process_has_counted_since_are_not_forgotten
     await house.scheduler.sweeper.sweep()
     assert [key for key in house.table.items if key[1].startswith("failure#track")] == []
     assert (await play(house, run_id)).state is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize(("ways", "times"), [(1, 5), (2, 25)])
+async def test_failures_in_a_row_count_by_the_way_in_which_they_fail_and_all_of_them_at_five_times_as_many(ways, times):
+    steps, tried = Steps(House().world(Faults())), []
+
+    async def fails():
+        tried.append(["this", "that"][len(tried) % ways])
+        raise RuntimeError(tried[-1])
+
+    async def end(why):
+        return why
+
+    why = None
+    while why is None:
+        with contextlib.suppress(StepFailed):
+            why = await steps.run(Piece(Step.SETTLE, "r1", "00000"), fails, end)
+
+    assert len(tried) == times
+    assert why.code is RunCode.INTERNAL_ERROR
