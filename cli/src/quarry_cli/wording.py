@@ -90,16 +90,16 @@ def spent_of(view: RunView) -> str:
     if spent is None:
         return ""
     text = f"tokens: {spent.input_tokens:,} in, {spent.output_tokens:,} out"
-    return text if spent.dollars is None else f"{text}, about {dollars(spent.dollars)}"
+    return text if spent.dollars is None else f"{text}, {dollars(spent.dollars)}"
 
 
 def dollars(amount: float) -> str:
-    """`$1,234.50`; below ten cents with what it takes to see something."""
+    """`about $1,234.50`; below ten cents with what it takes to see something."""
     if not amount:
         return "$0"
     if amount >= 0.1:
-        return f"${amount:,.2f}"
-    return f"${amount:.4f}" if amount >= 0.0001 else "less than $0.0001"
+        return f"about ${amount:,.2f}"
+    return f"about ${amount:.4f}" if amount >= 0.0001 else "less than $0.0001"
 
 
 def errors_of(view: RunView) -> str:

@@ -8,7 +8,7 @@ import json
 import pytest
 from rich.console import Console
 
-from quarry_cli import printing, screen
+from quarry_cli import printing, screen, wording
 from quarry_cli.finding import RunLine
 from quarry_cli.models_command import _table as models_table
 from quarry_cli.models_listing import ModelLine
@@ -141,3 +141,11 @@ def test_error_rows_are_counted_by_code_while_the_run_goes_on(quarry):
     assert view["errors"]["NOT_PROCESSED"] == 100
     assert sum(view["errors"].values()) == view["rows"]["error"]
     assert "NOT_PROCESSED 100" in quarry("status", run_id).stdout
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(0, "$0"), (0.00001, "less than $0.0001"), (0.0026, "about $0.0026"), (1234.5, "about $1,234.50")],
+)
+def test_dollars_are_told_once_as_an_estimate(amount, text):
+    assert wording.dollars(amount) == text
