@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from quarry_cli.answers import for_people
 from quarry_cli.doors import Connect, Doors, connect
 from quarry_cli.errors import NoResults, NotConfigured, NotEnded, Unaccounted
-from quarry_cli.finding import RunLine, Wanted, find_run, no_such_run, read_runs
+from quarry_cli.finding import RunLine, Wanted, beginning_with, find_run, no_such_run, read_runs
 from quarry_cli.following import Show, follow
 from quarry_cli.formats import Format
 from quarry_cli.reading import RunReader
@@ -124,11 +124,18 @@ class Client:
 
             async def read() -> RunView | None:
                 nonlocal reader
-                if reader is None:
-                    reader = RunReader(doors, await find_run(doors, run_id, may_come=True))
-                return await reader.read(all_jobs=False)
+                if reader is not None:
+                    return await reader.read(all_jobs=False)
+                # Asked anew at each look: the run that the beginning of an id means may arrive meanwhile.
+                found = RunReader(doors, await find_run(doors, run_id, may_come=True))
+                view = await found.read(all_jobs=False)
+                reader = found if view is not None else None
+                return view
 
-            return await follow(read, doors.clock, show, run_id, every_s=every_s, timeout_s=timeout_s)
+            async def others() -> list[str]:
+                return await beginning_with(doors, run_id)
+
+            return await follow(read, doors.clock, show, run_id, every_s=every_s, timeout_s=timeout_s, others=others)
 
         return self._do(look)
 

@@ -103,13 +103,18 @@ async def find_run(doors: Doors, text: str, *, may_come: bool = False) -> str:
     """
     if len(text) < PREFIX_CHARS_MIN or await doors.ledger.run(text) is not None:
         return text
-    fitting = [run_id for run_id in await _ids(doors, RUNS_MAX) if run_id.startswith(text)]
+    fitting = await beginning_with(doors, text)
     if may_come:
         fitting = [run_id for run_id in fitting if _MADE_ID.fullmatch(run_id)]
     if len(fitting) > 1:
         named = ", ".join(fitting[:NAMED_MAX]) + (", ..." if len(fitting) > NAMED_MAX else "")
         raise SeveralRuns(f"{len(fitting)} runs begin with {text!r}: {named}; give more of the id")
     return fitting[0] if fitting else text
+
+
+async def beginning_with(doors: Doors, text: str) -> list[str]:
+    """The runs whose id begins so, the latest first."""
+    return [run_id for run_id in await _ids(doors, RUNS_MAX) if run_id.startswith(text)]
 
 
 async def no_such_run(doors: Doors, run_id: str) -> NoSuchRun:

@@ -56,12 +56,14 @@ async def follow(
     *,
     every_s: float,
     timeout_s: float | None = None,
+    others: Callable[[], Awaitable[list[str]]] | None = None,
 ) -> RunView:
     """Show a run until it has ended, and give the last view.
 
     Args:
         every_s: pause between two looks.
         timeout_s: give up after this long; None waits for ever.
+        others: the runs whose id only begins like `run_id`, for as long as there is none of that id.
 
     Raises:
         StillRunning: see above.
@@ -74,6 +76,7 @@ async def follow(
     while True:
         try:
             view = await read()
+            like = await others() if view is None and others is not None else []
         except (Throttled, Unknown) as error:
             silences += 1
             if silences >= SILENCES_MAX or credentials_fault(error) or (unreachable_endpoint(error) and not answered):
@@ -87,7 +90,7 @@ async def follow(
                 if view.state.terminal:
                     return view
             else:
-                show.note(_waiting(run_id, clock.monotonic() - begun))
+                show.note(_waiting(run_id, clock.monotonic() - begun, like))
         left_s = every_s if timeout_s is None else min(every_s, begun + timeout_s - clock.monotonic())
         if left_s <= 0:
             told = f"run {run_id} has not ended after {timeout_s:g} s; it goes on"
@@ -97,7 +100,9 @@ async def follow(
         await clock.sleep(left_s)
 
 
-def _waiting(run_id: str, waited_s: float) -> str:
+def _waiting(run_id: str, waited_s: float, like: list[str]) -> str:
+    if like:
+        return f"no run {run_id} yet, and {like[0]} begins so: if that one is meant, give its whole id"
     if waited_s < ARRIVAL_HINT_AFTER_S:
         return f"no run {run_id} yet: waiting for a preprocessor to take its manifest from the queue"
     return (

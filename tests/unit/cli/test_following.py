@@ -98,6 +98,28 @@ def test_a_run_that_no_preprocessor_has_seen_yet_is_waited_for(quarry):
     assert "SUCCEEDED: 300 of 300 rows" in result.stdout
 
 
+def test_the_beginning_of_an_id_finds_its_run_when_that_arrives(quarry):
+    run_id = quarry.house.send(quarry.house.joke(300))
+    quarry.steps = by_the_services(quarry)
+
+    result = quarry("watch", run_id[:6])
+
+    assert result.exit_code == 0, result.output
+    assert f"no run {run_id[:6]} yet" in result.stdout
+    assert "SUCCEEDED: 300 of 300 rows" in result.stdout
+
+
+def test_a_run_with_an_id_of_its_own_that_only_begins_so_is_named_and_not_followed(quarry):
+    quarry.house.send(quarry.house.joke(300, run_id="2026-11-30-reviews"))
+    quarry.quiet()
+
+    result = quarry("watch", "2026-11-30", "--timeout", "5")
+
+    assert result.exit_code == 4
+    assert "no run 2026-11-30 yet, and 2026-11-30-reviews begins so: if that one is meant" in result.stdout
+    assert "RUNNING" not in result.stdout
+
+
 def test_a_run_that_never_comes_is_waited_for_no_longer_than_asked(quarry):
     result = quarry("watch", "nosuchrun", "--timeout", "90", "--every", "30")
 
