@@ -75,6 +75,31 @@ def test_a_large_dictionary_is_not_repeated_in_every_small_row_group():
     assert part.num_row_groups == 1
 
 
+def test_copies_of_a_dictionary_in_small_batches_are_not_held_at_once():
+    levels = pa.array(["z" * (256 << 10)])
+    taken = []
+
+    def batches():
+        for _ in range(200):
+            taken.append(pa.total_allocated_bytes() - before)
+            copied = pa.array(levels.to_pylist())  # as each batch of a Parquet reader has it
+            indices = pa.DictionaryArray.from_arrays(pa.array([0, 0], pa.int8()), copied)
+            yield batch_of(item=pa.ListArray.from_arrays(pa.array([0, 2], pa.int32()), indices))
+
+    before = 0
+    schema = next(batches()).schema
+    taken.clear()
+    before = pa.total_allocated_bytes()
+
+    body = io.BytesIO()
+    assert write_rows(body, schema, batches(), compression="zstd") == 200
+
+    part = pq.ParquetFile(body)
+    assert part.num_row_groups == 1
+    assert part.read(columns=["item"])["item"].to_pylist() == [levels.to_pylist() * 2] * 200
+    assert max(taken) < 20 * levels.nbytes
+
+
 def test_a_type_that_parquet_has_not_is_unwritable_by_name():
     union = pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2]), pa.array(["a", "b"])])
 
