@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import pytest
 from structlog.testing import capture_logs
 
+from quarry_collector.publish import Publisher
 from quarry_collector.salvage import Salvage
 from quarry_core.endings import end_run
 from quarry_core.failures import RunCode, Step, Why
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard
+from quarry_core.messages import Doorbell
+from quarry_core.names import input_key, shard_id
 from quarry_core.states import RunState, ShardState
+from quarry_preprocessor.slices import Slices
 from quarry_scheduler.pins import PinsCache
 from quarry_scheduler.plainly import PlainEndings
 from tests.unit.flow.acts import CLAUDE_POOL, enlist, play, pool, shards
-from tests.world.faults import Faults
+from tests.world.faults import Crash, Faults
 from tests.world.house import House
 
 WHY = Why(RunCode.INTERNAL_ERROR, Step.SLICE, "a bug")
@@ -130,3 +135,52 @@ async def test_a_job_that_fails_after_its_run_broke_is_not_repeated():
     totals = await play(house, "r1", lambda job: house.bedrock.end(job, status="Failed", output=False))
 
     assert (totals.state, totals.repeats, dict(totals.errors)) == (RunState.FAILED, 0, {"JOB_FAILED": 100})
+
+
+@pytest.mark.promise("S3")
+async def test_closing_a_run_that_broke_writes_the_part_that_a_collector_died_before(monkeypatch):
+    house = House()
+    await enlist(house, house.joke(rows=100, run_id="r1"))
+    await house.scheduler.ticker.tick(CLAUDE_POOL)
+    await end_run(house.world(Faults()), "r1", WHY)
+    await house.quiet()
+
+    async def dies(*_args):
+        raise Crash("killed")
+
+    with monkeypatch.context() as patch, contextlib.suppress(Crash):
+        patch.setattr(Publisher, "part", dies)
+        house.bedrock.end_all()
+        await house.quiet()
+    house.start()
+    house.queues["collector"].put(Doorbell(kind="close", run_id="r1").body())
+    await house.quiet()
+
+    totals = await house.totals("r1")
+    assert (totals.state, totals.ok) == (RunState.FAILED, 100)
+    assert house.result("r1").num_rows == 100
+    assert len(house.report("r1")["parts"]) == 1
+
+
+async def test_an_input_that_is_written_after_its_run_has_ended_is_taken_away(monkeypatch):
+    house = House()
+    run_id = house.send(house.joke(rows=100))
+    whole, late = Slices._write_objects, []
+
+    async def slow(self, work, shard):
+        written = await whole(self, work, shard)
+        if not late:
+            late.append(input_key(run_id, shard_id(shard.number)))
+            house.start()
+            house.queues["slices"].put(Doorbell(kind="slice", run_id=run_id, slice=0).body())
+            await play(house, run_id)
+            house.objects.plant(late[0], b"{}")
+        return written
+
+    monkeypatch.setattr(Slices, "_write_objects", slow)
+    await house.quiet()
+    await house.quiet()
+
+    assert late
+    assert late[0] not in house.objects.bodies
+    assert house.result(run_id).num_rows == 100

@@ -21,7 +21,7 @@ from quarry_collector.report import SUCCESS, RunFacts, ShardEnd, build_report, s
 from quarry_collector.salvage import Salvage
 from quarry_core import metrics
 from quarry_core.errors import Stale
-from quarry_core.failures import Kind, RunCode, Step, Why, kind_of
+from quarry_core.failures import Kind, RunCode, Step, StepFailed, Why, kind_of
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard, Totals
 from quarry_core.messages import Doorbell
@@ -105,7 +105,10 @@ class Runs:
         salvage = Salvage(world.objects, run_id, totals.plan, pins)
         shards = [shard async for shard in world.ledger.shards(run_id)]
         assert all(shard.state is ShardState.SETTLED for shard in shards)
-        why = None if totals.fault or totals.end_state else await self._missing_parts(salvage, shards)
+        why = None
+        # Of a run that broke at its parts each has been tried, and none may be writable.
+        if not totals.end_state and totals.fault_step != Step.PART:
+            why = await self._missing_parts(salvage, shards, broken=bool(totals.fault))
         # Another closer may have decided meanwhile.
         totals = await world.ledger.totals(run_id) or totals
         if totals.state is not RunState.CLOSING:
@@ -187,14 +190,19 @@ class Runs:
                 self._unaccounted.pop(run_id, None)
         metrics.ROWS_UNACCOUNTED.set(sum(self._unaccounted.values()))
 
-    async def _missing_parts(self, salvage: Salvage, shards: list[Shard]) -> Why | None:
-        """Write the parts that do not stand yet; or why one cannot be written."""
+    async def _missing_parts(self, salvage: Salvage, shards: list[Shard], *, broken: bool) -> Why | None:
+        """Write the parts that do not stand yet; or why one cannot be written. Of a broken run it then lacks."""
         standing = await self._standing(salvage.run_id)
         for shard in shards:
             if part_key(salvage.run_id, shard.shard) in standing:
                 continue
-            why = await self._publisher.killed(shard) or await self._publisher.part(salvage, shard)
-            if why is not None:
+            try:
+                why = await self._publisher.killed(shard) or await self._publisher.part(salvage, shard)
+            except StepFailed:
+                if broken:
+                    continue
+                raise
+            if why is not None and not broken:
                 return why
         return None
 
