@@ -48,8 +48,14 @@ $(LOCAL_AWS)/.done: requirements/local-aws.txt
 demo: setup ## Run the main job on the embedded local AWS; KEEP=1 leaves the stack up
 	@$(BIN)/quarry local demo $(if $(KEEP),--keep)
 
+# Whole stacks want both cores for themselves; all else shares them.
 test: setup ## Run all tests: unit, contract suites, end to end
+ifeq ($(TESTS),tests)
+	@$(BIN)/python -m pytest tests --ignore=tests/e2e -n 2 --dist loadfile --durations=20
+	@$(BIN)/python -m pytest tests/e2e --durations=5
+else
 	@$(BIN)/python -m pytest $(TESTS)
+endif
 
 test-docker: setup ## Run the contract suites against LocalStack, where a Docker engine answers
 	@$(PYTHON) -m venv $(DOCKER_VENV)

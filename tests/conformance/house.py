@@ -87,7 +87,7 @@ class House:
         return Clients(self.url, REGION).client("bedrock", **settings)
 
     def _run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(90)
 
     def _end(self) -> None:
         self._run(self._loop.shutdown_default_executor())
