@@ -188,7 +188,7 @@ class ParquetSource:
                     case None:
                         raise SourceError(
                             f"{self.key}: row group {group}{self._where(group, columns)} cannot be decoded ({error}); "
-                            "write the file again"
+                            "write the file again, and if that does not help, cast the column or leave it out"
                         ) from error
 
     @contextmanager

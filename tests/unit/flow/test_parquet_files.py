@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -117,6 +118,19 @@ async def test_a_damaged_page_is_refused_while_counting_and_named(statistics):
     begin = chunk.data_page_offset + 60
     body[begin : begin + 200] = bytes(200)
     assert "row group 0, column 'text', cannot be decoded" in await refused(bytes(body))
+
+
+async def test_what_arrow_cannot_read_of_a_sound_file_is_refused_by_name_with_a_cast(tmp_path):
+    # DuckDB writes as many values below a null ARRAY as below one that is there.
+    path = tmp_path / "x.parquet"
+    arrays = "case when i % 2 = 0 then null else [i, i]::integer[2] end"
+    with duckdb.connect() as connection:
+        connection.execute(f"copy (select 'row ' || i \"text\", {arrays} v from range({ROWS}) t(i)) to '{path}'")
+
+    said = await refused(path.read_bytes())
+
+    assert "row group 0, column 'v', cannot be decoded" in said
+    assert said.endswith("cast the column or leave it out")
 
 
 async def test_a_file_that_is_cut_short_or_lies_about_its_rows_is_refused():
