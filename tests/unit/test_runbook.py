@@ -14,6 +14,7 @@ from botocore import xform_name
 
 from quarry_cli.main import app
 from quarry_collector.settle import ErrorCode
+from quarry_core import names
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
@@ -100,3 +101,26 @@ def test_rows_that_were_never_sent_for_what_the_source_holds_wake_nobody():
     assert [set(codes.split("|")) for codes in left_out] == [never_sent] * len(left_out)
     alerts = " ".join((ROOT / "docs" / "alerts.md").read_text().split())
     assert never_sent == set(re.findall(r"`(\w+)`", re.search(r"for what the source holds \(([^)]+)\)", alerts)[1]))
+
+
+def test_the_runbook_names_the_jobs_of_one_run_as_they_are_named():
+    stop = section("Stop spending now")
+    found = re.search(r"the jobs of `([^`]+)` have `([^`]+)` in their names", stop)
+    assert found is not None
+    assert found[2] in names.job_name("jokes", names.JobName(found[1], "00000", 1, "prod"))
+
+
+def test_what_a_job_is_looked_for_by_is_what_bedrock_and_the_command_take():
+    shape = botocore.session.get_session().get_service_model("bedrock").shape_for("ListModelInvocationJobsRequest")
+    allowed = shape.members["nameContains"].metadata["pattern"]
+    pages = RUNBOOK + (ROOT / "terraform" / "DESTROY.md").read_text()
+    asked = re.findall(r'--name-contains "([^"]+)"', pages)
+    asked += re.findall(r"have `([^`]+)` in their names", RUNBOOK)
+    assert len(asked) == 3
+    for text in asked:
+        assert re.fullmatch(allowed, text.replace("$QUARRY_ENV", "prod")), text
+
+
+def test_no_value_in_the_runbook_looks_like_an_option_to_the_aws_command():
+    for line in commands("aws"):
+        assert not [word for word in shlex.split(line) if re.match("-[^-]", word)], line
