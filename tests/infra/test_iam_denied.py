@@ -42,7 +42,7 @@ READS = {
     "scheduler": set(),
     "collector": {"inputs", "plans", "rows", "batch-output", "outcomes", "results"},
     BEDROCK: {"batch-input", "batch-output"},
-    OPERATOR: {"results", "outcomes"},
+    OPERATOR: {"results", "outcomes", "inputs", "prompts"},  # the latter two to check a manifest before it is sent
 }
 WRITES = {
     "preprocessor": {"plans", "rows", "batch-input"},
