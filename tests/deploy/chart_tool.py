@@ -11,10 +11,12 @@ import json
 import sys
 from typing import Any
 
+import crd_types
 import helm_python
 import kubernetes_validate
 from kubernetes_validate import utils
 
+CUSTOM = functools.cache(crd_types.installed)
 # Each object would load the whole of its version's schemas again.
 utils.schema_contents = functools.lru_cache(maxsize=None)(utils.schema_contents)
 
@@ -67,7 +69,17 @@ def validate(objects: list[dict[str, Any]], version: str) -> dict[str, list[str]
     return {"faults": faults, "unknown": sorted(set(unknown))}
 
 
-QUESTIONS = {each.__name__: each for each in (render, lint, metadata, files, package, set_json, validate)}
+def validate_custom(objects: list[dict[str, Any]]) -> list[str]:
+    """What the types of custom resources find wrong; an object of another kind is wrong."""
+    return [fault for each in objects for fault in crd_types.faults(CUSTOM(), each)]
+
+
+def helm_version() -> str:
+    return helm_python.helm_sdk_version()
+
+
+ANSWERS = (render, lint, metadata, files, package, set_json, validate, validate_custom, helm_version)
+QUESTIONS = {each.__name__: each for each in ANSWERS}
 
 
 def main() -> None:

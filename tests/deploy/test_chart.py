@@ -31,7 +31,8 @@ from tests.deploy.charts import (
     with_config,
 )
 
-KUBERNETES = ("1.29", "1.30", "1.31", "1.32", "1.33", "1.34")
+# Those that Kubernetes supports on 2026-11-30 (1.35 to 1.37), and those that Amazon EKS still does, at its extended price.
+KUBERNETES = ("1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 CUSTOM = {
     "keda.sh/v1alpha1 ScaledObject",
     "keda.sh/v1alpha1 TriggerAuthentication",
@@ -94,6 +95,45 @@ def test_every_object_has_a_name_of_its_own_its_namespace_and_the_common_labels(
         assert re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", each["metadata"]["name"])
 
 
+# By which keys server-side apply merges the items of a list, in a pod and in a service (x-kubernetes-list-map-keys).
+MERGED_BY = {
+    "containers": ("name",),
+    "env": ("name",),
+    "hostAliases": ("ip",),
+    "imagePullSecrets": ("name",),
+    "initContainers": ("name",),
+    "ports": ("containerPort", "port", "protocol"),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
+    "volumeMounts": ("mountPath",),
+    "volumes": ("name",),
+}
+
+
+def twice_in_lists(one):
+    """The lists of an object in which two items have the same keys, which server-side apply refuses."""
+    if isinstance(one, list):
+        return [found for each in one for found in twice_in_lists(each)]
+    if not isinstance(one, dict):
+        return []
+    found = [inner for value in one.values() for inner in twice_in_lists(value)]
+    for name, keys in MERGED_BY.items():
+        items = [tuple(each.get(key) for key in keys) for each in one.get(name) or [] if isinstance(each, dict)]
+        found += [f"{name}: {item}" for item in sorted(set(items), key=str) if items.count(item) > 1]
+    return found
+
+
+def test_no_list_has_a_key_twice_for_helm_4_installs_by_server_side_apply(helm, variant):
+    assert [found for each in helm.objects(variant) for found in twice_in_lists(each)] == []
+
+
+def test_a_key_that_stands_twice_would_be_found(helm):
+    deployment = of_kind(helm.objects(VARIANTS["minimal"]), "Deployment")[0]
+    (container,) = containers(pod_of(deployment))
+    container["ports"].append(dict(container["ports"][0], name="again"))
+    container["env"] = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+    assert [found.partition(":")[0] for found in twice_in_lists(deployment)] == ["env", "ports"]
+
+
 def test_a_long_release_name_still_makes_names(helm):
     """Pods and targets bear theirs as labels, at most 63 characters long; files may be called longer."""
     for each in helm.objects(VARIANTS["keda"], release="r" * 53):
@@ -105,6 +145,13 @@ def test_the_chart_speaks_of_the_version_of_the_code(helm):
     metadata = helm.ask("metadata", chart=str(CHART))
     assert metadata["appVersion"] == __version__
     assert metadata["kubeVersion"] == f">={KUBERNETES[0]}.0-0"
+
+
+def test_the_readme_names_the_versions_that_the_chart_is_checked_with(helm):
+    text = " ".join((CHART / "README.md").read_text().replace("**", "").split())
+    assert helm.ask("helm_version").startswith("v4.")
+    assert f"Helm 4 (checked with the engine of {helm.ask('helm_version').removeprefix('v')})" in text
+    assert f"Kubernetes {KUBERNETES[0]} to {KUBERNETES[-1]}" in text
 
 
 # ------------------------------------------------------------------ settings and secrets
