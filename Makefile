@@ -23,7 +23,7 @@ SOURCE ?=
 REQUESTS ?= 20000
 SEED ?= 1
 
-.PHONY: help setup demo test test-docker conformance fuzz infra infra-fast deploy-check dashboards images sbom base-image-digest check format docs lock bench clean
+.PHONY: help setup demo test test-docker conformance fuzz infra infra-fast deploy-check dashboards images sbom base-image-digest check format docs history lock bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -140,6 +140,9 @@ docs: setup ## Generate the pages, and the rules' growth, that can be generated
 	@$(BIN)/python tools/terraform_docs.py
 	@$(BIN)/python tools/chart_docs.py
 	@$(BIN)/python tools/recording_rules.py
+
+history: setup ## Record what an upgrade from this release finds in flight: once for each release
+	@$(BIN)/python -m tests.histories.record
 
 lock: ## Compile the pinned, hashed requirement files (needs uv)
 	@$(PYTHON) tools/compile_requirements.py uv

@@ -62,6 +62,10 @@ class FakeClock:
         heapq.heappush(self._sleepers, (self._elapsed_s + seconds, self._order, due))
         await due
 
+    def reseed(self, seed: int | str) -> None:
+        """From here on another chance, as other processes have."""
+        self._random = random.Random(seed)
+
     def token(self) -> str:
         return f"{self._random.getrandbits(64):016x}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from quarry_core.errors import Conflict, Missing, QuotaExceeded, Refused, Unknown
@@ -61,6 +61,7 @@ class FakeJobs:
         self.token_memory_s = token_memory_s
         self.refuse_used_names = refuse_used_names
         self.list_lag_s = list_lag_s
+        self.refused_models: frozenset[str] = frozenset()  # no job of these is made
         self._clock = clock
         self._account = _Account(quota)
         self._faults = faults or Faults()
@@ -79,6 +80,8 @@ class FakeJobs:
                 check_request(request)
             except ValueError as error:
                 raise Refused(f"creating {request.name}: {error}") from error
+            if request.model_id in self.refused_models:
+                raise Refused(f"creating {request.name}: access to {request.model_id} is denied")
             refusal, self._account.refuse_next = self._account.refuse_next, None
             if refusal is not None:
                 raise refusal
@@ -126,6 +129,16 @@ class FakeJobs:
     def peak(self) -> int:
         """The most jobs that were ever active at once."""
         return self._account.peak
+
+    def restore(self, jobs: Iterable[tuple[Job, JobRequest]]) -> None:
+        """These jobs and no others, oldest first; each was created when it says that it was submitted."""
+        now, since = self._clock.now(), self._clock.monotonic()
+        self._account.jobs = {
+            job.arn: _Kept(job, request, since - (now - (job.submitted_at or now)).total_seconds())
+            for job, request in jobs
+        }
+        self._account.numbered = len(self._account.jobs)
+        self._account.peak = sum(job.status in ACTIVE for job in self.all)
 
     def move(self, arn: str, status: str) -> None:
         """The job is now at `status`."""

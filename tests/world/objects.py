@@ -18,6 +18,8 @@ from quarry_core.object_upload import checked_metadata
 from quarry_core.objects import PUT_ONCE_BYTES_MAX
 from quarry_core.ports import ObjectInfo, ObjectRef
 
+RESTORED = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -65,6 +67,24 @@ class FakeObjects:
         with self._lock:
             home = self._buckets[self.bucket]
             return {key: version.body for key in sorted(home.versions) if (version := home.current(key))}
+
+    @property
+    def standing(self) -> dict[str, dict[str, Version]]:
+        """What stands in every bucket, by bucket and key."""
+        with self._lock:
+            return {
+                name: {key: version for key in sorted(bucket.versions) if (version := bucket.current(key))}
+                for name, bucket in self._buckets.items()
+            }
+
+    def restore(self, standing: Mapping[str, Mapping[str, Version]]) -> None:
+        """These objects and no others, with the ids of their versions."""
+        with self._lock:
+            self._buckets = {self.bucket: Bucket()}
+            for name, objects in standing.items():
+                home = self._buckets.setdefault(name, Bucket())
+                home.versions = {key: [version] for key, version in objects.items()}
+            self._count += RESTORED  # an id that was given before is not given again
 
     def _append(
         self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], *, deleted: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from quarry_core.aws.burial import buried
@@ -20,6 +20,7 @@ from tests.world.faults import Faults
 BODY_BYTES_MAX = 1_048_576
 # How often, in virtual time, a long poll looks again.
 LOOK_AGAIN_S = 1.0
+RESTORED = 1_000_000
 
 
 @dataclass(slots=True)
@@ -139,6 +140,30 @@ class FakeQueue:
     def bodies(self) -> Sequence[str]:
         """What is on the queue, in flight or not."""
         return tuple(held.body for held in self._contents.waiting)
+
+    @property
+    def waiting(self) -> Sequence[tuple[Message, float]]:
+        """What is on the queue, and for how many seconds from now nobody is given it: it is in flight, or delayed."""
+        now = self._clock.monotonic()
+        return tuple((_told(held), max(0.0, held.visible_at - now)) for held in self._contents.waiting)
+
+    def restore(self, waiting: Iterable[tuple[Message, float]], dead: Iterable[Message]) -> None:
+        """These messages and no others, with their ids and counts; each hidden for so many seconds from now."""
+        now = self._clock.monotonic()
+        self._contents.waiting = [
+            _Held(
+                message.id,
+                message.body,
+                dict(message.attributes),
+                message.sent_at_ms,
+                now + hidden_s,
+                delayed=hidden_s > 0 and not message.receive_count,
+                receive_count=message.receive_count,
+            )
+            for message, hidden_s in waiting
+        ]
+        self._contents.dead = list(dead)
+        self._contents.numbered += RESTORED  # an id that was given before is not given again
 
     def put(self, body: str, attributes: Mapping[str, str] | None = None, delay_s: float = 0) -> str:
         """Somebody else's send: no worker's call is counted."""

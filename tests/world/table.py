@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from quarry_core.errors import Refused, Stale
@@ -37,6 +37,15 @@ class FakeTable:
         seen = copy.copy(self)
         seen._faults = faults
         return seen
+
+    def restore(self, items: Iterable[Item]) -> None:
+        """These items and no others, as when a backup is put in the table's place. No watcher is told."""
+        self.items.clear()
+        self._sort_keys.clear()
+        for item in items:
+            pk, sk = item["pk"], item["sk"]
+            self.items[pk, sk] = _copied(item)
+            bisect.insort(self._sort_keys[pk], sk)
 
     async def get(self, key: Key) -> Item | None:
         async with self._faults.call("table.get", key):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import io
 
 import pyarrow as pa
@@ -175,6 +176,14 @@ async def test_a_half_that_is_still_too_large_ends_the_run_in_words():
     assert "20000 bytes" in totals.message
     assert "max_records_per_job" in totals.message
     assert house.jobs.all == []
+
+
+async def test_a_csv_shard_that_is_too_large_leaves_no_file_half_written():
+    house = House(shard_bytes_max=40_000)
+    run_id = await enlist(house, house.joke(rows=200, max_num_jobs=1))
+
+    assert [shard.half for shard in await shards(house, run_id)] == [True, True]
+    gc.collect()  # a Parquet writer that was left open would complain here
 
 
 # --------------------------------------------------------------------------- a source that changes

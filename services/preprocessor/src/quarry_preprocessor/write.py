@@ -9,8 +9,8 @@ rest. A shard that passes the byte limit on the way is given up unpublished; the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -93,7 +93,9 @@ class ShardWriter:
             if self.pins.source.format != "parquet":
                 rows = self.objects.create(rows_key(self.run_id, name), {"kind": "rows", **identity})
                 undo.callback(rows.abort)
-                batches = _copied(batches, rows)
+                copied = _copied(batches, rows)
+                undo.callback(copied.close)
+                batches = copied
             written = self._encode(batches, name, records)
             if rows is not None:
                 rows.commit()
@@ -118,29 +120,36 @@ class ShardWriter:
         return written
 
 
-def _copied(batches: Iterator[pa.RecordBatch], upload: Upload) -> Iterator[pa.RecordBatch]:
+def _copied(batches: Iterator[pa.RecordBatch], upload: Upload) -> Generator[pa.RecordBatch, None, None]:
     """Pass the batches on, and write each to the upload on the way; the file is whole when they end."""
     writer: pq.ParquetWriter | None = None
     group: list[pa.RecordBatch] = []
     rows = size_bytes = 0
-    for batch in batches:
-        if writer is None:
-            # Text without a dictionary, in the cheapest compression that halves it. Nobody asks for statistics, and of
-            # long values they are long.
-            writer = pq.ParquetWriter(
-                UploadSink(upload),
-                batch.schema,
-                compression="zstd",
-                compression_level=1,
-                use_dictionary=False,
-                write_statistics=False,
-            )
-        group.append(batch)
-        rows, size_bytes = rows + batch.num_rows, size_bytes + batch.nbytes
-        if rows >= ROW_GROUP_ROWS_MAX or size_bytes >= max(ROW_GROUP_BYTES, batch.num_columns * CHUNK_BYTES):
-            writer.write_table(pa.Table.from_batches(group))
-            group, rows, size_bytes = [], 0, 0
-        yield batch
+    try:
+        for batch in batches:
+            if writer is None:
+                # Text without a dictionary, in the cheapest compression that halves it. Nobody asks for statistics, and
+                # of long values they are long.
+                writer = pq.ParquetWriter(
+                    UploadSink(upload),
+                    batch.schema,
+                    compression="zstd",
+                    compression_level=1,
+                    use_dictionary=False,
+                    write_statistics=False,
+                )
+            group.append(batch)
+            rows, size_bytes = rows + batch.num_rows, size_bytes + batch.nbytes
+            if rows >= ROW_GROUP_ROWS_MAX or size_bytes >= max(ROW_GROUP_BYTES, batch.num_columns * CHUNK_BYTES):
+                writer.write_table(pa.Table.from_batches(group))
+                group, rows, size_bytes = [], 0, 0
+            yield batch
+    except BaseException:
+        # Closed while its upload is open: a writer that is left open closes itself later, and complains on stderr.
+        if writer is not None:
+            with suppress(Exception):
+                writer.close()
+        raise
     if writer is not None:
         if group:
             writer.write_table(pa.Table.from_batches(group))

@@ -1,0 +1,200 @@
+"""The form of a recorded history: plain data in four files, which name no class of Quarry's.
+
+    about.json          the release, its settings, what Bedrock does in it, its runs and how they ended
+    history.jsonl.xz    one line a thing: what is new or changed at each cut, and what is gone (`xzcat` shows it)
+    bodies.tar.xz       the objects' bodies, each under its SHA-256
+    SHA256SUMS          of the three: a history is never edited
+
+Theory of operation. A cut is a moment at which everything stands still: every item of the ledger as DynamoDB holds it,
+every message as it was sent, every object with its version, every job in the words of Bedrock's API. A line's identity
+is the beginning of its own data, so a cut is the lines of all cuts up to it, the last of each identity, without those
+that are gone. Times are absolute; `hidden_s` is for how long nobody is given a message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import lzma
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ABOUT, LINES, BODIES, SUMS = "about.json", "history.jsonl.xz", "bodies.tar.xz", "SHA256SUMS"
+# What makes a line the same thing as an earlier one.
+IDENTITIES = {
+    "item": ("pk", "sk"),
+    "message": ("queue", "id"),
+    "dead": ("queue", "id"),
+    "object": ("bucket", "key"),
+    "job": ("jobArn",),
+    "event": ("number",),
+}
+Identity = tuple[str, ...]
+Line = Mapping[str, Any]
+
+
+class Edited(Exception):
+    """A file of a history is not what was recorded."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Everything at one moment. `lines` by identity, in the order in which their things came to be."""
+
+    name: str
+    about: str
+    now: str
+    lines: Mapping[Identity, Line]
+
+    def of(self, kind: str) -> list[Any]:
+        return [line[kind] for identity, line in self.lines.items() if identity[0] == kind]
+
+
+@dataclass(frozen=True)
+class History:
+    about: Mapping[str, Any]
+    cuts: tuple[Cut, ...]
+    bodies: Mapping[str, bytes] = field(repr=False)  # by SHA-256
+
+    def cut(self, name: str) -> Cut:
+        return next(cut for cut in self.cuts if cut.name == name)
+
+
+def identity_of(line: Line) -> Identity:
+    (kind,) = line
+    thing = line[kind]
+    # An item's attributes bear their types.
+    parts = (thing[name]["S"] if kind == "item" else str(thing[name]) for name in IDENTITIES[kind])
+    return (kind, *parts)
+
+
+def digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+# --------------------------------------------------------------------------- DynamoDB's JSON
+
+
+def typed(value: Any) -> dict[str, Any]:
+    """A value as DynamoDB tells it: with its type, numbers as text, sets in order."""
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case int():
+            return {"N": str(value)}
+        case str():
+            return {"S": str(value)}
+        case set() | frozenset():
+            return {"SS": sorted(value)}
+        case list() | tuple():
+            return {"L": [typed(each) for each in value]}
+        case dict():
+            return {"M": {name: typed(each) for name, each in value.items()}}
+        case _:
+            raise TypeError(f"DynamoDB has no type for {type(value).__name__}")
+
+
+def untyped(value: Mapping[str, Any]) -> Any:
+    ((kind, held),) = value.items()
+    match kind:
+        case "NULL":
+            return None
+        case "BOOL" | "S":
+            return held
+        case "N":
+            return int(held)
+        case "SS":
+            return set(held)
+        case "L":
+            return [untyped(each) for each in held]
+        case "M":
+            return {name: untyped(each) for name, each in held.items()}
+        case _:
+            raise TypeError(f"{kind} is no type of an item of the ledger")
+
+
+# --------------------------------------------------------------------------- writing and reading
+
+
+def write(history: History, folder: Path) -> None:
+    """Write a history into a folder that does not stand yet. The same history gives the same bytes."""
+    folder.mkdir(parents=True)
+    about = json.dumps(history.about, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    (folder / ABOUT).write_text(about, encoding="utf-8")
+    lines = "".join(f"{line}\n" for line in _lines(history.cuts))
+    (folder / LINES).write_bytes(lzma.compress(lines.encode(), preset=9))
+    (folder / BODIES).write_bytes(_packed(history.bodies))
+    sums = "".join(f"{digest((folder / name).read_bytes())}  {name}\n" for name in (ABOUT, LINES, BODIES))
+    (folder / SUMS).write_text(sums, encoding="utf-8")
+
+
+def read(folder: Path) -> History:
+    """Read a history. Raises Edited: a file is not the one that was recorded."""
+    for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
+        expected, name = line.split("  ")
+        if digest((folder / name).read_bytes()) != expected:
+            raise Edited(f"{folder / name} was edited: a history is what a release wrote; restore the file")
+    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    cuts = _cuts(lzma.decompress((folder / LINES).read_bytes()).decode().splitlines())
+    return History(about, tuple(cuts), _unpacked((folder / BODIES).read_bytes()))
+
+
+def _lines(cuts: tuple[Cut, ...]) -> Iterator[str]:
+    before: Mapping[Identity, Line] = {}
+    for cut in cuts:
+        yield _json({"cut": cut.name, "about": cut.about, "now": cut.now})
+        for identity in before:
+            if identity not in cut.lines:
+                yield _json({"gone": list(identity)})
+        for identity, line in cut.lines.items():
+            if before.get(identity) != line:
+                yield _json(line)
+        before = cut.lines
+
+
+def _cuts(texts: list[str]) -> Iterator[Cut]:
+    lines: dict[Identity, Line] = {}
+    head: Line | None = None
+    for text in texts:
+        line = json.loads(text)
+        if "cut" in line:
+            if head is not None:
+                yield Cut(head["cut"], head["about"], head["now"], dict(lines))
+            head = line
+        elif "gone" in line:
+            del lines[tuple(line["gone"])]
+        else:
+            lines[identity_of(line)] = line
+    if head is not None:
+        yield Cut(head["cut"], head["about"], head["now"], dict(lines))
+
+
+def _json(line: Line) -> str:
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+
+
+def _packed(bodies: Mapping[str, bytes]) -> bytes:
+    """A tar file: its bodies repeat each other, so they are compressed together."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in sorted(bodies):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(bodies[name])
+            archive.addfile(entry, io.BytesIO(bodies[name]))
+    return lzma.compress(packed.getvalue(), preset=9)
+
+
+def _unpacked(packed: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:xz") as archive:
+        found = {}
+        for entry in archive.getmembers():
+            body = archive.extractfile(entry)
+            assert body is not None
+            found[entry.name] = body.read()
+        return found

@@ -1,0 +1,188 @@
+"""From the fakes to plain data, and back: what a cut of a history holds.
+
+What is written names DynamoDB's types, SQS's attributes and Bedrock's own fields, never a class or a field of Quarry's,
+so that code in which these have other names reads it all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from quarry_core.ports import Job, JobRequest, Message
+from tests.histories.form import Cut, History, Identity, Line, digest, identity_of, typed, untyped
+from tests.world.bedrock import FakeBedrock
+from tests.world.bus import Event
+from tests.world.house import House
+from tests.world.objects import Version
+
+# --------------------------------------------------------------------------- out
+
+
+def snapshot(house: House, name: str, about: str, bodies: dict[str, bytes]) -> Cut:
+    """Everything as it stands; the objects' bodies go into `bodies`."""
+    lines: dict[Identity, Line] = {}
+    for line in _lines(house, bodies):
+        lines[identity_of(line)] = line
+    return Cut(name, about, house.clock.now().isoformat(), lines)
+
+
+def _lines(house: House, bodies: dict[str, bytes]) -> Iterator[Line]:
+    for key in sorted(house.table.items):
+        yield {"item": {name: typed(value) for name, value in sorted(house.table.items[key].items())}}
+    for name, queue in house.queues.items():
+        for message, hidden_s in queue.waiting:
+            yield {"message": {**_message(name, message), "hidden_s": hidden_s}}
+        for message in queue.dead:
+            yield {"dead": _message(name, message)}
+    for job, request in zip(house.jobs.all, house.jobs.requests, strict=True):
+        yield {"job": _job(job, request)}
+    for bucket, objects in house.objects.standing.items():
+        for key, version in objects.items():
+            bodies[digest(version.body)] = version.body
+            yield {
+                "object": {
+                    "bucket": bucket,
+                    "key": key,
+                    "version": version.id,
+                    "etag": version.etag,
+                    "bytes": len(version.body),
+                    "sha256": digest(version.body),
+                    "metadata": dict(version.metadata),
+                }
+            }
+    for number, event in enumerate(house.bus.events):
+        yield {
+            "event": {"number": number, "source": event.source, "type": event.detail_type, "detail": dict(event.detail)}
+        }
+
+
+def _message(queue: str, message: Message) -> dict[str, Any]:
+    return {
+        "queue": queue,
+        "id": message.id,
+        "body": message.body,
+        "attributes": dict(message.attributes),
+        "received": message.receive_count,
+        "sent_at_ms": message.sent_at_ms,
+    }
+
+
+def _job(job: Job, request: JobRequest) -> dict[str, Any]:
+    told = {
+        "jobArn": job.arn,
+        "jobName": job.name,
+        "modelId": job.model_id,
+        "clientRequestToken": job.client_token,
+        "roleArn": job.role_arn,
+        "status": job.status,
+        "message": job.message,
+        "submitTime": job.submitted_at and job.submitted_at.isoformat(),
+        "endTime": job.ended_at and job.ended_at.isoformat(),
+        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": job.input_uri}},
+        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": job.output_uri}},
+        "totalRecordCount": job.total_records,
+        "processedRecordCount": job.processed_records,
+        "successRecordCount": job.success_records,
+        "errorRecordCount": job.error_records,
+    }
+    created = {
+        "modelId": request.model_id,
+        "timeoutDurationInHours": request.timeout_hours,
+        "tags": [{"key": key, "value": value} for key, value in request.tags.items()],
+    }
+    return {name: value for name, value in told.items() if value not in (None, "")} | {"created_with": created}
+
+
+# --------------------------------------------------------------------------- in
+
+
+def world_of(history: History, cut: Cut) -> House:
+    """The world as it was, with the processes of today in it."""
+    about = history.about
+    house = House(**_settings(about["settings"]))
+    house.clock.advance((datetime.fromisoformat(cut.now) - house.clock.now()).total_seconds())
+    house.clock.reseed(f"{about['release']} {cut.name}")  # no word that the processes of then drew is drawn again
+    house.bedrock = bedrock_of(about["bedrock"], house)
+    house.table.restore({name: untyped(value) for name, value in item.items()} for item in cut.of("item"))
+    for name, queue in house.queues.items():
+        queue.restore(
+            [(_read_message(each), each["hidden_s"]) for each in cut.of("message") if each["queue"] == name],
+            [_read_message(each) for each in cut.of("dead") if each["queue"] == name],
+        )
+    house.jobs.restore([_read_job(each) for each in cut.of("job")])
+    house.objects.restore(_read_objects(history, cut))
+    house.bus.events[:] = [Event(each["source"], each["type"], each["detail"]) for each in cut.of("event")]
+    house.start()
+    return house
+
+
+def _settings(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+
+
+def bedrock_of(told: Mapping[str, Any], house: House) -> FakeBedrock:
+    """Bedrock as it behaves in a history: the same for who records it and for who replays it."""
+    house.jobs.set_quota(told["quota"])
+    house.jobs.list_lag_s = told["list_lag_s"]
+    house.jobs.refused_models = frozenset(told["refused_models"])
+    return FakeBedrock(
+        house.jobs,
+        house.objects,
+        house.queues["events"],
+        error_share=told["error_share"],
+        missing_share=told["missing_share"],
+        seed=told["seed"],
+    )
+
+
+def _read_message(told: Mapping[str, Any]) -> Message:
+    return Message(told["id"], told["body"], "", told["attributes"], told["received"], told["sent_at_ms"])
+
+
+def _read_job(told: Mapping[str, Any]) -> tuple[Job, JobRequest]:
+    created = told["created_with"]
+    input_uri = told["inputDataConfig"]["s3InputDataConfig"]["s3Uri"]
+    output_uri = told["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"]
+    job = Job(
+        arn=told["jobArn"],
+        name=told["jobName"],
+        status=told["status"],
+        model_id=told["modelId"],
+        input_uri=input_uri,
+        output_uri=output_uri,
+        client_token=told.get("clientRequestToken"),
+        role_arn=told.get("roleArn", ""),
+        message=told.get("message", ""),
+        submitted_at=_time(told.get("submitTime")),
+        ended_at=_time(told.get("endTime")),
+        total_records=told.get("totalRecordCount"),
+        processed_records=told.get("processedRecordCount"),
+        success_records=told.get("successRecordCount"),
+        error_records=told.get("errorRecordCount"),
+    )
+    request = JobRequest(
+        name=told["jobName"],
+        client_token=told.get("clientRequestToken") or "",
+        role_arn=told.get("roleArn", ""),
+        model_id=created["modelId"],
+        input_uri=input_uri,
+        output_uri=output_uri,
+        timeout_hours=created["timeoutDurationInHours"],
+        tags={each["key"]: each["value"] for each in created["tags"]},
+    )
+    return job, request
+
+
+def _time(told: str | None) -> datetime | None:
+    return None if told is None else datetime.fromisoformat(told)
+
+
+def _read_objects(history: History, cut: Cut) -> dict[str, dict[str, Version]]:
+    found: dict[str, dict[str, Version]] = {}
+    for each in cut.of("object"):
+        version = Version(each["version"], history.bodies[each["sha256"]], each["metadata"])
+        assert version.etag == each["etag"]
+        found.setdefault(each["bucket"], {})[each["key"]] = version
+    return found

@@ -1,0 +1,258 @@
+"""Today's services take over where the processes of an earlier release stopped, at every cut of every history."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import logging
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import structlog
+
+from quarry_core.messages import READERS
+from tests.histories import form
+from tests.histories.form import Cut, Edited, History, Identity, identity_of
+from tests.histories.judge import faults_of
+from tests.histories.record import HISTORIES, recorded
+from tests.histories.snapshot import world_of
+from tests.histories.story import to_the_end
+from tests.world.house import House
+
+CHANGELOG = Path(__file__).resolve().parents[2] / "CHANGELOG.md"
+RELEASES = sorted(folder.parent.name for folder in HISTORIES.glob(f"*/{form.ABOUT}"))
+READ = {release: form.read(HISTORIES / release) for release in RELEASES}
+CUTS = [(release, cut.name) for release in RELEASES for cut in READ[release].cuts]
+LATEST = READ[RELEASES[-1]]
+HISTORY_BYTES_MAX = 120_000
+
+
+@pytest.fixture(autouse=True)
+def _quiet_logs():
+    """A replay that is to go wrong would write a traceback for everything that it meets."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
+
+
+async def replayed(history: History, cut: Cut) -> tuple[House, list[str]]:
+    """The world after today's services have worked on a cut, and what is wrong with it."""
+    house = world_of(history, cut)
+    ended = await to_the_end(house, history.about["bedrock"])
+    faults = await faults_of(house, history.about)
+    return house, faults if ended else ["it comes to no end", *faults]
+
+
+# --------------------------------------------------------------------------- the upgrade
+
+
+@pytest.mark.promise("L9", "S2", "S3")
+@pytest.mark.parametrize(("release", "name"), CUTS)
+async def test_runs_in_flight_at_an_upgrade_end_as_they_would_have_ended_without_it(release, name):
+    history = READ[release]
+
+    _, faults = await replayed(history, history.cut(name))
+
+    assert faults == []
+
+
+@pytest.mark.promise("L9", "L2", "S2", "S3")
+@pytest.mark.parametrize(("release", "name"), CUTS)
+async def test_runs_in_flight_end_all_the_same_where_an_upgrade_loses_every_message_between_services(release, name):
+    history, cut = READ[release], READ[release].cut(name)
+    poison = [body for _, body in history.about["ends"]["dead"]]
+
+    def stays(identity: Identity) -> bool:
+        line = cut.lines[identity]
+        return "message" not in line or identity[1] == "manifests" or line["message"]["body"] in poison
+
+    lost = dataclasses.replace(cut, lines={each: cut.lines[each] for each in cut.lines if stays(each)})
+
+    _, faults = await replayed(history, lost)
+
+    assert faults == []
+
+
+@pytest.mark.promise("L9", "S4")
+async def test_what_was_published_before_an_upgrade_stays_as_it_was():
+    cut = LATEST.cut("closing-decided")
+    before = {each["key"]: each["sha256"] for each in cut.of("object") if each["key"].startswith("results/")}
+
+    house, _ = await replayed(LATEST, cut)
+
+    assert len(before) > 10
+    assert {key: form.digest(house.objects.bodies[key]) for key in before} == before
+
+
+async def test_a_history_that_is_recorded_today_can_be_read_and_replayed(tmp_path):
+    today = await recorded("today")
+    form.write(today, tmp_path / "today")
+
+    history = form.read(tmp_path / "today")
+
+    assert history == today
+    assert {cut.name: (await replayed(history, cut))[1] for cut in history.cuts} == {cut.name: [] for cut in today.cuts}
+
+
+# --------------------------------------------------------------------------- what is kept
+
+
+def test_every_release_has_a_history():
+    released = re.findall(r"^## \[([0-9.]+)\] - [0-9]", CHANGELOG.read_text(), re.MULTILINE)
+    assert set(released) <= set(RELEASES), "record it: make history"
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_history_is_kept_as_long_as_its_messages_are_read(release):
+    assert READ[release].about["message_version"] in READERS, "nobody upgrades from it any more: remove the history"
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_history_is_small(release):
+    assert sum(file.stat().st_size for file in (HISTORIES / release).iterdir()) <= HISTORY_BYTES_MAX
+
+
+@pytest.mark.parametrize("name", [form.ABOUT, form.LINES, form.BODIES])
+def test_a_history_that_was_edited_is_not_read(tmp_path, name):
+    folder = tmp_path / LATEST.about["release"]
+    shutil.copytree(HISTORIES / LATEST.about["release"], folder)
+    with (folder / name).open("ab") as file:
+        file.write(b"\n")
+
+    with pytest.raises(Edited, match=re.escape(name)):
+        form.read(folder)
+
+
+# --------------------------------------------------------------------------- what a replay finds out
+
+
+def tampered(cut: Cut, kind: str, change: Callable[[dict[str, Any]], None]) -> Cut:
+    """The cut with every line of a kind changed."""
+    lines = {}
+    for line in map(json.loads, map(json.dumps, cut.lines.values())):
+        if kind in line:
+            change(line[kind])
+        lines[identity_of(line)] = line
+    return dataclasses.replace(cut, lines=lines)
+
+
+def renamed(sk: str, name: str) -> Callable[[dict[str, Any]], None]:
+    """In items of one sort, an attribute has the name that a careless release gave it."""
+
+    def change(item: dict[str, Any]) -> None:
+        if item["sk"]["S"].startswith(sk) and name in item:
+            item[f"{name}_of_old"] = item.pop(name)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "sk", "attribute"),
+    [
+        ("accepted", "run", "pinned"),
+        ("counted", "text", "text"),
+        ("counted", "slice#", "state"),
+        ("shards-waiting", "wait#", "attempt"),
+        ("shards-waiting", "lane#", "gate"),
+        ("shards-waiting", "shard#", "sendable"),
+        ("jobs-running", "shard#", "state"),
+        ("jobs-running", "shard#", "arn"),
+        ("jobs-running", "quota", "holders"),
+        ("jobs-running", "totals", "open"),
+        ("closing-decided", "totals", "closing_at"),
+    ],
+)
+async def test_an_attribute_that_today_has_another_name_is_found_out(name, sk, attribute):
+    cut = tampered(LATEST.cut(name), "item", renamed(sk, attribute))
+    assert cut != LATEST.cut(name), "nothing was renamed"
+
+    try:
+        _, faults = await replayed(LATEST, cut)
+    except Exception as error:
+        faults = [repr(error)]
+
+    assert faults
+
+
+@pytest.mark.parametrize(
+    ("changes", "queue"),
+    [({"kind": "tally"}, "slices"), ({"v": 0}, "slices"), ({"kind": "count"}, "collector")],
+    ids=["kind", "version", "kind of another service"],
+)
+async def test_a_message_that_today_nobody_reads_is_found_out(changes, queue):
+    def change(message: dict[str, Any]) -> None:
+        if message["queue"] == queue:
+            message["body"] = json.dumps({**json.loads(message["body"]), **changes})
+
+    name = "accepted" if queue == "slices" else "shards-ended"
+
+    _, faults = await replayed(LATEST, tampered(LATEST.cut(name), "message", change))
+
+    assert any(fault.startswith("dead: too many are") for fault in faults)
+
+
+def _body(house: House, key: str, body: bytes) -> None:
+    house.objects.plant(key, body, metadata=house.objects.standing[house.objects.bucket][key].metadata)
+
+
+def _part(house: House, change: Callable[[pa.Table], pa.Table]) -> None:
+    key = "results/vectors1/part-00000.parquet"
+    body = io.BytesIO()
+    pq.write_table(change(pq.read_table(io.BytesIO(house.objects.bodies[key]))), body)
+    _body(house, key, body.getvalue())
+
+
+def _report(house: House, changes: Mapping[str, Any]) -> None:
+    key = "results/vectors1/_report.json"
+    _body(house, key, json.dumps(json.loads(house.objects.bodies[key]) | changes).encode())
+
+
+def _item(house: House, sk: str, changes: Mapping[str, Any]) -> None:
+    key = next(key for key in house.table.items if key[1] == sk)
+    house.table.items[key] = {**house.table.items[key], **changes}
+
+
+def _other_answer(table: pa.Table) -> pa.Table:
+    field = table.schema.field("embedding")
+    return table.set_column(1, field, pa.array([[1.0]] * table.num_rows, field.type))
+
+
+LIES: Mapping[str, tuple[Callable[[House], object], str]] = {
+    "a row is missing": (lambda house: _part(house, lambda part: part.slice(1)), "the parts have 199 rows"),
+    "a row is there twice": (
+        lambda house: _part(house, lambda part: pa.concat_tables([part.slice(0, 1), part.slice(0, 99)])),
+        "not those of the source",
+    ),
+    "rows have other answers": (lambda house: _part(house, _other_answer), "record 00000000000 has"),
+    "an attempt has two jobs": (lambda house: house.jobs.add_second(house.jobs.all[-1].arn), "created twice"),
+    "a job runs": (lambda house: house.jobs.move(house.jobs.all[-1].arn, "InProgress"), "still runs"),
+    "a job of others was stopped": (lambda house: house.jobs.move(house.jobs.all[0].arn, "Stopped"), "of others"),
+    "a message is left": (lambda house: house.queues["slices"].put("{}"), "on queue slices"),
+    "a dead letter is lost": (lambda house: house.queues["manifests"].restore([], []), "dead: .*missing are"),
+    "an input is left": (lambda house: house.objects.plant("batch-input/vectors1/1.jsonl", b"1"), "left behind"),
+    "the marker is missing": (lambda house: house.objects.delete("results/vectors1/_SUCCESS"), "_SUCCESS says"),
+    "the report is of another end": (lambda house: _report(house, {"state": "SUCCEEDED"}), "run vectors1 came to"),
+    "the report counts wrong": (lambda house: _report(house, {"parts": []}), "run vectors1: the report says"),
+    "a slot is held": (lambda house: _item(house, "quota", {"in_use": 1}), "1 slots are in use"),
+    "the ledger counts wrong": (lambda house: _item(house, "totals", {"ok": 7}), "the ledger says"),
+    "nobody was told": (lambda house: house.bus.events.clear(), "told: .*missing are"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_an_upgrade_that_does_harm_is_found_out(lie):
+    house, faults = await replayed(LATEST, LATEST.cut("ended"))
+    assert faults == []
+    plant, words = LIES[lie]
+
+    plant(house)
+
+    faults = await faults_of(house, LATEST.about)
+    assert any(re.search(words, fault) for fault in faults), faults
