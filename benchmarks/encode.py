@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 import pyarrow as pa
 
+from quarry_core.contract.names import record_id
+from quarry_core.contract.prompts import parse_template
 from quarry_core.models import family_of
-from quarry_core.names import record_id
-from quarry_core.prompts import parse_template
 from quarry_preprocessor.encode import Encoder
 
 Way = Callable[[Sequence[pa.RecordBatch]], Iterator[bytes]]

@@ -30,8 +30,8 @@ from quarry_collector.decode import read_lines
 from quarry_collector.parts import Identity, write_outcome, write_part
 from quarry_collector.settle import Ended, Settle, decide
 from quarry_collector.spool import Spool
+from quarry_core.contract.names import record_id
 from quarry_core.models import family_of
-from quarry_core.names import record_id
 from quarry_core.ports import ObjectInfo, ObjectRef
 
 SHARD = "00000"

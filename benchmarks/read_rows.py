@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quarry_core.ports import ObjectRef
-from quarry_core.rows import read_rows
+from quarry_core.tabular.rows import read_rows
 from quarry_preprocessor.sources import inspect
 
 STEPS = ("nothing", "count plain", "count quoted", "read plain", "read quoted", "read parquet")

@@ -25,7 +25,7 @@ from urllib.parse import quote, urlsplit
 import botocore.session
 
 from quarry_local import emulator
-from quarry_local.bedrock.http import OPERATIONS
+from quarry_local.bedrock.api.http import OPERATIONS
 from tests.conformance.house import HAIKU, TITAN, House, claude, questions
 
 REPLY_S_MAX = 5.0

@@ -7,8 +7,8 @@ from datetime import UTC, timedelta
 import botocore
 import pytest
 
-from quarry_local.bedrock.jobs import Job
-from quarry_local.bedrock.models import resolve
+from quarry_local.bedrock.jobs.job import Job
+from quarry_local.bedrock.models.identity import resolve
 from tests.conformance.house import ACCOUNT, HAIKU, MODEL, REGION, accepted, questions, refusal, refused
 
 GET, LIST, STOP = "GetModelInvocationJob", "ListModelInvocationJobs", "StopModelInvocationJob"

@@ -15,13 +15,13 @@ from urllib.parse import quote
 
 import pytest
 
-from quarry_local.bedrock import checks as sim_checks
-from quarry_local.bedrock import spool as sim_spool
-from quarry_local.bedrock.checks import Checks
+from quarry_local.bedrock.api import checks as sim_checks
+from quarry_local.bedrock.api.checks import Checks
 from quarry_local.bedrock.errors import ApiError, invalid
-from quarry_local.bedrock.jobs import Counts, Job, Status
-from quarry_local.bedrock.lives import Lives
-from quarry_local.bedrock.register import Register
+from quarry_local.bedrock.jobs import spool as sim_spool
+from quarry_local.bedrock.jobs.job import Counts, Job, Status
+from quarry_local.bedrock.jobs.register import Register
+from quarry_local.bedrock.lifecycle import Lives
 from quarry_local.bedrock.server import SimulatedBedrock
 from tests.conformance import test_events as events
 from tests.conformance import test_files as files

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from quarry_local.bedrock.limits import own_limits
-from quarry_local.bedrock.models import resolve
+from quarry_local.bedrock.jobs.limits import own_limits
+from quarry_local.bedrock.models.identity import resolve
 from quarry_local.bedrock.settings import LiveSettings
 from quarry_local.clients import Clients
 from tests.conformance.house import ACCOUNT, HAIKU, REGION, TITAN, accepted, lines_of, questions, refused

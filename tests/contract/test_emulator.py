@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from quarry_core import errors, names
+from quarry_core import errors
+from quarry_core.contract import names
 
 UPLOAD_PART_BYTES_MIN = 5 * 1024 * 1024
 

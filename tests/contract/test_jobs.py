@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from quarry_core.aws.jobs import BedrockJobs
+from quarry_core.contract.names import JobName, client_token, job_name
 from quarry_core.errors import Missing, QuotaExceeded, Refused
-from quarry_core.names import JobName, client_token, job_name
 from quarry_core.ports import JobRequest
 from tests.contract.emulated import reach
 from tests.world.clock import EPOCH, FakeClock

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from quarry_core.aws.s3.objects import S3Objects, s3_client
+from quarry_core.aws.s3.upload import UPLOAD_PART_BYTES_MIN
 from quarry_core.errors import Changed, Conflict, Missing, MissingBucket, Refused, Unknown
-from quarry_core.object_upload import UPLOAD_PART_BYTES_MIN
-from quarry_core.objects import S3Objects, s3_client
 from quarry_core.ports import ObjectRef, Objects
 from tests.world.objects import FakeObjects
 

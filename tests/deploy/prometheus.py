@@ -24,7 +24,7 @@ import yaml
 from prometheus_client import Counter, Gauge, Histogram
 from tools.growth import TILE
 
-from quarry_core import metrics
+from quarry_core.telemetry import metrics
 from quarry_local import doors, launch, processes, prometheus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,7 +96,7 @@ def named(queries: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def registered() -> dict[str, frozenset[str]]:
-    """Each series that `quarry_core.metrics` declares, with its own labels."""
+    """Each series that `quarry_core.telemetry.metrics` declares, with its own labels."""
     found: dict[str, frozenset[str]] = {}
     for metric in vars(metrics).values():
         if isinstance(metric, Counter | Gauge | Histogram):

@@ -14,7 +14,8 @@ import string
 import pytest
 import yaml
 
-from quarry_core import __version__, names
+from quarry_core import __version__
+from quarry_core.contract import names
 from quarry_core.settings import Settings
 from tests.deploy.charts import (
     CHART,

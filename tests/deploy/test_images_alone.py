@@ -50,7 +50,7 @@ OF_COLUMNS = (
     "source_preview",
 )
 OF_AN_EXTRA = {
-    "quarry_core.traces_export": ("opentelemetry",),
+    "quarry_core.telemetry.traces_export": ("opentelemetry",),
     **{f"quarry_core.{name}": ("numpy", "pyarrow") for name in OF_COLUMNS},
 }
 # Every module, for some are imported late.

@@ -19,10 +19,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from quarry_core import service
+from quarry_core.contract.states import ShardState
 from quarry_core.ports import JobRequest, Put, Update, Upload, Write
-from quarry_core.service import World
-from quarry_core.states import ShardState
+from quarry_core.service import process
+from quarry_core.service.process import World
 
 Strike = Callable[[], None]
 
@@ -131,11 +131,11 @@ def _puts(prefix: str) -> Callable[[Write], bool]:
     return lambda write: isinstance(write, Put) and write.key[1].startswith(prefix)
 
 
-def _at_table(is_it: Callable[[Write], bool]) -> service.Wrap:
+def _at_table(is_it: Callable[[Write], bool]) -> process.Wrap:
     return lambda world: dataclasses.replace(world, table=_Table(world.table, is_it, strike_once))
 
 
-def _at_objects(key: str, *, nth_write: int | None = None) -> service.Wrap:
+def _at_objects(key: str, *, nth_write: int | None = None) -> process.Wrap:
     def wrap(world: World) -> World:
         is_it = re.compile(key).search
         objects: Any = _Objects(world.objects, lambda each: bool(is_it(each)), strike_once, nth_write)
@@ -144,7 +144,7 @@ def _at_objects(key: str, *, nth_write: int | None = None) -> service.Wrap:
     return wrap
 
 
-POINTS: dict[str, dict[str, service.Wrap]] = {
+POINTS: dict[str, dict[str, process.Wrap]] = {
     "preprocessor": {
         # Only the message knows of the run yet: whoever acked before the work was done has lost it here.
         "mid_accept": _at_objects("^plans/[^/]+/manifest.json$"),
@@ -168,7 +168,7 @@ POINTS: dict[str, dict[str, service.Wrap]] = {
 def main(name: str) -> int:
     module = importlib.import_module(f"quarry_{name}.handler")
     wrap = POINTS[name][os.environ["QUARRY_FAILPOINT"]]
-    return service.main(name, module.build, module.QUEUES, wrap=wrap)
+    return process.main(name, module.build, module.QUEUES, wrap=wrap)
 
 
 if __name__ == "__main__":

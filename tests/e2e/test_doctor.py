@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from quarry_cli.doctor.doors import Reading, open_reading
-from quarry_cli.doctor.examination import CHECKS
-from quarry_cli.doctor.patient import Answer
-from quarry_cli.doctor.settings import PatientSettings
+from quarry_cli.aws.connections import Reading, open_reading
+from quarry_cli.aws.environment import Answer
+from quarry_cli.aws.environment_settings import PatientSettings
+from quarry_cli.doctor.checkup import CHECKS
 from quarry_cli.main import app
+from quarry_core.clock import SystemClock
 from quarry_core.errors import raise_for
-from quarry_core.real import SystemClock
 from quarry_local import policies
 from quarry_local import resources as local_resources
 from quarry_local.clients import Clients

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_core.manifest import run_id_of
-from quarry_local.bedrock import titan
+from quarry_core.contract.manifest import run_id_of
+from quarry_local.bedrock.families import titan
 from tests.e2e.conftest import BEDROCK_QUOTA, QUOTA
 from tests.e2e.user import CLAUDE
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from quarry_core.traces import root_span_id, trace_id
+from quarry_core.telemetry.spans import root_span_id, trace_id
 from quarry_local.settings import StackSettings
 from tests.e2e.user import CLAUDE
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quarry_core import service
 from quarry_core.ports import Message
-from quarry_core.service import World
+from quarry_core.service import process
+from quarry_core.service.process import World
 from quarry_local.settings import LOCAL_WAITS
 
 DIRECTORY = "QUARRY_WATCH_DIR"
@@ -67,7 +67,7 @@ def _watched(world: World) -> World:
 
 def main(name: str) -> int:
     module = importlib.import_module(f"quarry_{name}.handler")
-    code = service.main(name, module.build, module.QUEUES, wrap=_watched)
+    code = process.main(name, module.build, module.QUEUES, wrap=_watched)
     _note(did="exit", code=code)
     return code
 

@@ -21,10 +21,10 @@ from urllib.parse import unquote
 from botocore.exceptions import ClientError
 
 from quarry_local import doors, emulator, environment, launch, processes
-from quarry_local.bedrock.foundation_models import model_arn
-from quarry_local.bedrock.models import resolve
-from quarry_local.bedrock.policy import by_identity
-from quarry_local.bedrock.profiles import targets
+from quarry_local.bedrock.iam.policy import by_identity
+from quarry_local.bedrock.models.foundation_models import model_arn
+from quarry_local.bedrock.models.identity import resolve
+from quarry_local.bedrock.models.profiles import targets
 from quarry_local.clients import Clients
 from quarry_local.policies import SERVICES, Place
 from quarry_local.processes import Running

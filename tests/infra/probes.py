@@ -14,11 +14,11 @@ from typing import Any
 
 import botocore.exceptions
 
-from quarry_core.job_request import TAG_ENV
-from quarry_local.bedrock.jobs import Job
-from quarry_local.bedrock.models import resolve
-from quarry_local.bedrock.records import Unfit
-from quarry_local.bedrock.roles import Roles
+from quarry_core.contract.job_request import TAG_ENV
+from quarry_local.bedrock.iam.roles import Roles
+from quarry_local.bedrock.jobs.job import Job
+from quarry_local.bedrock.jobs.records import Unfit
+from quarry_local.bedrock.models.identity import resolve
 from quarry_local.policies import Place
 from tests.infra.applied import BEDROCK, CLAUDE, JOB, PROFILE, Applied
 from tests.infra.enforcing import Caller

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from quarry_local.bedrock.policy import by_resource
+from quarry_local.bedrock.iam.policy import by_resource
 from tests.infra import overrides
 from tests.infra.policies import rendered
 from tests.infra.probes import grants

@@ -13,11 +13,11 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from quarry_cli.doctor.policy import Act, Holds, by_resource
-from quarry_core.job_request import TAG_ENV
-from quarry_core.names import QUEUES, queue_url_variable
+from quarry_cli.aws.policy import Act, Holds, by_resource
+from quarry_core.contract.job_request import TAG_ENV
+from quarry_core.contract.names import QUEUES, queue_url_variable
 from quarry_local.bedrock.errors import ApiError
-from quarry_local.bedrock.policy import by_identity
+from quarry_local.bedrock.iam.policy import by_identity
 from quarry_local.policies import SERVICES
 from tests.infra import enforcing
 from tests.infra.applied import BEDROCK, CLAUDE, OPERATOR

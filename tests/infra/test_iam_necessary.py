@@ -11,7 +11,7 @@ import re
 
 import pytest
 
-from quarry_local.bedrock.policy import by_identity
+from quarry_local.bedrock.iam.policy import by_identity
 from quarry_local.policies import SERVICES
 from tests.infra.applied import BEDROCK, OPERATOR
 from tests.infra.probes import MISJUDGED, PROBES, Asking, grants, without

@@ -21,13 +21,14 @@ from tools import generate_docs
 
 from quarry_cli.main import app
 from quarry_collector.settle import ErrorCode
-from quarry_core import metrics, states
-from quarry_core.manifest import read_manifest
-from quarry_core.messages import Kind
-from quarry_core.names import QUEUES, queue_url_variable
-from quarry_core.prompts import load_prompt, parse_template
-from quarry_core.results import outcome_schema
+from quarry_core.contract import states
+from quarry_core.contract.manifest import read_manifest
+from quarry_core.contract.messages import Kind
+from quarry_core.contract.names import QUEUES, queue_url_variable
+from quarry_core.contract.prompts import load_prompt, parse_template
+from quarry_core.contract.results import outcome_schema
 from quarry_core.settings import Settings
+from quarry_core.telemetry import metrics
 from quarry_local.commands import app as local_app
 
 ROOT = Path(__file__).resolve().parents[2]

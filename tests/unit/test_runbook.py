@@ -14,7 +14,7 @@ from botocore import xform_name
 
 from quarry_cli.main import app
 from quarry_collector.settle import ErrorCode
-from quarry_core import names
+from quarry_core.contract import names
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from quarry_core import names
+from quarry_core.contract import names
 from quarry_core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ import json
 import random
 from dataclasses import dataclass
 
-from quarry_core.names import parse_s3_uri
+from quarry_core.contract.names import parse_s3_uri
 from quarry_core.ports import Job, ObjectRef
 from tests.world.jobs import ACTIVE, FakeJobs
 from tests.world.objects import FakeObjects

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 import quarry_collector.handler
 import quarry_preprocessor.handler
 import quarry_scheduler.handler
+from quarry_core.contract.manifest import run_id_of
+from quarry_core.contract.names import QUEUES, part_key, prompt_key, report_key, results_prefix
 from quarry_core.ledger.ledger import Ledger
 from quarry_core.ledger.rows import Totals
-from quarry_core.loop import Consumer
-from quarry_core.manifest import run_id_of
-from quarry_core.names import QUEUES, part_key, prompt_key, report_key, results_prefix
-from quarry_core.service import World
+from quarry_core.service.consumer import Consumer
+from quarry_core.service.process import World
 from quarry_core.settings import Settings
 from tests.world.bedrock import FakeBedrock
 from tests.world.bus import FakeBus

@@ -11,8 +11,8 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from quarry_core.contract.job_request import check_job_name, check_request
 from quarry_core.errors import Conflict, Missing, QuotaExceeded, Refused, Unknown
-from quarry_core.job_request import check_job_name, check_request
 from quarry_core.models.identity import canonical_model
 from quarry_core.ports import Job, JobRequest
 from tests.world.clock import FakeClock

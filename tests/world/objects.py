@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, cast
 
+from quarry_core.aws.s3.objects import PUT_ONCE_BYTES_MAX
+from quarry_core.aws.s3.upload import checked_metadata
 from quarry_core.errors import Changed, Conflict, Missing, MissingBucket, Refused
-from quarry_core.object_upload import checked_metadata
-from quarry_core.objects import PUT_ONCE_BYTES_MAX
 from quarry_core.ports import ObjectInfo, ObjectRef
 
 RESTORED = 1_000_000

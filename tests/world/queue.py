@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from quarry_core.aws.burial import buried
+from quarry_core.aws.dead_letters import buried
 from quarry_core.errors import Missing, Refused
 from quarry_core.ports import Message
 from tests.world.clock import FakeClock

@@ -7,11 +7,16 @@ from typing import Annotated
 
 import typer
 
-from quarry_cli import commands
-from quarry_cli.dlq_command import app as dlq
-from quarry_cli.doctor.command import doctor
-from quarry_cli.models_command import models
-from quarry_cli.plugins import Commands
+from quarry_cli.commands.dlq import app as dlq
+from quarry_cli.commands.doctor import doctor
+from quarry_cli.commands.models import models
+from quarry_cli.commands.plugins import Commands
+from quarry_cli.commands.results import results
+from quarry_cli.commands.runs import runs
+from quarry_cli.commands.schema import schema
+from quarry_cli.commands.status import status
+from quarry_cli.commands.submit import submit
+from quarry_cli.commands.watch import watch
 
 HELP = """Large-scale LLM batch work on Amazon Bedrock, from the command line.
 
@@ -52,12 +57,12 @@ def main(
 
 
 for command in (
-    commands.submit,
-    commands.status,
-    commands.watch,
-    commands.results,
-    commands.runs,
-    commands.schema,
+    submit,
+    status,
+    watch,
+    results,
+    runs,
+    schema,
     doctor,
     models,
 ):

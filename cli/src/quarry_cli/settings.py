@@ -13,7 +13,7 @@ from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from quarry_cli.errors import NotConfigured
-from quarry_core.names import QUEUES, queue_url_variable
+from quarry_core.contract.names import QUEUES, queue_url_variable
 from quarry_core.settings import faults_of
 
 LOCAL_STATE = "state.json"

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quarry_core import names
-from quarry_core.job_request import TAG_ENV
+from quarry_core.contract import names
+from quarry_core.contract.job_request import TAG_ENV
 
 Document = dict[str, Any]
 

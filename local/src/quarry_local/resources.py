@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from quarry_core import names
+from quarry_core.contract import names
 from quarry_local import policies
 from quarry_local.clients import Clients
 from quarry_local.policies import Place

@@ -1,5 +1,5 @@
 # Everything is named by what it is, so that every ARN is known before anything stands: a policy can be read, and tested, at
-# plan time, and two modules that speak of the same queue cannot disagree. The names are those of quarry_core.names.
+# plan time, and two modules that speak of the same queue cannot disagree. The names are those of quarry_core.contract.names.
 
 locals {
   prefix  = "${var.place.env}-quarry"

@@ -14,7 +14,7 @@ from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
 
-from quarry_cli.doctor.doors import Reading
+from quarry_cli.aws.connections import Reading
 from quarry_core.errors import Missing, PortError, Refused
 from tests.world.clock import FakeClock
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from quarry_cli.api import Client
-from quarry_cli.doors import Doors
+from quarry_cli.client.api import Client
+from quarry_cli.client.connections import Doors
 from quarry_cli.main import app
 from tests.world.house import BUCKET, House
 

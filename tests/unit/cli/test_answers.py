@@ -13,7 +13,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from quarry_cli.answers import for_people
+from quarry_cli.aws.answers import for_people
 from quarry_cli.errors import Exit
 from quarry_cli.settings import ClientSettings
 from quarry_core.errors import PortError, raise_for

@@ -7,9 +7,9 @@ import sys
 import pyarrow as pa
 import pytest
 
-from quarry_cli.api import Client, results_frame
+from quarry_cli.client.api import Client, results_frame
 from quarry_cli.errors import NoResults, NotConfigured, NotEnded, NotSubmitted, Unaccounted
-from quarry_core.names import part_key
+from quarry_core.contract.names import part_key
 
 
 def test_a_run_from_submit_to_frame(quarry):

@@ -10,15 +10,15 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from typer.testing import CliRunner
 
-from quarry_cli import dlq
-from quarry_cli.dlq_command import Post
-from quarry_cli.dlq_settings import source_of
+from quarry_cli.client import dead_letters
+from quarry_cli.client.dead_letter_settings import source_of
+from quarry_cli.commands.dlq import Post
 from quarry_cli.main import app
-from quarry_core.aws.burial import buried
+from quarry_core.aws.dead_letters import buried
+from quarry_core.contract.manifest import run_id_of
+from quarry_core.contract.message_attributes import apart
+from quarry_core.contract.names import QUEUES, dead_letter_queue_name, queue_name, queue_url_variable
 from quarry_core.errors import Refused, raise_for
-from quarry_core.manifest import run_id_of
-from quarry_core.message_attributes import apart
-from quarry_core.names import QUEUES, dead_letter_queue_name, queue_name, queue_url_variable
 from quarry_core.ports import Message
 from tests.world.clock import FakeClock
 from tests.world.faults import KINDS, Crash, Faults
@@ -35,7 +35,7 @@ class Office:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.queues = {name: FakeQueue(name, self.clock) for name in QUEUES}
-        self.letters = {name: FakeQueue(f"{name}-dlq", self.clock) for name in dlq.DEAD_LETTER_QUEUES}
+        self.letters = {name: FakeQueue(f"{name}-dlq", self.clock) for name in dead_letters.DEAD_LETTER_QUEUES}
         self.opened = 0
 
     @contextlib.asynccontextmanager
@@ -252,7 +252,7 @@ def test_a_letter_with_ten_attributes_keeps_its_origin_and_all_ten():
     theirs = {f"a{number}": "v" for number in range(10)}
     message = Message("the-id", "body", "", theirs)
 
-    attributes = dlq.restored(message)
+    attributes = dead_letters.restored(message)
 
     assert attributes["quarry_origin_id"] == "the-id"
     assert len(attributes) <= 10
@@ -264,7 +264,7 @@ def test_what_was_buried_with_ten_attributes_goes_back_with_all_ten():
     body, attributes = buried(Message("the-id", "body", "", theirs), "why", "arrive")
 
     assert len(attributes) <= 10
-    back = dlq.restored(Message("letter", body, "", attributes))
+    back = dead_letters.restored(Message("letter", body, "", attributes))
     assert apart(back) == {**theirs, "quarry_origin_id": "the-id"}
 
 
@@ -336,13 +336,13 @@ def test_whatever_fails_between_no_letter_is_lost(office, kind, call):
     faults = Faults({call: kind})
     letters, source = office.letters["slices"], office.queues["slices"]
 
-    with contextlib.suppress(Crash, dlq.PortError):
-        asyncio.run(dlq.redrive(letters.for_worker(faults), source.for_worker(faults), ids))
+    with contextlib.suppress(Crash, dead_letters.PortError):
+        asyncio.run(dead_letters.redrive(letters.for_worker(faults), source.for_worker(faults), ids))
 
     assert {*letters.bodies, *source.bodies} == {"0", "1"}
     office.clock.advance(31)  # what a crash left in hand comes back by itself
     outcome = asyncio.run(
-        dlq.redrive(letters, source, [letter.id for letter in asyncio.run(dlq.look(letters, most=9))])
+        dead_letters.redrive(letters, source, [letter.id for letter in asyncio.run(dead_letters.look(letters, most=9))])
     )
     assert outcome.left == {}
     assert (set(source.bodies), letters.bodies) == ({"0", "1"}, ())
@@ -383,7 +383,7 @@ def test_without_the_right_to_give_back_that_is_said(office):
 def test_a_letter_that_somebody_else_took_meanwhile_is_told(office):
     office.bury("slices", "one", "a bug")
 
-    outcome = asyncio.run(dlq.redrive(office.letters["slices"], office.queues["slices"], ["another-id"]))
+    outcome = asyncio.run(dead_letters.redrive(office.letters["slices"], office.queues["slices"], ["another-id"]))
 
     assert outcome.done == 0
     assert "not met again" in outcome.left["another-id"]
@@ -401,8 +401,8 @@ def test_a_manifest_that_died_of_an_outage_is_the_same_run_when_it_comes_back():
     # As SQS moves it: the same id, nothing added.
     letters.deliver_again(taken)
 
-    (letter,) = asyncio.run(dlq.look(letters, most=1))
-    asyncio.run(dlq.redrive(letters, queue, [letter.id]))
+    (letter,) = asyncio.run(dead_letters.look(letters, most=1))
+    asyncio.run(dead_letters.redrive(letters, queue, [letter.id]))
 
     assert letter.run_id == run_id
     assert asyncio.run(house.run(run_id)).ok == 120

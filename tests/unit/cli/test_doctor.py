@@ -12,8 +12,8 @@ from datetime import timedelta
 import pytest
 from typer.testing import CliRunner
 
-from quarry_cli.doctor import patient as patients
-from quarry_cli.doctor.examination import CHECKS
+from quarry_cli.aws import environment
+from quarry_cli.doctor.checkup import CHECKS
 from quarry_cli.main import app
 from quarry_core.errors import Missing, Refused, Unknown
 from tests.unit.cli.an_account import ACCOUNT, CLAUDE, PROFILE, REGION, VARIABLES, Account, allow, encrypted, policy
@@ -147,12 +147,12 @@ def test_a_list_without_end_is_given_up(account):
 
     found = findings(account, "--model", CLAUDE)
 
-    assert f"more than {patients.PAGES_MAX} pages" in found["job-quota"]["told"]
-    assert len(account.asked) < patients.REQUESTS_MAX
+    assert f"more than {environment.PAGES_MAX} pages" in found["job-quota"]["told"]
+    assert len(account.asked) < environment.REQUESTS_MAX
 
 
 def test_the_requests_of_one_examination_are_bounded(account, monkeypatch):
-    monkeypatch.setattr(patients, "REQUESTS_MAX", 12)
+    monkeypatch.setattr(environment, "REQUESTS_MAX", 12)
 
     found = findings(account, *BOTH)
 

@@ -9,11 +9,11 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, ProfileNotFound
 from typer.testing import CliRunner
 
+from quarry_cli.aws.models_quotas import Access, Batch, BatchQuotas, Limit, read_access, takes_batch
 from quarry_cli.main import app
-from quarry_cli.models_quotas import Access, Batch, BatchQuotas, Limit, read_access, takes_batch
 from quarry_core.errors import PortError, Unknown, raise_for
-from quarry_local.bedrock.catalogue import entries
-from quarry_local.bedrock.quota_table import quotas as simulated_quotas
+from quarry_local.bedrock.api.quota_table import quotas as simulated_quotas
+from quarry_local.bedrock.models.catalogue import entries
 from quarry_local.bedrock.settings import LiveSettings
 from tests.unit.cli.an_account import CLAUDE, PROFILE, VARIABLES, Account, listed
 

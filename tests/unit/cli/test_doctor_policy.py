@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_cli.doctor.policy import Act, Holds, by_identity, by_resource
-from quarry_local.bedrock import policy as witness
+from quarry_cli.aws.policy import Act, Holds, by_identity, by_resource
+from quarry_local.bedrock.iam import policy as witness
 
 ROLE = "arn:aws:iam::123456789012:role/bedrock"
 OBJECT = "arn:aws:s3:::bucket/batch-input/run/1.jsonl"

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_cli.convert import write_csv, write_jsonl
-from quarry_cli.values import duration_text
+from quarry_cli.client.convert import write_csv, write_jsonl
+from quarry_cli.client.values import duration_text
 from tests.unit.writers.files import ROWS, all_files
 
 FILES = {name: make for name, make in all_files().items() if "int128" not in name}

@@ -9,11 +9,11 @@ import re
 import pytest
 from rich.console import Console
 
-from quarry_cli.api import Client
+from quarry_cli.client.api import Client
+from quarry_cli.client.following import SILENCES_MAX, follow
 from quarry_cli.errors import NoSuchRun, NotConfigured, StillRunning
-from quarry_cli.following import SILENCES_MAX, follow
-from quarry_cli.lines import Lines
-from quarry_cli.screen import Screen, is_screen
+from quarry_cli.screen.lines import Lines
+from quarry_cli.screen.live import Screen, is_screen
 from quarry_core.errors import Refused, Throttled
 from tests.world.faults import Faults
 

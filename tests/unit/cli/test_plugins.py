@@ -8,9 +8,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from quarry_cli import plugins
+from quarry_cli.commands import plugins
+from quarry_cli.commands.plugins import Commands
 from quarry_cli.main import app
-from quarry_cli.plugins import Commands
 
 extra = typer.Typer(help="An extra.")
 not_an_app = 7

@@ -15,9 +15,9 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_cli.account import account
-from quarry_cli.view import Rows
-from quarry_core.names import part_key, report_key
+from quarry_cli.client.row_account import account
+from quarry_cli.client.view import Rows
+from quarry_core.contract.names import part_key, report_key
 from tests.world.house import TITAN
 
 

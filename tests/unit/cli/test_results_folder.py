@@ -14,8 +14,8 @@ import polars as pl
 import pyarrow.dataset as ds
 import pytest
 
-from quarry_cli.download import local_name
-from quarry_core.names import part_key
+from quarry_cli.client.download import local_name
+from quarry_core.contract.names import part_key
 
 READERS = {
     "polars scan": lambda folder: pl.scan_parquet(folder).collect().height,

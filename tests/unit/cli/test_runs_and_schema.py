@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from quarry_core.manifest import Manifest
+from quarry_core.contract.manifest import Manifest
 
 
 def test_open_runs_come_first_then_ended_ones_the_newest_first(quarry):

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from quarry_cli import wording
-from quarry_cli.following import Pace
-from quarry_cli.reading import RunReader
-from quarry_cli.view import count_shards, run_view
+from quarry_cli.client.following import Pace
+from quarry_cli.client.reading import RunReader
+from quarry_cli.client.view import count_shards, run_view
+from quarry_cli.screen import wording
+from quarry_core.contract.run import Run
+from quarry_core.contract.states import Gate, RunState, ShardState
 from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals
-from quarry_core.run import Run
-from quarry_core.states import Gate, RunState, ShardState
 from tests.world.clock import EPOCH
 
 

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import ClientError
 
-from quarry_cli import checking
+from quarry_cli.client import checking
+from quarry_cli.client.manifest_queue import wrong_queue
 from quarry_cli.errors import NotSubmitted
-from quarry_cli.manifest_queue import wrong_queue
+from quarry_core.contract.names import prompt_key
 from quarry_core.errors import Refused, Unknown, raise_for
-from quarry_core.names import prompt_key
 from tests.unit.cli.an_account import CLAUDE
 from tests.world.house import TITAN
 from tests.world.objects import FakeObjects

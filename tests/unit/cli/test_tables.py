@@ -8,11 +8,11 @@ import json
 import pytest
 from rich.console import Console
 
-from quarry_cli import printing, screen, wording
-from quarry_cli.finding import RunLine
-from quarry_cli.models_command import _table as models_table
-from quarry_cli.models_listing import ModelLine
-from quarry_cli.tables import Column, fit
+from quarry_cli.aws.models_listing import ModelLine
+from quarry_cli.client.run_search import RunLine
+from quarry_cli.commands.models import _table as models_table
+from quarry_cli.screen import live, printing, wording
+from quarry_cli.screen.tables import Column, fit
 
 HOSTILE = "a\x1b[2Jb\x9b31mc\u202ed\x7fe\nf"
 
@@ -41,7 +41,7 @@ def run_line(**changes) -> RunLine:
 
 
 def test_at_80_columns_ids_and_numbers_of_runs_stay_whole_and_nothing_wraps():
-    text = drawn(screen.run_table([run_line()], 80), 80)
+    text = drawn(live.run_table([run_line()], 80), 80)
 
     for whole in ("0123456789ab", "SUCCEEDED_WITH_ERRORS", "49,999,000", "1,000", "1 d 2 h"):
         assert whole in text
@@ -50,7 +50,7 @@ def test_at_80_columns_ids_and_numbers_of_runs_stay_whole_and_nothing_wraps():
 
 
 def test_where_there_is_room_runs_show_name_and_model_too():
-    text = drawn(screen.run_table([run_line()], 200), 200)
+    text = drawn(live.run_table([run_line()], 200), 200)
 
     assert "a-rather-long-job-name-prefix" in text
     assert "anthropic.claude-3-5-sonnet-20241022-v2:0" in text

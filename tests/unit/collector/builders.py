@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from quarry_collector.decode import read_lines
 from quarry_collector.settle import Ended, Settle, decide
 from quarry_collector.spool import Spool
+from quarry_core.contract.names import record_id
 from quarry_core.models import family_of
-from quarry_core.names import record_id
 
 CLAUDE = family_of("anthropic.claude-3-haiku-20240307-v1:0")
 TITAN = family_of("amazon.titan-embed-text-v2:0")

@@ -9,10 +9,10 @@ from prometheus_client import REGISTRY
 
 import quarry_collector.handler
 from quarry_collector.settle import NotConserved
-from quarry_core import metrics
+from quarry_core.contract.messages import Doorbell
 from quarry_core.ledger.rows import totals_key
-from quarry_core.messages import Doorbell
-from quarry_core.prices import price_of
+from quarry_core.models.prices import price_of
+from quarry_core.telemetry import metrics
 from tests.unit.flow.acts import CLAUDE_POOL, enlist
 from tests.world.faults import Crash, Faults
 from tests.world.house import CLAUDE, House

@@ -5,8 +5,8 @@ import pytest
 
 from quarry_collector.report import SUCCESS, RunFacts, ShardEnd, build_report, state_of
 from quarry_collector.settle import Example, NotConserved, Seen, Settlement
-from quarry_core.prices import table
-from quarry_core.states import RunState
+from quarry_core.contract.states import RunState
+from quarry_core.models.prices import table
 
 RUN = RunFacts(
     run_id="r1",

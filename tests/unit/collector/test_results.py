@@ -3,7 +3,14 @@ import json
 import pyarrow as pa
 import pytest
 
-from quarry_core.results import RESULT_COLUMNS, SPARK_SCHEMA, ColumnTaken, check_columns, outcome_schema, result_schema
+from quarry_core.contract.results import (
+    RESULT_COLUMNS,
+    SPARK_SCHEMA,
+    ColumnTaken,
+    check_columns,
+    outcome_schema,
+    result_schema,
+)
 
 
 def test_the_result_has_the_sources_columns_then_the_answer_then_ours():

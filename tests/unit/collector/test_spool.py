@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from quarry_collector.settle import ErrorCode, Example, NotConserved, Settle
 from quarry_collector.spool import Spool, SpoolFull, record_ids
+from quarry_core.contract.names import record_id
 from quarry_core.models import Answer
-from quarry_core.names import record_id
 from tests.unit.collector.builders import (
     CLAUDE,
     SHARD,
@@ -288,7 +288,7 @@ from quarry_collector.settle import ErrorCode, Settle
 from quarry_collector.spool import Spool
 from quarry_core.models import family_of
 from quarry_core.models.anthropic import Block
-from quarry_core.names import record_id
+from quarry_core.contract.names import record_id
 family = family_of("anthropic.claude-3-haiku-20240307-v1:0")
 rows, text = 4_000, "x" * int(sys.argv[1])
 def lines():

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quarry_core.contract.prompts import parse_template
 from quarry_core.models import family_of
 from quarry_core.ports import ObjectRef
-from quarry_core.prompts import parse_template
-from quarry_core.rows import SourceError, read_rows
+from quarry_core.tabular.rows import SourceError, read_rows
 from quarry_preprocessor.encode import Encoder, estimate_record_bytes
 from quarry_preprocessor.sources import count_gaps, inspect, sample
 

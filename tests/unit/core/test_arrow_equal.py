@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from quarry_core.arrow_equal import same_values
+from quarry_core.tabular.arrow_equal import same_values
 
 NAN = float("nan")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_core.bounded import ITEM_TEXT_BYTES_MAX, bounded_text, shown_name, visible
+from quarry_core.contract.bounded import ITEM_TEXT_BYTES_MAX, bounded_text, shown_name, visible
 from quarry_core.ledger.ledger import Ledger
 from quarry_core.ports import Cond, Put, Update
 from tests.world.table import FakeTable

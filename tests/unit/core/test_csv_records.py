@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from quarry_core.csv_dialect import CsvDialect
-from quarry_core.csv_records import RecordScanner, count_cells, undo_backslashes
+from quarry_core.contract.csv_dialect import CsvDialect
+from quarry_core.tabular.csv.records import RecordScanner, count_cells, undo_backslashes
 from tests.unit.core.csv_reference import NoCsv, parse
 
 # Built of the characters that matter, so that every short sequence of them comes up.

@@ -8,9 +8,9 @@ from concurrent.futures.process import BrokenProcessPool
 import pyarrow as pa
 import pytest
 
+from quarry_core.contract.names import parse_s3_uri
 from quarry_core.errors import Changed, Conflict, Missing, QuotaExceeded, Refused, Stale, Throttled, Unknown
-from quarry_core.failures import SENTENCE_CHARS_MAX, Kind, exhausted, failure_of, kind_of, printable
-from quarry_core.names import parse_s3_uri
+from quarry_core.service.failures import SENTENCE_CHARS_MAX, Kind, exhausted, failure_of, kind_of, printable
 
 
 def raised(error: BaseException) -> BaseException:
@@ -123,7 +123,7 @@ def test_type_message_and_place_tell_failures_apart():
         )
     }
     assert len(told) == 4
-    assert failure_of(elsewhere()).sentence.endswith("(in quarry_core.names.parse_s3_uri)")
+    assert failure_of(elsewhere()).sentence.endswith("(in quarry_core.contract.names.parse_s3_uri)")
 
 
 def test_what_is_said_of_a_failure_fits_an_item_a_message_and_a_terminal():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from prometheus_client import REGISTRY
 
-from quarry_core.loop import Consumer
-from quarry_core.messages import Doorbell
-from quarry_core.service import Parts, consumer_limits, gauge_queues, with_gauges
-from quarry_core.verdicts import DONE
+from quarry_core.contract.messages import Doorbell
+from quarry_core.service.consumer import Consumer
+from quarry_core.service.process import Parts, consumer_limits, gauge_queues, with_gauges
+from quarry_core.service.verdicts import DONE
 from tests.world.clock import FakeClock
 from tests.world.faults import Faults
 from tests.world.house import settings

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_core.bounded import visible
-from quarry_core.messages import NotAMessage, read_doorbell, read_job_event
+from quarry_core.contract.bounded import visible
+from quarry_core.contract.messages import NotAMessage, read_doorbell, read_job_event
 
 DETAIL = {"batchJobName": "n", "batchJobArn": "arn", "status": "Completed"}
 EVENT = {"source": "aws.bedrock", "detail-type": "Batch Inference Job State Change", "detail": DETAIL}

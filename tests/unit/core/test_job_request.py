@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_core import job_request as ours
+from quarry_core.contract import job_request as ours
 from quarry_core.ports import JobRequest
 
 MODEL = botocore.session.get_session().get_service_model("bedrock")

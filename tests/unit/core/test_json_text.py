@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from quarry_core.bounded import visible
-from quarry_core.json_text import (
+from quarry_core.contract.bounded import visible
+from quarry_core.contract.json_text import (
     NESTING_PARSED_MAX,
     NotAnObject,
     half_pairs,

@@ -10,9 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from quarry_core.errors import Stale, Throttled, Unknown
-from quarry_core.failures import StepFailed
-from quarry_core.loop import Consumer, Limits
-from quarry_core.verdicts import DONE, Poison, Retry
+from quarry_core.service.consumer import Consumer, Limits
+from quarry_core.service.failures import StepFailed
+from quarry_core.service.verdicts import DONE, Poison, Retry
 from tests.world.clock import FakeClock
 from tests.world.queue import FakeQueue
 

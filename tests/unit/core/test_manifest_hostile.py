@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quarry_core.bounded import visible
-from quarry_core.json_text import NotAnObject, parse_object
-from quarry_core.manifest import (
+from quarry_core.contract.bounded import visible
+from quarry_core.contract.json_text import NotAnObject, parse_object
+from quarry_core.contract.manifest import (
     REFUSAL_BYTES_MAX,
     Manifest,
     ManifestError,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_core.message_attributes import ATTRIBUTES_MAX, CARRIED, apart, together, with_origin
+from quarry_core.contract.message_attributes import ATTRIBUTES_MAX, CARRIED, apart, together, with_origin
 
 NAMES = st.text("abcdefgh_-.0123456789", min_size=1, max_size=8)
 SENT = st.dictionaries(NAMES, st.text(min_size=1, max_size=20), max_size=10)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_core import names
-from quarry_core.job_request import CLIENT_TOKEN_PATTERN, JOB_NAME_PATTERN
+from quarry_core.contract import names
+from quarry_core.contract.job_request import CLIENT_TOKEN_PATTERN, JOB_NAME_PATTERN
 
 words = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
 shards = st.integers(0, names.SHARD_MAX).map(names.shard_id)

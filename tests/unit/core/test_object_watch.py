@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from quarry_core.aws.s3.objects import S3Objects, s3_client
 from quarry_core.errors import Missing, PortError, Refused
-from quarry_core.objects import S3Objects, s3_client
 from quarry_core.ports import ObjectRef
 from tests.unit.core.scripted import set_credentials
 
@@ -88,7 +88,7 @@ def test_what_the_sdk_sends_again_is_one_call():
 
 
 def test_a_server_that_is_not_there_is_told_as_unknown(monkeypatch):
-    monkeypatch.setattr("quarry_core.objects.ATTEMPTS_MAX", 1)
+    monkeypatch.setattr("quarry_core.aws.s3.objects.ATTEMPTS_MAX", 1)
     with s3_that_says(200) as url:
         pass  # gone again: nobody listens at this address
     objects, calls = watched(url)

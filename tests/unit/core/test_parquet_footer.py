@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_core.parquet_footer import Annotation, NotAFooter, annotate, leaves_of
+from quarry_core.tabular.parquet.footer import Annotation, NotAFooter, annotate, leaves_of
 from tests.unit.writers.files import all_files
 
 FILES = all_files()

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_core import part_file
-from quarry_core.part_file import PartDiffers, PartUnwritable, Proof, write_rows
-from quarry_core.results import outcome_schema, result_schema
+from quarry_core.contract.results import outcome_schema, result_schema
+from quarry_core.tabular.parquet import part_file
+from quarry_core.tabular.parquet.part_file import PartDiffers, PartUnwritable, Proof, write_rows
 
 ORDERED = pa.DictionaryArray.from_arrays(
     pa.array([1, 0, None, 2], pa.int8()), ["low", "medium", "high", "huge"], ordered=True

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from quarry_core.delivery import DELIVERY
 from quarry_core.errors import PortError
-from quarry_core.failures import Step
 from quarry_core.ledger.ledger import Ledger
-from quarry_core.pieces import PIECES_MAX, WAITS_MAX, Piece, Pieces, PieceWaits, WorkerKilled
 from quarry_core.ports import Message
+from quarry_core.service.delivery import DELIVERY
+from quarry_core.service.failures import Step
+from quarry_core.service.pieces import PIECES_MAX, WAITS_MAX, Piece, Pieces, PieceWaits, WorkerKilled
 from tests.world.clock import FakeClock
 from tests.world.faults import Crash, Faults
 from tests.world.table import FakeTable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quarry_core.models import canonical_model, family_of
-from quarry_core.prices import price_of, table
+from quarry_core.models.prices import price_of, table
 
 HAIKU = "anthropic.claude-haiku-4-5-20251001-v1:0"
 OLD_HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"

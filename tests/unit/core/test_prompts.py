@@ -7,8 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_core.models import family_of
-from quarry_core.prompts import (
+from quarry_core.contract.prompts import (
     PROMPT_BYTES_MAX,
     MissingColumn,
     Placeholder,
@@ -20,6 +19,7 @@ from quarry_core.prompts import (
     load_prompt,
     parse_template,
 )
+from quarry_core.models import family_of
 
 NAMES = st.text(st.characters(blacklist_characters="{}\"'!:", blacklist_categories=("Z", "C")), min_size=1, max_size=12)
 LITERALS = st.text(max_size=20)

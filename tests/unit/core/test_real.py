@@ -9,7 +9,7 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from quarry_core.real import SystemClock, ThreadOffload
+from quarry_core.clock import SystemClock, ThreadOffload
 
 BOUND = contextvars.ContextVar("BOUND", default="nothing")
 

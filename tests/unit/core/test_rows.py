@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from quarry_core.errors import Changed, Missing
 from quarry_core.ports import ObjectRef
-from quarry_core.rows import BATCH_ROWS_MAX, Count, SourceError, read_parquet, read_rows
+from quarry_core.tabular.rows import BATCH_ROWS_MAX, Count, SourceError, read_parquet, read_rows
 from quarry_preprocessor.sources import inspect
 from tests.world.objects import FakeObjects
 

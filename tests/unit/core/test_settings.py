@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quarry_core.service import main
+from quarry_core.service.process import main
 
 WHOLE = {
     "QUARRY_ENV": "dev",

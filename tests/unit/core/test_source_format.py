@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quarry_core.source_format import UnknownFormat, source_format
+from quarry_core.contract.source_format import UnknownFormat, source_format
 
 
 @pytest.mark.parametrize(("key", "expected"), [("a/b.csv", "csv"), ("B.CSV", "csv"), ("x.PARQUET", "parquet")])

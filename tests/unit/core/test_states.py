@@ -5,11 +5,8 @@ from __future__ import annotations
 import botocore.session
 import pytest
 
-from quarry_core.ledger import moves
-from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals, shard_key, totals_key
-from quarry_core.ports import Put, Update, Write
-from quarry_core.run import Run
-from quarry_core.states import (
+from quarry_core.contract.run import Run
+from quarry_core.contract.states import (
     JOB_TERMINAL,
     RUN_MOVES,
     RUN_TERMINAL,
@@ -21,6 +18,9 @@ from quarry_core.states import (
     job_ended,
     job_rank,
 )
+from quarry_core.ledger import moves
+from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals, shard_key, totals_key
+from quarry_core.ports import Put, Update, Write
 
 POOL = "us-east-1#m"
 AT = "2026-01-01T00:00:00+00:00"

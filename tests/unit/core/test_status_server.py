@@ -13,8 +13,8 @@ import time
 
 import pytest
 
-from quarry_core import metrics
-from quarry_core.status import Answer, Bounds, Health, StatusServer
+from quarry_core.telemetry import metrics
+from quarry_core.telemetry.status import Answer, Bounds, Health, StatusServer
 
 HOST = "127.0.0.1"
 SHORT = Bounds(request_s=0.2, answer_s=0.2)

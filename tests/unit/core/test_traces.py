@@ -24,11 +24,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from quarry_core import traces_export
+from quarry_core.contract.messages import Doorbell
 from quarry_core.errors import Refused, Stale, Throttled
-from quarry_core.messages import Doorbell
-from quarry_core.traces import NO_TRACES, Span, open_traces, root_span_id, trace_id, wanted
-from quarry_core.traces_export import ExportedTraces
+from quarry_core.telemetry import traces_export
+from quarry_core.telemetry.spans import NO_TRACES, Span, root_span_id, trace_id
+from quarry_core.telemetry.traces import open_traces, wanted
+from quarry_core.telemetry.traces_export import ExportedTraces
 from tests.unit.flow.acts import play, shards
 from tests.world.clock import EPOCH, FakeClock
 from tests.world.house import House, settings
@@ -305,7 +306,9 @@ def test_ids_are_computed_and_stay_what_they_are():
 
 
 def test_two_processes_compute_the_same_ids():
-    script = "from quarry_core.traces import *; print(trace_id('8k2m4n', '00002'), root_span_id('8k2m4n', '00002'))"
+    script = (
+        "from quarry_core.telemetry.spans import *; print(trace_id('8k2m4n', '00002'), root_span_id('8k2m4n', '00002'))"
+    )
     told = {python(script, PYTHONHASHSEED=seed).stdout for seed in ("1", "2")}
     assert told == {f"{trace_id('8k2m4n', '00002')} {root_span_id('8k2m4n', '00002')}\n"}
 
@@ -329,9 +332,9 @@ SERVICES = """
 import sys
 {before}
 import quarry_preprocessor.handler, quarry_scheduler.handler, quarry_collector.handler
-from quarry_core.service import main
+from quarry_core.service.process import main
 from quarry_core.settings import Settings
-from quarry_core.traces import wanted
+from quarry_core.telemetry.traces import wanted
 {after}
 """
 # As where the extra is not installed: None makes each import of it fail.
@@ -411,8 +414,8 @@ def test_a_process_sends_its_spans_before_it_ends(collector):
     script = """
     import asyncio, os, signal, sys
     from datetime import UTC, datetime
-    from quarry_core.service import Parts, main
-    from quarry_core.traces import Span
+    from quarry_core.service.process import Parts, main
+    from quarry_core.telemetry.spans import Span
 
     def build(world):
         moment = datetime(2026, 1, 1, tzinfo=UTC)

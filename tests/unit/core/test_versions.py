@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from quarry_core import messages
-from quarry_core.bells import heed
+from quarry_core.contract import messages
+from quarry_core.contract.messages import Doorbell, NotAMessage, UnknownVersion, read_doorbell
+from quarry_core.contract.run import Pins
 from quarry_core.ledger import rows
-from quarry_core.loop import Consumer
-from quarry_core.messages import Doorbell, NotAMessage, UnknownVersion, read_doorbell
-from quarry_core.run import Pins
-from quarry_core.service import BELL_TRIES_MAX, consumer_limits
-from quarry_core.verdicts import DONE
+from quarry_core.service.consumer import Consumer
+from quarry_core.service.process import BELL_TRIES_MAX, consumer_limits
+from quarry_core.service.verdicts import DONE
+from quarry_core.service.wakeups import heed
 from tests.world.clock import FakeClock
 from tests.world.house import House, settings
 from tests.world.queue import FakeQueue

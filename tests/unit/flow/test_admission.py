@@ -7,11 +7,11 @@ import dataclasses
 
 import pytest
 
+from quarry_core.contract.names import shard_id
+from quarry_core.contract.states import RunState
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import lane_key, shard_key, wait_key
-from quarry_core.names import shard_id
 from quarry_core.ports import Cond, Put, Update
-from quarry_core.states import RunState
 from quarry_scheduler.handler import Scheduler
 from quarry_scheduler.tick import PAUSED_MAX
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, healthy_dead, jobs_per_attempt, play, pool

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_core.names import prompt_key
-from quarry_core.states import RunState
+from quarry_core.contract.names import prompt_key
+from quarry_core.contract.states import RunState
 from tests.unit.flow.acts import enlist, healthy_dead, play, shards, step
 from tests.world.house import CLAUDE, House
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from quarry_core.contract.states import RunState
 from quarry_core.errors import Refused
 from quarry_core.ports import ObjectRef
-from quarry_core.states import RunState
 from tests.unit.flow.acts import CLAUDE_POOL, healthy_dead, play, shards
 from tests.world.house import House
 

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
+from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import PortError, Refused, Throttled
-from quarry_core.states import RunState, ShardState
 from tests.unit.flow.acts import (
     CLAUDE_POOL,
     another_scheduler,

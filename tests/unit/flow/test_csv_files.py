@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quarry_core.states import RunState
+from quarry_core.contract.states import RunState
 from tests.unit.flow.acts import healthy_dead
 from tests.world.house import BUCKET, House
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from quarry_core.names import parse_job_name
-from quarry_core.states import RunState
+from quarry_core.contract.names import parse_job_name
+from quarry_core.contract.states import RunState
 from tests.unit.flow.acts import errors_of, healthy_dead, jobs_per_attempt, play
 from tests.world.house import CLAUDE, House
 

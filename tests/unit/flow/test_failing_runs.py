@@ -17,11 +17,11 @@ import quarry_preprocessor.arrive
 import quarry_preprocessor.count
 from quarry_collector.salvage import Salvage
 from quarry_collector.spool import Spool
+from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.names import outcome_key, part_key, report_key, success_key
+from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Missing, Unknown
-from quarry_core.failures import StepFailed
-from quarry_core.messages import Doorbell
-from quarry_core.names import outcome_key, part_key, report_key, success_key
-from quarry_core.states import RunState, ShardState
+from quarry_core.service.failures import StepFailed
 from tests.unit.flow.acts import healthy_dead, play, pool, shards, step
 from tests.unit.flow.planted_steps import Plant, Planted, planted
 from tests.world.faults import Crash

@@ -10,9 +10,9 @@ from collections import Counter
 
 import pytest
 
+from quarry_core.contract.names import client_token, part_key
+from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import PortError
-from quarry_core.names import client_token, part_key
-from quarry_core.states import RunState, ShardState
 from tests.world.faults import KINDS, Crash, Faults
 from tests.world.house import House
 

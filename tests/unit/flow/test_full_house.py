@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from quarry_core.message_attributes import apart
-from quarry_core.states import RunState
+from quarry_core.contract.message_attributes import apart
+from quarry_core.contract.states import RunState
 from tests.world.house import House
 from tests.world.queue import BODY_BYTES_MAX
 

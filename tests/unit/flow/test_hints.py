@@ -7,9 +7,9 @@ import random
 import pytest
 from prometheus_client import REGISTRY
 
+from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Refused
 from quarry_core.ports import Job
-from quarry_core.states import RunState, ShardState
 from quarry_scheduler.sweeper import FAILURES_MAX
 from tests.unit.flow.acts import (
     CLAUDE_POOL,

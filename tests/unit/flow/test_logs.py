@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 import structlog
 
-from quarry_core import telemetry
+from quarry_core.contract.names import prompt_key
 from quarry_core.errors import Refused, Throttled
-from quarry_core.loop import Consumer
-from quarry_core.names import prompt_key
-from quarry_core.service import consumer_limits
+from quarry_core.service.consumer import Consumer
+from quarry_core.service.process import consumer_limits
+from quarry_core.telemetry import logs
 from tests.unit.flow.acts import another_scheduler, play
 from tests.world.faults import Faults
 from tests.world.house import CLAUDE, House
@@ -42,7 +42,7 @@ def lines(monkeypatch):
     """The log as it is printed, every level; each line as an object."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     paper = io.StringIO()
-    telemetry.set_up_logs("test", "DEBUG")
+    logs.set_up_logs("test", "DEBUG")
     # On paper of this test's own, and for this test only.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(paper), cache_logger_on_first_use=False)
     return lambda: [json.loads(line) for line in paper.getvalue().splitlines()]
@@ -285,7 +285,7 @@ def test_a_right_that_is_missing_is_named_however_long_iams_sentence_is():
     key = "s3://prod-quarry-123456789012/batch-output/" + "r" * 60
     why = f'Refused: read {key}: AccessDenied: User: {arn} is not authorized to perform: s3:GetObject on resource: "x"'
 
-    told = telemetry.our_words(why)
+    told = logs.our_words(why)
 
     assert told.endswith("not authorized to perform: s3:GetObject")
-    assert len(told) < telemetry.SENTENCE_CHARS_MAX + 100
+    assert len(told) < logs.SENTENCE_CHARS_MAX + 100

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from prometheus_client import REGISTRY
 
-from quarry_core import metrics
+from quarry_core.contract.states import RunState
 from quarry_core.errors import Refused
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import listed_pool_key, pool_key
 from quarry_core.ports import Delete
-from quarry_core.states import RunState
+from quarry_core.telemetry import metrics
 from quarry_scheduler.sweeper import POOL_IDLE_S
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist
 from tests.world.house import CLAUDE, House

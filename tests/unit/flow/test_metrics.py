@@ -1,6 +1,6 @@
 """Every metric that is registered moves while runs go their way, and no label says what it may not say.
 
-The list is that of `quarry_core.metrics`, without exceptions: whoever declares a metric shows here what moves it.
+The list is that of `quarry_core.telemetry.metrics`, without exceptions: whoever declares a metric shows here what moves it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 import quarry_scheduler.handler
 from quarry_collector.settle import ErrorCode
-from quarry_core import metrics
 from quarry_core.aws.queue import SqsQueue
+from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.names import QUEUES
+from quarry_core.contract.states import JOB_TERMINAL, RunState, ShardState
 from quarry_core.errors import Throttled
-from quarry_core.failures import EXHAUSTED_ERRNOS, Step
 from quarry_core.ledger.rows import totals_key
-from quarry_core.loop import Consumer
-from quarry_core.messages import Doorbell
-from quarry_core.names import QUEUES
-from quarry_core.service import EVENT_TARGET, announce, consumer_limits, with_gauges
-from quarry_core.states import JOB_TERMINAL, RunState, ShardState
-from quarry_core.verdicts import DONE
+from quarry_core.service.consumer import Consumer
+from quarry_core.service.failures import EXHAUSTED_ERRNOS, Step
+from quarry_core.service.process import EVENT_TARGET, announce, consumer_limits, with_gauges
+from quarry_core.service.verdicts import DONE
+from quarry_core.telemetry import metrics
 from tests.unit.core.scripted import Answer, scripted, set_credentials
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, step
 from tests.unit.flow.planted_steps import PLANTS, ending_of

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_core.states import RunState
+from quarry_core.contract.states import RunState
 from tests.unit.flow.acts import play
 from tests.world.house import CLAUDE, House
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_core import part_file
-from quarry_core.results import our_names
-from quarry_core.states import RunState
+from quarry_core.contract.results import our_names
+from quarry_core.contract.states import RunState
+from quarry_core.tabular.parquet import part_file
 from tests.world.house import CLAUDE, House
 
 ROWS = 120

@@ -10,13 +10,13 @@ from structlog.testing import capture_logs
 
 from quarry_collector.publish import Publisher
 from quarry_collector.salvage import Salvage
-from quarry_core.endings import end_run
-from quarry_core.failures import RunCode, Step, Why
+from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.names import input_key, shard_id
+from quarry_core.contract.states import RunState, ShardState
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard
-from quarry_core.messages import Doorbell
-from quarry_core.names import input_key, shard_id
-from quarry_core.states import RunState, ShardState
+from quarry_core.service.endings import end_run
+from quarry_core.service.failures import RunCode, Step, Why
 from quarry_preprocessor.slices import Slices
 from quarry_scheduler.pins import PinsCache
 from quarry_scheduler.plainly import PlainEndings

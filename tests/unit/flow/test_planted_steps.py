@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from quarry_cli.view import run_view
-from quarry_core.names import report_key, success_key
-from quarry_core.states import RunState
+from quarry_cli.client.view import run_view
+from quarry_core.contract.names import report_key, success_key
+from quarry_core.contract.states import RunState
 from tests.unit.flow.acts import CLAUDE_POOL
 from tests.unit.flow.planted_steps import PLANTS, ROWS, ending_of
 

@@ -7,8 +7,8 @@ from datetime import datetime
 
 import pytest
 
+from quarry_core.contract.states import RunState
 from quarry_core.ledger.rows import run_key, text_key, totals_key
-from quarry_core.states import RunState
 from tests.world.house import TITAN, House
 
 SECRET = "only between us"

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from quarry_core.names import manifest_key
+from quarry_core.contract.names import manifest_key
 from tests.world.house import House
 
 ROWS = 600

@@ -7,10 +7,10 @@ import contextlib
 import pytest
 from structlog.testing import capture_logs
 
-from quarry_core.failures import RunCode, Step, StepFailed
-from quarry_core.pieces import Piece
-from quarry_core.states import RunState
-from quarry_core.steps import Steps
+from quarry_core.contract.states import RunState
+from quarry_core.service.failures import RunCode, Step, StepFailed
+from quarry_core.service.pieces import Piece
+from quarry_core.service.steps import Steps
 from quarry_scheduler.learn import Learner
 from quarry_scheduler.tick import Ticker
 from tests.unit.flow.acts import play

@@ -13,10 +13,10 @@ from contextlib import suppress
 import pytest
 from structlog.testing import capture_logs
 
+from quarry_core.contract.names import success_key
+from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import PortError
-from quarry_core.failures import StepFailed
-from quarry_core.names import success_key
-from quarry_core.states import RunState, ShardState
+from quarry_core.service.failures import StepFailed
 from tests.unit.flow.planted_steps import PLANTS, Planted, planted
 from tests.world.faults import KINDS, Crash, Faults
 from tests.world.house import House

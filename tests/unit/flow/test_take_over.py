@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from quarry_core.states import RunState
+from quarry_core.contract.states import RunState
 from tests.world.faults import Crash, Faults
 from tests.world.house import TITAN, House
 

@@ -17,10 +17,10 @@ import pytest
 import quarry_collector.handler
 import quarry_preprocessor.handler
 import quarry_scheduler.handler
-from quarry_core.loop import every
-from quarry_core.names import results_prefix, shard_id
-from quarry_core.service import JITTER
-from quarry_core.states import RunState
+from quarry_core.contract.names import results_prefix, shard_id
+from quarry_core.contract.states import RunState
+from quarry_core.service.consumer import every
+from quarry_core.service.process import JITTER
 from quarry_local.settings import LOCAL_WAITS
 from tests.unit.flow.acts import CLAUDE_POOL, enlist, healthy_dead
 from tests.world.faults import Faults

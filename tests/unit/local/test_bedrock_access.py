@@ -7,11 +7,11 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from quarry_local.bedrock.errors import ApiError
-from quarry_local.bedrock.jobs import Job
-from quarry_local.bedrock.models import resolve
-from quarry_local.bedrock.policy import by_identity, by_resource
-from quarry_local.bedrock.records import Unfit
-from quarry_local.bedrock.roles import Roles
+from quarry_local.bedrock.iam.policy import by_identity, by_resource
+from quarry_local.bedrock.iam.roles import Roles
+from quarry_local.bedrock.jobs.job import Job
+from quarry_local.bedrock.jobs.records import Unfit
+from quarry_local.bedrock.models.identity import resolve
 from tests.conformance.house import House, questions, refusal
 
 ACCOUNT = "123456789012"

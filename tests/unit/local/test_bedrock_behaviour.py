@@ -20,7 +20,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from quarry_local.bedrock.answers import prompt_digest
+from quarry_local.bedrock.families.answers import prompt_digest
 from quarry_local.bedrock.server import SimulatedBedrock
 from quarry_local.bedrock.settings import Settings
 

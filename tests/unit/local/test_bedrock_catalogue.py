@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from quarry_local.bedrock.catalogue import catalogue, entries, serves
-from quarry_local.bedrock.checks import Checks
+from quarry_local.bedrock.api.checks import Checks
 from quarry_local.bedrock.errors import ApiError
-from quarry_local.bedrock.families import answering
-from quarry_local.bedrock.foundation_models import get_model, list_models
-from quarry_local.bedrock.limits import own_limits, quota_of
-from quarry_local.bedrock.models import UNKNOWN, UNSUPPORTED, resolve
-from quarry_local.bedrock.profiles import get_profile, list_profiles
+from quarry_local.bedrock.families.registry import answering
+from quarry_local.bedrock.jobs.limits import own_limits, quota_of
+from quarry_local.bedrock.models.catalogue import catalogue, entries, serves
+from quarry_local.bedrock.models.foundation_models import get_model, list_models
+from quarry_local.bedrock.models.identity import UNKNOWN, UNSUPPORTED, resolve
+from quarry_local.bedrock.models.profiles import get_profile, list_profiles
 from quarry_local.bedrock.settings import LiveSettings
 
 ACCOUNT = "123456789012"

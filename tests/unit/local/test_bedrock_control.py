@@ -2,7 +2,7 @@
 
 import pytest
 
-from quarry_local.bedrock.answers import prompt_digest
+from quarry_local.bedrock.families.answers import prompt_digest
 from tests.conformance.house import HAIKU, TITAN, House, lines_of, refusal
 
 SCOUT = "us.meta.llama4-scout-17b-instruct-v1:0"

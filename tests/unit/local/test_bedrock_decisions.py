@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_local import bedrock
-from quarry_local.bedrock.checks import Checks
+from quarry_local.bedrock.api.checks import Checks
 from quarry_local.bedrock.errors import ApiError
-from quarry_local.bedrock.events import Disorder, EventFigures, event_of
-from quarry_local.bedrock.jobs import ACTIVE, MOVES, TERMINAL, Job, Status, next_move, plan_progress
-from quarry_local.bedrock.models import Model, resolve
-from quarry_local.bedrock.policy import allows
+from quarry_local.bedrock.events.envelope import Disorder, EventFigures, event_of
+from quarry_local.bedrock.iam.policy import allows
+from quarry_local.bedrock.jobs.job import ACTIVE, MOVES, TERMINAL, Job, Status, next_move, plan_progress
+from quarry_local.bedrock.models.identity import Model, resolve
 from quarry_local.bedrock.settings import LiveSettings
 
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_local.bedrock.answers import Answering, Refused, prompt_digest
-from quarry_local.bedrock.catalogue import entries
-from quarry_local.bedrock.families import answering
-from quarry_local.bedrock.models import Model
+from quarry_local.bedrock.families.answers import Answering, Refused, prompt_digest
+from quarry_local.bedrock.families.registry import answering
+from quarry_local.bedrock.models.catalogue import entries
+from quarry_local.bedrock.models.identity import Model
 
 PNG = base64.b64encode(b"no png, but bytes").decode()
 IMAGE = {"image": {"format": "png", "source": {"bytes": PNG}}}

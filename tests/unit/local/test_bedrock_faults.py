@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from quarry_local.bedrock.answers import Refused
-from quarry_local.bedrock.families import answering
-from quarry_local.bedrock.faults import Faults, RecordFates, befalls, job_fault, request_fate
-from quarry_local.bedrock.models import resolve
+from quarry_local.bedrock.families.answers import Refused
+from quarry_local.bedrock.families.registry import answering
+from quarry_local.bedrock.faults.plan import Faults, RecordFates, befalls, job_fault, request_fate
+from quarry_local.bedrock.faults.spoiled import emptied, truncated
+from quarry_local.bedrock.models.identity import resolve
 from quarry_local.bedrock.pytest_plugin import BedrockSim, FaultsRefused
 from quarry_local.bedrock.settings import FaultsAndPace, Settings
-from quarry_local.bedrock.spoil import emptied, truncated
 
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
 ROLE = "arn:aws:iam::123456789012:role/batch"

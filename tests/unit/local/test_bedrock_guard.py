@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from quarry_local.bedrock.guard import check_region, is_loopback, refusal_of
+from quarry_local.bedrock.api.guard import check_region, is_loopback, refusal_of
 from tests.unit.local.simulated_bedrock import simulated_bedrock
 
 

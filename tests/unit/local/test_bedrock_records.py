@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_local.bedrock import claude, titan
-from quarry_local.bedrock.answers import Refused, prompt_digest
-from quarry_local.bedrock.families import answering
-from quarry_local.bedrock.faults import Faults, RecordFates
-from quarry_local.bedrock.models import resolve
-from quarry_local.bedrock.records import InputFile, Unfit, blocks, count_records, read_records
-from quarry_local.bedrock.spool import Spool
+from quarry_local.bedrock.families import claude, titan
+from quarry_local.bedrock.families.answers import Refused, prompt_digest
+from quarry_local.bedrock.families.registry import answering
+from quarry_local.bedrock.faults.plan import Faults, RecordFates
+from quarry_local.bedrock.jobs.records import InputFile, Unfit, blocks, count_records, read_records
+from quarry_local.bedrock.jobs.spool import Spool
+from quarry_local.bedrock.models.identity import resolve
 
 CLAUDE = answering(resolve("anthropic.claude-3-haiku-20240307-v1:0", region="r", account="1"))
 TITAN = titan.answering()

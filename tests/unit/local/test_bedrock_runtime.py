@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_local.bedrock.answers import prompt_digest
+from quarry_local.bedrock.api.rates import RATE_TOO_HIGH, TOO_MANY_REQUESTS, TOO_MANY_TOKENS, WINDOW_S, Limits, Rate
 from quarry_local.bedrock.errors import ApiError
-from quarry_local.bedrock.rates import RATE_TOO_HIGH, TOO_MANY_REQUESTS, TOO_MANY_TOKENS, WINDOW_S, Limits, Rate
+from quarry_local.bedrock.families.answers import prompt_digest
 from tests.unit.local.simulated_bedrock import ACCOUNT, REGION, Bedrock, simulated_bedrock
 
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"

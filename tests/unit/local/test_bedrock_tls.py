@@ -12,7 +12,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import SSLError
 
-from quarry_local.bedrock import tls
+from quarry_local.bedrock.api import tls
 from quarry_local.bedrock.pytest_plugin import BedrockSim
 from quarry_local.bedrock.settings import Settings
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from quarry_local.bedrock.answers import Refused, prompt_digest
-from quarry_local.bedrock.catalogue import entries
-from quarry_local.bedrock.claude_rules import ClaudeRules
-from quarry_local.bedrock.families import answering
-from quarry_local.bedrock.models import Model, resolve
-from quarry_local.bedrock.schemas import NoSchema, NoValue, schema_of
+from quarry_local.bedrock.families.answers import Refused, prompt_digest
+from quarry_local.bedrock.families.claude_rules import ClaudeRules
+from quarry_local.bedrock.families.registry import answering
+from quarry_local.bedrock.families.schemas import NoSchema, NoValue, schema_of
+from quarry_local.bedrock.models.catalogue import entries
+from quarry_local.bedrock.models.identity import Model, resolve
 
 LITELLM = json.loads((Path(__file__).parent / "litellm_bodies.json").read_text(encoding="utf-8"))["bodies"]
 

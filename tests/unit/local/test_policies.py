@@ -14,14 +14,14 @@ import pytest
 import quarry_collector.handler
 import quarry_preprocessor.handler
 import quarry_scheduler.handler
+from quarry_core.contract.names import dead_letter_queue_name, queue_name, rows_key
+from quarry_core.contract.states import RunState
 from quarry_core.errors import Conflict, Missing, Refused, Unknown
-from quarry_core.loop import Consumer
-from quarry_core.names import dead_letter_queue_name, queue_name, rows_key
 from quarry_core.ports import Check, Delete, JobRequest, ObjectRef, Put, Update
-from quarry_core.service import consumer_limits, with_gauges
-from quarry_core.states import RunState
+from quarry_core.service.consumer import Consumer
+from quarry_core.service.process import consumer_limits, with_gauges
 from quarry_local import policies
-from quarry_local.bedrock.policy import by_identity
+from quarry_local.bedrock.iam.policy import by_identity
 from quarry_local.policies import SERVICES, Place
 from tests.world.house import CLAUDE, House
 
@@ -167,7 +167,7 @@ class JudgedLetters:
 
 
 class JudgedObjects:
-    """`quarry_core.objects`: HEAD is s3:GetObject too; without s3:ListBucket nothing can be seen to be missing."""
+    """`quarry_core.aws.s3.objects`: HEAD is s3:GetObject too; without s3:ListBucket nothing can be seen to be missing."""
 
     def __init__(self, objects: Any, judge: Judge) -> None:
         self._objects, self._judge = objects, judge

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quarry_core import names
+from quarry_core.contract import names
 from quarry_local import doors, processes, state
 from quarry_local import resources as local_resources
 from quarry_local.bedrock.settings import Settings

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from quarry_core import names
+from quarry_core.contract import names
 from quarry_local import policies
 from quarry_local import resources as local_resources
 from quarry_local.policies import Place

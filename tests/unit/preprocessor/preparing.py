@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from quarry_core.column_names import COLUMNS_MAX
-from quarry_core.csv_dialect import Csv
-from quarry_core.memory import choose_arrow_allocator
+from quarry_core.contract.column_names import COLUMNS_MAX
+from quarry_core.contract.csv_dialect import Csv
+from quarry_core.contract.prompts import Prompt
+from quarry_core.contract.run import Pins, Source
 from quarry_core.models import family_of
-from quarry_core.prompts import Prompt
-from quarry_core.rows import SourceError
-from quarry_core.run import Pins, Source
+from quarry_core.tabular.memory import choose_arrow_allocator
+from quarry_core.tabular.rows import SourceError
 from quarry_preprocessor.count import count_source
 from quarry_preprocessor.encoders import encoder_of
 from quarry_preprocessor.plan import ShardRange

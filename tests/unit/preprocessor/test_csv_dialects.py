@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from quarry_core.csv_dialect import Csv
+from quarry_core.contract.csv_dialect import Csv
 from quarry_core.ports import ObjectRef
-from quarry_core.rows import Count, SourceError, read_rows
+from quarry_core.tabular.rows import Count, SourceError, read_rows
 from quarry_preprocessor import csv_count
 from quarry_preprocessor.sources import inspect
 from tests.unit.core.csv_reference import NoCsv, parse

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from quarry_core.contract.names import record_id
+from quarry_core.contract.prompts import MissingColumn, parse_template
 from quarry_core.models import family_of
-from quarry_core.names import record_id
-from quarry_core.prompts import MissingColumn, parse_template
 from quarry_preprocessor.encode import (
     BLOCK_BYTES,
     LINES_BYTES_MAX,

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quarry_core.contract.prompts import parse_template
 from quarry_core.models import family_of
-from quarry_core.prompts import parse_template
-from quarry_core.rows import read_rows
+from quarry_core.tabular.rows import read_rows
 from quarry_preprocessor.encode import Encoder
 from quarry_preprocessor.sources import count_gaps, inspect
 from tests.unit.preprocessor.columns import COLUMNS

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quarry_core.contract.prompts import parse_template
 from quarry_core.errors import Missing
 from quarry_core.models import family_of
 from quarry_core.ports import ObjectRef
-from quarry_core.prompts import parse_template
-from quarry_core.rows import Count, SourceError, read_rows
+from quarry_core.tabular.rows import Count, SourceError, read_rows
 from quarry_preprocessor import csv_count
 from quarry_preprocessor.csv_count import OFFSET_EVERY_BYTES, OFFSET_EVERY_ROWS
 from quarry_preprocessor.encode import Encoder

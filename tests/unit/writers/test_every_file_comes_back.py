@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_core.results import our_names
-from quarry_core.states import RunState
+from quarry_core.contract.results import our_names
+from quarry_core.contract.states import RunState
 from tests.unit.writers.files import ROWS, all_files
 from tests.unit.writers.readers import READERS, CannotRead
 from tests.world.house import BUCKET, CLAUDE, House

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from quarry_cli.doctor.finding import Statement
-from quarry_cli.doctor.patient import Patient
+from quarry_cli.aws.environment import Patient
+from quarry_cli.aws.finding import Statement
 
 BEDROCK = "bedrock.amazonaws.com"
 EVENTS = "events.amazonaws.com"

@@ -22,9 +22,9 @@ from typing import Any, Self
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
+from quarry_core.clock import SystemClock
 from quarry_core.errors import PortError, raise_for
 from quarry_core.ports import Clock
-from quarry_core.real import SystemClock
 
 Observe = Callable[[str, str, str, float], None]
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quarry_core.aws.client import Aws
+from quarry_core.contract.job_request import check_job_name, check_request
 from quarry_core.errors import Conflict, Missing, Refused, Unknown
-from quarry_core.job_request import check_job_name, check_request
 from quarry_core.ports import Job, JobRequest
 
 # In the order of a job's life: see `active`.

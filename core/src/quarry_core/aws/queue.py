@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quarry_core.aws.burial import buried
 from quarry_core.aws.client import Aws
+from quarry_core.aws.dead_letters import buried
+from quarry_core.contract.message_attributes import ATTRIBUTES_MAX
 from quarry_core.errors import RECEIPT_GONE, Missing, Refused
-from quarry_core.message_attributes import ATTRIBUTES_MAX
 from quarry_core.ports import Message
 
 RECEIVE_MESSAGES_MAX = 10

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from quarry_core.contract.run import Pins, Run
+from quarry_core.contract.states import Gate, RunState, ShardState
 from quarry_core.ports import Item, Key
-from quarry_core.run import Pins, Run
-from quarry_core.states import Gate, RunState, ShardState
 
 CLASSES = ("high", "normal", "low")
 # Error rows are counted by code under this and the code: so a transaction can add to one of them.

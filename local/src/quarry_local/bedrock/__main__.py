@@ -12,10 +12,10 @@ import sys
 import threading
 from typing import NoReturn
 
+from quarry_local.bedrock.api.tls import CA, NoTls
 from quarry_local.bedrock.aws import NoEmulator
 from quarry_local.bedrock.server import SimulatedBedrock
 from quarry_local.bedrock.settings import Settings
-from quarry_local.bedrock.tls import CA, NoTls
 
 
 async def serve(settings: Settings) -> None:

@@ -12,29 +12,29 @@ from typing import Any
 
 from aiohttp import web
 
-from quarry_local.bedrock import tls
+from quarry_local.bedrock.api import tls
+from quarry_local.bedrock.api.checks import Checks
+from quarry_local.bedrock.api.http import application
+from quarry_local.bedrock.api.quotas import Quotas
+from quarry_local.bedrock.api.runtime import Runtime
 from quarry_local.bedrock.aws import Aws
-from quarry_local.bedrock.catalogue import entries
-from quarry_local.bedrock.checks import Checks
 from quarry_local.bedrock.clock import SimulatedClock, SteppedClock
-from quarry_local.bedrock.courier import Courier
-from quarry_local.bedrock.delivery import Delivery
 from quarry_local.bedrock.errors import ApiError, invalid
-from quarry_local.bedrock.events import Disorder, EventFigures
-from quarry_local.bedrock.faults import Faults, RequestFate, request_fate
-from quarry_local.bedrock.foreign import Foreigners
-from quarry_local.bedrock.foundation_models import availability, get_model, list_models
-from quarry_local.bedrock.http import application
-from quarry_local.bedrock.jobs import Job, Status
-from quarry_local.bedrock.lives import Lives
-from quarry_local.bedrock.profiles import get_profile, list_profiles
-from quarry_local.bedrock.quotas import Quotas
-from quarry_local.bedrock.register import Register
-from quarry_local.bedrock.roles import Roles
-from quarry_local.bedrock.runtime import Runtime
+from quarry_local.bedrock.events.delivery import Delivery
+from quarry_local.bedrock.events.dispatch import Courier
+from quarry_local.bedrock.events.envelope import Disorder, EventFigures
+from quarry_local.bedrock.faults.plan import Faults, RequestFate, request_fate
+from quarry_local.bedrock.iam.roles import Roles
+from quarry_local.bedrock.jobs.foreign import Foreigners
+from quarry_local.bedrock.jobs.job import Job, Status
+from quarry_local.bedrock.jobs.register import Register
+from quarry_local.bedrock.jobs.views import iso, job_view
+from quarry_local.bedrock.lifecycle import Lives
+from quarry_local.bedrock.models.catalogue import entries
+from quarry_local.bedrock.models.foundation_models import availability, get_model, list_models
+from quarry_local.bedrock.models.profiles import get_profile, list_profiles
 from quarry_local.bedrock.settings import FaultsAndPace, LiveSettings, Pace, Settings
 from quarry_local.bedrock.store import Alone, Handing
-from quarry_local.bedrock.views import iso, job_view
 
 
 class SimulatedBedrock:

@@ -12,8 +12,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from quarry_local.bedrock.catalogue import Family
-from quarry_local.bedrock.faults import Faults, Share
+from quarry_local.bedrock.faults.plan import Faults, Share
+from quarry_local.bedrock.models.catalogue import Family
 
 InvocationFault = Literal[
     "ModelErrorException", "ModelNotReadyException", "ModelTimeoutException", "ServiceUnavailableException"

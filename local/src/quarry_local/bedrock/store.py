@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from botocore.exceptions import ClientError
 
-from quarry_local.bedrock.events import EventFigures
+from quarry_local.bedrock.events.envelope import EventFigures
 
 DEFAULT_ACCOUNT = "000000000000"
 _UPLOADS = ".uploads"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from quarry_collector.handler import QUEUES, build
-from quarry_core.memory import choose_arrow_allocator
-from quarry_core.service import main
+from quarry_core.service.process import main
+from quarry_core.tabular.memory import choose_arrow_allocator
 
 if __name__ == "__main__":
     choose_arrow_allocator()

@@ -24,13 +24,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quarry_collector.settle import NotConserved, Settlement, check_conservation
+from quarry_core.contract.names import outcome_key, part_key
+from quarry_core.contract.results import ANSWER_COLUMNS, result_schema
 from quarry_core.errors import Conflict, Missing
-from quarry_core.names import outcome_key, part_key
-from quarry_core.parquet_footer import Annotation
-from quarry_core.part_file import PartDiffers, Proof, write_rows
 from quarry_core.ports import ObjectRef, Objects, Upload
-from quarry_core.results import ANSWER_COLUMNS, result_schema
-from quarry_core.sink import UploadSink
+from quarry_core.tabular.parquet.footer import Annotation
+from quarry_core.tabular.parquet.part_file import PartDiffers, Proof, write_rows
+from quarry_core.tabular.upload_sink import UploadSink
 
 READ_ROWS = 1_024
 READ_BYTES = 1 << 20

@@ -12,15 +12,15 @@ from functools import partial
 import structlog
 
 from quarry_collector.salvage import Salvage
-from quarry_core.endings import end_run
 from quarry_core.errors import Changed, Missing
-from quarry_core.failures import RunCode, Step, Why, exhausted
 from quarry_core.ledger.rows import Shard
-from quarry_core.part_file import PartError
-from quarry_core.pieces import Piece, WorkerKilled
-from quarry_core.rows import SourceError
-from quarry_core.service import World
-from quarry_core.steps import Steps, killed_sentence
+from quarry_core.service.endings import end_run
+from quarry_core.service.failures import RunCode, Step, Why, exhausted
+from quarry_core.service.pieces import Piece, WorkerKilled
+from quarry_core.service.process import World
+from quarry_core.service.steps import Steps, killed_sentence
+from quarry_core.tabular.parquet.part_file import PartError
+from quarry_core.tabular.rows import SourceError
 
 log = structlog.get_logger()
 

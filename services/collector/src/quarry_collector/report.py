@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from quarry_collector.settle import NotConserved, Settlement, add_up, check_conservation
+from quarry_core.contract.names import part_key, results_prefix, s3_uri
+from quarry_core.contract.states import RunState
 from quarry_core.ledger.rows import Totals
-from quarry_core.names import part_key, results_prefix, s3_uri
-from quarry_core.prices import price_of, table
-from quarry_core.states import RunState
+from quarry_core.models.prices import price_of, table
 
 REPORT_VERSION = 1
 DOLLARS_DIGITS = 9  # one record of an embedding model costs less than a millionth

@@ -19,19 +19,19 @@ import structlog
 from quarry_collector.publish import Publisher
 from quarry_collector.report import SUCCESS, RunFacts, ShardEnd, build_report, short_report, state_of
 from quarry_collector.salvage import Salvage
-from quarry_core import metrics
+from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.names import input_key, part_key, report_key, results_prefix, s3_uri, shard_id, success_key
+from quarry_core.contract.run import Pins
+from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Stale
-from quarry_core.failures import Kind, RunCode, Step, StepFailed, Why, kind_of
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard, Totals
-from quarry_core.messages import Doorbell
-from quarry_core.names import input_key, part_key, report_key, results_prefix, s3_uri, shard_id, success_key
-from quarry_core.pieces import Piece
-from quarry_core.run import Pins
-from quarry_core.service import World
-from quarry_core.states import RunState, ShardState
-from quarry_core.steps import Steps
-from quarry_core.verdicts import DONE, Verdict
+from quarry_core.service.failures import Kind, RunCode, Step, StepFailed, Why, kind_of
+from quarry_core.service.pieces import Piece
+from quarry_core.service.process import World
+from quarry_core.service.steps import Steps
+from quarry_core.service.verdicts import DONE, Verdict
+from quarry_core.telemetry import metrics
 
 log = structlog.get_logger()
 RUN_ENDED = "Run Ended"

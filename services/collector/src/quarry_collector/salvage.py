@@ -23,15 +23,15 @@ from quarry_collector.decode import read_lines
 from quarry_collector.parts import Identity, counts_of, part_stands, read_outcome, write_outcome, write_part
 from quarry_collector.settle import Ended, ErrorCode, Repeat, Settle, Settlement, decide
 from quarry_collector.spool import Spool
+from quarry_core.contract.names import offsets_key, outcome_key, output_prefix, rows_key, unsent_key
+from quarry_core.contract.run import Pins
 from quarry_core.errors import Missing
-from quarry_core.failures import Kind, kind_of
 from quarry_core.ledger.moves import BELOW_MINIMUM, REFUSED
 from quarry_core.ledger.rows import Shard
 from quarry_core.models import Family, family_of
-from quarry_core.names import offsets_key, outcome_key, output_prefix, rows_key, unsent_key
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.rows import Count, read_parquet
-from quarry_core.run import Pins
+from quarry_core.service.failures import Kind, kind_of
+from quarry_core.tabular.rows import Count, read_parquet
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from typing import assert_never
 
 import msgspec
 
-from quarry_core.states import JobStatus
+from quarry_core.contract.states import JobStatus
 
 REPEATS_MAX = 2
 EXAMPLES_MAX = 3

@@ -19,22 +19,22 @@ import structlog
 from quarry_collector.publish import Publisher
 from quarry_collector.salvage import Salvage
 from quarry_collector.settle import ErrorCode, Repeat, Settlement
-from quarry_core import metrics
-from quarry_core.endings import end_run
+from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.names import input_key, output_prefix
+from quarry_core.contract.states import ShardState
 from quarry_core.errors import PortError, Stale
-from quarry_core.failures import Kind, RunCode, Step, StepFailed, Why, kind_of
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard
-from quarry_core.messages import Doorbell
 from quarry_core.models import canonical_model
-from quarry_core.names import input_key, output_prefix
-from quarry_core.pieces import Piece
-from quarry_core.prices import price_of
-from quarry_core.service import World
-from quarry_core.states import ShardState
-from quarry_core.steps import Steps
-from quarry_core.traces import ROOT, About, Span
-from quarry_core.verdicts import DONE, Verdict
+from quarry_core.models.prices import price_of
+from quarry_core.service.endings import end_run
+from quarry_core.service.failures import Kind, RunCode, Step, StepFailed, Why, kind_of
+from quarry_core.service.pieces import Piece
+from quarry_core.service.process import World
+from quarry_core.service.steps import Steps
+from quarry_core.service.verdicts import DONE, Verdict
+from quarry_core.telemetry import metrics
+from quarry_core.telemetry.spans import ROOT, About, Span
 
 log = structlog.get_logger()
 SHARD_TTL_DAYS = 180

@@ -36,10 +36,10 @@ from quarry_collector.settle import (
     Settlement,
     check_conservation,
 )
-from quarry_core.failures import exhausted
+from quarry_core.contract.names import ROW_MAX, record_id, row_of
+from quarry_core.contract.results import answer_type, outcome_schema
 from quarry_core.models import Answer, EmptyAnswer
-from quarry_core.names import ROW_MAX, record_id, row_of
-from quarry_core.results import answer_type, outcome_schema
+from quarry_core.service.failures import exhausted
 
 SPOOL_BYTES_MAX = 16 << 30
 WRITE_BYTES = 1 << 20

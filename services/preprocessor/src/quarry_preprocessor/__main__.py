@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from quarry_core.memory import choose_arrow_allocator
-from quarry_core.service import main
+from quarry_core.service.process import main
+from quarry_core.tabular.memory import choose_arrow_allocator
 from quarry_preprocessor.handler import QUEUES, build
 
 if __name__ == "__main__":

@@ -15,14 +15,9 @@ from functools import partial
 
 import structlog
 
-from quarry_core import metrics
-from quarry_core.bounded import bounded_text
-from quarry_core.endings import end_run
-from quarry_core.errors import Refused, Stale
-from quarry_core.failures import RunCode, Step, Why, exhausted
-from quarry_core.json_text import NotAnObject, parse_object
-from quarry_core.ledger import moves
-from quarry_core.manifest import (
+from quarry_core.contract.bounded import bounded_text
+from quarry_core.contract.json_text import NotAnObject, parse_object
+from quarry_core.contract.manifest import (
     ORIGIN_ATTRIBUTE,
     REFUSAL_BYTES_MAX,
     Manifest,
@@ -33,21 +28,26 @@ from quarry_core.manifest import (
     read_manifest,
     run_id_of,
 )
-from quarry_core.manifest_checks import check_environment
-from quarry_core.manifest_lookups import look_at_source, look_up_prompt
-from quarry_core.message_attributes import with_origin
-from quarry_core.messages import Doorbell
+from quarry_core.contract.manifest_checks import check_environment
+from quarry_core.contract.message_attributes import with_origin
+from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.names import manifest_key, parse_s3_uri
+from quarry_core.contract.prompts import Prompt, PromptError
+from quarry_core.contract.run import PINS_BYTES_MAX, Pins, Run, Source
+from quarry_core.contract.source_format import source_format
+from quarry_core.contract.states import RunState
+from quarry_core.errors import Refused, Stale
+from quarry_core.ledger import moves
 from quarry_core.models import check_inference, family_of, pool_of
-from quarry_core.names import manifest_key, parse_s3_uri
-from quarry_core.pieces import Piece
 from quarry_core.ports import Message
-from quarry_core.prompts import Prompt, PromptError
-from quarry_core.run import PINS_BYTES_MAX, Pins, Run, Source
-from quarry_core.service import World
-from quarry_core.source_format import source_format
-from quarry_core.states import RunState
-from quarry_core.steps import Steps
-from quarry_core.verdicts import DONE, Poison, Retry, Verdict
+from quarry_core.service.endings import end_run
+from quarry_core.service.failures import RunCode, Step, Why, exhausted
+from quarry_core.service.pieces import Piece
+from quarry_core.service.process import World
+from quarry_core.service.steps import Steps
+from quarry_core.service.verdicts import DONE, Poison, Retry, Verdict
+from quarry_core.sources.lookups import look_at_source, look_up_prompt
+from quarry_core.telemetry import metrics
 
 log = structlog.get_logger()
 FULL_WAIT_S = 60

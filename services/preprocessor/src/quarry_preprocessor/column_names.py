@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quarry_core.column_names import names_fault
-from quarry_core.counted import SourceError
+from quarry_core.contract.column_names import names_fault
+from quarry_core.tabular.errors import SourceError
 
 
 def checked_names(columns: Sequence[str], key: str) -> tuple[str, ...]:

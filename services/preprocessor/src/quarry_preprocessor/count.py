@@ -16,23 +16,23 @@ from functools import partial
 import pyarrow as pa
 import structlog
 
-from quarry_core import metrics
+from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.names import offsets_key, plan_key
+from quarry_core.contract.prompts import MissingColumn
+from quarry_core.contract.results import ColumnTaken
+from quarry_core.contract.run import Pins
+from quarry_core.contract.states import RunState
 from quarry_core.errors import Changed, Conflict, Missing, Refused, Stale
-from quarry_core.failures import RunCode, Step, exhausted
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Totals
-from quarry_core.messages import Doorbell
 from quarry_core.models import limits_of
-from quarry_core.names import offsets_key, plan_key
-from quarry_core.pieces import Piece, Pieces
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.prompts import MissingColumn
-from quarry_core.results import ColumnTaken
-from quarry_core.rows import Count, SourceError
-from quarry_core.run import Pins
-from quarry_core.service import World
-from quarry_core.states import RunState
-from quarry_core.verdicts import DONE, Verdict
+from quarry_core.service.failures import RunCode, Step, exhausted
+from quarry_core.service.pieces import Piece, Pieces
+from quarry_core.service.process import World
+from quarry_core.service.verdicts import DONE, Verdict
+from quarry_core.tabular.rows import Count, SourceError
+from quarry_core.telemetry import metrics
 from quarry_preprocessor.encode import NotEncodable, estimate_record_bytes
 from quarry_preprocessor.encoders import check_needed, encoder_of
 from quarry_preprocessor.plan import Plan, PlanError, plan_shards

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from quarry_core.counted import Count, SourceError
-from quarry_core.csv_dialect import RECORD_BYTES_MAX, Csv, CsvDialect
-from quarry_core.csv_header import HEADER_BYTES_MAX, OTHER_DELIMITERS, header_names, is_header, shown_delimiter
-from quarry_core.csv_records import CsvFault, Offsets, RecordScanner
-from quarry_core.csv_rows import parse_block
-from quarry_core.csv_start import START_BYTES, start_of
+from quarry_core.contract.csv_dialect import RECORD_BYTES_MAX, Csv, CsvDialect
+from quarry_core.tabular.counted import Count
+from quarry_core.tabular.csv.header import HEADER_BYTES_MAX, OTHER_DELIMITERS, header_names, is_header, shown_delimiter
+from quarry_core.tabular.csv.records import CsvFault, Offsets, RecordScanner
+from quarry_core.tabular.csv.rows import parse_block
+from quarry_core.tabular.csv.start import START_BYTES, start_of
+from quarry_core.tabular.errors import SourceError
 
 OFFSET_EVERY_ROWS = 4_096
 OFFSET_EVERY_BYTES = 1 << 20

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from quarry_core.counted import Count
+from quarry_core.contract.prompts import check_columns, parse_template, template_of
+from quarry_core.contract.run import Pins
 from quarry_core.models import family_of
-from quarry_core.prompts import check_columns, parse_template, template_of
-from quarry_core.run import Pins
+from quarry_core.tabular.counted import Count
 from quarry_preprocessor.encode import Encoder, NotEncodable, check_encodable
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
-from quarry_core.bells import heed
-from quarry_core.endings import end_run
-from quarry_core.failures import Step
-from quarry_core.loop import Consumer
-from quarry_core.messages import Doorbell
-from quarry_core.parquet_pages import allow_pages
-from quarry_core.pieces import Piece
+from quarry_core.contract.messages import Doorbell
 from quarry_core.ports import Message
-from quarry_core.service import Parts, World, consumer_limits
-from quarry_core.steps import Steps
-from quarry_core.verdicts import Poison, Verdict
+from quarry_core.service.consumer import Consumer
+from quarry_core.service.endings import end_run
+from quarry_core.service.failures import Step
+from quarry_core.service.pieces import Piece
+from quarry_core.service.process import Parts, World, consumer_limits
+from quarry_core.service.steps import Steps
+from quarry_core.service.verdicts import Poison, Verdict
+from quarry_core.service.wakeups import heed
+from quarry_core.tabular.parquet.pages import allow_pages
 from quarry_preprocessor.arrive import Arrivals
 from quarry_preprocessor.count import Counting
 from quarry_preprocessor.slices import Slices

@@ -1,7 +1,7 @@
 """Looking at a Parquet source: what its footer tells, what its types hide, and which columns it proves to be whole.
 
 Owns nothing and writes nothing. Footers are believed as far as a lie costs only the liar: statistics that deny nulls
-make a plan whose shards may fall under the minimum; sizes are watched while reading (`quarry_core.parquet_pages`).
+make a plan whose shards may fall under the minimum; sizes are watched while reading (`quarry_core.tabular.parquet.pages`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quarry_core.counted import Count, SourceError
-from quarry_core.parquet_rows import ParquetSource, check_int96, open_parquet
 from quarry_core.ports import ObjectRef, Objects
+from quarry_core.tabular.counted import Count
+from quarry_core.tabular.errors import SourceError
+from quarry_core.tabular.parquet.rows import ParquetSource, check_int96, open_parquet
 from quarry_preprocessor.column_names import checked_names
 from quarry_preprocessor.text import certain_range
 

@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quarry_core.contract.names import ROW_MAX
 from quarry_core.models import ModelLimits
 from quarry_core.models.limits import too_few
-from quarry_core.names import ROW_MAX
 
 SHARDS_MAX = 49_999
 # Bytes are estimated from a sample, so a shard is planned to fill no more than this much of what a file may hold.

@@ -15,22 +15,22 @@ from functools import partial
 
 import structlog
 
-from quarry_core import metrics
-from quarry_core.endings import ring_broken
+from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.names import offsets_key, plan_key, shard_id
+from quarry_core.contract.run import Run
+from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Changed, Missing, Stale
-from quarry_core.failures import RunCode, Step, exhausted
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard, Slice, Totals
-from quarry_core.messages import Doorbell
 from quarry_core.models import limits_of
-from quarry_core.names import offsets_key, plan_key, shard_id
-from quarry_core.pieces import Piece, Pieces
 from quarry_core.ports import ObjectRef
-from quarry_core.rows import Count, SourceError
-from quarry_core.run import Run
-from quarry_core.service import World
-from quarry_core.states import RunState, ShardState
-from quarry_core.verdicts import DONE, Verdict
+from quarry_core.service.endings import ring_broken
+from quarry_core.service.failures import RunCode, Step, exhausted
+from quarry_core.service.pieces import Piece, Pieces
+from quarry_core.service.process import World
+from quarry_core.service.verdicts import DONE, Verdict
+from quarry_core.tabular.rows import Count, SourceError
+from quarry_core.telemetry import metrics
 from quarry_preprocessor.encoders import encoder_of
 from quarry_preprocessor.plan import HalfTooLarge, Plan, ShardRange, split_in_halves
 from quarry_preprocessor.write import ShardTooLarge, ShardWriter, Written

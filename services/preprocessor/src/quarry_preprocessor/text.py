@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from quarry_core.prompts import require_columns
+from quarry_core.contract.prompts import require_columns
 
 _encode = msgspec.json.Encoder().encode
 # The text of one nested value; a record of that size is never sent (`encode.RECORD_BYTES_MAX`), so none is built.

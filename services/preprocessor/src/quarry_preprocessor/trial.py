@@ -11,15 +11,16 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from quarry_core.counted import Count, SourceError
+from quarry_core.contract.results import OUR_COLUMNS, outcome_schema, result_schema
+from quarry_core.contract.run import Pins
 from quarry_core.models import family_of
-from quarry_core.parquet_footer import Annotation, Leaf, NotAFooter, leaves_of
-from quarry_core.part_file import PartError, Proof, write_rows
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.results import OUR_COLUMNS, outcome_schema, result_schema
-from quarry_core.row_bytes import pieces, row_bytes
-from quarry_core.rows import read_rows
-from quarry_core.run import Pins
+from quarry_core.tabular.counted import Count
+from quarry_core.tabular.errors import SourceError
+from quarry_core.tabular.parquet.footer import Annotation, Leaf, NotAFooter, leaves_of
+from quarry_core.tabular.parquet.part_file import PartError, Proof, write_rows
+from quarry_core.tabular.row_bytes import pieces, row_bytes
+from quarry_core.tabular.rows import read_rows
 
 TRIAL_ROWS = 64
 # Decoded; the first row is tried in any case.

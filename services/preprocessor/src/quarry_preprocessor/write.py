@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quarry_core.names import input_key, rows_key, shard_id, unsent_key
+from quarry_core.contract.names import input_key, rows_key, shard_id, unsent_key
+from quarry_core.contract.run import Pins
 from quarry_core.ports import Objects, Upload
-from quarry_core.rows import Count, read_rows
-from quarry_core.run import Pins
-from quarry_core.sink import UploadSink
+from quarry_core.tabular.rows import Count, read_rows
+from quarry_core.tabular.upload_sink import UploadSink
 from quarry_preprocessor.encode import Encoder, Unsent
 from quarry_preprocessor.plan import ShardRange
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from quarry_core.service import main
+from quarry_core.service.process import main
 from quarry_scheduler.handler import QUEUES, build
 
 if __name__ == "__main__":

@@ -15,17 +15,17 @@ from collections.abc import Iterable
 
 import structlog
 
-from quarry_core import metrics
+from quarry_core.contract.job_request import job_tags
+from quarry_core.contract.names import JobName, client_token, input_key, job_name, output_prefix, s3_uri
+from quarry_core.contract.run import Pins
+from quarry_core.contract.states import ShardState, job_rank
 from quarry_core.errors import Conflict, QuotaExceeded, Refused, Stale, Throttled, Unknown
-from quarry_core.job_request import job_tags
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import JobRow, Shard
-from quarry_core.names import JobName, client_token, input_key, job_name, output_prefix, s3_uri
 from quarry_core.ports import Job, JobRequest
-from quarry_core.run import Pins
-from quarry_core.service import World
-from quarry_core.states import ShardState, job_rank
-from quarry_core.traces import ERROR
+from quarry_core.service.process import World
+from quarry_core.telemetry import metrics
+from quarry_core.telemetry.spans import ERROR
 from quarry_scheduler.ownership import may_adopt
 
 log = structlog.get_logger()

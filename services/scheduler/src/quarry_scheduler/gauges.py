@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from quarry_core.contract.states import RunState, ShardState
 from quarry_core.ledger.ledger import PAGE_ITEMS, OpenRun
 from quarry_core.ledger.rows import Lane, Shard, Totals, Waiting
 from quarry_core.ports import Job
-from quarry_core.states import RunState, ShardState
 
 RATE_WINDOW_S = 3_600.0
 SETTLING_WINDOW_S = 600.0  # collectors are busy by fits and starts: their pace is that of the last minutes

@@ -6,16 +6,16 @@ from functools import partial
 
 import structlog
 
-from quarry_core.bells import heed
-from quarry_core.failures import Step, Why
-from quarry_core.loop import Consumer
-from quarry_core.messages import Doorbell, NotAMessage, read_job_event
-from quarry_core.names import parse_job_name
-from quarry_core.pieces import Piece
+from quarry_core.contract.messages import Doorbell, NotAMessage, read_job_event
+from quarry_core.contract.names import parse_job_name
 from quarry_core.ports import Message
-from quarry_core.service import JITTER, Parts, Timer, World, consumer_limits
-from quarry_core.steps import Steps
-from quarry_core.verdicts import DONE, Poison, Verdict
+from quarry_core.service.consumer import Consumer
+from quarry_core.service.failures import Step, Why
+from quarry_core.service.pieces import Piece
+from quarry_core.service.process import JITTER, Parts, Timer, World, consumer_limits
+from quarry_core.service.steps import Steps
+from quarry_core.service.verdicts import DONE, Poison, Verdict
+from quarry_core.service.wakeups import heed
 from quarry_scheduler.learn import Learner
 from quarry_scheduler.pins import PinsCache
 from quarry_scheduler.plainly import PlainEndings

@@ -13,16 +13,16 @@ from datetime import datetime
 
 import structlog
 
-from quarry_core import metrics
+from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.names import JobName, parse_job_name
+from quarry_core.contract.states import JobStatus, ShardState, job_ended, job_rank
 from quarry_core.errors import Missing, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import JobRow, Shard
-from quarry_core.messages import Doorbell
-from quarry_core.names import JobName, parse_job_name
 from quarry_core.ports import Job, JobRequest
-from quarry_core.service import World
-from quarry_core.states import JobStatus, ShardState, job_ended, job_rank
-from quarry_core.traces import ERROR, About, Span
+from quarry_core.service.process import World
+from quarry_core.telemetry import metrics
+from quarry_core.telemetry.spans import ERROR, About, Span
 from quarry_scheduler.create import job_request, job_row
 from quarry_scheduler.ownership import differences, may_stop
 from quarry_scheduler.pins import PinsCache

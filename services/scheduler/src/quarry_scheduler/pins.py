@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from quarry_core.contract.run import Pins
 from quarry_core.errors import Missing
 from quarry_core.ledger.ledger import Ledger
-from quarry_core.run import Pins
 
 PINS_MAX = 2_000
 

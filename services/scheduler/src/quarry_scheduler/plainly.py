@@ -15,16 +15,16 @@ from collections.abc import Sequence
 
 import structlog
 
-from quarry_core.endings import end_run
+from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.names import JobName, input_key, job_name, parse_job_name, s3_uri
+from quarry_core.contract.states import JobStatus, ShardState, job_ended
 from quarry_core.errors import Missing, PortError, Stale
-from quarry_core.failures import Why
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard
-from quarry_core.messages import Doorbell
-from quarry_core.names import JobName, input_key, job_name, parse_job_name, s3_uri
 from quarry_core.ports import Job
-from quarry_core.service import World
-from quarry_core.states import JobStatus, ShardState, job_ended
+from quarry_core.service.endings import end_run
+from quarry_core.service.failures import Why
+from quarry_core.service.process import World
 from quarry_scheduler.pins import PinsCache
 
 log = structlog.get_logger()

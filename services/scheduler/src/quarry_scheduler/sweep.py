@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quarry_core.contract.names import parse_job_name
+from quarry_core.contract.states import ShardState
 from quarry_core.ledger.rows import Pool, Shard
-from quarry_core.names import parse_job_name
 from quarry_core.ports import Job
-from quarry_core.states import ShardState
 
 
 @dataclass(frozen=True, slots=True)

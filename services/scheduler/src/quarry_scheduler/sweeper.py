@@ -9,16 +9,16 @@ from functools import partial
 
 import structlog
 
-from quarry_core import metrics
+from quarry_core.contract.messages import Doorbell, Kind
+from quarry_core.contract.states import JobStatus, RunState
 from quarry_core.errors import Missing, PortError, Stale
-from quarry_core.failures import StepFailed
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Lane, Pool, Shard, Totals, Waiting
-from quarry_core.messages import Doorbell, Kind
 from quarry_core.models import UnsupportedModel, pool_of
 from quarry_core.ports import Job, Write
-from quarry_core.service import World
-from quarry_core.states import JobStatus, RunState
+from quarry_core.service.failures import StepFailed
+from quarry_core.service.process import World
+from quarry_core.telemetry import metrics
 from quarry_scheduler import gauges
 from quarry_scheduler.admit import relax_limit
 from quarry_scheduler.learn import NOTHING, Learned

@@ -18,16 +18,16 @@ from functools import partial
 
 import structlog
 
-from quarry_core import metrics
+from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.states import Gate, ShardState
 from quarry_core.errors import Missing, Stale
-from quarry_core.failures import Kind, Step, StepFailed, Why, kind_of
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Lane, Pool, Shard, Waiting
-from quarry_core.messages import Doorbell
-from quarry_core.pieces import Piece
-from quarry_core.service import World
-from quarry_core.states import Gate, ShardState
-from quarry_core.steps import Steps
+from quarry_core.service.failures import Kind, Step, StepFailed, Why, kind_of
+from quarry_core.service.pieces import Piece
+from quarry_core.service.process import World
+from quarry_core.service.steps import Steps
+from quarry_core.telemetry import metrics
 from quarry_scheduler.admit import after_admission, learn_limit, next_lane
 from quarry_scheduler.create import Creator
 from quarry_scheduler.pauses import Pauses

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from quarry_core.failures import Step, Why
+from quarry_core.contract.names import parse_job_name
 from quarry_core.ledger.rows import Shard
-from quarry_core.names import parse_job_name
-from quarry_core.pieces import Piece
 from quarry_core.ports import Job
-from quarry_core.service import World
-from quarry_core.steps import Steps
+from quarry_core.service.failures import Step, Why
+from quarry_core.service.pieces import Piece
+from quarry_core.service.process import World
+from quarry_core.service.steps import Steps
 from quarry_scheduler.learn import NOTHING, Learned, Learner
 from quarry_scheduler.plainly import PlainEndings
 

@@ -24,7 +24,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from quarry_core.messages import Kind
+from quarry_core.contract.messages import Kind
 
 IN_FLIGHT_FIRST = 10
 PAUSE_FACTOR_MAX = 4

@@ -194,7 +194,7 @@ run "the_regions_hold_all_that_the_simulated_bedrock_routes_to" {
   variables { models = ["deepseek.v3.2"] }
   assert {
     condition = alltrue([
-      for geography, regions in jsondecode(file("../../../local/src/quarry_local/bedrock/catalogue.json")).geographies :
+      for geography, regions in jsondecode(file("../../../local/src/quarry_local/bedrock/models/catalogue.json")).geographies :
       length(setsubtract(regions, local.geographies[geography].regions)) == 0
     ])
     error_message = "A region of the catalogue is not in inference_profile_regions.json: jobs would be refused there."

@@ -1,4 +1,4 @@
-# The message is compared as text: it must stay what quarry_core.messages reads.
+# The message is compared as text: it must stay what quarry_core.contract.messages reads.
 
 provider "aws" {
   region                      = "us-east-1"

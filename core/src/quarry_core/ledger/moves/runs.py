@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from quarry_core.contract.run import Run
+from quarry_core.contract.states import Gate, RunState
 from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.rows import (
     Totals,
@@ -19,8 +21,6 @@ from quarry_core.ledger.rows import (
     totals_key,
 )
 from quarry_core.ports import Cond, Delete, Put, Update, Write
-from quarry_core.run import Run
-from quarry_core.states import Gate, RunState
 
 NEW_RUN_CLASS = "normal"
 NEW_RUN_WEIGHT = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from quarry_core.contract.states import TERMINAL_RANK, Gate, RunState, ShardState
 from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.rows import (
     ERRORS,
@@ -22,7 +23,6 @@ from quarry_core.ledger.rows import (
     wait_key,
 )
 from quarry_core.ports import Cond, Delete, Put, Update, Write
-from quarry_core.states import TERMINAL_RANK, Gate, RunState, ShardState
 
 STRIDE = 1 << 20
 # What stands as `ended_status` where no job was made; every other word there is Bedrock's.

@@ -1,0 +1,337 @@
+"""The environment that is examined: its names, and asking AWS about it, each thing once and within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from quarry_cli.aws.answers import for_people, out_of_reach
+from quarry_cli.aws.environment_settings import PatientSettings
+from quarry_cli.aws.finding import NotKnown
+from quarry_cli.aws.policy import Document
+from quarry_cli.settings import ClientSettings
+from quarry_core.contract import names
+from quarry_core.errors import Missing, PortError, Refused, credentials_fault
+from quarry_core.models import canonical_model
+from quarry_core.ports import Clock
+
+REQUESTS_MAX = 400
+AT_ONCE_MAX = 8
+PAGES_MAX = 60
+
+Answer = Mapping[str, Any]
+
+
+class Ask(Protocol):
+    """One read-only request to AWS. Raises PortError."""
+
+    async def __call__(self, service: str, operation: str, parameters: Mapping[str, Any]) -> Answer: ...
+
+
+class Asking:
+    """Asks AWS, each thing once: two checks that ask the same share one answer, or one refusal.
+
+    Raises from every method:
+        PortError: AWS's answer.
+        NotKnown: more than `REQUESTS_MAX` were asked.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._answers: dict[str, asyncio.Task[Answer]] = {}
+        self._at_once = asyncio.Semaphore(AT_ONCE_MAX)
+
+    async def __call__(self, service: str, operation: str, **parameters: Any) -> Answer:
+        key = json.dumps([service, operation, parameters], sort_keys=True)
+        if key not in self._answers:
+            if len(self._answers) >= REQUESTS_MAX:
+                raise NotKnown(f"more than {REQUESTS_MAX} requests would be needed")
+            self._answers[key] = asyncio.ensure_future(self._one(service, operation, parameters))
+        return await asyncio.shield(self._answers[key])
+
+    async def _one(self, service: str, operation: str, parameters: Mapping[str, Any]) -> Answer:
+        async with self._at_once:
+            return await self._ask(service, operation, parameters)
+
+    async def found(self, service: str, operation: str, **parameters: Any) -> Answer | None:
+        """None where the thing is not there."""
+        try:
+            return await self(service, operation, **parameters)
+        except Missing:
+            return None
+
+    async def pages(self, service: str, operation: str, result: str, token: str, **parameters: Any) -> list[Any]:
+        """All pages; `token` is the member of answer and request that goes on."""
+        found: list[Any] = []
+        more: dict[str, Any] = {}
+        for _ in range(PAGES_MAX):
+            answer = await self(service, operation, **parameters, **more)
+            found += answer.get(result, [])
+            if not answer.get(token):
+                return found
+            more = {token: answer[token]}
+        raise NotKnown(f"{service} {operation}: more than {PAGES_MAX} pages")
+
+
+class Unreadable(NotKnown):
+    """Something is there, and may not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role as IAM tells it."""
+
+    name: str
+    arn: str
+    policies: tuple[Document, ...]
+
+
+@dataclass(slots=True)
+class Patient:
+    """One environment.
+
+    Attributes:
+        settings: the variables.
+        asking: reads AWS.
+        account: of the credentials, 12 digits; `partition` likewise (`aws`, `aws-us-gov`).
+        models: ids to look at: those that were named, else those of open runs.
+        scheduler_role: name of the role that creates jobs; None takes the names that Quarry gives.
+        skew_s: local clock minus AWS's, seconds; None if AWS told no time.
+    """
+
+    settings: PatientSettings
+    asking: Asking
+    account: str
+    partition: str = "aws"
+    models: Sequence[str] = ()
+    scheduler_role: str | None = None
+    skew_s: float | None = None
+
+    @property
+    def env(self) -> str:
+        return self.settings.env
+
+    @property
+    def region(self) -> str:
+        return self.settings.region
+
+    @property
+    def bucket(self) -> str:
+        return self.settings.bucket
+
+    @property
+    def bucket_arn(self) -> str:
+        return f"arn:{self.partition}:s3:::{self.bucket}"
+
+    @property
+    def bedrock_role_arn(self) -> str:
+        return self.settings.bedrock_role_arn or self.role_arn(f"{self.env}-quarry-bedrock")
+
+    def role_arn(self, name: str) -> str:
+        return f"arn:{self.partition}:iam::{self.account}:role/{name}"
+
+    @property
+    def jobs_arn(self) -> str:
+        return f"arn:{self.partition}:bedrock:{self.region}:{self.account}:model-invocation-job/*"
+
+    @property
+    def rule(self) -> str:
+        return f"{self.env}-quarry-job-events"
+
+    @property
+    def rule_arn(self) -> str:
+        return f"arn:{self.partition}:events:{self.region}:{self.account}:rule/{self.rule}"
+
+    @property
+    def event_target_dlq(self) -> str:
+        return f"{self.env}-quarry-event-target-dlq"
+
+    def queue_arn(self, queue: str) -> str:
+        return f"arn:{self.partition}:sqs:{self.region}:{self.account}:{queue}"
+
+    # ----------------------------------------------------------------------- reading
+
+    async def queue(self, name: str) -> Answer | None:
+        """Attributes of one of the five queues, with its URL as `url`; None if it does not exist."""
+        return await self.queue_at(self.settings.queue_url(name), names.queue_name(self.env, name))
+
+    async def dead_letter_queue(self, name: str) -> Answer | None:
+        """Likewise of its dead-letter queue."""
+        return await self.queue_at(self.settings.dead_letter_url(name), names.dead_letter_queue_name(self.env, name))
+
+    async def undelivered(self) -> Answer | None:
+        """Likewise of the queue of what EventBridge could not deliver."""
+        return await self.queue_at(self.settings.event_target_dlq_url, self.event_target_dlq)
+
+    async def queue_at(self, url: str, name: str) -> Answer | None:
+        if not url:
+            known = await self.asking.found("sqs", "get_queue_url", QueueName=name)
+            if known is None:
+                return None
+            url = str(known["QueueUrl"])
+        told = await self.asking.found("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["All"])
+        return {**told["Attributes"], "url": url} if told else None
+
+    async def role_trusting(self, name: str) -> Answer | None:
+        """A role without its policies: ARN and trust."""
+        told = await self.asking.found("iam", "get_role", RoleName=name)
+        found: Answer | None = told["Role"] if told else None
+        return found
+
+    async def role(self, name: str) -> Role | None:
+        """A role with all its policies, None if there is none.
+
+        Raises:
+            Unreadable: one of its policies may not be read, so nothing can be said of the rest.
+        """
+        told = await self.role_trusting(name)
+        if told is None:
+            return None
+        try:
+            policies = await self._policies(name)
+        except PortError as error:
+            raise Unreadable(f"the policies of role {name} cannot be read: {reason(error)}") from error
+        return Role(name, told["Arn"], policies)
+
+    async def _policies(self, name: str) -> tuple[Document, ...]:
+        found: list[Any] = []
+        for policy in await self.asking.pages("iam", "list_role_policies", "PolicyNames", "Marker", RoleName=name):
+            told = await self.asking("iam", "get_role_policy", RoleName=name, PolicyName=policy)
+            found.append(told["PolicyDocument"])
+        attached = await self.asking.pages(
+            "iam", "list_attached_role_policies", "AttachedPolicies", "Marker", RoleName=name
+        )
+        for policy in attached:
+            arn = policy["PolicyArn"]
+            version = (await self.asking("iam", "get_policy", PolicyArn=arn))["Policy"]["DefaultVersionId"]
+            told = await self.asking("iam", "get_policy_version", PolicyArn=arn, VersionId=version)
+            found.append(told["PolicyVersion"]["Document"])
+        return tuple(document(each) for each in found)
+
+    async def bedrock_role(self) -> Role:
+        """The role of QUARRY_BEDROCK_ROLE_ARN. Raises NotKnown where the check `role` says what is wrong."""
+        role = await self.role(role_name(self.bedrock_role_arn))
+        if role is None or role.arn != self.bedrock_role_arn:
+            raise NotKnown("there is no such role: see the check `role`")
+        return role
+
+    async def bedrock_role_absent(self) -> bool:
+        """Whether the role is surely not there; one that may not be looked at is not absent."""
+        try:
+            told = await self.role_trusting(role_name(self.bedrock_role_arn))
+        except PortError:
+            return False
+        return told is None or told["Arn"] != self.bedrock_role_arn
+
+    async def creator(self) -> Role:
+        """The role that creates jobs: the scheduler's, or on one server that of all services. Raises NotKnown."""
+        wanted = self.creator_names()
+        for name in wanted:
+            if role := await self.role(name):
+                return role
+        raise NotKnown(f"there is no role {' or '.join(wanted)}: name the one that creates jobs, --scheduler-role NAME")
+
+    def creator_names(self) -> list[str]:
+        if self.scheduler_role:
+            return [role_name(self.scheduler_role)]
+        return [f"{self.env}-quarry-scheduler", f"{self.env}-quarry-server"]
+
+    async def profile(self, model: str) -> Answer | None:
+        """The inference profile that an id names; None for any other id, and for a profile that does not exist."""
+        if not is_profile(model):
+            return None
+        return await self.asking.found("bedrock", "get_inference_profile", inferenceProfileIdentifier=model)
+
+    async def model_names(self) -> dict[str, str]:
+        """What the region's foundation models are called, by id without a context length."""
+        told = await self.asking("bedrock", "list_foundation_models")
+        return {canonical_model(each["modelId"]): str(each.get("modelName", "")) for each in told["modelSummaries"]}
+
+    async def model_name(self, model: str) -> str:
+        """What a model is called; empty if it is not there or may not be asked for."""
+        try:
+            return (await self.model_names()).get(canonical_model(model), "")
+        except PortError:
+            return ""
+
+    def model_arn(self, model: str) -> str:
+        named = f"arn:{self.partition}:bedrock:{self.region}::foundation-model/{model}"
+        return model if model.startswith("arn:") else named
+
+    def named(self) -> Sequence[str]:
+        """The models to look at. Raises NotKnown if there are none."""
+        if not self.models:
+            raise NotKnown("no run is open: name a model with --model ID")
+        return self.models
+
+
+async def examined(
+    settings: PatientSettings, ask: Ask, clock: Clock, *, models: Sequence[str] = (), scheduler_role: str | None = None
+) -> Patient:
+    """Find out whose account it is, and what the time is there.
+
+    Raises:
+        PortError: AWS does not say who is asking, so nothing can be looked at; `skew_of` may tell why.
+    """
+    asking = Asking(ask)
+    told = await asking("sts", "get_caller_identity")
+    return Patient(
+        settings,
+        asking,
+        account=str(told["Account"]),
+        partition=str(told.get("Arn", "arn:aws")).split(":")[1],
+        models=models,
+        scheduler_role=scheduler_role,
+        skew_s=skew_of(told, clock),
+    )
+
+
+def skew_of(answer: Answer, clock: Clock) -> float | None:
+    """Local time minus the time in an answer's Date header, in seconds; both are whole seconds at best."""
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    try:
+        there = parsedate_to_datetime(str(date))
+    except ValueError:  # none, or what a proxy put there
+        return None
+    if there.tzinfo is None:
+        there = there.replace(tzinfo=UTC)
+    now: datetime = clock.now()
+    return (now - there).total_seconds()
+
+
+def document(raw: Any) -> Document:
+    """A policy, from JSON text (IAM's may be percent-encoded) or parsed already."""
+    if isinstance(raw, str):
+        raw = json.loads(raw if raw.lstrip().startswith("{") else unquote(raw)) if raw else {}
+    return raw or {}
+
+
+def is_profile(model: str) -> bool:
+    """Whether an id is an inference profile's: an ARN that says so, or a geography before the model's provider."""
+    if model.startswith("arn:"):
+        return "inference-profile/" in model
+    return model.partition(".")[0] != canonical_model(model).partition(".")[0]
+
+
+def profile_arns(profile: Answer) -> list[str]:
+    """What a profile is to IAM: itself, and its model in each of its regions."""
+    return [str(profile["inferenceProfileArn"]), *(str(each["modelArn"]) for each in profile.get("models", []))]
+
+
+def role_name(arn: str) -> str:
+    return arn.rsplit("/", 1)[-1]
+
+
+def reason(error: PortError) -> str:
+    """Why something could not be read, in few words."""
+    if isinstance(error, Refused) and error.denied:
+        return f"not allowed to look ({error})"
+    if out_of_reach(error) and credentials_fault(error) != "invalid":  # AWS's own words tell a clock or a region apart
+        return str(for_people(error, ClientSettings()))
+    return f"{type(error).__name__}: {error}"

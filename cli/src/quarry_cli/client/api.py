@@ -1,0 +1,307 @@
+"""Quarry from Python, beside the queue: submit a manifest, look at a run, have its results, as a DataFrame too.
+
+    from quarry_cli.client.api import Client, results_frame
+
+    client = Client()                       # the environment is that of the variables, as for the command
+    run = client.submit({"job_name_prefix": "demo", "model_id": ..., "s3_uri": ..., "prompt_id": ...})
+    client.wait(run.run_id)
+    frame = results_frame(run.run_id)       # needs quarry-cli[pandas]
+
+Every call opens its own connection and closes it; nothing is kept between calls. It may be used where an event loop
+runs already, as in a notebook: the call then works in a thread of its own, and blocks all the same. The commands are
+made of these calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from quarry_cli.aws.answers import for_people
+from quarry_cli.client.connections import Connect, Doors, connect
+from quarry_cli.client.following import Show, follow
+from quarry_cli.client.formats import Format
+from quarry_cli.client.reading import RunReader
+from quarry_cli.client.run_search import RunLine, Wanted, beginning_with, find_run, no_such_run, read_runs
+from quarry_cli.client.submitting import Submitted, as_text, submit
+from quarry_cli.client.view import RunView
+from quarry_cli.errors import NoResults, NotConfigured, NotEnded, Unaccounted
+from quarry_cli.settings import ClientSettings
+from quarry_core.errors import PortError
+from quarry_core.ports import ObjectRef, Objects
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from quarry_cli.client.download import Download
+    from quarry_cli.client.row_account import Account
+
+T = TypeVar("T")
+WAIT_EVERY_S = 2.0
+
+
+class _Quiet:
+    def show(self, view: RunView) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What came of a download; `account` is None for a run that goes on."""
+
+    view: RunView
+    download: Download
+    account: Account | None
+
+
+class Client:
+    """One environment of Quarry.
+
+    Every method may raise a `QuarryError` (`quarry_cli.errors`) or a `PortError` (`quarry_core.errors`). Where a method
+    takes a run id, its beginning is enough if it fits one run alone.
+
+    Args:
+        connect: opens the doors; by default as the environment variables say.
+    """
+
+    def __init__(self, connect: Connect = connect) -> None:
+        self._connect = connect
+
+    def submit(self, manifest: Mapping[str, Any] | str, *, check: bool = True, any_queue: bool = False) -> Submitted:
+        """Put a manifest on the queue, as it is if it is text.
+
+        Args:
+            manifest: an object, or JSON text.
+            check: look first at what it names in AWS, and refuse what the services would refuse.
+            any_queue: send it even if the queue that is set looks like another of Quarry's.
+
+        Raises:
+            NotSubmitted: it is refused, in the words with which the run would end; nothing was sent.
+        """
+        text = manifest if isinstance(manifest, str) else as_text(manifest)
+        return self._do(lambda doors: submit(doors, text, check=check, any_queue=any_queue))
+
+    def status(self, run_id: str) -> RunView:
+        """A run with all its jobs. Raises NoSuchRun, SeveralRuns."""
+
+        async def look(doors: Doors) -> RunView:
+            view = await RunReader(doors, await find_run(doors, run_id)).read(all_jobs=True)
+            if view is None:
+                raise await no_such_run(doors, run_id)
+            return view
+
+        return self._do(look)
+
+    def runs(self, most: int = 20, *, wanted: Wanted | None = None) -> list[RunLine]:
+        """Open runs, then those that ended this month or last; only those that `wanted` describes."""
+        return self._do(lambda doors: read_runs(doors, most, wanted or Wanted()))
+
+    def wait(self, run_id: str, *, every_s: float = WAIT_EVERY_S, timeout_s: float | None = None) -> RunView:
+        """Wait until a run has ended, also if it has not arrived yet. Raises StillRunning."""
+        return self.follow(run_id, _Quiet(), every_s=every_s, timeout_s=timeout_s)
+
+    def follow(
+        self,
+        run_id: str,
+        show: Show,
+        *,
+        every_s: float = WAIT_EVERY_S,
+        timeout_s: float | None = None,
+    ) -> RunView:
+        """Show a run until it has ended, also if it has not arrived yet; the last view. Raises StillRunning."""
+
+        async def look(doors: Doors) -> RunView:
+            reader: RunReader | None = None
+
+            async def read() -> RunView | None:
+                nonlocal reader
+                if reader is not None:
+                    return await reader.read(all_jobs=False)
+                # Asked anew at each look: the run that the beginning of an id means may arrive meanwhile.
+                found = RunReader(doors, await find_run(doors, run_id, may_come=True))
+                view = await found.read(all_jobs=False)
+                reader = found if view is not None else None
+                return view
+
+            async def others() -> list[str]:
+                return await beginning_with(doors, run_id)
+
+            return await follow(read, doors.clock, show, run_id, every_s=every_s, timeout_s=timeout_s, others=others)
+
+        return self._do(look)
+
+    def results(
+        self,
+        run_id: str,
+        directory: Path | str,
+        *,
+        form: Format = "parquet",
+        partial: bool = False,
+        tell: Callable[[int, int], None] | None = None,
+        safe_cells: bool = False,
+        mode: int = 0o600,
+    ) -> Results:
+        """Download a run's results and hold them against its account.
+
+        Args:
+            directory: of its own for each run and format; a second call brings what is missing. The report lies beside
+                it, in the directory of the same name with `.quarry` behind.
+            form: parquet, csv or jsonl.
+            partial: take the parts that stand, if the run has not ended.
+            tell: told of the parts that lie there, and of all.
+            safe_cells: in CSV, put an apostrophe before texts that a spreadsheet would take for a formula.
+            mode: permissions of the files; who may read them may look into the directories.
+
+        Raises:
+            NoSuchRun, NotEnded, NoResults, NotWritten: see there. `Account.faults` is for the caller to look at.
+        """
+        from quarry_cli.client.download import download  # noqa: PLC0415 likewise
+        from quarry_cli.client.row_account import account  # noqa: PLC0415 pyarrow takes its time to import
+
+        view, objects = self._readable(run_id, partial=partial)
+        brought = download(
+            objects,
+            view.run_id,
+            Path(directory),
+            form,
+            tell,
+            prefix=view.result_prefix,
+            safe_cells=safe_cells,
+            mode=mode,
+        )
+        ended = view.state.terminal
+        return Results(view, brought, account(view.rows, brought.report, brought.rows, brought.ok) if ended else None)
+
+    def head(self, run_id: str, most: int, *, partial: bool = False) -> pa.Table:
+        """The first joined rows as an Arrow table. Raises NoSuchRun, NotEnded, NoResults."""
+        from quarry_cli.client.head import first_rows  # noqa: PLC0415 pyarrow takes its time to import
+
+        view, objects = self._readable(run_id, partial=partial)
+        rows = first_rows(objects, view.run_id, most)
+        if rows is None:
+            raise NoResults(f"run {view.run_id} has no part of a result yet")
+        return rows
+
+    def table(self, run_id: str, *, columns: Sequence[str] | None = None, partial: bool = False) -> pa.Table:
+        """All joined rows, in the order of the source, in memory. Raises NoSuchRun, NotEnded, NoResults, Unaccounted."""
+        view, objects = self._readable(run_id, partial=partial)
+        rows = _whole(objects, view.run_id, columns)
+        if view.state.terminal and rows.num_rows != view.rows.enlisted:
+            raise Unaccounted(f"{rows.num_rows:,} rows were read, and {view.rows.enlisted:,} should be there")
+        return rows
+
+    def _readable(self, run_id: str, *, partial: bool) -> tuple[RunView, Objects]:
+        """A run whose results may be read, and the door to them, which outlives the connection."""
+
+        async def look(doors: Doors) -> tuple[RunView, Objects]:
+            view = await RunReader(doors, await find_run(doors, run_id)).read(all_jobs=False)
+            if view is None:
+                raise await no_such_run(doors, run_id)
+            return view, doors.objects()
+
+        view, objects = self._do(look)
+        run_id = view.run_id
+        if view.results_uri is None:
+            raise NoResults(f"run {run_id} failed without results: {view.error or 'no reason is noted'}")
+        if not view.state.terminal and not partial:
+            raise NotEnded(
+                f"run {run_id} is {view.state}: its results are whole when it has ended "
+                f"(quarry watch {run_id}); what stands already can be taken as partial results"
+            )
+        return view, objects
+
+    def _do(self, work: Callable[[Doors], Awaitable[T]]) -> T:
+        async def whole() -> T:
+            try:
+                async with self._connect() as doors:
+                    return await work(doors)
+            except PortError as error:
+                known = for_people(error, ClientSettings())
+                if known is None:
+                    raise
+                raise known from error
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(whole())
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: asyncio.run(whole())).result()
+
+
+def results_frame(
+    run_id: str,
+    *,
+    columns: Sequence[str] | None = None,
+    partial: bool = False,
+    client: Client | None = None,
+) -> pd.DataFrame:
+    """The joined dataset of a run as a pandas DataFrame, in the order of the source.
+
+    Whole numbers and truth values get pandas' nullable types, so that a null makes no float of them.
+
+    Args:
+        run_id: a run that has ended.
+        columns: only these.
+        partial: take the parts that stand, if the run has not ended.
+        client: of another environment than the variables name.
+
+    Raises:
+        NotConfigured: pandas is not installed, or a variable is missing.
+        NoSuchRun, NotEnded, NoResults, Unaccounted: see `Client.table`.
+    """
+    try:
+        import pandas as pd  # noqa: PLC0415 an extra
+    except ImportError as error:
+        raise NotConfigured("pandas is not installed: pip install 'quarry-cli[pandas]'") from error
+    import pyarrow as pa  # noqa: PLC0415 takes its time to import
+
+    from quarry_cli.client.values import known_to_pandas  # noqa: PLC0415 likewise
+
+    nullable = {
+        pa.bool_(): pd.BooleanDtype(),
+        pa.int8(): pd.Int8Dtype(),
+        pa.int16(): pd.Int16Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.uint8(): pd.UInt8Dtype(),
+        pa.uint16(): pd.UInt16Dtype(),
+        pa.uint32(): pd.UInt32Dtype(),
+        pa.uint64(): pd.UInt64Dtype(),
+        pa.time64("ns"): pd.ArrowDtype(pa.time64("ns")),  # Python's own times know no nanoseconds
+    }
+    table = (client or Client()).table(run_id, columns=columns, partial=partial)
+    ready = [
+        column.cast(known_to_pandas(column.type)) if pa.types.is_nested(column.type) else column
+        for column in table.columns
+    ]
+    table = pa.table(ready, names=table.column_names)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get, ignore_metadata=True)
+    return frame
+
+
+def _whole(objects: Objects, run_id: str, columns: Sequence[str] | None) -> pa.Table:
+    import pyarrow as pa  # noqa: PLC0415 takes its time to import
+    import pyarrow.parquet as pq  # noqa: PLC0415 likewise
+
+    from quarry_cli.client.download import parts_of  # noqa: PLC0415 likewise
+
+    tables = []
+    for info in parts_of(objects, run_id):
+        with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source:
+            file = pq.ParquetFile(source)
+            wanted = list(columns) if columns is not None else None
+            # Not whole: pyarrow reads nested categories only by row group.
+            tables += [file.read_row_group(group, columns=wanted) for group in range(file.num_row_groups)]
+    if not tables:
+        raise NoResults(f"run {run_id} has no part of a result yet")
+    return pa.concat_tables(tables)

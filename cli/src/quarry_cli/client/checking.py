@@ -1,0 +1,215 @@
+"""What AWS can say of a manifest before it is sent: its source, its prompt, its model.
+
+Theory of operation. Everything here only reads, and is given up after `CHECK_S`. What is surely wrong is a fault, in
+the sentence with which the run would end, but minutes earlier. What cannot be known, for want of a permission, an
+answer or time, is said and holds nobody up: the services look again, with their own permissions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from quarry_cli.aws.answers import for_people
+from quarry_cli.aws.environment import Asking, is_profile
+from quarry_cli.aws.finding import NotKnown
+from quarry_cli.aws.models_quotas import SERVICE, Batch, BatchQuotas, takes_batch
+from quarry_cli.client.connections import Doors
+from quarry_cli.settings import ClientSettings
+from quarry_core.contract.manifest import Manifest, ManifestError
+from quarry_core.contract.prompts import Prompt, PromptError
+from quarry_core.contract.source_format import source_format
+from quarry_core.errors import MissingBucket, PortError
+from quarry_core.models import UnsupportedModel, canonical_model, check_inference, family_of
+from quarry_core.ports import Objects
+from quarry_core.sources.lookups import NotReadable, look_at_source, look_up_prompt, source_ref
+
+T = TypeVar("T")
+CHECK_S = 15.0
+HINT_S = 5.0
+SERVICE_QUOTAS = "service-quotas"
+
+
+@dataclass(slots=True)
+class Checked:
+    """`unchecked`: what could not be looked at, and why; one sentence each."""
+
+    faults: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+
+
+async def check(doors: Doors, manifest: Manifest, within_s: float = CHECK_S) -> Checked:
+    """Look at what a manifest names. Never raises what AWS answers."""
+    found = Checked()
+    objects = (doors.glance or doors.objects)()
+    tasks = [_bounded("the source and the prompt", _aside(partial(_in_s3, objects, manifest)), found, within_s)]
+    if doors.ask is not None:
+        tasks.append(_bounded("the model", _model(Asking(doors.ask), manifest.model_id, doors.region), found, within_s))
+    await asyncio.gather(*tasks)
+    return found
+
+
+async def _bounded(what: str, looking: Awaitable[Checked], found: Checked, within_s: float) -> None:
+    try:
+        result = await asyncio.wait_for(looking, within_s)
+    except TimeoutError:
+        result = Checked(unchecked=[f"{what}: no answer within {within_s:.0f} s"])
+    except (PortError, NotKnown) as error:
+        result = Checked(unchecked=[f"{what}: {error}"])
+    found.faults += result.faults
+    found.unchecked += result.unchecked
+
+
+async def _aside(work: Callable[[], T]) -> T:
+    """Blocking work in a thread that nobody waits for once its time is over, not even the end of the process."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]  # there is no error, so there is a result
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except Exception as raised:
+            error = raised
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await done
+
+
+async def nearest_model(doors: Doors, model_id: str, within_s: float = HINT_S) -> str:
+    """The supported id in the region that is most like one of no family; empty if there is none, or no answer."""
+    if doors.ask is None:
+        return ""
+    try:
+        told = await asyncio.wait_for(Asking(doors.ask)("bedrock", "list_foundation_models"), within_s)
+    except (TimeoutError, PortError, NotKnown):
+        return ""
+    ids = [str(each["modelId"]) for each in told["modelSummaries"]]
+    supported = [each for each in ids if _has_family(each)]
+    near = difflib.get_close_matches(model_id.rpartition("/")[2], supported, n=1, cutoff=0.8)
+    return near[0] if near else ""
+
+
+def _has_family(model_id: str) -> bool:
+    try:
+        family_of(model_id)
+    except UnsupportedModel:
+        return False
+    return True
+
+
+# --------------------------------------------------------------------------- S3
+
+
+def _in_s3(objects: Objects, manifest: Manifest) -> Checked:
+    found = Checked()
+    prompt, known = _prompt(objects, manifest, found)
+    try:
+        _source(objects, manifest, prompt if known else None, found, columns=known)
+    except PortError as error:
+        found.unchecked.append(f"s3_uri: {error}")
+    return found
+
+
+def _prompt(objects: Objects, manifest: Manifest, found: Checked) -> tuple[Prompt | None, bool]:
+    """The prompt, and whether it is known."""
+    if manifest.prompt_id is None:
+        return manifest.prompt, True
+    try:
+        prompt = look_up_prompt(objects, manifest.prompt_id)
+        check_inference(manifest.model_id, {**prompt.inference, **manifest.inference})
+    except MissingBucket as error:
+        found.faults.append(str(for_people(error, ClientSettings()) or error))
+    except (NotReadable, PortError) as error:
+        found.unchecked.append(str(error))
+    except (ManifestError, PromptError, ValueError) as error:
+        found.faults.append(str(error))
+    else:
+        return prompt, True
+    return None, False
+
+
+def _source(objects: Objects, manifest: Manifest, prompt: Prompt | None, found: Checked, *, columns: bool) -> None:
+    # pyarrow takes its time to import, and `quarry --help` needs none of it.
+    from quarry_core.contract.csv_dialect import Csv  # noqa: PLC0415 see above
+    from quarry_core.sources.preview import SourceError, faults_of, preview  # noqa: PLC0415 see above
+
+    try:
+        info = look_at_source(objects, manifest)
+    except NotReadable as error:
+        found.unchecked.append(str(error))
+        return
+    except ManifestError as error:
+        found.faults.append(str(error))
+        return
+    ref = replace(source_ref(manifest), etag=info.etag)
+    try:
+        seen = preview(objects, ref, source_format(ref.key), info.size_bytes, manifest.csv or Csv())
+    except SourceError as error:
+        found.faults.append(f"s3_uri: {error}")
+        return
+    if seen is not None and columns:
+        found.faults += faults_of(seen, manifest, prompt)
+
+
+# --------------------------------------------------------------------------- Bedrock
+
+
+async def _model(asking: Asking, model_id: str, region: str) -> Checked:
+    """Whether the region has the model or profile, and whether batch inference is known to refuse it.
+
+    Raises:
+        PortError, NotKnown: Bedrock does not list its models.
+    """
+    if ":custom-model/" in model_id:
+        return Checked()
+    told = await asking("bedrock", "list_foundation_models")
+    names = {canonical_model(str(each["modelId"])): str(each.get("modelName", "")) for each in told["modelSummaries"]}
+    ids = [str(each["modelId"]) for each in told["modelSummaries"]]
+    if is_profile(model_id):
+        pages = asking.pages(
+            "bedrock", "list_inference_profiles", "inferenceProfileSummaries", "nextToken", maxResults=100
+        )
+        profiles = [str(each["inferenceProfileId"]) for each in await pages]
+        if model_id.rpartition("/")[2] not in profiles:
+            return Checked([_absent("inference profile", model_id, [*profiles, *ids], region)])
+    elif canonical_model(model_id) not in names:
+        return Checked([_absent("model", model_id, ids, region)])
+    takes, why = takes_batch(model_id, "", None)
+    if takes is Batch.NO:
+        quotas = BatchQuotas(
+            await asking.pages(
+                SERVICE_QUOTAS, "list_aws_default_service_quotas", "Quotas", "NextToken", ServiceCode=SERVICE
+            )
+        )
+        takes, why = takes_batch(model_id, names.get(canonical_model(model_id), ""), quotas)
+    if takes is Batch.NO:
+        return Checked(
+            [
+                f"model_id: batch inference does not take {model_id} in {region}: {why}; `quarry models` lists those that it takes"
+            ]
+        )
+    return Checked()
+
+
+def _absent(what: str, model_id: str, known: list[str], region: str) -> str:
+    name = model_id.rpartition("/")[2]
+    same = [each for each in known if canonical_model(each) == canonical_model(name)]
+    near = same or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"model_id: there is no {what} {name} in {region}{hint} (`quarry models` lists what there is)"

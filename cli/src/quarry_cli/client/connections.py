@@ -1,0 +1,90 @@
+"""The client's connection: the few doors of the environment that it goes through, opened for one command.
+
+Owns the AWS clients while the context is open. Whatever needs AWS takes `Doors`, so that tests open others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from quarry_cli.aws.environment import Answer, Ask
+from quarry_cli.settings import ClientSettings, other_queue_urls
+from quarry_core.ledger.ledger import Ledger
+from quarry_core.ports import Clock, Objects, Queue, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """`queue` and `objects` are made when they are asked for. The objects' door is a client of its own, which outlives
+    the connection: bulk bytes move without an event loop.
+
+    Attributes:
+        glance: as `objects`, for a look that is given up soon.
+        ask: other read-only requests; None where there is nobody to ask.
+        manifest_queue_url: where `queue` leads; `other_queue_urls` are those of the environment's other queues, by name.
+        owner_required: whether the services want to know who owns a source's bucket.
+    """
+
+    table: Table
+    queue: Callable[[], Queue]
+    objects: Callable[[], Objects]
+    clock: Clock
+    bucket: str
+    env: str = ""
+    region: str = ""
+    glance: Callable[[], Objects] | None = None
+    ask: Ask | None = None
+    manifest_queue_url: str = ""
+    other_queue_urls: Mapping[str, str] = field(default_factory=dict)
+    owner_required: bool = False
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.table)
+
+
+Connect = Callable[[], AbstractAsyncContextManager[Doors]]
+
+
+@contextlib.asynccontextmanager
+async def connect() -> AsyncIterator[Doors]:
+    """Connect as the environment variables say. Raises NotConfigured."""
+    settings = ClientSettings.read()
+    settings.require("region", "table", "bucket")
+    # The SDKs take most of a second to import: `quarry --help` and `quarry schema` need none of them.
+    from quarry_core.aws.client import Aws  # noqa: PLC0415 see above
+    from quarry_core.aws.queue import SqsQueue  # noqa: PLC0415 see above
+    from quarry_core.aws.s3.objects import S3Objects, s3_client  # noqa: PLC0415 see above
+    from quarry_core.aws.table import DynamoTable  # noqa: PLC0415 see above
+
+    async with Aws(region=settings.region) as aws:
+
+        def queue() -> Queue:
+            settings.require("manifest_queue_url")
+            url = settings.manifest_queue_url
+            return SqsQueue(aws, "manifests", url, f"{url}-dlq")
+
+        async def ask(service: str, operation: str, parameters: Mapping[str, Any]) -> Answer:
+            return await aws.call(service, operation, parameters, doing=f"{service} {operation}")
+
+        def glance() -> Objects:
+            return S3Objects(settings.bucket, client=s3_client(settings.region, hasty=True))
+
+        yield Doors(
+            table=DynamoTable(aws, settings.table),
+            queue=queue,
+            objects=lambda: S3Objects(settings.bucket, region=settings.region),
+            clock=aws.clock,
+            bucket=settings.bucket,
+            env=settings.env,
+            region=settings.region,
+            glance=glance,
+            ask=ask,
+            manifest_queue_url=settings.manifest_queue_url,
+            other_queue_urls=other_queue_urls(),
+            owner_required=settings.input_bucket_owner_required,
+        )

@@ -1,0 +1,284 @@
+"""Dead letters: looking at them, moving them back to where they came from, deleting them.
+
+Theory of operation. A dead letter is only ever borrowed: what a pass over the queue receives is given back at its end,
+but for the letters whose taker said that they are gone. Moving back is send, then delete, letter by letter, and not
+SQS's own move task, which knows neither a reason nor a count, and nothing of `quarry_origin_id`. Whoever dies in
+between has moved a letter and left it too: twice is harmless, for every handler may be called twice, and never is one
+lost.
+
+What may be moved or deleted is agreed upon first: a look gives the ids, and the pass that acts leaves all others alone,
+so that nothing is deleted that nobody has seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from quarry_cli.aws.answers import out_of_reach
+from quarry_core.aws.dead_letters import CUT_BODY_BYTES
+from quarry_core.contract.json_text import NotAnObject, parse_object
+from quarry_core.contract.manifest import ORIGIN_ATTRIBUTE, run_id_of
+from quarry_core.contract.message_attributes import apart, with_origin
+from quarry_core.contract.names import QUEUES
+from quarry_core.errors import Missing, PortError
+from quarry_core.ports import Message, Queue
+
+EVENT_TARGET = "event-target"
+DEAD_LETTER_QUEUES = (*QUEUES, EVENT_TARGET)
+RECEIVE_MAX = 10
+# A short poll asks only some of SQS's servers; a long one asks them all.
+WAIT_S = 1
+# Letters that one pass looks at, at most: SQS keeps 120,000 in flight, and the pass remembers each one's receipt.
+PASS_MAX = 10_000
+SHOWN_BODY_CHARS_MAX = 2_000
+REASON = "quarry_reason"
+STEP = "quarry_step"
+_BODY_BYTES = re.compile("[0-9]{1,9}")
+# What EventBridge says of an event that it could not deliver.
+EVENT_ERROR = ("ERROR_CODE", "ERROR_MESSAGE")
+NO_REASON = "(none: it was received too often without an end)"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter as it is shown. `reason` is empty where SQS moved it by itself; times are UTC.
+
+    Attributes:
+        origin_id: the id that the message had when it was first sent; a manifest's run id is derived from it.
+        run_id: the run that it speaks of, empty where it names none.
+        sent_at: when it was buried, or, of one that SQS moved, when it was sent.
+        body: at most 2,000 characters of it.
+        body_bytes: the length of the whole.
+        whole: whether all of the original body is there; one that was cut when it was buried cannot be moved back.
+    """
+
+    id: str
+    reason: str
+    step: str
+    origin_id: str
+    run_id: str
+    sent_at: datetime
+    receive_count: int
+    body: str
+    body_bytes: int
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """A dead-letter queue, counted. `oldest` is the oldest of the (at most ten) letters that were looked at.
+
+    `error` says why there is no count.
+    """
+
+    queue: str
+    visible: int = 0
+    in_flight: int = 0
+    oldest: Letter | None = None
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of the letters that were to be moved or deleted; `left` says of each that was not, why."""
+
+    done: int = 0
+    left: dict[str, str] = field(default_factory=dict)
+
+
+Choose = Callable[[Letter], bool]
+
+
+def every_one(_: Letter) -> bool:
+    return True
+
+
+def with_reason(text: str) -> Choose:
+    """Chooses letters by a part of their reason, in any case of letters; an empty text takes all."""
+    wanted = text.casefold()
+    return lambda letter: wanted in letter.reason.casefold()
+
+
+async def depth_of(name: str, letters: Queue) -> Depth:
+    """Count one dead-letter queue and look at its oldest letter; an error of this queue alone is told, not raised.
+
+    Raises:
+        PortError: AWS cannot be asked at all.
+    """
+    try:
+        counts = await letters.depth()
+        seen = await look(letters, most=RECEIVE_MAX) if counts["visible"] else []
+    except PortError as error:
+        if out_of_reach(error):
+            raise
+        return Depth(name, error=f"{type(error).__name__}: {error}")
+    oldest = min(seen, key=lambda letter: letter.sent_at, default=None)
+    return Depth(name, counts["visible"] + counts["delayed"], counts["in_flight"], oldest)
+
+
+async def look(letters: Queue, *, most: int, choose: Choose = every_one) -> list[Letter]:
+    """The first `most` letters that are chosen, oldest first; they stay where they are. Raises PortError."""
+    found: list[Letter] = []
+
+    async def note(message: Message) -> bool:
+        letter = read_letter(message)
+        if len(found) < most and choose(letter):
+            found.append(letter)
+        return False
+
+    await _each(letters, note, enough=lambda: len(found) >= most)
+    return sorted(found, key=lambda letter: letter.sent_at)
+
+
+async def redrive(letters: Queue, source: Queue, ids: Sequence[str]) -> Done:
+    """Move these letters back. Sent first, deleted then; what cannot be sent stays. Raises PortError of the reading."""
+
+    async def move(message: Message) -> str:
+        if _bytes_before_cut(message) is not None:
+            return "its body was cut when it was buried: send the original again"
+        try:
+            await source.send(message.body, restored(message))
+        except PortError as error:
+            return f"not sent: {error}"
+        try:
+            await letters.ack(message)
+        except PortError as error:
+            return f"moved, but not deleted here: {error}"
+        return ""
+
+    return await _act(letters, ids, move)
+
+
+async def purge(letters: Queue, ids: Sequence[str]) -> Done:
+    """Delete these letters for good. Raises PortError of the reading."""
+
+    async def drop(message: Message) -> str:
+        try:
+            await letters.ack(message)
+        except PortError as error:
+            return f"not deleted: {error}"
+        return ""
+
+    return await _act(letters, ids, drop)
+
+
+def restored(message: Message) -> dict[str, str]:
+    """The attributes with which a letter goes back: without what its burial said, and with its origin.
+
+    A letter that SQS moved by itself has no origin attribute yet, and kept its id; the message that goes back gets a
+    new one, and a manifest's run id would change with it.
+    """
+    theirs = {name: value for name, value in apart(message.attributes).items() if value and name not in {REASON, STEP}}
+    return with_origin(theirs, message.id)
+
+
+def read_letter(message: Message) -> Letter:
+    attributes = message.attributes
+    bytes_before_cut = _bytes_before_cut(message)
+    origin_id = attributes.get(ORIGIN_ATTRIBUTE) or message.id
+    told = ": ".join(attributes[name] for name in EVENT_ERROR if attributes.get(name))
+    return Letter(
+        id=message.id,
+        reason=attributes.get(REASON) or told,
+        step=attributes.get(STEP, ""),
+        origin_id=origin_id,
+        run_id=_run_id(message.body, origin_id),
+        sent_at=datetime.fromtimestamp(message.sent_at_ms / 1000, UTC),
+        receive_count=message.receive_count,
+        body=message.body[:SHOWN_BODY_CHARS_MAX],
+        body_bytes=len(message.body.encode(errors="replace")) if bytes_before_cut is None else bytes_before_cut,
+        whole=bytes_before_cut is None,
+    )
+
+
+def _bytes_before_cut(message: Message) -> int | None:
+    """How long the body was before its burial cut it; None if it is whole. Anybody's message may bear any attribute."""
+    told = message.attributes.get(CUT_BODY_BYTES, "")
+    return int(told) if _BODY_BYTES.fullmatch(told) else None
+
+
+def _run_id(body: str, origin_id: str) -> str:
+    """Of a doorbell the run that it names; of a manifest that run's id, given or derived; else nothing."""
+    try:
+        data = parse_object(body)
+    except NotAnObject:
+        return ""
+    if isinstance(data, Mapping):
+        if "detail-type" in data:
+            return ""
+        if "kind" in data:
+            return str(data.get("run_id") or "")
+    return run_id_of(data, origin_id)
+
+
+# --------------------------------------------------------------------------- one pass
+
+Take = Callable[[Message], Awaitable[bool]]
+
+
+async def _each(letters: Queue, take: Take, *, enough: Callable[[], bool]) -> None:
+    """Receive letters until there are enough, none is left or 10,000 came; `take` sees each once.
+
+    Those of which `take` says that they are gone are forgotten, all others are given back at the end, however it comes.
+    """
+    borrowed: dict[str, Message] = {}
+    seen: set[str] = set()
+    received = 0
+    try:
+        while not enough() and received < PASS_MAX:
+            messages = await letters.receive(RECEIVE_MAX, WAIT_S)
+            if not messages:
+                break
+            received += len(messages)
+            # One whose time ran out during a long pass comes once more: only the last receipt gives it back.
+            borrowed |= {message.id: replace(message, body="", attributes={}) for message in messages}
+            fresh = [message for message in messages if message.id not in seen]
+            seen |= {message.id for message in fresh}
+            gone = await asyncio.gather(*map(take, fresh))
+            for message, is_gone in zip(fresh, gone, strict=True):
+                if is_gone:
+                    del borrowed[message.id]
+    finally:
+        await _give_back(letters, list(borrowed.values()))
+
+
+async def _give_back(letters: Queue, borrowed: Sequence[Message]) -> None:
+    """Raises the first error, when all were tried; a letter that is no longer ours is given back already."""
+    errors: list[PortError] = []
+
+    async def give(message: Message) -> None:
+        try:
+            await letters.extend(message, 0)
+        except Missing:
+            pass
+        except PortError as error:
+            errors.append(error)
+
+    for first in range(0, len(borrowed), RECEIVE_MAX):
+        await asyncio.gather(*map(give, borrowed[first : first + RECEIVE_MAX]))
+    if errors:
+        raise errors[0]
+
+
+async def _act(letters: Queue, ids: Sequence[str], do: Callable[[Message], Awaitable[str]]) -> Done:
+    """Do it to each letter of `ids` that comes; `do` says why it was not done."""
+    outcome, missing = Done(), set(ids)
+
+    async def take(message: Message) -> bool:
+        if message.id not in missing:
+            return False
+        missing.discard(message.id)
+        why = await do(message)
+        if why:
+            outcome.left[message.id] = why
+            return False
+        outcome.done += 1
+        return True
+
+    await _each(letters, take, enough=lambda: not missing)
+    outcome.left |= dict.fromkeys(sorted(missing), "not met again: somebody else has it, or it is gone")
+    return outcome

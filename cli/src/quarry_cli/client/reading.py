@@ -1,0 +1,78 @@
+"""Reading what a view is made of, within bounds.
+
+One look costs a handful of requests whatever the size of the run: shards are counted from counters (`count_shards`),
+and of a large run only the jobs are read whose shard is not settled, unless all are asked for. Only reads; may be
+called at any time by anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from quarry_cli.client.connections import Doors
+from quarry_cli.client.view import RunView, count_shards, run_view
+from quarry_core.contract.run import Run
+from quarry_core.ledger import rows
+from quarry_core.ledger.ledger import PAGE_ITEMS
+from quarry_core.ledger.rows import JobRow, Shard
+from quarry_core.ports import Item, Key
+
+# Up to this many shards, all jobs are read every time: a page or two.
+SHARDS_WHOLE_MAX = 200
+JOBS_AT_ONCE_MAX = 500
+
+
+class RunReader:
+    """Reads one run again and again."""
+
+    def __init__(self, doors: Doors, run_id: str) -> None:
+        self._doors = doors
+        self._run_id = run_id
+        self._run: Run | None = None  # immutable once it stands
+
+    async def read(self, *, all_jobs: bool) -> RunView | None:
+        """Look once; None if the run does not exist (yet).
+
+        Args:
+            all_jobs: list every job; else, of a run with more than `SHARDS_WHOLE_MAX` shards, the current ones.
+        """
+        ledger = self._doors.ledger
+        if self._run is None:
+            self._run = await ledger.run(self._run_id)
+        totals = await ledger.totals(self._run_id)
+        if self._run is None or totals is None:
+            return None
+        pool = lane = None
+        held: list[Shard] = []
+        if self._run.pins is not None:
+            name = self._run.pins.pool
+            lane = await ledger.lane(name, self._run_id)
+            pool = await ledger.pool(name)
+            ours = [holder for holder in pool.holders if holder.startswith(f"{self._run_id}/")] if pool else []
+            held = await ledger.held(ours)
+        ended = [] if totals.state.terminal else await ledger.todo(self._run_id)
+        paused = [] if totals.state.terminal or not totals.repeats else await ledger.repeats(self._run_id, PAGE_ITEMS)
+        running = {(shard.shard, shard.attempt) for shard in held if shard.state.holds_a_slot}
+        over = {(marker.shard, marker.attempt) for marker in ended}
+        current = running | over
+        whole = all_jobs or totals.shards_enlisted <= SHARDS_WHOLE_MAX
+        return run_view(
+            self._run,
+            totals,
+            count_shards(totals, lane, held),
+            [job async for job in ledger.jobs(self._run_id)] if whole else await self._jobs(current),
+            pool,
+            self._doors.bucket,
+            now=self._doors.clock.now(),
+            current=current,
+            ended=over,
+            lane=lane,
+            paused=len(paused),
+        )
+
+    async def _jobs(self, wanted: Collection[tuple[str, int]]) -> list[JobRow]:
+        keys = [rows.job_key(self._run_id, shard, attempt) for shard, attempt in sorted(wanted)]
+        found: dict[Key, Item] = {}
+        for first in range(0, len(keys), JOBS_AT_ONCE_MAX):
+            found.update(await self._doors.table.get_many(keys[first : first + JOBS_AT_ONCE_MAX]))
+        return [rows.read_job(found[key]) for key in keys if key in found]

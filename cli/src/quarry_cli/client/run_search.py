@@ -1,0 +1,158 @@
+"""Finding runs: a list with filters, and the one run that the beginning of an id means.
+
+Only reads, and within bounds: the open runs, and those that ended this month or last, at most `RUNS_MAX` of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from quarry_cli.client.connections import Doors
+from quarry_cli.errors import NoSuchRun, SeveralRuns
+from quarry_core.contract.run import Run
+from quarry_core.contract.states import RunState
+from quarry_core.ledger import rows
+from quarry_core.ledger.rows import Totals
+from quarry_core.models import canonical_model
+from quarry_core.ports import Item, Key
+
+RUNS_MAX = 500
+PREFIX_CHARS_MIN = 3
+NAMED_MAX = 5
+# What a manifest without `run_id` gets: an id that nobody chose, so its beginning means no other one.
+_MADE_ID = re.compile("[0-9a-f]{12}")
+
+
+class RunLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A run in a list. Times are ISO 8601 in UTC; `age_s` is the time since its manifest was accepted.
+
+    `name` is its `job_name_prefix`; it and `model_id` are None where the manifest was refused.
+    """
+
+    run_id: str
+    name: str | None
+    model_id: str | None
+    state: str
+    accepted: int
+    ok: int
+    error: int
+    accepted_at: str
+    started_at: str | None
+    ended_at: str | None
+    age_s: int
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs a list shows; what is empty does not matter.
+
+    Attributes:
+        name: the beginning of the job name prefix.
+        model: any part of the model id, in either case.
+        states: some of `RunState`.
+    """
+
+    name: str = ""
+    model: str = ""
+    states: frozenset[RunState] = frozenset()
+
+    @property
+    def all(self) -> bool:
+        return self == Wanted()
+
+    def fits(self, line: RunLine) -> bool:
+        model = line.model_id or ""
+        return (
+            (not self.states or line.state in self.states)
+            and (line.name or "").startswith(self.name)
+            and any(self.model.casefold() in each.casefold() for each in (model, canonical_model(model)))
+        )
+
+
+async def read_runs(doors: Doors, most: int, wanted: Wanted) -> list[RunLine]:
+    """Open runs, the newest first, then those that ended this month or last, the newest first; `most` in all.
+
+    With a filter, up to `RUNS_MAX` runs are looked at.
+    """
+    ids = await _ids(doors, min(most, RUNS_MAX) if wanted.all else RUNS_MAX)
+    keys = [key for run_id in ids for key in (rows.totals_key(run_id), rows.run_key(run_id))]
+    found: dict[Key, Item] = {}
+    for begin in range(0, len(keys), RUNS_MAX):
+        found |= await doors.table.get_many(keys[begin : begin + RUNS_MAX])
+    lines = []
+    for run_id in ids:  # a run that ended meanwhile stands once
+        totals, run = found.get(rows.totals_key(run_id)), found.get(rows.run_key(run_id))
+        if totals is not None and run is not None:
+            lines.append(_line(rows.read_run(run), rows.read_totals(totals), doors.clock.now()))
+    return [line for line in lines if wanted.fits(line)][:most]
+
+
+async def find_run(doors: Doors, text: str, *, may_come: bool = False) -> str:
+    """The id that `text` means: itself where it stands, else the one run whose id begins with it; else `text`.
+
+    Args:
+        may_come: `text` may be the id of a run that has not arrived. Then it means only a run whose id was made of a
+            hash: an id that somebody chose may well begin with another one.
+
+    Raises:
+        SeveralRuns: it is the beginning of several.
+    """
+    if len(text) < PREFIX_CHARS_MIN or await doors.ledger.run(text) is not None:
+        return text
+    fitting = await beginning_with(doors, text)
+    if may_come:
+        fitting = [run_id for run_id in fitting if _MADE_ID.fullmatch(run_id)]
+    if len(fitting) > 1:
+        named = ", ".join(fitting[:NAMED_MAX]) + (", ..." if len(fitting) > NAMED_MAX else "")
+        raise SeveralRuns(f"{len(fitting)} runs begin with {text!r}: {named}; give more of the id")
+    return fitting[0] if fitting else text
+
+
+async def beginning_with(doors: Doors, text: str) -> list[str]:
+    """The runs whose id begins so, the latest first."""
+    return [run_id for run_id in await _ids(doors, RUNS_MAX) if run_id.startswith(text)]
+
+
+async def no_such_run(doors: Doors, run_id: str) -> NoSuchRun:
+    """The error that says so, with the nearest id that there is."""
+    nearest = difflib.get_close_matches(run_id, await _ids(doors, RUNS_MAX), n=1)
+    hint = f" (the nearest is {nearest[0]})" if nearest else ""
+    return NoSuchRun(
+        f"there is no run {run_id!r} in this environment{hint}; one that was just submitted appears when a "
+        f"preprocessor takes its manifest from the queue: `quarry watch {run_id}` waits for it"
+    )
+
+
+async def _ids(doors: Doors, most: int) -> list[str]:
+    ledger = doors.ledger
+    opened = sorted(await ledger.open_runs(), key=lambda run: run.accepted_at, reverse=True)
+    ids = [run.run_id for run in opened]
+    for month in _months(doors.clock.now()):
+        if len(ids) < most:
+            ids += [run.run_id for run in await ledger.done_runs(month, most=most - len(ids))]
+    return list(dict.fromkeys(ids[:most]))
+
+
+def _line(run: Run, totals: Totals, now: datetime) -> RunLine:
+    return RunLine(
+        run_id=totals.run_id,
+        name=run.pins.job_name_prefix if run.pins else None,
+        model_id=run.pins.model_id if run.pins else None,
+        state=totals.state.value,
+        accepted=totals.accepted,
+        ok=totals.ok,
+        error=totals.error,
+        accepted_at=run.accepted_at,
+        started_at=totals.started_at or None,
+        ended_at=totals.ended_at or None,
+        age_s=max(0, round((now - datetime.fromisoformat(run.accepted_at)).total_seconds())),
+    )
+
+
+def _months(now: datetime) -> Sequence[str]:
+    before = (now.year, now.month - 1) if now.month > 1 else (now.year - 1, 12)
+    return f"{now.year:04d}-{now.month:02d}", f"{before[0]:04d}-{before[1]:02d}"

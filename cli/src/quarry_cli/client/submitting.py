@@ -1,0 +1,142 @@
+"""Putting a manifest on the queue, and knowing its run id before anyone has read it.
+
+The very text goes on the queue, with an origin id of its own: the run id follows from both (`manifest.run_id_of`).
+Sending twice makes two runs unless the manifest names its `run_id`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from quarry_cli.client.checking import check as check_in_aws
+from quarry_cli.client.checking import nearest_model
+from quarry_cli.client.connections import Doors
+from quarry_cli.client.manifest_queue import wrong_queue
+from quarry_cli.errors import NotSubmitted
+from quarry_core.aws.dead_letters import REFUSED_CHARACTER
+from quarry_core.contract.bounded import shown_name
+from quarry_core.contract.json_text import NotAnObject, parse_object
+from quarry_core.contract.manifest import (
+    MANIFEST_BYTES_MAX,
+    ORIGIN_ATTRIBUTE,
+    ManifestData,
+    ManifestError,
+    manifest_hash,
+    read_manifest,
+    run_id_of,
+)
+from quarry_core.contract.manifest_checks import check_environment
+from quarry_core.models import UnsupportedModel, family_of
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """`run_id` is None for text that is no JSON object: it was sent unchecked, and its end is the dead-letter queue.
+
+    `known`: this very manifest, with this `run_id`, was accepted before; nothing happens a second time.
+    `unchecked`: what could not be looked at before it was sent, and why; one sentence each.
+    """
+
+    run_id: str | None
+    message_id: str
+    origin_id: str
+    known: bool = False
+    unchecked: list[str] = []
+
+
+def as_text(manifest: Mapping[str, Any]) -> str:
+    """A manifest as JSON that a message can carry: what it cannot is escaped, to be judged as any other.
+
+    Raises:
+        NotSubmitted: it has no form in JSON.
+    """
+    try:
+        text = json.dumps(manifest, ensure_ascii=False)
+        return text if REFUSED_CHARACTER.search(text) is None else json.dumps(manifest)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NotSubmitted(f"the manifest cannot be written as JSON: {error}") from error
+
+
+async def submit(doors: Doors, text: str, *, check: bool = True, any_queue: bool = False) -> Submitted:
+    """Send a manifest.
+
+    Args:
+        text: JSON.
+        check: refuse here what would be refused there, as far as it can be seen from here.
+        any_queue: send it to the queue that is set, whatever that is by its name.
+
+    Raises:
+        NotSubmitted: with the same sentences that the run would end with.
+    """
+    wrong = None if any_queue else wrong_queue(doors.manifest_queue_url, doors.env, doors.other_queue_urls)
+    if wrong is not None:
+        raise NotSubmitted(wrong)
+    found = REFUSED_CHARACTER.search(text)
+    if found is not None:
+        raise NotSubmitted(
+            f"character {found.start() + 1} of the manifest is {shown_name(found[0])}, which no message can carry:"
+            " write it as an escape of JSON, or take it out"
+        )
+    if not text.strip():
+        raise NotSubmitted("the manifest is empty")
+    data: ManifestData | None
+    try:
+        data = parse_object(text)
+    except NotAnObject as error:
+        if check:
+            raise NotSubmitted(f"the manifest is {error}") from error
+        data = None
+    known, unchecked = (await _check(doors, text, data)) if check and data is not None else (False, [])
+    origin_id = doors.clock.token() + doors.clock.token()
+    message_id = await doors.queue().send(text, {ORIGIN_ATTRIBUTE: origin_id})
+    return Submitted(
+        run_id=None if data is None else run_id_of(data, origin_id),
+        message_id=message_id,
+        origin_id=origin_id,
+        known=known,
+        unchecked=unchecked,
+    )
+
+
+async def _check(doors: Doors, text: str, data: ManifestData) -> tuple[bool, list[str]]:
+    """Whether the run stands already, and what could not be checked. Raises NotSubmitted."""
+    size_bytes = len(text.encode())
+    if size_bytes > MANIFEST_BYTES_MAX:
+        raise NotSubmitted(f"the manifest has {size_bytes} bytes; at most {MANIFEST_BYTES_MAX} are taken")
+    try:
+        manifest = read_manifest(data)
+    except ManifestError as error:
+        raise NotSubmitted(str(error) + await _model_hint(doors, data)) from error
+    try:
+        region = doors.region or None
+        check_environment(manifest, region=region, bucket=doors.bucket, owner_required=doors.owner_required)
+    except ManifestError as error:
+        raise NotSubmitted(str(error)) from error
+    if manifest.run_id is not None:
+        run = await doors.ledger.run(manifest.run_id)
+        if run is not None and run.manifest_hash != manifest_hash(data):
+            raise NotSubmitted(
+                f"run_id: {manifest.run_id} belongs to another manifest already; give this one an id of its own"
+            )
+        if run is not None:
+            return True, []  # what it named may be gone by now, and nothing happens a second time
+    checked = await check_in_aws(doors, manifest)
+    if checked.faults:
+        raise NotSubmitted("; ".join(checked.faults))
+    return False, checked.unchecked
+
+
+async def _model_hint(doors: Doors, data: ManifestData) -> str:
+    """What Bedrock has that is like a model id of no family; empty for any other fault."""
+    model_id = data.get("model_id") if isinstance(data, Mapping) else None
+    if not isinstance(model_id, str):
+        return ""
+    try:
+        family_of(model_id)
+    except UnsupportedModel:
+        near = await nearest_model(doors, model_id)
+        return f"; did you mean model_id {near}?" if near else ""
+    return ""

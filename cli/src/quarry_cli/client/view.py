@@ -1,0 +1,265 @@
+"""A run as people and scripts see it: one structure, from which `status`, `status --json` and `watch` all speak.
+
+Pure: what was read goes in, what is shown comes out. The ledger's rows are read one after the other, so a count may
+be a moment older than its neighbour; none is ever negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+
+import msgspec
+
+from quarry_cli.client.waiting import processed_rows, settling_s, waits_for
+from quarry_core.contract.names import results_prefix, s3_uri
+from quarry_core.contract.run import Run
+from quarry_core.contract.states import RunState, ShardState
+from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals
+from quarry_core.models.prices import price_of, table
+
+# With less than this done, a rate says more about the start than about the rest.
+ETA_DONE_RATIO_MIN = 0.005
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of rows. `accepted = ok + error + again + open`, always.
+
+    `source` are in the source, `planned` in the plan (the same as accepted), `left_out` in the source but cut by the
+    manifest's limits. `enlisted` are in shards that stand. `processed` of the open ones have been processed by the
+    model, as Bedrock tells it, and are not settled yet.
+    """
+
+    accepted: int
+    ok: int
+    error: int
+    open: int
+    again: int
+    source: int
+    planned: int
+    left_out: int
+    enlisted: int
+    processed: int
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """A Bedrock job. `status` is Bedrock's word; counts are None until Bedrock tells them."""
+
+    name: str
+    arn: str
+    status: str
+    attempt: int
+    shard: str
+    message: str
+    submitted_at: str
+    ended_at: str
+    total_records: int | None
+    processed_records: int | None
+    success_records: int | None
+    error_records: int | None
+
+
+class Slots(msgspec.Struct, frozen=True, kw_only=True):
+    """The pool's slots: `in_use` by all runs, `held` of them by this one."""
+
+    pool: str
+    limit: int
+    in_use: int
+    held: int
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """LLM tokens of the settled shards, and what they cost by the table of prices (an estimate, in US dollars).
+
+    `dollars` is None where the model has no price in the table of `prices_as_of`.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    dollars: float | None
+    prices_as_of: str
+
+
+class RunView(msgspec.Struct, frozen=True, kw_only=True):
+    """What `quarry status --json` prints. Times are ISO 8601 in UTC; `eta_s` is None while nothing can be said.
+
+    `errors` counts the error rows of settled shards by code. `spent` is None until a shard is settled. `elapsed_s` runs
+    from the run's acceptance to its end, or until now; `rows_per_minute` is None until a row is done. `result_prefix` goes
+    before the names of our columns in the parts. `code` and `step` say why a run is FAILED, beside the sentence `error`.
+    """
+
+    run_id: str
+    state: RunState
+    error: str | None
+    code: str | None
+    step: str | None
+    rows: Rows
+    shards: dict[str, int]
+    errors: dict[str, int]
+    spent: Spent | None
+    jobs: list[JobView]
+    slots: Slots | None
+    waits_for: list[str]
+    elapsed_s: int
+    rows_per_minute: float | None
+    eta_s: int | None
+    results_uri: str | None
+    result_prefix: str
+    model_id: str | None
+    source_uri: str | None
+    accepted_at: str
+    ended_at: str | None
+
+
+def count_shards(totals: Totals, lane: Lane | None, held: Iterable[Shard]) -> dict[ShardState, int]:
+    """Shards by state, from counters and the few rows that hold a slot, at the same cost for 20 shards or 20,000.
+
+    Every shard that is enlisted is settled, waits in its lane, holds a slot, or has ended and waits for the collector.
+    """
+    counts = dict.fromkeys(ShardState, 0)
+    counts[ShardState.SETTLED] = totals.shards_settled
+    counts[ShardState.PENDING] = lane.waiting if lane else 0
+    for shard in held:
+        if shard.state.holds_a_slot:
+            counts[shard.state] += 1
+    counts[ShardState.ENDED] = max(0, totals.shards_enlisted - sum(counts.values()))
+    return counts
+
+
+def run_view(
+    run: Run,
+    totals: Totals,
+    shards: Mapping[ShardState, int],
+    jobs: Iterable[JobRow],
+    pool: Pool | None,
+    bucket: str,
+    *,
+    now: datetime,
+    current: Collection[tuple[str, int]] = (),
+    ended: Collection[tuple[str, int]] = (),
+    lane: Lane | None = None,
+    paused: int = 0,
+) -> RunView:
+    """Put together what was read.
+
+    Args:
+        shards: counts by state.
+        jobs: those to be shown.
+        current: (shard, attempt) of the jobs whose shard is not settled: the progress of these is still to be counted.
+        ended: of these, those in ENDED, at most a page of them.
+        lane: the run's lane, where it has one.
+        paused: shards that wait for another attempt.
+        now: for the estimate of what is left.
+    """
+    jobs = sorted(jobs, key=lambda job: (job.shard, job.attempt))
+    over = [job for job in jobs if (job.shard, job.attempt) in ended]
+    running = [job for job in jobs if (job.shard, job.attempt) in current and (job.shard, job.attempt) not in ended]
+    processed = min(totals.open, processed_rows(shards.get(ShardState.ENDED, 0), over, running))
+    return RunView(
+        run_id=run.run_id,
+        state=totals.state,
+        error=totals.message or totals.fault or None,
+        code=totals.code or totals.fault_code or None,
+        step=totals.step or totals.fault_step or None,
+        rows=Rows(
+            accepted=totals.accepted,
+            ok=totals.ok,
+            error=totals.error,
+            open=totals.open,
+            again=totals.again,
+            source=totals.rows_source,
+            planned=totals.accepted,
+            left_out=max(0, totals.rows_source - totals.accepted),
+            enlisted=totals.enlisted,
+            processed=processed,
+        ),
+        shards={state.value: shards.get(state, 0) for state in ShardState},
+        errors=dict(sorted(totals.errors.items(), key=lambda each: (-each[1], each[0]))),
+        spent=_spent(totals, run.pins.model_id if run.pins else ""),
+        jobs=[_job(job) for job in jobs],
+        elapsed_s=max(
+            0, round((_moment(totals.ended_at, now) - datetime.fromisoformat(run.accepted_at)).total_seconds())
+        ),
+        rows_per_minute=_rows_per_minute(totals, processed, now),
+        slots=_slots(pool, run.run_id),
+        waits_for=waits_for(totals, {state: shards.get(state, 0) for state in ShardState}, lane, pool, paused),
+        eta_s=_eta_s(totals, processed, settling_s(over, now) if shards.get(ShardState.ENDED) else 0.0, now),
+        results_uri=_results_uri(totals, bucket),
+        result_prefix=run.pins.result_prefix if run.pins else "",
+        model_id=run.pins.model_id if run.pins else None,
+        source_uri=run.pins.source.uri if run.pins else None,
+        accepted_at=run.accepted_at,
+        ended_at=totals.ended_at or None,
+    )
+
+
+def _spent(totals: Totals, model_id: str) -> Spent | None:
+    if totals.input_tokens is None or totals.output_tokens is None:
+        return None
+    price = price_of(model_id)
+    dollars = price.dollars(totals.input_tokens, totals.output_tokens) if price else None
+    return Spent(
+        input_tokens=totals.input_tokens,
+        output_tokens=totals.output_tokens,
+        dollars=dollars,
+        prices_as_of=table().as_of,
+    )
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    return datetime.fromisoformat(text) if text else now
+
+
+def _rows_per_minute(totals: Totals, processed: int, now: datetime) -> float | None:
+    """Rows done a minute since the plan stood, waiting for slots included."""
+    done = totals.ok + totals.error + processed
+    if not done or not totals.started_at:
+        return None
+    elapsed_s = (_moment(totals.ended_at, now) - datetime.fromisoformat(totals.started_at)).total_seconds()
+    return round(done * 60 / elapsed_s, 1) if elapsed_s > 0 else None
+
+
+def _job(job: JobRow) -> JobView:
+    return JobView(
+        name=job.name,
+        arn=job.arn,
+        status=job.status,
+        attempt=job.attempt,
+        shard=job.shard,
+        message=job.message,
+        submitted_at=job.submitted_at,
+        ended_at=job.ended_at,
+        total_records=job.total_records,
+        processed_records=job.processed_records,
+        success_records=job.success_records,
+        error_records=job.error_records,
+    )
+
+
+def _slots(pool: Pool | None, run_id: str) -> Slots | None:
+    if pool is None:
+        return None
+    held = sum(holder.startswith(f"{run_id}/") for holder in pool.holders)
+    return Slots(pool=pool.pool, limit=pool.admit_limit, in_use=pool.in_use, held=held)
+
+
+def _results_uri(totals: Totals, bucket: str) -> str | None:
+    """None where there are no results and never will be."""
+    if totals.state is RunState.FAILED and totals.shards_settled == 0:
+        return None
+    return s3_uri(bucket, results_prefix(totals.run_id))
+
+
+def _eta_s(totals: Totals, processed: int, settling_s: float, now: datetime) -> int | None:
+    """Seconds until the last row is settled, if the rest goes at the rate so far; None while too little is done to tell.
+
+    The rate counts from the acceptance of the run, so time spent waiting for a slot is in it. Settling goes on beside
+    Bedrock's work: whichever takes longer counts.
+    """
+    if totals.state is not RunState.RUNNING or not totals.accepted or not totals.started_at:
+        return None
+    done = totals.ok + totals.error + processed
+    elapsed_s = (now - datetime.fromisoformat(totals.started_at)).total_seconds()
+    if elapsed_s <= 0 or done / totals.accepted < ETA_DONE_RATIO_MIN or (done >= totals.accepted and not settling_s):
+        return None
+    return max(1, round(max((totals.accepted - done) * elapsed_s / done, settling_s)))

@@ -1,0 +1,256 @@
+"""`quarry dlq`: reads its options, asks before it acts, and prints what came back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from quarry_cli.aws.answers import for_people
+from quarry_cli.client import dead_letters
+from quarry_cli.client.dead_letter_settings import DeadLetterSettings, source_of, variable_of
+from quarry_cli.client.dead_letters import DEAD_LETTER_QUEUES, NO_REASON, Depth, Done, Letter
+from quarry_cli.errors import Exit
+from quarry_cli.screen import printing
+from quarry_cli.screen.printing import Json
+from quarry_cli.screen.wording import plain
+from quarry_cli.settings import ClientSettings
+from quarry_core.errors import PortError
+from quarry_core.ports import Queue
+
+T = TypeVar("T")
+LIMIT_MAX = 1_000
+
+app = typer.Typer(no_args_is_help=True, help="Dead letters: look at them, move them back, delete them.")
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """The queues, opened for one command: by name, the dead letters of one, and where they go back to."""
+
+    letters: Callable[[str], Queue]
+    source: Callable[[str], Queue]
+
+
+Open = Callable[[DeadLetterSettings], AbstractAsyncContextManager[Post]]
+
+
+@contextlib.asynccontextmanager
+async def open_post(settings: DeadLetterSettings) -> AsyncIterator[Post]:
+    # The SDKs take most of a second to import: `quarry --help` needs none of them.
+    from quarry_core.aws.client import Aws  # noqa: PLC0415 see above
+    from quarry_core.aws.queue import SqsQueue  # noqa: PLC0415 see above
+
+    async with Aws(region=settings.region) as aws:
+        yield Post(
+            letters=lambda name: SqsQueue(aws, f"{name}-dlq", settings.letters_url(name)),
+            source=lambda name: SqsQueue(aws, source_of(name), settings.source_url(name)),
+        )
+
+
+QueueName = StrEnum("QueueName", {name.replace("-", "_"): name for name in DEAD_LETTER_QUEUES})  # type: ignore[misc]
+QueueArgument = Annotated[
+    QueueName, typer.Argument(metavar="QUEUE", help=f"Whose dead letters: {', '.join(DEAD_LETTER_QUEUES)}.")
+]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Only letters with this in their reason.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=LIMIT_MAX, help="At most this many letters.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command("list")
+def list_queues(ctx: typer.Context, as_json: Json = False) -> None:
+    """Count the dead letters of every queue, and show why the oldest one lies there.
+
+    A queue whose variable is not set is left out, and named on standard error.
+    """
+
+    async def count(settings: DeadLetterSettings, post: Post) -> list[Depth]:
+        return [await dead_letters.depth_of(name, post.letters(name)) for name in settings.known()]
+
+    with printing.telling():
+        settings = _settings()
+        known = settings.known()
+        depths = _run(ctx, settings, count)
+    for name in DEAD_LETTER_QUEUES:
+        if name not in known:
+            typer.echo(f"{name} is left out: {variable_of(name)} is not set", err=True)
+    if as_json:
+        printing.print_json(depths)
+    else:
+        printing.console().print(_depth_table(depths))
+    if any(depth.error for depth in depths):
+        raise typer.Exit(Exit.NO_ANSWER)
+
+
+@app.command()
+def show(
+    ctx: typer.Context, queue: QueueArgument, reason: Reason = "", limit: Limit = 10, as_json: Json = False
+) -> None:
+    """Show dead letters, and leave them where they are.
+
+    Of a body the first 2,000 characters are shown; a manifest's may hold a prompt, the others hold keys alone.
+
+    Looking counts as one delivery more in the receive count, and hides the letter for that moment.
+    """
+    with printing.telling():
+        settings = _settings(queue)
+        letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
+    if as_json:
+        printing.print_json(letters)
+    elif letters:
+        for letter in letters:
+            printing.console().print(_card(letter))
+    else:
+        typer.echo(f"no such letter on the dead-letter queue of {queue}", err=True)
+
+
+@app.command()
+def redrive(
+    ctx: typer.Context,
+    queue: QueueArgument,
+    reason: Reason = "",
+    limit: Limit = 100,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be moved.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Move dead letters back to the queue that they came from, once the fault is fixed.
+
+    A letter keeps its origin, so a manifest keeps its run id. It is sent before it is deleted, so none is lost; an interruption may leave one in both places, which is harmless.
+
+    Exit code 1: somebody said no, or some letters were not moved; they are named with the reason.
+    """
+    with printing.telling():
+        settings = _settings(queue, source=True)
+        letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
+        if not _told(letters, queue, f"to be moved back to {source_of(queue)}") or dry_run:
+            return
+        if not yes and not typer.confirm(f"Move {len(letters):,} back?"):
+            raise typer.Exit(Exit.FAILED)
+        ids = [letter.id for letter in letters]
+        done = _run(
+            ctx, settings, lambda _, post: dead_letters.redrive(post.letters(queue), post.source(queue), ids), queue
+        )
+    _conclude(done, "moved back")
+
+
+@app.command()
+def purge(ctx: typer.Context, queue: QueueArgument, reason: Reason = "", limit: Limit = 100, yes: Yes = False) -> None:
+    """Delete dead letters for good.
+
+    Without --yes their number has to be typed. A manifest that is deleted here is lost, if nobody has it elsewhere.
+
+    Exit code 1: another number was typed, or some letters were not deleted; they are named with the reason.
+    """
+    with printing.telling():
+        settings = _settings(queue)
+        letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
+        if not _told(letters, queue, "to be deleted for good"):
+            return
+        if not yes and typer.prompt("Type their number to delete them") != str(len(letters)):
+            typer.echo("that is not their number: nothing was deleted", err=True)
+            raise typer.Exit(Exit.FAILED)
+        ids = [letter.id for letter in letters]
+        done = _run(ctx, settings, lambda _, post: dead_letters.purge(post.letters(queue), ids), queue)
+    _conclude(done, "deleted")
+
+
+# --------------------------------------------------------------------------- pieces
+
+
+def _settings(queue: str = "", *, source: bool = False) -> DeadLetterSettings:
+    settings = DeadLetterSettings.read()
+    settings.require("region")
+    if queue:
+        settings.require_queue(queue, source=source)
+    return settings
+
+
+def _run(
+    ctx: typer.Context,
+    settings: DeadLetterSettings,
+    work: Callable[[DeadLetterSettings, Post], Coroutine[Any, Any, T]],
+    queue: str = "",
+) -> T:
+    """Open the queues and do it; the context's object may be another way to open them: tests bring their own."""
+    open_with: Open = ctx.obj if ctx.obj is not None else open_post
+
+    async def within() -> T:
+        async with open_with(settings) as post:
+            return await work(settings, post)
+
+    try:
+        return asyncio.run(within())
+    except PortError as error:
+        known = for_people(error, ClientSettings(), variable_of(queue) if queue else "")
+        if known is None:
+            raise
+        raise known from error
+
+
+async def _look(post: Post, queue: str, reason: str, limit: int) -> list[Letter]:
+    return await dead_letters.look(post.letters(queue), most=limit, choose=dead_letters.with_reason(reason))
+
+
+def _told(letters: Sequence[Letter], queue: str, what: str) -> bool:
+    """Say which letters; whether there are any."""
+    if not letters:
+        typer.echo(f"no such letter on the dead-letter queue of {queue}: nothing to do", err=True)
+        return False
+    reasons: dict[str, int] = {}
+    for letter in letters:
+        reasons[letter.reason or NO_REASON] = reasons.get(letter.reason or NO_REASON, 0) + 1
+    typer.echo(f"{len(letters):,} of {queue} {what}:")
+    for text, count in sorted(reasons.items(), key=lambda each: -each[1]):
+        typer.echo(f"  {count:,}: {plain(text)}")
+    return True
+
+
+def _conclude(done: Done, what: str) -> None:
+    typer.echo(f"{done.done:,} {what}")
+    for letter, why in done.left.items():
+        printing.complain(f"{letter} {why}")
+    if done.left:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _depth_table(depths: Sequence[Depth]) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for title in ("queue", "letters", "in flight", "oldest"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("why it lies there", overflow="fold")
+    for depth in depths:
+        oldest = depth.oldest
+        cells = [depth.queue, f"{depth.visible:,}", f"{depth.in_flight:,}"]
+        cells += [f"{oldest.sent_at:%Y-%m-%d %H:%M}", oldest.reason or NO_REASON] if oldest else ["-", ""]
+        if depth.error:
+            cells = [depth.queue, "?", "?", "?", depth.error]
+        table.add_row(*(Text(plain(cell)) for cell in cells))
+    return table
+
+
+def _card(letter: Letter) -> Table:
+    table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    size = f"{letter.body_bytes:,} bytes" + ("" if letter.whole else ", cut when it was buried")
+    for name, value in (
+        ("message", letter.id),
+        ("reason", letter.reason or NO_REASON),
+        ("step", letter.step or "-"),
+        ("run", letter.run_id or "-"),
+        ("origin", letter.origin_id),
+        ("since", f"{letter.sent_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("received", f"{letter.receive_count:,} times"),
+        ("body", f"{plain(letter.body, dead_letters.SHOWN_BODY_CHARS_MAX)}  ({size})"),
+    ):
+        table.add_row(name, Text(plain(value, dead_letters.SHOWN_BODY_CHARS_MAX + 100)))
+    return table

@@ -1,0 +1,99 @@
+"""`quarry results`: downloads what a run has answered."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from quarry_cli.client.api import Client
+from quarry_cli.client.formats import Format
+from quarry_cli.commands.options import RunId, open_client
+from quarry_cli.errors import Exit
+from quarry_cli.screen import printing
+from quarry_cli.screen.wording import plain
+
+
+def results(
+    ctx: typer.Context,
+    run: RunId,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="DIR", file_okay=False, help="Where to put the parts; the report goes to DIR.quarry."
+        ),
+    ] = None,
+    file_format: Annotated[
+        Format, typer.Option("--format", help="Format of the parts. Parquet loses nothing.")
+    ] = "parquet",
+    head: Annotated[int, typer.Option("--head", metavar="N", min=0, max=1_000, help="Print the first N rows.")] = 0,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Take the parts that stand, though the run has not ended.")
+    ] = False,
+    safe_cells: Annotated[
+        bool,
+        typer.Option("--safe-cells", help="In CSV: put ' before texts that a spreadsheet would take for a formula."),
+    ] = False,
+    mode: Annotated[
+        str,
+        typer.Option("--mode", metavar="OCTAL", help="Permissions of the files; whoever may read may look into DIR."),
+    ] = "600",
+) -> None:
+    """Download a run's results, and prove that no row is missing.
+
+    DIR holds the parts alone, so that every reader of Parquet opens it; the report lies in DIR.quarry beside it. Parts are numbered without gaps: part n holds the rows whose record id begins with 2n.
+
+    Called again with the same directory, it brings only what is missing. Exit code 1 if the rows do not add up.
+    """
+    if out is None and not head:
+        raise typer.BadParameter("say where to put the results (-o DIR), or how many rows to show (--head N)")
+    if safe_cells and file_format != "csv":
+        raise typer.BadParameter("only cells of CSV can be formulas: add --format csv", param_hint="--safe-cells")
+    if not re.fullmatch("[67][0-7]{2}", mode):
+        raise typer.BadParameter("give three octal digits, of which the owner's is 6 or 7, as 640", param_hint="--mode")
+    with printing.telling():
+        client = open_client(ctx)
+        if head:
+            from quarry_cli.screen.first_rows import rows_table  # noqa: PLC0415 pyarrow takes its time to import
+
+            printing.console().print(rows_table(client.head(run, head, partial=partial)))
+        if out is not None:
+            _bring(client, run, out, file_format, partial=partial, safe_cells=safe_cells, mode=int(mode, 8) & 0o666)
+
+
+def _bring(
+    client: Client, run: str, out: Path, file_format: Format, *, partial: bool, safe_cells: bool, mode: int
+) -> None:
+    console = Console(stderr=True, highlight=False)
+    with console.status("looking at the results") as working:
+        found = client.results(
+            run,
+            out,
+            form=file_format,
+            partial=partial,
+            tell=lambda done, of: working.update(f"{done} of {of} parts"),
+            safe_cells=safe_cells,
+            mode=mode,
+        )
+    brought, account = found.download, found.account
+    parts = "1 part" if brought.parts == 1 else f"{brought.parts:,} parts"
+    typer.echo(f"{parts} in {brought.directory}, {brought.fetched:,} new")
+    if brought.report is not None:
+        typer.echo(f"the report: {brought.report_path}")
+    if account is None:
+        typer.echo(f"rows so far = {brought.rows:,}, {brought.ok:,} of them ok: the run goes on")
+        return
+    typer.echo(f"rows in = {account.accepted:,}  =  {account.ok:,} ok + {account.error:,} with an error")
+    if account.unread:
+        typer.echo(f"{account.unread:,} rows with an error stand in no part: the source broke before they were read")
+    if found.view.error:
+        typer.echo(f"the run is {found.view.state}: {plain(found.view.error)}", err=True)
+    if account.faults:
+        for fault in account.faults:
+            printing.complain(fault)
+        raise typer.Exit(Exit.FAILED)
+    whole = "as many as were read" if account.unread else "nothing is missing, nothing is doubled"
+    typer.echo(f"the parts hold {brought.rows:,} rows: {whole}")

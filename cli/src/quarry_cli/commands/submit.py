@@ -1,0 +1,85 @@
+"""`quarry submit`: puts a manifest on the queue."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quarry_cli.client.api import WAIT_EVERY_S
+from quarry_cli.commands.following import RUN_EXITS, Every, Timeout, follow
+from quarry_cli.commands.options import open_client
+from quarry_cli.errors import Exit
+from quarry_cli.screen import printing
+from quarry_cli.screen.printing import Json
+from quarry_cli.screen.wording import plain
+
+STDIN = Path("-")
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def submit(
+    ctx: typer.Context,
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", allow_dash=True, help="The manifest, a JSON file; - reads standard input."),
+    ],
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end, as `quarry watch` does.")] = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Send the text as it is, whatever is wrong with it.")
+    ] = False,
+    any_queue: Annotated[
+        bool, typer.Option("--any-queue", help="Send it though the queue looks like another of Quarry's.")
+    ] = False,
+    every: Every = WAIT_EVERY_S,
+    timeout: Timeout = None,
+    as_json: Json = False,
+) -> None:
+    """Put a manifest on the queue and print its run id.
+
+    The manifest is checked here first, and so are source, columns, prompt and model in AWS; one that is refused is not sent (exit code 2). What could not be checked is said, and sent.
+
+    With --wait the exit code is that of `quarry watch`.
+    """
+    with printing.telling():
+        client = open_client(ctx)
+        sent = client.submit(_text(file), check=not no_check, any_queue=any_queue)
+        for sentence in sent.unchecked:
+            typer.echo(f"not checked: {plain(sentence)}", err=True)
+        if sent.run_id is None:
+            typer.echo("sent, but it is no JSON object: it will be in the dead-letter queue, with the reason", err=True)
+            if as_json:
+                printing.print_json(sent)
+            raise typer.Exit(Exit.USAGE)
+        if sent.known:
+            typer.echo(f"run {sent.run_id} was accepted before: nothing happens a second time", err=True)
+        if not wait:
+            if as_json:
+                printing.print_json(sent)
+            else:
+                typer.echo(sent.run_id)
+                typer.echo(
+                    f"follow it with: quarry watch {sent.run_id}  (it waits until a preprocessor takes the manifest)",
+                    err=True,
+                )
+            return
+        if not as_json:
+            typer.echo(sent.run_id)
+        view = follow(client, sent.run_id, sys.stderr, every, timeout)
+        if as_json:
+            printing.print_json(client.status(sent.run_id))
+        raise typer.Exit(RUN_EXITS[view.state])
+
+
+def _text(file: Path) -> str:
+    try:
+        body = sys.stdin.buffer.read() if file == STDIN else file.read_bytes()
+        if body.startswith(_UTF16_MARKS):
+            raise typer.BadParameter(f"{file} is UTF-16: save it as UTF-8", param_hint="FILE")
+        return body.decode()
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="FILE") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{file} is not UTF-8: {error}", param_hint="FILE") from error

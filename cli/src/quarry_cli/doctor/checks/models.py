@@ -1,0 +1,115 @@
+"""The models: known to Quarry, there in the region, open to the account, and taken by batch inference."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from quarry_cli.aws.environment import Patient, is_profile, reason
+from quarry_cli.aws.finding import Fault, NotKnown, setting, statements
+from quarry_cli.aws.models_quotas import Access, Batch, read_access, takes_batch
+from quarry_cli.doctor.checks.quotas import batch_quotas
+from quarry_core.errors import Missing, PortError
+from quarry_core.models import UnsupportedModel, canonical_model, family_of
+from quarry_core.models.identity import CUSTOM
+
+MARKETPLACE = {
+    "Effect": "Allow",
+    "Action": ["aws-marketplace:Subscribe", "aws-marketplace:ViewSubscriptions"],
+    "Resource": "*",
+}
+
+
+async def there(patient: Patient) -> str | Sequence[Fault]:
+    faults = []
+    for model in patient.named():
+        try:
+            family_of(model)
+        except UnsupportedModel as error:
+            faults.append(Fault(told=str(error), remedy="Name a model of a family that Quarry can prompt."))
+            continue
+        if canonical_model(model).startswith(CUSTOM):
+            continue
+        if is_profile(model):
+            if await patient.profile(model) is None:
+                faults.append(await _absent(patient, model))
+        elif canonical_model(model) not in await patient.model_names():
+            faults.append(await _absent(patient, model))
+    return faults or f"{', '.join(patient.named())}: there in {patient.region}"
+
+
+async def _absent(patient: Patient, model: str) -> Fault:
+    near = difflib.get_close_matches(canonical_model(model), await patient.model_names(), n=1, cutoff=0.6)
+    return Fault(
+        told=f"there is no {model} in {patient.region}",
+        remedy="Name a model that is there: `quarry models` lists them." + (f" Near it: {near[0]}." if near else ""),
+        cure=setting("model_id", near[0] if near else "<an id of `quarry models`>", "the manifest"),
+    )
+
+
+async def access(patient: Patient) -> str | Sequence[Fault]:
+    faults, unknown = [], []
+    for model in patient.named():
+        try:
+            told = await patient.asking(
+                "bedrock", "get_foundation_model_availability", modelId=canonical_model(model).removeprefix(CUSTOM)
+            )
+        except Missing:
+            unknown.append(f"{model}: there is no such model")
+            continue
+        except PortError as error:
+            unknown.append(f"{model}: {reason(error)}")
+            continue
+        match read_access(told):
+            case Access.NOT_AUTHORIZED:
+                ask = "An organization's policy forbids it, or AWS has closed it to the account: ask AWS's support."
+                faults.append(Fault(told=f"the account is not authorized to use {model}", remedy=ask))
+            case Access.NOT_HERE:
+                other = "Use another region, or an inference profile that reaches one."
+                faults.append(Fault(told=f"{model} is not offered in {patient.region}", remedy=other))
+            case Access.PENDING:
+                unknown.append(f"{model}: the subscription is being made; that takes up to 15 minutes")
+            case Access.NO_AGREEMENT:
+                faults.append(_no_agreement(model))
+    if faults:
+        return faults
+    if unknown:
+        raise NotKnown("; ".join(unknown))
+    return f"the account may use {', '.join(patient.named())}"
+
+
+def _no_agreement(model: str) -> Fault:
+    form = " For Claude, fill in the use case form of the Bedrock console first." if "anthropic." in model else ""
+    return Fault(
+        told=f"the account has no agreement for {model}: Create answers that the model is not accessible",
+        remedy=f"Call the model once as somebody who may subscribe, and wait up to 15 minutes.{form}",
+        cure=statements("policy of whoever calls the model first", MARKETPLACE),
+    )
+
+
+async def batch(patient: Patient) -> str | Sequence[Fault]:
+    try:
+        quotas = await batch_quotas(patient)
+    except NotKnown:
+        quotas = None
+    faults: list[Fault] = []
+    told: list[str] = []
+    unknown: list[str] = []
+    for model in patient.named():
+        takes, why = takes_batch(model, await patient.model_name(model), quotas)
+        if takes is Batch.NO:
+            faults.append(
+                Fault(
+                    told=f"batch inference does not take {model} in {patient.region}: {why}",
+                    remedy="Use another model or profile; `quarry models` says which take batch jobs.",
+                    cure=setting("model_id", "<an id of `quarry models` with batch: yes>", "the manifest"),
+                )
+            )
+        else:
+            (told if takes is Batch.YES else unknown).append(f"{model}: {why}")
+    if faults:
+        return faults
+    if unknown:
+        tried = "the first job will tell: Create refuses at once what batch inference does not take"
+        raise NotKnown(f"{'; '.join(unknown)}; {tried}")
+    return "; ".join(told)

@@ -1,0 +1,97 @@
+"""The five queues: there, each with its dead-letter queue, and nothing in those."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from quarry_cli.aws.environment import Answer, Patient
+from quarry_cli.aws.finding import Fault, NotKnown, command, setting
+from quarry_core.contract import names
+
+RECEIVES_MAX = 30
+
+
+async def there(patient: Patient) -> str | Sequence[Fault]:
+    faults = []
+    for name in names.QUEUES:
+        queue = await patient.queue(name)
+        expected = names.queue_name(patient.env, name)
+        if queue is None:
+            faults.append(_absent(patient, name))
+            continue
+        region = queue["QueueArn"].split(":")[3]
+        if region != patient.region:
+            faults.append(
+                Fault(
+                    told=f"{queue['QueueArn']} is not in {patient.region}",
+                    remedy="Give the URL of this environment's own queue.",
+                    cure=setting(names.queue_url_variable(name), f"<the URL of {expected} in {patient.region}>"),
+                )
+            )
+    return faults or f"all {len(names.QUEUES)} queues are there"
+
+
+def _absent(patient: Patient, name: str) -> Fault:
+    url = patient.settings.queue_url(name)
+    return Fault(
+        told=f"there is no queue {url or names.queue_name(patient.env, name)}",
+        remedy=f"Make it, or give {names.queue_url_variable(name)} the URL that `terraform output` tells.",
+        cure=command("sqs", "create-queue", "--queue-name", names.queue_name(patient.env, name)),
+    )
+
+
+async def redrive(patient: Patient) -> str | Sequence[Fault]:
+    faults = []
+    for name in names.QUEUES:
+        queue, dead = await patient.queue(name), await patient.dead_letter_queue(name)
+        if queue is None:
+            raise NotKnown(f"there is no queue {names.queue_name(patient.env, name)}: see the check `queues`")
+        if dead is None:
+            faults.append(
+                Fault(
+                    told=f"{names.queue_name(patient.env, name)} has no dead-letter queue",
+                    remedy="Make it; what cannot be read is put there, with the reason.",
+                    cure=command(
+                        "sqs", "create-queue", "--queue-name", names.dead_letter_queue_name(patient.env, name)
+                    ),
+                )
+            )
+            continue
+        policy = json.loads(queue.get("RedrivePolicy") or "{}")
+        if policy.get("deadLetterTargetArn") != dead["QueueArn"]:
+            faults.append(_not_wired(queue, dead, policy.get("deadLetterTargetArn")))
+    return faults or "every queue has its dead-letter queue"
+
+
+def _not_wired(queue: Answer, dead: Answer, target: str | None) -> Fault:
+    wanted = {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": RECEIVES_MAX}
+    attributes = json.dumps({"RedrivePolicy": json.dumps(wanted)})
+    return Fault(
+        told=f"messages of {queue['QueueArn'].rsplit(':', 1)[-1]} that nobody can handle go to {target or 'nowhere'}",
+        remedy="Point its redrive policy to its dead-letter queue.",
+        cure=command("sqs", "set-queue-attributes", "--queue-url", queue["url"], "--attributes", attributes),
+    )
+
+
+async def dead_letters(patient: Patient) -> str | Sequence[Fault]:
+    faults = []
+    queues = {
+        names.dead_letter_queue_name(patient.env, name): await patient.dead_letter_queue(name) for name in names.QUEUES
+    }
+    queues[patient.event_target_dlq] = await patient.undelivered()
+    for name, queue in queues.items():
+        count = int(queue.get("ApproximateNumberOfMessages", 0)) if queue else 0
+        if queue and count:
+            look = ["--message-attribute-names", "All", "--max-number-of-messages", "10", "--visibility-timeout", "0"]
+            faults.append(
+                Fault(
+                    told=f"{name} holds {count:,} messages",
+                    remedy="Read why they are there; when the cause is mended, move them back or delete them.",
+                    cure=command("sqs", "receive-message", "--queue-url", queue["url"], *look),
+                )
+            )
+    if not faults and not all(queues.values()):
+        missing = [name for name, queue in queues.items() if queue is None]
+        raise NotKnown(f"there is no queue {', '.join(missing)}")
+    return faults or "no dead-letter queue holds anything"

@@ -1,0 +1,93 @@
+"""How many jobs, and how many records in one, the account allows: held against Quarry's own settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quarry_cli.aws.environment import Patient, reason
+from quarry_cli.aws.finding import Fault, NotKnown, command, setting
+from quarry_cli.aws.models_quotas import SERVICE, BatchQuotas, Limit, ModelQuotas, Quota
+from quarry_core.errors import PortError
+from quarry_core.models import limits_of
+
+
+async def batch_quotas(patient: Patient) -> BatchQuotas:
+    """AWS's defaults, and over them what the account has. Raises NotKnown."""
+    try:
+        defaults = await patient.asking.pages(
+            "service-quotas", "list_aws_default_service_quotas", "Quotas", "NextToken", ServiceCode=SERVICE
+        )
+        applied = await patient.asking.pages(
+            "service-quotas", "list_service_quotas", "Quotas", "NextToken", ServiceCode=SERVICE
+        )
+    except PortError as error:
+        raise NotKnown(f"Service Quotas cannot be read: {reason(error)}") from error
+    return BatchQuotas([*defaults, *applied])
+
+
+async def jobs(patient: Patient) -> str | Sequence[Fault]:
+    wanted = patient.settings.job_quota
+    quotas = await batch_quotas(patient)
+    known = {
+        name: found.limits[Limit.JOBS]
+        for name, found in (await _chosen(patient, quotas)).items()
+        if Limit.JOBS in found.limits
+    }
+    if not known:
+        raise NotKnown(f"no quota tells how many jobs of {', '.join(patient.models) or 'any model'} may be active")
+    short = {name: quota for name, quota in known.items() if quota.value < wanted}
+    if not short:
+        least = min(known.values(), key=lambda quota: quota.value)
+        return f"QUARRY_JOB_QUOTA is {wanted}, and the account allows {least.value:g} active jobs of {', '.join(known)}"
+    return [_too_many(name, quota, wanted) for name, quota in short.items()]
+
+
+def _too_many(name: str, quota: Quota, wanted: int) -> Fault:
+    raised = ""
+    if quota.adjustable:
+        raised = " Or ask for more: " + str(
+            command(
+                *("service-quotas", "request-service-quota-increase", "--service-code", SERVICE),
+                *("--quota-code", quota.code, "--desired-value", str(wanted)),
+            ).value
+        )
+    return Fault(
+        told=f"QUARRY_JOB_QUOTA is {wanted}, and the account allows {quota.value:g} active jobs of {name}",
+        remedy=f"Lower the setting: Create refuses the others, or they wait in Bedrock's queue.{raised}",
+        cure=setting("QUARRY_JOB_QUOTA", f"{quota.value:g}"),
+    )
+
+
+async def records(patient: Patient) -> str | Sequence[Fault]:
+    """What one job must and may hold. A run with fewer rows is refused, which only its manifest can change."""
+    quotas = await batch_quotas(patient)
+    wanted = patient.settings.max_records_per_job
+    chosen = await _chosen(patient, quotas)
+    faults, told = [], []
+    for model in patient.named():
+        known = limits_of(model)
+        read = chosen[model].limits if model in chosen else {}
+        least = read[Limit.RECORDS_MIN].value if Limit.RECORDS_MIN in read else known.records_min
+        most = read[Limit.RECORDS_MAX].value if Limit.RECORDS_MAX in read else known.records_max
+        told.append(f"a job of {model} holds {least:,.0f} to {most:,.0f} records: a run of fewer rows is refused")
+        if wanted is not None and not least <= wanted <= most:
+            faults.append(
+                Fault(
+                    told=f"MAX_RECORDS_PER_JOB is {wanted:,}, and a job of {model} holds {least:,.0f} to {most:,.0f}",
+                    remedy="Set it within these, or leave it out; a manifest's own max_records_per_job is bound likewise.",
+                    cure=setting("MAX_RECORDS_PER_JOB", f"{min(max(wanted, least), most):.0f}"),
+                )
+            )
+    return faults or "; ".join(told)
+
+
+async def _chosen(patient: Patient, quotas: BatchQuotas) -> dict[str, ModelQuotas]:
+    """The quotas of the models to look at; without any, the model that allows the most jobs stands for all."""
+    if patient.models:
+        found = {model: quotas.of(model, await patient.model_name(model)) for model in patient.models}
+        return {model: each for model, each in found.items() if each is not None}
+    with_jobs = [each for each in quotas if Limit.JOBS in each.limits]
+    if not with_jobs:
+        return {}
+    most = max(with_jobs, key=lambda each: each.limits[Limit.JOBS].value)
+    return {f"{most.name} (no model is named, so the one that may have most)": most}

@@ -1,0 +1,41 @@
+"""The sweep's schedule: what wakes a scheduler that was scaled to zero."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from quarry_cli.aws.environment import Patient
+from quarry_cli.aws.finding import Fault, NotKnown, command
+from quarry_core.contract import names
+
+NONE = "there is no schedule of the sweep: at least one scheduler must always run"
+
+
+async def sweep(patient: Patient) -> str | Sequence[Fault]:
+    queue = await patient.queue("scheduler")
+    if queue is None:
+        raise NotKnown(f"there is no queue {names.queue_name(patient.env, 'scheduler')}: see the check `queues`")
+    listed = await patient.asking.pages(
+        "scheduler", "list_schedules", "Schedules", "NextToken", NamePrefix=f"{patient.env}-quarry-"
+    )
+    ours = [each for each in listed if each.get("Target", {}).get("Arn") == queue["QueueArn"]]
+    if not ours:
+        raise NotKnown(NONE)
+    if any(each.get("State") == "ENABLED" for each in ours):
+        return "a schedule puts the sweep on the scheduler's queue"
+    name, group = ours[0]["Name"], ours[0].get("GroupName", "default")
+    told = await patient.asking("scheduler", "get_schedule", Name=name, GroupName=group)
+    change = [
+        *("--name", name, "--group-name", group, "--state", "ENABLED"),
+        *("--schedule-expression", str(told["ScheduleExpression"])),
+        *("--flexible-time-window", json.dumps(told["FlexibleTimeWindow"])),
+        *("--target", json.dumps(told["Target"])),
+    ]
+    return [
+        Fault(
+            told=f"schedule {name} is off: a scheduler that was scaled to zero is not woken",
+            remedy="Switch it on.",
+            cure=command("scheduler", "update-schedule", *change),
+        )
+    ]

@@ -1,0 +1,279 @@
+"""All checks at once: the list of them, and how a refusal to answer becomes "unknown"."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from quarry_cli.aws.environment import Patient, reason
+from quarry_cli.aws.finding import Finding, NotKnown, Outcome
+from quarry_cli.doctor.checks import (
+    account,
+    bedrock_role,
+    bucket,
+    events,
+    ledger,
+    models,
+    queues,
+    quotas,
+    schedule,
+    scheduler_role,
+)
+from quarry_cli.doctor.checks.check import Check
+from quarry_core.errors import PortError
+
+_ROLE_READS = (
+    "iam:GetRole",
+    "iam:ListRolePolicies",
+    "iam:GetRolePolicy",
+    "iam:ListAttachedRolePolicies",
+    "iam:GetPolicy",
+    "iam:GetPolicyVersion",
+)
+_QUEUE_READS = ("sqs:GetQueueUrl", "sqs:GetQueueAttributes")
+_QUOTA_READS = ("servicequotas:ListServiceQuotas", "servicequotas:ListAWSDefaultServiceQuotas")
+
+CHECKS = (
+    Check(
+        "clock",
+        "Does the clock here agree with AWS's?",
+        "Every request is refused: signature expired, or not yet current",
+        ("sts:GetCallerIdentity",),
+        account.clock,
+    ),
+    Check(
+        "bucket",
+        "Is the bucket there, in the region of the jobs?",
+        "The input is uploaded, but the job remains in Submitted, or fails in Validating",
+        ("s3:GetBucketLocation",),
+        bucket.region,
+    ),
+    Check(
+        "bucket-versioning",
+        "Does the bucket keep versions?",
+        "A run fails because its source was overwritten",
+        ("s3:GetBucketVersioning",),
+        bucket.versioning,
+    ),
+    Check(
+        "bucket-public-access",
+        "Is all public access to the bucket blocked?",
+        "A finding of every security review",
+        ("s3:GetBucketPublicAccessBlock", "s3:GetBucketLocation"),
+        bucket.public_access,
+    ),
+    Check(
+        "bucket-encryption",
+        "Does the bucket encrypt what is put into it?",
+        "A finding of every security review",
+        ("s3:GetEncryptionConfiguration", "s3:GetBucketLocation"),
+        bucket.encryption,
+    ),
+    Check(
+        "role",
+        "Is the role of QUARRY_BEDROCK_ROLE_ARN there, in this account?",
+        "Bedrock cannot find the role",
+        ("iam:GetRole",),
+        bedrock_role.there,
+    ),
+    Check(
+        "trust",
+        "May Bedrock assume it, for batch jobs of this account and region only?",
+        "AccessDeniedException, or ValidationException, when the job is created",
+        ("iam:GetRole",),
+        bedrock_role.trust,
+    ),
+    Check(
+        "s3-access",
+        "May the role list and read the input and write the output, in a bucket of this account only?",
+        "The job fails at once, and CloudTrail shows AccessDenied of S3",
+        (*_ROLE_READS, "s3:GetBucketPolicy"),
+        bedrock_role.s3_access,
+    ),
+    Check(
+        "key-access",
+        "If the bucket uses a KMS key: may the role use it, by its own policy and the key's?",
+        "AccessDenied that speaks of KMS",
+        (*_ROLE_READS, "s3:GetEncryptionConfiguration", "s3:GetBucketLocation", "kms:DescribeKey", "kms:GetKeyPolicy"),
+        bedrock_role.key_access,
+    ),
+    Check(
+        "profile-access",
+        "May the role invoke each inference profile, and its model in every region of it?",
+        "AccessDenied for bedrock:InvokeModel",
+        (*_ROLE_READS, "bedrock:GetInferenceProfile"),
+        bedrock_role.profile_access,
+    ),
+    Check(
+        "pass-role",
+        "May the scheduler pass Bedrock's role to Bedrock?",
+        "AccessDeniedException that names iam:PassRole, when the job is created",
+        (*_ROLE_READS, "iam:SimulatePrincipalPolicy"),
+        scheduler_role.pass_role,
+    ),
+    Check(
+        "create-job",
+        "May the scheduler create jobs, of these models?",
+        "AccessDeniedException that names bedrock:CreateModelInvocationJob",
+        (*_ROLE_READS, "iam:SimulatePrincipalPolicy", "bedrock:GetInferenceProfile"),
+        scheduler_role.create_job,
+    ),
+    Check(
+        "model",
+        "Are the models of a family that Quarry can prompt, and there in the region?",
+        "The manifest is refused, or ValidationException when the job is created",
+        ("bedrock:ListFoundationModels", "bedrock:GetInferenceProfile"),
+        models.there,
+    ),
+    Check(
+        "model-access",
+        "Has the account access to the models?",
+        "ValidationException: model not accessible, or an error about a subscription",
+        ("bedrock:GetFoundationModelAvailability",),
+        models.access,
+    ),
+    Check(
+        "model-batch",
+        "Does batch inference take the models in this region?",
+        "ValidationException: Batch inference is not supported for the requested model",
+        ("bedrock:ListFoundationModels", *_QUOTA_READS),
+        models.batch,
+    ),
+    Check(
+        "records",
+        "How many records must and may a job hold, and does MAX_RECORDS_PER_JOB lie between?",
+        "Job contains less records than the required minimum",
+        ("bedrock:ListFoundationModels", *_QUOTA_READS),
+        quotas.records,
+    ),
+    Check(
+        "job-quota",
+        "Does the account allow as many active jobs as QUARRY_JOB_QUOTA?",
+        "ServiceQuotaExceededException, or jobs that wait in Bedrock's own queue",
+        ("bedrock:ListFoundationModels", *_QUOTA_READS),
+        quotas.jobs,
+    ),
+    Check(
+        "queues",
+        "Are the five queues there, in this region?",
+        "Manifests stay where they are",
+        _QUEUE_READS,
+        queues.there,
+    ),
+    Check(
+        "redrive",
+        "Has each queue its dead-letter queue?",
+        "A message that nobody can handle comes again and again",
+        _QUEUE_READS,
+        queues.redrive,
+    ),
+    Check(
+        "dead-letters",
+        "Are the dead-letter queues empty?",
+        "A manifest without a run, an event that changed nothing",
+        _QUEUE_READS,
+        queues.dead_letters,
+    ),
+    Check(
+        "event-rule",
+        "Is the rule for job events there, and on?",
+        "Ends of jobs are seen late, by the sweep only",
+        ("events:DescribeRule",),
+        events.rule,
+    ),
+    Check(
+        "event-pattern",
+        "Does it let job events of this environment through?",
+        "Ends of jobs are seen late, by the sweep only",
+        ("events:DescribeRule", "events:TestEventPattern"),
+        events.pattern,
+    ),
+    Check(
+        "event-target",
+        "Does it deliver to the events queue, with a place for what cannot be delivered?",
+        "Ends of jobs are seen late, by the sweep only",
+        ("events:DescribeRule", "events:ListTargetsByRule", *_QUEUE_READS),
+        events.target,
+    ),
+    Check(
+        "event-delivery",
+        "Do the queues let this rule deliver, and no other; and their keys, if they have any?",
+        "FailedInvocations of the rule, and nothing in the queue",
+        (*_QUEUE_READS, "kms:DescribeKey", "kms:GetKeyPolicy"),
+        events.delivery,
+    ),
+    Check(
+        "ledger",
+        "Is the table there, with its keys?",
+        "The services do not become ready",
+        ("dynamodb:DescribeTable",),
+        ledger.table,
+    ),
+    Check(
+        "ledger-expiry",
+        "Does what has expired leave the table?",
+        "The table grows for ever",
+        ("dynamodb:DescribeTimeToLive",),
+        ledger.expiry,
+    ),
+    Check(
+        "ledger-recovery",
+        "Can the table be restored to a point in time?",
+        "A finding of every review",
+        ("dynamodb:DescribeContinuousBackups",),
+        ledger.recovery,
+    ),
+    Check(
+        "sweep",
+        "Is there a schedule that wakes the scheduler?",
+        "With no scheduler up, nothing is submitted",
+        ("scheduler:ListSchedules", "scheduler:GetSchedule", *_QUEUE_READS),
+        schedule.sweep,
+    ),
+)
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found in one environment."""
+
+    env: str
+    account: str
+    region: str
+    models: list[str]
+    checks: list[Finding]
+
+    @property
+    def healthy(self) -> bool:
+        return self.count(Outcome.FAILED) == 0
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(1 for finding in self.checks if finding.outcome is outcome)
+
+
+async def examine(patient: Patient) -> Report:
+    """Make every check; none of them keeps the others from being made."""
+    findings = await asyncio.gather(*(_made(check, patient) for check in CHECKS))
+    return Report(
+        env=patient.env,
+        account=patient.account,
+        region=patient.region,
+        models=list(patient.models),
+        checks=list(findings),
+    )
+
+
+async def _made(check: Check, patient: Patient) -> Finding:
+    try:
+        told = await check.examine(patient)
+    except NotKnown as error:
+        return Finding(check=check.name, outcome=Outcome.UNKNOWN, told=str(error))
+    except PortError as error:
+        return Finding(check=check.name, outcome=Outcome.UNKNOWN, told=reason(error))
+    except Exception as error:  # a policy or an answer of a form that nobody foresaw must not hide the other checks
+        told = f"what was read cannot be understood: {type(error).__name__}: {error}"
+        return Finding(check=check.name, outcome=Outcome.UNKNOWN, told=told)
+    if isinstance(told, str):
+        return Finding(check=check.name, outcome=Outcome.OK, told=told)
+    what = "; ".join(fault.told for fault in told)
+    return Finding(check=check.name, outcome=Outcome.FAILED, told=what, faults=list(told))

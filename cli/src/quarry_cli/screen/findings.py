@@ -1,0 +1,54 @@
+"""A report as text: one line for each check, and below a failed one what to do and the very thing to add."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from quarry_cli.aws.finding import Cure, Fault, Finding, Outcome
+from quarry_cli.doctor.checkup import Report
+from quarry_cli.screen.wording import plain, printable
+
+COLOURS = {Outcome.OK: "green", Outcome.FAILED: "red", Outcome.UNKNOWN: "yellow"}
+TOLD_CHARS_MAX = 2_000
+NAME_CHARS = 20
+
+
+def lines(report: Report) -> Iterator[Text]:
+    """The whole report. What came from elsewhere is made plain: no control character reaches a terminal."""
+    yield Text(f"environment {report.env} in account {report.account}, {report.region}")
+    for finding in report.checks:
+        yield _line(finding)
+        for fault in finding.faults:
+            yield from _fault(fault, alone=len(finding.faults) == 1)
+    counted = ", ".join(f"{report.count(outcome)} {outcome}" for outcome in Outcome)
+    yield Text(counted)
+    if not report.healthy:
+        yield Text("Where Terraform made the environment, `terraform apply` puts back what was changed by hand.")
+
+
+def _line(finding: Finding) -> Text:
+    return Text.assemble(
+        (f"{finding.outcome:<7}", COLOURS[finding.outcome]),
+        f" {finding.check:<{NAME_CHARS}} {plain(finding.told, TOLD_CHARS_MAX)}",
+    )
+
+
+def _fault(fault: Fault, *, alone: bool) -> Iterator[Text]:
+    if not alone:
+        yield Text(f"        {plain(fault.told, TOLD_CHARS_MAX)}:")
+    yield Text(f"        {plain(fault.remedy, TOLD_CHARS_MAX)}")
+    if fault.cure is not None:
+        yield from _cure(fault.cure)
+
+
+def _cure(cure: Cure) -> Iterator[Text]:
+    if cure.kind == "command":
+        yield Text(f"          {printable(str(cure.value))}")
+        return
+    yield Text(f"        in: {plain(cure.where, TOLD_CHARS_MAX)}")
+    text = cure.value if isinstance(cure.value, str) else ",\n".join(json.dumps(one, indent=2) for one in cure.value)
+    for line in text.splitlines():
+        yield Text(f"          {printable(line)}")

@@ -1,0 +1,123 @@
+"""A run on a terminal: a card with rows, shards, slots, what is left and the jobs; `Screen` keeps it moving.
+
+Everything that came from elsewhere is put into `Text`, so that rich reads no markup in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from quarry_cli.client.run_search import RunLine
+from quarry_cli.client.view import JobView, RunView
+from quarry_cli.screen import wording
+from quarry_cli.screen.tables import Column, fit
+from quarry_core.contract.states import job_ended
+from quarry_core.models import canonical_model
+
+JOBS_SHOWN = 20
+BAR_CHARS = 50
+# What a card has above and below its jobs.
+CARD_LINES = 14
+COLOURS = {"SUCCEEDED": "green", "SUCCEEDED_WITH_ERRORS": "yellow", "FAILED": "red"}
+
+
+def is_screen(console: Console) -> bool:
+    """Whether what is printed is seen by somebody, on a terminal that can move its cursor."""
+    return console.file.isatty() and console.is_terminal and not console.is_dumb_terminal
+
+
+def card(view: RunView, jobs_shown: int | None = None) -> RenderableType:
+    """The whole of a run; of its jobs at most `jobs_shown`, those that have not ended first."""
+    head = Text.assemble(
+        (view.run_id, "bold"), "  ", (view.state.value, COLOURS.get(view.state, "cyan")), f"  {view.model_id or ''}"
+    )
+    parts: list[RenderableType] = [head]
+    if view.error:
+        parts.append(Text(wording.plain(view.error, 2_000), style="red"))
+    if view.rows.accepted:
+        done = view.rows.ok + view.rows.error + view.rows.processed
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(_bar(done, view.rows.accepted), wording.rows_of(view))
+        parts.append(bar)
+    told = (
+        "" if view.rows.accepted else wording.rows_of(view),
+        wording.left_out_of(view),
+        wording.shards_of(view),
+        "; ".join(part for part in (wording.slots_of(view), wording.eta_of(view)) if part),
+        wording.waits_of(view),
+        wording.errors_of(view),
+        "; ".join(part for part in (wording.pace_of(view), wording.spent_of(view)) if part),
+    )
+    parts += [Text(line) for line in told if line]
+    if view.jobs:
+        parts.append(_jobs(view.jobs, jobs_shown))
+    if view.results_uri and view.state.terminal:
+        parts.append(Text(f"results: {view.results_uri}"))
+    return Group(*parts)
+
+
+def _bar(done: int, of: int) -> ProgressBar:
+    return ProgressBar(total=of, completed=done, width=BAR_CHARS, complete_style="cyan", finished_style="green")
+
+
+def _jobs(jobs: Sequence[JobView], shown: int | None) -> RenderableType:
+    ordered = sorted(jobs, key=lambda job: job_ended(job.status))  # stable: else in order of shards
+    chosen = ordered if shown is None else ordered[:shown]
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for title in ("job", "status", "records", "message"):
+        table.add_column(title, overflow="fold")
+    for job in chosen:
+        message = wording.plain(job.message, 120)
+        table.add_row(*(Text(cell) for cell in (job.name, job.status, wording.records_of(job), message)))
+    if len(chosen) < len(jobs):
+        return Group(table, Text(f"and {len(jobs) - len(chosen)} more jobs", style="dim"))
+    return table
+
+
+def run_table(runs: Sequence[RunLine], width_chars: int) -> RenderableType:
+    return fit(
+        [
+            Column("run", [run.run_id for run in runs]),
+            Column("name", [run.name or "-" for run in runs], keep=2),
+            Column("model", [canonical_model(run.model_id) if run.model_id else "-" for run in runs], keep=1),
+            Column("state", [run.state for run in runs], styles=[COLOURS.get(run.state, "cyan") for run in runs]),
+            Column("rows", [f"{run.accepted:,}" for run in runs], justify="right"),
+            Column("ok", [f"{run.ok:,}" for run in runs], keep=3, justify="right"),
+            Column("error", [f"{run.error:,}" for run in runs], justify="right"),
+            Column("age", [wording.duration(run.age_s) for run in runs], keep=4, justify="right"),
+        ],
+        width_chars,
+    )
+
+
+class Screen:
+    """Shows a run in place, redrawn at every look."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def show(self, view: RunView) -> None:
+        room = max(3, min(JOBS_SHOWN, self._console.height - CARD_LINES))
+        self._live.update(card(view, room), refresh=True)
+
+    def note(self, text: str) -> None:
+        self._live.update(Text(wording.plain(text), style="yellow"), refresh=True)

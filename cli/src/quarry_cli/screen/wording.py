@@ -1,0 +1,128 @@
+"""How numbers, times and texts are worded, on a screen and in a log alike. Pure.
+
+Texts that came from elsewhere (Bedrock's messages, answers of a model, names) are made plain first: a control
+character in them must not reach a terminal.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from quarry_cli.client.view import JobView, RunView
+
+TEXT_CHARS_MAX = 300
+
+
+def plain(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
+    """One line without control characters, cut to a length."""
+    line = printable(" ".join(text[: chars_max * 4].split()))
+    return line if len(line) <= chars_max else line[: chars_max - 1] + "…"
+
+
+def printable(line: str) -> str:
+    """A line with its spaces, and a mark for each control character."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(each)[0] == "C" else each for each in line)
+
+
+def duration(seconds: float) -> str:
+    """About how long: `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def rows_of(view: RunView) -> str:
+    rows = view.rows
+    if not rows.accepted:
+        return "rows not counted yet" if not view.state.terminal else "no rows"
+    text = f"{rows.ok + rows.error:,} of {rows.accepted:,} rows"
+    if rows.error:
+        text += f", {rows.error:,} with an error"
+    if rows.processed:
+        text += f", {rows.processed:,} more processed"
+    return text
+
+
+def left_out_of(view: RunView) -> str:
+    """What is not taken is told."""
+    rows = view.rows
+    return f"{rows.left_out:,} of {rows.source:,} rows of the source are left out" if rows.left_out else ""
+
+
+def shards_of(view: RunView) -> str:
+    told = [f"{count:,} {state}" for state, count in view.shards.items() if count]
+    return "shards: " + (", ".join(told) or "none yet")
+
+
+def slots_of(view: RunView) -> str:
+    if view.slots is None:
+        return ""
+    return f"slots: {view.slots.in_use} of {view.slots.limit} in use, {view.slots.held} by this run"
+
+
+def waits_of(view: RunView) -> str:
+    """Whom the run waits for: `waits for Bedrock: 20 jobs; a collector: 3 shards to be settled`."""
+    return f"waits for {'; '.join(plain(each) for each in view.waits_for)}" if view.waits_for else ""
+
+
+def eta_of(view: RunView) -> str:
+    return f"about {duration(view.eta_s)} left" if view.eta_s is not None else ""
+
+
+def pace_of(view: RunView) -> str:
+    """How long it has been, and how fast it goes: `3 h 20 min, 1,200 rows/min`."""
+    pace = [duration(view.elapsed_s)] if view.elapsed_s else []
+    if view.rows_per_minute is not None:
+        pace.append(f"{view.rows_per_minute:,.{0 if view.rows_per_minute >= 10 else 1}f} rows/min")
+    return ", ".join(pace)
+
+
+def spent_of(view: RunView) -> str:
+    """LLM tokens and dollars of what is settled."""
+    spent = view.spent
+    if spent is None:
+        return ""
+    text = f"tokens: {spent.input_tokens:,} in, {spent.output_tokens:,} out"
+    return text if spent.dollars is None else f"{text}, {dollars(spent.dollars)}"
+
+
+def dollars(amount: float) -> str:
+    """`about $1,234.50`; below ten cents with what it takes to see something."""
+    if not amount:
+        return "$0"
+    if amount >= 0.1:
+        return f"about ${amount:,.2f}"
+    return f"about ${amount:.4f}" if amount >= 0.0001 else "less than $0.0001"
+
+
+def errors_of(view: RunView) -> str:
+    """Error rows by code, the most frequent first."""
+    told = [f"{plain(code)} {count:,}" for code, count in view.errors.items()]
+    return f"errors: {', '.join(told)}" if told else ""
+
+
+def records_of(job: JobView) -> str:
+    if job.processed_records is None:
+        return ""
+    text = f"{job.processed_records:,}"
+    if job.total_records is not None:
+        text += f" of {job.total_records:,}"
+    return text + (f", {job.error_records:,} with an error" if job.error_records else "")
+
+
+def end_of(view: RunView) -> str:
+    """The last word on a run: its state, its rows, why, and where the results are."""
+    told = [f"{view.state.value}: {rows_of(view)}"]
+    if view.error:
+        told.append(plain(view.error))
+    told += [part for part in (errors_of(view), spent_of(view), pace_of(view)) if part]
+    if view.results_uri:
+        told.append(f"results in {view.results_uri}")
+    return "; ".join(told)

@@ -1,0 +1,340 @@
+"""The manifest: what the user drops on the queue, and what may be in it.
+
+A field is here only when it works. A key that the design names for later is answered with "not yet supported", any
+other unknown key with the nearest known one. Every JSON object gets a run id, also one that is refused, so that its
+end can be looked up. `null` means unset, for every optional field and at every depth.
+
+What may stand around a manifest is told by `envelopes`, what its text may hold by `json_text`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from quarry_core.contract import job_request
+from quarry_core.contract.bounded import SURROGATE, bounded_text, shown_name
+from quarry_core.contract.csv_dialect import Csv
+from quarry_core.contract.envelopes import envelope_of
+from quarry_core.contract.field_faults import in_words
+from quarry_core.contract.json_text import half_pairs, mended, nested, repeated_keys, without_nulls
+from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN, parse_s3_uri
+from quarry_core.contract.prompts import Prompt, check_prompt_id, parse_template
+from quarry_core.contract.source_format import source_format
+from quarry_core.models import check_inference, family_of
+
+T = TypeVar("T")
+MANIFEST_BYTES_MAX = 256 * 1024
+# S3's own limit, in bytes of UTF-8.
+KEY_BYTES_MAX = 1_024
+REFUSAL_BYTES_MAX = 4 * 1024
+NESTING_MAX = 32
+FAULTS_MAX = 20
+ORIGIN_ATTRIBUTE = "quarry_origin_id"
+
+NOT_YET = {
+    "dataset_id": "Hugging Face datasets are not yet supported: put the data into S3 and name it with s3_uri",
+    "split": "it belongs to dataset_id, and Hugging Face datasets are not yet supported",
+    "config": "it belongs to dataset_id, and Hugging Face datasets are not yet supported",
+    "revision": "it belongs to dataset_id, and Hugging Face datasets are not yet supported",
+    "record_errors": "choosing what happens to failed records is not yet supported: they become error rows",
+    "class": "admission classes are not yet supported",
+    "weight": "admission weights are not yet supported",
+    "output": "choosing the form of the output is not yet supported: it is Parquet under results/",
+    "budget_usd": "budgets are not yet supported",
+    "canary": "canary shards are not yet supported",
+    "deadline": "deadlines are not yet supported",
+    "on_demand_below": "on-demand processing is not yet supported",
+    "stages": "stages are not yet supported: send the next manifest when this run has ended",
+    "dry_run": "dry runs are not yet supported",
+}
+
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+# The JSON object; or its text, where it stands inside a JSON string.
+ManifestData = Mapping[str, Any] | str
+
+
+class ManifestError(ValueError):
+    """A refused manifest; the text names every field that is wrong and what to do."""
+
+
+Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
+
+
+class Vpc(BaseModel):
+    """Where Bedrock runs the job's network interfaces (contract sections 1.2 and 6)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subnet_ids: tuple[str, ...] = Field(description="1 to 16 subnets.")
+    security_group_ids: tuple[str, ...] = Field(description="1 to 5 security groups.")
+
+    @model_validator(mode="after")
+    def _patterns(self) -> Self:
+        job_request.check_vpc(self.subnet_ids, self.security_group_ids)
+        return self
+
+
+class Manifest(BaseModel):
+    """One dataset, one model, one prompt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    job_name_prefix: Annotated[str, StringConstraints(min_length=1, max_length=63)] = Field(
+        description="Begins the name of every Bedrock job of the run."
+    )
+    model_id: str = Field(description="A model id, an inference profile id, or the ARN of either.")
+    s3_uri: str = Field(description="The dataset: one CSV or Parquet object, s3://bucket/key.")
+    input_bucket_owner: Annotated[str, StringConstraints(pattern="^[0-9]{12}$")] | None = Field(
+        None, description="The account that owns the dataset's bucket; nothing is read if another does."
+    )
+    prompt_id: str | None = Field(None, description="A prompt of the prompt store; null for embeddings.")
+    prompt: Prompt | None = Field(
+        None, description="The prompt itself, instead of prompt_id: a template, or an object."
+    )
+    inference: Mapping[str, Any] = Field(
+        default_factory=dict, description="Inference parameters of the model's family; they win over the prompt's."
+    )
+    csv: Csv | None = Field(None, description="For a CSV file that is not RFC 4180 in UTF-8 with commas: its dialect.")
+    run_id: str | None = Field(
+        None,
+        pattern=f"^{RUN_ID_PATTERN.pattern}$",
+        description="Your idempotency key, up to 32 of a-z, 0-9 and inner hyphens; without it one is derived.",
+    )
+    max_records_total: Count | None = Field(None, description="Take at most this many rows.")
+    max_num_jobs: Count | None = Field(None, description="Make at most this many jobs; what is not taken is told.")
+    max_records_per_job: Count | None = Field(None, description="Put at most this many records into one job.")
+    timeout_hours: Annotated[int, Field(strict=True)] | None = Field(
+        None, description="Bedrock's job timeout, 24 to 168 hours, waiting included."
+    )
+    tags: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="Tags of every Bedrock job: at most 48. Keys that begin with quarry- are Quarry's own.",
+    )
+    output_kms_key: str | None = Field(None, description="KMS key with which Bedrock encrypts its output.")
+    vpc: Vpc | None = Field(None, description="Subnets and security groups for the jobs.")
+    result_prefix: str | None = Field(
+        None,
+        pattern=f"^{RESULT_PREFIX_PATTERN.pattern}$",
+        description="Goes before the name of every column that Quarry adds to the result.",
+    )
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _bare_template(cls, value: object) -> object:
+        return {"template": value} if isinstance(value, str) else value
+
+    @field_validator("job_name_prefix", "s3_uri", "tags", mode="before")
+    @classmethod
+    def _no_controls(cls, value: object) -> object:
+        for text in (*value, *value.values()) if isinstance(value, dict) else (value,):
+            found = _CONTROL.search(text) if isinstance(text, str) else None
+            if found is not None:
+                raise ValueError(
+                    f"holds the control character {shown_name(found[0])}, which no name in AWS may have: remove it"
+                )
+        return value
+
+    @field_validator("s3_uri")
+    @classmethod
+    def _one_object(cls, value: str) -> str:
+        _, key = parse_s3_uri(value)
+        if len(key.encode()) > KEY_BYTES_MAX:
+            raise ValueError(f"the key has {len(key.encode())} bytes, and S3 takes at most {KEY_BYTES_MAX}")
+        if value.endswith("/"):
+            raise ValueError("names a folder; several objects are not yet supported: name one .csv or .parquet object")
+        source_format(key)
+        return value
+
+    @field_validator("model_id")
+    @classmethod
+    def _known_model(cls, value: str) -> str:
+        job_request.check_model_id(value)
+        family_of(value)
+        return value
+
+    @field_validator("prompt_id")
+    @classmethod
+    def _prompt_id(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_prompt_id(value)
+        return value
+
+    @field_validator("prompt")
+    @classmethod
+    def _template(cls, value: Prompt | None) -> Prompt | None:
+        if value is not None:
+            parse_template(value.template)
+        return value
+
+    @field_validator("timeout_hours")
+    @classmethod
+    def _timeout(cls, value: int | None) -> int | None:
+        return _checked(job_request.check_timeout_hours, value)
+
+    @field_validator("tags")
+    @classmethod
+    def _tags(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        job_request.check_user_tags(value)
+        return value
+
+    @field_validator("output_kms_key")
+    @classmethod
+    def _kms_key(cls, value: str | None) -> str | None:
+        return _checked(job_request.check_kms_key, value)
+
+    @model_validator(mode="after")
+    def _csv_fits_source(self) -> Self:
+        if self.csv is not None and self.s3_uri.lower().endswith(".parquet"):
+            raise ValueError("csv: s3_uri names a Parquet object, which needs no dialect; leave csv out")
+        return self
+
+    @model_validator(mode="after")
+    def _prompt_fits_model(self) -> Self:
+        family = family_of(self.model_id)
+        if family.kind == "embedding":
+            if self.prompt_id is not None or self.prompt is not None:
+                raise ValueError(
+                    f"prompt_id: {self.model_id} makes embeddings of the column input_text; leave prompt_id and prompt null"
+                )
+        elif (self.prompt_id is None) == (self.prompt is None):
+            raise ValueError("prompt_id: a text model needs exactly one of prompt_id and prompt")
+        given = {**(self.prompt.inference if self.prompt is not None else {}), **self.inference}
+        check_inference(self.model_id, given, whole=self.prompt_id is None)
+        return self
+
+
+def _checked(check: Callable[[T], None], value: T | None) -> T | None:
+    if value is not None:
+        check(value)
+    return value
+
+
+def read_manifest(data: ManifestData, size_bytes: int = 0) -> Manifest:
+    """Validate a manifest; `size_bytes` is what its text takes, where it is known.
+
+    Raises:
+        ManifestError: names each wrong field (the first twenty), what is wrong with it, and the remedy; one line of
+            at most `REFUSAL_BYTES_MAX` bytes, without a control character.
+    """
+    envelope = envelope_of(data)
+    if envelope is not None:
+        raise ManifestError(bounded_text(envelope, REFUSAL_BYTES_MAX))
+    assert isinstance(data, Mapping), "text is an envelope"
+    faults = list(islice(_faults(data, size_bytes), FAULTS_MAX + 1))
+    known = {key: value for key, value in without_nulls(mended(dict(data))).items() if key in Manifest.model_fields}
+    # A stand-in, so that the other fields are judged in the same answer.
+    known.setdefault("s3_uri", "s3://none/none.csv")
+    manifest: Manifest | None = None
+    try:
+        manifest = Manifest.model_validate(known)
+    except ValidationError as error:
+        told = {fault.partition(":")[0].partition(".")[0] for fault in faults}
+        faults += [_sentence(fault) for fault in error.errors(include_url=False) if _field(fault) not in told]
+    if faults or manifest is None:
+        raise ManifestError(_listed(faults))
+    return manifest
+
+
+def _faults(data: Mapping[str, Any], size_bytes: int) -> Iterator[str]:
+    """What is wrong before any field is looked at."""
+    if size_bytes > MANIFEST_BYTES_MAX:
+        yield f"the manifest has {size_bytes} bytes, and at most {MANIFEST_BYTES_MAX} are taken"
+    depth = nested(data)
+    if depth > NESTING_MAX:
+        yield f"the manifest is nested {depth} deep, and at most {NESTING_MAX} are taken"
+    for field, sentence in chain(half_pairs(data), repeated_keys(data)):
+        yield f"{field}: {sentence}"
+    yield from _key_faults(data)
+    if not data.get("s3_uri"):
+        if not data.get("dataset_id"):
+            yield "s3_uri: no source is named: give s3_uri (exactly one source is needed)"
+    elif data.get("dataset_id"):
+        yield "s3_uri: two sources are named, s3_uri and dataset_id: give exactly one"
+
+
+def _key_faults(data: Mapping[str, Any]) -> Iterator[str]:
+    for key in data:
+        if key in Manifest.model_fields or SURROGATE.search(key):
+            continue
+        if key in NOT_YET:
+            # A null asks for nothing: the seeds' manifests may carry the key they do not use.
+            if data[key] is not None:
+                yield f"{key}: {NOT_YET[key]}"
+            continue
+        nearest = difflib.get_close_matches(shown_name(key), [*Manifest.model_fields, *NOT_YET], n=1, cutoff=0.5)
+        yield f"{shown_name(key)}: unknown key" + (f"; did you mean {nearest[0]}?" if nearest else "")
+
+
+def _listed(faults: list[str]) -> str:
+    more = "; there are more" if len(faults) > FAULTS_MAX else ""
+    each_bytes_max = max(REFUSAL_BYTES_MAX // min(len(faults), FAULTS_MAX) - len("; "), 0)
+    told = [bounded_text(fault, each_bytes_max) for fault in faults[:FAULTS_MAX]]
+    return bounded_text("; ".join(told) + more, REFUSAL_BYTES_MAX)
+
+
+def _field(fault: Mapping[str, Any]) -> str:
+    return shown_name(str(fault["loc"][0])) if fault["loc"] else ""
+
+
+def _sentence(fault: Mapping[str, Any]) -> str:
+    where = ".".join(shown_name(str(part)) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"{where}: unknown key"
+    text = in_words(fault)
+    return text if not where or text.startswith(f"{where}:") else f"{where}: {text}"
+
+
+def canonical_json(data: ManifestData) -> str:
+    """One text for equal JSON, whatever the order of keys; half a surrogate pair stays the escape that it was."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+
+
+def manifest_hash(data: ManifestData) -> str:
+    return hashlib.sha256(canonical_json(data).encode()).hexdigest()
+
+
+def run_id_of(data: ManifestData, origin_id: str) -> str:
+    """The run id that a manifest asks for, or 12 characters of a hash of its JSON and the origin id.
+
+    The JSON is taken as it was sent: the order of keys and the space between them do not count, a key that is null
+    does.
+
+    Args:
+        data: the manifest's JSON, valid or not.
+        origin_id: the message attribute `quarry_origin_id`, else the message id: stable over redeliveries.
+    """
+    asked = data.get("run_id") if isinstance(data, Mapping) else None
+    if isinstance(asked, str) and RUN_ID_PATTERN.fullmatch(asked):
+        return asked
+    text = canonical_json(data) + "\n" + origin_id
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:12]
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON Schema that `quarry schema` prints."""
+    schema = Manifest.model_json_schema()
+    for shape in (schema, *schema.get("$defs", {}).values()):
+        _allow_null(shape)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _allow_null(shape: dict[str, Any]) -> None:
+    """Null means unset, wherever a field need not be there."""
+    for name, field in shape.get("properties", {}).items():
+        if name not in shape.get("required", ()) and "anyOf" not in field:
+            kept = {key: field.pop(key) for key in ("title", "description", "default") if key in field}
+            inner = dict(field)
+            field.clear()
+            field.update({"anyOf": [inner, {"type": "null"}], **kept})

@@ -1,0 +1,89 @@
+"""A look at a source's beginning: its columns, and its rows where that costs nothing. Blocking; for whoever submits.
+
+A Parquet file tells both in its footer. Of a CSV file the first mebibyte is read: its header, and its rows if that is
+all of it. What is wrong further on, the count finds that every source goes through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from quarry_core.contract.csv_dialect import Csv
+from quarry_core.contract.manifest import Manifest
+from quarry_core.contract.prompts import MissingColumn, Prompt, check_columns, template_of
+from quarry_core.contract.results import ColumnTaken
+from quarry_core.contract.results import check_columns as check_result_columns
+from quarry_core.models import family_of, limits_of
+from quarry_core.models.limits import too_few
+from quarry_core.ports import ObjectRef, Objects
+from quarry_core.tabular.csv.header import names_at_start
+from quarry_core.tabular.csv.records import RecordScanner
+from quarry_core.tabular.csv.start import start_of
+from quarry_core.tabular.parquet.rows import open_parquet
+from quarry_core.tabular.rows import SourceError, SourceFormat
+
+PREVIEW_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """`rows` is None where they are not counted without reading on."""
+
+    schema: pa.Schema
+    rows: int | None
+
+
+def preview(objects: Objects, ref: ObjectRef, form: SourceFormat, size_bytes: int, csv: Csv) -> Preview | None:
+    """Look at a source; None if its header does not end in what is read.
+
+    Raises:
+        SourceError: it is not of its format, or its columns cannot be told apart.
+        PortError: as `Objects.read` and `Objects.random_access` do.
+    """
+    if form == "parquet":
+        with open_parquet(objects, ref) as file:
+            return Preview(file.schema, file.rows)
+    head = objects.read(ref, 0, PREVIEW_BYTES)
+    names = names_at_start(head, ref.key, csv)
+    if names is None and size_bytes == len(head):
+        if not head.strip():
+            raise SourceError(f"{ref.key} is empty; give a source with a header and at least one row")
+        raise SourceError(f"{ref.key} has a header and no rows; give a source with at least one row")
+    if names is None:
+        return None
+    rows = _rows(head, ref.key, csv) if size_bytes == len(head) else None
+    return Preview(pa.schema([(name, pa.string()) for name in names]), rows)
+
+
+def faults_of(found: Preview, manifest: Manifest, prompt: Prompt | None) -> list[str]:
+    """What the preprocessor would refuse of it, in its own sentences."""
+    faults = []
+    try:
+        check_columns(template_of(prompt), found.schema.names)
+    except MissingColumn as error:
+        faults.append(str(error))
+    try:
+        check_result_columns(found.schema, family_of(manifest.model_id).answer_column, manifest.result_prefix or "")
+    except ColumnTaken as error:
+        faults.append(str(error))
+    limits = limits_of(manifest.model_id)
+    if found.rows is not None:
+        rows = min(found.rows, manifest.max_records_total or found.rows)
+        if rows < limits.records_min:
+            faults.append(too_few(rows, found.rows, limits))
+    return faults
+
+
+def _rows(whole: bytes, key: str, csv: Csv) -> int | None:
+    """Rows of a file that was read whole; None if it is no CSV after all, which the count says with its place."""
+    start = start_of(whole, key, csv)
+    scanner = RecordScanner(start.byte, start.dialect)
+    records = len(scanner.feed(whole[start.byte :])) + len(scanner.finish())
+    if scanner.fault is not None or scanner.in_quotes:
+        return None
+    return max(records - (not isinstance(csv.header, tuple)), 0)
+
+
+__all__ = ["Preview", "SourceError", "faults_of", "preview"]

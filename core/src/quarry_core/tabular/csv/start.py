@@ -1,0 +1,63 @@
+"""What the first bytes of a CSV object tell: its byte order mark, or that it is something else altogether. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quarry_core.contract.csv_dialect import Csv, CsvDialect
+from quarry_core.tabular.errors import SourceError
+
+# Enough for a few line ends, by which a UTF-16 file without a mark tells its byte order.
+START_BYTES = 64 * 1024
+
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+_UTF32_MARKS = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
+_OTHERS = (
+    (b"\x1f\x8b", "is gzip data, which is not yet supported; unpack it"),
+    (b"\x28\xb5\x2f\xfd", "is zstd data, which is not yet supported; unpack it"),
+    (b"PK\x03\x04", "is a zip archive or a workbook, which is not yet supported; unpack it, or save it as CSV"),
+    (b"PAR1", "is Parquet data; name it .parquet"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where the first record begins, and the dialect in full."""
+
+    byte: int
+    dialect: CsvDialect
+
+
+def start_of(head: bytes, key: str, options: Csv) -> Start:
+    """Judge the first `START_BYTES` of an object, or all of them. Raises SourceError with the remedy."""
+    for sign, what in _OTHERS:
+        if head.startswith(sign):
+            raise SourceError(f"{key} {what}")
+    if head.startswith(_UTF32_MARKS):
+        raise SourceError(f"{key} is UTF-32; save it as UTF-8")
+    asked = options.encoding or "utf-8"
+    byte, found = 0, ""
+    if head.startswith(_UTF8_MARK):
+        byte, found = len(_UTF8_MARK), "utf-8"
+    elif head[:2] in _UTF16_MARKS:
+        byte, found = 2, _UTF16_MARKS[head[:2]]
+    if found and not found.startswith(asked):
+        name = "UTF-8" if found == "utf-8" else "UTF-16"
+        save = "save it as UTF-8, or " if asked == "utf-8" else ""
+        raise SourceError(f'{key} is {name}; {save}set csv.encoding to "{name.lower()}"')
+    if asked == "utf-16" and not found:
+        found = _byte_order(head, key)
+    given = {"delimiter": options.delimiter, "escape": options.escape, "encoding": found or asked}
+    return Start(byte, CsvDialect.model_validate({name: value for name, value in given.items() if value}))
+
+
+def _byte_order(head: bytes, key: str) -> str:
+    """By where line ends, delimiters and quotes stand: swapped, they are letters that hardly any text has."""
+    pairs = [head[at : at + 2] for at in range(0, len(head) - 1, 2)]
+    for signs in (b"\n\r", b',;\t|"'):
+        little = sum(pair[1] == 0 and pair[0] in signs for pair in pairs)
+        big = sum(pair[0] == 0 and pair[1] in signs for pair in pairs)
+        if little != big:
+            return "utf-16-le" if little > big else "utf-16-be"
+    raise SourceError(f"{key}: its byte order cannot be told; save it with a byte order mark, or as UTF-8")
