@@ -1,14 +1,14 @@
-"""The form of a recorded history: plain data in four files, which name no class of Quarry's.
+"""The format of a recorded history: plain data in four files, which name no class of Quarry's.
 
-    about.json          the release, its settings, what Bedrock does in it, its runs and how they ended
-    history.jsonl.xz    one line a thing: what is new or changed at each cut, and what is gone (`xzcat` shows it)
+    about.json          the release, its settings, the rules of Bedrock, the runs and how they ended
+    history.jsonl.xz    what is new, changed or gone at each cut (read it with `xzcat`)
     bodies.tar.xz       the objects' bodies, each under its SHA-256
     SHA256SUMS          of the three: a history is never edited
 
-Theory of operation. A cut is a moment at which everything stands still: every item of the ledger as DynamoDB holds it,
-every message as it was sent, every object with its version, every job in the words of Bedrock's API. A line's identity
-is the beginning of its own data, so a cut is the lines of all cuts up to it, the last of each identity, without those
-that are gone. Times are absolute; `hidden_s` is for how long nobody is given a message.
+Theory of operation. A cut is everything at one moment: every item of the ledger as DynamoDB holds it, every message as
+it was sent, every object with its version, every job with the fields of Bedrock's API. Each line of the file is one of
+these, known again by its key; a cut is the latest line of each key so far, without those that are gone. Times are
+absolute; `hidden_s` is for how long a message is not delivered.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 ABOUT, LINES, BODIES, SUMS = "about.json", "history.jsonl.xz", "bodies.tar.xz", "SHA256SUMS"
-# What makes a line the same thing as an earlier one.
+# By what a line replaces an earlier one.
 IDENTITIES = {
     "item": ("pk", "sk"),
     "message": ("queue", "id"),
@@ -43,7 +43,7 @@ class Edited(Exception):
 
 @dataclass(frozen=True)
 class Cut:
-    """Everything at one moment. `lines` by identity, in the order in which their things came to be."""
+    """Everything at one moment; `lines` by identity, oldest first."""
 
     name: str
     about: str
@@ -80,7 +80,7 @@ def digest(body: bytes) -> str:
 
 
 def typed(value: Any) -> dict[str, Any]:
-    """A value as DynamoDB tells it: with its type, numbers as text, sets in order."""
+    """A value in DynamoDB's JSON; sets are sorted."""
     match value:
         case None:
             return {"NULL": True}
@@ -123,7 +123,7 @@ def untyped(value: Mapping[str, Any]) -> Any:
 
 
 def write(history: History, folder: Path) -> None:
-    """Write a history into a folder that does not stand yet. The same history gives the same bytes."""
+    """Write a history into a new folder. The same history gives the same bytes."""
     folder.mkdir(parents=True)
     about = json.dumps(history.about, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     (folder / ABOUT).write_text(about, encoding="utf-8")
@@ -139,7 +139,7 @@ def read(folder: Path) -> History:
     for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
         expected, name = line.split("  ")
         if digest((folder / name).read_bytes()) != expected:
-            raise Edited(f"{folder / name} was edited: a history is what a release wrote; restore the file")
+            raise Edited(f"{folder / name} differs from its recording: restore the file")
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     cuts = _cuts(lzma.decompress((folder / LINES).read_bytes()).decode().splitlines())
     return History(about, tuple(cuts), _unpacked((folder / BODIES).read_bytes()))
@@ -180,7 +180,7 @@ def _json(line: Line) -> str:
 
 
 def _packed(bodies: Mapping[str, bytes]) -> bytes:
-    """A tar file: its bodies repeat each other, so they are compressed together."""
+    """The bodies repeat each other, so they are compressed together."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name in sorted(bodies):

@@ -1,7 +1,7 @@
-"""Records a history of the code as it is: `python -m tests.histories.record` (`make history`), once for each release.
+"""Records a history of the code as it is: `make history`, once for each release.
 
-The story is told twice, and must be the same to the byte; its runs are judged as a replay's are. A history that stands
-is not written again: what a release wrote stays as it was.
+The scenario runs twice and must give the same bytes; its runs are judged as those of a replay. A history that exists is
+never replaced: it is what that release wrote.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from quarry_core.messages import VERSION
 from tests.histories import form
 from tests.histories.form import Cut, History
 from tests.histories.judge import ends_of, faults_of
-from tests.histories.snapshot import bedrock_of, snapshot
-from tests.histories.story import BEDROCK, SETTINGS, fresh_house, tell
+from tests.histories.scenario import BEDROCK, SETTINGS, play
+from tests.histories.snapshot import bedrock_of, settings_of, snapshot
+from tests.world.house import House
 
 HISTORIES = Path(__file__).parent
 
 
 async def recorded(release: str) -> History:
-    """Tell the story. Raises AssertionError: it did not go as it should."""
-    house = fresh_house()
+    """Run the scenario. Raises AssertionError: it did not go as it should."""
+    house = House(**settings_of(SETTINGS))
     house.bedrock = bedrock_of(BEDROCK, house)
     cuts: list[Cut] = []
     bodies: dict[str, bytes] = {}
-    run_ids = await tell(house, lambda name, about: cuts.append(snapshot(house, name, about, bodies)))
+    run_ids = await play(house, lambda name, about: cuts.append(snapshot(house, name, about, bodies)))
     about = {
         "release": release,
         "message_version": VERSION,
@@ -55,11 +56,11 @@ async def main() -> str:
     options = parser.parse_args()
     folder = options.into / options.release
     if folder.exists():
-        return f"{folder} stands already; a history is recorded once, when its release is made"
+        return f"{folder} exists: a history is recorded once, when its release is made"
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     history = await recorded(options.release)
     if await recorded(options.release) != history:
-        return "the story was not the same when it was told again: something in it depends on chance or time"
+        return "two recordings differ: something depends on chance or time"
     form.write(history, folder)
     size_kb = sum(file.stat().st_size for file in folder.iterdir()) / 1_000
     print(f"{folder}: {len(history.cuts)} cuts, {len(history.bodies)} bodies, {size_kb:.0f} KB")

@@ -1,7 +1,7 @@
-"""From the fakes to plain data, and back: what a cut of a history holds.
+"""What a cut holds: from the fakes to plain data, and back.
 
-What is written names DynamoDB's types, SQS's attributes and Bedrock's own fields, never a class or a field of Quarry's,
-so that code in which these have other names reads it all the same.
+What is written uses DynamoDB's types, SQS's attributes and Bedrock's fields, and never a class or field of Quarry's, so
+that later code can read it whatever it calls these things.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.world.objects import Version
 
 
 def snapshot(house: House, name: str, about: str, bodies: dict[str, bytes]) -> Cut:
-    """Everything as it stands; the objects' bodies go into `bodies`."""
+    """Everything as it is now; the bodies of objects are added to `bodies`, by SHA-256."""
     lines: dict[Identity, Line] = {}
     for line in _lines(house, bodies):
         lines[identity_of(line)] = line
@@ -70,7 +70,7 @@ def _message(queue: str, message: Message) -> dict[str, Any]:
 
 
 def _job(job: Job, request: JobRequest) -> dict[str, Any]:
-    told = {
+    job_fields = {
         "jobArn": job.arn,
         "jobName": job.name,
         "modelId": job.model_id,
@@ -92,18 +92,18 @@ def _job(job: Job, request: JobRequest) -> dict[str, Any]:
         "timeoutDurationInHours": request.timeout_hours,
         "tags": [{"key": key, "value": value} for key, value in request.tags.items()],
     }
-    return {name: value for name, value in told.items() if value not in (None, "")} | {"created_with": created}
+    return {name: value for name, value in job_fields.items() if value not in (None, "")} | {"created_with": created}
 
 
 # --------------------------------------------------------------------------- in
 
 
 def world_of(history: History, cut: Cut) -> House:
-    """The world as it was, with the processes of today in it."""
+    """The world as it was recorded, with fresh processes of today's services."""
     about = history.about
-    house = House(**_settings(about["settings"]))
+    house = House(**settings_of(about["settings"]))
     house.clock.advance((datetime.fromisoformat(cut.now) - house.clock.now()).total_seconds())
-    house.clock.reseed(f"{about['release']} {cut.name}")  # no word that the processes of then drew is drawn again
+    house.clock.reseed(f"{about['release']} {cut.name}")  # so that no token of the recording comes again
     house.bedrock = bedrock_of(about["bedrock"], house)
     house.table.restore({name: untyped(value) for name, value in item.items()} for item in cut.of("item"))
     for name, queue in house.queues.items():
@@ -118,54 +118,55 @@ def world_of(history: History, cut: Cut) -> House:
     return house
 
 
-def _settings(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+def settings_of(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as `House` takes them."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in about.items()}
 
 
-def bedrock_of(told: Mapping[str, Any], house: House) -> FakeBedrock:
-    """Bedrock as it behaves in a history: the same for who records it and for who replays it."""
-    house.jobs.set_quota(told["quota"])
-    house.jobs.list_lag_s = told["list_lag_s"]
-    house.jobs.refused_models = frozenset(told["refused_models"])
+def bedrock_of(rules: Mapping[str, Any], house: House) -> FakeBedrock:
+    """Bedrock as it behaves in a history, recorded or replayed."""
+    house.jobs.set_quota(rules["quota"])
+    house.jobs.list_lag_s = rules["list_lag_s"]
+    house.jobs.refused_models = frozenset(rules["refused_models"])
     return FakeBedrock(
         house.jobs,
         house.objects,
         house.queues["events"],
-        error_share=told["error_share"],
-        missing_share=told["missing_share"],
-        seed=told["seed"],
+        error_share=rules["error_share"],
+        missing_share=rules["missing_share"],
+        seed=rules["seed"],
     )
 
 
-def _read_message(told: Mapping[str, Any]) -> Message:
-    return Message(told["id"], told["body"], "", told["attributes"], told["received"], told["sent_at_ms"])
+def _read_message(line: Mapping[str, Any]) -> Message:
+    return Message(line["id"], line["body"], "", line["attributes"], line["received"], line["sent_at_ms"])
 
 
-def _read_job(told: Mapping[str, Any]) -> tuple[Job, JobRequest]:
-    created = told["created_with"]
-    input_uri = told["inputDataConfig"]["s3InputDataConfig"]["s3Uri"]
-    output_uri = told["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"]
+def _read_job(line: Mapping[str, Any]) -> tuple[Job, JobRequest]:
+    created = line["created_with"]
+    input_uri = line["inputDataConfig"]["s3InputDataConfig"]["s3Uri"]
+    output_uri = line["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"]
     job = Job(
-        arn=told["jobArn"],
-        name=told["jobName"],
-        status=told["status"],
-        model_id=told["modelId"],
+        arn=line["jobArn"],
+        name=line["jobName"],
+        status=line["status"],
+        model_id=line["modelId"],
         input_uri=input_uri,
         output_uri=output_uri,
-        client_token=told.get("clientRequestToken"),
-        role_arn=told.get("roleArn", ""),
-        message=told.get("message", ""),
-        submitted_at=_time(told.get("submitTime")),
-        ended_at=_time(told.get("endTime")),
-        total_records=told.get("totalRecordCount"),
-        processed_records=told.get("processedRecordCount"),
-        success_records=told.get("successRecordCount"),
-        error_records=told.get("errorRecordCount"),
+        client_token=line.get("clientRequestToken"),
+        role_arn=line.get("roleArn", ""),
+        message=line.get("message", ""),
+        submitted_at=_time(line.get("submitTime")),
+        ended_at=_time(line.get("endTime")),
+        total_records=line.get("totalRecordCount"),
+        processed_records=line.get("processedRecordCount"),
+        success_records=line.get("successRecordCount"),
+        error_records=line.get("errorRecordCount"),
     )
     request = JobRequest(
-        name=told["jobName"],
-        client_token=told.get("clientRequestToken") or "",
-        role_arn=told.get("roleArn", ""),
+        name=line["jobName"],
+        client_token=line.get("clientRequestToken") or "",
+        role_arn=line.get("roleArn", ""),
         model_id=created["modelId"],
         input_uri=input_uri,
         output_uri=output_uri,
@@ -175,8 +176,8 @@ def _read_job(told: Mapping[str, Any]) -> tuple[Job, JobRequest]:
     return job, request
 
 
-def _time(told: str | None) -> datetime | None:
-    return None if told is None else datetime.fromisoformat(told)
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _read_objects(history: History, cut: Cut) -> dict[str, dict[str, Version]]:

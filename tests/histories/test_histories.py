@@ -1,4 +1,4 @@
-"""Today's services take over where the processes of an earlier release stopped, at every cut of every history."""
+"""Today's services finish what an earlier release left in flight, from every cut of every history."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.histories import form
 from tests.histories.form import Cut, Edited, History, Identity, identity_of
 from tests.histories.judge import faults_of
 from tests.histories.record import HISTORIES, recorded
+from tests.histories.scenario import to_the_end
 from tests.histories.snapshot import world_of
-from tests.histories.story import to_the_end
 from tests.world.house import House
 
 CHANGELOG = Path(__file__).resolve().parents[2] / "CHANGELOG.md"
@@ -36,18 +36,18 @@ HISTORY_BYTES_MAX = 120_000
 
 @pytest.fixture(autouse=True)
 def _quiet_logs():
-    """A replay that is to go wrong would write a traceback for everything that it meets."""
+    """A replay that fails on purpose would log a traceback for every message."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()
 
 
 async def replayed(history: History, cut: Cut) -> tuple[House, list[str]]:
-    """The world after today's services have worked on a cut, and what is wrong with it."""
+    """The world after today's services have worked from a cut to the end, and what is wrong with it."""
     house = world_of(history, cut)
     ended = await to_the_end(house, history.about["bedrock"])
     faults = await faults_of(house, history.about)
-    return house, faults if ended else ["it comes to no end", *faults]
+    return house, faults if ended else ["not all runs end", *faults]
 
 
 # --------------------------------------------------------------------------- the upgrade
@@ -111,7 +111,7 @@ def test_every_release_has_a_history():
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_a_history_is_kept_as_long_as_its_messages_are_read(release):
-    assert READ[release].about["message_version"] in READERS, "nobody upgrades from it any more: remove the history"
+    assert READ[release].about["message_version"] in READERS, "nobody can upgrade from it any more: remove the history"
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -144,7 +144,7 @@ def tampered(cut: Cut, kind: str, change: Callable[[dict[str, Any]], None]) -> C
 
 
 def renamed(sk: str, name: str) -> Callable[[dict[str, Any]], None]:
-    """In items of one sort, an attribute has the name that a careless release gave it."""
+    """An attribute of one kind of item has another name."""
 
     def change(item: dict[str, Any]) -> None:
         if item["sk"]["S"].startswith(sk) and name in item:
@@ -228,21 +228,21 @@ LIES: Mapping[str, tuple[Callable[[House], object], str]] = {
     "a row is missing": (lambda house: _part(house, lambda part: part.slice(1)), "the parts have 199 rows"),
     "a row is there twice": (
         lambda house: _part(house, lambda part: pa.concat_tables([part.slice(0, 1), part.slice(0, 99)])),
-        "not those of the source",
+        "each row of the source once",
     ),
     "rows have other answers": (lambda house: _part(house, _other_answer), "record 00000000000 has"),
     "an attempt has two jobs": (lambda house: house.jobs.add_second(house.jobs.all[-1].arn), "created twice"),
     "a job runs": (lambda house: house.jobs.move(house.jobs.all[-1].arn, "InProgress"), "still runs"),
-    "a job of others was stopped": (lambda house: house.jobs.move(house.jobs.all[0].arn, "Stopped"), "of others"),
+    "a job of others was stopped": (lambda house: house.jobs.move(house.jobs.all[0].arn, "Stopped"), "foreign job"),
     "a message is left": (lambda house: house.queues["slices"].put("{}"), "on queue slices"),
     "a dead letter is lost": (lambda house: house.queues["manifests"].restore([], []), "dead: .*missing are"),
     "an input is left": (lambda house: house.objects.plant("batch-input/vectors1/1.jsonl", b"1"), "left behind"),
-    "the marker is missing": (lambda house: house.objects.delete("results/vectors1/_SUCCESS"), "_SUCCESS says"),
-    "the report is of another end": (lambda house: _report(house, {"state": "SUCCEEDED"}), "run vectors1 came to"),
-    "the report counts wrong": (lambda house: _report(house, {"parts": []}), "run vectors1: the report says"),
+    "the marker is missing": (lambda house: house.objects.delete("results/vectors1/_SUCCESS"), "_SUCCESS contradicts"),
+    "the report is of another end": (lambda house: _report(house, {"state": "SUCCEEDED"}), "run vectors1 ended as"),
+    "the report counts wrong": (lambda house: _report(house, {"parts": []}), "run vectors1: the report lists"),
     "a slot is held": (lambda house: _item(house, "quota", {"in_use": 1}), "1 slots are in use"),
-    "the ledger counts wrong": (lambda house: _item(house, "totals", {"ok": 7}), "the ledger says"),
-    "nobody was told": (lambda house: house.bus.events.clear(), "told: .*missing are"),
+    "the ledger counts wrong": (lambda house: _item(house, "totals", {"ok": 7}), "the ledger has"),
+    "no end is announced": (lambda house: house.bus.events.clear(), "announced: .*missing are"),
 }
 
 

@@ -1,9 +1,9 @@
-"""The story that every history tells: nine manifests, three services, and a cut at each point where an upgrade may come.
+"""The scenario of every history: eight manifests, three services, and a cut at each point where an upgrade may come.
 
-Theory of operation. The real services are driven by hand, one consumer at a time, and processes die at chosen writes;
-after each step the world must stand where the cut's name says, or the recording fails. What Bedrock does (which models
-it refuses, which jobs and records fail) is a rule that a replay follows too, so from every cut the runs come to the
-same end. Clock, ids and chance are the fakes' own: the same code tells the same story to the byte.
+Theory of operation. The real services are driven one consumer at a time, and processes die at chosen writes. Before
+each cut the world is checked against what the cut's name says, or the recording fails. What Bedrock does (which models
+it refuses, which jobs and records fail) is a rule that a replay follows too, so the runs come to the same end from
+every cut. Clock, ids and randomness are the fakes' own: the same code records the same bytes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STEPS_MAX = 60
 STEP_S = 61.0
 # A message in the hands of a dead process comes back.
 VISIBLE_AGAIN_S = 31.0
-# Written down with the history: whoever replays it works in this environment, whatever his own defaults are.
+# Recorded with the history: a replay runs in this environment, whatever the defaults of its day are.
 SETTINGS: Mapping[str, Any] = {
     "env": "test",
     "region": "us-east-1",
@@ -42,12 +42,13 @@ SETTINGS: Mapping[str, Any] = {
     "shard_bytes_max": 40_000,
 }
 BEDROCK: Mapping[str, Any] = {
-    "quota": 3,  # one of them is taken by a foreign job: less than is configured, so the pool learns a limit
+    "quota": 3,  # a foreign job takes one, so the pool learns a limit below the configured one
+    "foreign_jobs": [FOREIGN_JOB],
     "refused_models": [REFUSED_MODEL],
-    "failed_jobs": [r"jokes-.*-00002-1-test"],  # first attempts that end Failed, without a line of output
+    "failed_jobs": [r"jokes-.*-00002-1-test"],  # these end Failed, without a line of output
     "error_share": 0.04,
     "missing_share": 0.03,
-    "list_lag_s": 30.0,  # List does not show a job before
+    "list_lag_s": 30.0,  # how long List does not show a new job
     "seed": 7,
 }
 
@@ -59,34 +60,34 @@ Save = Callable[[str, str], None]
 Fits = Callable[[Sequence[Write]], bool]
 
 
-def end_job(house: House, job: Job, told: Mapping[str, Any]) -> None:
+def end_job(house: House, job: Job, rules: Mapping[str, Any]) -> None:
     """Bedrock ends a job, by the rules of a history."""
-    if any(re.fullmatch(pattern, job.name) for pattern in told["failed_jobs"]):
+    if any(re.fullmatch(pattern, job.name) for pattern in rules["failed_jobs"]):
         house.bedrock.end(job, "Failed", message="Internal server error", output=False)
     else:
         house.bedrock.end(job)
 
 
-def ours(house: House) -> list[Job]:
-    """The active jobs that are not others'."""
-    return [job for job in house.bedrock.active if job.name != FOREIGN_JOB]
+def ours(house: House, rules: Mapping[str, Any]) -> list[Job]:
+    """The active jobs that Quarry created."""
+    return [job for job in house.bedrock.active if job.name not in rules["foreign_jobs"]]
 
 
-async def step(house: House, told: Mapping[str, Any], *, jobs: int = 1_000) -> None:
-    """Everybody works, at most `jobs` of the active jobs end, time passes, the scheduler looks around."""
+async def step(house: House, rules: Mapping[str, Any], *, jobs: int = 1_000) -> None:
+    """All services work, at most `jobs` of the active jobs end, time passes, the scheduler ticks and sweeps."""
     await house.quiet()
-    for job in ours(house)[:jobs]:
-        end_job(house, job, told)
+    for job in ours(house, rules)[:jobs]:
+        end_job(house, job, rules)
     await house.quiet()
     house.clock.advance(STEP_S)
     await house.scheduler.tick_all()
     await house.scheduler.sweeper.sweep()
 
 
-async def to_the_end(house: House, told: Mapping[str, Any]) -> bool:
-    """Steps until no run is open and no message on its way; False: that does not come about."""
+async def to_the_end(house: House, rules: Mapping[str, Any]) -> bool:
+    """Steps until no run is open and every queue is empty; False if that does not come about."""
     for _ in range(STEPS_MAX):
-        await step(house, told)
+        await step(house, rules)
         if not await house.ledger.open_runs() and not any(queue.bodies for queue in house.queues.values()):
             return True
     return False
@@ -96,7 +97,7 @@ async def to_the_end(house: House, told: Mapping[str, Any]) -> bool:
 
 
 def send_everything(house: House) -> dict[str, str]:
-    """Plant the sources, send the manifests and what is none; run ids by job name prefix."""
+    """Plant the sources, send the manifests and two messages that nobody can use; run ids by job name prefix."""
     house.jobs.add_foreign(FOREIGN_JOB, CLAUDE)
     claude = {"model_id": CLAUDE, "prompt_id": "joke_about_topic"}
     long = "very " * 60
@@ -165,7 +166,7 @@ def _csv(house: House, name: str, rows: Sequence[str]) -> str:
 
 
 class CrashAfter(Faults):
-    """The process is gone as soon as a transaction that `fits` is written."""
+    """The process dies right after a transaction that `fits`."""
 
     def __init__(self, fits: Fits) -> None:
         super().__init__()
@@ -177,18 +178,18 @@ class CrashAfter(Faults):
             self._crash(number, name, "crash_after")
 
 
-async def tell(house: House, save: Save) -> dict[str, str]:
-    """Tell the story from the first manifest to the last end, and `save` each cut; run ids by job name prefix."""
+async def play(house: House, save: Save) -> dict[str, str]:
+    """Run the scenario from the first manifest to the last end, and `save` each cut; run ids by job name prefix."""
     run_ids = send_everything(house)
-    teller = _Teller(house, save, run_ids)
-    await teller.write_shards()
-    await teller.submit_jobs()
-    await teller.settle_shards()
-    await teller.close_runs()
+    player = _Player(house, save, run_ids)
+    await player.write_shards()
+    await player.submit_jobs()
+    await player.settle_shards()
+    await player.close_runs()
     return run_ids
 
 
-class _Teller:
+class _Player:
     def __init__(self, house: House, save: Save, run_ids: Mapping[str, str]) -> None:
         self._house = house
         self._save = save
@@ -196,61 +197,64 @@ class _Teller:
 
     async def write_shards(self) -> None:
         house, of, save = self._house, self._run_ids.__getitem__, self._save
-        save("manifests-waiting", "Eight manifests and a text that is none wait; nothing has been read.")
+        save("manifests-waiting", "Eight manifests are queued, and a message that is none; nothing has been read.")
 
         await self._handle("manifests")
         accepted = set(self._run_ids) - {"wrong"}
         assert {await self._state(name) for name in accepted} == {RunState.ACCEPTED}
-        save("accepted", "Seven are accepted, one is refused, the text is a dead letter; the wake-ups to count wait.")
+        save("accepted", "Seven runs are accepted, one is refused, one message is dead; wake-ups to count are queued.")
 
         await self._handle("slices", most=len(accepted))
         assert {await self._state(name) for name in accepted} == {RunState.RUNNING}
         assert await self._shards("jokes") == []
-        save("counted", "All are counted and planned, no slice is written; the wake-ups to write them wait.")
+        save("counted", "All runs are planned, no slice is written; wake-ups to write them are queued.")
 
         await self._handle("slices", most=1)
         await self._handle("scheduler")
         await self._handle("slices", most=1)
         assert (await house.totals(of("broken"))).fault
         assert await self._shards("broken") == [ShardState.SUBMITTED]
-        save("broken", "A run broke in the middle of its source, while its first job runs.")
+        save("broken", "One run broke in the middle of its source, while the job of its first shard runs.")
 
         await self._handle("slices", most=2)
         await self._dies("preprocessor", _puts(of("jokes"), "begun#slice#00002"), partial(self._handle, "slices"))
         assert await self._shards("jokes") == [ShardState.PENDING] * 2
-        save("slices-half-written", "Two of four slices are written; a worker died in the third, which is in flight.")
+        save(
+            "slices-half-written",
+            "Two of four slices are written; a worker died in the third, its message is in flight.",
+        )
 
         house.clock.advance(VISIBLE_AGAIN_S)
         await self._dies("preprocessor", _puts(of("halves"), "shard#00000"), partial(self._handle, "slices"))
         assert await self._shards("halves") == [ShardState.PENDING]
-        save("shard-half-written", "A shard was too large and is halved; the worker died between the halves.")
+        save("shard-half-written", "A shard over the size limit is split; the worker died between its halves.")
 
         house.clock.advance(VISIBLE_AGAIN_S)
         await self._handle("slices")
         assert len(await self._shards("halves")) == 2
         assert await self._shards("few") == [ShardState.ENDED]
         assert len(await house.ledger.pools()) == 1
-        save("shards-waiting", "All shards are written, and wait for slots; one is too small for a job.")
+        save("shards-waiting", "All shards are written and wait for slots; one is too small for a job.")
 
     async def submit_jobs(self) -> None:
         house, save = self._house, self._save
         await self._dies("scheduler", _adds("quota", "in_use"), partial(self._handle, "scheduler"))
         assert (await self._all_shards()).count(ShardState.ADMITTED) == 1
-        assert [job.model_id.rpartition("/")[2] for job in ours(house)] == [HAIKU]
-        save("admitted", "A shard has a slot, and the process that gave it died before it asked for the job.")
+        assert [job.model_id.rpartition("/")[2] for job in ours(house, BEDROCK)] == [HAIKU]
+        save("admitted", "A shard holds a slot; the scheduler died before it created the job.")
 
         house.clock.advance(VISIBLE_AGAIN_S)
         house.jobs.lose_reply_once()
         await self._handle("scheduler")
         assert (await self._all_shards()).count(ShardState.ADMITTED) == 2
-        assert {job.name for job in ours(house)} - await self._known_jobs()
+        assert {job.name for job in ours(house, BEDROCK)} - await self._known_jobs()
         assert await self._shards("refused") == [ShardState.ENDED] * 2
-        save("reply-lost", "Bedrock made a job whose reply was lost, and refused a model; the others run.")
+        save("reply-lost", "Bedrock created a job, and the reply was lost; it refused a model; other jobs run.")
 
         for _ in range(4):
             house.clock.advance(house.settings.finish_after_s + 1)
             await house.scheduler.tick_all()
-        for job in ours(house)[:2]:
+        for job in ours(house, BEDROCK)[:2]:
             house.bedrock.begin(job)
         await self._handle("events")
         states = await self._all_shards()
@@ -259,21 +263,21 @@ class _Teller:
         house.queues["scheduler"].put(SWEEP)
         learned = [pool.learned for name in await house.ledger.pools() if (pool := await house.ledger.pool(name))]
         assert 2 in learned
-        save("jobs-running", "Jobs run, and shards wait for slots, of which the pool has learned that there are two.")
+        save("jobs-running", "Jobs run; other shards wait for slots, whose number the pool has learned.")
 
-        for job in ours(house):
+        for job in ours(house, BEDROCK):
             if job.name.startswith(("reviews", "vectors")):
                 end_job(house, job, BEDROCK)
         assert len(house.queues["events"].bodies) == 3
         assert (await self._all_shards()).count(ShardState.ENDED) == (await self._ended_without_jobs())
-        save("events-unread", "Three jobs have ended; their events are on the queue, and nobody has read one.")
+        save("events-unread", "Three jobs have ended; their events are queued and unread.")
 
     async def settle_shards(self) -> None:
         house, of, save = self._house, self._run_ids.__getitem__, self._save
         await self._handle("events")
         assert (await self._all_shards()).count(ShardState.ENDED) == (await self._ended_without_jobs()) + 3
         assert ShardState.SETTLED not in await self._all_shards()
-        save("shards-ended", "The events are read, the next jobs run; the wake-ups to settle wait.")
+        save("shards-ended", "The events are read and the next jobs run; wake-ups to settle are queued.")
 
         in_the_way = outcome_key(of("reviews"), "00000", 1)
         house.objects.plant(in_the_way, b"put here by mistake")
@@ -282,14 +286,14 @@ class _Teller:
         assert await house.ledger.failure(of("reviews"), "settle", "00000")
         assert sorted(await self._shards("vectors")) == [ShardState.ENDED, ShardState.SETTLED]
         assert not [key for key in house.objects.bodies if key.startswith(f"results/{of('vectors')}/")]
-        save("settled-half", "One of two shards is settled, without its part: the worker died; another failed once.")
+        save("settled-half", "A shard is settled without its part, for the worker died; another failed to settle once.")
 
     async def close_runs(self) -> None:
         house, of, save = self._house, self._run_ids.__getitem__, self._save
         house.clock.advance(VISIBLE_AGAIN_S)
         await self._dies("collector", _sets(of("vectors"), "totals", "closing_at"), self._steps)
         assert await self._state("vectors") is RunState.CLOSING
-        save("closing-begun", "A run whose shards are all settled is being closed; the worker died at once.")
+        save("closing-begun", "A run whose shards are all settled is closing; the worker died right after that write.")
 
         house.clock.advance(VISIBLE_AGAIN_S)
         for _ in range(STEPS_MAX):
@@ -298,9 +302,7 @@ class _Teller:
             await step(house, BEDROCK, jobs=1)
         (repeat,) = await house.ledger.repeats(of("jokes"), 1)
         assert repeat.attempt == 2
-        save(
-            "repeat-waiting", "A job failed without output, and its shard waits for the pause before the next attempt."
-        )
+        save("repeat-waiting", "A job failed without output; its shard waits for the pause before the next attempt.")
 
         house.clock.advance(VISIBLE_AGAIN_S)
         await self._dies("collector", _sets(of("jokes"), "totals", "end_state"), self._steps)
@@ -308,12 +310,12 @@ class _Teller:
         assert totals.state is RunState.CLOSING
         assert totals.end_state
         assert report_key(of("jokes")) not in house.objects.bodies
-        save("closing-decided", "Of another run it is decided how it ends, and nothing of that is written yet.")
+        save("closing-decided", "The end of a run is decided, and nothing of it is written yet.")
 
         assert await to_the_end(house, BEDROCK)
         save("ended", "All runs have ended.")
 
-    # ----------------------------------------------------------------- how it is driven
+    # ----------------------------------------------------------------- driving the services
 
     async def _handle(self, queue: str, most: int = 1_000) -> None:
         for _ in range(most):
@@ -326,14 +328,14 @@ class _Teller:
             await step(self._house, BEDROCK, jobs=1)
 
     async def _dies(self, service: str, fits: Fits, work: Callable[[], Awaitable[None]]) -> None:
-        """A process dies at a write in the midst of the work; a fresh one is there, with nothing in its memory."""
+        """A process dies at a write in the middle of the work; a fresh one replaces it."""
         self._house.start({service: CrashAfter(fits)})
         try:
             await work()
         except Crash:
             self._house.start()
             return
-        raise AssertionError(f"nothing that the {service} wrote was what it was to die of")
+        raise AssertionError(f"the {service} never made the write after which it should die")
 
     async def _state(self, name: str) -> RunState:
         return (await self._house.totals(self._run_ids[name])).state
@@ -373,8 +375,3 @@ def _adds(sk: str, name: str) -> Fits:
 
 def _is(write: Write, run_id: str, sk: str) -> bool:
     return write.key[0] == f"run#{run_id}" and write.key[1].startswith(sk)
-
-
-def fresh_house() -> House:
-    known = {name: tuple(value) if isinstance(value, list) else value for name, value in SETTINGS.items()}
-    return House(**known)
