@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from quarry_core import __version__
-from quarry_core.messages import VERSION
+from quarry_core.contract.messages import VERSION
 from tests.histories import form
 from tests.histories.form import Cut, History
 from tests.histories.judge import ends_of, faults_of

@@ -16,10 +16,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from quarry_core.messages import VERSION, Doorbell
-from quarry_core.names import outcome_key, report_key
+from quarry_core.contract.messages import VERSION, Doorbell
+from quarry_core.contract.names import outcome_key, report_key
+from quarry_core.contract.states import RunState, ShardState
 from quarry_core.ports import Delete, Job, Put, Update, Write
-from quarry_core.states import RunState, ShardState
 from tests.world.faults import Crash, Faults
 from tests.world.house import BUCKET, CLAUDE, TITAN, House
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import structlog
 
-from quarry_core.messages import READERS
+from quarry_core.contract.messages import READERS
 from tests.histories import form
 from tests.histories.form import Cut, Edited, History, Identity, identity_of
 from tests.histories.judge import faults_of

@@ -45,7 +45,7 @@ PAGES = [
     ROOT / "benchmarks" / "README.md",
     ROOT / "deploy" / "helm" / "quarry" / "README.md",
 ]
-PROMISES = [*(f"S{n}" for n in range(1, 11)), *(f"L{n}" for n in range(1, 9)), *(f"I{n}" for n in range(1, 5)), "H1"]
+PROMISES = [*(f"S{n}" for n in range(1, 11)), *(f"L{n}" for n in range(1, 10)), *(f"I{n}" for n in range(1, 5)), "H1"]
 LINK = re.compile(r"\[(?:[^\]\[]|\[[^\]]*\])*\]\((?P<target>[^)\s]+)\)")
 NAMED = re.compile(r"\[`[\w/]+\.py`\]\((?P<target>[^)]+)\)\s·\s(?P<names>`[\w.]+`(?:, `[\w.]+`)*)")
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
