@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -21,7 +22,8 @@ from tests.histories import form
 from tests.histories.form import Cut, History
 from tests.histories.judge import ends_of, faults_of
 from tests.histories.scenario import BEDROCK, SETTINGS, play
-from tests.histories.snapshot import bedrock_of, settings_of, snapshot
+from tests.histories.snapshot import bedrock_of, settings_of, snapshot, world_of
+from tests.histories.views import views_of
 from tests.world.house import House
 
 HISTORIES = Path(__file__).parent
@@ -46,7 +48,9 @@ async def recorded(release: str) -> History:
     about = json.loads(json.dumps(about))
     faults = await faults_of(house, about)
     assert not faults, faults
-    return History(about, tuple(cuts), bodies)
+    history = History(about, tuple(cuts), bodies)
+    seen = [replace(cut, status=views_of(world_of(history, cut), run_ids.values())) for cut in cuts]
+    return replace(history, cuts=tuple(seen))
 
 
 async def main() -> str:

@@ -24,6 +24,7 @@ from tests.histories.judge import faults_of
 from tests.histories.record import HISTORIES, recorded
 from tests.histories.scenario import to_the_end
 from tests.histories.snapshot import world_of
+from tests.histories.views import views_of
 from tests.world.house import House
 
 CHANGELOG = Path(__file__).resolve().parents[2] / "CHANGELOG.md"
@@ -78,6 +79,14 @@ async def test_runs_in_flight_end_all_the_same_where_an_upgrade_loses_every_mess
     _, faults = await replayed(history, lost)
 
     assert faults == []
+
+
+@pytest.mark.promise("L9")
+@pytest.mark.parametrize(("release", "name"), CUTS)
+def test_status_says_after_an_upgrade_what_it_said_before(release, name):
+    history, cut = READ[release], READ[release].cut(name)
+
+    assert views_of(world_of(history, cut), history.about["run_ids"].values()) == cut.status
 
 
 @pytest.mark.promise("L9", "S4")
