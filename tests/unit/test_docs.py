@@ -98,6 +98,59 @@ def test_every_relative_link_points_to_something_that_is_there(page):
     assert not broken
 
 
+def pointed_at(page: Path) -> set[Path]:
+    """The pages that a page links to; a folder stands for its README, or else for every page in it."""
+    found: set[Path] = set()
+    for match in LINK.finditer(prose(page)):
+        there = (page.parent / match["target"].partition("#")[0]).resolve()
+        if there.is_dir():
+            readme = there / "README.md"
+            found |= {readme} if readme.exists() else set(there.glob("*.md"))
+        elif there.suffix == ".md" and there.exists():
+            found.add(there)
+    return found
+
+
+def test_every_page_is_reachable_from_the_readme():
+    reached: set[Path] = set()
+    ahead = {ROOT / "README.md"}
+    while ahead:
+        page = ahead.pop()
+        reached.add(page)
+        ahead |= pointed_at(page) - reached
+    pages = set(PAGES).union(*((ROOT / tree).rglob("*.md") for tree in ("terraform", "deploy")))
+    assert sorted(str(page.relative_to(ROOT)) for page in pages - reached) == []
+
+
+def test_every_page_of_docs_is_in_the_index():
+    index = DOCS / "README.md"
+    linked = {(DOCS / match["target"].partition("#")[0]).resolve() for match in LINK.finditer(prose(index))}
+    missing = {*DOCS.glob("*.md"), *DOCS.glob("*.json"), DOCS / "decisions"} - linked - {index}
+    assert sorted(path.name for path in missing) == []
+
+
+def test_every_picture_is_shown_on_a_page():
+    shown = {(page.parent / match["target"]).resolve() for page in PAGES for match in LINK.finditer(prose(page))}
+    assert sorted(path.name for path in set((DOCS / "pictures").iterdir()) - shown) == []
+
+
+def test_the_tree_in_the_readme_has_every_package_and_every_wing():
+    block = (ROOT / "README.md").read_text().split("\n## The tree\n", 1)[1].split("```")[1]
+    named = [(line.index(name), name) for line in block.splitlines() for name in re.findall(r"^ *(\S+)/ ", line)]
+    tree: set[Path] = set()
+    parents: list[tuple[int, Path]] = []
+    for indent, name in named:
+        parents = [(at, path) for at, path in parents if at < indent]
+        here = (parents[-1][1] if parents else ROOT) / name
+        assert here.is_dir(), here
+        parents.append((indent, here))
+        tree.add(here)
+    sources = [ROOT / home / "src" / package for home, package in (("core", "quarry_core"), ("cli", "quarry_cli"))]
+    wings = {each.parent for source in sources for each in source.glob("*/__init__.py")}
+    services = {each for each in (ROOT / "services").iterdir() if each.is_dir()}
+    assert sorted(str(path.relative_to(ROOT)) for path in (wings | services) - tree) == []
+
+
 @every_page
 def test_every_function_that_is_named_beside_its_module_exists(page):
     unknown = []
