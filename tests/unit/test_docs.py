@@ -166,6 +166,14 @@ def test_the_walkthrough_names_functions_in_every_service():
         assert any(f"quarry_{service}/" in target for target in targets)
 
 
+@pytest.mark.parametrize("message", ["manifest", "job event"])
+def test_a_message_is_walked_through_in_at_most_five_files(message):
+    section = (
+        (DOCS / "walkthrough.md").read_text().split(f"\n## One {message}, in five files\n", 1)[1].split("\n## ", 1)[0]
+    )
+    assert 3 <= len(list(NAMED.finditer(section))) == len(re.findall(r"^\| \d \|", section, re.MULTILINE)) <= 5
+
+
 @every_page
 def test_every_setting_that_is_mentioned_exists(page):
     fields = {f"QUARRY_{name.upper()}" for name in Settings.model_fields}

@@ -41,7 +41,7 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   for_each = local.dead_letters
 
   alarm_name          = each.key
-  alarm_description   = "${each.value.queue} is not empty. ${each.value.remedy} See docs/operations.md, section \"Dead letters\"."
+  alarm_description   = "${each.value.queue} is not empty. ${each.value.remedy} See docs/operations.md, section \"Dead-letter queues\"."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = each.value.queue }

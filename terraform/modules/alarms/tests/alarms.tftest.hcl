@@ -85,7 +85,7 @@ run "every_alarm_tells_someone_what_to_do" {
   assert {
     condition = alltrue([
       for alarm in aws_cloudwatch_metric_alarm.dead_letters :
-      endswith(alarm.alarm_description, "See docs/operations.md, section \"Dead letters\".") &&
+      endswith(alarm.alarm_description, "See docs/operations.md, section \"Dead-letter queues\".") &&
       strcontains(alarm.alarm_description, "${alarm.dimensions.QueueName} is not empty. ")
     ])
     error_message = "A dead letter's alarm must name the queue and the page."
