@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 NESTING_MAX = 10
+TOO_DEEP = f"the file is nested more than {NESTING_MAX} deep"
 _SHOWN_CHARS_MAX = 40
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _PLAIN_TAGS = {_TEXT_TAG, "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "!", None}
@@ -53,7 +54,16 @@ def read_yaml(text: str, text_fields: Collection[str]) -> Any:
         YamlError: see above.
         yaml.YAMLError: the text is no YAML.
     """
-    events = yaml.parse(text, Loader=_LOADER)
+    try:
+        return _read(yaml.parse(text, Loader=_LOADER), text_fields)
+    except yaml.YAMLError as error:
+        # The libyaml of PyYAML 6.0.4 has a bound of its own, which it may meet while it reads ahead of us.
+        if "maximum nesting depth" in str(error):
+            raise YamlError(TOO_DEEP) from error
+        raise
+
+
+def _read(events: Iterator[Any], text_fields: Collection[str]) -> Any:
     found: list[Any] = []
     for event in events:
         if isinstance(event, yaml.DocumentStartEvent):
@@ -76,7 +86,7 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path)
         if len(path) >= NESTING_MAX:
-            raise YamlError(f"the file is nested more than {NESTING_MAX} deep")
+            raise YamlError(TOO_DEEP)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._list(path)
         return self._mapping(path)
