@@ -17,8 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import boto3
-
+from quarry_local.clients import Clients
 from quarry_local.settings import StackSettings
 from quarry_local.stack import Stack
 
@@ -86,16 +85,12 @@ def measure(rows: int, quota: int, *, embedding: bool) -> dict[str, tuple[float,
         stack = Stack(Path(folder), StackSettings(quota=quota, simulator=simulator))
         env = stack.up()
         try:
-            session = boto3.Session(
-                aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-                aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-                region_name=env["AWS_REGION"],
-            )
-            s3 = session.client("s3", endpoint_url=env["AWS_ENDPOINT_URL"])
+            clients = stack.clients()
+            s3 = clients.client("s3")
             size = put_csv(s3, env["QUARRY_BUCKET"], "inputs/rows.csv", rows, "input_text" if embedding else "topic")
             idle = {name: peak_mb(stack.process(name).pid) for name in SERVICES}
             began = time.monotonic()
-            send(session, env, embedding=embedding)
+            send(clients, env, embedding=embedding)
             end = wait(s3, env["QUARRY_BUCKET"])
             took_s = time.monotonic() - began
             measured = {
@@ -121,7 +116,7 @@ def peaks(stats: object) -> object:
     return {name: pool.get("peak_active", pool.get("peak")) for name, pool in pools.items()} if pools else {}
 
 
-def send(session: boto3.Session, env: dict[str, str], *, embedding: bool) -> None:
+def send(clients: Clients, env: dict[str, str], *, embedding: bool) -> None:
     manifest = {
         "run_id": "memory",
         "job_name_prefix": "memory",
@@ -133,8 +128,7 @@ def send(session: boto3.Session, env: dict[str, str], *, embedding: bool) -> Non
         if embedding
         else {"model_id": "anthropic.claude-3-haiku-20240307-v1:0", "prompt_id": "joke_about_topic"}
     )
-    sqs = session.client("sqs", endpoint_url=env["AWS_ENDPOINT_URL"])
-    sqs.send_message(QueueUrl=env["QUARRY_MANIFEST_QUEUE_URL"], MessageBody=json.dumps(manifest))
+    clients.client("sqs").send_message(QueueUrl=env["QUARRY_MANIFEST_QUEUE_URL"], MessageBody=json.dumps(manifest))
 
 
 def wait(s3: object, bucket: str) -> dict[str, dict[str, int]]:

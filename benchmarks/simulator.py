@@ -72,7 +72,7 @@ def run(store: Path, rows: int, per_job: int, at_once: int) -> int:
                 region_name="us-east-1",
                 aws_access_key_id="test",
                 aws_secret_access_key="test",
-                config=Config(read_timeout=60),
+                config=Config(read_timeout=60, retries={"mode": "standard", "total_max_attempts": 1}),
             )
             idle_mb, idle_s = figures(process.pid)
             began = time.monotonic()

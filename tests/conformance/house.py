@@ -83,7 +83,7 @@ class House:
         self.bedrock = self.client()
 
     def client(self, **config: Any) -> Any:
-        settings = {"read_timeout": 20, "retries": {"mode": "standard", "max_attempts": 1}, **config}
+        settings = {"read_timeout": 20, "attempts_max": 2, **config}
         return Clients(self.url, REGION).client("bedrock", **settings)
 
     def _run(self, coroutine: Any) -> Any:

@@ -64,7 +64,7 @@ STATEMENTS: tuple[Statement, ...] = (
     S(
         "C1.1-retry-default",
         "A",
-        "From botocore 1.44.5 on, standard is the default mode of retries",
+        "From botocore 1.44.0 on, standard is the default mode of retries",
         "the botocore that is pinned here is older and its default is legacy; Quarry and these tests set the mode themselves",
     ),
     # ------------------------------------------------------------------ 1.2 create

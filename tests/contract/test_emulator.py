@@ -12,9 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from quarry_core import errors
+from quarry_core.aws.retries import retries
 from quarry_core.contract import names
 
 UPLOAD_PART_BYTES_MIN = 5 * 1024 * 1024
@@ -717,5 +719,7 @@ def test_the_localstack_client_finds_the_same_localstack(aws, resources):
 
     session = Session(localstack_host=aws.endpoint_url.removeprefix("http://"))
 
-    names_ = [entry["Name"] for entry in session.client("s3").list_buckets()["Buckets"]]
+    names_ = [
+        entry["Name"] for entry in session.client("s3", config=Config(retries=retries(3))).list_buckets()["Buckets"]
+    ]
     assert resources.place.bucket in names_

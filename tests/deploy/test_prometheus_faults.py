@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 import pytest
 
+from quarry_local.clients import Clients
 from quarry_local.policies import SERVICES
 from quarry_local.settings import StackSettings
 from tests.deploy.prometheus import ROOT, Server, a_server, program, squeezed_s, write_squeezed_rules
@@ -228,13 +228,7 @@ def scene(request, user, tmp_path) -> Iterator[Scene]:
 
 def stop_jobs(user: User) -> None:
     """Stop what runs at the simulated Bedrock: nobody waits for a slow job."""
-    client = boto3.client(
-        "bedrock",
-        endpoint_url=user.env["AWS_ENDPOINT_URL_BEDROCK"],
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    client = Clients(user.env["AWS_ENDPOINT_URL_BEDROCK"], "us-east-1").client("bedrock")
     for job in user.stack.simulator_stats()["jobs"]:
         if job["status"] not in TERMINAL:
             with contextlib.suppress(client.exceptions.ConflictException):  # it ended meanwhile

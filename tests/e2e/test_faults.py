@@ -6,9 +6,9 @@ import contextlib
 from collections import Counter
 from typing import Any
 
-import boto3
 import pytest
 
+from quarry_local.clients import Clients
 from quarry_local.settings import LOCAL_WAITS, StackSettings
 from tests.e2e.user import CLAUDE, until
 
@@ -27,13 +27,7 @@ def user(stack_of):
 
 @pytest.fixture
 def bedrock(user):
-    client = boto3.client(
-        "bedrock",
-        endpoint_url=user.env["AWS_ENDPOINT_URL_BEDROCK"],
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    client = Clients(user.env["AWS_ENDPOINT_URL_BEDROCK"], "us-east-1").client("bedrock")
     yield client
     client.close()
 

@@ -65,7 +65,9 @@ class Caller:
             aws_session_token=self.keys.get("SessionToken"),
             region_name=self.region,
         )
-        config = Config(proxies={}, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+        config = Config(
+            proxies={}, retries={"mode": "standard", "total_max_attempts": 1}, s3={"addressing_style": "path"}
+        )
         client = session.client(service, endpoint_url=self.endpoint_url, config=config)
         client.meta.events.register("before-send", self._say_transport)
         return client

@@ -14,7 +14,10 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
+from quarry_core.aws.retries import pin, retries
+
 ACCESS_KEY_ID = "test"
+ATTEMPTS_MAX = 5  # an emulator on a busy machine may leave one without an answer
 SECRET_ACCESS_KEY = "test"  # noqa: S105 - emulators take any key; this one opens nothing anywhere
 
 
@@ -25,8 +28,8 @@ class Clients:
     endpoint_url: str
     region: str
 
-    def client(self, service: str, **config: Any) -> Any:
-        """A new client; `config` goes to botocore's Config (timeouts, retries)."""
+    def client(self, service: str, attempts_max: int = ATTEMPTS_MAX, **config: Any) -> Any:
+        """A new client, which sends a request `attempts_max` times at most; `config` goes to botocore's Config."""
         settings = {
             "connect_timeout": 5,
             "read_timeout": 60,
@@ -35,9 +38,8 @@ class Clients:
             "auth_scheme_preference": "sigv4",
             **config,
         }
-        return _session(self.region).client(
-            service, endpoint_url=self.endpoint_url, config=Config(proxies={}, **settings)
-        )
+        made = Config(proxies={}, retries=retries(attempts_max), **settings)
+        return _session(self.region).client(service, endpoint_url=self.endpoint_url, config=made)
 
 
 @functools.lru_cache
@@ -52,5 +54,5 @@ def _session(region: str) -> boto3.Session:
         aws_access_key_id=ACCESS_KEY_ID,
         aws_secret_access_key=SECRET_ACCESS_KEY,
         region_name=region,
-        botocore_session=botocore.session.Session(session_vars=unread),
+        botocore_session=pin(botocore.session.Session(session_vars=unread)),
     )

@@ -47,7 +47,7 @@ def client(name: str, url: str) -> Any:
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
-        config=Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 1}),
+        config=Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2}),
     )
 
 

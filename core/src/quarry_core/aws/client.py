@@ -22,6 +22,7 @@ from typing import Any, Self
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
+from quarry_core.aws.retries import pin, retries
 from quarry_core.clock import SystemClock
 from quarry_core.errors import PortError, raise_for
 from quarry_core.ports import Clock
@@ -69,7 +70,7 @@ class _Door:
         return AioConfig(
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=self.read_timeout_s,
-            retries={"mode": "standard", "total_max_attempts": self.attempts_max},
+            retries=retries(self.attempts_max),
             max_pool_connections=CONNECTIONS_MAX,
             user_agent_extra=USER_AGENT,
         )
@@ -97,7 +98,7 @@ class Aws:
         self._region = region
         self._endpoint_urls = dict(endpoint_urls or {})
         self._observe = observe
-        self._session = get_session()
+        self._session = pin(get_session())
         self._stack = AsyncExitStack()
         self._clients: dict[_Door, Any] = {}
         self._making = asyncio.Lock()

@@ -17,6 +17,7 @@ from quarry_local.bedrock.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_ATTEMPTS_MAX = 4
 _DEFAULT_ACCOUNT = "000000000000"
 
 
@@ -48,7 +49,7 @@ class Aws:
         config = Config(
             connect_timeout=min(settings.aws_timeout_s, 3),
             read_timeout=settings.aws_timeout_s,
-            retries={"mode": "standard", "max_attempts": 3},
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS_MAX},
             max_pool_connections=settings.workers + 8,
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

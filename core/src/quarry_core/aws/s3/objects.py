@@ -16,9 +16,11 @@ from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from quarry_core.aws.retries import pin, retries
 from quarry_core.aws.s3.reading import ForwardReader, RandomReader, Source
 from quarry_core.aws.s3.upload import UPLOAD_PART_BYTES_MAX, UPLOAD_PART_BYTES_MIN, S3Upload, Target
 from quarry_core.aws.s3.watch import Observe, watch
@@ -48,14 +50,14 @@ def s3_client(
     Args:
         hasty: for a person who waits, and would rather do without the answer.
     """
-    return boto3.session.Session().client(
+    return boto3.Session(botocore_session=pin(botocore.session.get_session())).client(
         "s3",
         region_name=region,
         endpoint_url=endpoint_url,
         config=Config(
             connect_timeout=HASTY_TIMEOUT_S if hasty else CONNECT_TIMEOUT_S,
             read_timeout=HASTY_TIMEOUT_S if hasty else READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": HASTY_ATTEMPTS_MAX if hasty else ATTEMPTS_MAX},
+            retries=retries(HASTY_ATTEMPTS_MAX if hasty else ATTEMPTS_MAX),
             max_pool_connections=CONNECTIONS_MAX,
             tcp_keepalive=True,
             user_agent_extra=USER_AGENT,
