@@ -81,8 +81,8 @@ def make(folder: Path, rows: int, kind: str, dimensions: int) -> None:
     """Write source.parquet and output.jsonl.out."""
     chance = random.Random(SEED)
     numbers = np.random.default_rng(SEED)
-    letters = ["abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnopqrstuvwxyz", "äöüßéñçøåабвгд漢字かな"]
-    words = ["".join(chance.choices(chance.choice(letters), k=chance.randint(2, 9))) for _ in range(WORDS)]
+    dead_letters = ["abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnopqrstuvwxyz", "äöüßéñçøåабвгд漢字かな"]
+    words = ["".join(chance.choices(chance.choice(dead_letters), k=chance.randint(2, 9))) for _ in range(WORDS)]
 
     def text(chars: int) -> str:
         return " ".join(chance.choices(words, k=chars // 6))
@@ -131,7 +131,7 @@ def quarry(folder: Path, rows: int, kind: str) -> None:
     with Spool(SHARD, rows, family.answer_column) as spool, (folder / "output.jsonl.out").open("rb", 0) as output:
         seen = spool.place(read_lines(output, family.output_type), family)
         clock.lap("decode and place")
-        decision = decide(Ended(attempt=1, rows=rows, told=spool.told, status="Completed"))
+        decision = decide(Ended(attempt=1, rows=rows, reported=spool.reported, status="Completed"))
         assert isinstance(decision, Settle)
         outcome = spool.settle(decision, seen)
         assert outcome.settlement.ok == rows

@@ -108,8 +108,8 @@ def apart(name: str, folder: Path, pool: str | None = None) -> dict[str, float]:
     command = [sys.executable, __file__, "--step", name, "--folder", str(folder)]
     chosen = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": pool} if pool else None
     ran = subprocess.run(command, check=True, capture_output=True, text=True, env=chosen)
-    told: dict[str, float] = json.loads(ran.stdout)
-    return told
+    reported: dict[str, float] = json.loads(ran.stdout)
+    return reported
 
 
 def main() -> None:
@@ -126,10 +126,10 @@ def main() -> None:
         generate(Path(folder), given.rows)
         print(f"{'step':14} {'MB':>6} {'MB/s CPU':>9} {'CPU s':>6} {'us/row':>7} {'peak MB':>8}")
         for name in STEPS:
-            told = apart(name, Path(folder), given.pool)
-            size_mb, cpu_s, rows = told["bytes"] / 1e6, told["cpu_s"], told["rows"]
+            reported = apart(name, Path(folder), given.pool)
+            size_mb, cpu_s, rows = reported["bytes"] / 1e6, reported["cpu_s"], reported["rows"]
             speed = f"{size_mb / cpu_s:9.0f} {cpu_s:6.2f} {cpu_s / rows * 1e6:7.2f}" if rows else " " * 24
-            print(f"{name:14} {size_mb:6.0f} {speed} {told['peak_kb'] / 1e3:8.0f}")
+            print(f"{name:14} {size_mb:6.0f} {speed} {reported['peak_kb'] / 1e3:8.0f}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Pin the images' base to the digest that its tag has today: `make base-image-digest`.
 
 Asks skopeo, or docker where there is no skopeo, what the tag in the Dockerfile's `ARG BASE_IMAGE` stands for, and writes
-`name:tag@sha256:...` there. A tag moves when the base is mended; with a digest, an image changes only when a commit says
+`name:tag@sha256:...` there. A tag moves when the base is fixed; with a digest, an image changes only when a commit says
 so. A maintainer runs this now and then, with a network, and commits what it wrote.
 """
 

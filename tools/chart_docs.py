@@ -47,21 +47,21 @@ def values(text: str) -> list[Value]:
     """Every value that `values.yaml` tells, in its order."""
     lines = text.splitlines()
 
-    def told(node: yaml.MappingNode, under: str) -> Iterator[Value]:
+    def reported(node: yaml.MappingNode, under: str) -> Iterator[Value]:
         for key, value in node.value:
             path, line = f"{under}{key.value}", key.start_mark.line
-            within = isinstance(value, yaml.MappingNode) and not value.flow_style and _is_told(value)
+            within = isinstance(value, yaml.MappingNode) and not value.flow_style and _is_reported(value)
             default = None if within else json.dumps(yaml.safe_load(yaml.serialize(value)))
             yield Value(path, line + 1, comment_above(lines, line), default)
             if within:
-                yield from told(value, f"{path}.")
+                yield from reported(value, f"{path}.")
 
-    def _is_told(node: yaml.MappingNode) -> bool:
+    def _is_reported(node: yaml.MappingNode) -> bool:
         return bool(comment_above(lines, node.value[0][0].start_mark.line))
 
     root = yaml.compose(text)
     assert isinstance(root, yaml.MappingNode)
-    return list(told(root, ""))
+    return list(reported(root, ""))
 
 
 def block(found: list[Value]) -> list[str]:

@@ -33,7 +33,7 @@ import quarry_core.ledger.moves
 import quarry_local.commands
 import quarry_preprocessor.handler
 import quarry_scheduler.handler
-from quarry_cli.doctor.checkup import CHECKS
+from quarry_cli.doctor.report import CHECKS
 from quarry_cli.settings import ClientSettings
 from quarry_core.contract import messages, names, states
 from quarry_core.contract.csv_dialect import Csv
@@ -244,14 +244,14 @@ def metrics() -> Lines:
     for variable, metric in vars(metrics_of_core).items():
         if not isinstance(metric, Counter | Gauge | Histogram):
             continue
-        (told,) = metric.describe()
-        name = told.name + ("_total" if told.type == "counter" else "")
+        (reported,) = metric.describe()
+        name = reported.name + ("_total" if reported.type == "counter" else "")
         # prometheus_client has no public way to ask for the names of the labels.
         labels = listed(metric._labelnames)  # noqa: SLF001
         used = re.compile(rf"\bmetrics\.{variable}\b")
         users = [path for path, text in texts.items() if path.name != "metrics.py" and used.search(text)]
         set_in = ", ".join(link(path) for path in users) or "the AWS adapters' hook"
-        rows.append([code(name), told.type, labels, told.documentation, set_in])
+        rows.append([code(name), reported.type, labels, reported.documentation, set_in])
     return table(("Metric", "Type", "Labels", "What it tells", "Set in"), sorted(rows))
 
 
@@ -322,25 +322,25 @@ def schema_file() -> str:
 # --------------------------------------------------------------------------- messages
 
 
-def doorbells() -> Lines:
+def wakeups() -> Lines:
     """Kinds with their reader, from the sentences of the three handlers that take them."""
     readers = (
-        ("preprocessor", "slices", quarry_preprocessor.handler.Preprocessor.on_bell),
-        ("scheduler", "scheduler", quarry_scheduler.handler.Scheduler.on_bell),
-        ("collector", "collector", quarry_collector.handler.Collector.on_bell),
+        ("preprocessor", "slices", quarry_preprocessor.handler.Preprocessor.on_wakeup),
+        ("scheduler", "scheduler", quarry_scheduler.handler.Scheduler.on_wakeup),
+        ("collector", "collector", quarry_collector.handler.Collector.on_wakeup),
     )
-    told = {
+    reported = {
         kind: (queue, reader, sentence)
         for reader, queue, handler in readers
         for kind, sentence in re.findall(r"`(\w+)`: ([^.]+)\.", handler.__doc__ or "")
     }
     return table(
-        ("Kind", "Queue", "Reader", "It says: look, and"), ([code(k), *told[k]] for k in get_args(messages.Kind))
+        ("Step", "Queue", "Reader", "It says: look, and"), ([code(k), *reported[k]] for k in get_args(messages.Step))
     )
 
 
-def doorbell_fields() -> Lines:
-    return table(FIELD_HEAD, field_rows(messages.Doorbell, messages.Doorbell.model_json_schema()["properties"]))
+def wakeup_fields() -> Lines:
+    return table(FIELD_HEAD, field_rows(messages.Wakeup, messages.Wakeup.model_json_schema()["properties"]))
 
 
 def job_event_fields() -> Lines:
@@ -459,9 +459,9 @@ def promise_overview() -> Lines:
     for each, title in found:
         tests = by.get(each, [])
         broken = sum(1 for test in tests if test.broken)
-        told = str(len(tests) - broken) if len(tests) > broken else "**none yet**"
-        told += f", and {broken} known to fail" if broken else ""
-        rows.append([f"[{each}](#{slug(f'{each} · {title}')})", title, told])
+        reported = str(len(tests) - broken) if len(tests) > broken else "**none yet**"
+        reported += f", and {broken} known to fail" if broken else ""
+        rows.append([f"[{each}](#{slug(f'{each} · {title}')})", title, reported])
     return table(("Id", "Promise", "Tests that defend it"), rows)
 
 
@@ -506,8 +506,8 @@ BLOCKS: Mapping[str, Callable[[], Lines]] = {
     "manifest-not-yet": not_yet,
     "families": families,
     "job-limits": job_limits,
-    "doorbells": doorbells,
-    "doorbell-fields": doorbell_fields,
+    "wakeups": wakeups,
+    "wakeup-fields": wakeup_fields,
     "job-event-fields": job_event_fields,
     "queues": queues,
     "cli": command_help,

@@ -66,14 +66,23 @@ def pins(name: str) -> list[str]:
 
 def held(lines: list[str], python: str) -> list[str]:
     """Those that hold on Linux with a Python (`3.13`), without their conditions."""
-    told = {"python_version": python, "python_full_version": f"{python}.0", "platform_python_implementation": "CPython"}
-    told |= {"implementation_name": "cpython", "sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
-    told |= {"platform_machine": "x86_64", "extra": ""}
+    reported = {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "platform_python_implementation": "CPython",
+    }
+    reported |= {
+        "implementation_name": "cpython",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+    }
+    reported |= {"platform_machine": "x86_64", "extra": ""}
     kept = []
     for line in lines:
         wanted, _, hashes = line.partition(" --hash=")
         requirement = Requirement(wanted.strip())
-        if requirement.marker is None or requirement.marker.evaluate(told):
+        if requirement.marker is None or requirement.marker.evaluate(reported):
             requirement.marker = None
             kept.append(f"{requirement} --hash={hashes}")
     return kept
@@ -97,9 +106,9 @@ def read(lines: list[str], directory: str) -> Bill:
 
 
 def ours(directory: str) -> dict[str, Any]:
-    told = project(directory)
-    name, version = told["name"], told["version"]
-    declared = {"license": {"id": told["license"], "acknowledgement": "declared"}}
+    reported = project(directory)
+    name, version = reported["name"], reported["version"]
+    declared = {"license": {"id": reported["license"], "acknowledgement": "declared"}}
     purl = f"pkg:generic/{name}@{version}"
     return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl, "licenses": [declared]}
 

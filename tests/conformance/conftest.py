@@ -1,4 +1,4 @@
-"""Conformance: statements of the Bedrock batch contract, held against the simulator through its public doors.
+"""Conformance: statements of the Bedrock batch contract, held against the simulator through its public loopback.
 
 A test says which statements it holds by `@pytest.mark.conforms("C1.2-job-name")`. An id that `statements.py` does not
 know ends the collection; one that no test holds fails `test_the_table.py`.
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.house import House
 from tests.conformance.statements import STATEMENTS
+from tests.conformance.world import SimulatedWorld
 
 KNOWN = {statement.id for statement in STATEMENTS}
 
@@ -25,12 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def open_house(aws: Any) -> Iterator[Callable[..., House]]:
+def open_world(aws: Any) -> Iterator[Callable[..., SimulatedWorld]]:
     """Opens simulators with the settings given; all are closed after the test."""
-    opened: list[House] = []
+    opened: list[SimulatedWorld] = []
 
-    def build(**settings: Any) -> House:
-        opened.append(House(aws, **settings))
+    def build(**settings: Any) -> SimulatedWorld:
+        opened.append(SimulatedWorld(aws, **settings))
         return opened[-1]
 
     yield build
@@ -39,16 +39,16 @@ def open_house(aws: Any) -> Iterator[Callable[..., House]]:
 
 
 @pytest.fixture(scope="module")
-def _calm_house(_aws_or_reason: Any) -> Iterator[House | None]:
+def _calm_world(_aws_or_reason: Any) -> Iterator[SimulatedWorld | None]:
     if isinstance(_aws_or_reason, str):
         yield None
         return
-    house = House(_aws_or_reason, check_role=False, quota=1_000_000)
-    yield house
-    house.close()
+    world = SimulatedWorld(_aws_or_reason, check_role=False, quota=1_000_000)
+    yield world
+    world.close()
 
 
 @pytest.fixture
-def house(aws: Any, _calm_house: House) -> House:
+def world(aws: Any, _calm_world: SimulatedWorld) -> SimulatedWorld:
     """One simulator for all tests of a module that change none of its settings; it takes any role and any number."""
-    return _calm_house
+    return _calm_world

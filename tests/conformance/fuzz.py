@@ -26,7 +26,7 @@ import botocore.session
 
 from quarry_local import emulator
 from quarry_local.bedrock.api.http import OPERATIONS
-from tests.conformance.house import HAIKU, TITAN, House, claude, questions
+from tests.conformance.world import HAIKU, TITAN, SimulatedWorld, claude, questions
 
 REPLY_S_MAX = 5.0
 FAULTS_SHOWN_MAX = 10
@@ -74,7 +74,7 @@ class Report:
     slowest: str = ""
     faults: list[str] = field(default_factory=list)
 
-    def told(self) -> str:
+    def reported(self) -> str:
         lines = [
             f"{sum(self.sent.values()):,} requests; the slowest reply took {self.slowest_s:.3f} s ({self.slowest})"
         ]
@@ -98,11 +98,11 @@ class Request:
 
 
 class Fuzzer:
-    def __init__(self, house: House, seed: int) -> None:
-        self._house = house
+    def __init__(self, world: SimulatedWorld, seed: int) -> None:
+        self._world = world
         self._random = random.Random(seed)
-        self._uri = house.put(questions(3), "in/fuzz.jsonl")
-        self._arns = [house.create(self._uri) for _ in range(3)]
+        self._uri = world.put(questions(3), "in/fuzz.jsonl")
+        self._arns = [world.create(self._uri) for _ in range(3)]
         self._number = 0
 
     # ------------------------------------------------------------------ requests
@@ -126,7 +126,7 @@ class Fuzzer:
         identifier = chance.choice((arn, arn.rsplit("/", 1)[-1], "abcdefghijkl"))
         match operation:
             case "CreateModelInvocationJob":
-                request = self._house.request(self._uri, jobName=f"fuzz-{self._number}")
+                request = self._world.request(self._uri, jobName=f"fuzz-{self._number}")
                 more = {
                     "clientRequestToken": f"token-{chance.randrange(50)}",
                     "timeoutDurationInHours": 24,
@@ -291,11 +291,11 @@ def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def run(house: House, requests: int, seed: int) -> Report:
+def run(world: SimulatedWorld, requests: int, seed: int) -> Report:
     """Send so many requests, one after the other."""
     report = Report()
-    fuzzer = Fuzzer(house, seed)
-    place = urlsplit(house.url)
+    fuzzer = Fuzzer(world, seed)
+    place = urlsplit(world.url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=4 * REPLY_S_MAX)
     for _ in range(requests):
         request = fuzzer.next()
@@ -317,7 +317,7 @@ def run(house: House, requests: int, seed: int) -> Report:
             report.faults.append(f"{answer.status}: {request}")
         if request.operation == "CreateModelInvocationJob" and answer.status == 200 and len(fuzzer._arns) < 100:
             # Later requests find jobs of more than one status.
-            fuzzer._arns = sorted({*fuzzer._arns, *_newest(house)})
+            fuzzer._arns = sorted({*fuzzer._arns, *_newest(world)})
     connection.close()
     return report
 
@@ -338,8 +338,8 @@ def _answered(connection: http.client.HTTPConnection, request: Request) -> http.
     raise AssertionError("a reply or an error")
 
 
-def _newest(house: House) -> list[str]:
-    found = house.bedrock.list_model_invocation_jobs(maxResults=5)["invocationJobSummaries"]
+def _newest(world: SimulatedWorld) -> list[str]:
+    found = world.bedrock.list_model_invocation_jobs(maxResults=5)["invocationJobSummaries"]
     return [job["jobArn"] for job in found]
 
 
@@ -349,12 +349,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as directory, emulator.running(Path(directory)) as clients:
-        house = House(clients)
+        world = SimulatedWorld(clients)
         try:
-            report = run(house, chosen.requests, chosen.seed)
+            report = run(world, chosen.requests, chosen.seed)
         finally:
-            house.close()
-    print(report.told())
+            world.close()
+    print(report.reported())
     least = min(report.sent[operation] for operation in SERVICES)
     if least < chosen.requests // 40:
         print(f"an operation was asked {least} times only")

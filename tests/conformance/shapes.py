@@ -15,7 +15,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.conformance.house import MODEL
+from tests.conformance.world import MODEL
 
 OPERATIONS = (
     "CreateModelInvocationJob",

@@ -16,7 +16,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.conformance.house import PATIENCE_S, REGION, TERMINAL, TooLong, questions
+from tests.conformance.world import PATIENCE_S, REGION, TERMINAL, TooLong, questions
 
 SDK = "@aws-sdk/client-bedrock@3.1162.0"
 CACHE = Path(__file__).resolve().parents[2] / ".quarry" / "node"
@@ -42,29 +42,29 @@ const client = new BedrockClient({ endpoint: process.env.URL, region: process.en
 """
 
 
-def _environment(house, **more):
+def _environment(world, **more):
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
     nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
     return {**kept, **nothing, **keys, **more}
 
 
-def _finished(house, arn, expected=100):
-    job = house.get(arn)
+def _finished(world, arn, expected=100):
+    job = world.get(arn)
     assert (job["status"], job["successRecordCount"]) == ("Completed", expected)
-    results = house.results(job)
+    results = world.results(job)
     assert len(results) == expected
     assert all("modelOutput" in line for line in results)
 
 
 @pytest.mark.conforms("C1.2-route", "C1.3-route", "C1.4-route")
-def test_plain_boto3_runs_a_job_from_create_to_results(open_house, monkeypatch):
-    house = open_house()
-    uri = house.put(questions())
-    for name, value in _environment(house, AWS_ENDPOINT_URL_BEDROCK=house.url).items():
+def test_plain_boto3_runs_a_job_from_create_to_results(open_world, monkeypatch):
+    world = open_world()
+    uri = world.put(questions())
+    for name, value in _environment(world, AWS_ENDPOINT_URL_BEDROCK=world.url).items():
         monkeypatch.setenv(name, value)
     bedrock = boto3.Session().client("bedrock")
-    arn = bedrock.create_model_invocation_job(**house.request(uri))["jobArn"]
+    arn = bedrock.create_model_invocation_job(**world.request(uri))["jobArn"]
     deadline = time.monotonic() + PATIENCE_S
     while bedrock.get_model_invocation_job(jobIdentifier=arn)["status"] not in TERMINAL:
         if time.monotonic() > deadline:
@@ -72,16 +72,16 @@ def test_plain_boto3_runs_a_job_from_create_to_results(open_house, monkeypatch):
     listed = bedrock.list_model_invocation_jobs(statusEquals="Completed")["invocationJobSummaries"]
     bedrock.close()
     assert [job["jobArn"] for job in listed] == [arn]
-    _finished(house, arn)
+    _finished(world, arn)
 
 
 def _aws_program():
     program = shutil.which("aws")
     if program is None:
         return None, "the aws program is not on the PATH"
-    told = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=False)
-    if told.returncode:
-        return None, f"aws --version: {told.stderr.strip()[-200:]}"
+    reported = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    if reported.returncode:
+        return None, f"aws --version: {reported.stderr.strip()[-200:]}"
     helped = subprocess.run(
         [program, "bedrock", "create-model-invocation-job", "--generate-cli-skeleton"],
         capture_output=True,
@@ -90,34 +90,34 @@ def _aws_program():
         check=False,
     )
     if helped.returncode:
-        return None, f"{told.stdout.strip()} does not know batch inference"
+        return None, f"{reported.stdout.strip()} does not know batch inference"
     return program, ""
 
 
 @pytest.mark.conforms("C1.2-route", "C1.1-arn-in-path", "C1.1-timestamps")
-def test_the_aws_program_runs_a_job_from_create_to_results(open_house):
+def test_the_aws_program_runs_a_job_from_create_to_results(open_world):
     program, why_not = _aws_program()
     if program is None:
         pytest.skip(why_not)
-    house = open_house()
-    request = house.request(house.put(questions()))
+    world = open_world()
+    request = world.request(world.put(questions()))
 
     def aws(*arguments):
         # An older version does not read AWS_ENDPOINT_URL_BEDROCK.
-        command = [program, "bedrock", *arguments, "--endpoint-url", house.url, "--output", "json"]
+        command = [program, "bedrock", *arguments, "--endpoint-url", world.url, "--output", "json"]
         ran = subprocess.run(
-            command, env=_environment(house), capture_output=True, text=True, timeout=CLIENT_S, check=False
+            command, env=_environment(world), capture_output=True, text=True, timeout=CLIENT_S, check=False
         )
         assert ran.returncode == 0, ran.stderr
         return json.loads(ran.stdout or "{}")
 
     arn = aws("create-model-invocation-job", "--cli-input-json", json.dumps(request))["jobArn"]
-    house.wait(arn)
+    world.wait(arn)
     shown = aws("get-model-invocation-job", "--job-identifier", arn)
     assert (shown["jobArn"], shown["status"]) == (arn, "Completed")
     listed = aws("list-model-invocation-jobs", "--status-equals", "Completed", "--name-contains", request["jobName"])
     assert [job["jobArn"] for job in listed["invocationJobSummaries"]] == [arn]
-    _finished(house, arn)
+    _finished(world, arn)
 
 
 @pytest.fixture(scope="session")
@@ -144,23 +144,23 @@ def node_sdk():
 
 @pytest.mark.timeout(INSTALL_S + CLIENT_S + 60)
 @pytest.mark.conforms("C1.2-route", "C1.1-arn-in-path", "C1.1-error-header", "C1.1-timestamps", "C1.5-ended")
-def test_nodes_sdk_runs_a_job_from_create_to_results(open_house, node_sdk):
-    house = open_house()
-    request = house.request(house.put(questions()))
-    variables = {"URL": house.url, "REGION": REGION, "REQUEST": json.dumps(request)}
+def test_nodes_sdk_runs_a_job_from_create_to_results(open_world, node_sdk):
+    world = open_world()
+    request = world.request(world.put(questions()))
+    variables = {"URL": world.url, "REGION": REGION, "REQUEST": json.dumps(request)}
     ran = subprocess.run(
         [node_sdk, "-e", NODE],
         cwd=CACHE,
-        env=_environment(house, **variables),
+        env=_environment(world, **variables),
         capture_output=True,
         text=True,
         timeout=CLIENT_S,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    told = json.loads(ran.stdout)
-    arn = told.pop("jobArn")
-    assert told == {
+    reported = json.loads(ran.stdout)
+    arn = reported.pop("jobArn")
+    assert reported == {
         "status": "Completed",
         "success": 100,
         "listed": 1,
@@ -168,4 +168,4 @@ def test_nodes_sdk_runs_a_job_from_create_to_results(open_house, node_sdk):
         "refused": "ValidationException",
         "http": 400,
     }
-    _finished(house, arn)
+    _finished(world, arn)

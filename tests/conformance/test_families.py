@@ -10,7 +10,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from tests.conformance.house import HAIKU, TITAN, accepted, claude, lines_of, refused
+from tests.conformance.world import HAIKU, TITAN, accepted, claude, lines_of, refused
 
 CREATE = "CreateModelInvocationJob"
 UNSUPPORTED = "Batch inference is not supported for the requested model"
@@ -126,19 +126,19 @@ FAMILIES = {
     "C4.1-invoke-body",
     "C1.2-invocation-type",
 )
-def test_a_familys_own_body_gets_its_own_answer(open_house, name):
+def test_a_familys_own_body_gets_its_own_answer(open_world, name):
     family = FAMILIES[name]
-    house = open_house()
-    job = house.run(lines_of(family.body), model=family.model, modelInvocationType=family.invocation)
+    world = open_world()
+    job = world.run(lines_of(family.body), model=family.model, modelInvocationType=family.invocation)
     assert job["status"] == "Completed", job
-    for line in house.results(job):
+    for line in world.results(job):
         assert "error" not in line, line
         family.answer(line["modelOutput"])
 
 
 @pytest.mark.conforms("C4.2-nova-embeddings")
-def test_nova_embeds_by_a_task(open_house):
-    house = open_house()
+def test_nova_embeds_by_a_task(open_world):
+    world = open_world()
     body = {
         "taskType": "SINGLE_EMBEDDING",
         "singleEmbeddingParams": {
@@ -147,21 +147,21 @@ def test_nova_embeds_by_a_task(open_house):
             "text": {"truncationMode": "END", "value": PROMPT},
         },
     }
-    job = house.run(lines_of(body), model="amazon.nova-2-multimodal-embeddings-v1:0")
+    job = world.run(lines_of(body), model="amazon.nova-2-multimodal-embeddings-v1:0")
     assert job["status"] == "Completed"
-    output = house.results(job)[0]["modelOutput"]
+    output = world.results(job)[0]["modelOutput"]
     assert len(output["embeddings"][0]["embedding"]) == 256
 
 
 @pytest.mark.conforms("C4.2-titan-text-v2")
-def test_titan_answers_in_three_sizes_and_two_forms(open_house):
-    house = open_house()
+def test_titan_answers_in_three_sizes_and_two_forms(open_world):
+    world = open_world()
     bodies: list[dict[str, Any]] = [{"inputText": PROMPT, "dimensions": size} for size in (1024, 512, 256)]
     bodies.append({"inputText": PROMPT, "dimensions": 256, "embeddingTypes": ["float", "binary"]})
     bodies.append({"inputText": PROMPT, "dimensions": 100})
     bodies.append({"inputText": PROMPT})
     lines = [{"recordId": f"{number % 6}-{number}", "modelInput": bodies[number % 6]} for number in range(102)]
-    results = {line["recordId"][0]: line for line in house.results(house.run(lines, model=TITAN))}
+    results = {line["recordId"][0]: line for line in world.results(world.run(lines, model=TITAN))}
     assert [len(results[each]["modelOutput"]["embedding"]) for each in "0125"] == [1024, 512, 256, 1024]
     by_type = results["3"]["modelOutput"]["embeddingsByType"]
     assert {kind: len(vector) for kind, vector in by_type.items()} == {"float": 256, "binary": 256}
@@ -182,11 +182,11 @@ def test_titan_answers_in_three_sizes_and_two_forms(open_house):
 @pytest.mark.conforms(
     "C4.1-invoke-body", "C4.2-anthropic", "C4.2-converse", "C2-validating-not-bodies", "C2-errors-complete"
 )
-def test_a_body_of_another_family_fails_every_record_and_not_the_job(open_house, model, body, invocation):
-    house = open_house()
-    job = house.run(lines_of(body), model=model, modelInvocationType=invocation)
+def test_a_body_of_another_family_fails_every_record_and_not_the_job(open_world, model, body, invocation):
+    world = open_world()
+    job = world.run(lines_of(body), model=model, modelInvocationType=invocation)
     assert (job["status"], job["errorRecordCount"]) == ("Completed", 100)
-    assert all(line["error"]["errorCode"] == 400 for line in house.results(job))
+    assert all(line["error"]["errorCode"] == 400 for line in world.results(job))
 
 
 @pytest.mark.parametrize(
@@ -211,8 +211,8 @@ def test_a_body_of_another_family_fails_every_record_and_not_the_job(open_house,
     ],
 )
 @pytest.mark.conforms("C4.5-supported", "C1.6-accepted", "C5-profiles")
-def test_models_with_a_batch_quota_are_taken(house, model):
-    accepted(house.send(CREATE, house.request(model=model)), CREATE)
+def test_models_with_a_batch_quota_are_taken(world, model):
+    accepted(world.send(CREATE, world.request(model=model)), CREATE)
 
 
 @pytest.mark.parametrize(
@@ -229,8 +229,8 @@ def test_models_with_a_batch_quota_are_taken(house, model):
     ],
 )
 @pytest.mark.conforms("C4.2-titan-g1-text", "C4.2-cohere-embed", "C4.2-cohere-command", "C4.2-ai21")
-def test_models_without_a_batch_quota_are_refused(house, model):
-    assert refused(house.send(CREATE, house.request(model=model)), CREATE, "ValidationException") == UNSUPPORTED
+def test_models_without_a_batch_quota_are_refused(world, model):
+    assert refused(world.send(CREATE, world.request(model=model)), CREATE, "ValidationException") == UNSUPPORTED
 
 
 @pytest.mark.parametrize(
@@ -245,40 +245,40 @@ def test_models_without_a_batch_quota_are_refused(house, model):
     ],
 )
 @pytest.mark.conforms("C4.5-refused-live", "C1.6-no-proof")
-def test_models_that_were_refused_live_are_refused_with_the_same_words(house, model):
-    assert refused(house.send(CREATE, house.request(model=model)), CREATE, "ValidationException") == UNSUPPORTED
+def test_models_that_were_refused_live_are_refused_with_the_same_words(world, model):
+    assert refused(world.send(CREATE, world.request(model=model)), CREATE, "ValidationException") == UNSUPPORTED
 
 
 @pytest.mark.conforms("C4.5-unverified")
-def test_models_of_which_a_price_alone_is_known_are_taken_and_graded(house):
-    graded = house.page("/_quarry/models")
+def test_models_of_which_a_price_alone_is_known_are_taken_and_graded(world):
+    graded = world.page("/_quarry/models")
     for model in ("minimax.minimax-m2", "zai.glm-4.7", "nvidia.nemotron-nano-9b-v2", "google.gemma-3-27b-it"):
         assert graded[model] == {"batch": "unverified"}
-        accepted(house.send(CREATE, house.request(model=model)), CREATE)
+        accepted(world.send(CREATE, world.request(model=model)), CREATE)
     assert graded[HAIKU] == {"batch": "yes"}
 
 
 @pytest.mark.conforms("C4.5-unknown")
-def test_a_model_that_the_catalogue_does_not_know_is_refused_in_other_words(house):
-    said = refused(house.send(CREATE, house.request(model="acme.next-v1:0")), CREATE, "ValidationException")
+def test_a_model_that_the_catalogue_does_not_know_is_refused_in_other_words(world):
+    said = refused(world.send(CREATE, world.request(model="acme.next-v1:0")), CREATE, "ValidationException")
     assert said.startswith("The provided model identifier is invalid.")
     assert "catalogue" in said
 
 
 @pytest.mark.conforms("C12-stop-reasons")
-def test_an_answer_may_stop_for_the_newer_reasons(open_house):
+def test_an_answer_may_stop_for_the_newer_reasons(open_world):
     known = botocore.session.Session().get_service_model("bedrock-runtime").shape_for("StopReason").enum
     for reason in ("model_context_window_exceeded", "malformed_model_output", "malformed_tool_use"):
         assert reason in known
-        house = open_house(record_stop_reasons={reason: 1.0})
-        job = house.run(lines_of(FAMILIES["converse-anthropic"].body), modelInvocationType="Converse")
-        assert {line["modelOutput"]["stopReason"] for line in house.results(job)} == {reason}
+        world = open_world(record_stop_reasons={reason: 1.0})
+        job = world.run(lines_of(FAMILIES["converse-anthropic"].body), modelInvocationType="Converse")
+        assert {line["modelOutput"]["stopReason"] for line in world.results(job)} == {reason}
         assert job["successRecordCount"] == 100
 
 
 @pytest.mark.conforms("C12-claude-sampling", "C12-claude-limits")
-def test_what_newer_claude_refuses_fails_record_by_record(open_house):
-    house = open_house()
+def test_what_newer_claude_refuses_fails_record_by_record(open_world):
+    world = open_world()
     sonnet = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
     wrong = [
         claude("Why?", temperature=0.5, top_p=0.9),
@@ -286,32 +286,32 @@ def test_what_newer_claude_refuses_fails_record_by_record(open_house):
         claude("Why?", max_tokens=2_000, thinking={"type": "enabled", "budget_tokens": 2_000}),
     ]
     lines = [line for body in wrong for line in lines_of(body, 1)] + lines_of(claude("Why?", temperature=0.5), 97)
-    job = house.run(lines, model=sonnet)
+    job = world.run(lines, model=sonnet)
     assert (job["status"], job["successRecordCount"], job["errorRecordCount"]) == ("Completed", 97, 3)
-    assert house.run(lines, model=HAIKU)["errorRecordCount"] == 2
+    assert world.run(lines, model=HAIKU)["errorRecordCount"] == 2
 
 
 @pytest.mark.conforms("C12-claude-no-sampling")
-def test_the_newest_claude_takes_no_sampling_parameter(open_house):
-    house = open_house()
+def test_the_newest_claude_takes_no_sampling_parameter(open_world):
+    world = open_world()
     lines = [*lines_of(claude("Why?", temperature=0.5), 50), *lines_of(claude("Why?"), 50)]
-    job = house.run(lines, model="us.anthropic.claude-opus-5")
+    job = world.run(lines, model="us.anthropic.claude-opus-5")
     assert (job["successRecordCount"], job["errorRecordCount"]) == (50, 50)
 
 
 @pytest.mark.conforms("C12-gpt-oss-reasoning")
-def test_gpt_oss_thinks_aloud_within_its_limit(open_house):
-    house = open_house()
+def test_gpt_oss_thinks_aloud_within_its_limit(open_world):
+    world = open_world()
     body = {"messages": [{"role": "user", "content": "Why?"}], "max_completion_tokens": 10}
-    job = house.run(
+    job = world.run(
         [*lines_of(body, 50), *lines_of({"messages": body["messages"]}, 50)], model="openai.gpt-oss-20b-1:0"
     )
-    choices = [line["modelOutput"]["choices"][0] for line in house.results(job)]
+    choices = [line["modelOutput"]["choices"][0] for line in world.results(job)]
     assert all(choice["message"]["content"].startswith("<reasoning>") for choice in choices)
     assert sorted(choice["finish_reason"] for choice in choices) == ["length"] * 50 + ["stop"] * 50
 
 
 @pytest.mark.conforms("C4.5-per-region")
-def test_a_model_of_another_region_is_refused(house):
+def test_a_model_of_another_region_is_refused(world):
     elsewhere = f"arn:aws:bedrock:eu-west-1::foundation-model/{HAIKU}"
-    refused(house.send(CREATE, house.request(model=elsewhere)), CREATE, "ValidationException")
+    refused(world.send(CREATE, world.request(model=elsewhere)), CREATE, "ValidationException")

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.conformance.house import MODEL, House, accepted, refused
 from tests.conformance.shapes import OPERATIONS, Case, cases, example
+from tests.conformance.world import MODEL, SimulatedWorld, accepted, refused
 
 EXAMPLES_MAX = 6
 drawn = settings(
@@ -28,24 +28,24 @@ ALL = cases()
 JOBS: dict[str, str] = {}
 
 
-def a_job(house: House) -> str:
-    """A job of this house, for requests that name one."""
-    if house.name not in JOBS:
-        JOBS[house.name] = str(accepted(*_sent(house, "CreateModelInvocationJob", house.request()))["jobArn"])
-    return JOBS[house.name]
+def a_job(world: SimulatedWorld) -> str:
+    """A job of this world, for requests that name one."""
+    if world.name not in JOBS:
+        JOBS[world.name] = str(accepted(*_sent(world, "CreateModelInvocationJob", world.request()))["jobArn"])
+    return JOBS[world.name]
 
 
-def _sent(house: House, operation: str, request: dict[str, Any]) -> tuple[Any, str]:
-    return house.send(operation, request), operation
+def _sent(world: SimulatedWorld, operation: str, request: dict[str, Any]) -> tuple[Any, str]:
+    return world.send(operation, request), operation
 
 
-def base(house: House, operation: str) -> dict[str, Any]:
+def base(world: SimulatedWorld, operation: str) -> dict[str, Any]:
     """A request that is well-formed and names what exists."""
     if operation == "CreateModelInvocationJob":
-        return house.request()
+        return world.request()
     shape = MODEL.operation_model(operation).input_shape
     request = {name: example(shape.members[name]) for name in shape.required_members}
-    return {name: a_job(house) if name in {"jobIdentifier", "resourceARN"} else v for name, v in request.items()}
+    return {name: a_job(world) if name in {"jobIdentifier", "resourceARN"} else v for name, v in request.items()}
 
 
 # Rules beside the model: a well-formed value of this member may be answered so.
@@ -61,10 +61,10 @@ BEYOND: dict[str, tuple[str, str | tuple[str, ...]]] = {
 TAGS_MAX = 50
 
 
-def check(house: House, case: Case, value: Any) -> None:
+def check(world: SimulatedWorld, case: Case, value: Any) -> None:
     """One request with this value, and the answer that the model wants."""
-    request = case.put(base(house, case.operation), value)
-    reply = house.send(case.operation, request)
+    request = case.put(base(world, case.operation), value)
+    reply = world.send(case.operation, request)
     assert reply.status != 500, (case, reply.raw)
     if not case.well_formed:
         if case.kind == "other-type" and reply.error == "SerializationException":
@@ -105,22 +105,22 @@ def check(house: House, case: Case, value: Any) -> None:
     "C1.2-invocation-type",
     "C1.1-service-checks",
 )
-def test_create_takes_what_the_model_allows_and_refuses_the_rest(house, case):
+def test_create_takes_what_the_model_allows_and_refuses_the_rest(world, case):
     @drawn
     @given(st.data())
     def ask(data: Any) -> None:
-        check(house, case, data.draw(case.values))
+        check(world, case, data.draw(case.values))
 
     ask()
 
 
 @pytest.mark.parametrize("case", [each for each in ALL if each.operation == "ListModelInvocationJobs"], ids=str)
 @pytest.mark.conforms("C1.4-query")
-def test_list_takes_what_the_model_allows_and_refuses_the_rest(house, case):
+def test_list_takes_what_the_model_allows_and_refuses_the_rest(world, case):
     @drawn
     @given(st.data())
     def ask(data: Any) -> None:
-        check(house, case, data.draw(case.values))
+        check(world, case, data.draw(case.values))
 
     ask()
 
@@ -129,22 +129,22 @@ def test_list_takes_what_the_model_allows_and_refuses_the_rest(house, case):
     "case", [each for each in ALL if each.operation in {"GetModelInvocationJob", "StopModelInvocationJob"}], ids=str
 )
 @pytest.mark.conforms("C1.3-identifier")
-def test_a_job_identifier_is_an_arn_or_twelve_characters(house, case):
+def test_a_job_identifier_is_an_arn_or_twelve_characters(world, case):
     @drawn
     @given(st.data())
     def ask(data: Any) -> None:
-        check(house, case, data.draw(case.values))
+        check(world, case, data.draw(case.values))
 
     ask()
 
 
 @pytest.mark.parametrize("case", [each for each in ALL if "Resource" in each.operation], ids=str)
 @pytest.mark.conforms("C1.7-tagging")
-def test_tagging_takes_what_the_model_allows_and_refuses_the_rest(house, case):
+def test_tagging_takes_what_the_model_allows_and_refuses_the_rest(world, case):
     @drawn
     @given(st.data())
     def ask(data: Any) -> None:
-        check(house, case, data.draw(case.values))
+        check(world, case, data.draw(case.values))
 
     ask()
 

@@ -21,7 +21,7 @@ from quarry_local.bedrock.errors import ApiError, invalid
 from quarry_local.bedrock.jobs import spool as sim_spool
 from quarry_local.bedrock.jobs.job import Counts, Job, Status
 from quarry_local.bedrock.jobs.register import Register
-from quarry_local.bedrock.lifecycle import Lives
+from quarry_local.bedrock.lifecycle import Lifecycle
 from quarry_local.bedrock.server import SimulatedBedrock
 from tests.conformance import test_events as events
 from tests.conformance import test_files as files
@@ -29,8 +29,8 @@ from tests.conformance import test_jobs as jobs
 from tests.conformance import test_model as model
 from tests.conformance import test_states as states
 from tests.conformance import test_wire as wire
-from tests.conformance.house import TooLong
 from tests.conformance.shapes import cases
+from tests.conformance.world import TooLong
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 FOUND = (AssertionError, pytest.fail.Exception)
@@ -114,7 +114,7 @@ def counts_in_validating(patch: pytest.MonkeyPatch) -> None:
     def counts(original: Any, self: Any, job: Job) -> Counts:
         return Counts(100) if job.status is Status.VALIDATING else original(self, job)
 
-    around(patch, Lives, "counts", counts)
+    around(patch, Lifecycle, "counts", counts)
 
 
 def too_few_refused_at_create(patch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def no_pattern(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Checks, "_compiled", lambda *_: Anything())
 
 
-def event_says_job_arn(patch: pytest.MonkeyPatch) -> None:
+def event_names_job_arn(patch: pytest.MonkeyPatch) -> None:
     def change(original: Any) -> Any:
         def event_of(*arguments: Any, **named: Any) -> Any:
             event = original(*arguments, **named)
@@ -187,23 +187,23 @@ def output_in_order(patch: pytest.MonkeyPatch) -> None:
 def asks(member: str, kind: str) -> Callable[[Any], None]:
     """The check of one member of Create at one limit, with a value that the model gives."""
 
-    def check(open_house: Any) -> None:
-        house = open_house(check_role=False)
+    def check(open_world: Any) -> None:
+        world = open_world(check_role=False)
         for case in cases():
             if (case.operation, case.member, case.kind) == ("CreateModelInvocationJob", member, kind):
-                model.check(house, case, case.values.example())
+                model.check(world, case, case.values.example())
                 return
         raise LookupError(member, kind)
 
     return check
 
 
-def with_a_house(check: Callable[[Any], None]) -> Callable[[Any], None]:
-    return lambda open_house: check(open_house(check_role=False))
+def with_a_world(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    return lambda open_world: check(open_world(check_role=False))
 
 
 def with_status(check: Callable[..., None], *arguments: Any) -> Callable[[Any], None]:
-    return lambda open_house: check(open_house, *arguments)
+    return lambda open_world: check(open_world, *arguments)
 
 
 PLANTED: dict[str, tuple[Plant, list[Callable[[Any], None]]]] = {
@@ -215,17 +215,17 @@ PLANTED: dict[str, tuple[Plant, list[Callable[[Any], None]]]] = {
         failed_when_all_records_fail,
         [states.test_a_job_of_nothing_but_wrong_bodies_completes],
     ),
-    "a job's name is taken as identifier": (a_name_identifies, [with_a_house(jobs.test_a_name_identifies_no_job)]),
+    "a job's name is taken as identifier": (a_name_identifies, [with_a_world(jobs.test_a_name_identifies_no_job)]),
     "errorCode as text": (error_code_as_text, [files.test_a_record_that_fails_has_an_error_in_place_of_an_output]),
     "modelInput is not echoed": (no_echo, [files.test_a_jobs_output_lies_in_its_own_folder_and_echoes_its_input]),
-    "%2F is not decoded": (path_not_decoded, [with_a_house(wire.test_an_encoded_arn_is_one_segment_of_the_path)]),
+    "%2F is not decoded": (path_not_decoded, [with_a_world(wire.test_an_encoded_arn_is_one_segment_of_the_path)]),
     "counts while Validating": (
         counts_in_validating,
         [with_status(jobs.test_all_counts_are_0_before_a_job_is_valid, "Validating", "validating_s")],
     ),
     "too few records refused at Create": (
         too_few_refused_at_create,
-        [states.test_too_few_records_are_told_after_create],
+        [states.test_too_few_records_are_reported_after_create],
     ),
     "no maximum is enforced": (
         no_maximum,
@@ -239,10 +239,10 @@ PLANTED: dict[str, tuple[Plant, list[Callable[[Any], None]]]] = {
         no_pattern,
         [asks("jobName", "off-pattern"), asks("outputDataConfig.s3OutputDataConfig.s3Uri", "off-pattern")],
     ),
-    "an event says jobArn": (event_says_job_arn, [events.test_an_event_has_the_documented_form]),
-    "a client token is forgotten": (token_forgotten, [with_a_house(wire.test_the_same_client_token_is_the_same_job)]),
+    "an event says jobArn": (event_names_job_arn, [events.test_an_event_has_the_documented_form]),
+    "a client token is forgotten": (token_forgotten, [with_a_world(wire.test_the_same_client_token_is_the_same_job)]),
     "a full quota is a 429": (quota_is_429, [wire.test_the_declared_errors_have_the_declared_statuses]),
-    "modelId as it was sent": (model_as_sent, [with_a_house(jobs.test_get_shows_what_create_was_not_told)]),
+    "modelId as it was sent": (model_as_sent, [with_a_world(jobs.test_get_shows_what_create_was_not_reported)]),
     "output in the input's order": (
         output_in_order,
         [files.test_a_jobs_output_lies_in_its_own_folder_and_echoes_its_input],
@@ -252,12 +252,12 @@ PLANTED: dict[str, tuple[Plant, list[Callable[[Any], None]]]] = {
 
 @pytest.mark.parametrize("name", PLANTED)
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
-def test_a_planted_deviation_is_found(open_house, monkeypatch, name):
+def test_a_planted_deviation_is_found(open_world, monkeypatch, name):
     plant, found_by = PLANTED[name]
     plant(monkeypatch)
     for check in found_by:
         with pytest.raises(FOUND):
-            check(open_house)
+            check(open_world)
 
 
 def test_ten_deviations_and_more_are_planted():

@@ -10,7 +10,7 @@ from quarry_local.bedrock.jobs.limits import own_limits
 from quarry_local.bedrock.models.identity import resolve
 from quarry_local.bedrock.settings import LiveSettings
 from quarry_local.clients import Clients
-from tests.conformance.house import ACCOUNT, HAIKU, REGION, TITAN, accepted, lines_of, questions, refused
+from tests.conformance.world import ACCOUNT, HAIKU, REGION, TITAN, accepted, lines_of, questions, refused
 
 CREATE = "CreateModelInvocationJob"
 SCOUT = "us.meta.llama4-scout-17b-instruct-v1:0"
@@ -19,42 +19,42 @@ EMPTY = b'{"modelInput":{}}\n'
 
 
 @pytest.mark.conforms("C5-records-min")
-def test_a_job_takes_a_hundred_records_and_no_fewer(open_house):
-    house = open_house()
-    assert house.run(questions(100))["status"] == "Completed"
-    assert house.run(questions(99))["message"].endswith("contains less records (99) than the required minimum of: 100")
+def test_a_job_takes_a_hundred_records_and_no_fewer(open_world):
+    world = open_world()
+    assert world.run(questions(100))["status"] == "Completed"
+    assert world.run(questions(99))["message"].endswith("contains less records (99) than the required minimum of: 100")
 
 
 @pytest.mark.conforms("C5-records-min-scout")
-def test_llama_4_scout_takes_fifty(open_house):
-    house = open_house()
-    assert house.run(lines_of(SCOUT_BODY, 50), model=SCOUT)["status"] == "Completed"
-    assert house.run(lines_of(SCOUT_BODY, 49), model=SCOUT)["status"] == "Failed"
+def test_llama_4_scout_takes_fifty(open_world):
+    world = open_world()
+    assert world.run(lines_of(SCOUT_BODY, 50), model=SCOUT)["status"] == "Completed"
+    assert world.run(lines_of(SCOUT_BODY, 49), model=SCOUT)["status"] == "Failed"
 
 
 @pytest.mark.conforms("C5-records-file", "C5-records-job")
-def test_a_job_takes_fifty_thousand_records_and_no_more(open_house):
-    house = open_house(seconds_per_1000_records=0)
-    assert house.run(EMPTY * 50_000)["status"] == "Completed"
-    assert house.run(EMPTY * 50_001)["status"] == "Failed"
+def test_a_job_takes_fifty_thousand_records_and_no_more(open_world):
+    world = open_world(seconds_per_1000_records=0)
+    assert world.run(EMPTY * 50_000)["status"] == "Completed"
+    assert world.run(EMPTY * 50_001)["status"] == "Failed"
     for name in ("a", "b"):
-        house.put(EMPTY * 25_001, f"two/{name}.jsonl")
-    assert house.wait(house.create(f"s3://{house.bucket}/two/"))["status"] == "Failed"
+        world.put(EMPTY * 25_001, f"two/{name}.jsonl")
+    assert world.wait(world.create(f"s3://{world.bucket}/two/"))["status"] == "Failed"
 
 
 @pytest.mark.conforms("C5-file-bytes", "C5-job-bytes")
-def test_bytes_are_counted_per_file_and_per_job(open_house):
+def test_bytes_are_counted_per_file_and_per_job(open_world):
     default = LiveSettings()
     assert default.file_bytes_max in {10**9, 1 << 30}
     assert default.job_bytes_max in {5 * 10**9, 5 << 30}
     body = EMPTY * 100
     for limit in ("file_bytes_max", "job_bytes_max"):
-        assert open_house(**{limit: len(body)}).run(body)["status"] == "Completed"
-        assert open_house(**{limit: len(body) - 1}).run(body)["status"] == "Failed"
-    house = open_house(file_bytes_max=len(body), job_bytes_max=2 * len(body) - 1)
+        assert open_world(**{limit: len(body)}).run(body)["status"] == "Completed"
+        assert open_world(**{limit: len(body) - 1}).run(body)["status"] == "Failed"
+    world = open_world(file_bytes_max=len(body), job_bytes_max=2 * len(body) - 1)
     for name in ("a", "b"):
-        house.put(body, f"in/{name}.jsonl")
-    assert house.wait(house.create(f"s3://{house.bucket}/in/"))["status"] == "Failed"
+        world.put(body, f"in/{name}.jsonl")
+    assert world.wait(world.create(f"s3://{world.bucket}/in/"))["status"] == "Failed"
 
 
 @pytest.mark.conforms("C5-job-bytes")
@@ -66,29 +66,29 @@ def test_a_job_of_nova_pro_may_be_larger():
 
 
 @pytest.mark.conforms("C5-concurrency", "C5-above", "C5-profiles-share")
-def test_the_twenty_first_job_of_a_model_is_refused(open_house):
-    house = open_house(submitted_s=3600)
+def test_the_twenty_first_job_of_a_model_is_refused(open_world):
+    world = open_world(submitted_s=3600)
     names = (HAIKU, f"us.{HAIKU}", f"arn:aws:bedrock:{REGION}::foundation-model/{HAIKU}", f"global.{HAIKU}")
     for number in range(20):
-        accepted(house.send(CREATE, house.request(model=names[number % 4])), CREATE)
+        accepted(world.send(CREATE, world.request(model=names[number % 4])), CREATE)
     for name in names:
-        refused(house.send(CREATE, house.request(model=name)), CREATE, "ServiceQuotaExceededException")
+        refused(world.send(CREATE, world.request(model=name)), CREATE, "ServiceQuotaExceededException")
     # Another model has a quota of its own.
-    accepted(house.send(CREATE, house.request(model=TITAN)), CREATE)
+    accepted(world.send(CREATE, world.request(model=TITAN)), CREATE)
 
 
 @pytest.mark.conforms("C5-concurrency-custom")
-def test_a_custom_model_has_three(open_house):
-    house = open_house(submitted_s=3600)
+def test_a_custom_model_has_three(open_world):
+    world = open_world(submitted_s=3600)
     custom = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:custom-model/amazon.titan-embed-text-v2:0:8k/abcdefghijkl"
     for _ in range(3):
-        accepted(house.send(CREATE, house.request(model=custom)), CREATE)
-    refused(house.send(CREATE, house.request(model=custom)), CREATE, "ServiceQuotaExceededException")
+        accepted(world.send(CREATE, world.request(model=custom)), CREATE)
+    refused(world.send(CREATE, world.request(model=custom)), CREATE, "ServiceQuotaExceededException")
 
 
 @pytest.mark.parametrize("status", ["Submitted", "Validating", "Scheduled", "InProgress", "Stopping"])
 @pytest.mark.conforms("C5-what-counts")
-def test_a_job_counts_until_it_has_ended(open_house, status):
+def test_a_job_counts_until_it_has_ended(open_world, status):
     waits = {
         "Submitted": "submitted_s",
         "Validating": "validating_s",
@@ -96,29 +96,29 @@ def test_a_job_counts_until_it_has_ended(open_house, status):
         "InProgress": "starting_s",
         "Stopping": "stopping_s",
     }
-    house = open_house(quota=1, **({"starting_s": 3600} if status == "Stopping" else {}), **{waits[status]: 3600})
-    arn = house.create(house.put(questions()))
+    world = open_world(quota=1, **({"starting_s": 3600} if status == "Stopping" else {}), **{waits[status]: 3600})
+    arn = world.create(world.put(questions()))
     if status == "Stopping":
-        house.wait(arn, {"InProgress"})
-        house.bedrock.stop_model_invocation_job(jobIdentifier=arn)
-    house.wait(arn, {status})
-    refused(house.send(CREATE, house.request()), CREATE, "ServiceQuotaExceededException")
-    house.change(stopping_s=0)
+        world.wait(arn, {"InProgress"})
+        world.bedrock.stop_model_invocation_job(jobIdentifier=arn)
+    world.wait(arn, {status})
+    refused(world.send(CREATE, world.request()), CREATE, "ServiceQuotaExceededException")
+    world.change(stopping_s=0)
     if status != "Stopping":
-        house.bedrock.stop_model_invocation_job(jobIdentifier=arn)
-    house.wait(arn)
-    accepted(house.send(CREATE, house.request()), CREATE)
+        world.bedrock.stop_model_invocation_job(jobIdentifier=arn)
+    world.wait(arn)
+    accepted(world.send(CREATE, world.request()), CREATE)
 
 
 @pytest.mark.conforms("C5-above")
-def test_above_the_quota_a_job_may_wait_instead(open_house):
-    house = open_house(quota=1, quota_mode="queue", starting_s=3600)
-    uri = house.put(questions())
-    running = house.create(uri)
-    house.wait(running, {"InProgress"})
-    waiting = [house.create(uri) for _ in range(2)]
+def test_above_the_quota_a_job_may_wait_instead(open_world):
+    world = open_world(quota=1, quota_mode="queue", starting_s=3600)
+    uri = world.put(questions())
+    running = world.create(uri)
+    world.wait(running, {"InProgress"})
+    waiting = [world.create(uri) for _ in range(2)]
     for arn in waiting:
-        house.wait(arn, {"Scheduled"})
+        world.wait(arn, {"Scheduled"})
 
 
 # ---------------------------------------------------------------------- as Service Quotas lists them
@@ -155,8 +155,8 @@ CODES = {
 }  # fmt: skip
 
 
-def quotas_of(house, operation="list_service_quotas"):
-    client = Clients(house.url, REGION).client("service-quotas")
+def quotas_of(world, operation="list_service_quotas"):
+    client = Clients(world.url, REGION).client("service-quotas")
     pages = client.get_paginator(operation).paginate(ServiceCode="bedrock")
     found = [quota for page in pages for quota in page["Quotas"]]
     client.close()
@@ -165,8 +165,8 @@ def quotas_of(house, operation="list_service_quotas"):
 
 @pytest.mark.parametrize("operation", ["list_service_quotas", "list_aws_default_service_quotas"])
 @pytest.mark.conforms("C5-readable", "C5-records-min", "C5-concurrency")
-def test_service_quotas_lists_the_batch_quotas(house, operation):
-    by_code = {quota["QuotaCode"]: quota for quota in quotas_of(house, operation)}
+def test_service_quotas_lists_the_batch_quotas(world, operation):
+    by_code = {quota["QuotaCode"]: quota for quota in quotas_of(world, operation)}
     least = by_code[CODES["Claude 3 Haiku"][0]]
     assert (least["ServiceCode"], least["Value"], least["Adjustable"]) == ("bedrock", 100, False)
     most = by_code[CODES["Claude 3 Haiku"][5]]
@@ -177,8 +177,8 @@ def test_service_quotas_lists_the_batch_quotas(house, operation):
 
 
 @pytest.mark.conforms("C5-names")
-def test_the_names_of_quotas_have_their_traps(house):
-    names = [quota["QuotaName"] for quota in quotas_of(house)]
+def test_the_names_of_quotas_have_their_traps(world):
+    names = [quota["QuotaName"] for quota in quotas_of(world)]
     lowered = [name.lower() for name in names if name.endswith("for Claude 3 Haiku")]
     assert sum("records per batch inference job for claude 3 haiku" in name for name in lowered) >= 1
     assert sum("number of records per batch inference job for claude 3 haiku" in name for name in lowered) == 1
@@ -190,8 +190,8 @@ def test_the_names_of_quotas_have_their_traps(house):
 
 @pytest.mark.parametrize("model", CODES)
 @pytest.mark.conforms("C5-codes", "C5-names")
-def test_the_codes_of_quotas_are_those_of_the_table(house, model):
-    by_code = {quota["QuotaCode"]: quota["QuotaName"] for quota in quotas_of(house)}
+def test_the_codes_of_quotas_are_those_of_the_table(world, model):
+    by_code = {quota["QuotaCode"]: quota["QuotaName"] for quota in quotas_of(world)}
     for kind, code in zip(KINDS, CODES[model], strict=True):
         if code is None:
             continue
@@ -200,7 +200,7 @@ def test_the_codes_of_quotas_are_those_of_the_table(house, model):
 
 
 @pytest.mark.conforms("C5-throttling", "C1.2-errors")
-def test_create_can_be_throttled(open_house):
-    house = open_house(throttled_by_operation={CREATE: 1})
-    refused(house.send(CREATE, house.request()), CREATE, "ThrottlingException")
-    assert house.bedrock.list_model_invocation_jobs()["invocationJobSummaries"] == []
+def test_create_can_be_throttled(open_world):
+    world = open_world(throttled_by_operation={CREATE: 1})
+    refused(world.send(CREATE, world.request()), CREATE, "ThrottlingException")
+    assert world.bedrock.list_model_invocation_jobs()["invocationJobSummaries"] == []

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from botocore.parsers import create_parser
 from botocore.stub import Stubber
 
-from tests.conformance.house import MODEL, REGION, accepted, lines_of, questions, refusal, refused
+from tests.conformance.world import MODEL, REGION, accepted, lines_of, questions, refusal, refused
 
 CREATE, GET, LIST, STOP = (
     "CreateModelInvocationJob",
@@ -49,13 +49,13 @@ def test_the_service_is_what_the_model_says():
 
 
 @pytest.mark.conforms("C1.1-signing")
-def test_signed_and_bearing_a_token_are_both_answered(house, monkeypatch):
+def test_signed_and_bearing_a_token_are_both_answered(world, monkeypatch):
     assert set(MODEL.metadata["auth"]) == {"aws.auth#sigv4", "smithy.api#httpBearerAuth"}
     signed = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/bedrock/aws4_request"}
-    accepted(house.send(LIST, {}, signed), LIST)
-    accepted(house.send(LIST, {}, {"Authorization": "Bearer bedrock-api-key-test"}), LIST)
+    accepted(world.send(LIST, {}, signed), LIST)
+    accepted(world.send(LIST, {}, {"Authorization": "Bearer bedrock-api-key-test"}), LIST)
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-test")
-    bearing = botocore.session.Session().create_client("bedrock", region_name=REGION, endpoint_url=house.url)
+    bearing = botocore.session.Session().create_client("bedrock", region_name=REGION, endpoint_url=world.url)
     headers = []
     bearing.meta.events.register("before-send.bedrock", lambda request, **_: headers.append(dict(request.headers)))
     assert bearing.list_model_invocation_jobs()["ResponseMetadata"]["HTTPStatusCode"] == 200
@@ -64,20 +64,20 @@ def test_signed_and_bearing_a_token_are_both_answered(house, monkeypatch):
 
 
 @pytest.mark.conforms("C1.1-region")
-def test_a_request_signed_for_another_region_is_refused(house):
+def test_a_request_signed_for_another_region_is_refused(world):
     scope = "AWS4-HMAC-SHA256 Credential=test/20260101/{}/bedrock/aws4_request, SignedHeaders=host, Signature=x"
-    accepted(house.send(LIST, {}, {"Authorization": scope.format(REGION)}), LIST)
-    reply = house.send(LIST, {}, {"Authorization": scope.format("eu-west-1")})
+    accepted(world.send(LIST, {}, {"Authorization": scope.format(REGION)}), LIST)
+    reply = world.send(LIST, {}, {"Authorization": scope.format("eu-west-1")})
     assert (reply.status, reply.headers["x-amzn-ErrorType"]) == (403, "InvalidSignatureException")
     assert "valid region" in reply.body["message"]
 
 
 @pytest.mark.conforms("C1.1-paginator")
-def test_the_paginator_walks_all_pages(house, offline):
+def test_the_paginator_walks_all_pages(world, offline):
     assert offline.can_paginate("list_model_invocation_jobs")
-    made = {house.create(jobName=f"pages-{number}") for number in range(5)}
+    made = {world.create(jobName=f"pages-{number}") for number in range(5)}
     pages = list(
-        house.bedrock.get_paginator("list_model_invocation_jobs").paginate(
+        world.bedrock.get_paginator("list_model_invocation_jobs").paginate(
             nameContains="pages-", PaginationConfig={"PageSize": 2}
         )
     )
@@ -92,44 +92,44 @@ def test_boto3_has_no_waiter_for_jobs(offline):
 
 
 @pytest.mark.conforms("C1.1-four-operations")
-def test_nothing_but_create_get_list_and_stop_can_be_done_to_a_job(house):
+def test_nothing_but_create_get_list_and_stop_can_be_done_to_a_job(world):
     named = {name for name in MODEL.operation_names if "ModelInvocationJob" in name}
     assert named == {CREATE, GET, LIST, STOP}
-    path = f"/model-invocation-job/{quote(house.create(), safe='')}"
+    path = f"/model-invocation-job/{quote(world.create(), safe='')}"
     for method in ("PUT", "DELETE", "PATCH", "POST"):
-        reply = house.raw(method, path)
+        reply = world.raw(method, path)
         assert 400 <= reply.status < 500, method
         assert reply.error is not None
 
 
 @pytest.mark.conforms("C1.1-arn-in-path", "C1.3-identifier", "C1.3-route", "C1.5-route")
-def test_an_encoded_arn_is_one_segment_of_the_path(house):
-    arn = house.create()
+def test_an_encoded_arn_is_one_segment_of_the_path(world):
+    arn = world.create()
     encoded = quote(arn, safe="")
     assert "%2F" in encoded
     assert "%3A" in encoded
     for identifier in (encoded, arn.rsplit("/", 1)[-1]):
-        assert accepted(house.raw("GET", f"/model-invocation-job/{identifier}"), GET)["jobArn"] == arn
-    other = house.create()
-    house.wait(other)
-    stopped = house.raw("POST", f"/model-invocation-job/{quote(other, safe='')}/stop")
+        assert accepted(world.raw("GET", f"/model-invocation-job/{identifier}"), GET)["jobArn"] == arn
+    other = world.create()
+    world.wait(other)
+    stopped = world.raw("POST", f"/model-invocation-job/{quote(other, safe='')}/stop")
     # It has ended by now: the operation was found, and the job.
     refused(stopped, STOP, "ValidationException")
 
 
 @pytest.mark.conforms("C1.1-timestamps")
-def test_times_are_iso_in_bodies_and_queries(house):
-    arn = house.create()
-    shown = house.send(GET, {"jobIdentifier": arn}).body
+def test_times_are_iso_in_bodies_and_queries(world):
+    arn = world.create()
+    shown = world.send(GET, {"jobIdentifier": arn}).body
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", shown["submitTime"])
-    moment = house.get(arn)["submitTime"]
+    moment = world.get(arn)["submitTime"]
     assert moment.tzinfo is not None
     for bound in (moment - timedelta(seconds=1), (moment - timedelta(seconds=1)).replace(microsecond=0)):
         asked = bound.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        reply = house.send(LIST, {"submitTimeAfter": asked, "maxResults": 1000})
+        reply = world.send(LIST, {"submitTimeAfter": asked, "maxResults": 1000})
         assert arn in {job["jobArn"] for job in accepted(reply, LIST)["invocationJobSummaries"]}
     assert (
-        house.bedrock.list_model_invocation_jobs(submitTimeAfter=datetime(2100, 1, 1, tzinfo=UTC))[
+        world.bedrock.list_model_invocation_jobs(submitTimeAfter=datetime(2100, 1, 1, tzinfo=UTC))[
             "invocationJobSummaries"
         ]
         == []
@@ -137,10 +137,10 @@ def test_times_are_iso_in_bodies_and_queries(house):
 
 
 @pytest.mark.conforms("C1.1-error-header")
-def test_an_error_has_its_code_in_the_header_and_its_message_in_the_body(house):
-    reply = house.send(GET, {"jobIdentifier": "abcdefghijkl"})
+def test_an_error_has_its_code_in_the_header_and_its_message_in_the_body(world):
+    reply = world.send(GET, {"jobIdentifier": "abcdefghijkl"})
     refused(reply, GET, "ResourceNotFoundException")
-    code, status, message = refusal(house.bedrock.get_model_invocation_job, jobIdentifier="abcdefghijkl")
+    code, status, message = refusal(world.bedrock.get_model_invocation_job, jobIdentifier="abcdefghijkl")
     assert (code, status, message) == ("ResourceNotFoundException", 404, reply.body["message"])
 
 
@@ -159,8 +159,8 @@ def test_boto3_reads_an_error_from_header_or_body(headers, body):
 
 
 @pytest.mark.conforms("C1.1-fresh-token")
-def test_boto3_sends_a_fresh_uuid_as_client_token(house):
-    tokens = [house.get(house.create())["clientRequestToken"] for _ in range(2)]
+def test_boto3_sends_a_fresh_uuid_as_client_token(world):
+    tokens = [world.get(world.create())["clientRequestToken"] for _ in range(2)]
     assert len(set(tokens)) == 2
     assert [uuid.UUID(token).version for token in tokens] == [4, 4]
 
@@ -258,74 +258,74 @@ def test_the_standard_mode_asks_again_only_for_what_may_pass(monkeypatch, status
 
 
 @pytest.mark.conforms("C1.2-route", "C1.2-answer")
-def test_create_answers_an_arn_and_nothing_else(house):
+def test_create_answers_an_arn_and_nothing_else(world):
     http = MODEL.operation_model(CREATE).http
     assert (http["method"], http["requestUri"], http["responseCode"]) == ("POST", "/model-invocation-job", 200)
-    body = accepted(house.send(CREATE, house.request()), CREATE)
+    body = accepted(world.send(CREATE, world.request()), CREATE)
     assert set(body) == {"jobArn"}
     assert ARN.fullmatch(body["jobArn"])
 
 
 @pytest.mark.conforms("C1.2-idempotent", "C5-token-again", "C1.1-arn-in-path")
-def test_the_same_client_token_is_the_same_job(house):
+def test_the_same_client_token_is_the_same_job(world):
     assert MODEL.operation_model(CREATE).input_shape.members["clientRequestToken"].metadata["idempotencyToken"]
     token = uuid.uuid4().hex
-    first = house.send(CREATE, house.request(clientRequestToken=token, jobName=f"once-{token[:8]}"))
-    again = house.send(CREATE, house.request(clientRequestToken=token, jobName=f"once-{token[:8]}"))
+    first = world.send(CREATE, world.request(clientRequestToken=token, jobName=f"once-{token[:8]}"))
+    again = world.send(CREATE, world.request(clientRequestToken=token, jobName=f"once-{token[:8]}"))
     assert accepted(first, CREATE) == accepted(again, CREATE)
-    listed = house.bedrock.list_model_invocation_jobs(nameContains=f"once-{token[:8]}")
+    listed = world.bedrock.list_model_invocation_jobs(nameContains=f"once-{token[:8]}")
     assert len(listed["invocationJobSummaries"]) == 1
 
 
 @pytest.mark.conforms("C5-token-lifetime")
-def test_a_client_token_is_remembered_for_as_long_as_is_set(open_house):
-    lasting, forgetful = open_house(), open_house(token_window_s=0)
+def test_a_client_token_is_remembered_for_as_long_as_is_set(open_world):
+    lasting, forgetful = open_world(), open_world(token_window_s=0)
     assert len({lasting.create(clientRequestToken="one") for _ in range(2)}) == 1
     assert len({forgetful.create(clientRequestToken="one") for _ in range(2)}) == 2
 
 
 @pytest.mark.conforms("C5-token-mismatch")
-def test_a_known_token_with_another_request_is_the_same_job_or_a_conflict(open_house):
-    house = open_house()
-    first = house.create(clientRequestToken="one", jobName="a")
-    assert house.create(clientRequestToken="one", jobName="b") == first
-    house.change(token_mismatch="conflict")
-    refused(house.send(CREATE, house.request(clientRequestToken="one", jobName="b")), CREATE, "ConflictException")
-    assert house.page("/_quarry/stats")["creates"]["token_mismatches"] == 2
+def test_a_known_token_with_another_request_is_the_same_job_or_a_conflict(open_world):
+    world = open_world()
+    first = world.create(clientRequestToken="one", jobName="a")
+    assert world.create(clientRequestToken="one", jobName="b") == first
+    world.change(token_mismatch="conflict")
+    refused(world.send(CREATE, world.request(clientRequestToken="one", jobName="b")), CREATE, "ConflictException")
+    assert world.page("/_quarry/stats")["creates"]["token_mismatches"] == 2
 
 
 @pytest.mark.conforms("C5-name-twice")
-def test_two_jobs_may_have_one_name(house):
-    assert house.create(jobName="the-name") != house.create(jobName="the-name")
+def test_two_jobs_may_have_one_name(world):
+    assert world.create(jobName="the-name") != world.create(jobName="the-name")
 
 
 @pytest.mark.conforms("C1.2-default-invocation")
-def test_without_an_invocation_type_bodies_are_those_of_invoke_model(open_house):
-    house = open_house()
-    job = house.run(questions())
+def test_without_an_invocation_type_bodies_are_those_of_invoke_model(open_world):
+    world = open_world()
+    job = world.run(questions())
     assert job.get("modelInvocationType", "InvokeModel") == "InvokeModel"
     assert job["successRecordCount"] == 100
 
 
 @pytest.mark.conforms("C1.2-tags-50", "C1.2-tags")
-def test_a_request_may_bear_fifty_tags_and_not_fifty_one(house):
+def test_a_request_may_bear_fifty_tags_and_not_fifty_one(world):
     tags = [{"key": f"key {number}", "value": "v"} for number in range(51)]
-    arn = accepted(house.send(CREATE, house.request(tags=tags[:50])), CREATE)["jobArn"]
-    assert len(house.bedrock.list_tags_for_resource(resourceARN=arn)["tags"]) == 50
+    arn = accepted(world.send(CREATE, world.request(tags=tags[:50])), CREATE)["jobArn"]
+    assert len(world.bedrock.list_tags_for_resource(resourceARN=arn)["tags"]) == 50
     declared = [shape.name for shape in MODEL.operation_model(CREATE).error_shapes]
     assert "TooManyTagsException" not in declared
-    refused(house.send(CREATE, house.request(tags=tags)), CREATE, "ValidationException")
+    refused(world.send(CREATE, world.request(tags=tags)), CREATE, "ValidationException")
 
 
 @pytest.mark.conforms("C1.2-key-place")
-def test_the_key_of_the_output_stands_inside_the_s3_configuration(house, offline):
+def test_the_key_of_the_output_stands_inside_the_s3_configuration(world, offline):
     place = {"s3Uri": "s3://a-bucket/out/"}
     wrong = {"s3OutputDataConfig": place, "s3EncryptionKeyId": "alias/a-key"}
     with pytest.raises(ParamValidationError, match="s3EncryptionKeyId"):
         offline.create_model_invocation_job(**_request(outputDataConfig=wrong))
     right = {"s3OutputDataConfig": {**place, "s3EncryptionKeyId": "alias/a-key"}}
-    arn = accepted(house.send(CREATE, house.request(outputDataConfig=right)), CREATE)["jobArn"]
-    assert house.get(arn)["outputDataConfig"]["s3OutputDataConfig"]["s3EncryptionKeyId"] == "alias/a-key"
+    arn = accepted(world.send(CREATE, world.request(outputDataConfig=right)), CREATE)["jobArn"]
+    assert world.get(arn)["outputDataConfig"]["s3OutputDataConfig"]["s3EncryptionKeyId"] == "alias/a-key"
 
 
 @pytest.mark.parametrize(
@@ -342,8 +342,8 @@ def test_the_key_of_the_output_stands_inside_the_s3_configuration(house, offline
     ],
 )
 @pytest.mark.conforms("C1.2-s3-uri-characters")
-def test_an_s3_uri_takes_these_characters_and_refuses_those(house, uri, taken):
-    reply = house.send(CREATE, house.request(uri))
+def test_an_s3_uri_takes_these_characters_and_refuses_those(world, uri, taken):
+    reply = world.send(CREATE, world.request(uri))
     if taken:
         accepted(reply, CREATE)
     else:
@@ -351,7 +351,7 @@ def test_an_s3_uri_takes_these_characters_and_refuses_those(house, uri, taken):
 
 
 @pytest.mark.conforms("C1.2-errors", "C5-above", "C1.3-not-found")
-def test_the_declared_errors_have_the_declared_statuses(open_house):
+def test_the_declared_errors_have_the_declared_statuses(open_world):
     declared = {
         shape.name: shape.metadata["error"]["httpStatusCode"] for shape in MODEL.operation_model(CREATE).error_shapes
     }
@@ -364,7 +364,7 @@ def test_the_declared_errors_have_the_declared_statuses(open_house):
         "ThrottlingException": 429,
         "InternalServerException": 500,
     }
-    house = open_house(quota=1, starting_s=3600)
-    house.create(house.put(lines_of({"a": 1})))
-    refused(house.send(CREATE, house.request()), CREATE, "ServiceQuotaExceededException")
-    refused(house.send(GET, {"jobIdentifier": "abcdefghijkl"}), GET, "ResourceNotFoundException")
+    world = open_world(quota=1, starting_s=3600)
+    world.create(world.put(lines_of({"a": 1})))
+    refused(world.send(CREATE, world.request()), CREATE, "ServiceQuotaExceededException")
+    refused(world.send(GET, {"jobIdentifier": "abcdefghijkl"}), GET, "ResourceNotFoundException")

@@ -49,7 +49,7 @@ async def world(request, fresh_env, monkeypatch):
         yield Real(aws, reached, fresh_env)
 
 
-async def test_an_event_is_told_under_the_environments_source(world):
+async def test_an_event_is_reported_under_the_environments_source(world):
     await world.bus.put("Run Ended", ENDED)
     assert world.heard() == [("quarry.test", "Run Ended", ENDED)]
 

@@ -35,7 +35,7 @@ def shown(quarry, queue, *options):
     return json.loads(result.stdout)
 
 
-def bury(resources, queue, bodies):
+def dead_letter(resources, queue, bodies):
     """As a consumer does, of messages that had been moved back once before."""
 
     async def through():
@@ -45,7 +45,7 @@ def bury(resources, queue, bodies):
                 await held.send(body, {"mine": "kept", "quarry_origin_id": FIRST_ID})
             while messages := await held.receive(10, 0):
                 for message in messages:
-                    await held.bury(message, f"KeyError: {message.body}", "arrive")
+                    await held.dead_letter(message, f"KeyError: {message.body}", "arrive")
                     await held.ack(message)
 
     asyncio.run(through())
@@ -62,22 +62,22 @@ def bodies_on(aws, url):
 
 
 @pytest.mark.promise("I4")
-def test_buried_letters_are_listed_shown_and_moved_back_by_reason(aws, resources, quarry):
-    bury(resources, "slices", [f"bell {number}" for number in range(12)])
+def test_dead_lettered_dead_letters_are_listed_shown_and_moved_back_by_reason(aws, resources, quarry):
+    dead_letter(resources, "slices", [f"wake-up {number}" for number in range(12)])
 
     listed = {each["queue"]: each for each in json.loads(quarry("list", "--json").stdout)}
-    letters = shown(quarry, "slices", "--limit", "100")
-    moved = quarry("redrive", "slices", "--reason", "bell 1", "--yes")
+    dead_letters = shown(quarry, "slices", "--limit", "100")
+    moved = quarry("redrive", "slices", "--reason", "wake-up 1", "--yes")
 
     assert {name: each["visible"] for name, each in listed.items() if each["visible"]} == {"slices": 12}
-    assert listed["slices"]["oldest"]["reason"].startswith("KeyError: bell")
-    assert {(letter["reason"], letter["origin_id"], letter["step"]) for letter in letters} == {
-        (f"KeyError: bell {number}", FIRST_ID, "arrive") for number in range(12)
+    assert listed["slices"]["oldest"]["reason"].startswith("KeyError: wake-up")
+    assert {(dead_letter["reason"], dead_letter["origin_id"], dead_letter["step"]) for dead_letter in dead_letters} == {
+        (f"KeyError: wake-up {number}", FIRST_ID, "arrive") for number in range(12)
     }
     assert moved.exit_code == 0, moved.output
     kept = {"mine": "kept", "quarry_origin_id": FIRST_ID}
     back = bodies_on(aws, resources.queue_urls["slices"])
-    assert back == {"bell 1": kept, "bell 10": kept, "bell 11": kept}
+    assert back == {"wake-up 1": kept, "wake-up 10": kept, "wake-up 11": kept}
     assert len(shown(quarry, "slices", "--limit", "100")) == 9
 
 
@@ -88,11 +88,11 @@ def test_a_manifest_that_sqs_itself_gave_up_keeps_its_run_id(aws, resources, qua
     for _ in range(RECEIVE_COUNT_MAX + 1):
         sqs.receive_message(QueueUrl=url, VisibilityTimeout=0)
 
-    (letter,) = shown(quarry, "manifests")
+    (dead_letter,) = shown(quarry, "manifests")
     moved = quarry("redrive", "manifests", "--yes")
 
-    assert (letter["reason"], letter["origin_id"]) == ("", sent)
-    assert letter["run_id"] == run_id_of(MANIFEST, sent)
+    assert (dead_letter["reason"], dead_letter["origin_id"]) == ("", sent)
+    assert dead_letter["run_id"] == run_id_of(MANIFEST, sent)
     assert moved.exit_code == 0, moved.output
     assert bodies_on(aws, url) == {json.dumps(MANIFEST): {"quarry_origin_id": sent}}
     assert shown(quarry, "manifests") == []
@@ -104,10 +104,10 @@ def test_what_eventbridge_could_not_deliver_goes_to_the_events_queue(aws, resour
         QueueUrl=resources.event_target_dlq_url, MessageBody='{"source": "aws.bedrock"}', MessageAttributes=error
     )
 
-    (letter,) = shown(quarry, "event-target")
+    (dead_letter,) = shown(quarry, "event-target")
     quarry("redrive", "event-target", "--yes")
 
-    assert letter["reason"] == "NO_PERMISSIONS"
+    assert dead_letter["reason"] == "NO_PERMISSIONS"
     assert list(bodies_on(aws, resources.queue_urls["events"])) == ['{"source": "aws.bedrock"}']
 
 

@@ -1,7 +1,7 @@
 """What Quarry relies on in AWS, asked of the emulator: one test per API.
 
 Every assertion is what AWS does. Where an emulator is known to do otherwise, the test says `deviation`, names it and
-asserts it, so that an emulator that mends its ways is noticed too.
+asserts it, so that an emulator that fixes its ways is noticed too.
 """
 
 from __future__ import annotations
@@ -497,7 +497,7 @@ def url(resources):
 def test_a_message_handed_back_comes_again_at_once_and_counts_its_receives(sqs, url):
     sqs.send_message(
         QueueUrl=url,
-        MessageBody="ring",
+        MessageBody="wake",
         MessageAttributes={"quarry_origin_id": {"DataType": "String", "StringValue": "o1"}},
     )
 
@@ -507,7 +507,7 @@ def test_a_message_handed_back_comes_again_at_once_and_counts_its_receives(sqs, 
     (second,) = receive(sqs, url)
 
     assert first["MessageId"] == second["MessageId"]
-    assert second["Body"] == "ring"
+    assert second["Body"] == "wake"
     assert second["MessageAttributes"]["quarry_origin_id"]["StringValue"] == "o1"
     assert [m["Attributes"]["ApproximateReceiveCount"] for m in (first, second)] == ["1", "2"]
     assert int(second["Attributes"]["SentTimestamp"]) > 0
@@ -516,7 +516,7 @@ def test_a_message_handed_back_comes_again_at_once_and_counts_its_receives(sqs, 
 
 
 def test_a_held_message_stays_invisible_for_as_long_as_its_visibility_is_extended(sqs, url):
-    sqs.send_message(QueueUrl=url, MessageBody="ring")
+    sqs.send_message(QueueUrl=url, MessageBody="wake")
     (held,) = receive(sqs, url, VisibilityTimeout=1)
 
     sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=held["ReceiptHandle"], VisibilityTimeout=30)
@@ -525,7 +525,7 @@ def test_a_held_message_stays_invisible_for_as_long_as_its_visibility_is_extende
 
 
 def test_a_message_whose_holder_is_silent_comes_again_after_its_visibility(sqs, url):
-    sqs.send_message(QueueUrl=url, MessageBody="ring")
+    sqs.send_message(QueueUrl=url, MessageBody="wake")
     receive(sqs, url, VisibilityTimeout=1)
 
     (again,) = receive(sqs, url, wait_s=5)
@@ -538,11 +538,11 @@ def test_a_long_poll_ends_as_soon_as_a_message_comes(aws, sqs, url):
     with ThreadPoolExecutor(1) as thread:
         begun = time.monotonic()
         poll = thread.submit(receive, waiting, url, wait_s=20)
-        sqs.send_message(QueueUrl=url, MessageBody="ring", DelaySeconds=1)
+        sqs.send_message(QueueUrl=url, MessageBody="wake", DelaySeconds=1)
         (message,) = poll.result()
 
     took_s = time.monotonic() - begun
-    assert message["Body"] == "ring"
+    assert message["Body"] == "wake"
     assert 0.5 < took_s < 10  # not before its delay, and long before the poll's own end
 
 
@@ -562,7 +562,7 @@ def test_a_batch_holds_ten_and_a_receive_gives_at_most_ten(sqs, url):
 
 def test_depth_tells_visible_held_and_delayed_messages_apart(sqs, url):
     for delay_s in (0, 0, 60):
-        sqs.send_message(QueueUrl=url, MessageBody="ring", DelaySeconds=delay_s)
+        sqs.send_message(QueueUrl=url, MessageBody="wake", DelaySeconds=delay_s)
     receive(sqs, url, MaxNumberOfMessages=1)
 
     depth = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
@@ -584,8 +584,8 @@ def test_a_message_that_kills_its_process_too_often_goes_to_the_dead_letter_queu
         sqs.change_message_visibility(QueueUrl=source, ReceiptHandle=held["ReceiptHandle"], VisibilityTimeout=0)
     assert receive(sqs, source, wait_s=1) == []
 
-    (buried,) = receive(sqs, dead)
-    assert buried["Body"] == "poison"
+    (dead_lettered,) = receive(sqs, dead)
+    assert dead_lettered["Body"] == "poison"
 
 
 def test_each_queue_keeps_less_long_than_its_dead_letter_queue_and_is_encrypted(sqs, resources, fresh_env):
@@ -697,7 +697,7 @@ def test_the_role_of_bedrock_trusts_it_for_this_account_and_its_jobs_only(aws, r
     }
 
 
-def test_an_absent_role_is_told_as_such(aws, fresh_env):
+def test_an_absent_role_is_reported_as_such(aws, fresh_env):
     assert code(refused(aws.client("iam").get_role, RoleName=f"{fresh_env}-nobody")) == "NoSuchEntity"
 
 

@@ -23,7 +23,7 @@ PROFILE = f"us.{MODEL}"
 OTHER_MODEL = "amazon.titan-embed-text-v2:0"
 QUOTA = 3
 FOR_EVER_S = 10**9
-LOOKS_MAX = 2_000
+CHECKS_MAX = 2_000
 
 
 def request_of(shard="00002", attempt=1, model_id=MODEL, **changes):
@@ -62,7 +62,7 @@ class Real:
 
     async def end(self, arn):
         self._simulated.change_settings({"submitted_s": 0, "validating_s": 0})
-        for _ in range(LOOKS_MAX):
+        for _ in range(CHECKS_MAX):
             if (await self.jobs.get(arn)).status == "Failed":
                 break
         self._simulated.change_settings({"submitted_s": FOR_EVER_S})
@@ -96,7 +96,7 @@ def jobs(world):
     return world.jobs
 
 
-async def test_a_job_is_told_as_it_was_asked_for(world, jobs):
+async def test_a_job_is_reported_as_it_was_asked_for(world, jobs):
     wanted = request_of()
     arn = await jobs.create(wanted)
     job = await jobs.get(arn)

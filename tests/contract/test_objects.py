@@ -387,7 +387,7 @@ def test_a_race_without_end_is_unknown(s3_place):
         objects.put_once("k", b"x", OURS)
 
 
-def test_a_refused_write_is_told_as_it_was_answered(s3_place):
+def test_a_refused_write_is_reported_as_it_was_answered(s3_place):
     def refuse(operation, arguments):
         raise answer("AccessDenied", 403)
 

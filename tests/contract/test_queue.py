@@ -113,7 +113,7 @@ async def test_an_acked_message_is_gone_and_may_be_acked_again(queue):
     await queue.ack(message)
 
 
-async def test_who_keeps_a_message_that_is_gone_is_told(queue):
+async def test_who_keeps_a_message_that_is_gone_is_reported(queue):
     await queue.send("x")
     message = await the_one(queue)
     await queue.extend(message, 60)
@@ -147,16 +147,16 @@ async def test_depth_counts_what_is_visible(queue):
 
 
 @pytest.mark.promise("L6")
-async def test_a_buried_message_tells_why_where_and_which(world, queue):
+async def test_a_dead_lettered_message_tells_why_where_and_which(world, queue):
     await queue.send("poison", {"a": "b"})
     message = await the_one(queue)
-    await queue.bury(message, "no such key: modle_id", "arrive")
+    await queue.dead_letter(message, "no such key: modle_id", "arrive")
     assert (await queue.depth())["in_flight"] == 1, "burying is not acking"
     await queue.ack(message)
     assert await queue.depth() == {"visible": 0, "in_flight": 0, "delayed": 0, "dead": 1}
-    (letter,) = await world.dead()
-    assert letter.body == "poison"
-    assert letter.attributes == {
+    (dead_letter,) = await world.dead()
+    assert dead_letter.body == "poison"
+    assert dead_letter.attributes == {
         "a": "b",
         "quarry_reason": "no such key: modle_id",
         "quarry_step": "arrive",
@@ -165,12 +165,12 @@ async def test_a_buried_message_tells_why_where_and_which(world, queue):
 
 
 @pytest.mark.promise("I4")
-async def test_a_message_that_is_buried_again_keeps_its_first_origin(world, queue):
+async def test_a_message_that_is_dead_lettered_again_keeps_its_first_origin(world, queue):
     await queue.send("poison", {"quarry_origin_id": "first", "quarry_reason": "old"})
-    await queue.bury(await the_one(queue), "new", "arrive")
-    (letter,) = await world.dead()
-    assert letter.attributes["quarry_origin_id"] == "first"
-    assert letter.attributes["quarry_reason"] == "new"
+    await queue.dead_letter(await the_one(queue), "new", "arrive")
+    (dead_letter,) = await world.dead()
+    assert dead_letter.attributes["quarry_origin_id"] == "first"
+    assert dead_letter.attributes["quarry_reason"] == "new"
 
 
 @pytest.mark.promise("S9")
@@ -180,27 +180,27 @@ async def test_a_message_that_is_buried_again_keeps_its_first_origin(world, queu
         ("x" * 1_048_500, {}, "r" * 5_000),
         ("x", {f"a{number}": "v" for number in range(10)}, "reason"),
         ("x", {"a": "v"}, ""),
-        ("x", {"a": "v"}, "bell \x07, nul \x00, surrogate \ud800"),
+        ("x", {"a": "v"}, "wake-up \x07, nul \x00, surrogate \ud800"),
         ("", {}, "an empty body"),
         ("nul \x00", {}, "a body that SQS would not take"),
     ],
     ids=["large", "ten attributes", "no reason", "bad characters", "empty body", "bad body"],
 )
-async def test_nothing_about_a_message_keeps_it_from_being_buried(world, queue, body, attributes, reason):
+async def test_nothing_about_a_message_keeps_it_from_being_dead_lettered(world, queue, body, attributes, reason):
     message = Message("the-id", body, "receipt", attributes)
-    await queue.bury(message, reason, "step")
-    (letter,) = await world.dead()
-    assert letter.attributes["quarry_origin_id"] == "the-id"
-    assert len(letter.attributes) <= 10
-    assert 1 <= len(letter.attributes["quarry_reason"]) <= 1_000
-    assert letter.body
+    await queue.dead_letter(message, reason, "step")
+    (dead_letter,) = await world.dead()
+    assert dead_letter.attributes["quarry_origin_id"] == "the-id"
+    assert len(dead_letter.attributes) <= 10
+    assert 1 <= len(dead_letter.attributes["quarry_reason"]) <= 1_000
+    assert dead_letter.body
 
 
 async def test_a_body_that_was_cut_says_how_long_it_was(world, queue):
-    await queue.bury(Message("the-id", "é" * 524_280, "receipt", {"a": "v" * 5_000}), "r" * 1_000, "step")
-    (letter,) = await world.dead()
-    assert letter.attributes["quarry_body_bytes"] == str(2 * 524_280)
-    assert letter.body == "é" * (131_072 // 2)
+    await queue.dead_letter(Message("the-id", "é" * 524_280, "receipt", {"a": "v" * 5_000}), "r" * 1_000, "step")
+    (dead_letter,) = await world.dead()
+    assert dead_letter.attributes["quarry_body_bytes"] == str(2 * 524_280)
+    assert dead_letter.body == "é" * (131_072 // 2)
 
 
 @pytest.mark.promise("L6")

@@ -25,7 +25,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from tools.growth import TILE
 
 from quarry_core.telemetry import metrics
-from quarry_local import doors, launch, processes, prometheus
+from quarry_local import launch, loopback, processes, prometheus
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "rules"
@@ -188,14 +188,14 @@ class Server:
 
     def query(self, query: str) -> list[dict[str, Any]]:
         """The samples of an instant vector, as Prometheus tells them (`metric`, `value`)."""
-        answer = doors.ask_json(self.port, f"/api/v1/query?{urllib.parse.urlencode({'query': query})}")
+        answer = loopback.ask_json(self.port, f"/api/v1/query?{urllib.parse.urlencode({'query': query})}")
         assert answer["status"] == "success", answer
         found: list[dict[str, Any]] = answer["data"]["result"]
         return found
 
     def firing(self) -> set[str]:
         """Names of the alerts that fire now."""
-        alerts = doors.ask_json(self.port, "/api/v1/alerts")["data"]["alerts"]
+        alerts = loopback.ask_json(self.port, "/api/v1/alerts")["data"]["alerts"]
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
     def fired(self) -> set[str]:
@@ -205,12 +205,12 @@ class Server:
 
     def rules(self) -> list[dict[str, Any]]:
         """The loaded rules, each with its `health` and `lastError`."""
-        loaded = doors.ask_json(self.port, "/api/v1/rules")["data"]["groups"]
+        loaded = loopback.ask_json(self.port, "/api/v1/rules")["data"]["groups"]
         return [rule for group in loaded for rule in group["rules"]]
 
     def targets(self) -> dict[str, str]:
         """Health (`up`, `down`, `unknown`) by job."""
-        active = doors.ask_json(self.port, "/api/v1/targets")["data"]["activeTargets"]
+        active = loopback.ask_json(self.port, "/api/v1/targets")["data"]["activeTargets"]
         return {target["labels"]["job"]: target["health"] for target in active}
 
 
@@ -225,8 +225,8 @@ def a_server(
     program("prometheus")
     targets = prometheus.targets_file(home)
     prometheus.write_targets(targets, services)
-    told = prometheus.configuration(targets, rules, env, scrape_ms=scrape_ms, evaluate_ms=scrape_ms)
-    what = prometheus.program(home, home / "prometheus.log", told)
+    reported = prometheus.configuration(targets, rules, env, scrape_ms=scrape_ms, evaluate_ms=scrape_ms)
+    what = prometheus.program(home, home / "prometheus.log", reported)
     running = begun = launch.begin(what)
     try:
         running = launch.finish(what, begun, READY_WITHIN_S, again=lambda _: None)

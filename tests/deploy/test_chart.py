@@ -652,8 +652,8 @@ def test_rules_and_dashboards_go_through_helm_unharmed(helm, tmp_path, packaged)
     assert dashboard["metadata"]["name"] == "quarry-dashboard-overview"
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert json.loads(dashboard["data"]["quarry-overview.json"]) == json.loads(DASHBOARD)
-    quiet = {"rules": {"enabled": False}, "dashboards": {"enabled": False}}
-    without = helm.objects(with_config(monitoring=quiet), chart=source)
+    idle = {"rules": {"enabled": False}, "dashboards": {"enabled": False}}
+    without = helm.objects(with_config(monitoring=idle), chart=source)
     assert len(without) == len(objects) - 2
 
 

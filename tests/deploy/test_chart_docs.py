@@ -64,7 +64,7 @@ def test_check_names_a_stale_readme_and_writes_nothing(chart, capsys):
         ("values.yaml", "# A.\na:\n  # B.\n  b: 1\n  c: 2\n", "values.yaml:5: a.c has no comment"),
     ],
 )
-def test_what_cannot_be_told_is_a_fault(chart, capsys, file, text, fault):
+def test_what_cannot_be_reported_is_a_fault(chart, capsys, file, text, fault):
     chart_docs.main([], chart)
     (chart / file).write_text(text)
     assert chart_docs.main(["--check"], chart) == 1

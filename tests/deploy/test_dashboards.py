@@ -253,8 +253,8 @@ def test_the_page_shows_each_picture_and_tells_of_each_row():
     assert re.findall(r"\]\(pictures/(\w+)\.png\)", page) == list(RAW)
     for name, raw in RAW.items():
         part = page.partition(f"(pictures/{name}.png)")[2].partition("\n## ")[0]
-        told = re.findall(r"^\| \*\*(.+?)\*\* \|", part, re.MULTILINE)
-        assert told == [panel["title"] for panel in raw["panels"] if panel["type"] == "row"], name
+        reported = re.findall(r"^\| \*\*(.+?)\*\* \|", part, re.MULTILINE)
+        assert reported == [panel["title"] for panel in raw["panels"] if panel["type"] == "row"], name
 
 
 def test_the_runbook_names_panels_that_are_there():

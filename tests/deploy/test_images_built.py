@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from quarry_local import doors
+from quarry_local import loopback
 from tests.deploy.images import (
     DIRECTORIES,
     REVISION,
@@ -161,11 +161,11 @@ def test_modules_are_compiled_once_and_for_all(image):
 
 
 def test_each_service_serves_and_stops(service, aws, resources, tmp_path):
-    port = str(doors.free_port())
+    port = str(loopback.free_port())
     variables = {
         **aws.variables(),
         **resources.environment(),
-        "QUARRY_METRICS_HOST": doors.LOOPBACK,
+        "QUARRY_METRICS_HOST": loopback.LOOPBACK,
         "QUARRY_METRICS_PORT": port,
         "QUARRY_RECEIVE_WAIT_S": "1",
     }
@@ -177,11 +177,11 @@ def test_each_service_serves_and_stops(service, aws, resources, tmp_path):
     with started(service, variables, log) as process:
 
         def serves() -> bool:
-            return process.poll() is not None or doors.ready(int(port), "/readyz")
+            return process.poll() is not None or loopback.ready(int(port), "/readyz")
 
-        assert doors.until(serves, READY_S), log.read_text()
+        assert loopback.until(serves, READY_S), log.read_text()
         assert process.poll() is None, log.read_text()
-        assert doors.ready(int(port), "/healthz")
+        assert loopback.ready(int(port), "/healthz")
         assert service.run(check, behind_a_proxy).returncode == 0
         os.kill(inner(process), signal.SIGTERM)
         assert process.wait(STOPPED_S) == 0, log.read_text()

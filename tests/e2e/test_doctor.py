@@ -1,6 +1,6 @@
-"""`quarry doctor` on a stack: quiet when it is healthy, and for each fault that is planted one check fails, with its cure.
+"""`quarry doctor` on a stack: idle when it is healthy, and for each fault that is planted one check fails, with its fix.
 
-The cures are carried out as they are printed, and must cure.
+The fixes are carried out as they are printed, and must fix.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from quarry_cli.aws.connections import Reading, open_reading
 from quarry_cli.aws.environment import Answer
-from quarry_cli.aws.environment_settings import PatientSettings
-from quarry_cli.doctor.checkup import CHECKS
+from quarry_cli.aws.environment_settings import EnvironmentSettings
+from quarry_cli.doctor.report import CHECKS
 from quarry_cli.main import app
 from quarry_core.clock import SystemClock
 from quarry_core.errors import raise_for
@@ -30,7 +30,7 @@ from quarry_local.clients import Clients
 from quarry_local.policies import Place
 from quarry_local.settings import StackSettings
 from tests.e2e.conftest import a_stack
-from tests.e2e.healer import ADDED, Healer
+from tests.e2e.fixer import ADDED, Fixer
 from tests.e2e.user import CLAUDE, User
 
 ENV = "doctor"
@@ -54,7 +54,7 @@ class Clinic:
         )
 
     @contextlib.asynccontextmanager
-    async def reading(self, settings: PatientSettings) -> AsyncIterator[Reading]:
+    async def reading(self, settings: EnvironmentSettings) -> AsyncIterator[Reading]:
         """Doctor's door with clients that last: to make them anew costs ten times what they are asked."""
 
         async def ask(service: str, operation: str, parameters: Mapping[str, Any]) -> Answer:
@@ -134,7 +134,7 @@ def clinic(tmp_path_factory) -> Iterator[Clinic]:
 
 
 @pytest.mark.parametrize("options", [(), ("--model", CLAUDE)], ids=["no model", "a model"])
-def test_it_is_quiet_on_a_healthy_stack(clinic, options):
+def test_it_is_idle_on_a_healthy_stack(clinic, options):
     code, found = clinic.found(*options, open_with=open_reading)
 
     assert code == 0, failed(found)
@@ -143,7 +143,7 @@ def test_it_is_quiet_on_a_healthy_stack(clinic, options):
     # The stack has no schedule; without --model, there is no open run whose model could be looked at.
     of_models = {"profile-access", "model", "model-access", "model-batch", "records"}
     assert unknown == ({"sweep"} if options else {"sweep"} | of_models)
-    assert "at least one scheduler must always run" in found["sweep"]["told"]
+    assert "at least one scheduler must always run" in found["sweep"]["message"]
 
 
 def test_without_json_it_prints_a_line_for_each_check(clinic):
@@ -166,15 +166,15 @@ class Planted:
         check: the one check that must fail.
         plant: does the harm; gives variables for the command, if it is done by one.
         says: a word of what is to be added.
-        heals: whether carrying out the cure heals at once.
+        fixes: whether carrying out the fix fixes at once.
         options: of the command.
         undo: what `Clinic.restore` does not put back.
     """
 
     check: str
     plant: Callable[[Clinic], Mapping[str, str] | None]
-    says: str
-    heals: bool = True
+    message: str
+    fixes: bool = True
     options: tuple[str, ...] = ("--model", CLAUDE)
     undo: Callable[[Clinic], Any] = lambda clinic: None
 
@@ -241,7 +241,7 @@ def _denied_by_the_bucket(clinic: Clinic) -> None:
 
 
 def _role_deleted(clinic: Clinic) -> None:
-    """The stand-in that the cure makes has no access yet: one cure leads to the next."""
+    """The stand-in that the fix makes has no access yet: one fix leads to the next."""
     name = clinic.place.role("bedrock")
     clinic.iam.delete_role_policy(RoleName=name, PolicyName="access")
     clinic.iam.delete_role(RoleName=name)
@@ -446,7 +446,7 @@ FAULTS = {
         "s3-access",
         _denied_by_the_bucket,
         "",
-        heals=False,
+        fixes=False,
         undo=lambda clinic: clinic.s3.delete_bucket_policy(Bucket=clinic.place.bucket),
     ),
     "role deleted": Planted("role", _role_deleted, "create-role"),
@@ -456,7 +456,7 @@ FAULTS = {
     "PassRole to another service": Planted("pass-role", _pass_role_to_another_service, "iam:PassedToService"),
     "Create removed": Planted("create-job", _create_removed, "bedrock:CreateModelInvocationJob"),
     "bucket in another region": Planted(
-        "bucket", _bucket_elsewhere, ELSEWHERE, heals=False, undo=lambda clinic: clinic.empty_bucket()
+        "bucket", _bucket_elsewhere, ELSEWHERE, fixes=False, undo=lambda clinic: clinic.empty_bucket()
     ),
     "no bucket": Planted("bucket", _bucket_gone, "create-bucket"),
     "versioning off": Planted("bucket-versioning", _versioning_off, "put-bucket-versioning"),
@@ -467,7 +467,7 @@ FAULTS = {
     "queue deleted": Planted("queues", _queue_of_nowhere, "create-queue"),
     "redrive removed": Planted("redrive", _redrive_removed, "RedrivePolicy"),
     "redrive to another queue": Planted("redrive", _redrive_elsewhere, "RedrivePolicy"),
-    "a dead letter": Planted("dead-letters", _dead_letter, "receive-message", heals=False, undo=_purge),
+    "a dead letter": Planted("dead-letters", _dead_letter, "receive-message", fixes=False, undo=_purge),
     "rule disabled": Planted("event-rule", _rule_disabled, "enable-rule"),
     "rule deleted": Planted("event-rule", _rule_deleted, "put-rule"),
     "pattern of another environment": Planted("event-pattern", _pattern_of_another_environment, f"-{ENV}"),
@@ -480,7 +480,7 @@ FAULTS = {
     "queue open to any rule": Planted("event-delivery", _delivery_by_anybody, "aws:SourceArn"),
     "TTL off": Planted("ledger-expiry", _expiry_off, "expires_at"),
     "recovery off": Planted("ledger-recovery", _recovery_off, "PointInTimeRecoveryEnabled"),
-    "another table": Planted("ledger", _another_table, "create-table", heals=False, undo=_drop_other_table),
+    "another table": Planted("ledger", _another_table, "create-table", fixes=False, undo=_drop_other_table),
     "quota below the setting": Planted("job-quota", _quota_lower, "QUARRY_JOB_QUOTA=1", undo=_quota_back),
     "schedule off": Planted("sweep", _schedule_off, "update-schedule", undo=_schedule_gone),
     "records below the minimum": Planted("records", lambda _: {"MAX_RECORDS_PER_JOB": "99"}, "MAX_RECORDS_PER_JOB=100"),
@@ -488,14 +488,14 @@ FAULTS = {
         "model",
         lambda _: None,
         "anthropic.claude-3-haiku",
-        heals=False,
+        fixes=False,
         options=("--model", "anthropic.claude-3-haiku-20240308-v1:0"),
     ),
     "no such family": Planted(
-        "model", lambda _: None, "", heals=False, options=("--model", "mistral.mistral-small-2402-v1:0")
+        "model", lambda _: None, "", fixes=False, options=("--model", "mistral.mistral-small-2402-v1:0")
     ),
     "model that batch refuses": Planted(
-        "model-batch", lambda _: None, "quarry models", heals=False, options=("--model", "anthropic.claude-sonnet-5")
+        "model-batch", lambda _: None, "quarry models", fixes=False, options=("--model", "anthropic.claude-sonnet-5")
     ),
     "profile not granted": Planted(
         "profile-access",
@@ -507,38 +507,38 @@ FAULTS = {
 
 
 def failed(found: Mapping[str, Any]) -> dict[str, str]:
-    return {name: finding["told"] for name, finding in found.items() if finding["outcome"] == "failed"}
+    return {name: finding["message"] for name, finding in found.items() if finding["outcome"] == "failed"}
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_planted_fault_is_found_alone_named_with_its_cure_and_healed_by_it(clinic, name):
+def test_a_planted_fault_is_found_alone_named_with_its_fix_and_fixed_by_it(clinic, name):
     fault = FAULTS[name]
     given = dict(fault.plant(clinic) or {})
     try:
         code, found = clinic.found(*fault.options, given=given)
 
         assert (code, list(failed(found))) == (1, [fault.check]), failed(found)
-        cures = [each["cure"] for each in found[fault.check]["faults"] if each["cure"]]
-        assert fault.says in json.dumps(cures)
-        if fault.heals:
-            healed(clinic, fault, given)
+        fixes = [each["fix"] for each in found[fault.check]["faults"] if each["fix"]]
+        assert fault.message in json.dumps(fixes)
+        if fault.fixes:
+            fixed(clinic, fault, given)
     finally:
         fault.undo(clinic)
         clinic.restore()  # what it leaves behind would fail the next test, which takes one failed check only
 
 
-def healed(clinic: Clinic, fault: Planted, given: dict[str, str]) -> None:
-    """Do what doctor says until it is quiet; one cure may bare the next."""
-    healer = Healer(clinic.clients)
+def fixed(clinic: Clinic, fault: Planted, given: dict[str, str]) -> None:
+    """Do what doctor says until it is idle; one fix may bare the next."""
+    fixer = Fixer(clinic.clients)
     for _ in range(4):
-        code, found = clinic.found(*fault.options, given={**given, **healer.settings})
+        code, found = clinic.found(*fault.options, given={**given, **fixer.settings})
         if code == 0:
             return
         for finding in found.values():
             for each in finding["faults"]:
-                assert each["cure"] is not None, each
-                healer.take(each["cure"])
-    raise AssertionError(f"not healed by its own cures: {failed(found)}")
+                assert each["fix"] is not None, each
+                fixer.take(each["fix"])
+    raise AssertionError(f"not fixed by its own fixes: {failed(found)}")
 
 
 def test_a_failure_is_printed_with_the_statement_itself(clinic):
@@ -576,7 +576,7 @@ def test_a_clock_that_is_wrong_is_found(clinic):
     code, found = clinic.found(open_with=an_hour_ahead)
 
     assert (code, list(failed(found))) == (1, ["clock"])
-    assert "ahead of" in found["clock"]["told"]
+    assert "ahead of" in found["clock"]["message"]
 
 
 def test_a_model_without_access_is_found(clinic):

@@ -20,7 +20,7 @@ def user(stack_of):
 
 
 def corrections(user) -> dict[str, float]:
-    """What the scheduler's sweep says it mended, by kind."""
+    """What the scheduler's sweep says it fixed, by kind."""
     with urllib.request.urlopen(user.stack.metrics_url("scheduler"), timeout=10) as answer:
         text = answer.read().decode()
     found = re.findall(r'^quarry_sweep_corrections_total\{kind="(\w+)"\} ([0-9.e+]+)$', text, re.MULTILINE)
@@ -66,13 +66,13 @@ def test_with_half_the_events_lost_and_the_rest_doubled_and_out_of_order_the_run
 
     counted = faults_during(user, "lossy", events_lost_share=0.5, events_doubled_share=1.0, events_reordered_share=0.5)
 
-    mended = {kind: count - before.get(kind, 0) for kind, count in corrections(user).items()}
+    fixed = {kind: count - before.get(kind, 0) for kind, count in corrections(user).items()}
     with capsys.disabled():
-        print(f"\nevents: {counted}; mended by the sweep: {mended}")
+        print(f"\nevents: {counted}; fixed by the sweep: {fixed}")
     assert counted["lost"] > 0
     assert counted["doubled"] > 0
     assert counted["reordered"] > 0
-    assert mended["ended"] > 0
+    assert fixed["ended"] > 0
 
 
 @pytest.mark.promise("L2")
@@ -81,8 +81,8 @@ def test_with_every_event_lost_the_sweep_alone_ends_the_run(user, capsys):
 
     counted = faults_during(user, "silent", events_lost_share=1.0)
 
-    mended = {kind: count - before.get(kind, 0) for kind, count in corrections(user).items()}
+    fixed = {kind: count - before.get(kind, 0) for kind, count in corrections(user).items()}
     with capsys.disabled():
-        print(f"\nevents: {counted}; mended by the sweep: {mended}")
+        print(f"\nevents: {counted}; fixed by the sweep: {fixed}")
     assert counted["lost"] == counted["produced"] > 0
-    assert mended["ended"] == SHARDS
+    assert fixed["ended"] == SHARDS

@@ -250,7 +250,7 @@ def test_bad_records_and_bad_lines_each_cost_their_own_row_only(user):
 
 
 @pytest.mark.promise("S10")
-def test_the_code_of_a_failed_record_is_told_whether_it_is_a_number_or_a_text(user):
+def test_the_code_of_a_failed_record_is_reported_whether_it_is_a_number_or_a_text(user):
     for form in ("number", "text"):
         begin(user, f"code{form}", record_error_share=0.1, record_error_code=429, record_error_code_form=form)
         state, outcomes = ended(user, f"code{form}")

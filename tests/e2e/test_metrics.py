@@ -111,8 +111,8 @@ def test_calls_of_s3_are_seen(user):
 
 
 def test_tokens_and_cost_are_those_of_the_report(user, run_id):
-    told = user.report(run_id)
+    reported = user.report(run_id)
     collector = Scrape(user, "collector")
-    assert collector.of("tokens_total", model=CLAUDE, direction="input") == told["llm_tokens"]["input"] > 0
-    assert collector.of("tokens_total", model=CLAUDE, direction="output") == told["llm_tokens"]["output"] > 0
-    assert collector.of("cost_dollars_total", model=CLAUDE) == pytest.approx(told["cost"]["dollars"])
+    assert collector.of("tokens_total", model=CLAUDE, direction="input") == reported["llm_tokens"]["input"] > 0
+    assert collector.of("tokens_total", model=CLAUDE, direction="output") == reported["llm_tokens"]["output"] > 0
+    assert collector.of("cost_dollars_total", model=CLAUDE) == pytest.approx(reported["cost"]["dollars"])

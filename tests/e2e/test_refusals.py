@@ -20,9 +20,9 @@ def refused(calm, source):
         manifest = good(source) | changes
         run_id = calm.send({key: value for key, value in manifest.items() if value is not None})
         calm.ended(run_id)
-        told = calm.status(run_id)
+        reported = calm.status(run_id)
         assert calm.jobs(run_id) == []
-        return told
+        return reported
 
     return send
 
@@ -32,61 +32,61 @@ def good(source):
 
 
 def test_a_hugging_face_dataset_is_not_yet_supported(refused):
-    told = refused(s3_uri=None, dataset_id="squad", split="train")
+    reported = refused(s3_uri=None, dataset_id="squad", split="train")
 
-    assert told["state"] == "FAILED"
-    assert "dataset_id" in told["error"]
-    assert "not yet supported" in told["error"]
+    assert reported["state"] == "FAILED"
+    assert "dataset_id" in reported["error"]
+    assert "not yet supported" in reported["error"]
 
 
 def test_fewer_rows_than_a_batch_job_takes_are_not_yet_supported(calm, refused):
-    told = refused(s3_uri=calm.topics("inputs/few.csv", 99))
+    reported = refused(s3_uri=calm.topics("inputs/few.csv", 99))
 
-    assert told["state"] == "FAILED"
-    assert "99 rows" in told["error"]
-    assert "not yet supported" in told["error"]
+    assert reported["state"] == "FAILED"
+    assert "99 rows" in reported["error"]
+    assert "not yet supported" in reported["error"]
 
 
 def test_a_column_that_the_template_needs_and_the_source_lacks_is_named_with_the_nearest(refused):
-    told = refused(prompt_id=None, prompt="Tell me a joke about {topics}.")
+    reported = refused(prompt_id=None, prompt="Tell me a joke about {topics}.")
 
-    assert told["state"] == "FAILED"
-    assert "topics" in told["error"]
-    assert "did you mean" in told["error"]
-    assert "topic" in told["error"].replace("topics", "")
+    assert reported["state"] == "FAILED"
+    assert "topics" in reported["error"]
+    assert "did you mean" in reported["error"]
+    assert "topic" in reported["error"].replace("topics", "")
 
 
 def test_an_unknown_prompt_is_named_with_the_nearest(refused):
-    told = refused(prompt_id="joke_about_topics")
+    reported = refused(prompt_id="joke_about_topics")
 
-    assert told["state"] == "FAILED"
-    assert "'joke_about_topics'" in told["error"]
-    assert "did you mean joke_about_topic?" in told["error"]
+    assert reported["state"] == "FAILED"
+    assert "'joke_about_topics'" in reported["error"]
+    assert "did you mean joke_about_topic?" in reported["error"]
 
 
 def test_two_sources_are_one_too_many(refused):
-    told = refused(dataset_id="squad")
+    reported = refused(dataset_id="squad")
 
-    assert told["state"] == "FAILED"
-    assert "two sources" in told["error"]
-    assert "s3_uri" in told["error"]
-    assert "dataset_id" in told["error"]
+    assert reported["state"] == "FAILED"
+    assert "two sources" in reported["error"]
+    assert "s3_uri" in reported["error"]
+    assert "dataset_id" in reported["error"]
 
 
 def test_no_source_is_one_too_few(refused):
-    told = refused(s3_uri=None)
+    reported = refused(s3_uri=None)
 
-    assert told["state"] == "FAILED"
-    assert "no source" in told["error"]
-    assert "s3_uri" in told["error"]
+    assert reported["state"] == "FAILED"
+    assert "no source" in reported["error"]
+    assert "s3_uri" in reported["error"]
 
 
 def test_a_misspelled_key_is_named_with_the_nearest(refused):
-    told = refused(max_record_per_job=100)
+    reported = refused(max_record_per_job=100)
 
-    assert told["state"] == "FAILED"
-    assert "max_record_per_job: unknown key" in told["error"]
-    assert "did you mean max_records_per_job?" in told["error"]
+    assert reported["state"] == "FAILED"
+    assert "max_record_per_job: unknown key" in reported["error"]
+    assert "did you mean max_records_per_job?" in reported["error"]
 
 
 @pytest.mark.promise("L6")
@@ -95,16 +95,16 @@ def test_text_that_is_no_json_lies_in_the_dead_letter_queue_with_the_reason(calm
 
     message_id = calm.send(text)
 
-    def buried():
+    def dead_lettered():
         return [
-            letter
-            for letter in calm.dead_letters()
-            if letter["MessageAttributes"]["quarry_origin_id"]["StringValue"] == message_id
+            dead_letter
+            for dead_letter in calm.dead_letters()
+            if dead_letter["MessageAttributes"]["quarry_origin_id"]["StringValue"] == message_id
         ]
 
-    [letter] = until(buried, 30, calm.ends_of_logs)
-    assert letter["Body"] == text
-    assert "not JSON" in letter["MessageAttributes"]["quarry_reason"]["StringValue"]
+    [dead_letter] = until(dead_lettered, 30, calm.ends_of_logs)
+    assert dead_letter["Body"] == text
+    assert "not JSON" in dead_letter["MessageAttributes"]["quarry_reason"]["StringValue"]
 
 
 @pytest.mark.promise("S9", "L6")
@@ -134,19 +134,19 @@ def test_status_tells_in_json_what_is_documented(calm, source):
     run_id = calm.send(good(source))
     calm.ended(run_id)
 
-    told = calm.status(run_id)
+    reported = calm.status(run_id)
 
-    assert told["run_id"] == run_id
-    assert told["state"] == "SUCCEEDED"
-    assert told["error"] is None
-    assert {name: told["rows"][name] for name in ("accepted", "ok", "error", "open")} == {
+    assert reported["run_id"] == run_id
+    assert reported["state"] == "SUCCEEDED"
+    assert reported["error"] is None
+    assert {name: reported["rows"][name] for name in ("accepted", "ok", "error", "open")} == {
         "accepted": 120,
         "ok": 120,
         "error": 0,
         "open": 0,
     }
-    assert {state: count for state, count in told["shards"].items() if count} == {"SETTLED": 1}
-    [job] = told["jobs"]
+    assert {state: count for state, count in reported["shards"].items() if count} == {"SETTLED": 1}
+    [job] = reported["jobs"]
     [seen] = calm.jobs(run_id)
     assert (job["name"], job["arn"], job["status"], job["attempt"]) == (seen["name"], seen["arn"], "Completed", 1)
-    assert told["results_uri"] == f"s3://{calm.bucket}/results/{run_id}/"
+    assert reported["results_uri"] == f"s3://{calm.bucket}/results/{run_id}/"

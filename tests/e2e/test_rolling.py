@@ -105,10 +105,10 @@ def test_a_rolling_restart_under_load_loses_nothing_and_leaves_no_message_invisi
                 rows[send(user, f"roll{turn}{service[:5]}{len(replica)}", NEXT_ROWS)] = NEXT_ROWS
                 pid = user.stack.process(service + replica).pid
                 something_in_hand(notes, pid)
-                told_at = time.monotonic()
+                reported_at = time.monotonic()
                 assert user.stack.stop(service + replica), f"{service}{replica} had to be killed"
                 waited_s = max(waited_s, only_the_living_hide_messages(user, notes, service))
-                in_hand += watched.read(notes, pid)[pid].in_hand(told_at)
+                in_hand += watched.read(notes, pid)[pid].in_hand(reported_at)
                 user.stack.start(service + replica, variables=NO_DRAIN)
     rolled_s = time.monotonic() - began
 

@@ -76,10 +76,10 @@ def test_three_processes_tell_one_trace_for_each_shard(collector, stack_of):
         traces[int.from_bytes(span.trace_id, "big")].append((service, span))
     assert set(traces) == {trace_id(run_id, shard) for shard in SHARDS}
     for shard in SHARDS:
-        told = traces[trace_id(run_id, shard)]
-        assert {service: {span.name for by, span in told if by == service} for service in STEPS_OF} == STEPS_OF
-        [root] = [span for _, span in told if span.name == "shard"]
+        reported = traces[trace_id(run_id, shard)]
+        assert {service: {span.name for by, span in reported if by == service} for service in STEPS_OF} == STEPS_OF
+        [root] = [span for _, span in reported if span.name == "shard"]
         assert int.from_bytes(root.span_id, "big") == root_span_id(run_id, shard)
-        assert {span.parent_span_id for _, span in told if span is not root} == {root.span_id}
-        [job] = [span for _, span in told if span.name == "job"]
+        assert {span.parent_span_id for _, span in reported if span is not root} == {root.span_id}
+        [job] = [span for _, span in reported if span.name == "job"]
         assert root.start_time_unix_nano < job.start_time_unix_nano < job.end_time_unix_nano < root.end_time_unix_nano

@@ -170,8 +170,8 @@ class User:
     def depth(self, url: str) -> tuple[int, int]:
         """Messages of a queue: visible, in flight."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        told = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        return int(told[names[0]]), int(told[names[1]])
+        reported = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return int(reported[names[0]]), int(reported[names[1]])
 
     def ends_of_logs(self) -> str:
         return "\n".join("\n".join([f"-- {name}", *map(_cut, self.stack.logs(name, 10))]) for name in SERVICES)

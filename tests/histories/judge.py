@@ -19,7 +19,7 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from tests.histories.scenario import ours
-from tests.world.house import House
+from tests.world.world import SimulatedWorld
 
 # In this order (docs/results.md); the answer's own name depends on the model.
 OUR_COLUMNS = (
@@ -34,22 +34,22 @@ OUR_COLUMNS = (
 )
 
 
-async def ends_of(house: House, run_ids: Mapping[str, str]) -> dict[str, Any]:
+async def ends_of(world: SimulatedWorld, run_ids: Mapping[str, str]) -> dict[str, Any]:
     """How everything ended: the runs, all jobs, the dead-letter messages, and the runs that were announced on the bus."""
     return {
-        "runs": {run_id: _end_of(house, run_id) for run_id in run_ids.values()},
-        "jobs": sorted(job.name for job in house.jobs.all),
-        "dead": sorted([name, message.body] for name, queue in house.queues.items() for message in queue.dead),
-        "announced": sorted({(event.detail["run_id"], event.detail["state"]) for event in house.bus.events}),
+        "runs": {run_id: _end_of(world, run_id) for run_id in run_ids.values()},
+        "jobs": sorted(job.name for job in world.jobs.all),
+        "dead": sorted([name, message.body] for name, queue in world.queues.items() for message in queue.dead),
+        "announced": sorted({(event.detail["run_id"], event.detail["state"]) for event in world.bus.events}),
     }
 
 
-def _end_of(house: House, run_id: str) -> dict[str, Any]:
+def _end_of(world: SimulatedWorld, run_id: str) -> dict[str, Any]:
     """Nothing is in the bucket for a run that was refused on arrival."""
-    report = _report(house, run_id)
+    report = _report(world, run_id)
     if report is None:
         return {"state": None, "rows": 0, "ok": 0, "errors": {}}
-    codes = Counter(code for part in _parts(house, run_id) for code in _column(part, "error_code"))
+    codes = Counter(code for part in _parts(world, run_id) for code in _column(part, "error_code"))
     ok = codes.pop(None, 0)
     return {
         "state": report["state"],
@@ -60,10 +60,10 @@ def _end_of(house: House, run_id: str) -> dict[str, Any]:
     }
 
 
-async def faults_of(house: House, about: Mapping[str, Any]) -> list[str]:
+async def faults_of(world: SimulatedWorld, about: Mapping[str, Any]) -> list[str]:
     """What is wrong at the end of a replay."""
     found: list[str] = []
-    now = json.loads(json.dumps(await ends_of(house, about["run_ids"])))
+    now = json.loads(json.dumps(await ends_of(world, about["run_ids"])))
     for name, then in about["ends"].items():
         if name == "runs":
             found += [
@@ -75,15 +75,15 @@ async def faults_of(house: House, about: Mapping[str, Any]) -> list[str]:
             found.append(f"{name}: {_difference(now[name], then)}")
     twice = [name for name, times in Counter(now["jobs"]).items() if times > 1]
     found += [f"job {name} was created twice for one attempt" for name in twice]
-    found += [f"job {job.name} still runs" for job in ours(house, about["bedrock"])]
-    foreign = [job for job in house.jobs.all if job.name in about["bedrock"]["foreign_jobs"]]
+    found += [f"job {job.name} still runs" for job in ours(world, about["bedrock"])]
+    foreign = [job for job in world.jobs.all if job.name in about["bedrock"]["foreign_jobs"]]
     found += [f"foreign job {job.name} is {job.status}" for job in foreign if job.status != "InProgress"]
-    found += [f"on queue {name}: {body}" for name, queue in house.queues.items() for body in queue.bodies]
-    found += [f"{key} was left behind" for key in house.objects.bodies if key.startswith("batch-input/")]
+    found += [f"on queue {name}: {body}" for name, queue in world.queues.items() for body in queue.bodies]
+    found += [f"{key} was left behind" for key in world.objects.bodies if key.startswith("batch-input/")]
     for run_id in about["run_ids"].values():
-        if _report(house, run_id) is not None:
-            found += [f"run {run_id}: {fault}" for fault in _faults_of_run(house, run_id)]
-    return found + await _faults_of_ledger(house, about)
+        if _report(world, run_id) is not None:
+            found += [f"run {run_id}: {fault}" for fault in _faults_of_run(world, run_id)]
+    return found + await _faults_of_ledger(world, about)
 
 
 def _difference(now: list[Any], then: list[Any]) -> str:
@@ -94,10 +94,10 @@ def _difference(now: list[Any], then: list[Any]) -> str:
 # --------------------------------------------------------------------------- a run's rows
 
 
-def _faults_of_run(house: House, run_id: str) -> Iterator[str]:
-    parts, report = _parts(house, run_id), _report(house, run_id)
+def _faults_of_run(world: SimulatedWorld, run_id: str) -> Iterator[str]:
+    parts, report = _parts(world, run_id), _report(world, run_id)
     assert report is not None
-    source = _source(house, report["source"])
+    source = _source(world, report["source"])
     rows = pa.concat_tables(parts) if parts else None
     count = rows.num_rows if rows is not None else 0
     counts = report["rows"]
@@ -108,7 +108,7 @@ def _faults_of_run(house: House, run_id: str) -> Iterator[str]:
         yield f"the report has {counts} for a source of {source.num_rows} rows"
     if [part["rows"] for part in report["parts"]] != [part.num_rows for part in parts]:
         yield f"the report lists {report['parts']}"
-    if (f"results/{run_id}/_SUCCESS" in house.objects.bodies) != (report["state"] != "FAILED"):
+    if (f"results/{run_id}/_SUCCESS" in world.objects.bodies) != (report["state"] != "FAILED"):
         yield f"its state is {report['state']}, which _SUCCESS contradicts"
     if rows is None:
         return
@@ -117,7 +117,7 @@ def _faults_of_run(house: House, run_id: str) -> Iterator[str]:
     records = _column(rows, "record_id")
     if len(set(records)) != count:
         yield "a record has two rows"
-    yield from _faults_of_answers(rows, records, ok, _lines(house, run_id))
+    yield from _faults_of_answers(rows, records, ok, _lines(world, run_id))
 
 
 def _faults_of_answers(
@@ -143,10 +143,10 @@ def _answer(output: Mapping[str, Any]) -> Any:
     return output["content"][0]["text"]
 
 
-def _lines(house: House, run_id: str) -> dict[str, list[Any]]:
+def _lines(world: SimulatedWorld, run_id: str) -> dict[str, list[Any]]:
     """The output lines of the run's jobs, by record."""
     found: dict[str, list[Any]] = {}
-    for key, body in house.objects.bodies.items():
+    for key, body in world.objects.bodies.items():
         if key.startswith(f"batch-output/{run_id}/") and key.endswith(".jsonl.out"):
             for text in body.splitlines():
                 line = json.loads(text)
@@ -154,19 +154,19 @@ def _lines(house: House, run_id: str) -> dict[str, list[Any]]:
     return found
 
 
-def _parts(house: House, run_id: str) -> list[pa.Table]:
-    bodies = house.objects.bodies
+def _parts(world: SimulatedWorld, run_id: str) -> list[pa.Table]:
+    bodies = world.objects.bodies
     keys = sorted(key for key in bodies if key.startswith(f"results/{run_id}/part-"))
     return [pq.read_table(io.BytesIO(bodies[key])) for key in keys]
 
 
-def _report(house: House, run_id: str) -> Any | None:
-    body = house.objects.bodies.get(f"results/{run_id}/_report.json")
+def _report(world: SimulatedWorld, run_id: str) -> Any | None:
+    body = world.objects.bodies.get(f"results/{run_id}/_report.json")
     return None if body is None else json.loads(body)
 
 
-def _source(house: House, uri: str) -> pa.Table:
-    body = io.BytesIO(house.objects.bodies[uri.split("/", 3)[3]])
+def _source(world: SimulatedWorld, uri: str) -> pa.Table:
+    body = io.BytesIO(world.objects.bodies[uri.split("/", 3)[3]])
     return pq.read_table(body) if uri.endswith(".parquet") else pc.read_csv(body)
 
 
@@ -178,8 +178,8 @@ def _column(table: pa.Table, name: str) -> list[Any]:
 # --------------------------------------------------------------------------- the ledger
 
 
-async def _faults_of_ledger(house: House, about: Mapping[str, Any]) -> list[str]:
-    ledger, found = house.ledger, []
+async def _faults_of_ledger(world: SimulatedWorld, about: Mapping[str, Any]) -> list[str]:
+    ledger, found = world.ledger, []
     found += [f"run {run.run_id} is open" for run in await ledger.open_runs()]
     for name in await ledger.pools():
         pool = await ledger.pool(name)

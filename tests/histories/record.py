@@ -24,29 +24,29 @@ from tests.histories.judge import ends_of, faults_of
 from tests.histories.scenario import BEDROCK, SETTINGS, play
 from tests.histories.snapshot import bedrock_of, settings_of, snapshot, world_of
 from tests.histories.views import views_of
-from tests.world.house import House
+from tests.world.world import SimulatedWorld
 
 HISTORIES = Path(__file__).parent
 
 
 async def recorded(release: str) -> History:
     """Run the scenario. Raises AssertionError: it did not go as it should."""
-    house = House(**settings_of(SETTINGS))
-    house.bedrock = bedrock_of(BEDROCK, house)
+    world = SimulatedWorld(**settings_of(SETTINGS))
+    world.bedrock = bedrock_of(BEDROCK, world)
     cuts: list[Cut] = []
     bodies: dict[str, bytes] = {}
-    run_ids = await play(house, lambda name, about: cuts.append(snapshot(house, name, about, bodies)))
+    run_ids = await play(world, lambda name, about: cuts.append(snapshot(world, name, about, bodies)))
     about = {
         "release": release,
         "message_version": VERSION,
         "settings": SETTINGS,
         "bedrock": BEDROCK,
         "run_ids": run_ids,
-        "ends": await ends_of(house, run_ids),
+        "ends": await ends_of(world, run_ids),
         "cuts": {cut.name: cut.about for cut in cuts},
     }
     about = json.loads(json.dumps(about))
-    faults = await faults_of(house, about)
+    faults = await faults_of(world, about)
     assert not faults, faults
     history = History(about, tuple(cuts), bodies)
     seen = [replace(cut, status=views_of(world_of(history, cut), run_ids.values())) for cut in cuts]

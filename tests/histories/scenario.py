@@ -16,12 +16,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from quarry_core.contract.messages import VERSION, Doorbell
+from quarry_core.contract.messages import VERSION, Wakeup
 from quarry_core.contract.names import outcome_key, report_key
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.ports import Delete, Job, Put, Update, Write
 from tests.world.faults import Crash, Faults
-from tests.world.house import BUCKET, CLAUDE, TITAN, House
+from tests.world.world import BUCKET, CLAUDE, TITAN, SimulatedWorld
 
 REFUSED_MODEL = "anthropic.claude-3-sonnet-20240229-v1:0"
 HAIKU = "anthropic.claude-3-5-haiku-20241022-v1:0"
@@ -54,41 +54,41 @@ BEDROCK: Mapping[str, Any] = {
 
 NETWORK = {"subnet_ids": ["subnet-0123456789abcdef0"], "security_group_ids": ["sg-0123456789abcdef0"]}
 # As the schedule of the environment sends it, in this version of messages.
-SWEEP = json.dumps({"v": VERSION, "kind": "sweep"}, separators=(",", ":"))
+SWEEP = json.dumps({"v": VERSION, "step": "sweep"}, separators=(",", ":"))
 
 Save = Callable[[str, str], None]
 Fits = Callable[[Sequence[Write]], bool]
 
 
-def end_job(house: House, job: Job, rules: Mapping[str, Any]) -> None:
+def end_job(world: SimulatedWorld, job: Job, rules: Mapping[str, Any]) -> None:
     """Bedrock ends a job, by the rules of a history."""
     if any(re.fullmatch(pattern, job.name) for pattern in rules["failed_jobs"]):
-        house.bedrock.end(job, "Failed", message="Internal server error", output=False)
+        world.bedrock.end(job, "Failed", message="Internal server error", output=False)
     else:
-        house.bedrock.end(job)
+        world.bedrock.end(job)
 
 
-def ours(house: House, rules: Mapping[str, Any]) -> list[Job]:
+def ours(world: SimulatedWorld, rules: Mapping[str, Any]) -> list[Job]:
     """The active jobs that Quarry created."""
-    return [job for job in house.bedrock.active if job.name not in rules["foreign_jobs"]]
+    return [job for job in world.bedrock.active if job.name not in rules["foreign_jobs"]]
 
 
-async def step(house: House, rules: Mapping[str, Any], *, jobs: int = 1_000) -> None:
+async def step(world: SimulatedWorld, rules: Mapping[str, Any], *, jobs: int = 1_000) -> None:
     """All services work, at most `jobs` of the active jobs end, time passes, the scheduler ticks and sweeps."""
-    await house.quiet()
-    for job in ours(house, rules)[:jobs]:
-        end_job(house, job, rules)
-    await house.quiet()
-    house.clock.advance(STEP_S)
-    await house.scheduler.tick_all()
-    await house.scheduler.sweeper.sweep()
+    await world.idle()
+    for job in ours(world, rules)[:jobs]:
+        end_job(world, job, rules)
+    await world.idle()
+    world.clock.advance(STEP_S)
+    await world.scheduler.tick_all()
+    await world.scheduler.sweeper.sweep()
 
 
-async def to_the_end(house: House, rules: Mapping[str, Any]) -> bool:
+async def to_the_end(world: SimulatedWorld, rules: Mapping[str, Any]) -> bool:
     """Steps until no run is open and every queue is empty; False if that does not come about."""
     for _ in range(STEPS_MAX):
-        await step(house, rules)
-        if not await house.ledger.open_runs() and not any(queue.bodies for queue in house.queues.values()):
+        await step(world, rules)
+        if not await world.ledger.open_runs() and not any(queue.bodies for queue in world.queues.values()):
             return True
     return False
 
@@ -96,9 +96,9 @@ async def to_the_end(house: House, rules: Mapping[str, Any]) -> bool:
 # --------------------------------------------------------------------------- what is sent
 
 
-def send_everything(house: House) -> dict[str, str]:
+def send_everything(world: SimulatedWorld) -> dict[str, str]:
     """Plant the sources, send the manifests and two messages that nobody can use; run ids by job name prefix."""
-    house.jobs.add_foreign(FOREIGN_JOB, CLAUDE)
+    world.jobs.add_foreign(FOREIGN_JOB, CLAUDE)
     claude = {"model_id": CLAUDE, "prompt_id": "joke_about_topic"}
     long = "very " * 60
     numbers = pa.array(range(220), pa.int64())
@@ -115,8 +115,8 @@ def send_everything(house: House) -> dict[str, str]:
         "vectors": pa.table({"input_text": [f"text {row}" for row in range(200)]}),
         "few": pa.table({"topic": few}),
     }
-    sources = {name: _csv(house, name, rows) for name, rows in csv.items()}
-    sources |= {name: house.parquet(table, f"inputs/{name}.parquet") for name, table in parquet.items()}
+    sources = {name: _csv(world, name, rows) for name, rows in csv.items()}
+    sources |= {name: world.parquet(table, f"inputs/{name}.parquet") for name, table in parquet.items()}
     prompt = {"template": "{text} ({number})", "system": "One word."}
     manifests: dict[str, dict[str, Any]] = {
         # First, and in a pool of its own: its first shard has a job before the second one breaks it, whoever works when.
@@ -150,15 +150,15 @@ def send_everything(house: House) -> dict[str, str]:
     run_ids = {}
     for name, manifest in manifests.items():
         whole = {"job_name_prefix": name, "s3_uri": sources.get(name, sources["jokes"]), **manifest}
-        run_ids[name] = house.send(whole, **({"sender": "a scheduler"} if name == "jokes" else {}))
-    house.send("no manifest")
-    house.queues["collector"].put(Doorbell(kind="admit", run_id="jokes").body())
+        run_ids[name] = world.send(whole, **({"sender": "a scheduler"} if name == "jokes" else {}))
+    world.send("no manifest")
+    world.queues["collector"].put(Wakeup(step="admit", run_id="jokes").body())
     return run_ids
 
 
-def _csv(house: House, name: str, rows: Sequence[str]) -> str:
+def _csv(world: SimulatedWorld, name: str, rows: Sequence[str]) -> str:
     key = f"inputs/{name}.csv"
-    house.objects.plant(key, "".join(f"{row}\n" for row in ["topic", *rows]).encode())
+    world.objects.plant(key, "".join(f"{row}\n" for row in ["topic", *rows]).encode())
     return f"s3://{BUCKET}/{key}"
 
 
@@ -178,10 +178,10 @@ class CrashAfter(Faults):
             self._crash(number, name, "crash_after")
 
 
-async def play(house: House, save: Save) -> dict[str, str]:
+async def play(world: SimulatedWorld, save: Save) -> dict[str, str]:
     """Run the scenario from the first manifest to the last end, and `save` each cut; run ids by job name prefix."""
-    run_ids = send_everything(house)
-    player = _Player(house, save, run_ids)
+    run_ids = send_everything(world)
+    player = _Player(world, save, run_ids)
     await player.write_shards()
     await player.submit_jobs()
     await player.settle_shards()
@@ -190,13 +190,13 @@ async def play(house: House, save: Save) -> dict[str, str]:
 
 
 class _Player:
-    def __init__(self, house: House, save: Save, run_ids: Mapping[str, str]) -> None:
-        self._house = house
+    def __init__(self, world: SimulatedWorld, save: Save, run_ids: Mapping[str, str]) -> None:
+        self._world = world
         self._save = save
         self._run_ids = run_ids
 
     async def write_shards(self) -> None:
-        house, of, save = self._house, self._run_ids.__getitem__, self._save
+        world, of, save = self._world, self._run_ids.__getitem__, self._save
         save("manifests-waiting", "Eight manifests are queued, and a message that is none; nothing has been read.")
 
         await self._handle("manifests")
@@ -212,7 +212,7 @@ class _Player:
         await self._handle("slices", most=1)
         await self._handle("scheduler")
         await self._handle("slices", most=1)
-        assert (await house.totals(of("broken"))).fault
+        assert (await world.totals(of("broken"))).fault
         assert await self._shards("broken") == [ShardState.SUBMITTED]
         save("broken", "One run broke in the middle of its source, while the job of its first shard runs.")
 
@@ -224,130 +224,130 @@ class _Player:
             "Two of four slices are written; a worker died in the third, its message is in flight.",
         )
 
-        house.clock.advance(VISIBLE_AGAIN_S)
+        world.clock.advance(VISIBLE_AGAIN_S)
         await self._dies("preprocessor", _puts(of("halves"), "shard#00000"), partial(self._handle, "slices"))
         assert await self._shards("halves") == [ShardState.PENDING]
         save("shard-half-written", "A shard over the size limit is split; the worker died between its halves.")
 
-        house.clock.advance(VISIBLE_AGAIN_S)
+        world.clock.advance(VISIBLE_AGAIN_S)
         await self._handle("slices")
         assert len(await self._shards("halves")) == 2
         assert await self._shards("few") == [ShardState.ENDED]
-        assert len(await house.ledger.pools()) == 1
+        assert len(await world.ledger.pools()) == 1
         save("shards-waiting", "All shards are written and wait for slots; one is too small for a job.")
 
     async def submit_jobs(self) -> None:
-        house, save = self._house, self._save
+        world, save = self._world, self._save
         await self._dies("scheduler", _adds("quota", "in_use"), partial(self._handle, "scheduler"))
         assert (await self._all_shards()).count(ShardState.ADMITTED) == 1
-        assert [job.model_id.rpartition("/")[2] for job in ours(house, BEDROCK)] == [HAIKU]
+        assert [job.model_id.rpartition("/")[2] for job in ours(world, BEDROCK)] == [HAIKU]
         save("admitted", "A shard holds a slot; the scheduler died before it created the job.")
 
-        house.clock.advance(VISIBLE_AGAIN_S)
-        house.jobs.lose_reply_once()
+        world.clock.advance(VISIBLE_AGAIN_S)
+        world.jobs.lose_reply_once()
         await self._handle("scheduler")
         assert (await self._all_shards()).count(ShardState.ADMITTED) == 2
-        assert {job.name for job in ours(house, BEDROCK)} - await self._known_jobs()
+        assert {job.name for job in ours(world, BEDROCK)} - await self._known_jobs()
         assert await self._shards("refused") == [ShardState.ENDED] * 2
         save("reply-lost", "Bedrock created a job, and the reply was lost; it refused a model; other jobs run.")
 
         for _ in range(4):
-            house.clock.advance(house.settings.finish_after_s + 1)
-            await house.scheduler.tick_all()
-        for job in ours(house, BEDROCK)[:2]:
-            house.bedrock.begin(job)
+            world.clock.advance(world.settings.finish_after_s + 1)
+            await world.scheduler.tick_all()
+        for job in ours(world, BEDROCK)[:2]:
+            world.bedrock.begin(job)
         await self._handle("events")
         states = await self._all_shards()
         assert ShardState.ADMITTED not in states
         assert {ShardState.PENDING, ShardState.SUBMITTED} <= set(states)
-        house.queues["scheduler"].put(SWEEP)
-        learned = [pool.learned for name in await house.ledger.pools() if (pool := await house.ledger.pool(name))]
+        world.queues["scheduler"].put(SWEEP)
+        learned = [pool.learned for name in await world.ledger.pools() if (pool := await world.ledger.pool(name))]
         assert 2 in learned
         save("jobs-running", "Jobs run; other shards wait for slots, whose number the pool has learned.")
 
-        for job in ours(house, BEDROCK):
+        for job in ours(world, BEDROCK):
             if job.name.startswith(("reviews", "vectors")):
-                end_job(house, job, BEDROCK)
-        assert len(house.queues["events"].bodies) == 3
+                end_job(world, job, BEDROCK)
+        assert len(world.queues["events"].bodies) == 3
         assert (await self._all_shards()).count(ShardState.ENDED) == (await self._ended_without_jobs())
         save("events-unread", "Three jobs have ended; their events are queued and unread.")
 
     async def settle_shards(self) -> None:
-        house, of, save = self._house, self._run_ids.__getitem__, self._save
+        world, of, save = self._world, self._run_ids.__getitem__, self._save
         await self._handle("events")
         assert (await self._all_shards()).count(ShardState.ENDED) == (await self._ended_without_jobs()) + 3
         assert ShardState.SETTLED not in await self._all_shards()
         save("shards-ended", "The events are read and the next jobs run; wake-ups to settle are queued.")
 
         in_the_way = outcome_key(of("reviews"), "00000", 1)
-        house.objects.plant(in_the_way, b"put here by mistake")
+        world.objects.plant(in_the_way, b"put here by mistake")
         await self._dies("collector", _deletes(of("vectors"), "todo#"), partial(self._handle, "collector"))
-        house.objects.delete(in_the_way)
-        assert await house.ledger.failure(of("reviews"), "settle", "00000")
+        world.objects.delete(in_the_way)
+        assert await world.ledger.failure(of("reviews"), "settle", "00000")
         assert sorted(await self._shards("vectors")) == [ShardState.ENDED, ShardState.SETTLED]
-        assert not [key for key in house.objects.bodies if key.startswith(f"results/{of('vectors')}/")]
+        assert not [key for key in world.objects.bodies if key.startswith(f"results/{of('vectors')}/")]
         save("settled-half", "A shard is settled without its part, for the worker died; another failed to settle once.")
 
     async def close_runs(self) -> None:
-        house, of, save = self._house, self._run_ids.__getitem__, self._save
-        house.clock.advance(VISIBLE_AGAIN_S)
+        world, of, save = self._world, self._run_ids.__getitem__, self._save
+        world.clock.advance(VISIBLE_AGAIN_S)
         await self._dies("collector", _sets(of("vectors"), "totals", "closing_at"), self._steps)
         assert await self._state("vectors") is RunState.CLOSING
         save("closing-begun", "A run whose shards are all settled is closing; the worker died right after that write.")
 
-        house.clock.advance(VISIBLE_AGAIN_S)
+        world.clock.advance(VISIBLE_AGAIN_S)
         for _ in range(STEPS_MAX):
-            if await house.ledger.repeats(of("jokes"), 1):
+            if await world.ledger.repeats(of("jokes"), 1):
                 break
-            await step(house, BEDROCK, jobs=1)
-        (repeat,) = await house.ledger.repeats(of("jokes"), 1)
+            await step(world, BEDROCK, jobs=1)
+        (repeat,) = await world.ledger.repeats(of("jokes"), 1)
         assert repeat.attempt == 2
         save("repeat-waiting", "A job failed without output; its shard waits for the pause before the next attempt.")
 
-        house.clock.advance(VISIBLE_AGAIN_S)
+        world.clock.advance(VISIBLE_AGAIN_S)
         await self._dies("collector", _sets(of("jokes"), "totals", "end_state"), self._steps)
-        totals = await house.totals(of("jokes"))
+        totals = await world.totals(of("jokes"))
         assert totals.state is RunState.CLOSING
         assert totals.end_state
-        assert report_key(of("jokes")) not in house.objects.bodies
+        assert report_key(of("jokes")) not in world.objects.bodies
         save("closing-decided", "The end of a run is decided, and nothing of it is written yet.")
 
-        assert await to_the_end(house, BEDROCK)
+        assert await to_the_end(world, BEDROCK)
         save("ended", "All runs have ended.")
 
     # ----------------------------------------------------------------- driving the services
 
     async def _handle(self, queue: str, most: int = 1_000) -> None:
         for _ in range(most):
-            consumer = next(each for each in self._house.consumers if each.queue.name == queue)
+            consumer = next(each for each in self._world.consumers if each.queue.name == queue)
             if not (await consumer.run_once()).handled:
                 return
 
     async def _steps(self) -> None:
         for _ in range(STEPS_MAX):
-            await step(self._house, BEDROCK, jobs=1)
+            await step(self._world, BEDROCK, jobs=1)
 
     async def _dies(self, service: str, fits: Fits, work: Callable[[], Awaitable[None]]) -> None:
         """A process dies at a write in the middle of the work; a fresh one replaces it."""
-        self._house.start({service: CrashAfter(fits)})
+        self._world.start({service: CrashAfter(fits)})
         try:
             await work()
         except Crash:
-            self._house.start()
+            self._world.start()
             return
         raise AssertionError(f"the {service} never made the write after which it should die")
 
     async def _state(self, name: str) -> RunState:
-        return (await self._house.totals(self._run_ids[name])).state
+        return (await self._world.totals(self._run_ids[name])).state
 
     async def _shards(self, name: str) -> list[ShardState]:
-        return [shard.state async for shard in self._house.ledger.shards(self._run_ids[name])]
+        return [shard.state async for shard in self._world.ledger.shards(self._run_ids[name])]
 
     async def _all_shards(self) -> list[ShardState]:
         return [state for name in self._run_ids for state in await self._shards(name)]
 
     async def _known_jobs(self) -> set[str]:
-        ledger = self._house.ledger
+        ledger = self._world.ledger
         return {job.name for run_id in self._run_ids.values() async for job in ledger.jobs(run_id)}
 
     async def _ended_without_jobs(self) -> int:

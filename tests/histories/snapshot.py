@@ -14,31 +14,31 @@ from quarry_core.ports import Job, JobRequest, Message
 from tests.histories.form import Cut, History, Identity, Line, digest, identity_of, typed, untyped
 from tests.world.bedrock import FakeBedrock
 from tests.world.bus import Event
-from tests.world.house import House
 from tests.world.objects import Version
+from tests.world.world import SimulatedWorld
 
 # --------------------------------------------------------------------------- out
 
 
-def snapshot(house: House, name: str, about: str, bodies: dict[str, bytes]) -> Cut:
+def snapshot(world: SimulatedWorld, name: str, about: str, bodies: dict[str, bytes]) -> Cut:
     """Everything as it is now; the bodies of objects are added to `bodies`, by SHA-256."""
     lines: dict[Identity, Line] = {}
-    for line in _lines(house, bodies):
+    for line in _lines(world, bodies):
         lines[identity_of(line)] = line
-    return Cut(name, about, house.clock.now().isoformat(), lines)
+    return Cut(name, about, world.clock.now().isoformat(), lines)
 
 
-def _lines(house: House, bodies: dict[str, bytes]) -> Iterator[Line]:
-    for key in sorted(house.table.items):
-        yield {"item": {name: typed(value) for name, value in sorted(house.table.items[key].items())}}
-    for name, queue in house.queues.items():
+def _lines(world: SimulatedWorld, bodies: dict[str, bytes]) -> Iterator[Line]:
+    for key in sorted(world.table.items):
+        yield {"item": {name: typed(value) for name, value in sorted(world.table.items[key].items())}}
+    for name, queue in world.queues.items():
         for message, hidden_s in queue.waiting:
             yield {"message": {**_message(name, message), "hidden_s": hidden_s}}
         for message in queue.dead:
             yield {"dead": _message(name, message)}
-    for job, request in zip(house.jobs.all, house.jobs.requests, strict=True):
+    for job, request in zip(world.jobs.all, world.jobs.requests, strict=True):
         yield {"job": _job(job, request)}
-    for bucket, objects in house.objects.standing.items():
+    for bucket, objects in world.objects.standing.items():
         for key, version in objects.items():
             bodies[digest(version.body)] = version.body
             yield {
@@ -52,7 +52,7 @@ def _lines(house: House, bodies: dict[str, bytes]) -> Iterator[Line]:
                     "metadata": dict(version.metadata),
                 }
             }
-    for number, event in enumerate(house.bus.events):
+    for number, event in enumerate(world.bus.events):
         yield {
             "event": {"number": number, "source": event.source, "type": event.detail_type, "detail": dict(event.detail)}
         }
@@ -98,40 +98,40 @@ def _job(job: Job, request: JobRequest) -> dict[str, Any]:
 # --------------------------------------------------------------------------- in
 
 
-def world_of(history: History, cut: Cut) -> House:
+def world_of(history: History, cut: Cut) -> SimulatedWorld:
     """The world as it was recorded, with fresh processes of today's services."""
     about = history.about
-    house = House(**settings_of(about["settings"]))
-    house.clock.advance((datetime.fromisoformat(cut.now) - house.clock.now()).total_seconds())
-    house.clock.reseed(f"{about['release']} {cut.name}")  # so that no token of the recording comes again
-    house.bedrock = bedrock_of(about["bedrock"], house)
-    house.table.restore({name: untyped(value) for name, value in item.items()} for item in cut.of("item"))
-    for name, queue in house.queues.items():
+    world = SimulatedWorld(**settings_of(about["settings"]))
+    world.clock.advance((datetime.fromisoformat(cut.now) - world.clock.now()).total_seconds())
+    world.clock.reseed(f"{about['release']} {cut.name}")  # so that no token of the recording comes again
+    world.bedrock = bedrock_of(about["bedrock"], world)
+    world.table.restore({name: untyped(value) for name, value in item.items()} for item in cut.of("item"))
+    for name, queue in world.queues.items():
         queue.restore(
             [(_read_message(each), each["hidden_s"]) for each in cut.of("message") if each["queue"] == name],
             [_read_message(each) for each in cut.of("dead") if each["queue"] == name],
         )
-    house.jobs.restore([_read_job(each) for each in cut.of("job")])
-    house.objects.restore(_read_objects(history, cut))
-    house.bus.events[:] = [Event(each["source"], each["type"], each["detail"]) for each in cut.of("event")]
-    house.start()
-    return house
+    world.jobs.restore([_read_job(each) for each in cut.of("job")])
+    world.objects.restore(_read_objects(history, cut))
+    world.bus.events[:] = [Event(each["source"], each["type"], each["detail"]) for each in cut.of("event")]
+    world.start()
+    return world
 
 
 def settings_of(about: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings as `House` takes them."""
+    """The settings as `SimulatedWorld` takes them."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in about.items()}
 
 
-def bedrock_of(rules: Mapping[str, Any], house: House) -> FakeBedrock:
+def bedrock_of(rules: Mapping[str, Any], world: SimulatedWorld) -> FakeBedrock:
     """Bedrock as it behaves in a history, recorded or replayed."""
-    house.jobs.set_quota(rules["quota"])
-    house.jobs.list_lag_s = rules["list_lag_s"]
-    house.jobs.refused_models = frozenset(rules["refused_models"])
+    world.jobs.set_quota(rules["quota"])
+    world.jobs.list_lag_s = rules["list_lag_s"]
+    world.jobs.refused_models = frozenset(rules["refused_models"])
     return FakeBedrock(
-        house.jobs,
-        house.objects,
-        house.queues["events"],
+        world.jobs,
+        world.objects,
+        world.queues["events"],
         error_share=rules["error_share"],
         missing_share=rules["missing_share"],
         seed=rules["seed"],

@@ -25,7 +25,7 @@ from tests.histories.record import HISTORIES, recorded
 from tests.histories.scenario import to_the_end
 from tests.histories.snapshot import world_of
 from tests.histories.views import views_of
-from tests.world.house import House
+from tests.world.world import SimulatedWorld
 
 CHANGELOG = Path(__file__).resolve().parents[2] / "CHANGELOG.md"
 RELEASES = sorted(folder.parent.name for folder in HISTORIES.glob(f"*/{form.ABOUT}"))
@@ -43,12 +43,12 @@ def _quiet_logs():
     structlog.reset_defaults()
 
 
-async def replayed(history: History, cut: Cut) -> tuple[House, list[str]]:
+async def replayed(history: History, cut: Cut) -> tuple[SimulatedWorld, list[str]]:
     """The world after today's services have worked from a cut to the end, and what is wrong with it."""
-    house = world_of(history, cut)
-    ended = await to_the_end(house, history.about["bedrock"])
-    faults = await faults_of(house, history.about)
-    return house, faults if ended else ["not all runs end", *faults]
+    world = world_of(history, cut)
+    ended = await to_the_end(world, history.about["bedrock"])
+    faults = await faults_of(world, history.about)
+    return world, faults if ended else ["not all runs end", *faults]
 
 
 # --------------------------------------------------------------------------- the upgrade
@@ -94,10 +94,10 @@ async def test_what_was_published_before_an_upgrade_stays_as_it_was():
     cut = LATEST.cut("closing-decided")
     before = {each["key"]: each["sha256"] for each in cut.of("object") if each["key"].startswith("results/")}
 
-    house, _ = await replayed(LATEST, cut)
+    world, _ = await replayed(LATEST, cut)
 
     assert len(before) > 10
-    assert {key: form.digest(house.objects.bodies[key]) for key in before} == before
+    assert {key: form.digest(world.objects.bodies[key]) for key in before} == before
 
 
 async def test_a_history_that_is_recorded_today_can_be_read_and_replayed(tmp_path):
@@ -192,7 +192,11 @@ async def test_an_attribute_that_today_has_another_name_is_found_out(name, sk, a
 
 @pytest.mark.parametrize(
     ("changes", "queue"),
-    [({"kind": "tally"}, "slices"), ({"v": 0}, "slices"), ({"kind": "count"}, "collector")],
+    [
+        ({"step": "tally", "kind": "tally"}, "slices"),
+        ({"v": 0}, "slices"),
+        ({"step": "count", "kind": "count"}, "collector"),
+    ],
     ids=["kind", "version", "kind of another service"],
 )
 async def test_a_message_that_today_nobody_reads_is_found_out(changes, queue):
@@ -207,25 +211,25 @@ async def test_a_message_that_today_nobody_reads_is_found_out(changes, queue):
     assert any(fault.startswith("dead: too many are") for fault in faults)
 
 
-def _body(house: House, key: str, body: bytes) -> None:
-    house.objects.plant(key, body, metadata=house.objects.standing[house.objects.bucket][key].metadata)
+def _body(world: SimulatedWorld, key: str, body: bytes) -> None:
+    world.objects.plant(key, body, metadata=world.objects.standing[world.objects.bucket][key].metadata)
 
 
-def _part(house: House, change: Callable[[pa.Table], pa.Table]) -> None:
+def _part(world: SimulatedWorld, change: Callable[[pa.Table], pa.Table]) -> None:
     key = "results/vectors1/part-00000.parquet"
     body = io.BytesIO()
-    pq.write_table(change(pq.read_table(io.BytesIO(house.objects.bodies[key]))), body)
-    _body(house, key, body.getvalue())
+    pq.write_table(change(pq.read_table(io.BytesIO(world.objects.bodies[key]))), body)
+    _body(world, key, body.getvalue())
 
 
-def _report(house: House, changes: Mapping[str, Any]) -> None:
+def _report(world: SimulatedWorld, changes: Mapping[str, Any]) -> None:
     key = "results/vectors1/_report.json"
-    _body(house, key, json.dumps(json.loads(house.objects.bodies[key]) | changes).encode())
+    _body(world, key, json.dumps(json.loads(world.objects.bodies[key]) | changes).encode())
 
 
-def _item(house: House, sk: str, changes: Mapping[str, Any]) -> None:
-    key = next(key for key in house.table.items if key[1] == sk)
-    house.table.items[key] = {**house.table.items[key], **changes}
+def _item(world: SimulatedWorld, sk: str, changes: Mapping[str, Any]) -> None:
+    key = next(key for key in world.table.items if key[1] == sk)
+    world.table.items[key] = {**world.table.items[key], **changes}
 
 
 def _other_answer(table: pa.Table) -> pa.Table:
@@ -233,35 +237,35 @@ def _other_answer(table: pa.Table) -> pa.Table:
     return table.set_column(1, field, pa.array([[1.0]] * table.num_rows, field.type))
 
 
-LIES: Mapping[str, tuple[Callable[[House], object], str]] = {
-    "a row is missing": (lambda house: _part(house, lambda part: part.slice(1)), "the parts have 199 rows"),
+LIES: Mapping[str, tuple[Callable[[SimulatedWorld], object], str]] = {
+    "a row is missing": (lambda world: _part(world, lambda part: part.slice(1)), "the parts have 199 rows"),
     "a row is there twice": (
-        lambda house: _part(house, lambda part: pa.concat_tables([part.slice(0, 1), part.slice(0, 99)])),
+        lambda world: _part(world, lambda part: pa.concat_tables([part.slice(0, 1), part.slice(0, 99)])),
         "each row of the source once",
     ),
-    "rows have other answers": (lambda house: _part(house, _other_answer), "record 00000000000 has"),
-    "an attempt has two jobs": (lambda house: house.jobs.add_second(house.jobs.all[-1].arn), "created twice"),
-    "a job runs": (lambda house: house.jobs.move(house.jobs.all[-1].arn, "InProgress"), "still runs"),
-    "a job of others was stopped": (lambda house: house.jobs.move(house.jobs.all[0].arn, "Stopped"), "foreign job"),
-    "a message is left": (lambda house: house.queues["slices"].put("{}"), "on queue slices"),
-    "a dead letter is lost": (lambda house: house.queues["manifests"].restore([], []), "dead: .*missing are"),
-    "an input is left": (lambda house: house.objects.plant("batch-input/vectors1/1.jsonl", b"1"), "left behind"),
-    "the marker is missing": (lambda house: house.objects.delete("results/vectors1/_SUCCESS"), "_SUCCESS contradicts"),
-    "the report is of another end": (lambda house: _report(house, {"state": "SUCCEEDED"}), "run vectors1 ended as"),
-    "the report counts wrong": (lambda house: _report(house, {"parts": []}), "run vectors1: the report lists"),
-    "a slot is held": (lambda house: _item(house, "quota", {"in_use": 1}), "1 slots are in use"),
-    "the ledger counts wrong": (lambda house: _item(house, "totals", {"ok": 7}), "the ledger has"),
-    "no end is announced": (lambda house: house.bus.events.clear(), "announced: .*missing are"),
+    "rows have other answers": (lambda world: _part(world, _other_answer), "record 00000000000 has"),
+    "an attempt has two jobs": (lambda world: world.jobs.add_second(world.jobs.all[-1].arn), "created twice"),
+    "a job runs": (lambda world: world.jobs.move(world.jobs.all[-1].arn, "InProgress"), "still runs"),
+    "a job of others was stopped": (lambda world: world.jobs.move(world.jobs.all[0].arn, "Stopped"), "foreign job"),
+    "a message is left": (lambda world: world.queues["slices"].put("{}"), "on queue slices"),
+    "a dead letter is lost": (lambda world: world.queues["manifests"].restore([], []), "dead: .*missing are"),
+    "an input is left": (lambda world: world.objects.plant("batch-input/vectors1/1.jsonl", b"1"), "left behind"),
+    "the marker is missing": (lambda world: world.objects.delete("results/vectors1/_SUCCESS"), "_SUCCESS contradicts"),
+    "the report is of another end": (lambda world: _report(world, {"state": "SUCCEEDED"}), "run vectors1 ended as"),
+    "the report counts wrong": (lambda world: _report(world, {"parts": []}), "run vectors1: the report lists"),
+    "a slot is held": (lambda world: _item(world, "quota", {"in_use": 1}), "1 slots are in use"),
+    "the ledger counts wrong": (lambda world: _item(world, "totals", {"ok": 7}), "the ledger has"),
+    "no end is announced": (lambda world: world.bus.events.clear(), "announced: .*missing are"),
 }
 
 
 @pytest.mark.parametrize("lie", LIES)
 async def test_an_upgrade_that_does_harm_is_found_out(lie):
-    house, faults = await replayed(LATEST, LATEST.cut("ended"))
+    world, faults = await replayed(LATEST, LATEST.cut("ended"))
     assert faults == []
     plant, words = LIES[lie]
 
-    plant(house)
+    plant(world)
 
-    faults = await faults_of(house, LATEST.about)
+    faults = await faults_of(world, LATEST.about)
     assert any(re.search(words, fault) for fault in faults), faults

@@ -9,20 +9,20 @@ from typing import Any
 from quarry_cli.client.api import Client
 from quarry_cli.client.connections import Doors
 from quarry_cli.errors import NoSuchRun
-from tests.world.house import House
+from tests.world.world import SimulatedWorld
 
 
-def views_of(house: House, run_ids: Iterable[str]) -> dict[str, Any]:
+def views_of(world: SimulatedWorld, run_ids: Iterable[str]) -> dict[str, Any]:
     """State, code, rows, shards by state and jobs of each run that has been accepted."""
 
     @contextlib.asynccontextmanager
     async def connect() -> AsyncIterator[Doors]:
         yield Doors(
-            table=house.table,
-            queue=lambda: house.queues["manifests"],
-            objects=lambda: house.objects,
-            clock=house.clock,
-            bucket=house.settings.bucket,
+            table=world.table,
+            queue=lambda: world.queues["manifests"],
+            objects=lambda: world.objects,
+            clock=world.clock,
+            bucket=world.settings.bucket,
         )
 
     client, found = Client(connect), {}

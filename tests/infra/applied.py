@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 
-from quarry_local import doors, emulator, environment, launch, processes
+from quarry_local import emulator, environment, launch, loopback, processes
 from quarry_local.bedrock.iam.policy import by_identity
 from quarry_local.bedrock.models.foundation_models import model_arn
 from quarry_local.bedrock.models.identity import resolve
@@ -90,8 +90,8 @@ class Applied:
             if self.iam.list_user_policies(UserName=user)["PolicyNames"]:
                 return _document(self.iam.get_user_policy(UserName=user, PolicyName=ACCESS)["PolicyDocument"])
             version = self.iam.get_policy(PolicyArn=self.operator_policy_arn)["Policy"]["DefaultVersionId"]
-            told = self.iam.get_policy_version(PolicyArn=self.operator_policy_arn, VersionId=version)
-            return _document(told["PolicyVersion"]["Document"])
+            reported = self.iam.get_policy_version(PolicyArn=self.operator_policy_arn, VersionId=version)
+            return _document(reported["PolicyVersion"]["Document"])
         role = self.iam.get_role_policy(RoleName=self.place.role(name), PolicyName=ACCESS)
         return _document(role["PolicyDocument"])
 
@@ -142,23 +142,23 @@ def applied(home: Path) -> Iterator[Applied]:
         overrides.put(workspace, ROOT, env=ENV, models=[CLAUDE, TITAN, PROFILE])
         workspace.init(ROOT, backend=True)
         workspace(ROOT, "apply", "-auto-approve", "-no-color", CALLS_AT_ONCE)
-        told = {name: one["value"] for name, one in json.loads(workspace(ROOT, "output", "-json")).items()}
+        reported = {name: one["value"] for name, one in json.loads(workspace(ROOT, "output", "-json")).items()}
         place = Place(ENV, overrides.REGION, overrides.ACCOUNT)
-        house = Applied(clients, gateway, place, told["environment"], told["operator_policy_arn"])
+        world = Applied(clients, gateway, place, reported["environment"], reported["operator_policy_arn"])
         for service in SERVICES:
-            house.callers[service] = enforcing.assume(house.root, told["role_arns"][service])
-        house.callers[BEDROCK] = house.borrow(BEDROCK)
-        house.callers[OPERATOR] = _operator(house)
-        with _bedrock(house, home) as house.bedrock_url:
-            yield house
+            world.callers[service] = enforcing.assume(world.root, reported["role_arns"][service])
+        world.callers[BEDROCK] = world.borrow(BEDROCK)
+        world.callers[OPERATOR] = _operator(world)
+        with _bedrock(world, home) as world.bedrock_url:
+            yield world
 
 
-def _operator(house: Applied) -> Caller:
+def _operator(world: Applied) -> Caller:
     """A user who has the operator's policy, and nothing else."""
-    iam, name = house.iam, house.place.role(OPERATOR)
+    iam, name = world.iam, world.place.role(OPERATOR)
     iam.create_user(UserName=name)
-    iam.attach_user_policy(UserName=name, PolicyArn=house.operator_policy_arn)
-    return Caller(house.gateway.url, house.place.region, iam.create_access_key(UserName=name)["AccessKey"])
+    iam.attach_user_policy(UserName=name, PolicyArn=world.operator_policy_arn)
+    return Caller(world.gateway.url, world.place.region, iam.create_access_key(UserName=name)["AccessKey"])
 
 
 def _document(given: Any) -> Document:
@@ -170,18 +170,18 @@ def _document(given: Any) -> Document:
 
 
 @contextlib.contextmanager
-def _bedrock(house: Applied, home: Path) -> Iterator[str]:
+def _bedrock(world: Applied, home: Path) -> Iterator[str]:
     """The simulated Bedrock and the door before it; its URL. What it does with objects it does as Bedrock's role.
 
     Everything it judges is judged: the role's trust, the scheduler's right to pass it, the role's reach.
     """
-    objects = lending(house.callers[BEDROCK].keys, house.place.region)
-    with Gateway(house.clients.endpoint_url, objects) as house.bedrock_gateway:
-        command = ["-m", "quarry_local.bedrock", f"--caller-role={house.place.role('scheduler')}"]
+    objects = lending(world.callers[BEDROCK].keys, world.place.region)
+    with Gateway(world.clients.endpoint_url, objects) as world.bedrock_gateway:
+        command = ["-m", "quarry_local.bedrock", f"--caller-role={world.place.role('scheduler')}"]
         command += ["--check-profiles", "--seconds-per-1000-records=1"]
         variables = {
             **environment.inherited(os.environ),
-            **environment.for_aws(house.bedrock_gateway.url, house.place.region, os.environ),
+            **environment.for_aws(world.bedrock_gateway.url, world.place.region, os.environ),
         }
         what = launch.Program(
             BEDROCK,
@@ -191,9 +191,9 @@ def _bedrock(house: Applied, home: Path) -> Iterator[str]:
             home / "bedrock.log",
         )
         with running(what) as process:
-            behind = f"http://{doors.LOOPBACK}:{process.port}"
-            with Gateway(behind, BedrockDoor(house, behind)) as door:
-                house.bedrock_door = door
+            behind = f"http://{loopback.LOOPBACK}:{process.port}"
+            with Gateway(behind, BedrockDoor(world, behind)) as door:
+                world.bedrock_door = door
                 yield door.url
 
 
@@ -214,16 +214,16 @@ class BedrockDoor:
     The simulated Bedrock checks no signatures: for it, this does what IAM does before a call comes to Bedrock.
     """
 
-    def __init__(self, house: Applied, behind: str) -> None:
-        self._house = house
-        self._bedrock = house.root.at(behind).client("bedrock")
+    def __init__(self, world: Applied, behind: str) -> None:
+        self._world = world
+        self._bedrock = world.root.at(behind).client("bedrock")
         self._tags: dict[str, Mapping[str, str]] = {}  # by the name of the job, of all that were asked for here
 
     def __call__(self, call: Call) -> Call:
-        name = self._house.who(call.key)
-        if name not in self._house.callers:
+        name = self._world.who(call.key)
+        if name not in self._world.callers:
             raise Denied(f"User: {name} is not known")
-        policy = self._house.policy(name)
+        policy = self._world.policy(name)
         for action, resource, context in self._asked(call):
             verdict = by_identity([policy], action=action, resource=resource, context=context)
             if verdict.denied or not verdict.allowed:
@@ -252,7 +252,7 @@ class BedrockDoor:
         return {f"aws:ResourceTag/{key}": value for key, value in self._tags.get(job["jobName"], {}).items()}
 
     def _asked_by_create(self, request: Mapping[str, Any]) -> list[Asked]:
-        place = self._house.place
+        place = self._world.place
         model = resolve(request["modelId"], region=place.region, account=place.account)
         models = [model.arn]
         if model.profile is not None:
@@ -271,7 +271,7 @@ class BedrockDoor:
     def _arn(self, kind: str, given: str) -> str:
         if not kind or given.startswith("arn:"):
             return given or "*"
-        return f"arn:aws:bedrock:{self._house.place.region}:{self._house.place.account}:{kind}/{given}"
+        return f"arn:aws:bedrock:{self._world.place.region}:{self._world.place.account}:{kind}/{given}"
 
 
 # Method, path, operation, and the kind of resource that it is about, if IAM knows one.

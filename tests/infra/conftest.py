@@ -59,10 +59,10 @@ def _emulators(tmp_path_factory) -> Iterator[Callable[[], Clients]]:
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory) -> Iterator[Applied]:
+def world(tmp_path_factory) -> Iterator[Applied]:
     """The environment on which IAM is proven; whoever changes a policy there puts it back."""
-    with applied(tmp_path_factory.mktemp("applied")) as house:
-        yield house
+    with applied(tmp_path_factory.mktemp("applied")) as world:
+        yield world
 
 
 @pytest.fixture(scope="session")

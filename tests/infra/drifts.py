@@ -57,10 +57,10 @@ def seen(plan: Mapping[str, Any]) -> Iterator[tuple[Drift, str]]:
         unknown = change.get("after_unknown") or {}
         for attribute in sorted({*before, *after, *unknown}):
             if attribute in unknown and unknown[attribute] is True:
-                told = "known after apply"
+                reported = "known after apply"
             elif before.get(attribute) == after.get(attribute):
                 continue
             else:
-                told = repr(after.get(attribute))
-            words = f"{before.get(attribute)!r} -> {told} ({', '.join(change['actions'])})"
+                reported = repr(after.get(attribute))
+            words = f"{before.get(attribute)!r} -> {reported} ({', '.join(change['actions'])})"
             yield Drift(resource["type"], attribute), f"{resource['address']}.{attribute}: {words}"

@@ -20,7 +20,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.loaders import create_loader
 
-from quarry_local import doors, emulator, launch, processes
+from quarry_local import emulator, launch, loopback, processes
 from quarry_local.clients import Clients
 
 SWITCH = {"AUTH": "true"}
@@ -41,7 +41,7 @@ def running(home: Path, region: str = "us-east-1") -> Iterator[Clients]:
     process = begun = launch.begin(what)
     try:
         process = launch.finish(what, begun, emulator.READY_WITHIN_S, again=lambda _: None)
-        yield Clients(f"http://{doors.LOOPBACK}:{process.port}", region)
+        yield Clients(f"http://{loopback.LOOPBACK}:{process.port}", region)
     finally:
         processes.stop([process], emulator.STOP_GRACE_S)
 

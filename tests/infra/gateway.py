@@ -27,7 +27,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from yarl import URL
 
-from quarry_local import doors
+from quarry_local import loopback
 from tests.infra import enforcing
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -106,7 +106,7 @@ class Gateway:
         self._ending = asyncio.Event()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
-        self.url = f"http://{doors.LOOPBACK}:{doors.free_port()}"
+        self.url = f"http://{loopback.LOOPBACK}:{loopback.free_port()}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -133,7 +133,7 @@ class Gateway:
             app.router.add_route("*", "/{path:.*}", self._pass)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, keepalive_timeout=IDLE_S_MAX)
             await runner.setup()
-            await web.TCPSite(runner, doors.LOOPBACK, URL(self.url).port).start()
+            await web.TCPSite(runner, loopback.LOOPBACK, URL(self.url).port).start()
             self._ready.set()
             await self._ending.wait()
             await runner.cleanup()
@@ -145,8 +145,8 @@ class Gateway:
             return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
         except Denied as denied:
             self._refuse(call, str(denied).encode())
-            told = {"x-amzn-ErrorType": "AccessDeniedException"}
-            return web.json_response({"message": str(denied)}, status=403, headers=told)
+            reported = {"x-amzn-ErrorType": "AccessDeniedException"}
+            return web.json_response({"message": str(denied)}, status=403, headers=reported)
         except Exception as error:
             self.faults.append(f"{call}: {error!r}")
             raise
@@ -183,10 +183,10 @@ class Gateway:
             body = await answer.read()
         if answer.status == 403 or (answer.status >= 400 and REFUSED.search(body)):
             self._refuse(call, body)
-        told = _kept(answer.headers)
+        reported = _kept(answer.headers)
         if call.method == "HEAD" and "Content-Length" in answer.headers:
-            told["Content-Length"] = answer.headers["Content-Length"]
-        return Answer(answer.status, told, body)
+            reported["Content-Length"] = answer.headers["Content-Length"]
+        return Answer(answer.status, reported, body)
 
     def _refuse(self, call: Call, words: bytes) -> None:
         self.refusals.append((call.key, f"{call}: {words.decode(errors='replace')[:WORDS_CHARS_MAX]}"))

@@ -45,8 +45,8 @@ class Life:
     resent: list[str] = field(default_factory=list)
 
 
-class Lives:
-    """Lives of roots by directory; each has an emulator and a copy of its own."""
+class Lifecycle:
+    """Lifecycle of roots by directory; each has an emulator and a copy of its own."""
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch

@@ -103,11 +103,11 @@ def job_request(place: Place, model_id: str, role: str = BEDROCK) -> dict[str, A
     }
 
 
-def judge_of_roles(house: Applied, **changes: Any) -> Roles:
+def judge_of_roles(world: Applied, **changes: Any) -> Roles:
     """The simulated Bedrock's judge of roles; it reads anew whatever it is asked."""
     settings: dict[str, Any] = {
-        "region": house.place.region,
-        "account": house.place.account,
+        "region": world.place.region,
+        "account": world.place.account,
         "check_role": True,
         "check_access": True,
         "check_profiles": True,
@@ -115,18 +115,18 @@ def judge_of_roles(house: Applied, **changes: Any) -> Roles:
         **changes,
     }
     later = itertools.count(step=3600)
-    return Roles(house.iam, house.root.client("s3"), **settings, monotonic=lambda: next(later))
+    return Roles(world.iam, world.root.client("s3"), **settings, monotonic=lambda: next(later))
 
 
-def job_of(house: Applied, tags: Mapping[str, str]) -> str:
+def job_of(world: Applied, tags: Mapping[str, str]) -> str:
     """The ARN of a new job with these tags, made past the door's judgement of who may tag."""
     given = [{"key": key, "value": value} for key, value in tags.items()]
-    bedrock = house.callers["scheduler"].at(house.bedrock_url).client("bedrock")
-    policy = house.policy("scheduler")
+    bedrock = world.callers["scheduler"].at(world.bedrock_url).client("bedrock")
+    policy = world.policy("scheduler")
     anything = {"Sid": "TagAnything", "Effect": "Allow", "Action": "bedrock:TagResource", "Resource": "*"}
-    with house.changed("scheduler", {**policy, "Statement": [*policy["Statement"], anything]}):
+    with world.changed("scheduler", {**policy, "Statement": [*policy["Statement"], anything]}):
         made = bedrock.create_model_invocation_job(
-            **job_request(house.place, CLAUDE), **({"tags": given} if given else {})
+            **job_request(world.place, CLAUDE), **({"tags": given} if given else {})
         )
     return str(made["jobArn"])
 
@@ -134,8 +134,8 @@ def job_of(house: Applied, tags: Mapping[str, str]) -> str:
 class Asking:
     """Makes the call of each grant in a caller's name; clients are made once."""
 
-    def __init__(self, house: Applied, caller: Caller) -> None:
-        self._house = house
+    def __init__(self, world: Applied, caller: Caller) -> None:
+        self._world = world
         self._caller = caller
         self._clients: dict[str, Any] = {}
 
@@ -154,7 +154,7 @@ class Asking:
 
     def _at_bedrock(self, service: str) -> Any:
         if service not in self._clients:
-            self._clients[service] = self._caller.at(self._house.bedrock_url).client(service)
+            self._clients[service] = self._caller.at(self._world.bedrock_url).client(service)
         return self._clients[service]
 
     def denied(self, grant: Grant) -> bool:
@@ -173,7 +173,7 @@ class Asking:
 
     def url(self, grant: Grant) -> str:
         name = grant.resource.rpartition(":")[2].replace("*", "events")
-        return f"{self._house.gateway.url}/{self._house.place.account}/{name}"
+        return f"{self._world.gateway.url}/{self._world.place.account}/{name}"
 
     def place_of(self, grant: Grant) -> dict[str, str]:
         """Bucket and key under the prefix that the grant names."""
@@ -182,7 +182,7 @@ class Asking:
 
     def create(self, grant: Grant) -> None:
         """A job that needs the resource: of that model, or by the profile that leads to it."""
-        place = self._house.place
+        place = self._world.place
         model = grant.resource.rpartition("/")[2] if "foundation-model/" in grant.resource else CLAUDE
         at_home = f":{place.region}:" in grant.resource and "inference-profile" not in grant.resource
         request = job_request(place, model if at_home else PROFILE)
@@ -191,14 +191,14 @@ class Asking:
 
     def stop(self, grant: Grant) -> None:
         """A job of the environment's own, which the scheduler created."""
-        self.bedrock.stop_model_invocation_job(jobIdentifier=job_of(self._house, {TAG_ENV: self._house.place.env}))
+        self.bedrock.stop_model_invocation_job(jobIdentifier=job_of(self._world, {TAG_ENV: self._world.place.env}))
 
     def invoke(self, grant: Grant) -> None:
         """What the simulated Bedrock finds of its role in Validating, for a job by the profile."""
-        place = self._house.place
+        place = self._world.place
         request = job_request(place, PROFILE)
         model = resolve(PROFILE, region=place.region, account=place.account)
-        judge_of_roles(self._house).check_job(Job(JOB, f"arn:job/{JOB}", request, model, submit_time=0))
+        judge_of_roles(self._world).check_job(Job(JOB, f"arn:job/{JOB}", request, model, submit_time=0))
 
 
 Probe = Callable[[Asking, Grant], Any]

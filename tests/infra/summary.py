@@ -38,8 +38,10 @@ class Summary:
             parts.append(f"{self.grants} grants held to be needed, one by one")
         if self.applied:
             kinds = Counter(drift.partition(".")[0] for drift in self.drifts)
-            told = ", ".join(f"{kind}: {count}" for kind, count in sorted(kinds.items()))
-            parts.append(f"applied {len(self.applied)}, drifts allowed {len(self.drifts)}{told and f' ({told})'}")
+            reported = ", ".join(f"{kind}: {count}" for kind, count in sorted(kinds.items()))
+            parts.append(
+                f"applied {len(self.applied)}, drifts allowed {len(self.drifts)}{reported and f' ({reported})'}"
+            )
         if self.notes:
             parts.append(f"note: {'; '.join(sorted(self.notes))}")
         if self.skipped:

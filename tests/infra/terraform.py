@@ -24,7 +24,7 @@ VERSION_MIN = (1, 10)
 MIRRORS = (Path("/opt"), Path("/usr/share/terraform"), Path("/usr/local/share/terraform"), Path.home() / ".terraform.d")
 PROVIDER = Path("hashicorp", "aws")
 MIRROR_DEPTH_MAX = 3
-COMMAND_S = 900  # of it a busy machine makes what a quiet one does in a minute or two
+COMMAND_S = 900  # of it a busy machine makes what a idle one does in a minute or two
 LINES_SHOWN = 60
 UNREAD = ("AWS_", "TF_VAR_", "TF_CLI_ARGS", "TF_LOG", "TF_WORKSPACE", "TF_DATA_DIR", "TF_CLI_CONFIG_FILE")
 
@@ -138,7 +138,7 @@ class Workspace:
         self, directory: str, *command: str, limit_s: int = COMMAND_S, codes: tuple[int, ...] = (0,)
     ) -> tuple[int, str]:
         data = self.scratch / "data" / directory.replace("/", "-")
-        told = f"{directory}: terraform {' '.join(command)}"
+        reported = f"{directory}: terraform {' '.join(command)}"
         try:
             answer = subprocess.run(
                 [program(), *command],
@@ -153,9 +153,9 @@ class Workspace:
             )
         except subprocess.TimeoutExpired as error:
             said = error.stdout.decode(errors="replace") if isinstance(error.stdout, bytes) else ""
-            raise Failed(f"{told}\nhad not ended after {limit_s} s; it said:\n{_end(said)}") from None
+            raise Failed(f"{reported}\nhad not ended after {limit_s} s; it said:\n{_end(said)}") from None
         if answer.returncode not in codes:
-            raise Failed(f"{told}\nended with {answer.returncode}:\n{_end(answer.stdout)}")
+            raise Failed(f"{reported}\nended with {answer.returncode}:\n{_end(answer.stdout)}")
         return answer.returncode, answer.stdout
 
     def declared(self, directory: str) -> set[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.infra import drifts, terraform
 from tests.infra.ahead import Ahead
-from tests.infra.lifecycle import GUARD, Lives
+from tests.infra.lifecycle import GUARD, Lifecycle
 from tests.infra.summary import LACKING, SUMMARY
 
 ROOTS = terraform.roots()
@@ -14,17 +14,17 @@ GUARDED = [directory for directory in ROOTS if (terraform.SOURCES / directory / 
 
 
 @pytest.fixture(scope="module")
-def lives(request, tmp_path_factory):
-    ahead = Ahead(Lives(tmp_path_factory.mktemp("lives")))
-    asking = [item for item in request.session.items if "lives" in getattr(item, "fixturenames", ())]
+def lifecycles(request, tmp_path_factory):
+    ahead = Ahead(Lifecycle(tmp_path_factory.mktemp("lifecycles")))
+    asking = [item for item in request.session.items if "lifecycles" in getattr(item, "fixturenames", ())]
     ahead.begin(str(item.callspec.params["directory"]) for item in asking if hasattr(item, "callspec"))
     yield ahead
     ahead.close()
 
 
 @pytest.mark.parametrize("directory", ROOTS)
-def test_applies(lives, directory):
-    life = lives[directory]
+def test_applies(lifecycles, directory):
+    life = lifecycles[directory]
     if life.second_plan is None:
         pytest.fail(life.fault, pytrace=False)
     assert life.made
@@ -35,29 +35,31 @@ def test_applies(lives, directory):
 
 
 @pytest.mark.parametrize("directory", ROOTS)
-def test_a_second_plan_changes_nothing_but_known_drifts(lives, directory):
-    plan = lives[directory].second_plan
+def test_a_second_plan_changes_nothing_but_known_drifts(lifecycles, directory):
+    plan = lifecycles[directory].second_plan
     assert plan is not None, f"{directory} was not applied"
     found = list(drifts.seen(plan))
     SUMMARY.drifts |= {str(drift) for drift, _ in found if drift in drifts.ALLOWED}
-    new = [told for drift, told in found if drift not in drifts.ALLOWED]
+    new = [reported for drift, reported in found if drift not in drifts.ALLOWED]
     assert not new, "a second plan would change:\n" + "\n".join(new)
 
 
-def test_every_listed_drift_is_still_seen(lives):
-    seen = {drift for root in ROOTS for drift, _ in drifts.seen(lives[root].second_plan or {"resource_changes": []})}
+def test_every_listed_drift_is_still_seen(lifecycles):
+    seen = {
+        drift for root in ROOTS for drift, _ in drifts.seen(lifecycles[root].second_plan or {"resource_changes": []})
+    }
     gone = sorted(map(str, set(drifts.ALLOWED) - seen))
     assert not gone, f"no longer seen, take them off the list: {gone}"
 
 
 @pytest.mark.parametrize("directory", ROOTS)
-def test_destroy_leaves_nothing(lives, directory):
-    life = lives[directory]
+def test_destroy_leaves_nothing(lifecycles, directory):
+    life = lifecycles[directory]
     if not life.destroyed:
         pytest.fail(life.fault, pytrace=False)
     assert sorted(life.left) == []
 
 
 @pytest.mark.parametrize("directory", GUARDED)
-def test_what_is_guarded_is_not_destroyed_while_the_guard_stands(lives, directory):
-    assert "prevent_destroy" in lives[directory].destroy_refused
+def test_what_is_guarded_is_not_destroyed_while_the_guard_stands(lifecycles, directory):
+    assert "prevent_destroy" in lifecycles[directory].destroy_refused

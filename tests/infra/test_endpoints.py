@@ -37,9 +37,9 @@ def endpoints(documents):
 
 
 def passes(policy, grant, account):
-    told = {"aws:PrincipalAccount": account}
+    reported = {"aws:PrincipalAccount": account}
     asked = {"principals": {f"arn:aws:iam::{account}:role/any"}, "action": grant.action, "resource": grant.resource}
-    return by_resource(policy, **asked, context=told).allowed
+    return by_resource(policy, **asked, context=reported).allowed
 
 
 def test_what_a_service_is_granted_passes(documents, endpoints):

@@ -80,9 +80,9 @@ def begin(gateway, path="/", call="", method="POST"):
 def ask(gateway, path="/", call="", method="POST"):
     connection = begin(gateway, path, call, method)
     answer = connection.getresponse()
-    told = answer.status, answer.read().decode()
+    reported = answer.status, answer.read().decode()
     connection.close()
-    return told
+    return reported
 
 
 def test_a_call_that_comes_again_gets_the_first_answer(gateway, upstream):

@@ -66,22 +66,22 @@ def refused(call, **arguments):
 
 
 @pytest.fixture
-def place(house):
-    return house.place
+def place(world):
+    return world.place
 
 
 @pytest.fixture
-def bucket_policy(house):
-    return json.loads(house.root.client("s3").get_bucket_policy(Bucket=house.place.bucket)["Policy"])
+def bucket_policy(world):
+    return json.loads(world.root.client("s3").get_bucket_policy(Bucket=world.place.bucket)["Policy"])
 
 
 @pytest.fixture
-def queue_policies(house):
+def queue_policies(world):
     """Queue ARN to its policy, of all queues of the environment."""
-    sqs, found = house.root.client("sqs"), {}
-    for url in sqs.list_queues(QueueNamePrefix=f"{house.place.env}-quarry-")["QueueUrls"]:
-        told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn", "Policy"])["Attributes"]
-        found[told["QueueArn"]] = json.loads(told["Policy"])
+    sqs, found = world.root.client("sqs"), {}
+    for url in sqs.list_queues(QueueNamePrefix=f"{world.place.env}-quarry-")["QueueUrls"]:
+        reported = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn", "Policy"])["Attributes"]
+        found[reported["QueueArn"]] = json.loads(reported["Policy"])
     assert len(found) == 2 * len(QUEUES) + 1
     return found
 
@@ -90,31 +90,31 @@ def queue_policies(house):
 
 
 @pytest.mark.parametrize("name", [*SERVICES, BEDROCK])
-def test_another_account_takes_no_role(house, place, name):
-    stranger = dataclasses.replace(house.root, keys=enforcing.root(house.clients, STRANGER).keys)
+def test_another_account_takes_no_role(world, place, name):
+    stranger = dataclasses.replace(world.root, keys=enforcing.root(world.clients, STRANGER).keys)
     with pytest.raises(ClientError, match="AccessDenied"):
         enforcing.assume(stranger, place.role_arn(name))
 
 
-def test_no_one_in_the_account_takes_the_role_of_bedrock(house, place):
-    for caller in (house.root, *house.callers.values()):
+def test_no_one_in_the_account_takes_the_role_of_bedrock(world, place):
+    for caller in (world.root, *world.callers.values()):
         with pytest.raises(ClientError, match="AccessDenied"):
             enforcing.assume(caller, place.role_arn(BEDROCK))
 
 
 @pytest.mark.parametrize("name", CALLERS)
 @pytest.mark.parametrize("role", SERVICES)
-def test_no_service_takes_anothers_role(house, place, name, role):
+def test_no_service_takes_anothers_role(world, place, name, role):
     """The trust names the account, which leaves it to the callers' own policies: none of them grants it."""
     with pytest.raises(ClientError, match="AccessDenied"):
-        enforcing.assume(house.callers[name], place.role_arn(role))
+        enforcing.assume(world.callers[name], place.role_arn(role))
 
 
-def test_bedrock_takes_its_role_for_this_accounts_jobs_only(house, place):
+def test_bedrock_takes_its_role_for_this_accounts_jobs_only(world, place):
     role = {"roleArn": place.role_arn(BEDROCK)}
-    judge_of_roles(house).check_create(role)
+    judge_of_roles(world).check_create(role)
     with pytest.raises(ApiError, match="cannot be assumed"):
-        judge_of_roles(house, region="eu-west-1").check_create(role)
+        judge_of_roles(world, region="eu-west-1").check_create(role)
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ def test_bedrock_takes_its_role_for_this_accounts_jobs_only(house, place):
         ("neither is told", {"aws:SourceAccount": None, "aws:SourceArn": None}),
     ],
 )
-def test_the_trust_of_bedrocks_role_is_bound_to_account_and_jobs(house, place, fault, context):
-    trust = house.iam.get_role(RoleName=place.role(BEDROCK))["Role"]["AssumeRolePolicyDocument"]
+def test_the_trust_of_bedrocks_role_is_bound_to_account_and_jobs(world, place, fault, context):
+    trust = world.iam.get_role(RoleName=place.role(BEDROCK))["Role"]["AssumeRolePolicyDocument"]
     job = f"arn:aws:bedrock:{place.region}:{place.account}:model-invocation-job/000000000000"
-    told = {"aws:SourceAccount": place.account, "aws:SourceArn": job, **context}
-    verdict = by_resource(trust, {"bedrock.amazonaws.com"}, Act("sts:AssumeRole", None, told))
+    reported = {"aws:SourceAccount": place.account, "aws:SourceArn": job, **context}
+    verdict = by_resource(trust, {"bedrock.amazonaws.com"}, Act("sts:AssumeRole", None, reported))
     assert verdict.allowed is (not fault)
     assert verdict.refused is bool(fault)
 
@@ -142,9 +142,9 @@ def test_the_trust_of_bedrocks_role_is_bound_to_account_and_jobs(house, place, f
 # ------------------------------------------------------------------------------------------------ passing a role
 
 
-def creating(house, name, role):
-    bedrock = house.callers[name].at(house.bedrock_url).client("bedrock")
-    return refused(bedrock.create_model_invocation_job, **job_request(house.place, CLAUDE, role))
+def creating(world, name, role):
+    bedrock = world.callers[name].at(world.bedrock_url).client("bedrock")
+    return refused(bedrock.create_model_invocation_job, **job_request(world.place, CLAUDE, role))
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,13 @@ def creating(house, name, role):
         *((name, BEDROCK, False) for name in ("preprocessor", "collector", OPERATOR)),
     ],
 )
-def test_only_the_scheduler_creates_jobs_and_only_with_bedrocks_role(house, name, role, allowed):
-    assert creating(house, name, role) is not allowed
+def test_only_the_scheduler_creates_jobs_and_only_with_bedrocks_role(world, name, role, allowed):
+    assert creating(world, name, role) is not allowed
 
 
 @pytest.mark.parametrize("name", [*SERVICES, BEDROCK])
-def test_the_simulated_bedrock_takes_the_role_from_the_scheduler_alone(house, place, name):
-    judge = judge_of_roles(house, caller_role=place.role(name))
+def test_the_simulated_bedrock_takes_the_role_from_the_scheduler_alone(world, place, name):
+    judge = judge_of_roles(world, caller_role=place.role(name))
     if name == "scheduler":
         judge.check_create({"roleArn": place.role_arn(BEDROCK)})
         with pytest.raises(ApiError, match="iam:PassRole"):
@@ -173,8 +173,8 @@ def test_the_simulated_bedrock_takes_the_role_from_the_scheduler_alone(house, pl
 
 @pytest.mark.parametrize("name", CALLERS)
 @pytest.mark.parametrize("service", ["bedrock", "ecs-tasks", "lambda", "ec2", "sagemaker", "scheduler"])
-def test_no_role_is_passed_to_another_service(house, place, name, service):
-    policy, passed = house.policy(name), {"iam:PassedToService": f"{service}.amazonaws.com"}
+def test_no_role_is_passed_to_another_service(world, place, name, service):
+    policy, passed = world.policy(name), {"iam:PassedToService": f"{service}.amazonaws.com"}
     verdicts = {
         role: by_identity([policy], action="iam:PassRole", resource=place.role_arn(role), context=passed)
         for role in (*SERVICES, BEDROCK, "sweep")
@@ -187,8 +187,8 @@ def test_no_role_is_passed_to_another_service(house, place, name, service):
 
 
 @pytest.mark.parametrize("name", CALLERS)
-def test_nobody_reads_or_writes_beyond_their_prefixes(house, place, name):
-    s3 = house.callers[name].client("s3")
+def test_nobody_reads_or_writes_beyond_their_prefixes(world, place, name):
+    s3 = world.callers[name].client("s3")
     read, written = set(), set()
     for prefix in PREFIXES:
         at = {"Bucket": place.bucket, "Key": f"{prefix}/probe/denied"}
@@ -196,7 +196,7 @@ def test_nobody_reads_or_writes_beyond_their_prefixes(house, place, name):
             read.add(prefix)
         if not refused(s3.put_object, **at, Body=b""):
             written.add(prefix)
-            house.root.client("s3").delete_object(**at)
+            world.root.client("s3").delete_object(**at)
     assert read == READS[name]
     assert written == WRITES[name]
 
@@ -204,12 +204,12 @@ def test_nobody_reads_or_writes_beyond_their_prefixes(house, place, name):
 @pytest.mark.parametrize("name", [*SERVICES, BEDROCK])
 def test_the_bucket_denies_other_prefixes_even_to_a_role_that_was_given_everything(place, bucket_policy, name):
     """Judged by the document: to AWS `aws:PrincipalArn` is the role, to the emulator the role's session."""
-    told = dict.fromkeys((ENCRYPTION, f"{ENCRYPTION}-customer-algorithm"))
-    told |= {"aws:PrincipalArn": place.role_arn(name), "aws:SecureTransport": "true"}
+    reported = dict.fromkeys((ENCRYPTION, f"{ENCRYPTION}-customer-algorithm"))
+    reported |= {"aws:PrincipalArn": place.role_arn(name), "aws:SecureTransport": "true"}
     left: dict[str, set[str]] = {"s3:GetObject": set(), "s3:PutObject": set()}
     for action, prefixes in left.items():
         for prefix in PREFIXES:
-            act = Act(action, f"arn:aws:s3:::{place.bucket}/{prefix}/a", told)
+            act = Act(action, f"arn:aws:s3:::{place.bucket}/{prefix}/a", reported)
             if by_resource(bucket_policy, {place.role_arn(name)}, act).deny is Holds.NO:
                 prefixes.add(prefix)
     assert left["s3:GetObject"] == READS[name]
@@ -217,10 +217,10 @@ def test_the_bucket_denies_other_prefixes_even_to_a_role_that_was_given_everythi
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_nobody_takes_from_anothers_queue(house, place, name):
-    sqs, taken = house.callers[name].client("sqs"), set()
+def test_nobody_takes_from_anothers_queue(world, place, name):
+    sqs, taken = world.callers[name].client("sqs"), set()
     for queue in QUEUES:
-        url = house.environment[queue_url_variable(queue)]
+        url = world.environment[queue_url_variable(queue)]
         if not refused(sqs.receive_message, QueueUrl=url, VisibilityTimeout=0):
             taken.add(queue)
     assert (
@@ -237,9 +237,9 @@ def test_nobody_takes_from_anothers_queue(house, place, name):
 
 
 @pytest.mark.parametrize("name", CALLERS)
-def test_nobody_sends_to_the_events_queue(house, place, name):
-    url = f"{house.gateway.url}/{place.account}/{place.env}-quarry-events"
-    assert refused(house.callers[name].client("sqs").send_message, QueueUrl=url, MessageBody="{}")
+def test_nobody_sends_to_the_events_queue(world, place, name):
+    url = f"{world.gateway.url}/{place.account}/{place.env}-quarry-events"
+    assert refused(world.callers[name].client("sqs").send_message, QueueUrl=url, MessageBody="{}")
 
 
 # ------------------------------------------------------------------------------------------------ whose job it is
@@ -250,26 +250,26 @@ def test_nobody_sends_to_the_events_queue(house, place, name):
     [({TAG_ENV: "proof"}, True), ({TAG_ENV: "other"}, False), ({"team": "research"}, False), ({}, False)],
 )
 @pytest.mark.parametrize("name", ["scheduler", OPERATOR])
-def test_only_the_environments_own_jobs_are_stopped(house, name, whose, own):
-    assert house.place.env == "proof"
-    bedrock = house.callers[name].at(house.bedrock_url).client("bedrock")
-    assert refused(bedrock.stop_model_invocation_job, jobIdentifier=job_of(house, whose)) is not own
+def test_only_the_environments_own_jobs_are_stopped(world, name, whose, own):
+    assert world.place.env == "proof"
+    bedrock = world.callers[name].at(world.bedrock_url).client("bedrock")
+    assert refused(bedrock.stop_model_invocation_job, jobIdentifier=job_of(world, whose)) is not own
 
 
 @pytest.mark.parametrize(
     ("whose", "own"), [({TAG_ENV: "proof", "team": "a"}, True), ({TAG_ENV: "other"}, False), ({"team": "a"}, False)]
 )
-def test_the_scheduler_tags_jobs_as_its_environments_only(house, place, whose, own):
-    bedrock = house.callers["scheduler"].at(house.bedrock_url).client("bedrock")
+def test_the_scheduler_tags_jobs_as_its_environments_only(world, place, whose, own):
+    bedrock = world.callers["scheduler"].at(world.bedrock_url).client("bedrock")
     tags = [{"key": key, "value": value} for key, value in whose.items()]
     assert refused(bedrock.create_model_invocation_job, **job_request(place, CLAUDE), tags=tags) is not own
 
 
-def test_another_account_sends_to_no_queue(house, place, queue_policies):
-    keys = enforcing.root(house.clients, STRANGER).keys
-    sqs = dataclasses.replace(house.root, keys=keys).client("sqs")
+def test_another_account_sends_to_no_queue(world, place, queue_policies):
+    keys = enforcing.root(world.clients, STRANGER).keys
+    sqs = dataclasses.replace(world.root, keys=keys).client("sqs")
     for arn in queue_policies:
-        url = f"{house.gateway.url}/{place.account}/{arn.rpartition(':')[2]}"
+        url = f"{world.gateway.url}/{place.account}/{arn.rpartition(':')[2]}"
         assert refused(sqs.send_message, QueueUrl=url, MessageBody="{}")
 
 
@@ -301,14 +301,14 @@ def test_only_the_rule_delivers_and_only_to_two_queues(place, queue_policies, fa
 
 
 @pytest.mark.parametrize("name", CALLERS)
-def test_plain_http_reaches_no_object_and_no_queue(house, place, name):
+def test_plain_http_reaches_no_object_and_no_queue(world, place, name):
     """What the emulator is told of the way a call came is all it knows; all else goes by way of TLS, and passes."""
-    plain = dataclasses.replace(house.callers[name], endpoint_url=house.clients.endpoint_url, transport="http")
+    plain = dataclasses.replace(world.callers[name], endpoint_url=world.clients.endpoint_url, transport="http")
     prefix = next(iter(sorted(READS[name])), "inputs")
     at = {"Bucket": place.bucket, "Key": f"{prefix}/probe/denied"}
     assert refused(plain.client("s3").get_object, **at)
     assert refused(plain.over("https").client("s3").get_object, **at) is (not READS[name])
-    url = f"{house.clients.endpoint_url}/{place.account}/{place.env}-quarry-scheduler"
+    url = f"{world.clients.endpoint_url}/{place.account}/{place.env}-quarry-scheduler"
     assert refused(plain.client("sqs").get_queue_attributes, QueueUrl=url, AttributeNames=["All"])
 
 
@@ -357,12 +357,12 @@ def test_an_object_is_encrypted_as_the_bucket_says_or_refused(place, bucket_poli
     assert verdict.deny.name == ("YES" if fault else "NO")
 
 
-def test_the_emulator_too_refuses_another_encryption(house, place):
-    s3 = house.callers["collector"].client("s3")
+def test_the_emulator_too_refuses_another_encryption(world, place):
+    s3 = world.callers["collector"].client("s3")
     at = {"Bucket": place.bucket, "Key": "results/probe/encrypted", "Body": b""}
     assert not refused(s3.put_object, **at)
     assert not refused(s3.put_object, **at, ServerSideEncryption="AES256")
     assert refused(s3.put_object, **at, ServerSideEncryption="aws:kms")
-    told = s3.get_object(Bucket=at["Bucket"], Key=at["Key"])
-    assert told.get("ServerSideEncryption") == "AES256"
-    house.root.client("s3").delete_object(Bucket=at["Bucket"], Key=at["Key"])
+    reported = s3.get_object(Bucket=at["Bucket"], Key=at["Key"])
+    assert reported.get("ServerSideEncryption") == "AES256"
+    world.root.client("s3").delete_object(Bucket=at["Bucket"], Key=at["Key"])

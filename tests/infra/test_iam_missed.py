@@ -28,14 +28,14 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def logs(house, home):
-    with working.services(house, home, REPEATED) as logs:
+def logs(world, home):
+    with working.services(world, home, REPEATED) as logs:
         yield logs
 
 
 @pytest.fixture(scope="module")
-def operator(house, home, logs):
-    operator = working.Operator(house, home)
+def operator(world, home, logs):
+    operator = working.Operator(world, home)
     operator.put(f"prompts/{PROMPT}.yaml", (resources.SHIPPED_PROMPTS / f"{PROMPT}.yaml").read_bytes())
     return operator
 
@@ -49,14 +49,14 @@ def operator(house, home, logs):
         (BEDROCK, "s3:PutObject", "/batch-output/", "job", "SUCCEEDED"),
     ],
 )
-def test_what_is_missed_is_named(house, operator, logs, name, action, part, where, state):
-    policy = house.policy(name)
+def test_what_is_missed_is_named(world, operator, logs, name, action, part, where, state):
+    policy = world.policy(name)
     grant = next(one for one in grants(policy) if one.action == action and part in one.resource)
     source = operator.put(f"inputs/{name}.csv", demo.topics(ROWS))
     run_id = f"no{name}"
     text = {"model_id": CLAUDE, "prompt_id": PROMPT, "job_name_prefix": "proof", "s3_uri": source}
 
-    def told():
+    def reported():
         view = operator.status(run_id)
         return {
             "run": view.get("error") or "",
@@ -64,10 +64,10 @@ def test_what_is_missed_is_named(house, operator, logs, name, action, part, wher
             "log": logs[name].read_text() if name in SERVICES else "",
         }[where]
 
-    with house.changed(name, without(policy, grant)):
+    with world.changed(name, without(policy, grant)):
         operator.submit({**text, "run_id": run_id})
         until = time.monotonic() + WITHIN_S
-        while f"not authorized to perform: {action}" not in told():
+        while f"not authorized to perform: {action}" not in reported():
             assert time.monotonic() < until, operator.status(run_id)
             time.sleep(working.POLL_S)
     view = operator.ended(run_id)

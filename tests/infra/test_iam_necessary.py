@@ -33,17 +33,17 @@ def kept(name, grant):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def clean(house):
+def clean(world):
     """Nothing that a probe sent is left for the services."""
     yield
-    sqs = house.root.client("sqs")
-    for url in sqs.list_queues(QueueNamePrefix=f"{house.place.env}-quarry-")["QueueUrls"]:
+    sqs = world.root.client("sqs")
+    for url in sqs.list_queues(QueueNamePrefix=f"{world.place.env}-quarry-")["QueueUrls"]:
         sqs.purge_queue(QueueUrl=url)
 
 
 @pytest.mark.parametrize("name", CALLERS)
-def test_no_action_can_be_taken_away_without_harm(house, name):
-    asking, policy = Asking(house, house.callers[name]), house.policy(name)
+def test_no_action_can_be_taken_away_without_harm(world, name):
+    asking, policy = Asking(world, world.callers[name]), world.policy(name)
     found, faults, seen = grants(policy), [], set()
     for grant in found:
         if grant.action not in PROBES:
@@ -53,7 +53,7 @@ def test_no_action_can_be_taken_away_without_harm(house, name):
         else:
             if asking.denied(grant):
                 faults.append(f"denied with the whole policy: {grant}")
-            with house.changed(name, without(policy, grant)):
+            with world.changed(name, without(policy, grant)):
                 missed = asking.denied(grant)
             if reason := kept(name, grant):
                 seen.add(reason)
@@ -77,8 +77,8 @@ def _by_document(policy, grant):
     return []
 
 
-def test_what_the_emulator_misjudges_it_still_misjudges(house):
-    asking, found = Asking(house, house.callers[OPERATOR]), grants(house.policy(OPERATOR))
+def test_what_the_emulator_misjudges_it_still_misjudges(world):
+    asking, found = Asking(world, world.callers[OPERATOR]), grants(world.policy(OPERATOR))
     right = [str(grant) for grant in found if grant.action in MISJUDGED and not asking.denied(grant)]
     assert not right, f"judged rightly now, take them off the list: {right}"
     assert set(MISJUDGED) <= {grant.action for grant in found}

@@ -310,14 +310,14 @@ def test_another_account_assumes_only_a_role_that_names_it(clients, root, role, 
 
 
 @pytest.mark.parametrize(
-    ("told", "allowed"), [({"ExternalId": "right"}, True), ({"ExternalId": "wrong"}, False), ({}, False)]
+    ("reported", "allowed"), [({"ExternalId": "right"}, True), ({"ExternalId": "wrong"}, False), ({}, False)]
 )
-def test_the_conditions_of_a_trust_policy_count(root, role, name, told, allowed):
+def test_the_conditions_of_a_trust_policy_count(root, role, name, reported, allowed):
     role()
     trust = json.dumps(trusting({"AWS": ROOT_ARN}, StringEquals={"sts:ExternalId": "right"}))
     root.client("iam").update_assume_role_policy(RoleName=name, PolicyDocument=trust)
     sts = root.client("sts")
-    refused = denial(sts.assume_role, RoleArn=role_arn(name), RoleSessionName="xx", **told)
+    refused = denial(sts.assume_role, RoleArn=role_arn(name), RoleSessionName="xx", **reported)
     assert (refused == "") is allowed
 
 
@@ -373,11 +373,11 @@ def test_a_caller_under_a_role_is_no_such_principal_to_a_condition(role, root, b
     assert denied_to(f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/{enforcing.SESSION_NAME}")
 
 
-def test_a_simulation_of_policies_does_not_know_the_conditions_it_is_told(role, root, name):
+def test_a_simulation_of_policies_does_not_know_the_conditions_it_is_reported(role, root, name):
     """SimulatePrincipalPolicy answers, and denies what is bound to a service, though the service is told."""
     passing = allow("iam:PassRole", role_arn("r"), StringEquals={"iam:PassedToService": "bedrock.amazonaws.com"})
     role(passing, allow("s3:GetObject", "*"))
-    told = {
+    reported = {
         "ContextKeyName": "iam:PassedToService",
         "ContextKeyType": "string",
         "ContextKeyValues": ["bedrock.amazonaws.com"],
@@ -385,7 +385,7 @@ def test_a_simulation_of_policies_does_not_know_the_conditions_it_is_told(role, 
 
     def decision(action, resource):
         answer = root.client("iam").simulate_principal_policy(
-            PolicySourceArn=role_arn(name), ActionNames=[action], ResourceArns=[resource], ContextEntries=[told]
+            PolicySourceArn=role_arn(name), ActionNames=[action], ResourceArns=[resource], ContextEntries=[reported]
         )
         return answer["EvaluationResults"][0]["EvalDecision"]
 

@@ -38,14 +38,14 @@ class Played:
 
 
 @pytest.fixture(scope="module")
-def played(house, tmp_path_factory) -> Played:
+def played(world, tmp_path_factory) -> Played:
     home = tmp_path_factory.mktemp("working")
-    doors = (house.gateway, house.bedrock_gateway, house.bedrock_door)
-    before = [len(door.refusals) for door in doors]
-    calls = [dict(door.calls) for door in doors]
-    with working.services(house, home) as logs:
-        operator = working.Operator(house, home)
-        views = {run_id: operator.ended(run_id) for run_id in _submit(operator, house.place.bucket)}
+    gateways = (world.gateway, world.bedrock_gateway, world.bedrock_door)
+    before = [len(door.refusals) for door in gateways]
+    calls = [dict(door.calls) for door in gateways]
+    with working.services(world, home) as logs:
+        operator = working.Operator(world, home)
+        views = {run_id: operator.ended(run_id) for run_id in _submit(operator, world.place.bucket)}
         said = {
             "runs": operator.quarry("runs"),
             "dead letters": operator.quarry("dlq", "list"),
@@ -53,17 +53,17 @@ def played(house, tmp_path_factory) -> Played:
         }
         for run_id in ("text", "embed", "profile"):
             said[run_id] = operator.quarry("results", run_id, "-o", str(home / "out" / run_id))
-    assert [fault for door in doors for fault in door.faults] == []
+    assert [fault for door in gateways for fault in door.faults] == []
     refusals = [
-        (house.who(key), words)
-        for door, count in zip(doors, before, strict=True)
+        (world.who(key), words)
+        for door, count in zip(gateways, before, strict=True)
         for key, words in door.refusals[count:]
     ]
     made = {
-        house.who(key): number - had.get(key, 0)
-        for door, had in zip(doors, calls, strict=True)
+        world.who(key): number - had.get(key, 0)
+        for door, had in zip(gateways, calls, strict=True)
         for key, number in door.calls.items()
-        if door is not house.bedrock_door
+        if door is not world.bedrock_door
     }
     read = {name: path.read_text() for name, path in logs.items()}
     return Played(operator, views, read, refusals, made, said)
@@ -128,13 +128,13 @@ def test_everybody_works_in_their_own_name(played):
 
 
 def test_doctor_finds_the_environment_sound_under_the_operators_policy(played):
-    told = [
+    reported = [
         line.split(None, 2) for line in played.said["doctor"].splitlines() if line.startswith(("ok", "FAIL", "unknown"))
     ]
-    unknown = {check: words for verdict, check, words in told if verdict == "unknown"}
+    unknown = {check: words for verdict, check, words in reported if verdict == "unknown"}
     unsure = {check: words for check, words in unknown.items() if not any(action in words for action in MISJUDGED)}
     assert ", 0 failed," in played.said["doctor"]
     assert {"bucket", "trust", "s3-access", "pass-role", "queues", "sweep"} <= {
-        check for verdict, check, _ in told if verdict == "ok"
+        check for verdict, check, _ in reported if verdict == "ok"
     }
     assert not any("not allowed to look" in words for words in unsure.values()), unsure

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES, ROOTS = terraform.modules(), terraform.roots()
 
 
-def all_is_well(said: str) -> None:
+def all_healthy(said: str) -> None:
     """Fail with what a command said, which pytest would cut short."""
     if said:
         pytest.fail(said, pytrace=False)
@@ -46,7 +46,7 @@ def test_the_tables_in_the_readmes_are_those_of_the_files():
 @pytest.mark.parametrize("directory", [*MODULES, *ROOTS])
 def test_is_valid_without_a_warning(checks, directory):
     SUMMARY.directories.add(directory)
-    all_is_well(checks[directory].not_valid)
+    all_healthy(checks[directory].not_valid)
 
 
 @pytest.mark.parametrize("directory", [*MODULES, *ROOTS])
@@ -54,16 +54,16 @@ def test_its_own_tests_pass(checks, directory):
     checked = checks[directory]
     SUMMARY.runs_passed += checked.runs_passed
     SUMMARY.runs_failed += checked.runs_failed
-    all_is_well(checked.not_valid)
-    all_is_well(checked.tests_said)
+    all_healthy(checked.not_valid)
+    all_healthy(checked.tests_said)
     assert checked.runs_passed, f"{directory} has no tests/*.tftest.hcl of which one ran"
 
 
 @pytest.mark.parametrize("directory", ROOTS)
 def test_can_be_planned(checks, directory):
     checked = checks[directory]
-    all_is_well(checked.not_valid)
-    all_is_well(checked.not_planned)
+    all_healthy(checked.not_valid)
+    all_healthy(checked.not_planned)
 
 
 @pytest.mark.parametrize("directory", MODULES)

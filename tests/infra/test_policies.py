@@ -56,13 +56,13 @@ def test_every_policy_is_known_at_plan_time_and_without_a_finding(checks, direct
     assert documents, f"{directory} makes no policy"
     SUMMARY.policies += len(documents)
     found = lint(documents)
-    told = [
+    reported = [
         f"{name}: {issue} {detail}"
         for name, findings in found.items()
         for issue, detail in findings
         if not is_known_false(issue, detail)
     ]
-    assert not told, "\n".join(told)
+    assert not reported, "\n".join(reported)
 
 
 QUEUE, BUCKET = "arn:aws:sqs:us-east-1:111122223333:q", "arn:aws:s3:::bucket-alone"

@@ -29,10 +29,10 @@ REFUSALS_SHOWN = 5
 ENDED = {"SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED"}
 
 
-def variables(house: Applied, caller: Caller) -> dict[str, str]:
+def variables(world: Applied, caller: Caller) -> dict[str, str]:
     """What somebody with these keys needs to work with the environment."""
-    aws = environment.for_aws(caller.endpoint_url, house.place.region, os.environ)
-    given = environment.for_clients(aws, house.bedrock_url, QUOTA, house.environment)
+    aws = environment.for_aws(caller.endpoint_url, world.place.region, os.environ)
+    given = environment.for_clients(aws, world.bedrock_url, QUOTA, world.environment)
     keys = {
         "AWS_ACCESS_KEY_ID": caller.keys["AccessKeyId"],
         "AWS_SECRET_ACCESS_KEY": caller.keys["SecretAccessKey"],
@@ -42,12 +42,12 @@ def variables(house: Applied, caller: Caller) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def services(house: Applied, home: Path, settings: Mapping[str, str] | None = None) -> Iterator[dict[str, Path]]:
+def services(world: Applied, home: Path, settings: Mapping[str, str] | None = None) -> Iterator[dict[str, Path]]:
     """The three services while they run, by name: where each writes its log. `settings` go over the local ones."""
     logs = {service: home / f"{service}.log" for service in SERVICES}
     with contextlib.ExitStack() as stack:
         for service, log in logs.items():
-            clients = {**variables(house, house.callers[service]), **(settings or {})}
+            clients = {**variables(world, world.callers[service]), **(settings or {})}
             stack.enter_context(running(_program(service, clients, log)))
         yield logs
 
@@ -65,15 +65,15 @@ def _program(service: str, clients: Mapping[str, str], log: Path) -> launch.Prog
 class Operator:
     """Somebody with the operator's policy: brings sources, submits, looks, fetches results."""
 
-    def __init__(self, house: Applied, home: Path) -> None:
+    def __init__(self, world: Applied, home: Path) -> None:
         self.home = home
-        self._house = house
-        self._s3 = house.callers[OPERATOR].client("s3")
-        self._variables = {**environment.inherited(os.environ), **variables(house, house.callers[OPERATOR])}
+        self._world = world
+        self._s3 = world.callers[OPERATOR].client("s3")
+        self._variables = {**environment.inherited(os.environ), **variables(world, world.callers[OPERATOR])}
 
     def put(self, key: str, body: bytes) -> str:
-        self._s3.put_object(Bucket=self._house.place.bucket, Key=key, Body=body)
-        return f"s3://{self._house.place.bucket}/{key}"
+        self._s3.put_object(Bucket=self._world.place.bucket, Key=key, Body=body)
+        return f"s3://{self._world.place.bucket}/{key}"
 
     def quarry(self, *words: str, codes: tuple[int, ...] = (0,)) -> str:
         done = subprocess.run(
@@ -98,7 +98,7 @@ class Operator:
         """How the run stands at its end."""
         self.quarry("watch", run_id, "--timeout", str(RUN_S), codes=tuple(range(8)))
         view = self.status(run_id)
-        refused = "\n".join(words for _, words in self._house.gateway.refusals[-REFUSALS_SHOWN:])
+        refused = "\n".join(words for _, words in self._world.gateway.refusals[-REFUSALS_SHOWN:])
         assert view.get("state") in ENDED, (
             f"run {run_id} has not ended within {RUN_S} s: {view}\nrefused last:\n{refused}"
         )

@@ -23,7 +23,7 @@ from quarry_cli.main import app
 from quarry_collector.settle import ErrorCode
 from quarry_core.contract import states
 from quarry_core.contract.manifest import read_manifest
-from quarry_core.contract.messages import Kind
+from quarry_core.contract.messages import Step
 from quarry_core.contract.names import QUEUES, queue_url_variable
 from quarry_core.contract.prompts import load_prompt, parse_template
 from quarry_core.contract.results import outcome_schema
@@ -186,7 +186,9 @@ def test_every_setting_that_is_mentioned_exists(page):
 def test_every_metric_that_is_mentioned_is_registered(page):
     registered = [each for each in vars(metrics).values() if isinstance(each, Counter | Gauge | Histogram)]
     names = {
-        told.name + ("_total" if told.type == "counter" else "") for metric in registered for told in metric.describe()
+        reported.name + ("_total" if reported.type == "counter" else "")
+        for metric in registered
+        for reported in metric.describe()
     }
     packages = {
         path.name for home in ("core", "services/*", "cli", "local") for path in ROOT.glob(f"{home}/src/quarry_*")
@@ -265,11 +267,11 @@ def test_every_make_target_that_contributing_names_exists():
 # --------------------------------------------------------------------------- the generator
 
 
-def test_every_move_of_the_tables_has_a_writer_and_every_doorbell_a_reader():
+def test_every_move_of_the_tables_has_a_writer_and_every_wakeup_a_reader():
     written = set(generate_docs.writers())
     tables = [*states.RUN_MOVES, *states.SHARD_MOVES]
     assert {(str(source or "(none)"), str(target)) for source, target in tables} <= written
-    assert len(generate_docs.doorbells()) == 2 + len(get_args(Kind))
+    assert len(generate_docs.wakeups()) == 2 + len(get_args(Step))
 
 
 def test_a_page_that_is_filled_stays_as_it_is_when_it_is_filled_again():
@@ -300,13 +302,13 @@ def test_a_test_that_is_known_to_fail_defends_nothing(tmp_path):
     tests = tmp_path / "tests"
     tests.mkdir()
     mark = '@pytest.mark.promise("S1", "S2")\n'
-    xfail = '@pytest.mark.xfail(reason="not mended yet")\n'
+    xfail = '@pytest.mark.xfail(reason="not fixed yet")\n'
     (tests / "test_some.py").write_text(f"{mark}def test_a():\n    ...\n\n\n{mark}{xfail}def test_b():\n    ...\n")
 
     found = generate_docs.defences(tmp_path)
 
     assert sorted(found) == ["S1", "S2"]
-    assert [generate_docs.sentence(each) for each in found["S1"]] == ["a", "b (**known to fail**: not mended yet)"]
+    assert [generate_docs.sentence(each) for each in found["S1"]] == ["a", "b (**known to fail**: not fixed yet)"]
 
 
 def test_an_unknown_block_is_an_error():

@@ -150,7 +150,11 @@ async def test_neither_variables_nor_a_profile_change_a_client(shell, by):
     ):
         made[client, attempts] = client.meta.config.retries
         client.close()
-    assert {key: told for key, told in made.items() if told != {"mode": "standard", "total_max_attempts": key[1]}} == {}
+    assert {
+        key: reported
+        for key, reported in made.items()
+        if reported != {"mode": "standard", "total_max_attempts": key[1]}
+    } == {}
 
 
 @contextlib.contextmanager

@@ -92,8 +92,8 @@ def test_aws_takes_the_command(line):
 
 
 def test_rows_that_were_never_sent_for_what_the_source_holds_wake_nobody():
-    told = (ROOT / "docs" / "results.md").read_text()
-    never_sent = {code.lower() for code in re.findall(r"^\| `(\w+)` \| no \| Never sent:", told, re.MULTILINE)}
+    reported = (ROOT / "docs" / "results.md").read_text()
+    never_sent = {code.lower() for code in re.findall(r"^\| `(\w+)` \| no \| Never sent:", reported, re.MULTILINE)}
     assert {"null_input", "bad_value"} <= never_sent
     rules = (ROOT / "deploy" / "prometheus" / "rules" / "recording.yaml").read_text()
     left_out = re.findall(r'\{outcome!~"([^"]+)"\}', rules)

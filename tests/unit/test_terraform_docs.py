@@ -79,7 +79,7 @@ def test_check_names_the_stale_readme_and_writes_nothing(module, capsys):
         ("outputs.tf", '\noutput "x" {\n  value = 1\n}\n', "outputs.tf:2: output x has no description"),
     ],
 )
-def test_what_cannot_be_told_is_a_fault(module, capsys, file, text, fault):
+def test_what_cannot_be_reported_is_a_fault(module, capsys, file, text, fault):
     (module / file).write_text(text)
     assert terraform_docs.main(["--check"]) == 1
     assert fault in capsys.readouterr().out

@@ -98,7 +98,7 @@ class FakeClock:
             await asyncio.sleep(0)
 
 
-class Patient:
+class Environment:
     """The same time as another clock's, seen by who never moves it by sleeping."""
 
     def __init__(self, clock: FakeClock) -> None:

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from quarry_core.aws.dead_letters import buried
+from quarry_core.aws.dead_letters import dead_lettered
 from quarry_core.errors import Missing, Refused
 from quarry_core.ports import Message
 from tests.world.clock import FakeClock
@@ -101,11 +101,11 @@ class FakeQueue:
                 raise Missing(f"message {message.id} of {self.name} is no longer ours")
             held.visible_at = self._clock.monotonic() + visibility_s
 
-    async def bury(self, message: Message, reason: str, step: str) -> None:
-        async with self._faults.call("queue.bury", self.name, message):
-            body, attributes = buried(message, reason, step)
+    async def dead_letter(self, message: Message, reason: str, step: str) -> None:
+        async with self._faults.call("queue.dead_letter", self.name, message):
+            body, attributes = dead_lettered(message, reason, step)
             if _bytes(body, attributes) > BODY_BYTES_MAX:
-                body, attributes = buried(message, reason, step, cut=True)
+                body, attributes = dead_lettered(message, reason, step, cut=True)
             self._contents.dead.append(Message(self._number(), body, "", attributes, 0, self._now_ms()))
 
     async def backlog(self) -> int:
@@ -145,7 +145,7 @@ class FakeQueue:
     def waiting(self) -> Sequence[tuple[Message, float]]:
         """What is on the queue, and for how many seconds from now nobody is given it: it is in flight, or delayed."""
         now = self._clock.monotonic()
-        return tuple((_told(held), max(0.0, held.visible_at - now)) for held in self._contents.waiting)
+        return tuple((_reported(held), max(0.0, held.visible_at - now)) for held in self._contents.waiting)
 
     def restore(self, waiting: Iterable[tuple[Message, float]], dead: Iterable[Message]) -> None:
         """These messages and no others, with their ids and counts; each hidden for so many seconds from now."""
@@ -190,8 +190,8 @@ class FakeQueue:
     def redrive(self) -> int:
         """Move all dead letters back, as an operator does after the fix. Gives their number."""
         dead, self._contents.dead = self._contents.dead, []
-        for letter in dead:
-            self.put(letter.body, letter.attributes)
+        for dead_letter in dead:
+            self.put(dead_letter.body, dead_letter.attributes)
         return len(dead)
 
     # ------------------------------------------------------------------ inside
@@ -205,7 +205,7 @@ class FakeQueue:
         for held in ready:
             if held.receive_count >= self.max_receive:
                 self._contents.waiting.remove(held)
-                self._contents.dead.append(_told(held))
+                self._contents.dead.append(_reported(held))
                 continue
             if len(taken) == most:
                 break
@@ -214,7 +214,7 @@ class FakeQueue:
             held.receipt = f"{held.id}/{held.receive_count}/{self._number()}"
             held.visible_at = now + self.visibility_s
             held.delayed = False
-            taken.append(_told(held))
+            taken.append(_reported(held))
         return taken
 
     def _held(self, message: Message) -> _Held | None:
@@ -228,7 +228,7 @@ class FakeQueue:
         return round(self._clock.now().timestamp() * 1000)
 
 
-def _told(held: _Held) -> Message:
+def _reported(held: _Held) -> Message:
     return Message(held.id, held.body, held.receipt, dict(held.attributes), held.receive_count, held.sent_at_ms)
 
 

@@ -62,7 +62,7 @@ NOW = Row(
         ),
         Figure(
             title="Since the last sweep",
-            says="A sweep makes up for lost events, doorbells and replies. Its period is QUARRY_SWEEP_EVERY_S.",
+            says="A sweep makes up for lost events, wake-ups and replies. Its period is QUARRY_SWEEP_EVERY_S.",
             queries=[(f"time() - max({LAST_SWEEP} > 0)", "")],
             unit="s",
             width=5,
@@ -224,9 +224,9 @@ SWEEP = Row(
             alert="QuarryJobEventsMissing",
         ),
         Lines(
-            title="What the sweep mended, in ${window:text}",
+            title="What the sweep fixed, in ${window:text}",
             says="ended: an end that no event had told; adopted: a job whose Create had no reply; stopped: a job that "
-            "nobody wants; slice, settle, close: a doorbell that was lost.",
+            "nobody wants; slice, settle, close: a wake-up that was lost.",
             queries=[(or_nothing(grown("quarry_sweep_corrections_total", "kind"), "kind"), "{{kind}}")],
             colours={"none": GREEN, "ended": AMBER, "adopted": BLUE, "stopped": PURPLE},
             unit="short",

@@ -54,8 +54,8 @@ class ClientSettings(BaseSettings):
 
 def other_queue_urls() -> dict[str, str]:
     """The environment's queues that are not for manifests, by name, as far as variables tell them."""
-    told = {name: os.environ.get(queue_url_variable(name), "") for name in QUEUES if name != "manifests"}
-    return {name: url for name, url in told.items() if url}
+    reported = {name: os.environ.get(queue_url_variable(name), "") for name in QUEUES if name != "manifests"}
+    return {name: url for name, url in reported.items() if url}
 
 
 def _listed(names: list[str]) -> str:

@@ -50,7 +50,7 @@ class Queue(Protocol):
         """Keep the message invisible for `visibility_s` from now; 0 hands it back at once."""
         ...
 
-    async def bury(self, message: Message, reason: str, step: str) -> None:
+    async def dead_letter(self, message: Message, reason: str, step: str) -> None:
         """Send the message to the dead-letter queue with its reason. The caller acks afterwards."""
         ...
 

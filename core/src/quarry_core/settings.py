@@ -51,11 +51,11 @@ class Settings(BaseSettings):
     manifest_dlq_url: str = Field("", description="Its dead-letter queue; by default the URL with -dlq behind it.")
     slices_queue_url: str = Field("", description="Count and slice messages.")
     slices_dlq_url: str = Field("", description="Its dead-letter queue.")
-    scheduler_queue_url: str = Field("", description="The scheduler's doorbells and the sweep.")
+    scheduler_queue_url: str = Field("", description="The scheduler's wake-ups and the sweep.")
     scheduler_dlq_url: str = Field("", description="Its dead-letter queue.")
     events_queue_url: str = Field("", description="Bedrock's job events.")
     events_dlq_url: str = Field("", description="Its dead-letter queue.")
-    collector_queue_url: str = Field("", description="The collector's doorbells.")
+    collector_queue_url: str = Field("", description="The collector's wake-ups.")
     collector_dlq_url: str = Field("", description="Its dead-letter queue.")
 
     event_target_dlq_url: str = Field("", description="Queue of the events that EventBridge could not deliver.")
@@ -86,15 +86,17 @@ class Settings(BaseSettings):
 
     tick_every_s: Seconds = Field(30, description="An unrung pool is looked at this often.")
     sweep_every_s: Seconds = Field(60, description="A scheduler sweeps this often, with a tenth of jitter.")
-    finish_after_s: Seconds = Field(120, description="A foreign admission is taken over when its beat stood this long.")
+    finish_after_s: Seconds = Field(
+        120, description="A foreign admission is taken over when its heartbeat stood this long."
+    )
     list_settle_s: Seconds = Field(300, description="After an unknown Create, List must not show the name this long.")
-    ring_after_slices_s: Seconds = Field(
+    wake_after_slices_s: Seconds = Field(
         900, description="The sweep sends a slice's message again when it stood this long and the queue has lost it."
     )
-    ring_after_ended_s: Seconds = Field(
+    wake_after_ended_s: Seconds = Field(
         300, description="The same for an ended shard, or a whole run; later pauses are longer."
     )
-    ring_max: int = Field(500, ge=1, description="Doorbells that one sweep rings at most.")
+    wake_max: int = Field(500, ge=1, description="Wake-ups that one sweep rings at most.")
     repeats_max: int = Field(2, ge=0, le=9, description="Whole-job repeats when nothing usable came out.")
     repeat_pauses_s: Annotated[tuple[Pause, ...], NoDecode] = Field(
         (60, 600),

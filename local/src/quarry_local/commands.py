@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from quarry_core.settings import Settings
-from quarry_local import demo, doors, environment, processes
+from quarry_local import demo, environment, loopback, processes
 from quarry_local.policies import SERVICES
 from quarry_local.stack import Stack, StackError, service_of
 
@@ -78,7 +78,7 @@ def up(
     except StackError as error:
         _fail(error)
     if tls and not tls_port and not standing.tls_port:
-        given["tls_port"] = doors.free_port()
+        given["tls_port"] = loopback.free_port()
     settings = dataclasses.replace(
         standing,
         simulator={**standing.simulator, **simulator},
@@ -271,8 +271,8 @@ def _json_line(name: str, line: str) -> str:
         found = json.loads(line, parse_constant=str)
     except (ValueError, RecursionError):
         found = None
-    told = found if isinstance(found, dict) else {"event": line}
-    return json.dumps({"process": name, **told})
+    reported = found if isinstance(found, dict) else {"event": line}
+    return json.dumps({"process": name, **reported})
 
 
 def _follow(files: Mapping[str, BinaryIO], show: Callable[[str, str], str]) -> NoReturn:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from quarry_local import doors, launch, processes
+from quarry_local import launch, loopback, processes
 from quarry_local.clients import Clients
 from quarry_local.launch import Program
 
@@ -111,8 +111,8 @@ def program(home: Path, log: Path) -> Program:
             "HOME": str(home),
             "TMPDIR": str(home),
             "GATEWAY_PORT": str(port),
-            "BIND_HOST": doors.LOOPBACK,  # its default is every interface
-            "MINISTACK_HOST": doors.LOOPBACK,  # what queue URLs begin with
+            "BIND_HOST": loopback.LOOPBACK,  # its default is every interface
+            "MINISTACK_HOST": loopback.LOOPBACK,  # what queue URLs begin with
             "IOT_MTLS_ENABLED": "0",  # else it listens on 8883 too
             "SFTP_ENABLED": "0",
             "DOCKER_HOST": f"unix://{home}/no-docker.sock",
@@ -140,6 +140,6 @@ def running(home: Path, region: str = "us-east-1") -> Iterator[Clients]:
     process = begun = launch.begin(what)
     try:
         process = launch.finish(what, begun, READY_WITHIN_S, again=lambda _: None)
-        yield Clients(f"http://{doors.LOOPBACK}:{process.port}", region)
+        yield Clients(f"http://{loopback.LOOPBACK}:{process.port}", region)
     finally:
         processes.stop([process], STOP_GRACE_S)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from quarry_local.clients import ACCESS_KEY_ID, SECRET_ACCESS_KEY
-from quarry_local.doors import LOOPBACK
+from quarry_local.loopback import LOOPBACK
 
 FOREIGN_PREFIXES = ("AWS_", "QUARRY_", "BOTO_")
 FOREIGN = frozenset({"MAX_RECORDS_PER_JOB", "MAX_TOTAL_RECORDS"})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quarry_local import doors, processes
+from quarry_local import loopback, processes
 from quarry_local.processes import Running
 
 PORT_TRIES_MAX = 3
@@ -48,7 +48,7 @@ def begin(program: Program, port: int | None = None) -> Running:
     Raises:
         NotReady: it cannot even be started.
     """
-    chosen = port or doors.free_port()
+    chosen = port or loopback.free_port()
     try:
         return processes.spawn(program.name, program.command(chosen), program.environment(chosen), chosen, program.log)
     except OSError as error:
@@ -68,9 +68,9 @@ def finish(program: Program, begun: Running, within_s: float, again: Callable[[R
         NotReady: it ended or stayed silent; it is no longer running.
     """
     for tries_left in reversed(range(PORT_TRIES_MAX)):
-        doors.until(lambda: not processes.alive(begun) or doors.ready(begun.port, program.ready_path), within_s)  # noqa: B023 - called at once
+        loopback.until(lambda: not processes.alive(begun) or loopback.ready(begun.port, program.ready_path), within_s)  # noqa: B023 - called at once
         # Alive is asked last too: an answer may have come from a stranger that holds the port.
-        if processes.alive(begun) and doors.ready(begun.port, program.ready_path) and processes.alive(begun):
+        if processes.alive(begun) and loopback.ready(begun.port, program.ready_path) and processes.alive(begun):
             return begun
         ended = not processes.alive(begun)
         processes.stop([begun], GIVE_UP_GRACE_S)

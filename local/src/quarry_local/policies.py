@@ -136,7 +136,7 @@ class _Reading:
     """
 
     receives: tuple[str, ...]
-    rings: tuple[str, ...]
+    wakes: tuple[str, ...]
     items: tuple[str, ...]
     gets: tuple[str, ...] = ()
     puts: tuple[str, ...] = ()
@@ -147,7 +147,7 @@ class _Reading:
 _READINGS = {
     "preprocessor": _Reading(
         receives=("manifests", "slices"),
-        rings=("manifests", "slices", "scheduler", "collector"),
+        wakes=("manifests", "slices", "scheduler", "collector"),
         items=("GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
         gets=("inputs", "prompts", "plans", "rows", "batch-input"),
         puts=("plans", "rows", "batch-input"),
@@ -155,12 +155,12 @@ _READINGS = {
     ),
     "scheduler": _Reading(
         receives=("scheduler", "events"),
-        rings=("slices", "collector"),
+        wakes=("slices", "collector"),
         items=("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
     ),
     "collector": _Reading(
         receives=("collector",),
-        rings=("scheduler", "collector"),
+        wakes=("scheduler", "collector"),
         items=("GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
         gets=("inputs", "plans", "rows", "batch-output", "outcomes", "results"),
         puts=("outcomes", "results"),
@@ -189,7 +189,7 @@ def service_access(place: Place, service: str) -> Document:
             "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"],
             "Resource": _queue_arns(place, reading.receives),
         },
-        {"Sid": "SendMessages", "Action": "sqs:SendMessage", "Resource": _queue_arns(place, reading.rings)},
+        {"Sid": "SendMessages", "Action": "sqs:SendMessage", "Resource": _queue_arns(place, reading.wakes)},
         {
             "Sid": "BuryMessages",
             "Action": "sqs:SendMessage",
@@ -203,7 +203,7 @@ def service_access(place: Place, service: str) -> Document:
                 *_dead_letter_queue_arns(place, reading.receives),
                 # Whose workers the sweep wakes, it asks first whether they are behind. And no service reads what could
                 # not be delivered; the scheduler, whose events they are, counts it.
-                *(_queue_arns(place, reading.rings) if service == "scheduler" else []),
+                *(_queue_arns(place, reading.wakes) if service == "scheduler" else []),
                 *([place.queue_arn(place.event_target_dlq)] if service == "scheduler" else []),
             ],
         },

@@ -59,7 +59,7 @@ def spawn(name: str, command: Sequence[str], environment: Mapping[str, str], por
 
 
 def started_at(pid: int) -> str | None:
-    """When the process began, as the system says it; None if there is none, or only its remains (buried if ours)."""
+    """When the process began, as the system says it; None if there is none, or only its remains (dead-lettered if ours)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -69,7 +69,7 @@ def started_at(pid: int) -> str | None:
     # The name in parentheses may itself hold spaces and parentheses: fields count from behind the last one.
     fields = stat.rpartition(")")[2].split()
     if fields[0] in {"Z", "X"}:
-        _bury(pid)
+        _dead_letter(pid)
         return None
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return f"{boot}/{fields[19]}"
@@ -83,12 +83,12 @@ def _started_at_by_ps(pid: int) -> str | None:
     )
     state, _, started = answer.stdout.strip().partition(" ")
     if not state or state.startswith("Z"):
-        _bury(pid)
+        _dead_letter(pid)
         return None
     return started.strip()
 
 
-def _bury(pid: int) -> None:
+def _dead_letter(pid: int) -> None:
     """Wait for a dead child of ours; another program's children are not ours to wait for."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)

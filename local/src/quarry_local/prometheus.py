@@ -13,8 +13,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from quarry_local.doors import LOOPBACK
 from quarry_local.launch import Program
+from quarry_local.loopback import LOOPBACK
 
 NAME = "prometheus"
 READY = "/-/ready"

@@ -11,8 +11,8 @@ LOCAL_WAITS: Mapping[str, str] = {
     "QUARRY_SWEEP_EVERY_S": "3",
     "QUARRY_FINISH_AFTER_S": "3",
     "QUARRY_LIST_SETTLE_S": "3",
-    "QUARRY_RING_AFTER_SLICES_S": "6",
-    "QUARRY_RING_AFTER_ENDED_S": "4",
+    "QUARRY_WAKE_AFTER_SLICES_S": "6",
+    "QUARRY_WAKE_AFTER_ENDED_S": "4",
     "QUARRY_REPEAT_PAUSES_S": "1,2",
     "QUARRY_RETRY_AFTER_MAX_S": "5",
     "QUARRY_RECEIVE_WAIT_S": "2",
@@ -59,23 +59,23 @@ _OPTIONS = {"simulator": "--sim", "overrides": "--set"}
 
 def differences(standing: StackSettings, asked: StackSettings) -> list[str]:
     """What was asked for otherwise than it stands, a sentence each; a Prometheus more is none, for it can be added."""
-    told: list[str] = []
+    reported: list[str] = []
     for name in (one.name for one in fields(StackSettings)):
         here, wanted = getattr(standing, name), getattr(asked, name)
         if name == "prometheus" and wanted and not here:
             continue
         if name == "tls_port" and wanted and not here:
-            told.append("--tls is not on here, and a stack that is up cannot add it")
+            reported.append("--tls is not on here, and a stack that is up cannot add it")
             continue
         if not isinstance(here, Mapping):
-            told += [_difference(name, here, wanted)] * (here != wanted)
+            reported += [_difference(name, here, wanted)] * (here != wanted)
             continue
-        told += [
+        reported += [
             _difference(f"{_OPTIONS.get(name, name)} {key}", here.get(key), wanted.get(key))
             for key in sorted({*here, *wanted})
             if here.get(key) != wanted.get(key)
         ]
-    return told
+    return reported
 
 
 def _difference(name: str, here: object, wanted: object) -> str:

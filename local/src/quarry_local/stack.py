@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from quarry_local import doors, emulator, environment, launch, processes, prometheus, resources, state
+from quarry_local import emulator, environment, launch, loopback, processes, prometheus, resources, state
 from quarry_local.clients import Clients
 from quarry_local.launch import NotReady, Program
 from quarry_local.policies import SERVICES
@@ -97,9 +97,9 @@ class Stack:
                 standing = State(asked)
                 shutil.rmtree(self.directory / "logs", ignore_errors=True)
                 self._save(standing)
-            elif told := differences(standing.settings, asked):
+            elif reported := differences(standing.settings, asked):
                 raise StackError(
-                    f"a stack with other settings is up here: {'; '.join(told)}."
+                    f"a stack with other settings is up here: {'; '.join(reported)}."
                     " Ask for what stands, leave the option out, or `quarry local down` first"
                 )
             elif asked.prometheus and not standing.settings.prometheus:
@@ -126,7 +126,7 @@ class Stack:
         settings = standing.settings
         if settings.prometheus:
             prometheus.executable()  # before anything is started that it would be for
-        endpoint = settings.aws_endpoint or f"http://{doors.LOOPBACK}:{self._ready(standing, EMULATOR).port}"
+        endpoint = settings.aws_endpoint or f"http://{loopback.LOOPBACK}:{self._ready(standing, EMULATOR).port}"
         standing.environment.update(environment.for_aws(endpoint, settings.region, os.environ))
         # The simulator warms up while the resources are made; it asks nothing of AWS before its first job.
         bedrock = self._begin(standing, BEDROCK)
@@ -134,7 +134,7 @@ class Stack:
             Clients(endpoint, settings.region), settings.env, int(_waits(settings)["QUARRY_VISIBILITY_TIMEOUT_S"])
         )
         bedrock = self._finish(standing, bedrock)
-        url = f"http://{doors.LOOPBACK}:{bedrock.port}"
+        url = f"http://{loopback.LOOPBACK}:{bedrock.port}"
         standing.environment.update(
             environment.for_clients(standing.environment, url, settings.quota, made.environment())
         )
@@ -271,11 +271,11 @@ class Stack:
 
     def ready(self, name: str) -> bool:
         """Whether the process says now that it is ready."""
-        return doors.ready(self.process(name).port, _ready_path(name))
+        return loopback.ready(self.process(name).port, _ready_path(name))
 
     def url(self, name: str) -> str:
         """Where a process answers."""
-        return f"http://{doors.LOOPBACK}:{self.process(name).port}"
+        return f"http://{loopback.LOOPBACK}:{self.process(name).port}"
 
     def tls(self) -> tuple[str, Path] | None:
         """Where the simulated Bedrock answers with TLS, and the certificate of whoever vouches for it; None: nowhere."""
@@ -294,20 +294,20 @@ class Stack:
 
     def simulator_stats(self) -> Any:
         """What the simulated Bedrock has seen. Raises ConnectionError if it does not answer."""
-        return doors.ask_json(self.process(BEDROCK).port, "/_quarry/stats")
+        return loopback.ask_json(self.process(BEDROCK).port, "/_quarry/stats")
 
     def set_simulator(self, **settings: Any) -> Any:
         """Change settings of the running simulator. Raises ConnectionError with its words if it refuses."""
-        return doors.ask_json(self.process(BEDROCK).port, "/_quarry/settings", put=settings)
+        return loopback.ask_json(self.process(BEDROCK).port, "/_quarry/settings", put=settings)
 
     def set_faults(self, **faults: Any) -> Any:
         """Set faults or the pace of the running simulator; the others stay. Raises ConnectionError as above."""
-        return doors.ask_json(self.process(BEDROCK).port, "/_quarry/faults", put=faults)
+        return loopback.ask_json(self.process(BEDROCK).port, "/_quarry/faults", put=faults)
 
     def clear_faults(self) -> None:
         """No fault any more in the running simulator. Raises ConnectionError if it does not answer."""
-        answer = doors.ask(self.process(BEDROCK).port, "/_quarry/faults", "DELETE")
-        if answer is None or answer[0] not in doors.OK:
+        answer = loopback.ask(self.process(BEDROCK).port, "/_quarry/faults", "DELETE")
+        if answer is None or answer[0] not in loopback.OK:
             raise ConnectionError(f"the simulated Bedrock does not answer: {answer}")
 
     # ----------------------------------------------------------------------- the inside

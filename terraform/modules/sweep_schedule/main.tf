@@ -17,7 +17,7 @@ resource "aws_scheduler_schedule" "sweep" {
   target {
     arn      = var.scheduler_queue_arn
     role_arn = module.names.roles["sweep"].arn
-    input    = "{\"v\":1,\"kind\":\"sweep\"}" # a doorbell as quarry_core.contract.messages reads it
+    input    = "{\"v\":2,\"step\":\"sweep\"}" # a wake-up as quarry_core.contract.messages reads it
 
     # Tried until the next one is due, which does the same work.
     retry_policy {

@@ -1,6 +1,6 @@
 """The command on fakes: the whole of Quarry in one process, and a connection to it for typer's runner.
 
-While the command waits between two looks, the services work: `house.steps` says what happens at each wait.
+While the command waits between two looks, the services work: `world.steps` says what happens at each wait.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ import pytest
 from typer.testing import CliRunner
 
 from quarry_cli.client.api import Client
-from quarry_cli.client.connections import Doors
+from quarry_cli.client.connections import Connections
 from quarry_cli.main import app
-from tests.world.house import BUCKET, House
+from tests.world.world import BUCKET, SimulatedWorld
 
 
 class WaitingClock:
-    """The house's clock; whoever sleeps lets the services work meanwhile."""
+    """The world's clock; whoever sleeps lets the services work meanwhile."""
 
     def __init__(self, command: Command) -> None:
         self._command = command
 
     def __getattr__(self, name):
-        return getattr(self._command.house.clock, name)
+        return getattr(self._command.world.clock, name)
 
     async def sleep(self, seconds: float) -> None:
         self._command.waited.append(seconds)
-        await self._command.house.clock.sleep(seconds)
+        await self._command.world.clock.sleep(seconds)
         for step in self._command.steps[:1]:
             self._command.steps.remove(step)
             await step()
 
 
 class Command:
-    """`quarry`, talking to a house of fakes."""
+    """`quarry`, talking to a world of fakes."""
 
     def __init__(self) -> None:
-        self.house = House()
+        self.world = SimulatedWorld()
         self.steps: list[Callable[[], Awaitable[object]]] = []
-        self.connections = 0
-        self.doors: dict[str, Any] = {}  # more of what the connection knows
+        self.connects = 0
+        self.connections: dict[str, Any] = {}  # more of what the connection knows
         self.waited: list[float] = []
 
     @contextlib.asynccontextmanager
     async def connect(self):
-        self.connections += 1
-        house = self.house
-        yield Doors(
-            table=house.table,
-            queue=lambda: house.queues["manifests"],
-            objects=lambda: house.objects,
+        self.connects += 1
+        world = self.world
+        yield Connections(
+            table=world.table,
+            queue=lambda: world.queues["manifests"],
+            objects=lambda: world.objects,
             clock=WaitingClock(self),
             bucket=BUCKET,
-            **self.doors,
+            **self.connections,
         )
 
     @property
@@ -75,15 +75,15 @@ class Command:
 
     # ------------------------------------------------------------------ the world goes on
 
-    def quiet(self) -> None:
-        asyncio.run(self.house.quiet())
+    def idle(self) -> None:
+        asyncio.run(self.world.idle())
 
     def finish(self, run_id: str):
-        return asyncio.run(self.house.run(run_id))
+        return asyncio.run(self.world.run(run_id))
 
     def ended(self, rows: int = 300, **changes: object) -> str:
         """A run that is at its end."""
-        run_id = self.house.send(self.house.joke(rows, **changes))
+        run_id = self.world.send(self.world.joke(rows, **changes))
         self.finish(run_id)
         return run_id
 

@@ -69,12 +69,12 @@ def as_port_error(error: Exception) -> PortError:
     ],
 )
 def test_each_answer_says_what_is_wrong_and_what_to_do(error, words):
-    told = for_people(as_port_error(error), SETTINGS)
+    reported = for_people(as_port_error(error), SETTINGS)
 
-    assert told is not None
-    assert told.exit_code in {Exit.NO_ANSWER, Exit.USAGE}
+    assert reported is not None
+    assert reported.exit_code in {Exit.NO_ANSWER, Exit.USAGE}
     for word in words:
-        assert word in str(told)
+        assert word in str(reported)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_what_has_no_better_words_keeps_its_own(error):
 def test_another_queue_is_named_by_its_own_variable():
     error = as_port_error(answer("QueueDoesNotExist", "ReceiveMessage"))
 
-    told = for_people(error, SETTINGS, queue="QUARRY_EVENTS_QUEUE_URL")
+    reported = for_people(error, SETTINGS, queue="QUARRY_EVENTS_QUEUE_URL")
 
-    assert "QUARRY_EVENTS_QUEUE_URL is set, and there is no such queue" in str(told)
+    assert "QUARRY_EVENTS_QUEUE_URL is set, and there is no such queue" in str(reported)
 
 
 def test_a_chain_of_causes_that_bites_its_tail_ends():
@@ -125,7 +125,7 @@ class Failing:
     ],
 )
 def test_watching_gives_up_at_once_where_patience_cannot_help(quarry, error, words):
-    quarry.house.table = Failing(error)
+    quarry.world.table = Failing(error)
 
     result = quarry("watch", "r")
 

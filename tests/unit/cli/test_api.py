@@ -13,7 +13,7 @@ from quarry_core.contract.names import part_key
 
 
 def test_a_run_from_submit_to_frame(quarry):
-    sent = quarry.client.submit(quarry.house.joke(300, max_records_per_job=100))
+    sent = quarry.client.submit(quarry.world.joke(300, max_records_per_job=100))
     quarry.finish(sent.run_id)
     assert quarry.client.wait(sent.run_id).state == "SUCCEEDED"
 
@@ -27,7 +27,7 @@ def test_a_run_from_submit_to_frame(quarry):
 
 def test_whole_numbers_with_nulls_stay_whole(quarry):
     source = pa.table({"topic": ["t"] * 120, "number": pa.array([None, *[2**60 + 1] * 119], pa.int64())})
-    run_id = quarry.house.send(quarry.house.joke() | {"s3_uri": quarry.house.parquet(source)})
+    run_id = quarry.world.send(quarry.world.joke() | {"s3_uri": quarry.world.parquet(source)})
     quarry.finish(run_id)
 
     frame = results_frame(run_id, client=quarry.client)
@@ -43,12 +43,12 @@ def test_only_the_columns_that_are_asked_for(quarry):
 
 
 def test_a_frame_of_a_run_that_goes_on_is_refused_unless_partial(quarry):
-    run_id = quarry.house.send(quarry.house.joke(300, max_records_per_job=100))
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke(300, max_records_per_job=100))
+    quarry.idle()
     with pytest.raises(NoResults):
         results_frame(run_id, partial=True, client=quarry.client)
-    quarry.house.bedrock.end(quarry.house.bedrock.active[0])
-    quarry.quiet()
+    quarry.world.bedrock.end(quarry.world.bedrock.active[0])
+    quarry.idle()
 
     with pytest.raises(NotEnded):
         results_frame(run_id, client=quarry.client)
@@ -58,7 +58,7 @@ def test_a_frame_of_a_run_that_goes_on_is_refused_unless_partial(quarry):
 @pytest.mark.promise("H1")
 def test_a_frame_that_lacks_rows_is_refused(quarry):
     run_id = quarry.ended(300, max_records_per_job=100)
-    quarry.house.objects.delete(part_key(run_id, "00002"))
+    quarry.world.objects.delete(part_key(run_id, "00002"))
 
     with pytest.raises(Unaccounted, match="200 rows were read, and 300"):
         results_frame(run_id, client=quarry.client)
@@ -72,8 +72,8 @@ def test_without_pandas_the_extra_is_named(quarry, monkeypatch):
 
 
 async def test_it_works_where_an_event_loop_runs_already(quarry):
-    run_id = quarry.house.send(quarry.house.joke())
-    await quarry.house.quiet()
+    run_id = quarry.world.send(quarry.world.joke())
+    await quarry.world.idle()
 
     assert quarry.client.status(run_id).state == "RUNNING"
 
@@ -84,13 +84,13 @@ def test_a_refused_manifest_raises(quarry):
 
 
 def test_results_tell_their_account(quarry, tmp_path):
-    told = []
+    reported = []
 
-    found = quarry.client.results(quarry.ended(100), tmp_path, tell=lambda done, of: told.append((done, of)))
+    found = quarry.client.results(quarry.ended(100), tmp_path, tell=lambda done, of: reported.append((done, of)))
 
     assert found.account is not None
     assert (found.account.accepted, found.account.ok, found.account.faults) == (100, 100, [])
-    assert told == [(0, 1), (1, 1)]
+    assert reported == [(0, 1), (1, 1)]
 
 
 def test_every_call_opens_a_connection_of_its_own(quarry):
@@ -98,7 +98,7 @@ def test_every_call_opens_a_connection_of_its_own(quarry):
     client.runs()
     client.runs()
 
-    assert quarry.connections == 2
+    assert quarry.connects == 2
 
 
 def test_a_frame_and_a_table_hold_what_is_nested(quarry):
@@ -106,8 +106,8 @@ def test_a_frame_and_a_table_hold_what_is_nested(quarry):
     lists = pa.ListArray.from_arrays(pa.array(range(101), pa.int32()), uuids)
     kinds = pa.StructArray.from_arrays([pa.array(["x"] * 100).dictionary_encode()], ["kind"])
     source = pa.table({"text": ["x"] * 100, "ids": lists, "kinds": kinds})
-    uri = quarry.house.parquet(source, row_group_size=10)
-    run_id = quarry.house.send(quarry.house.joke() | {"s3_uri": uri, "prompt_id": None, "prompt": "{text}"})
+    uri = quarry.world.parquet(source, row_group_size=10)
+    run_id = quarry.world.send(quarry.world.joke() | {"s3_uri": uri, "prompt_id": None, "prompt": "{text}"})
     quarry.finish(run_id)
 
     frame = results_frame(run_id, client=quarry.client)

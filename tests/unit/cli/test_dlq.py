@@ -10,11 +10,11 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from typer.testing import CliRunner
 
-from quarry_cli.client import dead_letters
+from quarry_cli.client import dead_letter_queue
 from quarry_cli.client.dead_letter_settings import source_of
 from quarry_cli.commands.dlq import Post
 from quarry_cli.main import app
-from quarry_core.aws.dead_letters import buried
+from quarry_core.aws.dead_letters import dead_lettered
 from quarry_core.contract.manifest import run_id_of
 from quarry_core.contract.message_attributes import apart
 from quarry_core.contract.names import QUEUES, dead_letter_queue_name, queue_name, queue_url_variable
@@ -22,8 +22,8 @@ from quarry_core.errors import Refused, raise_for
 from quarry_core.ports import Message
 from tests.world.clock import FakeClock
 from tests.world.faults import KINDS, Crash, Faults
-from tests.world.house import House
 from tests.world.queue import FakeQueue
+from tests.world.world import SimulatedWorld
 
 HOST = "https://sqs.eu-west-1.amazonaws.com/123456789012"
 EVENT = json.dumps({"source": "aws.bedrock", "detail-type": "Batch Inference Job State Change", "detail": {}})
@@ -35,21 +35,23 @@ class Office:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.queues = {name: FakeQueue(name, self.clock) for name in QUEUES}
-        self.letters = {name: FakeQueue(f"{name}-dlq", self.clock) for name in dead_letters.DEAD_LETTER_QUEUES}
+        self.dead_letters = {
+            name: FakeQueue(f"{name}-dlq", self.clock) for name in dead_letter_queue.DEAD_LETTER_QUEUES
+        }
         self.opened = 0
 
     @contextlib.asynccontextmanager
     async def open(self, _settings):
         self.opened += 1
-        yield Post(lambda name: self.letters[name], lambda name: self.queues[source_of(name)])
+        yield Post(lambda name: self.dead_letters[name], lambda name: self.queues[source_of(name)])
 
     def __call__(self, *args: str, given: str | None = None):
         return CliRunner().invoke(app, ["dlq", *args], obj=self.open, input=given, env={"COLUMNS": "200"})
 
-    def bury(self, queue: str, body: str, reason: str, **attributes: str) -> str:
+    def dead_letter(self, queue: str, body: str, reason: str, **attributes: str) -> str:
         """As a consumer does; the letter's id."""
-        body, told = buried(Message(f"id-{body[:8]}", body, "", attributes), reason, "arrive")
-        return self.letters[queue].put(body, told)
+        body, reported = dead_lettered(Message(f"id-{body[:8]}", body, "", attributes), reason, "arrive")
+        return self.dead_letters[queue].put(body, reported)
 
     def shown(self, queue: str, *options: str):
         return json.loads(self("show", queue, "--json", *options).stdout)
@@ -68,10 +70,12 @@ def office(monkeypatch) -> Office:
 
 
 def test_every_queue_is_listed_with_its_depth_and_the_oldest_reason(office):
-    office.bury("manifests", "one", "not JSON")
+    office.dead_letter("manifests", "one", "not JSON")
     office.clock.advance(60)
-    office.bury("manifests", "two", "a later reason")
-    office.letters["event-target"].put(EVENT, {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "the queue's policy"})
+    office.dead_letter("manifests", "two", "a later reason")
+    office.dead_letters["event-target"].put(
+        EVENT, {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "the queue's policy"}
+    )
 
     listed = {each["queue"]: each for each in json.loads(office("list", "--json").stdout)}
 
@@ -84,9 +88,9 @@ def test_every_queue_is_listed_with_its_depth_and_the_oldest_reason(office):
     assert "not JSON" in people.stdout
 
 
-def test_a_queue_that_does_not_answer_is_told_and_hides_no_other(office):
-    office.letters["slices"]._faults = Faults({1: "refuse"})
-    office.bury("collector", "one", "a bug")
+def test_a_queue_that_does_not_answer_is_reported_and_hides_no_other(office):
+    office.dead_letters["slices"]._faults = Faults({1: "refuse"})
+    office.dead_letter("collector", "one", "a bug")
 
     result = office("list", "--json")
 
@@ -104,7 +108,7 @@ class Unsigned(FakeQueue):
 
 
 def test_without_credentials_the_list_says_what_to_do_and_no_table(office):
-    office.letters["slices"] = Unsigned("slices-dlq", office.clock)
+    office.dead_letters["slices"] = Unsigned("slices-dlq", office.clock)
 
     result = office("list")
 
@@ -140,55 +144,57 @@ def test_without_a_variable_it_is_named_and_nothing_is_opened(office, monkeypatc
 # --------------------------------------------------------------------------- show
 
 
-def test_a_letter_is_shown_with_all_that_is_known_and_stays(office):
+def test_a_dead_letter_is_shown_with_all_that_is_known_and_stays(office):
     manifest = {"s3_uri": "s3://b/k.csv"}
-    office.bury("manifests", json.dumps(manifest), "run_id belongs to another manifest", quarry_origin_id="first-id")
+    office.dead_letter(
+        "manifests", json.dumps(manifest), "run_id belongs to another manifest", quarry_origin_id="first-id"
+    )
 
-    (letter,) = office.shown("manifests")
+    (dead_letter,) = office.shown("manifests")
 
-    assert letter["reason"] == "run_id belongs to another manifest"
-    assert (letter["step"], letter["origin_id"]) == ("arrive", "first-id")
-    assert letter["run_id"] == run_id_of(manifest, "first-id")
-    assert (letter["body"], letter["whole"], letter["receive_count"]) == (json.dumps(manifest), True, 1)
-    assert letter["sent_at"].startswith("2026-01-01T")
+    assert dead_letter["reason"] == "run_id belongs to another manifest"
+    assert (dead_letter["step"], dead_letter["origin_id"]) == ("arrive", "first-id")
+    assert dead_letter["run_id"] == run_id_of(manifest, "first-id")
+    assert (dead_letter["body"], dead_letter["whole"], dead_letter["receive_count"]) == (json.dumps(manifest), True, 1)
+    assert dead_letter["sent_at"].startswith("2026-01-01T")
     assert office.shown("manifests")[0]["receive_count"] == 2, "it was not given back"
 
 
-def test_a_letter_that_sqs_moved_by_itself_has_its_own_id_as_origin_and_says_that_there_is_no_reason(office):
-    ident = office.letters["slices"].put('{"v": 1, "kind": "slice", "run_id": "r1", "slice": 3}')
+def test_a_dead_letter_that_sqs_moved_by_itself_has_its_own_id_as_origin_and_says_that_there_is_no_reason(office):
+    ident = office.dead_letters["slices"].put('{"v": 2, "step": "slice", "run_id": "r1", "slice": 3}')
 
-    (letter,) = office.shown("slices")
+    (dead_letter,) = office.shown("slices")
 
-    assert (letter["reason"], letter["origin_id"], letter["run_id"]) == ("", ident, "r1")
+    assert (dead_letter["reason"], dead_letter["origin_id"], dead_letter["run_id"]) == ("", ident, "r1")
     assert "received too often" in office("show", "slices").stdout
 
 
-def test_a_long_body_is_cut_and_its_length_told(office):
-    office.bury("manifests", "x" * 5_000, "not JSON")
-    office.letters["manifests"].put("y" * 10, {"quarry_body_bytes": "900000", "quarry_reason": "not JSON"})
+def test_a_long_body_is_cut_and_its_length_reported(office):
+    office.dead_letter("manifests", "x" * 5_000, "not JSON")
+    office.dead_letters["manifests"].put("y" * 10, {"quarry_body_bytes": "900000", "quarry_reason": "not JSON"})
 
-    first, second = sorted(office.shown("manifests"), key=lambda letter: letter["body_bytes"])
+    first, second = sorted(office.shown("manifests"), key=lambda dead_letter: dead_letter["body_bytes"])
 
     assert (len(first["body"]), first["body_bytes"], first["whole"]) == (2_000, 5_000, True)
     assert (second["body_bytes"], second["whole"]) == (900_000, False)
 
 
-@pytest.mark.parametrize("told", ["many", "-1", "9" * 5_000])
-def test_an_attribute_that_only_looks_like_ours_stands_in_nobodys_way(office, told):
+@pytest.mark.parametrize("reported", ["many", "-1", "9" * 5_000])
+def test_an_attribute_that_only_looks_like_ours_stands_in_nobodys_way(office, reported):
     """Whoever may send a manifest may give it any attribute."""
-    office.letters["manifests"].put("one", {"quarry_body_bytes": told})
+    office.dead_letters["manifests"].put("one", {"quarry_body_bytes": reported})
 
-    [letter] = office.shown("manifests")
-    assert (letter["whole"], letter["body_bytes"]) == (True, 3)
+    [dead_letter] = office.shown("manifests")
+    assert (dead_letter["whole"], dead_letter["body_bytes"]) == (True, 3)
     assert office("list").exit_code == 0
     assert office("redrive", "manifests", "--yes").exit_code == 0
 
 
-def test_a_message_that_is_buried_whole_is_whole_whatever_it_brought_along(office):
-    office.bury("manifests", "one", "no run", quarry_body_bytes="400000")
+def test_a_message_that_is_dead_lettered_whole_is_whole_whatever_it_brought_along(office):
+    office.dead_letter("manifests", "one", "no run", quarry_body_bytes="400000")
 
-    [letter] = office.shown("manifests")
-    assert (letter["whole"], letter["body_bytes"]) == (True, 3)
+    [dead_letter] = office.shown("manifests")
+    assert (dead_letter["whole"], dead_letter["body_bytes"]) == (True, 3)
 
 
 def test_a_variable_that_cannot_be_read_is_named(office, monkeypatch):
@@ -200,15 +206,15 @@ def test_a_variable_that_cannot_be_read_is_named(office, monkeypatch):
     assert refused.stderr.startswith("quarry: QUARRY_JOB_QUOTA is 'many'")
 
 
-def test_no_control_character_of_a_letter_reaches_a_terminal(office):
-    office.letters["manifests"].put("\x1b[2Jbody", {"quarry_reason": "\x1b]0;owned\x07"})
+def test_no_control_character_of_a_dead_letter_reaches_a_terminal(office):
+    office.dead_letters["manifests"].put("\x1b[2Jbody", {"quarry_reason": "\x1b]0;owned\x07"})
 
     assert "\x1b" not in office("show", "manifests").stdout + office("list").stdout
 
 
-def test_only_letters_with_a_reason_are_shown_and_no_more_than_asked_for(office):
+def test_only_dead_letters_with_a_reason_are_shown_and_no_more_than_asked_for(office):
     for number in range(25):
-        office.bury("manifests", f"{number}", "not JSON" if number % 5 else "run_id belongs to another")
+        office.dead_letter("manifests", f"{number}", "not JSON" if number % 5 else "run_id belongs to another")
 
     assert len(office.shown("manifests", "--reason", "BELONGS", "--limit", "100")) == 5
     assert len(office.shown("manifests", "--limit", "3")) == 3
@@ -217,12 +223,12 @@ def test_only_letters_with_a_reason_are_shown_and_no_more_than_asked_for(office)
 
 def test_a_body_that_is_no_object_names_no_run(office):
     for body in ("not json", "[1]", '"text"', "[" * 100_000, EVENT):
-        office.letters["manifests"].put(body)
+        office.dead_letters["manifests"].put(body)
 
-    assert {letter["run_id"] for letter in office.shown("manifests")} == {""}
+    assert {dead_letter["run_id"] for dead_letter in office.shown("manifests")} == {""}
 
 
-def test_where_there_is_no_letter_that_is_said(office):
+def test_where_there_is_no_dead_letter_that_is_said(office):
     result = office("show", "events")
 
     assert result.exit_code == 0
@@ -232,9 +238,9 @@ def test_where_there_is_no_letter_that_is_said(office):
 # --------------------------------------------------------------------------- redrive
 
 
-def test_letters_go_back_with_their_origin_and_without_their_reason(office):
-    office.bury("manifests", "one", "not JSON", quarry_origin_id="first-id", mine="kept")
-    ident = office.letters["manifests"].put("two", {"mine": "too"})
+def test_dead_letters_go_back_with_their_origin_and_without_their_reason(office):
+    office.dead_letter("manifests", "one", "not JSON", quarry_origin_id="first-id", mine="kept")
+    ident = office.dead_letters["manifests"].put("two", {"mine": "too"})
 
     result = office("redrive", "manifests", "--yes")
 
@@ -245,31 +251,31 @@ def test_letters_go_back_with_their_origin_and_without_their_reason(office):
         "one": {"mine": "kept", "quarry_origin_id": "first-id"},
         "two": {"mine": "too", "quarry_origin_id": ident},
     }
-    assert office.letters["manifests"].bodies == ()
+    assert office.dead_letters["manifests"].bodies == ()
 
 
-def test_a_letter_with_ten_attributes_keeps_its_origin_and_all_ten():
+def test_a_dead_letter_with_ten_attributes_keeps_its_origin_and_all_ten():
     theirs = {f"a{number}": "v" for number in range(10)}
     message = Message("the-id", "body", "", theirs)
 
-    attributes = dead_letters.restored(message)
+    attributes = dead_letter_queue.restored(message)
 
     assert attributes["quarry_origin_id"] == "the-id"
     assert len(attributes) <= 10
     assert apart(attributes) == {**theirs, "quarry_origin_id": "the-id"}
 
 
-def test_what_was_buried_with_ten_attributes_goes_back_with_all_ten():
+def test_what_was_dead_lettered_with_ten_attributes_goes_back_with_all_ten():
     theirs = {f"a{number}": f"v{number}" for number in range(10)}
-    body, attributes = buried(Message("the-id", "body", "", theirs), "why", "arrive")
+    body, attributes = dead_lettered(Message("the-id", "body", "", theirs), "why", "arrive")
 
     assert len(attributes) <= 10
-    back = dead_letters.restored(Message("letter", body, "", attributes))
+    back = dead_letter_queue.restored(Message("dead_letter", body, "", attributes))
     assert apart(back) == {**theirs, "quarry_origin_id": "the-id"}
 
 
 def test_what_eventbridge_could_not_deliver_goes_to_the_events_queue(office):
-    office.letters["event-target"].put(EVENT, {"ERROR_CODE": "NO_PERMISSIONS"})
+    office.dead_letters["event-target"].put(EVENT, {"ERROR_CODE": "NO_PERMISSIONS"})
 
     office("redrive", "event-target", "--yes")
 
@@ -278,7 +284,7 @@ def test_what_eventbridge_could_not_deliver_goes_to_the_events_queue(office):
 
 def test_only_those_with_the_reason_and_no_more_than_the_limit_are_moved(office):
     for number in range(25):
-        office.bury("slices", f"{number}", "KeyError: pins" if number % 2 else "Refused: access")
+        office.dead_letter("slices", f"{number}", "KeyError: pins" if number % 2 else "Refused: access")
 
     result = office("redrive", "slices", "--reason", "keyerror", "--limit", "7", "--yes")
 
@@ -289,7 +295,7 @@ def test_only_those_with_the_reason_and_no_more_than_the_limit_are_moved(office)
 
 
 def test_a_dry_run_and_a_no_move_nothing(office):
-    office.bury("slices", "one", "a bug")
+    office.dead_letter("slices", "one", "a bug")
 
     dry = office("redrive", "slices", "--dry-run")
     refused = office("redrive", "slices", given="n\n")
@@ -301,8 +307,8 @@ def test_a_dry_run_and_a_no_move_nothing(office):
     assert "1 moved back" in office("redrive", "slices", given="y\n").stdout
 
 
-def test_a_letter_whose_body_was_cut_stays_and_says_why(office):
-    office.letters["manifests"].put("half", {"quarry_body_bytes": "900000", "quarry_reason": "not JSON"})
+def test_a_dead_letter_whose_body_was_cut_stays_and_says_why(office):
+    office.dead_letters["manifests"].put("half", {"quarry_body_bytes": "900000", "quarry_reason": "not JSON"})
 
     result = office("redrive", "manifests", "--yes")
 
@@ -312,13 +318,13 @@ def test_a_letter_whose_body_was_cut_stays_and_says_why(office):
     assert len(office.shown("manifests")) == 1
 
 
-def test_a_letter_that_is_buried_again_meanwhile_is_not_moved_in_circles(office):
-    office.bury("slices", "poison", "a bug")
+def test_a_dead_letter_that_is_dead_lettered_again_meanwhile_is_not_moved_in_circles(office):
+    office.dead_letter("slices", "poison", "a bug")
     send = office.queues["slices"].send
 
     async def straight_back(body, attributes=None, delay_s=0):
         sent = await send(body, attributes, delay_s)
-        office.letters["slices"].put(body, attributes)
+        office.dead_letters["slices"].put(body, attributes)
         return sent
 
     office.queues["slices"].send = straight_back
@@ -331,27 +337,31 @@ def test_a_letter_that_is_buried_again_meanwhile_is_not_moved_in_circles(office)
 @pytest.mark.promise("I4", "S6")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("call", range(1, 8))
-def test_whatever_fails_between_no_letter_is_lost(office, kind, call):
-    ids = [office.bury("slices", f"{number}", "a bug") for number in range(2)]
+def test_whatever_fails_between_no_dead_letter_is_lost(office, kind, call):
+    ids = [office.dead_letter("slices", f"{number}", "a bug") for number in range(2)]
     faults = Faults({call: kind})
-    letters, source = office.letters["slices"], office.queues["slices"]
+    dead_letters, source = office.dead_letters["slices"], office.queues["slices"]
 
-    with contextlib.suppress(Crash, dead_letters.PortError):
-        asyncio.run(dead_letters.redrive(letters.for_worker(faults), source.for_worker(faults), ids))
+    with contextlib.suppress(Crash, dead_letter_queue.PortError):
+        asyncio.run(dead_letter_queue.redrive(dead_letters.for_worker(faults), source.for_worker(faults), ids))
 
-    assert {*letters.bodies, *source.bodies} == {"0", "1"}
+    assert {*dead_letters.bodies, *source.bodies} == {"0", "1"}
     office.clock.advance(31)  # what a crash left in hand comes back by itself
     outcome = asyncio.run(
-        dead_letters.redrive(letters, source, [letter.id for letter in asyncio.run(dead_letters.look(letters, most=9))])
+        dead_letter_queue.redrive(
+            dead_letters,
+            source,
+            [dead_letter.id for dead_letter in asyncio.run(dead_letter_queue.look(dead_letters, most=9))],
+        )
     )
     assert outcome.left == {}
-    assert (set(source.bodies), letters.bodies) == ({"0", "1"}, ())
+    assert (set(source.bodies), dead_letters.bodies) == ({"0", "1"}, ())
 
 
 @pytest.mark.parametrize("call", ["send", "ack"])
-def test_what_is_not_moved_is_told_with_its_reason(office, call):
-    office.bury("slices", "one", "a bug")
-    where = office.queues["slices"] if call == "send" else office.letters["slices"]
+def test_what_is_not_moved_is_reported_with_its_reason(office, call):
+    office.dead_letter("slices", "one", "a bug")
+    where = office.queues["slices"] if call == "send" else office.dead_letters["slices"]
 
     async def refused(*_):
         raise Refused(f"no {call} for you")
@@ -367,12 +377,12 @@ def test_what_is_not_moved_is_told_with_its_reason(office, call):
 
 
 def test_without_the_right_to_give_back_that_is_said(office):
-    office.bury("slices", "one", "a bug")
+    office.dead_letter("slices", "one", "a bug")
 
     async def refused(*_):
         raise Refused("sqs:ChangeMessageVisibility is not allowed")
 
-    office.letters["slices"].extend = refused
+    office.dead_letters["slices"].extend = refused
 
     result = office("show", "slices")
 
@@ -380,10 +390,12 @@ def test_without_the_right_to_give_back_that_is_said(office):
     assert "ChangeMessageVisibility" in result.stderr
 
 
-def test_a_letter_that_somebody_else_took_meanwhile_is_told(office):
-    office.bury("slices", "one", "a bug")
+def test_a_dead_letter_that_somebody_else_took_meanwhile_is_reported(office):
+    office.dead_letter("slices", "one", "a bug")
 
-    outcome = asyncio.run(dead_letters.redrive(office.letters["slices"], office.queues["slices"], ["another-id"]))
+    outcome = asyncio.run(
+        dead_letter_queue.redrive(office.dead_letters["slices"], office.queues["slices"], ["another-id"])
+    )
 
     assert outcome.done == 0
     assert "not met again" in outcome.left["another-id"]
@@ -392,28 +404,28 @@ def test_a_letter_that_somebody_else_took_meanwhile_is_told(office):
 
 @pytest.mark.promise("I4")
 def test_a_manifest_that_died_of_an_outage_is_the_same_run_when_it_comes_back():
-    house, clock = House(), FakeClock()
-    letters = FakeQueue("manifests-dlq", clock)
-    queue = house.queues["manifests"]
-    run_id = house.send(house.joke(120))
+    world, clock = SimulatedWorld(), FakeClock()
+    dead_letters = FakeQueue("manifests-dlq", clock)
+    queue = world.queues["manifests"]
+    run_id = world.send(world.joke(120))
     (taken,) = asyncio.run(received(queue))
     asyncio.run(queue.ack(taken))
     # As SQS moves it: the same id, nothing added.
-    letters.deliver_again(taken)
+    dead_letters.deliver_again(taken)
 
-    (letter,) = asyncio.run(dead_letters.look(letters, most=1))
-    asyncio.run(dead_letters.redrive(letters, queue, [letter.id]))
+    (dead_letter,) = asyncio.run(dead_letter_queue.look(dead_letters, most=1))
+    asyncio.run(dead_letter_queue.redrive(dead_letters, queue, [dead_letter.id]))
 
-    assert letter.run_id == run_id
-    assert asyncio.run(house.run(run_id)).ok == 120
+    assert dead_letter.run_id == run_id
+    assert asyncio.run(world.run(run_id)).ok == 120
 
 
 # --------------------------------------------------------------------------- purge
 
 
-def test_letters_are_deleted_when_their_number_is_typed(office):
+def test_dead_letters_are_deleted_when_their_number_is_typed(office):
     for number in range(12):
-        office.bury("events", f"{number}", "no event")
+        office.dead_letter("events", f"{number}", "no event")
 
     wrong = office("purge", "events", given="11\n")
     right = office("purge", "events", given="12\n")
@@ -421,12 +433,12 @@ def test_letters_are_deleted_when_their_number_is_typed(office):
     assert (wrong.exit_code, right.exit_code) == (1, 0)
     assert "nothing was deleted" in wrong.stderr
     assert "12 deleted" in right.stdout
-    assert office.letters["events"].bodies == ()
+    assert office.dead_letters["events"].bodies == ()
 
 
 def test_purge_keeps_to_reason_and_limit(office):
     for number in range(12):
-        office.bury("events", f"{number}", "this" if number % 2 else "that")
+        office.dead_letter("events", f"{number}", "this" if number % 2 else "that")
 
     assert "4 deleted" in office("purge", "events", "--reason", "this", "--limit", "4", "--yes").stdout
     assert len(office.shown("events", "--limit", "100")) == 8

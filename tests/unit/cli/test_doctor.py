@@ -1,6 +1,6 @@
 """`quarry doctor` on an account of fakes: what it says when it may not look, when nobody answers, and of rare things.
 
-That each fault of a real stack is found and cured is `tests/e2e/test_doctor.py`'s to show.
+That each fault of a real stack is found and fixed is `tests/e2e/test_doctor.py`'s to show.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from quarry_cli.aws import environment
-from quarry_cli.doctor.checkup import CHECKS
+from quarry_cli.doctor.report import CHECKS
 from quarry_cli.main import app
 from quarry_core.errors import Missing, Refused, Unknown
 from tests.unit.cli.an_account import ACCOUNT, CLAUDE, PROFILE, REGION, VARIABLES, Account, allow, encrypted, policy
@@ -80,7 +80,7 @@ def test_it_only_reads_asks_nothing_twice_and_the_documented_policy_allows_what_
         assert ACTIONS.get(action, action) in allowed
 
 
-def test_it_says_which_account_was_examined(account):
+def test_it_says_which_account_was_checked(account):
     text = visit(account, "--model", CLAUDE).stdout
 
     assert text.startswith(f"environment dev in account {ACCOUNT}, {REGION}\n")
@@ -98,8 +98,8 @@ def test_what_may_not_be_looked_at_is_unknown_and_no_failure(account, operation)
 
     assert outcomes(found, "failed") == []
     if operation not in BY_THE_WAY:
-        told = [found[name]["told"] for name in outcomes(found, "unknown")]
-        assert any("not allowed to look" in each or "cannot be read" in each for each in told), found
+        message = [found[name]["message"] for name in outcomes(found, "unknown")]
+        assert any("not allowed to look" in each or "cannot be read" in each for each in message), found
 
 
 @pytest.mark.parametrize("operation", operations(), ids=":".join)
@@ -111,13 +111,13 @@ def test_an_answer_that_is_lost_is_no_failure_either(account, operation):
 @pytest.mark.parametrize(
     "operation", [("iam", "get_role_policy"), ("s3", "get_bucket_encryption"), ("sqs", "get_queue_attributes")]
 )
-def test_an_answer_of_a_form_that_nobody_foresaw_is_told_as_such(account, operation):
+def test_an_answer_of_a_form_that_nobody_foresaw_is_reported_as_such(account, operation):
     account.answers[operation] = {"Surprise": True}
 
     found = findings(account, *BOTH)
 
     assert outcomes(found, "failed") == []
-    assert any("cannot be understood" in finding["told"] for finding in found.values())
+    assert any("cannot be understood" in finding["message"] for finding in found.values())
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_policy_of_a_form_that_nobody_foresaw_hides_no_other_check(account, te
     found = findings(account, *BOTH)
 
     assert outcomes(found, "unknown") == ["s3-access"]
-    assert "cannot be understood" in found["s3-access"]["told"]
+    assert "cannot be understood" in found["s3-access"]["message"]
 
 
 def test_with_nothing_allowed_all_is_unknown(account):
@@ -147,18 +147,18 @@ def test_a_list_without_end_is_given_up(account):
 
     found = findings(account, "--model", CLAUDE)
 
-    assert f"more than {environment.PAGES_MAX} pages" in found["job-quota"]["told"]
+    assert f"more than {environment.PAGES_MAX} pages" in found["job-quota"]["message"]
     assert len(account.asked) < environment.REQUESTS_MAX
 
 
-def test_the_requests_of_one_examination_are_bounded(account, monkeypatch):
+def test_the_requests_of_one_checkup_are_bounded(account, monkeypatch):
     monkeypatch.setattr(environment, "REQUESTS_MAX", 12)
 
     found = findings(account, *BOTH)
 
     assert len(account.asked) == 12
     assert outcomes(found, "failed") == []
-    assert any("more than 12 requests" in finding["told"] for finding in found.values())
+    assert any("more than 12 requests" in finding["message"] for finding in found.values())
 
 
 @pytest.mark.parametrize("name", VARIABLES)
@@ -229,14 +229,14 @@ def test_a_date_that_is_none_tells_no_time(account):
 
 def test_without_a_model_those_of_open_runs_are_looked_at(account):
     account.models = [PROFILE]
-    assert f"{PROFILE}: there" in findings(account)["model"]["told"]
-    assert findings(account, "--model", CLAUDE)["model"]["told"].startswith(CLAUDE)
+    assert f"{PROFILE}: there" in findings(account)["model"]["message"]
+    assert findings(account, "--model", CLAUDE)["model"]["message"].startswith(CLAUDE)
 
 
 def test_with_neither_it_says_how_to_name_one(account):
     found = findings(account)
     assert outcomes(found, "unknown") == ["profile-access", "model", "model-access", "model-batch", "records"]
-    assert "--model ID" in found["model"]["told"]
+    assert "--model ID" in found["model"]["message"]
 
 
 def test_more_models_than_can_be_looked_at_are_wrong_usage(account):
@@ -254,20 +254,20 @@ def test_a_quota_above_every_models_is_found_without_a_model(account):
 def test_a_model_without_quota_does_not_hide_that_another_is_short(account):
     found = findings(account, "--model", "anthropic.claude-opus-5", "--model", CLAUDE, QUARRY_JOB_QUOTA="30")
 
-    assert "the account allows 20" in found["job-quota"]["told"]
+    assert "the account allows 20" in found["job-quota"]["message"]
     assert "request-service-quota-increase" in found["job-quota"]["faults"][0]["remedy"]
 
 
-@pytest.mark.parametrize(("records", "cure"), [("99", "100"), ("50001", "50000")])
-def test_records_per_job_must_lie_between_the_models_limits(account, records, cure):
+@pytest.mark.parametrize(("records", "fix"), [("99", "100"), ("50001", "50000")])
+def test_records_per_job_must_lie_between_the_models_limits(account, records, fix):
     found = findings(account, "--model", CLAUDE, MAX_RECORDS_PER_JOB=records)
 
     assert outcomes(found, "failed") == ["records"]
-    assert found["records"]["faults"][0]["cure"]["value"] == f"MAX_RECORDS_PER_JOB={cure}"
+    assert found["records"]["faults"][0]["fix"]["value"] == f"MAX_RECORDS_PER_JOB={fix}"
 
 
 @pytest.mark.parametrize(
-    ("answer", "outcome", "says"),
+    ("answer", "outcome", "message"),
     [
         ({}, "ok", "may use"),
         ({"agreementAvailability": {"status": "NOT_AVAILABLE"}}, "failed", "aws-marketplace:Subscribe"),
@@ -277,13 +277,13 @@ def test_records_per_job_must_lie_between_the_models_limits(account, records, cu
     ],
     ids=["open", "no agreement", "not authorized", "not here", "pending"],
 )
-def test_access_to_a_model_is_told(account, answer, outcome, says):
+def test_access_to_a_model_is_reported(account, answer, outcome, message):
     account.answers["bedrock", "get_foundation_model_availability"] |= answer
 
     found = findings(account, "--model", CLAUDE)
 
     assert found["model-access"]["outcome"] == outcome
-    assert says in json.dumps(found["model-access"])
+    assert message in json.dumps(found["model-access"])
     assert outcomes(found, "failed") == (["model-access"] if outcome == "failed" else [])
 
 
@@ -303,16 +303,16 @@ def test_a_policy_that_is_attached_counts_and_its_denial_wins(account):
 
 def test_one_server_for_all_services_passes_the_role_too(account):
     account.inline["dev-quarry-server"] = account.inline.pop("dev-quarry-scheduler")
-    assert "dev-quarry-server may pass" in findings(account)["pass-role"]["told"]
+    assert "dev-quarry-server may pass" in findings(account)["pass-role"]["message"]
 
 
 def test_a_role_of_another_name_is_given(account):
     account.inline["mine"] = account.inline.pop("dev-quarry-scheduler")
     found = findings(account)
     assert outcomes(found, "failed") == []
-    assert "--scheduler-role NAME" in found["pass-role"]["told"]
+    assert "--scheduler-role NAME" in found["pass-role"]["message"]
 
-    assert "mine may pass" in findings(account, "--scheduler-role", "mine")["pass-role"]["told"]
+    assert "mine may pass" in findings(account, "--scheduler-role", "mine")["pass-role"]["message"]
 
 
 @pytest.mark.parametrize(("decision", "outcome"), [("allowed", "ok"), ("implicitDeny", "failed")])
@@ -330,13 +330,13 @@ def test_where_policies_may_not_be_read_the_simulation_is_asked(account, decisio
         ({"OrganizationsDecisionDetail": {"AllowedByOrganizations": False}}, "service control policy"),
     ],
 )
-def test_what_stands_above_the_role_is_told_by_the_simulation(account, detail, who):
+def test_what_stands_above_the_role_is_reported_by_the_simulation(account, detail, who):
     account.simulated = {"EvalDecision": "implicitDeny", **detail}
 
     found = findings(account)
 
     assert outcomes(found, "failed") == ["pass-role", "create-job"]
-    assert who in found["pass-role"]["told"]
+    assert who in found["pass-role"]["message"]
 
 
 def test_a_simulation_that_says_no_without_a_reason_does_not_outweigh_the_policies(account):
@@ -351,7 +351,7 @@ def test_a_condition_that_only_the_request_can_meet_is_unknown(account):
     found = findings(account, *BOTH)
 
     assert outcomes(found, "failed") == []
-    assert "cannot be judged" in found["s3-access"]["told"]
+    assert "cannot be judged" in found["s3-access"]["message"]
 
 
 def test_a_denial_in_the_buckets_policy_that_asks_for_tls_or_encryption_is_no_fault(account):
@@ -381,11 +381,11 @@ def test_a_role_that_the_buckets_policy_lets_in_needs_no_policy_of_its_own(accou
 
 
 @pytest.mark.parametrize(
-    ("change", "cure"),
+    ("change", "fix"),
     [({"KeyState": "Disabled"}, "enable-key"), ({"KeyManager": "AWS"}, None)],
     ids=["disabled", "AWS's own"],
 )
-def test_the_buckets_key_must_be_one_that_can_be_used(account, change, cure):
+def test_the_buckets_key_must_be_one_that_can_be_used(account, change, fix):
     account.answers["kms", "describe_key"]["KeyMetadata"].update(change)
     account.inline["dev-quarry-bedrock"]["Statement"] = [
         each for each in account.inline["dev-quarry-bedrock"]["Statement"] if "kms" not in str(each["Action"])
@@ -393,9 +393,9 @@ def test_the_buckets_key_must_be_one_that_can_be_used(account, change, cure):
 
     found = findings(account)
 
-    assert outcomes(found, "failed") == (["key-access"] if cure else [])
-    if cure:
-        assert cure in found["key-access"]["faults"][0]["cure"]["value"]
+    assert outcomes(found, "failed") == (["key-access"] if fix else [])
+    if fix:
+        assert fix in found["key-access"]["faults"][0]["fix"]["value"]
 
 
 def test_a_key_that_does_not_exist_is_found(account):
@@ -409,7 +409,7 @@ def test_a_bucket_without_any_encryption_is_found(account):
     found = findings(account)
 
     assert outcomes(found, "failed") == ["bucket-encryption"]
-    assert "put-bucket-encryption" in found["bucket-encryption"]["faults"][0]["cure"]["value"]
+    assert "put-bucket-encryption" in found["bucket-encryption"]["faults"][0]["fix"]["value"]
 
 
 @pytest.mark.parametrize(("location", "region"), [(None, "us-east-1"), ("EU", "eu-west-1")])
@@ -439,7 +439,7 @@ def test_a_trust_that_lets_every_account_in_is_found(account):
     found = findings(account)
 
     assert outcomes(found, "failed") == ["trust"]
-    added = found["trust"]["faults"][0]["cure"]["value"][0]["Condition"]
+    added = found["trust"]["faults"][0]["fix"]["value"][0]["Condition"]
     assert added["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
     assert added["ArnEquals"] == {"aws:SourceArn": f"arn:aws:bedrock:{REGION}:{ACCOUNT}:model-invocation-job/*"}
 
@@ -449,18 +449,18 @@ def test_access_to_a_bucket_of_anybody_is_found(account):
         del statement["Condition"]
     found = findings(account)
     assert outcomes(found, "failed") == ["s3-access"]
-    assert "aws:ResourceAccount is missing" in found["s3-access"]["told"]
+    assert "aws:ResourceAccount is missing" in found["s3-access"]["message"]
 
 
-def test_a_denial_that_is_sure_is_a_fault_that_no_statement_cures(account):
+def test_a_denial_that_is_sure_is_a_fault_that_no_statement_fixes(account):
     denial = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "*"}
     account.answers["s3", "get_bucket_policy"] = {"Policy": json.dumps(policy(denial))}
 
     found = findings(account)
 
     assert outcomes(found, "failed") == ["s3-access"]
-    assert "s3:PutObject" in found["s3-access"]["told"]
-    assert found["s3-access"]["faults"][0]["cure"] is None
+    assert "s3:PutObject" in found["s3-access"]["message"]
+    assert found["s3-access"]["faults"][0]["fix"] is None
 
 
 def test_a_model_that_batch_inference_refuses_is_found(account):
@@ -472,7 +472,7 @@ def test_a_model_of_which_nothing_is_known_is_unknown_until_the_first_job(accoun
     account.model |= {"modelId": "anthropic.claude-next", "modelName": "Claude Next"}
     found = findings(account, "--model", "anthropic.claude-next")
     assert outcomes(found, "failed") == []
-    assert "the first job will tell" in found["model-batch"]["told"]
+    assert "the first job will tell" in found["model-batch"]["message"]
 
 
 # --------------------------------------------------------------------------- queues
@@ -490,7 +490,7 @@ def test_a_queues_dead_letters_are_where_the_services_put_them(account, variable
     account.queues[dead]["ApproximateNumberOfMessages"] = "1200"
     found = findings(account, QUARRY_SLICES_QUEUE_URL=url, **variables)
     assert outcomes(found, "failed") == ["dead-letters"]
-    assert "1,200 messages" in found["dead-letters"]["told"]
+    assert "1,200 messages" in found["dead-letters"]["message"]
 
 
 def test_what_eventbridge_could_not_deliver_is_where_the_services_count_it(account):
@@ -502,10 +502,10 @@ def test_what_eventbridge_could_not_deliver_is_where_the_services_count_it(accou
 
 
 @pytest.mark.parametrize(
-    ("manager", "lets_in", "cure"),
+    ("manager", "lets_in", "fix"),
     [("AWS", True, "SqsManagedSseEnabled"), ("CUSTOMER", False, "kms:GenerateDataKey"), ("CUSTOMER", True, None)],
 )
-def test_eventbridge_must_be_let_in_by_a_queues_key(account, manager, lets_in, cure):
+def test_eventbridge_must_be_let_in_by_a_queues_key(account, manager, lets_in, fix):
     account.queues["events"]["KmsMasterKeyId"] = "alias/any"
     account.answers["s3", "get_bucket_encryption"] = encrypted({"SSEAlgorithm": "AES256"})
     account.answers["kms", "describe_key"]["KeyMetadata"]["KeyManager"] = manager
@@ -518,9 +518,9 @@ def test_eventbridge_must_be_let_in_by_a_queues_key(account, manager, lets_in, c
 
     found = findings(account)
 
-    assert outcomes(found, "failed") == (["event-delivery"] if cure else [])
-    if cure:
-        assert cure in json.dumps(found["event-delivery"]["faults"][0]["cure"])
+    assert outcomes(found, "failed") == (["event-delivery"] if fix else [])
+    if fix:
+        assert fix in json.dumps(found["event-delivery"]["faults"][0]["fix"])
 
 
 def test_a_queue_of_another_region_is_found(account):
@@ -529,10 +529,10 @@ def test_a_queue_of_another_region_is_found(account):
     found = findings(account, QUARRY_SLICES_QUEUE_URL=f"https://elsewhere/{ACCOUNT}/dev-quarry-slices")
 
     assert outcomes(found, "failed") == ["queues"]
-    assert "QUARRY_SLICES_QUEUE_URL=" in found["queues"]["faults"][0]["cure"]["value"]
+    assert "QUARRY_SLICES_QUEUE_URL=" in found["queues"]["faults"][0]["fix"]["value"]
 
 
-def test_several_faults_of_one_check_are_told_each_with_its_cure(account):
+def test_several_faults_of_one_check_are_reported_each_with_its_fix(account):
     for name in ("slices", "events"):
         del account.queues[name]["RedrivePolicy"]
 

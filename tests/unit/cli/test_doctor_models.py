@@ -61,11 +61,11 @@ def test_what_the_account_has_is_stronger_than_the_default():
 
 def test_every_model_whose_batch_jobs_the_simulators_quotas_name_is_matched_and_no_other():
     """A second reading of AWS's two lists of names, which has each model's id beside its quota's name."""
-    told = [
+    message = [
         {"QuotaName": quota.name, "QuotaCode": quota.code, "Value": quota.value}
         for quota in simulated_quotas(LiveSettings()).values()
     ]
-    found = BatchQuotas(told)
+    found = BatchQuotas(message)
     matched = {entry.id: known.name for entry in entries().values() if (known := found.of(entry.id, entry.name))}
 
     assert sorted(matched.values()) == sorted(each.name for each in found)
@@ -100,7 +100,7 @@ def test_what_was_seen_once_gives_way_to_a_quota():
 
 
 @pytest.mark.parametrize(
-    ("told", "access"),
+    ("message", "access"),
     [
         ({}, Access.YES),
         ({"agreementAvailability": {"status": "ERROR"}}, Access.NO_AGREEMENT),
@@ -111,8 +111,8 @@ def test_what_was_seen_once_gives_way_to_a_quota():
     ],
     ids=str,
 )
-def test_access_is_the_first_that_says_no(told, access):
-    assert read_access(told) is access
+def test_access_is_the_first_that_says_no(message, access):
+    assert read_access(message) is access
 
 
 # --------------------------------------------------------------------------- the command
@@ -182,7 +182,7 @@ def test_access_is_asked_only_on_demand_and_once_for_a_model(account):
     [({"authorizationStatus": "NOT_AUTHORIZED"}, "no"), (Unknown("lost"), "unknown"), ({}, "yes")],
     ids=["no", "lost", "yes"],
 )
-def test_access_is_told_in_three_words(account, answer, access):
+def test_access_is_reported_in_three_words(account, answer, access):
     account.answers["bedrock", "get_foundation_model_availability"] = answer
     assert lines(account, "--access")[CLAUDE]["access"] == access
 

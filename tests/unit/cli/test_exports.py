@@ -118,8 +118,8 @@ def test_safe_cells_are_of_csv_and_a_directory_holds_one_kind(quarry, tmp_path):
 
 def test_a_result_with_a_prefix_is_counted_shown_and_framed(quarry, tmp_path):
     source = pa.table({"text": [f"row {row}" for row in range(100)], "status": ["mine"] * 100})
-    manifest = quarry.house.joke() | {"s3_uri": quarry.house.parquet(source), "prompt_id": None, "prompt": "{text}"}
-    run_id = quarry.house.send(manifest | {"result_prefix": "quarry_"})
+    manifest = quarry.world.joke() | {"s3_uri": quarry.world.parquet(source), "prompt_id": None, "prompt": "{text}"}
+    run_id = quarry.world.send(manifest | {"result_prefix": "quarry_"})
     quarry.finish(run_id)
 
     brought = quarry("results", run_id, "-o", str(tmp_path / "out"))
@@ -134,8 +134,8 @@ def test_a_result_with_a_prefix_is_counted_shown_and_framed(quarry, tmp_path):
 def test_nested_categories_of_many_row_groups_are_shown_and_exported(quarry, tmp_path):
     kinds = pa.array([f"k{row}" for row in range(100)]).dictionary_encode()
     source = pa.table({"text": ["x"] * 100, "kinds": pa.StructArray.from_arrays([kinds], ["kind"])})
-    uri = quarry.house.parquet(pa.concat_tables([source, source.take(pa.array(range(99, -1, -1)))]), row_group_size=100)
-    run_id = quarry.house.send(quarry.house.joke() | {"s3_uri": uri, "prompt_id": None, "prompt": "{text}"})
+    uri = quarry.world.parquet(pa.concat_tables([source, source.take(pa.array(range(99, -1, -1)))]), row_group_size=100)
+    run_id = quarry.world.send(quarry.world.joke() | {"s3_uri": uri, "prompt_id": None, "prompt": "{text}"})
     quarry.finish(run_id)
 
     shown = quarry("results", run_id, "--head", "150")
@@ -147,8 +147,8 @@ def test_nested_categories_of_many_row_groups_are_shown_and_exported(quarry, tmp
 
 def test_a_head_shows_what_python_has_no_type_for(quarry):
     source = pa.table({"text": ["x"] * 100, "d": pa.array([1] * 100, pa.duration("ns"))})
-    manifest = quarry.house.joke() | {"s3_uri": quarry.house.parquet(source), "prompt_id": None, "prompt": "{text}"}
-    run_id = quarry.house.send(manifest)
+    manifest = quarry.world.joke() | {"s3_uri": quarry.world.parquet(source), "prompt_id": None, "prompt": "{text}"}
+    run_id = quarry.world.send(manifest)
     quarry.finish(run_id)
 
     assert "PT0.000000001S" in quarry("results", run_id, "--head", "1").stdout

@@ -20,20 +20,20 @@ from tests.world.faults import Faults
 
 def end_all(quarry, status="Completed"):
     async def step():
-        quarry.house.bedrock.end_all(status)
-        await quarry.house.quiet()
+        quarry.world.bedrock.end_all(status)
+        await quarry.world.idle()
 
     return step
 
 
 def by_the_services(quarry, waves=6, status="Completed"):
     """At each wait of the command the services work, and all jobs that run come to their end."""
-    return [quarry.house.quiet, *(end_all(quarry, status) for _ in range(waves))]
+    return [quarry.world.idle, *(end_all(quarry, status) for _ in range(waves))]
 
 
 def test_a_run_is_watched_to_its_success(quarry):
-    run_id = quarry.house.send(quarry.house.joke(600, max_records_per_job=100))
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke(600, max_records_per_job=100))
+    quarry.idle()
     quarry.steps = by_the_services(quarry)
 
     result = quarry("watch", run_id)
@@ -47,8 +47,8 @@ def test_a_run_is_watched_to_its_success(quarry):
 
 
 def test_without_a_terminal_each_change_is_one_plain_line(quarry):
-    run_id = quarry.house.send(quarry.house.joke(600, max_records_per_job=100))
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke(600, max_records_per_job=100))
+    quarry.idle()
 
     async def nothing():
         """A look at which nothing has changed."""
@@ -59,15 +59,15 @@ def test_without_a_terminal_each_change_is_one_plain_line(quarry):
 
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", "\n".join(lines))
     assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in lines)
-    told = [line[9:] for line in lines]
-    assert len(told) == len(set(told))
+    reported = [line[9:] for line in lines]
+    assert len(reported) == len(set(reported))
 
 
 def test_a_run_with_errors_in_some_rows_ends_with_exit_code_3(quarry):
-    run_id = quarry.house.send(quarry.house.joke(600, max_records_per_job=100))
-    quarry.quiet()
-    job = quarry.house.bedrock.active[0]
-    quarry.house.bedrock.end(job, "Stopped", output=False)
+    run_id = quarry.world.send(quarry.world.joke(600, max_records_per_job=100))
+    quarry.idle()
+    job = quarry.world.bedrock.active[0]
+    quarry.world.bedrock.end(job, "Stopped", output=False)
     quarry.steps = by_the_services(quarry)
 
     result = quarry("watch", run_id)
@@ -77,8 +77,8 @@ def test_a_run_with_errors_in_some_rows_ends_with_exit_code_3(quarry):
 
 
 def test_a_failed_run_ends_with_exit_code_1_and_its_reason(quarry):
-    run_id = quarry.house.send(quarry.house.joke(model_id="amazon.titan-embed-text-v2:0"))
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke(model_id="amazon.titan-embed-text-v2:0"))
+    quarry.idle()
 
     result = quarry("watch", run_id)
 
@@ -88,7 +88,7 @@ def test_a_failed_run_ends_with_exit_code_1_and_its_reason(quarry):
 
 
 def test_a_run_that_no_preprocessor_has_seen_yet_is_waited_for(quarry):
-    run_id = quarry.house.send(quarry.house.joke(300))
+    run_id = quarry.world.send(quarry.world.joke(300))
     quarry.steps = by_the_services(quarry)
 
     result = quarry("watch", run_id)
@@ -99,7 +99,7 @@ def test_a_run_that_no_preprocessor_has_seen_yet_is_waited_for(quarry):
 
 
 def test_the_beginning_of_an_id_finds_its_run_when_that_arrives(quarry):
-    run_id = quarry.house.send(quarry.house.joke(300))
+    run_id = quarry.world.send(quarry.world.joke(300))
     quarry.steps = by_the_services(quarry)
 
     result = quarry("watch", run_id[:6])
@@ -110,8 +110,8 @@ def test_the_beginning_of_an_id_finds_its_run_when_that_arrives(quarry):
 
 
 def test_a_run_with_an_id_of_its_own_that_only_begins_so_is_named_and_not_followed(quarry):
-    quarry.house.send(quarry.house.joke(300, run_id="2026-11-30-reviews"))
-    quarry.quiet()
+    quarry.world.send(quarry.world.joke(300, run_id="2026-11-30-reviews"))
+    quarry.idle()
 
     result = quarry("watch", "2026-11-30", "--timeout", "5")
 
@@ -130,8 +130,8 @@ def test_a_run_that_never_comes_is_waited_for_no_longer_than_asked(quarry):
 
 
 def test_the_lines_tell_elapsed_time_pace_tokens_and_dollars(quarry):
-    run_id = quarry.house.send(quarry.house.joke(600, max_records_per_job=100))
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke(600, max_records_per_job=100))
+    quarry.idle()
     quarry.steps = by_the_services(quarry)
 
     lines = quarry("watch", run_id, "--every", "30").stdout.splitlines()
@@ -144,8 +144,8 @@ def test_the_lines_tell_elapsed_time_pace_tokens_and_dollars(quarry):
 
 
 def test_ctrl_c_ends_the_watching_and_says_that_the_run_goes_on(quarry):
-    run_id = quarry.house.send(quarry.house.joke(300))
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke(300))
+    quarry.idle()
 
     async def ctrl_c():
         raise KeyboardInterrupt
@@ -161,7 +161,7 @@ def test_ctrl_c_ends_the_watching_and_says_that_the_run_goes_on(quarry):
 
 def test_submit_and_wait_follows_from_the_queue_to_the_end(quarry, tmp_path):
     path = tmp_path / "m.json"
-    path.write_text(json.dumps(quarry.house.joke(300)))
+    path.write_text(json.dumps(quarry.world.joke(300)))
     quarry.steps = by_the_services(quarry)
 
     result = quarry("submit", str(path), "--wait")
@@ -174,7 +174,7 @@ def test_submit_and_wait_follows_from_the_queue_to_the_end(quarry, tmp_path):
 
 def test_submit_wait_and_json_prints_one_json_object_and_nothing_else(quarry, tmp_path):
     path = tmp_path / "m.json"
-    path.write_text(json.dumps(quarry.house.joke(300)))
+    path.write_text(json.dumps(quarry.world.joke(300)))
     quarry.steps = by_the_services(quarry)
 
     view = json.loads(quarry("submit", str(path), "--wait", "--json").stdout)
@@ -184,8 +184,8 @@ def test_submit_wait_and_json_prints_one_json_object_and_nothing_else(quarry, tm
 
 
 def test_time_that_runs_out_is_exit_code_4_and_the_run_goes_on(quarry):
-    run_id = quarry.house.send(quarry.house.joke(300))
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke(300))
+    quarry.idle()
 
     result = quarry("watch", run_id, "--timeout", "7", "--every", "2")
 
@@ -196,7 +196,7 @@ def test_time_that_runs_out_is_exit_code_4_and_the_run_goes_on(quarry):
 
 def test_a_run_nobody_takes_is_waited_for_with_a_hint(quarry, tmp_path):
     path = tmp_path / "m.json"
-    path.write_text(json.dumps(quarry.house.joke(300)))
+    path.write_text(json.dumps(quarry.world.joke(300)))
 
     result = quarry("submit", str(path), "--wait", "--timeout", "100")
 
@@ -217,7 +217,7 @@ class _Seen:
 
 
 def with_faults(quarry, faults):
-    quarry.house.table = quarry.house.table.for_worker(faults)
+    quarry.world.table = quarry.world.table.for_worker(faults)
 
 
 def test_an_answer_that_fails_to_come_does_not_end_the_watching(quarry):
@@ -242,7 +242,7 @@ async def test_silences_between_answers_may_be_as_many_as_they_like(quarry):
             raise Throttled("slower")
 
     with pytest.raises(StillRunning):
-        await follow(read, quarry.house.clock, _Seen(), "r", every_s=1, timeout_s=3 * SILENCES_MAX)
+        await follow(read, quarry.world.clock, _Seen(), "r", every_s=1, timeout_s=3 * SILENCES_MAX)
     assert looks > 2 * SILENCES_MAX
 
 
@@ -261,7 +261,7 @@ def test_a_refusal_of_aws_ends_it_at_once(quarry):
         async def get(self, key):
             raise Refused("reading: AccessDeniedException: not for you", "AccessDeniedException")
 
-    quarry.house.table = Closed()
+    quarry.world.table = Closed()
 
     result = quarry("watch", "r")
 
@@ -278,33 +278,33 @@ def test_waiting_in_python_raises_what_it_means(quarry):
 
 
 def test_looking_at_a_large_run_reads_no_more_than_at_a_small_one(quarry):
-    small = quarry.house.send(quarry.house.joke(300, max_records_per_job=100))
-    large = quarry.house.send(quarry.house.joke(25_000, max_records_per_job=100, job_name_prefix="large"))
-    quarry.quiet()
+    small = quarry.world.send(quarry.world.joke(300, max_records_per_job=100))
+    large = quarry.world.send(quarry.world.joke(25_000, max_records_per_job=100, job_name_prefix="large"))
+    quarry.idle()
     calls = {}
     for run_id in (small, large):
         faults = Faults()
-        house, quarry.house.table = quarry.house, quarry.house.table.for_worker(faults)
+        world, quarry.world.table = quarry.world, quarry.world.table.for_worker(faults)
         with pytest.raises(StillRunning):
             quarry.client.follow(run_id, _Seen(), timeout_s=0)
         calls[run_id] = len(faults.calls)
-        assert house is quarry.house
+        assert world is quarry.world
 
     assert quarry.status(large)["shards"]["PENDING"] > 200
     assert calls[large] <= calls[small] + 1
 
 
 def test_a_large_run_shows_the_jobs_that_are_running(quarry):
-    run_id = quarry.house.send(quarry.house.joke(25_000, max_records_per_job=100))
-    quarry.quiet()
-    quarry.house.bedrock.end_all()
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke(25_000, max_records_per_job=100))
+    quarry.idle()
+    quarry.world.bedrock.end_all()
+    quarry.idle()
     seen = _Seen()
 
     with pytest.raises(StillRunning):
         quarry.client.follow(run_id, seen, timeout_s=0)
 
-    active = {job.name for job in quarry.house.bedrock.active}
+    active = {job.name for job in quarry.world.bedrock.active}
     assert {job.name for job in seen.views[0].jobs} == active
     assert len(quarry.client.status(run_id).jobs) == len(active) + 3
 
@@ -337,7 +337,7 @@ def test_a_pipe_is_no_screen_even_if_colours_are_forced():
 
 def test_lines_say_a_note_once_until_something_else_is_seen(quarry):
     said: list[str] = []
-    lines = Lines(said.append, quarry.house.clock)
+    lines = Lines(said.append, quarry.world.clock)
 
     lines.note("waiting")
     lines.note("waiting")

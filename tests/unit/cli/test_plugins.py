@@ -93,7 +93,7 @@ def test_every_option_of_every_command_has_help():
             assert vars(parameter)["help"], f"{command.name} {parameter.name}"
 
 
-def test_the_version_is_told():
+def test_the_version_is_reported():
     assert run("--version").stdout.startswith("quarry 0.")
 
 

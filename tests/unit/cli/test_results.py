@@ -18,7 +18,7 @@ import pytest
 from quarry_cli.client.row_account import account
 from quarry_cli.client.view import Rows
 from quarry_core.contract.names import part_key, report_key
-from tests.world.house import TITAN
+from tests.world.world import TITAN
 
 
 @pytest.fixture
@@ -84,20 +84,20 @@ def test_a_part_that_is_another_object_than_the_one_noted_is_brought_again(quarr
 
 
 def test_what_the_directory_is_for_is_noted_before_the_first_part_comes(quarry, run_id, tmp_path, monkeypatch):
-    stream, noted = quarry.house.objects.stream, []
+    stream, noted = quarry.world.objects.stream, []
 
     def watched(ref, start_byte=0):
         noted.append((tmp_path / "out.quarry" / "download.json").exists())
         return stream(ref, start_byte)
 
-    monkeypatch.setattr(quarry.house.objects, "stream", watched)
+    monkeypatch.setattr(quarry.world.objects, "stream", watched)
     quarry("results", run_id, "-o", str(tmp_path / "out"))
 
     assert noted == [True] * 3
 
 
 def test_a_download_that_broke_off_goes_on_where_it_was(quarry, run_id, tmp_path, monkeypatch):
-    stream = quarry.house.objects.stream
+    stream = quarry.world.objects.stream
     broken = part_key(run_id, "00004")
 
     def breaking(ref, start_byte=0):
@@ -105,7 +105,7 @@ def test_a_download_that_broke_off_goes_on_where_it_was(quarry, run_id, tmp_path
             raise OSError("the line is cut")
         return stream(ref, start_byte)
 
-    monkeypatch.setattr(quarry.house.objects, "stream", breaking)
+    monkeypatch.setattr(quarry.world.objects, "stream", breaking)
     assert quarry("results", run_id, "-o", str(tmp_path)).exit_code == 1
     monkeypatch.undo()
 
@@ -136,10 +136,10 @@ def test_a_directory_with_parts_from_elsewhere_is_refused(quarry, run_id, tmp_pa
 
 
 def test_a_run_that_goes_on_is_refused_unless_partial_results_are_wanted(quarry, tmp_path):
-    run_id = quarry.house.send(quarry.house.joke(300, max_records_per_job=100))
-    quarry.quiet()
-    quarry.house.bedrock.end(quarry.house.bedrock.active[0])
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke(300, max_records_per_job=100))
+    quarry.idle()
+    quarry.world.bedrock.end(quarry.world.bedrock.active[0])
+    quarry.idle()
 
     refused = quarry("results", run_id, "-o", str(tmp_path))
     taken = quarry("results", run_id, "-o", str(tmp_path), "--partial")
@@ -151,10 +151,10 @@ def test_a_run_that_goes_on_is_refused_unless_partial_results_are_wanted(quarry,
 
 
 def test_partial_results_are_completed_later_in_the_same_directory(quarry, tmp_path):
-    run_id = quarry.house.send(quarry.house.joke(300, max_records_per_job=100))
-    quarry.quiet()
-    quarry.house.bedrock.end(quarry.house.bedrock.active[0])
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke(300, max_records_per_job=100))
+    quarry.idle()
+    quarry.world.bedrock.end(quarry.world.bedrock.active[0])
+    quarry.idle()
     quarry("results", run_id, "-o", str(tmp_path), "--partial")
     quarry.finish(run_id)
 
@@ -166,8 +166,8 @@ def test_partial_results_are_completed_later_in_the_same_directory(quarry, tmp_p
 
 
 def test_a_refused_run_has_no_results(quarry, tmp_path):
-    run_id = quarry.house.send(quarry.house.joke() | {"nonsense": 1})
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke() | {"nonsense": 1})
+    quarry.idle()
 
     result = quarry("results", run_id, "-o", str(tmp_path))
 
@@ -177,9 +177,9 @@ def test_a_refused_run_has_no_results(quarry, tmp_path):
 
 
 def test_rows_with_errors_are_part_of_the_account(quarry, tmp_path):
-    run_id = quarry.house.send(quarry.house.joke(300, max_records_per_job=100))
-    quarry.quiet()
-    quarry.house.bedrock.end(quarry.house.bedrock.active[0], "Stopped", output=False)
+    run_id = quarry.world.send(quarry.world.joke(300, max_records_per_job=100))
+    quarry.idle()
+    quarry.world.bedrock.end(quarry.world.bedrock.active[0], "Stopped", output=False)
     quarry.finish(run_id)
 
     result = quarry("results", run_id, "-o", str(tmp_path))
@@ -190,7 +190,7 @@ def test_rows_with_errors_are_part_of_the_account(quarry, tmp_path):
 
 @pytest.mark.promise("S3", "H1")
 def test_a_part_that_is_missing_in_the_bucket_is_found_out(quarry, run_id, tmp_path):
-    quarry.house.objects.delete(part_key(run_id, "00002"))
+    quarry.world.objects.delete(part_key(run_id, "00002"))
 
     result = quarry("results", run_id, "-o", str(tmp_path))
 
@@ -202,11 +202,11 @@ def test_a_part_that_is_missing_in_the_bucket_is_found_out(quarry, run_id, tmp_p
 @pytest.mark.promise("S3", "H1")
 def test_a_part_with_answers_that_the_ledger_does_not_know_is_found_out(quarry, run_id, tmp_path):
     key = part_key(run_id, "00002")
-    part = pq.read_table(io.BytesIO(quarry.house.objects.bodies[key]))
+    part = pq.read_table(io.BytesIO(quarry.world.objects.bodies[key]))
     status = ["error", *part.column("status").to_pylist()[1:]]
     body = io.BytesIO()
     pq.write_table(part.set_column(part.schema.get_field_index("status"), "status", pa.array(status)), body)
-    quarry.house.objects.plant(key, body.getvalue())
+    quarry.world.objects.plant(key, body.getvalue())
 
     result = quarry("results", run_id, "-o", str(tmp_path))
 
@@ -216,15 +216,15 @@ def test_a_part_with_answers_that_the_ledger_does_not_know_is_found_out(quarry, 
 
 @pytest.mark.promise("H1")
 def test_a_report_that_says_otherwise_or_is_missing_is_found_out(quarry, run_id, tmp_path):
-    report = quarry.house.report(run_id)
+    report = quarry.world.report(run_id)
     report["rows"]["ok"] = 299
-    quarry.house.objects.plant(report_key(run_id), json.dumps(report).encode())
-    told_otherwise = quarry("results", run_id, "-o", str(tmp_path))
-    quarry.house.objects.delete(report_key(run_id))
+    quarry.world.objects.plant(report_key(run_id), json.dumps(report).encode())
+    reported_otherwise = quarry("results", run_id, "-o", str(tmp_path))
+    quarry.world.objects.delete(report_key(run_id))
     missing = quarry("results", run_id, "-o", str(tmp_path))
 
-    assert told_otherwise.exit_code == missing.exit_code == 1
-    assert "the report says 299 rows ok, the ledger 300" in told_otherwise.stderr
+    assert reported_otherwise.exit_code == missing.exit_code == 1
+    assert "the report says 299 rows ok, the ledger 300" in reported_otherwise.stderr
     assert "there is no report" in missing.stderr
 
 
@@ -242,14 +242,14 @@ def test_rows_that_were_never_read_are_told_apart():
 
 
 def test_a_source_that_breaks_while_it_is_read_leaves_an_account_that_adds_up(quarry, tmp_path):
-    run_id = quarry.house.send(quarry.house.joke(5_000, max_records_per_job=100))
+    run_id = quarry.world.send(quarry.world.joke(5_000, max_records_per_job=100))
 
     async def until_some_are_read():
-        while (totals := await quarry.house.ledger.totals(run_id)) is None or not totals.enlisted:
-            await quarry.house.turn()
+        while (totals := await quarry.world.ledger.totals(run_id)) is None or not totals.enlisted:
+            await quarry.world.turn()
 
     asyncio.run(until_some_are_read())
-    del quarry.house.objects._buckets["world"].versions["inputs/topics.csv"]
+    del quarry.world.objects._buckets["world"].versions["inputs/topics.csv"]
     quarry.finish(run_id)
 
     result = quarry("results", run_id, "-o", str(tmp_path))
@@ -262,8 +262,8 @@ def test_a_source_that_breaks_while_it_is_read_leaves_an_account_that_adds_up(qu
 
 
 def test_an_object_that_is_no_part_is_not_brought(quarry, run_id, tmp_path):
-    quarry.house.objects.plant(f"results/{run_id}/../../part-00001.parquet", b"x")
-    quarry.house.objects.plant(f"results/{run_id}/part-00001.parquet/../../x", b"x")
+    quarry.world.objects.plant(f"results/{run_id}/../../part-00001.parquet", b"x")
+    quarry.world.objects.plant(f"results/{run_id}/part-00001.parquet/../../x", b"x")
 
     result = quarry("results", run_id, "-o", str(tmp_path / "out"))
 
@@ -297,12 +297,12 @@ def rich_run(quarry):
             "kind": pa.array(["x"] * count).dictionary_encode(),
         }
     )
-    manifest = quarry.house.joke() | {
-        "s3_uri": quarry.house.parquet(source),
+    manifest = quarry.world.joke() | {
+        "s3_uri": quarry.world.parquet(source),
         "prompt_id": None,
         "prompt": "say {number}",
     }
-    run_id = quarry.house.send(manifest)
+    run_id = quarry.world.send(manifest)
     quarry.finish(run_id)
     return run_id
 
@@ -344,15 +344,15 @@ def test_json_lines_keep_the_types(quarry, tmp_path):
 
 
 def test_embeddings_are_json_lists_in_csv(quarry, tmp_path):
-    uri = quarry.house.csv(120, columns=("input_text",))
-    run_id = quarry.house.send({"s3_uri": uri, "job_name_prefix": "emb", "model_id": TITAN})
+    uri = quarry.world.csv(120, columns=("input_text",))
+    run_id = quarry.world.send({"s3_uri": uri, "job_name_prefix": "emb", "model_id": TITAN})
     quarry.finish(run_id)
 
     quarry("results", run_id, "-o", str(tmp_path), "--format", "csv")
 
     with (tmp_path / "part-00000.csv").open(encoding="utf-8") as file:
         row = next(csv.DictReader(file))
-    exact = quarry.house.result(run_id).column("embedding")[0].as_py()
+    exact = quarry.world.result(run_id).column("embedding")[0].as_py()
     assert json.loads(row["embedding"]) == exact
 
 
@@ -371,7 +371,7 @@ def test_the_first_rows_are_shown_without_a_download(quarry, run_id):
 
 def test_a_head_shows_control_characters_and_markup_plainly(quarry):
     source = pa.table({"topic": ["[red]\x1b[2J"] * 120})
-    run_id = quarry.house.send(quarry.house.joke() | {"s3_uri": quarry.house.parquet(source)})
+    run_id = quarry.world.send(quarry.world.joke() | {"s3_uri": quarry.world.parquet(source)})
     quarry.finish(run_id)
 
     result = quarry("results", run_id, "--head", "2")
@@ -381,8 +381,8 @@ def test_a_head_shows_control_characters_and_markup_plainly(quarry):
 
 
 def test_a_head_of_embeddings_shows_how_long_they_are(quarry):
-    uri = quarry.house.csv(120, columns=("input_text",))
-    run_id = quarry.house.send({"s3_uri": uri, "job_name_prefix": "emb", "model_id": TITAN})
+    uri = quarry.world.csv(120, columns=("input_text",))
+    run_id = quarry.world.send({"s3_uri": uri, "job_name_prefix": "emb", "model_id": TITAN})
     quarry.finish(run_id)
 
     assert "(1024)" in quarry("results", run_id, "--head", "1").stdout

@@ -96,7 +96,7 @@ def test_results_are_for_their_owner_alone(quarry, run_id, tmp_path, form):
 
 
 @pytest.mark.usefixtures("open_umask")
-def test_others_may_read_if_told(quarry, run_id, tmp_path):
+def test_others_may_read_if_reported(quarry, run_id, tmp_path):
     quarry("results", run_id, "-o", str(tmp_path / "out"), "--mode", "640")
 
     assert mode_of(tmp_path / "out") == 0o750

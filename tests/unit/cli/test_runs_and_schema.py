@@ -10,14 +10,14 @@ from quarry_core.contract.manifest import Manifest
 
 def test_open_runs_come_first_then_ended_ones_the_newest_first(quarry):
     first = quarry.ended()
-    quarry.house.clock.advance(60)
+    quarry.world.clock.advance(60)
     second = quarry.ended(job_name_prefix="second")
-    quarry.house.clock.advance(60)
-    older = quarry.house.send(quarry.house.joke(job_name_prefix="older"))
-    quarry.quiet()
-    quarry.house.clock.advance(60)
-    newer = quarry.house.send(quarry.house.joke(job_name_prefix="newer"))
-    quarry.quiet()
+    quarry.world.clock.advance(60)
+    older = quarry.world.send(quarry.world.joke(job_name_prefix="older"))
+    quarry.idle()
+    quarry.world.clock.advance(60)
+    newer = quarry.world.send(quarry.world.joke(job_name_prefix="newer"))
+    quarry.idle()
 
     runs = json.loads(quarry("runs", "--json").stdout)
 
@@ -29,9 +29,9 @@ def test_open_runs_come_first_then_ended_ones_the_newest_first(quarry):
 
 def test_runs_that_ended_last_month_are_still_listed_and_older_ones_are_not(quarry):
     quarry.ended()
-    quarry.house.clock.advance(31 * 86_400)  # February
+    quarry.world.clock.advance(31 * 86_400)  # February
     second = quarry.ended()
-    quarry.house.clock.advance(28 * 86_400)  # March
+    quarry.world.clock.advance(28 * 86_400)  # March
 
     runs = json.loads(quarry("runs", "--json").stdout)
 
@@ -40,9 +40,9 @@ def test_runs_that_ended_last_month_are_still_listed_and_older_ones_are_not(quar
 
 def test_the_month_before_january_is_december(quarry):
     run_id = quarry.ended()  # January 2026
-    quarry.house.clock.advance(364 * 86_400)  # December
+    quarry.world.clock.advance(364 * 86_400)  # December
     december = quarry.ended()
-    quarry.house.clock.advance(10 * 86_400)  # January 2027
+    quarry.world.clock.advance(10 * 86_400)  # January 2027
 
     runs = json.loads(quarry("runs", "--json").stdout)
 
@@ -70,7 +70,7 @@ def test_people_see_a_table(quarry):
 
 def test_each_run_tells_its_name_model_and_age(quarry):
     run_id = quarry.ended(job_name_prefix="nightly")
-    quarry.house.clock.advance(7_200)
+    quarry.world.clock.advance(7_200)
 
     (line,) = json.loads(quarry("runs", "--json").stdout)
 
@@ -81,8 +81,8 @@ def test_each_run_tells_its_name_model_and_age(quarry):
 
 
 def test_a_refused_run_is_listed_without_a_name(quarry):
-    quarry.house.send({"job_name_prefix": "x"})
-    quarry.quiet()
+    quarry.world.send({"job_name_prefix": "x"})
+    quarry.idle()
 
     assert json.loads(quarry("runs", "--json").stdout)[0]["name"] is None
     assert "FAILED" in quarry("runs").stdout
@@ -91,10 +91,10 @@ def test_a_refused_run_is_listed_without_a_name(quarry):
 def test_runs_are_filtered_by_name_model_and_state_beyond_the_limit(quarry):
     wanted = quarry.ended(job_name_prefix="nightly")
     for number in range(3):
-        quarry.house.clock.advance(60)
+        quarry.world.clock.advance(60)
         quarry.ended(job_name_prefix=f"other{number}")
-    quarry.house.send({"job_name_prefix": "bad"})
-    quarry.quiet()
+    quarry.world.send({"job_name_prefix": "bad"})
+    quarry.idle()
 
     def listed(*options):
         return [run["run_id"] for run in json.loads(quarry("runs", "--json", *options).stdout)]
@@ -126,7 +126,7 @@ def test_watching_an_id_that_somebody_chose_never_means_a_longer_one(quarry):
     assert quarry("watch", "alpha", "--timeout", "1").exit_code == 4
 
 
-def test_an_id_that_is_not_there_is_told_with_the_nearest(quarry):
+def test_an_id_that_is_not_there_is_reported_with_the_nearest(quarry):
     quarry.ended(run_id="alpha1")
 
     result = quarry("status", "alphx1")
@@ -147,4 +147,4 @@ def test_the_schema_names_every_field_and_needs_no_environment(quarry):
     schema = json.loads(quarry("schema").stdout)
 
     assert set(schema["properties"]) == set(Manifest.model_fields)
-    assert quarry.connections == 0
+    assert quarry.connects == 0

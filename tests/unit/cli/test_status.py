@@ -19,19 +19,19 @@ from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals
 from tests.world.clock import EPOCH
 
 
-def counted(house, run_id: str) -> dict[str, int]:
+def counted(world, run_id: str) -> dict[str, int]:
     """Shards by state, by looking at every one of them."""
 
     async def look():
-        return [shard.state async for shard in house.ledger.shards(run_id)]
+        return [shard.state async for shard in world.ledger.shards(run_id)]
 
     states = asyncio.run(look())
     return {state.value: states.count(state) for state in ShardState}
 
 
 def test_a_running_run_shows_rows_shards_jobs_and_slots(quarry):
-    run_id = quarry.house.send(quarry.house.joke(1000, max_records_per_job=100))
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke(1000, max_records_per_job=100))
+    quarry.idle()
 
     view = quarry.status(run_id)
 
@@ -53,30 +53,30 @@ def test_a_running_run_shows_rows_shards_jobs_and_slots(quarry):
     assert view["slots"] == {"pool": view["slots"]["pool"], "limit": 3, "in_use": 3, "held": 3}
     assert [job["status"] for job in view["jobs"]] == ["Submitted"] * 3
     assert all(job["name"].startswith(f"jokes-{run_id}-") and job["attempt"] == 1 for job in view["jobs"])
-    assert [job["arn"] for job in view["jobs"]] == [job.arn for job in quarry.house.jobs.all]
+    assert [job["arn"] for job in view["jobs"]] == [job.arn for job in quarry.world.jobs.all]
     assert view["results_uri"] == f"s3://world/results/{run_id}/"
 
 
 def test_shards_are_counted_the_same_as_by_looking_at_every_one_at_every_moment(quarry):
-    run_id = quarry.house.send(quarry.house.joke(1000, max_records_per_job=100))
-    other = quarry.house.send(quarry.house.joke(500, max_records_per_job=100, job_name_prefix="other"))
+    run_id = quarry.world.send(quarry.world.joke(1000, max_records_per_job=100))
+    other = quarry.world.send(quarry.world.joke(500, max_records_per_job=100, job_name_prefix="other"))
     seen: set[str] = set()
 
-    async def compare(doors, each: str) -> None:
-        view = await RunReader(doors, each).read(all_jobs=True)
+    async def compare(connections, each: str) -> None:
+        view = await RunReader(connections, each).read(all_jobs=True)
         if view is not None:
-            states = [shard.state async for shard in quarry.house.ledger.shards(each)]
+            states = [shard.state async for shard in quarry.world.ledger.shards(each)]
             assert view.shards == {state.value: states.count(state) for state in ShardState}
             seen.update(state for state, count in view.shards.items() if count)
 
     async def turns() -> None:
-        async with quarry.connect() as doors:
+        async with quarry.connect() as connections:
             for turn in range(100):
-                await quarry.house.turn()
-                await compare(doors, run_id)
-                await compare(doors, other)
+                await quarry.world.turn()
+                await compare(connections, run_id)
+                await compare(connections, other)
                 if turn % 5 == 4:
-                    quarry.house.bedrock.end_all()
+                    quarry.world.bedrock.end_all()
 
     asyncio.run(turns())
 
@@ -84,10 +84,10 @@ def test_shards_are_counted_the_same_as_by_looking_at_every_one_at_every_moment(
 
 
 def test_rows_of_jobs_that_have_ended_count_as_progress_before_they_are_settled(quarry):
-    run_id = quarry.house.send(quarry.house.joke(1000, max_records_per_job=100))
-    quarry.quiet()
-    quarry.house.bedrock.end_all()
-    asyncio.run(quarry.house.turn())  # the scheduler has heard of it, the collector not yet
+    run_id = quarry.world.send(quarry.world.joke(1000, max_records_per_job=100))
+    quarry.idle()
+    quarry.world.bedrock.end_all()
+    asyncio.run(quarry.world.turn())  # the scheduler has heard of it, the collector not yet
 
     view = quarry.status(run_id)
 
@@ -103,7 +103,7 @@ def test_an_ended_run_has_all_its_jobs_and_no_estimate(quarry):
     assert view["state"] == "SUCCEEDED"
     assert (view["rows"]["ok"], view["rows"]["error"], view["rows"]["open"]) == (1000, 0, 0)
     assert view["shards"]["SETTLED"] == 10
-    assert view["shards"] == counted(quarry.house, run_id)
+    assert view["shards"] == counted(quarry.world, run_id)
     assert [job["status"] for job in view["jobs"]] == ["Completed"] * 10
     assert view["slots"]["held"] == 0
     assert view["eta_s"] is None
@@ -111,8 +111,8 @@ def test_an_ended_run_has_all_its_jobs_and_no_estimate(quarry):
 
 
 def test_a_refused_manifest_ends_as_a_failed_run_with_its_error(quarry):
-    run_id = quarry.house.send(quarry.house.joke() | {"max_record_total": 5})
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke() | {"max_record_total": 5})
+    quarry.idle()
 
     view = quarry.status(run_id)
 
@@ -124,7 +124,7 @@ def test_a_refused_manifest_ends_as_a_failed_run_with_its_error(quarry):
     assert view["slots"] is None
 
 
-def test_rows_that_the_manifest_leaves_out_are_told(quarry):
+def test_rows_that_the_manifest_leaves_out_are_reported(quarry):
     run_id = quarry.ended(500, max_records_total=300)
 
     view = quarry.status(run_id)
@@ -134,20 +134,27 @@ def test_rows_that_the_manifest_leaves_out_are_told(quarry):
 
 
 def test_people_see_the_same_as_a_card(quarry):
-    run_id = quarry.house.send(quarry.house.joke(1000, max_records_per_job=100))
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke(1000, max_records_per_job=100))
+    quarry.idle()
 
     result = quarry("status", run_id)
 
     assert result.exit_code == 0
-    for told in (run_id, "RUNNING", "0 of 1,000 rows", "7 PENDING, 3 SUBMITTED", "3 of 3 in use", f"jokes-{run_id}-"):
-        assert told in result.stdout
+    for reported in (
+        run_id,
+        "RUNNING",
+        "0 of 1,000 rows",
+        "7 PENDING, 3 SUBMITTED",
+        "3 of 3 in use",
+        f"jokes-{run_id}-",
+    ):
+        assert reported in result.stdout
     assert "\x1b" not in result.stdout
 
 
 def test_a_message_with_control_characters_or_markup_is_shown_as_plain_text(quarry):
-    run_id = quarry.house.send(quarry.house.joke() | {"[red]\x1b[2J": 1})
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke() | {"[red]\x1b[2J": 1})
+    quarry.idle()
 
     result = quarry("status", run_id)
 
@@ -155,7 +162,7 @@ def test_a_message_with_control_characters_or_markup_is_shown_as_plain_text(quar
     assert "[red]" in result.stdout
 
 
-def test_a_run_that_is_not_there_is_told_with_exit_code_1(quarry):
+def test_a_run_that_is_not_there_is_reported_with_exit_code_1(quarry):
     result = quarry("status", "nosuchrun")
 
     assert result.exit_code == 1
@@ -304,7 +311,7 @@ FREE = replace(FULL, in_use=2)
 
 
 @pytest.mark.parametrize(
-    ("told", "totals", "shards", "more"),
+    ("reported", "totals", "shards", "more"),
     [
         (["a preprocessor: the rows are counted and planned"], {"state": RunState.PLANNING}, {}, {}),
         (["a preprocessor: 400 rows are to be written"], {"enlisted": 600}, {}, {}),
@@ -333,14 +340,14 @@ FREE = replace(FULL, in_use=2)
         ([], {"state": RunState.SUCCEEDED}, {"SETTLED": 10}, {}),
     ],
 )
-def test_a_run_says_whom_it_waits_for(told, totals, shards, more):
+def test_a_run_says_whom_it_waits_for(reported, totals, shards, more):
     known = {"accepted": 1000, "open": 1000, "enlisted": 1000} | totals
     view = seen(
         shards={ShardState(state): count for state, count in shards.items()}, **({"lane": LANE} | more), **known
     )
 
-    assert view.waits_for == told
-    assert wording.waits_of(view) == (f"waits for {'; '.join(told)}" if told else "")
+    assert view.waits_for == reported
+    assert wording.waits_of(view) == (f"waits for {'; '.join(reported)}" if reported else "")
 
 
 def test_while_it_is_followed_the_settling_is_estimated_by_what_was_seen():

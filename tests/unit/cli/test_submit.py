@@ -14,14 +14,14 @@ def manifest(quarry, tmp_path):
     path = tmp_path / "manifest.json"
 
     def write(**changes):
-        path.write_text(json.dumps(quarry.house.joke() | changes, indent=3), encoding="utf-8")
+        path.write_text(json.dumps(quarry.world.joke() | changes, indent=3), encoding="utf-8")
         return str(path)
 
     return write
 
 
 def sent(quarry):
-    return quarry.house.queues["manifests"].bodies
+    return quarry.world.queues["manifests"].bodies
 
 
 def test_the_printed_id_is_that_of_the_run_which_appears(quarry, manifest):
@@ -29,7 +29,7 @@ def test_the_printed_id_is_that_of_the_run_which_appears(quarry, manifest):
 
     run_id = result.stdout.strip()
     assert result.exit_code == 0
-    quarry.quiet()
+    quarry.idle()
     assert quarry.status(run_id)["state"] == "RUNNING"
 
 
@@ -48,7 +48,7 @@ def test_the_same_file_sent_twice_makes_two_runs(quarry, manifest):
 
 
 def test_a_manifest_from_standard_input(quarry):
-    text = json.dumps(quarry.house.joke())
+    text = json.dumps(quarry.world.joke())
 
     result = quarry("submit", "-", given=text)
 
@@ -57,11 +57,11 @@ def test_a_manifest_from_standard_input(quarry):
 
 
 def test_json_tells_the_ids_to_a_script(quarry, manifest):
-    told = json.loads(quarry("submit", manifest(), "--json").stdout)
+    reported = json.loads(quarry("submit", manifest(), "--json").stdout)
 
-    assert told["run_id"]
-    assert told["message_id"]
-    assert len(told["origin_id"]) == 32
+    assert reported["run_id"]
+    assert reported["message_id"]
+    assert len(reported["origin_id"]) == 32
 
 
 def test_a_refused_manifest_is_not_sent(quarry, manifest):
@@ -92,23 +92,23 @@ def test_a_manifest_that_is_too_large_is_not_sent(quarry, manifest):
 
 def test_unchecked_a_refused_manifest_becomes_a_failed_run(quarry, manifest):
     run_id = quarry("submit", manifest(nonsense=1), "--no-check").stdout.strip()
-    quarry.quiet()
+    quarry.idle()
 
     assert quarry.status(run_id)["state"] == "FAILED"
 
 
 def test_unchecked_text_that_is_no_json_goes_to_the_dead_letter_queue_and_that_is_said(quarry):
     result = quarry("submit", "-", "--no-check", given="not json")
-    quarry.quiet()
+    quarry.idle()
 
     assert result.exit_code == 2
     assert "dead-letter" in result.stderr
-    assert [letter.body for letter in quarry.house.queues["manifests"].dead] == ["not json"]
+    assert [dead_letter.body for dead_letter in quarry.world.queues["manifests"].dead] == ["not json"]
 
 
 def test_a_run_id_of_another_manifest_is_refused_here(quarry, manifest):
     quarry("submit", manifest(run_id="mine"))
-    quarry.quiet()
+    quarry.idle()
 
     result = quarry("submit", manifest(run_id="mine", max_records_total=200))
 
@@ -119,7 +119,7 @@ def test_a_run_id_of_another_manifest_is_refused_here(quarry, manifest):
 
 def test_the_same_manifest_under_its_run_id_again_is_told_to_change_nothing(quarry, manifest):
     quarry("submit", manifest(run_id="mine"))
-    quarry.quiet()
+    quarry.idle()
 
     result = quarry("submit", manifest(run_id="mine"))
 
@@ -136,7 +136,7 @@ def test_a_file_that_is_not_there_is_a_usage_error(quarry, tmp_path):
 
 
 def test_the_origin_id_travels_as_an_attribute(quarry, manifest):
-    told = json.loads(quarry("submit", manifest(), "--json").stdout)
+    reported = json.loads(quarry("submit", manifest(), "--json").stdout)
 
-    (message,) = quarry.house.queues["manifests"]._take(1)
-    assert message.attributes == {ORIGIN_ATTRIBUTE: told["origin_id"]}
+    (message,) = quarry.world.queues["manifests"]._take(1)
+    assert message.attributes == {ORIGIN_ATTRIBUTE: reported["origin_id"]}

@@ -18,8 +18,8 @@ from quarry_cli.errors import NotSubmitted
 from quarry_core.contract.names import prompt_key
 from quarry_core.errors import Refused, Unknown, raise_for
 from tests.unit.cli.an_account import CLAUDE
-from tests.world.house import TITAN
 from tests.world.objects import FakeObjects
+from tests.world.world import TITAN
 
 MODELS = {
     "modelSummaries": [
@@ -56,7 +56,7 @@ class Bedrock:
 @pytest.fixture
 def bedrock(quarry):
     found = Bedrock()
-    quarry.doors |= {"ask": found, "region": "us-east-1", "env": "test"}
+    quarry.connections |= {"ask": found, "region": "us-east-1", "env": "test"}
     return found
 
 
@@ -65,10 +65,10 @@ def refused(quarry, bedrock):
     """The sentence with which a manifest is not sent."""
 
     def submit(**changes):
-        manifest = quarry.house.joke() | changes
+        manifest = quarry.world.joke() | changes
         with pytest.raises(NotSubmitted) as error:
             quarry.client.submit(manifest)
-        assert not quarry.house.queues["manifests"].bodies
+        assert not quarry.world.queues["manifests"].bodies
         return str(error.value)
 
     return submit
@@ -77,7 +77,7 @@ def refused(quarry, bedrock):
 def parquet(quarry, table, key="inputs/rows.parquet", bucket=""):
     body = io.BytesIO()
     pq.write_table(table, body)
-    quarry.house.objects.plant(key, body.getvalue(), bucket)
+    quarry.world.objects.plant(key, body.getvalue(), bucket)
     return f"s3://{bucket or 'world'}/{key}"
 
 
@@ -85,11 +85,11 @@ def parquet(quarry, table, key="inputs/rows.parquet", bucket=""):
 
 
 def test_a_healthy_manifest_is_sent_and_everything_was_checked(quarry, bedrock):
-    sent = quarry.client.submit(quarry.house.joke())
+    sent = quarry.client.submit(quarry.world.joke())
 
     assert sent.unchecked == []
     assert bedrock.asked == ["list_foundation_models"]
-    quarry.quiet()
+    quarry.idle()
     assert quarry.status(sent.run_id)["state"] == "RUNNING"
 
 
@@ -102,12 +102,12 @@ class NoBucket(FakeObjects):
 
 def test_a_bucket_of_the_environment_that_is_missing_is_no_missing_prompt(quarry, refused, monkeypatch):
     monkeypatch.setenv("QUARRY_BUCKET", "nope-nope")
-    quarry.doors |= {"glance": NoBucket}
+    quarry.connections |= {"glance": NoBucket}
 
-    told = refused()
+    reported = refused()
 
-    assert "QUARRY_BUCKET is 'nope-nope', and there is no such bucket" in told
-    assert "prompt_id" not in told
+    assert "QUARRY_BUCKET is 'nope-nope', and there is no such bucket" in reported
+    assert "prompt_id" not in reported
 
 
 def test_a_bucket_that_is_missing_is_told_from_an_object_that_is(refused):
@@ -118,60 +118,60 @@ def test_a_bucket_that_is_missing_is_told_from_an_object_that_is(refused):
 
 
 def test_the_nearest_object_of_another_bucket_is_named_too(quarry, refused):
-    quarry.house.objects.plant("2026/november.csv", b"topic\n", bucket="other-bucket")
+    quarry.world.objects.plant("2026/november.csv", b"topic\n", bucket="other-bucket")
 
     assert "did you mean s3://other-bucket/2026/november.csv?" in refused(s3_uri="s3://other-bucket/2026/novembre.csv")
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_a_column_that_the_prompt_needs_and_the_source_lacks_is_told_with_the_nearest(quarry, refused, form):
-    uri = quarry.house.csv(200, "inputs/others.csv", ("topics", "id"))
+def test_a_column_that_the_prompt_needs_and_the_source_lacks_is_reported_with_the_nearest(quarry, refused, form):
+    uri = quarry.world.csv(200, "inputs/others.csv", ("topics", "id"))
     if form == "parquet":
         uri = parquet(quarry, pa.table({"topics": ["x"] * 200, "id": range(200)}))
 
-    told = refused(s3_uri=uri)
+    reported = refused(s3_uri=uri)
 
-    assert "the dataset has no column 'topic'; did you mean 'topics'? (it has 'topics', 'id')" in told
+    assert "the dataset has no column 'topic'; did you mean 'topics'? (it has 'topics', 'id')" in reported
 
 
 def test_an_inline_prompts_columns_and_an_embeddings_are_checked(quarry, refused):
-    uri = quarry.house.csv(200)
+    uri = quarry.world.csv(200)
 
     assert "no column 'tpic'; did you mean 'topic'?" in refused(prompt_id=None, prompt="Say {tpic}")
     assert "no column 'input_text'" in refused(s3_uri=uri, model_id=TITAN, prompt_id=None)
 
 
-def test_a_column_of_the_results_own_name_is_told(quarry, refused):
+def test_a_column_of_the_results_own_name_is_reported(quarry, refused):
     uri = parquet(quarry, pa.table({"topic": ["x"] * 200, "response": range(200)}))
 
     assert "'response'" in refused(s3_uri=uri)
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_fewer_rows_than_the_models_minimum_are_told(quarry, refused, form):
-    uri = quarry.house.csv(99, "inputs/few.csv")
+def test_fewer_rows_than_the_models_minimum_are_reported(quarry, refused, form):
+    uri = quarry.world.csv(99, "inputs/few.csv")
     if form == "parquet":
         uri = parquet(quarry, pa.table({"topic": ["x"] * 99}))
 
     assert "the dataset has 99 rows: add rows until it has 100" in refused(s3_uri=uri)
-    assert "max_records_total leaves 50 rows" in refused(s3_uri=quarry.house.csv(200), max_records_total=50)
+    assert "max_records_total leaves 50 rows" in refused(s3_uri=quarry.world.csv(200), max_records_total=50)
 
 
 def test_a_large_csv_is_not_read_to_be_counted(quarry, bedrock, monkeypatch):
     read = []
-    objects = quarry.house.objects
+    objects = quarry.world.objects
     whole = objects.read
     monkeypatch.setattr(objects, "read", lambda ref, *span: read.append((ref.key, *span)) or whole(ref, *span))
     objects.plant("inputs/large.csv", b"topic\n" + (b"y" * 99 + b"\n") * 50_000)
-    sent = quarry.client.submit(quarry.house.joke() | {"s3_uri": "s3://world/inputs/large.csv"})
+    sent = quarry.client.submit(quarry.world.joke() | {"s3_uri": "s3://world/inputs/large.csv"})
 
     assert sent.unchecked == []
     assert [span for span in read if span[0] == "inputs/large.csv"] == [("inputs/large.csv", 0, 1 << 20)]
 
 
-def test_a_file_that_is_no_parquet_or_has_no_header_is_told(quarry, refused):
-    quarry.house.objects.plant("inputs/bad.parquet", b"nothing of the kind")
-    quarry.house.objects.plant("inputs/zip.csv", b"PK\x03\x04" + b"x" * 100)
+def test_a_file_that_is_no_parquet_or_has_no_header_is_reported(quarry, refused):
+    quarry.world.objects.plant("inputs/bad.parquet", b"nothing of the kind")
+    quarry.world.objects.plant("inputs/zip.csv", b"PK\x03\x04" + b"x" * 100)
 
     assert "s3_uri: inputs/bad.parquet is not a readable Parquet file" in refused(
         s3_uri="s3://world/inputs/bad.parquet"
@@ -180,28 +180,28 @@ def test_a_file_that_is_no_parquet_or_has_no_header_is_told(quarry, refused):
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "message"),
     [
         (b"", "inputs/x.csv is empty; give a source with a header and at least one row"),
         (b"topic", "inputs/x.csv has a header and no rows"),
         (b"topic\n", "the dataset has 0 rows"),
     ],
 )
-def test_a_file_without_rows_is_told(quarry, refused, body, says):
-    quarry.house.objects.plant("inputs/x.csv", body)
+def test_a_file_without_rows_is_reported(quarry, refused, body, message):
+    quarry.world.objects.plant("inputs/x.csv", body)
 
-    assert says in refused(s3_uri="s3://world/inputs/x.csv")
+    assert message in refused(s3_uri="s3://world/inputs/x.csv")
 
 
 def test_the_manifests_dialect_is_the_one_that_is_looked_at(quarry, bedrock):
-    quarry.house.objects.plant("inputs/semi.csv", b"a;topic\n" + b"1;x\n" * 200)
-    manifest = quarry.house.joke() | {"s3_uri": "s3://world/inputs/semi.csv", "csv": {"delimiter": ";"}}
+    quarry.world.objects.plant("inputs/semi.csv", b"a;topic\n" + b"1;x\n" * 200)
+    manifest = quarry.world.joke() | {"s3_uri": "s3://world/inputs/semi.csv", "csv": {"delimiter": ";"}}
 
     assert quarry.client.submit(manifest).run_id
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"s3_uri": "s3://world/inputs/topics.cvs"}, "did you mean .csv?"),
         ({"s3_uri": "s3://world/rows/r/00000.parquet"}, "lies among Quarry's own working files"),
@@ -215,19 +215,19 @@ def test_the_manifests_dialect_is_the_one_that_is_looked_at(quarry, bedrock):
         ({"max_records_per_job": Path("x")}, "the manifest cannot be written as JSON: Object of type PosixPath"),
     ],
 )
-def test_what_the_services_would_refuse_is_refused_before_it_is_sent(refused, change, says):
-    assert says in refused(**change)
+def test_what_the_services_would_refuse_is_refused_before_it_is_sent(refused, change, message):
+    assert message in refused(**change)
 
 
 def test_where_the_environment_wants_owners_the_command_asks_for_them_too(quarry, refused):
-    quarry.doors["owner_required"] = True
-    quarry.house.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="other-bucket")
+    quarry.connections["owner_required"] = True
+    quarry.world.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="other-bucket")
 
     assert "input_bucket_owner: this environment requires it" in refused(s3_uri="s3://other-bucket/a.csv")
 
 
 def test_parameters_of_a_stored_prompt_are_judged_with_the_manifests(quarry, refused):
-    quarry.house.objects.plant(prompt_key("hot"), b"template: '{topic}'\ninference: {max_tokens: 9000}\n")
+    quarry.world.objects.plant(prompt_key("hot"), b"template: '{topic}'\ninference: {max_tokens: 9000}\n")
 
     assert "max_tokens is 9000" in refused(prompt_id="hot")
 
@@ -236,7 +236,7 @@ def test_parameters_of_a_stored_prompt_are_judged_with_the_manifests(quarry, ref
 
 
 @pytest.mark.parametrize(
-    ("model", "says"),
+    ("model", "message"),
     [
         (
             "anthropic.claude-3-haiku-20240370-v1:0",
@@ -249,25 +249,25 @@ def test_parameters_of_a_stored_prompt_are_judged_with_the_manifests(quarry, ref
         (f"us.{CLAUDE.replace('haiku', 'haikoo')}", f"did you mean us.{CLAUDE}?"),
     ],
 )
-def test_a_model_that_is_not_there_or_takes_no_batch_is_told_with_the_nearest(refused, model, says):
-    assert says in refused(model_id=model)
+def test_a_model_that_is_not_there_or_takes_no_batch_is_reported_with_the_nearest(refused, model, message):
+    assert message in refused(model_id=model)
 
 
 @pytest.mark.parametrize(
     "model", [CLAUDE, f"{CLAUDE}:48k", f"us.{CLAUDE}", f"arn:aws:bedrock:us-east-1::foundation-model/{CLAUDE}"]
 )
 def test_a_model_that_is_there_by_any_of_its_names_passes(quarry, bedrock, model):
-    assert quarry.client.submit(quarry.house.joke() | {"model_id": model}).unchecked == []
+    assert quarry.client.submit(quarry.world.joke() | {"model_id": model}).unchecked == []
 
 
 def test_an_unsupported_model_is_no_reason_to_name_another_that_is_not_supported(refused, bedrock):
     llama = {"modelId": "meta.llama3-1-8b-instruct-v1:0", "modelName": "Llama 3.1 8B"}
     bedrock.answers["list_foundation_models"] = {"modelSummaries": [*MODELS["modelSummaries"], llama]}
 
-    told = refused(model_id="meta.llama3-8b-instruct-v1:0")
+    reported = refused(model_id="meta.llama3-8b-instruct-v1:0")
 
-    assert "is not of a supported model family" in told
-    assert "did you mean" not in told
+    assert "is not of a supported model family" in reported
+    assert "did you mean" not in reported
 
 
 def test_a_quota_that_names_the_model_has_the_last_word_on_batch(quarry, bedrock):
@@ -275,7 +275,7 @@ def test_a_quota_that_names_the_model_has_the_last_word_on_batch(quarry, bedrock
         "Quotas": [{"QuotaName": "Records per batch inference job for Claude Sonnet 5", "Value": 1.0}]
     }
 
-    assert quarry.client.submit(quarry.house.joke() | {"model_id": "anthropic.claude-sonnet-5"}).run_id
+    assert quarry.client.submit(quarry.world.joke() | {"model_id": "anthropic.claude-sonnet-5"}).run_id
 
 
 # --------------------------------------------------------------------------- what cannot be known
@@ -285,31 +285,31 @@ def test_a_quota_that_names_the_model_has_the_last_word_on_batch(quarry, bedrock
 def test_a_model_that_may_not_be_looked_up_is_said_and_sent(quarry, bedrock, answer):
     bedrock.answers["list_foundation_models"] = answer
 
-    sent = quarry.client.submit(quarry.house.joke() | {"model_id": "anthropic.claude-3-nonsense"})
+    sent = quarry.client.submit(quarry.world.joke() | {"model_id": "anthropic.claude-3-nonsense"})
 
     assert sent.unchecked == [f"the model: {answer}"]
     assert sent.run_id
 
 
 def test_a_source_that_may_not_be_looked_at_is_said_and_sent(quarry, bedrock, tmp_path):
-    quarry.house.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="theirs")
-    quarry.house.objects.owners["theirs"] = "999999999999"
-    manifest = quarry.house.joke() | {"s3_uri": "s3://theirs/a.csv", "input_bucket_owner": "123456789012"}
+    quarry.world.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="theirs")
+    quarry.world.objects.owners["theirs"] = "999999999999"
+    manifest = quarry.world.joke() | {"s3_uri": "s3://theirs/a.csv", "input_bucket_owner": "123456789012"}
     (tmp_path / "m.json").write_text(json.dumps(manifest))
 
     result = quarry("submit", str(tmp_path / "m.json"))
 
     assert result.exit_code == 0
     assert "not checked: s3_uri: s3://theirs/a.csv cannot be read" in result.stderr
-    assert len(quarry.house.queues["manifests"].bodies) == 1
+    assert len(quarry.world.queues["manifests"].bodies) == 1
 
 
 def test_what_takes_too_long_is_given_up_and_sent(quarry, monkeypatch):
     monkeypatch.setattr(checking.check, "__defaults__", (0.01,))
     over = threading.Event()
-    monkeypatch.setattr(quarry.house.objects, "head", lambda ref: over.wait(30))
+    monkeypatch.setattr(quarry.world.objects, "head", lambda ref: over.wait(30))
 
-    sent = quarry.client.submit(quarry.house.joke())
+    sent = quarry.client.submit(quarry.world.joke())
 
     over.set()
     assert sent.unchecked == ["the source and the prompt: no answer within 0 s"]
@@ -317,15 +317,15 @@ def test_what_takes_too_long_is_given_up_and_sent(quarry, monkeypatch):
 
 
 def test_unchecked_nothing_is_asked(quarry, bedrock, monkeypatch):
-    monkeypatch.setattr(quarry.house.objects, "head", lambda ref: pytest.fail("asked"))
+    monkeypatch.setattr(quarry.world.objects, "head", lambda ref: pytest.fail("asked"))
 
-    assert quarry.client.submit(quarry.house.joke() | {"model_id": "anthropic.claude-none"}, check=False).run_id
+    assert quarry.client.submit(quarry.world.joke() | {"model_id": "anthropic.claude-none"}, check=False).run_id
     assert bedrock.asked == []
 
 
 def test_unchecked_even_half_a_surrogate_pair_is_sent_and_ends_in_a_run_that_names_it(quarry):
-    sent = quarry.client.submit(quarry.house.joke() | {"tags": {"a": "\ud83d"}}, check=False)
-    quarry.quiet()
+    sent = quarry.client.submit(quarry.world.joke() | {"tags": {"a": "\ud83d"}}, check=False)
+    quarry.idle()
 
     assert "tags.a: character 1 is half of a surrogate pair" in quarry.status(sent.run_id)["error"]
 
@@ -340,17 +340,17 @@ def test_text_that_no_message_can_carry_is_not_sent_even_unchecked(quarry, text)
 
 
 def test_a_file_with_a_byte_order_mark_is_a_manifest(quarry, tmp_path):
-    (tmp_path / "m.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(quarry.house.joke()).encode())
+    (tmp_path / "m.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(quarry.world.joke()).encode())
 
     result = quarry("submit", str(tmp_path / "m.json"))
 
     assert result.exit_code == 0
-    quarry.quiet()
+    quarry.idle()
     assert quarry.status(result.stdout.strip())["state"] == "RUNNING"
 
 
-def test_a_file_in_utf_16_is_told_what_it_is(quarry, tmp_path):
-    (tmp_path / "m.json").write_bytes(json.dumps(quarry.house.joke()).encode("utf-16"))
+def test_a_file_in_utf_16_is_reported_what_it_is(quarry, tmp_path):
+    (tmp_path / "m.json").write_bytes(json.dumps(quarry.world.joke()).encode("utf-16"))
 
     result = quarry("submit", str(tmp_path / "m.json"))
 
@@ -359,12 +359,12 @@ def test_a_file_in_utf_16_is_told_what_it_is(quarry, tmp_path):
 
 
 def test_text_encoded_twice_is_not_sent_and_unchecked_it_has_a_run(quarry):
-    text = json.dumps(json.dumps(quarry.house.joke()))
+    text = json.dumps(json.dumps(quarry.world.joke()))
     with pytest.raises(NotSubmitted, match="encoded twice"):
         quarry.client.submit(text)
 
     sent = quarry.client.submit(text, check=False)
-    quarry.quiet()
+    quarry.idle()
     assert quarry.status(sent.run_id)["state"] == "FAILED"
 
 
@@ -372,7 +372,7 @@ URL = "https://sqs.us-east-1.amazonaws.com/123456789012/"
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("test-quarry-events", "which is Quarry's queue 'events': set it to the URL of test-quarry-manifests"),
         ("prod-quarry-collector", "Quarry's queue 'collector'"),
@@ -383,17 +383,17 @@ URL = "https://sqs.us-east-1.amazonaws.com/123456789012/"
         ("renamed-events", "the environment's queue 'events'"),
     ],
 )
-def test_a_queue_that_is_not_the_manifests_is_refused_unless_it_is_meant(quarry, tmp_path, name, says):
+def test_a_queue_that_is_not_the_manifests_is_refused_unless_it_is_meant(quarry, tmp_path, name, message):
     others = {"events": URL + "renamed-events"}
-    quarry.doors |= {"manifest_queue_url": URL + name, "env": "test", "other_queue_urls": others}
-    (tmp_path / "m.json").write_text(json.dumps(quarry.house.joke()))
+    quarry.connections |= {"manifest_queue_url": URL + name, "env": "test", "other_queue_urls": others}
+    (tmp_path / "m.json").write_text(json.dumps(quarry.world.joke()))
 
     result = quarry("submit", str(tmp_path / "m.json"), "--no-check")
 
     assert result.exit_code == 2
     assert f"QUARRY_MANIFEST_QUEUE_URL leads to {name}, which is" in result.stderr
-    assert says in result.stderr
-    assert not quarry.house.queues["manifests"].bodies
+    assert message in result.stderr
+    assert not quarry.world.queues["manifests"].bodies
     assert quarry("submit", str(tmp_path / "m.json"), "--any-queue").exit_code == 0
 
 

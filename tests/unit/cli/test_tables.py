@@ -101,7 +101,7 @@ def test_json_escapes_what_a_terminal_obeys_and_reads_back_the_same(capsys):
 
 def test_an_error_that_repeats_hostile_text_is_one_plain_line(quarry, tmp_path):
     path = tmp_path / "m.json"
-    path.write_text(json.dumps(quarry.house.joke(300) | {HOSTILE: 1}))
+    path.write_text(json.dumps(quarry.world.joke(300) | {HOSTILE: 1}))
 
     result = quarry("submit", str(path))
 
@@ -126,13 +126,13 @@ def test_a_status_shows_errors_by_code_tokens_and_dollars(quarry):
 
 
 def test_error_rows_are_counted_by_code_while_the_run_goes_on(quarry):
-    run_id = quarry.house.send(quarry.house.joke(600, max_records_per_job=100))
-    quarry.quiet()
-    quarry.house.bedrock.error_share = 0.5
-    for job in quarry.house.bedrock.active[:2]:
-        quarry.house.bedrock.end(job, "Completed")
-    quarry.house.bedrock.end(quarry.house.bedrock.active[0], "Stopped", output=False)
-    quarry.quiet()
+    run_id = quarry.world.send(quarry.world.joke(600, max_records_per_job=100))
+    quarry.idle()
+    quarry.world.bedrock.error_share = 0.5
+    for job in quarry.world.bedrock.active[:2]:
+        quarry.world.bedrock.end(job, "Completed")
+    quarry.world.bedrock.end(quarry.world.bedrock.active[0], "Stopped", output=False)
+    quarry.idle()
 
     view = quarry.status(run_id)
 
@@ -147,5 +147,5 @@ def test_error_rows_are_counted_by_code_while_the_run_goes_on(quarry):
     ("amount", "text"),
     [(0, "$0"), (0.00001, "less than $0.0001"), (0.0026, "about $0.0026"), (1234.5, "about $1,234.50")],
 )
-def test_dollars_are_told_once_as_an_estimate(amount, text):
+def test_dollars_are_reported_once_as_an_estimate(amount, text):
     assert wording.dollars(amount) == text

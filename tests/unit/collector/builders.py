@@ -66,7 +66,7 @@ def settled(output, rows, *, family=CLAUDE, status="Completed", unsent=(), block
             spool.leave_out(row, code, text)
         stream = output if isinstance(output, io.BytesIO) else output_of(output)
         seen = spool.place(read_lines(stream, family.output_type, block_bytes=block_bytes), family)
-        ended = Ended(attempt=9, rows=rows, unsent=spool.unsent, told=spool.told, status=status)
+        ended = Ended(attempt=9, rows=rows, unsent=spool.unsent, reported=spool.reported, status=status)
         decision = decide(ended)
         assert isinstance(decision, Settle)
         yield spool.settle(decision, seen)

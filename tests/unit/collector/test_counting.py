@@ -9,13 +9,13 @@ from prometheus_client import REGISTRY
 
 import quarry_collector.handler
 from quarry_collector.settle import NotConserved
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.ledger.rows import totals_key
 from quarry_core.models.prices import price_of
 from quarry_core.telemetry import metrics
 from tests.unit.flow.acts import CLAUDE_POOL, enlist
 from tests.world.faults import Crash, Faults
-from tests.world.house import CLAUDE, House
+from tests.world.world import CLAUDE, SimulatedWorld
 
 NEW_MODEL = "anthropic.claude-of-next-year-v1:0"
 
@@ -43,46 +43,46 @@ def since():
     return difference
 
 
-async def ended(house, **manifest):
+async def ended(world, **manifest):
     """A run of one shard whose job has ended; nobody has settled it."""
-    run_id = await enlist(house, house.joke(rows=100, **manifest))
-    await house.scheduler.ticker.tick(CLAUDE_POOL.replace(CLAUDE, manifest.get("model_id", CLAUDE)))
-    house.bedrock.end_all()
-    await house.consumers[-1].run_once()
+    run_id = await enlist(world, world.joke(rows=100, **manifest))
+    await world.scheduler.ticker.tick(CLAUDE_POOL.replace(CLAUDE, manifest.get("model_id", CLAUDE)))
+    world.bedrock.end_all()
+    await world.consumers[-1].run_once()
     return run_id
 
 
-def collector(house, faults=None):
-    return quarry_collector.handler.Collector(house.world(faults))
+def collector(world, faults=None):
+    return quarry_collector.handler.Collector(world.process_world(faults))
 
 
 async def test_the_tokens_of_a_settled_shard_and_their_cost_are_counted_as_the_report_tells_them(since):
-    house = House()
-    totals = await house.run(house.send(house.joke(rows=300, max_records_per_job=100)))
+    world = SimulatedWorld()
+    totals = await world.run(world.send(world.joke(rows=300, max_records_per_job=100)))
 
-    told = house.report(totals.run_id)
-    assert told["llm_tokens"]["output"] == 300 * 7
+    reported = world.report(totals.run_id)
+    assert reported["llm_tokens"]["output"] == 300 * 7
     price = price_of(CLAUDE)
-    dollars = price.dollars(told["llm_tokens"]["input"], told["llm_tokens"]["output"])
-    assert told["cost"]["dollars"] == pytest.approx(dollars)
+    dollars = price.dollars(reported["llm_tokens"]["input"], reported["llm_tokens"]["output"])
+    assert reported["cost"]["dollars"] == pytest.approx(dollars)
     assert since() == {
         "rows": 300,
-        "input": told["llm_tokens"]["input"],
-        "output": told["llm_tokens"]["output"],
+        "input": reported["llm_tokens"]["input"],
+        "output": reported["llm_tokens"]["output"],
         "dollars": pytest.approx(dollars),
         "unknown": 0,
     }
 
 
 async def test_a_model_that_has_no_price_costs_nothing_and_says_so(since):
-    house = House()
-    run_id = house.send(house.joke(rows=100, model_id=NEW_MODEL))
-    await house.run(run_id)
+    world = SimulatedWorld()
+    run_id = world.send(world.joke(rows=100, model_id=NEW_MODEL))
+    await world.run(run_id)
 
     assert since(NEW_MODEL)["dollars"] == 0
     assert since(NEW_MODEL)["unknown"] == 100
     assert since(NEW_MODEL)["output"] == 700
-    assert house.report(run_id)["cost"]["dollars"] is None
+    assert world.report(run_id)["cost"]["dollars"] is None
 
 
 class BeforeTheFirstWrite(Faults):
@@ -101,66 +101,66 @@ class BeforeTheFirstWrite(Faults):
 
 
 async def test_a_shard_that_two_collectors_settle_at_once_is_counted_once(since):
-    house = House()
-    bell = Doorbell(kind="settle", run_id=await ended(house), shard="00000")
+    world = SimulatedWorld()
+    wakeup = Wakeup(step="settle", run_id=await ended(world), shard="00000")
 
     async def overtake():
-        await collector(house).shards.on_settle(bell)
+        await collector(world).shards.on_settle(wakeup)
         assert since()["rows"] == 100
 
-    await collector(house, BeforeTheFirstWrite(overtake)).shards.on_settle(bell)
-    await collector(house).shards.on_settle(bell)
+    await collector(world, BeforeTheFirstWrite(overtake)).shards.on_settle(wakeup)
+    await collector(world).shards.on_settle(wakeup)
 
     assert since()["rows"] == 100
     assert since()["output"] == 700
 
 
 async def test_an_outcome_that_another_collector_left_is_counted_by_whoever_settles_the_shard(since):
-    house = House()
-    bell = Doorbell(kind="settle", run_id=await ended(house), shard="00000")
+    world = SimulatedWorld()
+    wakeup = Wakeup(step="settle", run_id=await ended(world), shard="00000")
 
     async def die():
         raise Crash("after the outcome, before the ledger")
 
     with pytest.raises(Crash):
-        await collector(house, BeforeTheFirstWrite(die)).shards.on_settle(bell)
-    assert [key for key in house.objects.bodies if key.startswith("outcomes/")]
+        await collector(world, BeforeTheFirstWrite(die)).shards.on_settle(wakeup)
+    assert [key for key in world.objects.bodies if key.startswith("outcomes/")]
     assert since()["rows"] == 0
 
-    await collector(house).shards.on_settle(bell)
+    await collector(world).shards.on_settle(wakeup)
     assert since()["output"] == 700
 
 
 async def test_rows_that_a_closing_cannot_account_for_are_shown_until_they_are_found():
-    house = House()
-    run_id = await ended(house)
-    await collector(house).shards.on_settle(Doorbell(kind="settle", run_id=run_id, shard="00000"))
-    house.table.items[totals_key(run_id)]["accepted"] += 5
-    closing = collector(house).runs
+    world = SimulatedWorld()
+    run_id = await ended(world)
+    await collector(world).shards.on_settle(Wakeup(step="settle", run_id=run_id, shard="00000"))
+    world.table.items[totals_key(run_id)]["accepted"] += 5
+    closing = collector(world).runs
     with pytest.raises(NotConserved):
-        await closing.on_close(Doorbell(kind="close", run_id=run_id))
+        await closing.on_close(Wakeup(step="close", run_id=run_id))
     assert count("rows_unaccounted") == 5
 
-    house.table.items[totals_key(run_id)]["accepted"] -= 5
-    await closing.on_close(Doorbell(kind="close", run_id=run_id))
+    world.table.items[totals_key(run_id)]["accepted"] -= 5
+    await closing.on_close(Wakeup(step="close", run_id=run_id))
     assert count("rows_unaccounted") == 0
-    assert (await house.totals(run_id)).state.terminal
+    assert (await world.totals(run_id)).state.terminal
 
 
 async def test_rows_that_another_collector_has_found_are_not_shown_for_ever():
-    house = House()
-    run_id = await ended(house)
-    await collector(house).shards.on_settle(Doorbell(kind="settle", run_id=run_id, shard="00000"))
-    house.table.items[totals_key(run_id)]["accepted"] += 5
-    closing = collector(house).runs
+    world = SimulatedWorld()
+    run_id = await ended(world)
+    await collector(world).shards.on_settle(Wakeup(step="settle", run_id=run_id, shard="00000"))
+    world.table.items[totals_key(run_id)]["accepted"] += 5
+    closing = collector(world).runs
     with pytest.raises(NotConserved):
-        await closing.on_close(Doorbell(kind="close", run_id=run_id))
-    house.table.items[totals_key(run_id)]["accepted"] -= 5
-    await collector(house).runs.on_close(Doorbell(kind="close", run_id=run_id))
-    another = await ended(house)
-    await collector(house).shards.on_settle(Doorbell(kind="settle", run_id=another, shard="00000"))
+        await closing.on_close(Wakeup(step="close", run_id=run_id))
+    world.table.items[totals_key(run_id)]["accepted"] -= 5
+    await collector(world).runs.on_close(Wakeup(step="close", run_id=run_id))
+    another = await ended(world)
+    await collector(world).shards.on_settle(Wakeup(step="settle", run_id=another, shard="00000"))
 
     metrics.ROWS_UNACCOUNTED.set(5)  # as the first process still shows it: both are one here
-    await closing.on_close(Doorbell(kind="close", run_id=another))
+    await closing.on_close(Wakeup(step="close", run_id=another))
 
     assert count("rows_unaccounted") == 0

@@ -404,8 +404,8 @@ def test_no_form_of_an_error_costs_its_record_or_its_reason(error, reason):
         rows = rows_of(outcome)
 
     assert [row["error_code"] for row in rows] == ["MODEL_ERROR"] * 4
-    told = reason.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    assert [told in row["error_message"] for row in rows[1:]] == [True] * 3
+    reported = reason.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    assert [reported in row["error_message"] for row in rows[1:]] == [True] * 3
 
 
 @pytest.mark.promise("S9")

@@ -171,7 +171,7 @@ def test_settling_twice_writes_once():
 
 
 @pytest.mark.promise("S4", "S8")
-def test_who_settles_late_and_otherwise_is_told_of_the_outcome_that_stands():
+def test_who_settles_late_and_otherwise_is_reported_of_the_outcome_that_stands():
     objects = FakeObjects()
     with settled([answer(0)], 2) as first:
         write_outcome(objects, IDENTITY, first)

@@ -29,7 +29,7 @@ def shard(number, ok, errors=None, **more):
     return ShardEnd(number, rows, 1, "Completed", "", account)
 
 
-def told(run, shards):
+def reported(run, shards):
     return json.loads(build_report(run, shards))
 
 
@@ -51,7 +51,7 @@ def test_a_run_ends_by_its_rows(ok, error, state):
 def test_the_report_tells_rows_errors_tokens_parts_and_what_nobody_expected():
     seen = Seen(lines=9, duplicated=1, unexpected=2, corrupt=1, unexpected_ids=("x",), corrupt_heads=("?",))
 
-    report = told(RUN, [shard("00002", 4, {"MISSING": 2}), shard("00000", 4, seen=seen)])
+    report = reported(RUN, [shard("00002", 4, {"MISSING": 2}), shard("00000", 4, seen=seen)])
 
     assert report["state"] == "SUCCEEDED_WITH_ERRORS"
     assert report["rows"] == {
@@ -84,7 +84,7 @@ def test_the_report_tells_rows_errors_tokens_parts_and_what_nobody_expected():
 
 
 def test_a_model_without_a_price_has_a_cost_that_is_not_known():
-    report = told(replace(RUN, model_id="anthropic.claude-of-next-year-v1:0"), [shard("00000", 10)])
+    report = reported(replace(RUN, model_id="anthropic.claude-of-next-year-v1:0"), [shard("00000", 10)])
     assert report["cost"]["dollars"] is None
 
 
@@ -116,7 +116,7 @@ def test_rows_that_do_not_add_up_are_never_reported(shards):
 def test_a_run_whose_source_broke_keeps_what_was_paid_for_and_tells_what_was_never_read():
     run = replace(RUN, state=RunState.FAILED, reason="the source was replaced", broken=True)
 
-    report = told(run, [shard("00000", 6)])
+    report = reported(run, [shard("00000", 6)])
 
     assert (report["state"], report["reason"]) == ("FAILED", "the source was replaced")
     assert (report["rows"]["planned"], report["rows"]["ok"], report["rows"]["unread"]) == (10, 6, 4)

@@ -77,12 +77,15 @@ def test_schemas_that_other_readers_believe_instead_of_the_file_know_our_columns
     kept = result_schema(pa.schema([("a", pa.int64())], metadata), "embedding", "q_").metadata
 
     assert kept.keys() == {SPARK_SCHEMA, b"origin"}
-    told = json.loads(kept[SPARK_SCHEMA])
-    assert told["type"] == "struct"
-    assert told["fields"][0] == spark["fields"][0]
-    assert [each["name"] for each in told["fields"][1:]] == ["q_embedding", *(f"q_{name}" for name in RESULT_COLUMNS)]
-    assert told["fields"][1]["type"] == {"type": "array", "elementType": "float", "containsNull": True}
-    assert {each["type"] for each in told["fields"][2:]} == {"string", "long"}
+    reported = json.loads(kept[SPARK_SCHEMA])
+    assert reported["type"] == "struct"
+    assert reported["fields"][0] == spark["fields"][0]
+    assert [each["name"] for each in reported["fields"][1:]] == [
+        "q_embedding",
+        *(f"q_{name}" for name in RESULT_COLUMNS),
+    ]
+    assert reported["fields"][1]["type"] == {"type": "array", "elementType": "float", "containsNull": True}
+    assert {each["type"] for each in reported["fields"][2:]} == {"string", "long"}
 
 
 @pytest.mark.parametrize("schema", ["", "[]", "{}", '{"fields": 1}', "null", "StructType(List())", "[" * 9_999])

@@ -30,7 +30,7 @@ RUNNING = {"Submitted", "Validating", "Scheduled", "InProgress", "Stopping"}
 
 
 def ended(status, **more):
-    return Ended(**{"attempt": 1, "rows": 10, "told": 4, "status": status, **more})
+    return Ended(**{"attempt": 1, "rows": 10, "reported": 4, "status": status, **more})
 
 
 @pytest.mark.promise("S10")
@@ -55,24 +55,26 @@ def test_a_status_that_nobody_knows_is_not_an_end(status):
 
 @pytest.mark.promise("S10")
 @pytest.mark.parametrize("status", ["Completed", "PartiallyCompleted", "Expired", "Failed"])
-def test_a_job_that_told_nothing_is_asked_again_but_only_so_often(status):
-    decisions = [decide(ended(status, told=0, attempt=attempt), repeats_max=2) for attempt in (1, 2, 3, 4)]
+def test_a_job_that_reported_nothing_is_asked_again_but_only_so_often(status):
+    decisions = [decide(ended(status, reported=0, attempt=attempt), repeats_max=2) for attempt in (1, 2, 3, 4)]
 
     assert [type(each) for each in decisions] == [Repeat, Repeat, Settle, Settle]
     assert [each.code for each in decisions if isinstance(each, Settle)] == [REST[status]] * 2
 
 
 def test_a_stopped_job_is_never_repeated_for_somebody_meant_it():
-    assert decide(ended("Stopped", told=0)) == Settle(ErrorCode.NOT_PROCESSED, "the job was stopped before this record")
+    assert decide(ended("Stopped", reported=0)) == Settle(
+        ErrorCode.NOT_PROCESSED, "the job was stopped before this record"
+    )
 
 
 @pytest.mark.parametrize("status", ["Completed", "PartiallyCompleted", "Expired", "Failed"])
 def test_one_line_about_one_record_was_paid_for_and_forbids_a_repeat(status):
-    assert isinstance(decide(ended(status, told=1)), Settle)
+    assert isinstance(decide(ended(status, reported=1)), Settle)
 
 
 def test_a_completed_job_of_record_errors_alone_is_not_repeated():
-    assert isinstance(decide(ended("Completed", told=10)), Settle)
+    assert isinstance(decide(ended("Completed", reported=10)), Settle)
 
 
 def test_a_refused_job_is_never_repeated_and_its_message_is_kept():
@@ -91,7 +93,7 @@ def test_a_shard_below_the_minimum_has_no_job_and_is_settled():
 
 
 def test_no_repeats_can_be_asked_for():
-    assert isinstance(decide(ended("Failed", told=0), repeats_max=0), Settle)
+    assert isinstance(decide(ended("Failed", reported=0), repeats_max=0), Settle)
 
 
 def test_bedrocks_message_is_cut_to_the_length_that_it_may_have():
@@ -102,9 +104,9 @@ def test_bedrocks_message_is_cut_to_the_length_that_it_may_have():
 
 
 @pytest.mark.promise("S3")
-def test_more_told_of_than_there_are_rows_is_refused():
+def test_more_reported_of_than_there_are_rows_is_refused():
     with pytest.raises(NotConserved):
-        decide(ended("Completed", unsent=7, told=4))
+        decide(ended("Completed", unsent=7, reported=4))
 
 
 @pytest.mark.promise("S3")

@@ -124,11 +124,11 @@ def peak_mb() -> float:
 
 
 def main() -> None:
-    act, *told = sys.argv[1:]
+    act, *reported = sys.argv[1:]
     if act == "write":
-        write(told[0], Path(told[1]))
+        write(reported[0], Path(reported[1]))
     else:
-        print(json.dumps({**prepare(Path(told[0])), "peak_mb": peak_mb()}))
+        print(json.dumps({**prepare(Path(reported[0])), "peak_mb": peak_mb()}))
 
 
 if __name__ == "__main__":

@@ -57,12 +57,12 @@ class Scripted:
         self._answer = script if callable(script) else self._from_lines(list(script))
 
     def _from_lines(self, lines: list[Line]) -> Callable[[Request], Line]:
-        def told() -> Iterator[Line]:
+        def reported() -> Iterator[Line]:
             yield from lines
             while True:
                 yield lines[-1]
 
-        story = told()
+        story = reported()
         return lambda _: next(story)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -98,13 +98,13 @@ async def scripted(
     service: str, script: Iterable[Line] | Callable[[Request], Line], observe: Observe | None = None
 ) -> AsyncIterator[tuple[Aws, Scripted]]:
     """An `Aws` whose `service` follows the script, on a fake clock. Needs the fixture `credentials`."""
-    told = Scripted(script)
-    server = await asyncio.start_server(told.serve, "127.0.0.1", 0)
+    reported = Scripted(script)
+    server = await asyncio.start_server(reported.serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, Aws(told.clock, "us-east-1", {service: url}, observe) as aws:
+    async with server, Aws(reported.clock, "us-east-1", {service: url}, observe) as aws:
         # AWS's service models are most of the cost of a client: read once for all tests.
         aws._session.register_component("data_loader", MODELS)
-        yield aws, told
+        yield aws, reported
 
 
 def set_credentials(monkeypatch: Any) -> None:

@@ -31,7 +31,7 @@ def failed(code):
     ],
     ids=str,
 )
-async def test_an_event_that_was_not_taken_is_told(line, kind):
+async def test_an_event_that_was_not_taken_is_reported(line, kind):
     async with scripted("events", [line]) as (aws, _):
         with pytest.raises(kind, match="Run Ended"):
             await EventBus(aws, "dev").put("Run Ended", {"run_id": "r1"})
@@ -39,9 +39,9 @@ async def test_an_event_that_was_not_taken_is_told(line, kind):
 
 async def test_an_event_bears_the_environment_in_its_source():
     taken = Answer({"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]})
-    async with scripted("events", [taken]) as (aws, told):
+    async with scripted("events", [taken]) as (aws, reported):
         await EventBus(aws, "dev", "own-bus").put("Run Ended", {"run_id": "r1", "note": "é"})
-    assert told.requests[0].body == {
+    assert reported.requests[0].body == {
         "Entries": [
             {
                 "EventBusName": "own-bus",

@@ -28,10 +28,10 @@ async def read(aws, *, once=False):
 @pytest.mark.parametrize("script", [[wrong("ThrottlingException")], [CUT], [wrong("InternalServerError", 500)]])
 async def test_attempts_are_counted_and_one_is_one(script):
     for once, attempts in ((False, ATTEMPTS_MAX), (True, 1)):
-        async with scripted("dynamodb", script) as (aws, told):
+        async with scripted("dynamodb", script) as (aws, reported):
             with pytest.raises((Throttled, Unknown)):
                 await read(aws, once=once)
-        assert len(told.requests) == attempts
+        assert len(reported.requests) == attempts
 
 
 async def test_a_passing_fault_is_not_seen():
@@ -74,10 +74,10 @@ async def unknown_at(url):
 
 
 async def test_parameters_are_checked_before_anything_is_sent():
-    async with scripted("dynamodb", [Answer()]) as (aws, told):
+    async with scripted("dynamodb", [Answer()]) as (aws, reported):
         with pytest.raises(Refused):
             await aws.call("dynamodb", "get_item", {"TableName": "table"}, doing="reading")
-    assert told.requests == []
+    assert reported.requests == []
 
 
 @asynccontextmanager
@@ -133,16 +133,18 @@ async def test_a_call_that_hangs_elsewhere_is_ended_by_its_deadline(monkeypatch)
 @pytest.mark.parametrize("service", sorted(READ_TIMEOUTS_S))
 async def test_limits_are_explicit(service):
     async with Aws(FakeClock(), "us-east-1") as aws:
-        from quarry_core.aws.client import _Door
+        from quarry_core.aws.client import _Connection
 
         for attempts in (1, ATTEMPTS_MAX):
-            client = await aws._client(_Door(service, attempts))
+            client = await aws._client(_Connection(service, attempts))
             config = client.meta.config
             assert config.connect_timeout == CONNECT_TIMEOUT_S
             assert config.read_timeout == READ_TIMEOUTS_S[service]
             assert config.retries == {"mode": "standard", "total_max_attempts": attempts}
             assert config.parameter_validation
-            assert _Door(service, attempts).deadline_s >= attempts * (CONNECT_TIMEOUT_S + READ_TIMEOUTS_S[service])
+            assert _Connection(service, attempts).deadline_s >= attempts * (
+                CONNECT_TIMEOUT_S + READ_TIMEOUTS_S[service]
+            )
 
 
 def test_a_long_poll_fits_into_the_read_timeout():
@@ -150,8 +152,8 @@ def test_a_long_poll_fits_into_the_read_timeout():
 
 
 async def test_we_say_who_we_are_and_make_each_client_once():
-    async with scripted("dynamodb", [Answer()]) as (aws, told):
+    async with scripted("dynamodb", [Answer()]) as (aws, reported):
         await asyncio.gather(*(read(aws) for _ in range(5)))
         assert len(aws._clients) == 1
-    assert all(USER_AGENT in request.headers["user-agent"] for request in told.requests)
+    assert all(USER_AGENT in request.headers["user-agent"] for request in reported.requests)
     assert USER_AGENT == "quarry/0.1.0"

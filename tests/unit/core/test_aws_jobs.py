@@ -71,10 +71,10 @@ def asked(request):
     ids=str,
 )
 async def test_create_is_sent_once_and_answers_are_told_from_silence(line, kind):
-    async with scripted("bedrock", [line]) as (aws, told):
+    async with scripted("bedrock", [line]) as (aws, reported):
         with pytest.raises(kind, match=REQUEST.name):
             await BedrockJobs(aws).create(REQUEST)
-    assert len(told.requests) == 1
+    assert len(reported.requests) == 1
 
 
 def test_every_declared_error_of_create_is_tried_above():
@@ -101,11 +101,11 @@ async def test_a_job_is_asked_for_by_its_whole_arn():
         "bedrock", [Answer({**summary(1), "successRecordCount": 7, "endTime": "2026-11-20T11:00:00Z"})]
     ) as (
         aws,
-        told,
+        reported,
     ):
         job = await BedrockJobs(aws).get(f"{ARN}{1:012d}")
-    assert told.requests[0].path.count("/") == 2, "the ARN's slash is no separator"
-    assert unquote(told.requests[0].path).endswith(f"{ARN}{1:012d}")
+    assert reported.requests[0].path.count("/") == 2, "the ARN's slash is no separator"
+    assert unquote(reported.requests[0].path).endswith(f"{ARN}{1:012d}")
     assert (job.success_records, job.error_records) == (7, None)
     assert job.ended_at == datetime(2026, 11, 20, 11, tzinfo=UTC)
     assert job.submitted_at == datetime(2026, 11, 20, 10, microsecond=123_000, tzinfo=UTC)
@@ -117,10 +117,10 @@ async def test_a_list_is_read_to_its_end_and_filtered_to_the_exact_name():
         page(after="three"),
         page(summary(3, name="job-1"), summary(4, name="a-job-1")),
     ]
-    async with scripted("bedrock", pages) as (aws, told):
+    async with scripted("bedrock", pages) as (aws, reported):
         found = await BedrockJobs(aws).find("job-1")
     assert [job.arn[-1] for job in found] == ["1", "3"]
-    assert [asked(request) for request in told.requests] == [
+    assert [asked(request) for request in reported.requests] == [
         {"nameContains": "job-1", "maxResults": "1000"},
         {"nameContains": "job-1", "maxResults": "1000", "nextToken": "two"},
         {"nameContains": "job-1", "maxResults": "1000", "nextToken": "three"},
@@ -128,10 +128,10 @@ async def test_a_list_is_read_to_its_end_and_filtered_to_the_exact_name():
 
 
 async def test_a_list_without_end_is_unknown_and_not_half_an_answer():
-    async with scripted("bedrock", [page(summary(1), after="more")]) as (aws, told):
+    async with scripted("bedrock", [page(summary(1), after="more")]) as (aws, reported):
         with pytest.raises(Unknown, match="pages"):
             await BedrockJobs(aws).find("job-1")
-    assert len(told.requests) == LIST_PAGES_MAX
+    assert len(reported.requests) == LIST_PAGES_MAX
 
 
 async def test_a_page_that_fails_fails_the_list():
@@ -141,9 +141,9 @@ async def test_a_page_that_fails_fails_the_list():
 
 
 async def test_active_is_one_pass_per_status_in_the_order_of_a_jobs_life():
-    async with scripted("bedrock", [page()]) as (aws, told):
+    async with scripted("bedrock", [page()]) as (aws, reported):
         assert list(await BedrockJobs(aws).active()) == []
-    assert [asked(request)["statusEquals"] for request in told.requests] == [
+    assert [asked(request)["statusEquals"] for request in reported.requests] == [
         "Submitted",
         "Validating",
         "Scheduled",
@@ -173,9 +173,9 @@ async def test_a_job_that_moves_while_we_list_is_met_once(begins, steps):
 
 @pytest.mark.parametrize("code", ["ConflictException", "ValidationException"])
 async def test_any_400_to_a_stop_means_that_it_has_ended(code):
-    async with scripted("bedrock", [wrong(code, 400)]) as (aws, told):
+    async with scripted("bedrock", [wrong(code, 400)]) as (aws, reported):
         await BedrockJobs(aws).stop(f"{ARN}{1:012d}")
-    assert told.requests[0].path.endswith("/stop")
+    assert reported.requests[0].path.endswith("/stop")
 
 
 @pytest.mark.parametrize(
@@ -189,15 +189,15 @@ async def test_any_400_to_a_stop_means_that_it_has_ended(code):
     ],
     ids=str,
 )
-async def test_any_other_answer_to_a_stop_is_told(line, kind):
+async def test_any_other_answer_to_a_stop_is_reported(line, kind):
     async with scripted("bedrock", [line]) as (aws, _):
         with pytest.raises(kind):
             await BedrockJobs(aws).stop(f"{ARN}{1:012d}")
 
 
 async def test_a_job_without_vpc_key_or_tags_says_nothing_of_them():
-    async with scripted("bedrock", [Answer({"jobArn": f"{ARN}{1:012d}"})]) as (aws, told):
+    async with scripted("bedrock", [Answer({"jobArn": f"{ARN}{1:012d}"})]) as (aws, reported):
         assert await BedrockJobs(aws).create(REQUEST) == f"{ARN}{1:012d}"
-    body = told.requests[0].body
+    body = reported.requests[0].body
     assert not {"vpcConfig", "tags", "modelInvocationType"} & set(body)
     assert "s3EncryptionKeyId" not in json.dumps(body)

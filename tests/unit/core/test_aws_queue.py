@@ -43,7 +43,7 @@ async def test_a_receipt_that_no_longer_holds_is_nothing_to_ack_and_missing_to_e
     ],
     ids=str,
 )
-async def test_an_ack_that_was_not_heard_of_is_told(line, kind):
+async def test_an_ack_that_was_not_heard_of_is_reported(line, kind):
     async with scripted("sqs", [line]) as (aws, _):
         with pytest.raises(kind):
             await queue_at(aws).ack(MESSAGE)
@@ -52,7 +52,7 @@ async def test_an_ack_that_was_not_heard_of_is_told(line, kind):
 
 
 async def test_only_texts_are_read_of_a_messages_attributes():
-    told_message = {
+    reported_message = {
         "MessageId": "the-id",
         "ReceiptHandle": "receipt",
         "Body": "body",
@@ -64,11 +64,11 @@ async def test_only_texts_are_read_of_a_messages_attributes():
         },
         "Attributes": {"ApproximateReceiveCount": "3", "SentTimestamp": "1700000000123"},
     }
-    async with scripted("sqs", [Answer({"Messages": [told_message]})]) as (aws, told):
+    async with scripted("sqs", [Answer({"Messages": [reported_message]})]) as (aws, reported):
         (message,) = await queue_at(aws).receive(7, 20)
     attributes = {"text": "a", "own": "{}"}
     assert message == Message("the-id", "body", "receipt", attributes, receive_count=3, sent_at_ms=1_700_000_000_123)
-    assert told.requests[0].body == {
+    assert reported.requests[0].body == {
         "QueueUrl": URL,
         "MaxNumberOfMessages": 7,
         "WaitTimeSeconds": 20,
@@ -89,14 +89,14 @@ async def test_a_dead_letter_that_is_too_large_for_its_queue_is_cut_and_sent_aga
         size = len(request.body["MessageBody"])
         return Answer({"MessageId": "new"}) if size <= 200_000 else wrong("InvalidParameterValue")
 
-    async with scripted("sqs", small_queue) as (aws, told):
-        await queue_at(aws).bury(Message("the-id", "x" * 300_000, "receipt", {"a": "b"}), "reason", "step")
-    whole, cut = (request.body for request in told.requests)
+    async with scripted("sqs", small_queue) as (aws, reported):
+        await queue_at(aws).dead_letter(Message("the-id", "x" * 300_000, "receipt", {"a": "b"}), "reason", "step")
+    whole, cut = (request.body for request in reported.requests)
     assert whole["QueueUrl"] == cut["QueueUrl"] == DEAD_URL
     assert len(whole["MessageBody"]) == 300_000
     assert len(cut["MessageBody"]) == 131_072
-    told_attributes = {name: value["StringValue"] for name, value in cut["MessageAttributes"].items()}
-    assert told_attributes == {
+    reported_attributes = {name: value["StringValue"] for name, value in cut["MessageAttributes"].items()}
+    assert reported_attributes == {
         "a": "b",
         "quarry_reason": "reason",
         "quarry_step": "step",
@@ -110,10 +110,10 @@ async def test_a_dead_letter_that_is_too_large_for_its_queue_is_cut_and_sent_aga
     ("line", "kind"),
     [(CUT, Unknown), (wrong("RequestThrottled", 403), Throttled), (wrong("AccessDenied", 403), Refused)],
 )
-async def test_a_burial_that_failed_is_told_so_that_nobody_acks(line, kind):
+async def test_a_dead_letter_that_failed_is_reported_so_that_nobody_acks(line, kind):
     async with scripted("sqs", [line]) as (aws, _):
         with pytest.raises(kind):
-            await queue_at(aws).bury(MESSAGE, "reason", "step")
+            await queue_at(aws).dead_letter(MESSAGE, "reason", "step")
 
 
 async def test_depth_asks_both_queues():

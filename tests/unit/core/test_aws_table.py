@@ -30,12 +30,12 @@ def credentials(monkeypatch):
 
 async def transact(script, writes=WRITES):
     """What became of the transaction, the requests it took, and the pauses between them."""
-    async with scripted("dynamodb", script) as (aws, told):
+    async with scripted("dynamodb", script) as (aws, reported):
         try:
             await DynamoTable(aws, "table").transact(writes)
         except Exception as error:
-            return error, told.requests, told.clock.slept
-        return None, told.requests, told.clock.slept
+            return error, reported.requests, reported.clock.slept
+        return None, reported.requests, reported.clock.slept
 
 
 @pytest.mark.promise("S8")
@@ -139,11 +139,11 @@ async def test_what_dynamodb_answers_to_the_whole_request_is_not_asked_again(ans
 
 
 async def test_each_transaction_has_a_token_of_its_own():
-    async with scripted("dynamodb", [DONE]) as (aws, told):
+    async with scripted("dynamodb", [DONE]) as (aws, reported):
         table = DynamoTable(aws, "table")
         await table.transact(WRITES)
         await table.transact(WRITES)
-    assert len({request.body["ClientRequestToken"] for request in told.requests}) == 2
+    assert len({request.body["ClientRequestToken"] for request in reported.requests}) == 2
 
 
 async def test_one_write_is_a_transaction_too():
@@ -162,28 +162,28 @@ async def test_keys_that_a_batch_left_out_are_asked_for_again():
         unprocessed = {"table": {"Keys": left, "ConsistentRead": True}} if left else {}
         return Answer({"Responses": {"table": done}, "UnprocessedKeys": unprocessed})
 
-    async with scripted("dynamodb", half) as (aws, told):
+    async with scripted("dynamodb", half) as (aws, reported):
         found = await DynamoTable(aws, "table").get_many([("p", str(number)) for number in range(8)])
     assert set(found) == {("p", str(number)) for number in range(8)}
-    asked = [len(request.body["RequestItems"]["table"]["Keys"]) for request in told.requests]
+    asked = [len(request.body["RequestItems"]["table"]["Keys"]) for request in reported.requests]
     assert asked == [8, 4, 2, 1]
 
 
 async def test_a_batch_that_never_gets_on_is_throttled():
     stuck = Answer({"Responses": {}, "UnprocessedKeys": {"table": {"Keys": [wire(1)]}}})
-    async with scripted("dynamodb", [stuck]) as (aws, told):
+    async with scripted("dynamodb", [stuck]) as (aws, reported):
         with pytest.raises(Throttled):
             await DynamoTable(aws, "table").get_many([("p", "1")])
-    assert len(told.requests) == RETRIES_MAX + 1
+    assert len(reported.requests) == RETRIES_MAX + 1
 
 
 async def test_every_read_is_consistent():
-    async with scripted("dynamodb", [Answer({"Items": [], "Responses": {}})]) as (aws, told):
+    async with scripted("dynamodb", [Answer({"Items": [], "Responses": {}})]) as (aws, reported):
         table = DynamoTable(aws, "table")
         await table.get(("p", "1"))
         await table.query("p", most=1)
         await table.get_many([("p", "1")])
-    get, query, batch = (request.body for request in told.requests)
+    get, query, batch = (request.body for request in reported.requests)
     assert get["ConsistentRead"] is query["ConsistentRead"] is True
     assert batch["RequestItems"]["table"]["ConsistentRead"] is True
 
@@ -194,8 +194,8 @@ async def test_a_query_asks_for_no_more_than_is_missing():
         Answer({"Items": [], "LastEvaluatedKey": wire(3)}),
         Answer({"Items": [wire(4), wire(5)], "LastEvaluatedKey": wire(5)}),
     ]
-    async with scripted("dynamodb", pages) as (aws, told):
+    async with scripted("dynamodb", pages) as (aws, reported):
         found = await DynamoTable(aws, "table").query("p", most=4)
     assert [item["sk"] for item in found] == ["1", "2", "4", "5"]
-    asked = [(request.body["Limit"], request.body.get("ExclusiveStartKey")) for request in told.requests]
+    asked = [(request.body["Limit"], request.body.get("ExclusiveStartKey")) for request in reported.requests]
     assert asked == [(4, None), (2, wire(2)), (2, wire(3))]

@@ -19,7 +19,7 @@ def test_any_text_fits_in_the_bytes_given_and_is_utf_8_without_a_control_charact
     line = bounded_text(text, bytes_max)
 
     assert len(line.encode()) <= bytes_max
-    assert not any(letter < " " or "\x7f" <= letter < "\xa0" for letter in line)
+    assert not any(dead_letter < " " or "\x7f" <= dead_letter < "\xa0" for dead_letter in line)
 
 
 @given(ANYTHING, st.integers(60, 400))

@@ -82,7 +82,7 @@ def thinking(budget):
 
 
 @pytest.mark.parametrize(
-    ("model", "given", "says"),
+    ("model", "given", "message"),
     [
         (SONNET_4_5, thinking(4_000) | {"max_tokens": 4_000}, "must be less than max_tokens, which is 4000"),
         (SONNET_4_5, thinking(4_000), "must be less than max_tokens, which is 1024"),
@@ -97,8 +97,8 @@ def thinking(budget):
         (HAIKU_3, thinking(2_000) | {"max_tokens": 4_000}, "knows no thinking"),
     ],
 )
-def test_a_thinking_budget_that_bedrock_refuses_is_refused(model, given, says):
-    with pytest.raises(ValueError, match=says):
+def test_a_thinking_budget_that_bedrock_refuses_is_refused(model, given, message):
+    with pytest.raises(ValueError, match=message):
         check_inference(model, given)
 
 

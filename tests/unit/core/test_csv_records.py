@@ -127,7 +127,7 @@ def test_backslashes_escape_inside_quoted_cells_only(text, undone):
     ],
 )
 @pytest.mark.parametrize("cut", [True, False])
-def test_a_fault_is_told_with_its_place(data, kind, byte, escaped, cut):
+def test_a_fault_is_reported_with_its_place(data, kind, byte, escaped, cut):
     starts, scanner = scanned(data, CsvDialect(), range(len(data)) if cut else ())
     assert (scanner.fault.kind, scanner.fault.byte, scanner.fault.escaped) == (kind, byte, escaped)
     assert starts == [0]
@@ -144,7 +144,7 @@ def test_half_a_character_at_the_end_is_a_fault():
     assert scanner.fault.kind == "half a character"
 
 
-def test_an_open_quote_is_told_with_the_place_of_its_record():
+def test_an_open_quote_is_reported_with_the_place_of_its_record():
     scanner = RecordScanner()
     assert scanner.feed(b'a,b\n1,"x\n2,y\n').tolist() == [0]
     assert scanner.in_quotes

@@ -54,7 +54,7 @@ WRAPPED = {
     "receive's answer": ({"Messages": [{"MessageId": "m", "Body": TEXT}]}, ["ReceiveMessage", "Body"]),
     "send's parameters": ({"QueueUrl": "q", "MessageBody": TEXT}, ["MessageBody"]),
     "cloud event": ({"specversion": "1.0", "type": "t", "source": "s", "data": MANIFEST}, ["CloudEvent", "data"]),
-    "a wake-up": ({"v": 1, "kind": "count", "run_id": "r"}, ["wrong queue"]),
+    "a wake-up": ({"v": 2, "step": "count", "run_id": "r"}, ["wrong queue"]),
     "some wrapper": ({"payload": {"manifest": MANIFEST}}, ["inside payload.manifest"]),
     "some wrapper of text": ({"input": [TEXT]}, ["inside input[0]"]),
     "encoded twice": (TEXT, ["JSON string", "encoded twice"]),
@@ -68,10 +68,10 @@ def test_an_envelope_is_answered_in_one_sentence_with_the_remedy(name):
     with pytest.raises(ManifestError) as refused:
         read_manifest(parse_object(json.dumps(wrapped)))
 
-    told = str(refused.value)
-    assert all(word in told for word in words), told
-    assert "unknown key" not in told
-    assert ";" not in told or told.count(";") == 1
+    reported = str(refused.value)
+    assert all(word in reported for word in words), reported
+    assert "unknown key" not in reported
+    assert ";" not in reported or reported.count(";") == 1
 
 
 def test_what_names_a_required_field_is_a_manifest_however_odd_the_rest_is():

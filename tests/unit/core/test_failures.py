@@ -113,7 +113,7 @@ def test_type_message_and_place_tell_failures_apart():
             return error
         raise AssertionError
 
-    told = {
+    reported = {
         failure_of(error).fingerprint
         for error in (
             raised(ValueError("'nonsense' is not of the form s3://bucket/key")),
@@ -122,7 +122,7 @@ def test_type_message_and_place_tell_failures_apart():
             elsewhere(),
         )
     }
-    assert len(told) == 4
+    assert len(reported) == 4
     assert failure_of(elsewhere()).sentence.endswith("(in quarry_core.contract.names.parse_s3_uri)")
 
 
@@ -135,7 +135,7 @@ def test_what_is_said_of_a_failure_fits_an_item_a_message_and_a_terminal():
     assert printable("a\n\x00b") == "a b"
 
 
-def test_an_exception_that_cannot_be_told_is_told_by_its_name():
+def test_an_exception_that_cannot_be_reported_is_reported_by_its_name():
     class Mute(Exception):
         def __str__(self) -> str:
             raise ValueError("no words")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_core.contract.bounded import visible
-from quarry_core.contract.messages import NotAMessage, read_doorbell, read_job_event
+from quarry_core.contract.messages import NotAMessage, read_job_event, read_wakeup
 
 DETAIL = {"batchJobName": "n", "batchJobArn": "arn", "status": "Completed"}
 EVENT = {"source": "aws.bedrock", "detail-type": "Batch Inference Job State Change", "detail": DETAIL}
@@ -38,7 +38,7 @@ def test_an_event_of_bedrock_of_another_kind_is_none_of_our_business(kind):
         (EVENT | {"source": "my.app"}, "no event of aws.bedrock but 'Batch Inference Job State Change' of my.app"),
         ({"detail-type": "Object Created", "source": "aws.s3", "detail": {}}, "'Object Created' of aws.s3"),
         ({"source": "aws.bedrock"}, "no event of aws.bedrock"),
-        ({"v": 1, "kind": "admit"}, "on the wrong queue"),
+        ({"v": 2, "step": "admit"}, "on the wrong queue"),
         ({"some": 1, "thing": 2}, "no event of EventBridge: some, thing"),
         ({}, "no event of EventBridge: empty"),
         (EVENT | {"detail": None}, "detail: not an object"),
@@ -74,9 +74,9 @@ def test_any_object_is_an_event_or_a_sentence(data):
 
 
 @pytest.mark.promise("L6")
-def test_a_manifest_on_any_other_queue_is_told_where_it_belongs():
+def test_a_manifest_on_any_other_queue_is_reported_where_it_belongs():
     with pytest.raises(NotAMessage, match="it is a manifest: send it to the queue of manifests"):
-        read_doorbell(json.dumps(MANIFEST))
+        read_wakeup(json.dumps(MANIFEST))
 
 
 def test_a_message_of_bedrocks_is_kept_bounded():

@@ -11,8 +11,8 @@ from quarry_core.contract.bounded import visible
 from quarry_core.contract.json_text import (
     NESTING_PARSED_MAX,
     NotAnObject,
+    fixed,
     half_pairs,
-    mended,
     nested,
     parse_object,
     repeated_keys,
@@ -44,7 +44,7 @@ def test_a_byte_order_mark_says_nothing(text):
         ('{"a": 1}\n{"a": 2}\n', "send each object as a message of its own"),
     ],
 )
-def test_text_that_is_no_object_is_told_what_it_is(text, why):
+def test_text_that_is_no_object_is_reported_what_it_is(text, why):
     with pytest.raises(NotAnObject) as refused:
         parse_object(text)
     assert why in str(refused.value)
@@ -65,7 +65,7 @@ def test_every_half_of_a_surrogate_pair_is_found_with_its_place():
     assert sorted(found) == ["a", "b.c\\udc00", "b.c\\udc00.1"]
     assert "character 2 is half of a surrogate pair (\\ud83d)" in found["a"]
     assert "the key holds half" in found["b.c\\udc00"]
-    json.dumps(mended(data), ensure_ascii=False).encode()
+    json.dumps(fixed(data), ensure_ascii=False).encode()
 
 
 def test_every_key_that_stands_twice_is_found_with_its_place():

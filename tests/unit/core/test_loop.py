@@ -20,7 +20,7 @@ LIMITS = Limits(concurrency=4, visibility_timeout_s=30, receive_wait_s=0, retry_
 
 
 @pytest.fixture(autouse=True)
-def _quiet():
+def _idle():
     """A traceback for each failure costs more than all the rest."""
     with capture_logs():
         yield
@@ -94,7 +94,7 @@ async def test_what_a_port_answers_is_tried_again(queue, clock, answer):
     assert queue.bodies == ("work",)
 
 
-async def test_a_bug_is_tried_again_and_buried_with_its_text_at_last(queue, clock):
+async def test_a_bug_is_tried_again_and_dead_lettered_with_its_text_at_last(queue, clock):
     queue.put("work")
 
     async def handle(_):
@@ -198,7 +198,7 @@ async def _in_flight(queue) -> int:
 
 
 @pytest.mark.promise("L5")
-async def test_a_doorbell_that_meets_an_outage_is_given_up_to_the_sweep_and_not_buried(queue, clock):
+async def test_a_wakeup_that_meets_an_outage_is_given_up_to_the_sweep_and_not_dead_lettered(queue, clock):
     queue.put("look")
 
     async def handle(_):
@@ -210,7 +210,7 @@ async def test_a_doorbell_that_meets_an_outage_is_given_up_to_the_sweep_and_not_
         receive_wait_s=0,
         retry_after_max_s=60,
         drain_s=5,
-        bell_tries_max=3,
+        wakeup_tries_max=3,
     )
     subject = consumer(queue, clock, handle, limits)
     verdicts = []
@@ -223,7 +223,7 @@ async def test_a_doorbell_that_meets_an_outage_is_given_up_to_the_sweep_and_not_
     assert queue.bodies == ()
 
 
-BELLS = replace(LIMITS, bell_tries_max=3)
+WAKEUPS = replace(LIMITS, wakeup_tries_max=3)
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -240,7 +240,7 @@ async def test_a_process_without_disk_returns_the_message_and_receives_no_more_u
         queue.put(f"work {number}")
     stop = asyncio.Event()
     running = asyncio.create_task(
-        consumer(queue, clock, failing(FULL), replace(BELLS, concurrency=1)).run(stop),
+        consumer(queue, clock, failing(FULL), replace(WAKEUPS, concurrency=1)).run(stop),
     )
     while queue.deliveries == 0:
         await asyncio.sleep(0)
@@ -257,7 +257,7 @@ async def test_a_process_without_disk_returns_the_message_and_receives_no_more_u
 
 @pytest.mark.promise("L5")
 @pytest.mark.parametrize("error", [FULL, MemoryError(), Unknown("away")], ids=lambda error: type(error).__name__)
-async def test_a_users_message_that_meets_only_outages_is_renewed_and_never_buried(queue, clock, error):
+async def test_a_users_message_that_meets_only_outages_is_renewed_and_never_dead_lettered(queue, clock, error):
     queue.put("manifest")
 
     async def renew(message):
@@ -271,8 +271,8 @@ async def test_a_users_message_that_meets_only_outages_is_renewed_and_never_buri
     assert queue.bodies == ("manifest",)
 
 
-async def test_of_doorbells_that_a_bug_fails_alike_one_is_buried(queue, clock):
-    subject = consumer(queue, clock, failing(ZeroDivisionError("a bug at row 17")), BELLS)
+async def test_of_wakeups_that_a_bug_fails_alike_one_is_dead_lettered(queue, clock):
+    subject = consumer(queue, clock, failing(ZeroDivisionError("a bug at row 17")), WAKEUPS)
     for number in range(4):
         queue.put(f"look {number}")
         for _ in range(LIMITS.tries_max):
@@ -282,9 +282,9 @@ async def test_of_doorbells_that_a_bug_fails_alike_one_is_buried(queue, clock):
     assert queue.bodies == ()
 
 
-async def test_what_a_step_has_counted_already_is_tried_again_and_no_doorbell_of_it_is_buried(queue, clock):
+async def test_what_a_step_has_counted_already_is_tried_again_and_no_wakeup_of_it_is_dead_lettered(queue, clock):
     queue.put("look")
-    subject = consumer(queue, clock, failing(StepFailed("counted")), BELLS)
+    subject = consumer(queue, clock, failing(StepFailed("counted")), WAKEUPS)
     for _ in range(LIMITS.tries_max):
         await subject.run_once()
         clock.advance(LIMITS.retry_after_max_s + 1)

@@ -31,7 +31,7 @@ def test_a_manifest_may_carry_a_null_for_a_key_that_it_does_not_use():
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"s3_uri": None}, "s3_uri: no source is named"),
         ({"dataset_id": "w601sxs/simpleCoT"}, "two sources"),
@@ -74,10 +74,10 @@ def test_a_manifest_may_carry_a_null_for_a_key_that_it_does_not_use():
         ({"csv": {"delimiter": ";"}, "s3_uri": "s3://bucket/rows.PARQUET"}, "csv: s3_uri names a Parquet object"),
     ],
 )
-def test_a_wrong_manifest_is_answered_with_the_field_and_the_remedy(change, says):
+def test_a_wrong_manifest_is_answered_with_the_field_and_the_remedy(change, message):
     with pytest.raises(ManifestError) as refused:
         read_manifest(JOKE | change)
-    assert says in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
@@ -90,7 +90,7 @@ def test_a_csv_dialect_is_taken_and_null_is_unset():
     assert Csv.model_validate_json(csv.model_dump_json()) == csv
 
 
-def test_all_faults_are_told_at_once():
+def test_all_faults_are_reported_at_once():
     with pytest.raises(ManifestError) as refused:
         read_manifest({"s3_url": "s3://b/k.csv", "max_num_jobs": -1})
     for word in ("s3_url", "s3_uri", "max_num_jobs", "job_name_prefix", "model_id"):
@@ -145,10 +145,10 @@ def test_the_schema_names_what_works_and_refuses_the_rest():
         ),
     ],
 )
-def test_what_is_out_of_bounds_is_told_in_a_persons_words(change, sentence):
-    with pytest.raises(ManifestError) as told:
+def test_what_is_out_of_bounds_is_reported_in_a_persons_words(change, sentence):
+    with pytest.raises(ManifestError) as reported:
         read_manifest(JOKE | change)
 
-    assert sentence in str(told.value)
-    assert "tring should" not in str(told.value)
-    assert "nput should" not in str(told.value)
+    assert sentence in str(reported.value)
+    assert "tring should" not in str(reported.value)
+    assert "nput should" not in str(reported.value)

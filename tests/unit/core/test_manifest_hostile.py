@@ -49,10 +49,10 @@ def sentence_of(read, data, error):
 def refusal(data):
     with pytest.raises(ManifestError) as refused:
         read_manifest(data)
-    told = str(refused.value)
-    assert visible(told) == told
-    assert len(told.encode()) <= REFUSAL_BYTES_MAX
-    return told
+    reported = str(refused.value)
+    assert visible(reported) == reported
+    assert len(reported.encode()) <= REFUSAL_BYTES_MAX
+    return reported
 
 
 @given(st.dictionaries(KEYS, JSON, max_size=6))
@@ -97,11 +97,11 @@ def test_any_text_is_an_object_or_a_sentence(text):
     ],
 )
 def test_half_a_surrogate_pair_is_refused_wherever_it_stands_and_the_field_is_named_once(change, field):
-    told = refusal(json.loads(json.dumps(GOOD | change)))
+    reported = refusal(json.loads(json.dumps(GOOD | change)))
 
-    assert field in told
-    assert "send whole characters" in told
-    assert told.count("half of a surrogate pair") == 1
+    assert field in reported
+    assert "send whole characters" in reported
+    assert reported.count("half of a surrogate pair") == 1
 
 
 def test_a_whole_pair_is_a_character_as_any_other():
@@ -121,7 +121,7 @@ def test_half_a_pair_is_hashed_and_stored_as_the_escape_that_was_sent():
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"job_name_prefix": "a\x00b"}, "job_name_prefix: holds the control character \\x00"),
         ({"job_name_prefix": "a\n"}, "job_name_prefix: holds the control character \\n"),
@@ -137,8 +137,8 @@ def test_half_a_pair_is_hashed_and_stored_as_the_escape_that_was_sent():
         ({"input_bucket_owner": "123456789012\n"}, "input_bucket_owner"),
     ],
 )
-def test_what_names_something_in_aws_has_no_control_character(change, says):
-    assert says in refusal(GOOD | change)
+def test_what_names_something_in_aws_has_no_control_character(change, message):
+    assert message in refusal(GOOD | change)
 
 
 @pytest.mark.parametrize("key", ["aws:cloudformation:stack-name", "AWS:x", "Aws:"])
@@ -182,22 +182,22 @@ def test_a_manifest_of_thousands_of_unknown_keys_is_refused_in_a_bounded_sentenc
     data = GOOD | {f"key number {number} " + "x" * 30: None for number in range(4_000)}
     assert len(json.dumps(data)) > 191_000
 
-    told = refusal(data)
+    reported = refusal(data)
 
-    assert "key number 0" in told
-    assert "there are more" in told
+    assert "key number 0" in reported
+    assert "there are more" in reported
     assert "unknown key" in refusal(GOOD | {"k" * 200_000: 1})
 
 
 def test_a_manifest_of_thousands_of_wrong_values_is_refused_in_a_bounded_sentence():
-    told = refusal(GOOD | {"vpc": {"subnet_ids": list(range(30_000)), "security_group_ids": {}}})
+    reported = refusal(GOOD | {"vpc": {"subnet_ids": list(range(30_000)), "security_group_ids": {}}})
 
-    assert "vpc.subnet_ids.0: must be text in double quotes" in told
-    assert "there are more" in told
+    assert "vpc.subnet_ids.0: must be text in double quotes" in reported
+    assert "there are more" in reported
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"tags": []}, "tags: must be an object"),
         ({"inference": 1}, "inference: must be an object"),
@@ -213,5 +213,5 @@ def test_a_manifest_of_thousands_of_wrong_values_is_refused_in_a_bounded_sentenc
         ({"inference": {"a": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}}, "nested 36 deep"),
     ],
 )
-def test_wrong_values_are_told_in_words_of_json(change, says):
-    assert says in refusal(GOOD | change)
+def test_wrong_values_are_reported_in_words_of_json(change, message):
+    assert message in refusal(GOOD | change)

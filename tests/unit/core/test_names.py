@@ -69,7 +69,7 @@ def test_a_record_id_that_is_not_of_the_shard_is_no_row(record):
     assert names.row_of(record, "00000") is None
 
 
-def test_an_s3_uri_that_is_none_is_told():
+def test_an_s3_uri_that_is_none_is_reported():
     assert names.parse_s3_uri("s3://bucket/a b/c.csv") == ("bucket", "a b/c.csv")
     for wrong in ("http://bucket/key", "s3://bucket", "s3://bucket/", "s3:///key"):
         with pytest.raises(ValueError, match="s3://bucket/key"):
@@ -77,6 +77,6 @@ def test_an_s3_uri_that_is_none_is_told():
 
 
 @pytest.mark.parametrize("bucket", ["YOUR_BUCKET", "Bucket", "b", "my bucket", "b" * 64])
-def test_a_name_that_no_bucket_has_is_told_as_that(bucket):
+def test_a_name_that_no_bucket_has_is_reported_as_that(bucket):
     with pytest.raises(ValueError, match=f"^'{bucket}' is not a bucket's name: those have 3 to 63 of a-z"):
         names.parse_s3_uri(f"s3://{bucket}/inputs/jokes.csv")

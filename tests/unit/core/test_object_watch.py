@@ -22,13 +22,13 @@ def credentials(monkeypatch):
 
 
 @contextmanager
-def s3_that_says(*statuses):
+def s3_that_answers(*statuses):
     """A server that answers with these statuses, one a request, the last one for ever."""
-    told = list(statuses)
+    reported = list(statuses)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            status = told.pop(0) if len(told) > 1 else told[0]
+            status = reported.pop(0) if len(reported) > 1 else reported[0]
             body = BODY if status == 200 else b""
             self.send_response(status)
             self.send_header("ETag", '"the-etag"')
@@ -59,8 +59,8 @@ def watched(url):
     return objects, calls
 
 
-def test_a_call_is_told_with_its_operation_its_outcome_and_its_time():
-    with s3_that_says(200) as url:
+def test_a_call_is_reported_with_its_operation_its_outcome_and_its_time():
+    with s3_that_answers(200) as url:
         objects, calls = watched(url)
         assert objects.read(ObjectRef("key")) == BODY
 
@@ -70,26 +70,26 @@ def test_a_call_is_told_with_its_operation_its_outcome_and_its_time():
 
 
 @pytest.mark.parametrize(("status", "kind", "outcome"), [(404, Missing, "missing"), (403, Refused, "refused")])
-def test_an_answer_that_says_no_is_told_in_the_words_of_the_other_adapters(status, kind, outcome):
-    with s3_that_says(status) as url:
+def test_an_answer_that_says_no_is_reported_in_the_words_of_the_other_adapters(status, kind, outcome):
+    with s3_that_answers(status) as url:
         objects, calls = watched(url)
         with pytest.raises(kind):
             objects.head(ObjectRef("key"))
 
-    assert [(operation, told) for _, operation, told, _ in calls] == [("head_object", outcome)]
+    assert [(operation, reported) for _, operation, reported, _ in calls] == [("head_object", outcome)]
 
 
 def test_what_the_sdk_sends_again_is_one_call():
-    with s3_that_says(503, 204) as url:
+    with s3_that_answers(503, 204) as url:
         objects, calls = watched(url)
         objects.delete("key")
 
     assert [call[:3] for call in calls] == [("s3", "delete_object", "ok")]
 
 
-def test_a_server_that_is_not_there_is_told_as_unknown(monkeypatch):
+def test_a_server_that_is_not_there_is_reported_as_unknown(monkeypatch):
     monkeypatch.setattr("quarry_core.aws.s3.objects.ATTEMPTS_MAX", 1)
-    with s3_that_says(200) as url:
+    with s3_that_answers(200) as url:
         pass  # gone again: nobody listens at this address
     objects, calls = watched(url)
     with pytest.raises(PortError):

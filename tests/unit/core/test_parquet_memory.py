@@ -35,14 +35,14 @@ def prepared(tmp_path):
 
 @pytest.mark.parametrize("name", READ)
 def test_a_small_file_that_unpacks_to_much_is_read_in_small_batches(prepared, name):
-    told = prepared(name)
-    assert told["rows"] == told["counted"]
-    assert told["gaps"] == told["unsent"] == (3 if name == "control characters" else 0)
-    assert told["peak_mb"] < PEAK_MB_MAX
+    reported = prepared(name)
+    assert reported["rows"] == reported["counted"]
+    assert reported["gaps"] == reported["unsent"] == (3 if name == "control characters" else 0)
+    assert reported["peak_mb"] < PEAK_MB_MAX
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_read_in_bounded_memory_is_refused_by_column_and_row_group(prepared, name):
-    told = prepared(name)
-    assert REFUSED[name][2] in told["refused"]
-    assert told["peak_mb"] < PEAK_MB_MAX
+    reported = prepared(name)
+    assert REFUSED[name][2] in reported["refused"]
+    assert reported["peak_mb"] < PEAK_MB_MAX

@@ -65,7 +65,7 @@ def read_whole(body: bytes) -> int:
     ],
     ids=["plain", "zstd", "version 2", "int96"],
 )
-def test_damage_anywhere_is_read_or_told_and_ends_no_process(options):
+def test_damage_anywhere_is_read_or_reported_and_ends_no_process(options):
     whole = written(row_group_size=200, **options)
     chance = random.Random(9)
     for _ in range(60):
@@ -77,7 +77,7 @@ def test_damage_anywhere_is_read_or_told_and_ends_no_process(options):
             assert read_whole(bytes(body)) > 0
 
 
-def test_a_page_that_does_not_have_its_checksum_is_told():
+def test_a_page_that_does_not_have_its_checksum_is_reported():
     body = bytearray(written(pa.table({"n": np.arange(3_000)}), write_page_checksum=True, compression="none"))
     body[500] ^= 1
     with pytest.raises(SourceError, match=r"row group 0, column 'n', cannot be decoded"):
@@ -159,16 +159,16 @@ def test_int96_comes_in_microseconds_whatever_the_year():
 
 
 @pytest.mark.parametrize(
-    ("value", "says"),
+    ("value", "message"),
     [
         ((1, 2_440_588), "finer than microseconds: cast it to TIMESTAMP"),
         ((0, 2_440_588 + 120_000_000), "that microseconds do not reach: cast it to a string"),
         ((0, 2**32 - 1), "that microseconds do not reach"),
     ],
 )
-def test_an_int96_that_microseconds_do_not_hold_is_refused_by_column_and_row_group(value, says):
+def test_an_int96_that_microseconds_do_not_hold_is_refused_by_column_and_row_group(value, message):
     with pytest.raises(
-        SourceError, match=rf"column 'ts' has INT96 timestamps {says}.*row group 0, among its rows 1 to 2"
+        SourceError, match=rf"column 'ts' has INT96 timestamps {message}.*row group 0, among its rows 1 to 2"
     ):
         read_whole(int96((0, 2_440_588), value))
 
@@ -188,7 +188,7 @@ def test_nested_int96_is_checked_as_well():
     st.sampled_from(["none", "snappy", "zstd", "gzip", "lz4", "brotli"]),
 )
 @settings(max_examples=100, deadline=None)
-def test_the_lengths_of_lists_are_told_by_their_levels(rows, version, codec):
+def test_the_lengths_of_lists_are_reported_by_their_levels(rows, version, codec):
     table = pa.table({"l": pa.array(rows, pa.list_(pa.int8()))})
     body = written(table, data_page_version=version, compression=codec, write_batch_size=7, data_page_size=1)
     objects, ref = planted(body)

@@ -218,7 +218,7 @@ async def rest() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_neighbour_of_a_killer_is_cleared_by_its_own_quiet_end(hall):
+async def test_a_neighbour_of_a_killer_is_cleared_by_its_own_idle_end(hall):
     await dies(hall, MESSAGE, 1)  # both were in the process that died
     await work(hall.process(), MESSAGE, 2)
     await dies(hall, MESSAGE, 3)

@@ -113,7 +113,7 @@ def test_a_whole_csv_file_reads_as_pyarrow_reads_it():
 
 
 @pytest.mark.parametrize(
-    ("bad", "says"),
+    ("bad", "message"),
     [
         (b"only", "has 1 fields, the header has 2"),
         (b"1,2,3", "has 3 fields, the header has 2"),
@@ -122,8 +122,8 @@ def test_a_whole_csv_file_reads_as_pyarrow_reads_it():
     ],
 )
 @pytest.mark.parametrize("before", [0, 1, 5_000])
-def test_a_row_that_cannot_be_parsed_is_named_with_its_remedy(bad, says, before):
-    with pytest.raises(SourceError, match=rf"data row {before + 1} \(byte {5 + 10 * before}\) {says}"):
+def test_a_row_that_cannot_be_parsed_is_named_with_its_remedy(bad, message, before):
+    with pytest.raises(SourceError, match=rf"data row {before + 1} \(byte {5 + 10 * before}\) {message}"):
         csv_source(b"a,b\n\n" + b'"1\n","2"\n\n' * before + bad + b"\n3,4\n")
 
 
@@ -251,7 +251,7 @@ def test_a_range_outside_the_count_is_refused_and_an_empty_one_is_empty(source):
 
 
 @pytest.mark.parametrize("source", [lambda: csv_source(b"a\n1\n2\n"), lambda: parquet_source(pa.table({"a": [1, 2]}))])
-def test_a_source_that_was_replaced_or_deleted_is_told_as_such(source):
+def test_a_source_that_was_replaced_or_deleted_is_reported_as_such(source):
     objects, ref, count = source()
     objects.plant(ref.key, b"other")
     with pytest.raises(Changed):

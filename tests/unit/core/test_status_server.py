@@ -146,14 +146,14 @@ async def test_a_request_that_comes_byte_by_byte_has_no_more_time_than_one_that_
     async with serving(SHORT) as (server, _):
         reader, writer = await connected(server)
         end = asyncio.create_task(reader.read())
-        began_s, told = time.perf_counter(), 0
+        began_s, reported = time.perf_counter(), 0
         while not end.done():
             assert time.perf_counter() - began_s < SOON_S
             with contextlib.suppress(OSError):
-                writer.write(b"GET /healthz HTTP/1.1\r\nX: y"[told : told + 1] or b"z")
-                told += 1
+                writer.write(b"GET /healthz HTTP/1.1\r\nX: y"[reported : reported + 1] or b"z")
+                reported += 1
             await asyncio.sleep(0.005)
-        assert told > 3
+        assert reported > 3
         assert await probe_s(server) < 2
         writer.close()
 
@@ -186,7 +186,7 @@ async def test_a_head_that_is_too_large_is_refused(size):
 @pytest.mark.parametrize(
     "request_", [b"\r\n\r\n", b"\x16\x03\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"GET / FTP/1.0\r\n\r\n"]
 )
-async def test_what_is_no_request_is_told_so(request_):
+async def test_what_is_no_request_is_reported_so(request_):
     async with serving() as (server, _):
         assert (await sent(server, request_))[0] == 400
 
@@ -277,10 +277,10 @@ async def a_service(**environment):
         async with asyncio.timeout(60):
             assert process.stdout is not None
             while line := await process.stdout.readline():
-                told = json.loads(line)
-                if told["event"] in ("started", "status_not_served"):
+                reported = json.loads(line)
+                if reported["event"] in ("started", "status_not_served"):
                     break
-        yield process, told
+        yield process, reported
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -288,8 +288,8 @@ async def a_service(**environment):
 
 
 async def test_a_service_with_idle_connections_answers_probes_and_ends_when_it_is_told_to():
-    async with a_service() as (process, told):
-        port = told["metrics_port"]
+    async with a_service() as (process, reported):
+        port = reported["metrics_port"]
         idle = [await asyncio.open_connection(HOST, port) for _ in range(100)]
         idle[0][1].write(b"GET /healthz HTTP/1.1\r\n")
         reader, writer = await asyncio.open_connection(HOST, port)
@@ -307,8 +307,8 @@ async def test_a_service_with_idle_connections_answers_probes_and_ends_when_it_i
 
 
 async def test_a_service_whose_port_is_taken_says_which_settings_to_change():
-    async with serving() as (server, _), a_service(QUARRY_METRICS_PORT=str(server.port)) as (process, told):
-        assert told["event"] == "status_not_served"
-        assert "QUARRY_METRICS_PORT" in told["why"]
+    async with serving() as (server, _), a_service(QUARRY_METRICS_PORT=str(server.port)) as (process, reported):
+        assert reported["event"] == "status_not_served"
+        assert "QUARRY_METRICS_PORT" in reported["why"]
         async with asyncio.timeout(30):
             assert await process.wait() == 2

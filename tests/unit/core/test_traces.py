@@ -24,7 +24,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.errors import Refused, Stale, Throttled
 from quarry_core.telemetry import traces_export
 from quarry_core.telemetry.spans import NO_TRACES, Span, root_span_id, trace_id
@@ -32,7 +32,7 @@ from quarry_core.telemetry.traces import open_traces, wanted
 from quarry_core.telemetry.traces_export import ExportedTraces
 from tests.unit.flow.acts import play, shards
 from tests.world.clock import EPOCH, FakeClock
-from tests.world.house import House, settings
+from tests.world.world import SimulatedWorld, settings
 
 ROOT = Path(__file__).resolve().parents[3]
 SAID = "the-words-of-a-patient"
@@ -54,7 +54,7 @@ ENVIRONMENT = {
 }
 
 
-class TracedHouse(House):
+class TracedWorld(SimulatedWorld):
     """Each process of a service has traces of its own: they share nothing but where their spans end up."""
 
     def __init__(self, share=1.0, **changes):
@@ -64,10 +64,10 @@ class TracedHouse(House):
         super().__init__(**changes)
         self.clock.auto_advance = False  # time is what the test says, not how often a heart beats
 
-    def world(self, faults=None):
+    def process_world(self, faults=None):
         traces = ExportedTraces("quarry-test", "test", self.clock, self.share, SimpleSpanProcessor(self.exporter))
         self.opened.append(traces)
-        return replace(super().world(faults), traces=traces)
+        return replace(super().process_world(faults), traces=traces)
 
     def by_trace(self):
         """Spans by their trace's id, each trace's in the order of their beginnings, the root first."""
@@ -85,11 +85,11 @@ def _place(span):
 
 
 @pytest.fixture
-def house():
+def world():
     opened = []
 
     def build(**changes):
-        opened.append(TracedHouse(**changes))
+        opened.append(TracedWorld(**changes))
         return opened[-1]
 
     yield build
@@ -102,38 +102,38 @@ def names(spans):
     return [span.name for span in spans]
 
 
-async def a_run_with_every_ending(house):
+async def a_run_with_every_ending(world):
     """A refusal, a throttling, a failed job, one without an end of its own; the prompt and the rows have the words."""
-    house.bedrock.error_share = house.bedrock.missing_share = 0.1
+    world.bedrock.error_share = world.bedrock.missing_share = 0.1
     table = pa.table({"topic": [None if row == 7 else f"{SAID} {row}" for row in range(600)]})
-    manifest = house.joke(max_records_per_job=200) | {"s3_uri": house.parquet(table)}
+    manifest = world.joke(max_records_per_job=200) | {"s3_uri": world.parquet(table)}
     del manifest["prompt_id"]
     manifest["prompt"] = {"template": f"{SAID}: {{topic}}", "system": SAID}
-    run_id = house.send(manifest)
+    run_id = world.send(manifest)
     endings = iter([("Failed", False), ("Expired", False), ("PartiallyCompleted", True), ("Stopped", True)])
 
     def end(job):
         status, output = next(endings, ("Completed", True))
-        house.bedrock.end(job, status, message=f"{SAID}: internal error", output=output)
+        world.bedrock.end(job, status, message=f"{SAID}: internal error", output=output)
 
-    house.jobs.refuse_once(Throttled(f"{SAID}: not now"))
-    await play(house, run_id, end)
+    world.jobs.refuse_once(Throttled(f"{SAID}: not now"))
+    await play(world, run_id, end)
     return run_id
 
 
 # --------------------------------------------------------------------------- one trace for each shard
 
 
-async def test_each_shard_has_one_trace_with_its_steps_in_order(house):
-    house = house()
-    run_id = house.send(house.joke(rows=600, max_records_per_job=100))
-    await house.run(run_id)
-    all_shards = await shards(house, run_id)
+async def test_each_shard_has_one_trace_with_its_steps_in_order(world):
+    world = world()
+    run_id = world.send(world.joke(rows=600, max_records_per_job=100))
+    await world.run(run_id)
+    all_shards = await shards(world, run_id)
 
     assert len(all_shards) == 6
-    assert set(house.by_trace()) == {trace_id(run_id, shard.shard) for shard in all_shards}
+    assert set(world.by_trace()) == {trace_id(run_id, shard.shard) for shard in all_shards}
     for shard in all_shards:
-        root, *steps = house.trace(run_id, shard.shard)
+        root, *steps = world.trace(run_id, shard.shard)
         assert names([root, *steps]) == ["shard", *STEPS]
         assert (root.parent, root.context.span_id) == (None, root_span_id(run_id, shard.shard))
         assert {step.parent.span_id for step in steps} == {root.context.span_id}
@@ -145,73 +145,73 @@ async def test_each_shard_has_one_trace_with_its_steps_in_order(house):
         assert all(span.status.is_ok or span.status.is_unset for span in (root, *steps))
 
 
-async def test_a_job_takes_the_time_that_bedrock_tells(house):
-    house = house()
-    run_id = house.send(house.joke(rows=100))
-    await house.quiet()
-    house.clock.advance(5_000)
-    [job] = house.bedrock.active
-    house.bedrock.end(job)
-    house.clock.advance(300)
-    await house.run(run_id)
+async def test_a_job_takes_the_time_that_bedrock_tells(world):
+    world = world()
+    run_id = world.send(world.joke(rows=100))
+    await world.idle()
+    world.clock.advance(5_000)
+    [job] = world.bedrock.active
+    world.bedrock.end(job)
+    world.clock.advance(300)
+    await world.run(run_id)
 
-    [told] = [span for span in house.trace(run_id, "00000") if span.name == "job"]
-    assert told.end_time - told.start_time == 5_000 * 10**9
-    assert told.start_time == int(EPOCH.timestamp()) * 10**9
-    assert (told.attributes["job"], told.attributes["status"]) == (job.name, "Completed")
-
-
-async def test_of_an_expired_job_the_end_that_bedrock_tells_is_not_believed(house):
-    house = house()
-    run_id = house.send(house.joke(rows=100))
-    await house.quiet()
-    house.bedrock.events_lost_share = 1.0
-    [job] = house.bedrock.active
-    house.bedrock.end(job, "Expired", output=False)
-    house.clock.advance(7_000)
-    await house.scheduler.sweeper.sweep()
-
-    [told] = [span for span in house.trace(run_id, "00000") if span.name == "job"]
-    assert told.end_time - told.start_time == 7_000 * 10**9
-    assert told.status.description == "Expired"
+    [reported] = [span for span in world.trace(run_id, "00000") if span.name == "job"]
+    assert reported.end_time - reported.start_time == 5_000 * 10**9
+    assert reported.start_time == int(EPOCH.timestamp()) * 10**9
+    assert (reported.attributes["job"], reported.attributes["status"]) == (job.name, "Completed")
 
 
-async def test_a_restart_and_lost_events_stay_in_the_same_trace(house):
-    house = house()
-    run_id = house.send(house.joke(rows=200, max_records_per_job=100))
-    await house.quiet()
-    house.start()
-    house.bedrock.events_lost_share = 1.0
-    await house.run(run_id)
+async def test_of_an_expired_job_the_end_that_bedrock_tells_is_not_believed(world):
+    world = world()
+    run_id = world.send(world.joke(rows=100))
+    await world.idle()
+    world.bedrock.events_lost_share = 1.0
+    [job] = world.bedrock.active
+    world.bedrock.end(job, "Expired", output=False)
+    world.clock.advance(7_000)
+    await world.scheduler.sweeper.sweep()
 
-    assert len(house.by_trace()) == 2
-    for shard in await shards(house, run_id):
-        assert set(names(house.trace(run_id, shard.shard))) == {"shard", *STEPS}
-
-
-async def test_a_second_bell_tells_no_second_root(house):
-    house = house()
-    run_id = house.send(house.joke(rows=200, max_records_per_job=100))
-    await house.quiet()
-    house.bedrock.end(house.bedrock.active[0])
-    await house.quiet()
-    house.queues["collector"].put(Doorbell(kind="settle", run_id=run_id, shard="00000").body())
-    await house.quiet()
-
-    assert names(house.trace(run_id, "00000")) == ["shard", *STEPS]
+    [reported] = [span for span in world.trace(run_id, "00000") if span.name == "job"]
+    assert reported.end_time - reported.start_time == 7_000 * 10**9
+    assert reported.status.description == "Expired"
 
 
-async def test_a_repeat_is_in_the_trace_of_its_shard_with_the_failure_before_it(house):
-    house = house()
-    run_id = house.send(house.joke(rows=100))
+async def test_a_restart_and_lost_events_stay_in_the_same_trace(world):
+    world = world()
+    run_id = world.send(world.joke(rows=200, max_records_per_job=100))
+    await world.idle()
+    world.start()
+    world.bedrock.events_lost_share = 1.0
+    await world.run(run_id)
+
+    assert len(world.by_trace()) == 2
+    for shard in await shards(world, run_id):
+        assert set(names(world.trace(run_id, shard.shard))) == {"shard", *STEPS}
+
+
+async def test_a_second_wakeup_tells_no_second_root(world):
+    world = world()
+    run_id = world.send(world.joke(rows=200, max_records_per_job=100))
+    await world.idle()
+    world.bedrock.end(world.bedrock.active[0])
+    await world.idle()
+    world.queues["collector"].put(Wakeup(step="settle", run_id=run_id, shard="00000").body())
+    await world.idle()
+
+    assert names(world.trace(run_id, "00000")) == ["shard", *STEPS]
+
+
+async def test_a_repeat_is_in_the_trace_of_its_shard_with_the_failure_before_it(world):
+    world = world()
+    run_id = world.send(world.joke(rows=100))
     first = iter(["Failed"])
 
     def end(job):
         status = next(first, "Completed")
-        house.bedrock.end(job, status, output=status == "Completed")
+        world.bedrock.end(job, status, output=status == "Completed")
 
-    await play(house, run_id, end)
-    spans = house.trace(run_id, "00000")
+    await play(world, run_id, end)
+    spans = world.trace(run_id, "00000")
 
     jobs = [span for span in spans if span.name == "job"]
     assert [(job.attributes["attempt"], job.status.description) for job in jobs] == [(1, "Failed"), (2, None)]
@@ -219,18 +219,18 @@ async def test_a_repeat_is_in_the_trace_of_its_shard_with_the_failure_before_it(
     assert spans[0].attributes["attempts"] == 2
 
 
-async def test_what_fails_is_told_as_an_error(house):
-    house = house()
-    run_id = house.send(house.joke(rows=100))
-    house.jobs.refuse_once(Refused(f"creating: AccessDeniedException: {SAID}"))
-    await play(house, run_id)
+async def test_what_fails_is_reported_as_an_error(world):
+    world = world()
+    run_id = world.send(world.joke(rows=100))
+    world.jobs.refuse_once(Refused(f"creating: AccessDeniedException: {SAID}"))
+    await play(world, run_id)
 
-    [create] = [span for span in house.trace(run_id, "00000") if span.name == "create"]
+    [create] = [span for span in world.trace(run_id, "00000") if span.name == "create"]
     assert not create.status.is_ok
     assert (create.status.description, create.attributes["error.type"]) == ("refused", "refused")
 
 
-def test_an_exception_is_told_by_its_kind_alone():
+def test_an_exception_is_reported_by_its_kind_alone():
     exporter = InMemorySpanExporter()
     traces = ExportedTraces("quarry-test", "test", FakeClock(), 1.0, SimpleSpanProcessor(exporter))
     with pytest.raises(ValueError, match=SAID), traces.span("write", "r", "00000"):
@@ -243,7 +243,7 @@ def test_an_exception_is_told_by_its_kind_alone():
     assert span.resource.attributes["service.name"] == "quarry-test"
 
 
-def test_a_span_that_cannot_be_told_harms_nobody():
+def test_a_span_that_cannot_be_reported_harms_nobody():
     traces = ExportedTraces("quarry-test", "test", FakeClock(), 1.0, SimpleSpanProcessor(InMemorySpanExporter()))
     without_a_zone = EPOCH.replace(tzinfo=None)
     with structlog.testing.capture_logs() as lines:
@@ -265,34 +265,34 @@ def test_that_another_was_faster_is_no_error():
     assert span.status.is_unset
 
 
-async def test_no_span_carries_what_was_asked_or_answered_nor_the_account(house):
-    house = house()
-    run_id = await a_run_with_every_ending(house)
+async def test_no_span_carries_what_was_asked_or_answered_nor_the_account(world):
+    world = world()
+    run_id = await a_run_with_every_ending(world)
 
-    told = [span.to_json() for span in house.exporter.get_finished_spans()]
-    assert SAID in "".join(str(each) for each in house.result(run_id)["response"].to_pylist())
+    reported = [span.to_json() for span in world.exporter.get_finished_spans()]
+    assert SAID in "".join(str(each) for each in world.result(run_id)["response"].to_pylist())
     assert {"Failed", "Expired", "throttled"} <= {
-        value for span in house.exporter.get_finished_spans() for value in span.attributes.values()
+        value for span in world.exporter.get_finished_spans() for value in span.attributes.values()
     }
-    assert [line for line in told if SAID in line or "arn:" in line or "s3:" in line] == []
-    assert {key for span in house.exporter.get_finished_spans() for key in span.attributes} == ATTRIBUTES
-    assert {key for line in told for key in json.loads(line)["events"]} == set()
+    assert [line for line in reported if SAID in line or "arn:" in line or "s3:" in line] == []
+    assert {key for span in world.exporter.get_finished_spans() for key in span.attributes} == ATTRIBUTES
+    assert {key for line in reported for key in json.loads(line)["events"]} == set()
 
 
-async def test_of_a_share_whole_traces_are_kept(house):
-    house = house(share=0.5)
-    run_id = house.send(house.joke(rows=2_400, max_records_per_job=100))
-    await house.run(run_id)
+async def test_of_a_share_whole_traces_are_kept(world):
+    world = world(share=0.5)
+    run_id = world.send(world.joke(rows=2_400, max_records_per_job=100))
+    await world.run(run_id)
 
-    kept = house.by_trace()
+    kept = world.by_trace()
     assert 4 <= len(kept) <= 20  # of 24
     assert {tuple(names(spans)) for spans in kept.values()} == {("shard", *STEPS)}
 
 
-async def test_of_no_share_nothing_is_kept(house):
-    house = house(share=0.0)
-    await house.run(house.send(house.joke(rows=100)))
-    assert house.by_trace() == {}
+async def test_of_no_share_nothing_is_kept(world):
+    world = world(share=0.0)
+    await world.run(world.send(world.joke(rows=100)))
+    assert world.by_trace() == {}
 
 
 # --------------------------------------------------------------------------- ids
@@ -309,8 +309,8 @@ def test_two_processes_compute_the_same_ids():
     script = (
         "from quarry_core.telemetry.spans import *; print(trace_id('8k2m4n', '00002'), root_span_id('8k2m4n', '00002'))"
     )
-    told = {python(script, PYTHONHASHSEED=seed).stdout for seed in ("1", "2")}
-    assert told == {f"{trace_id('8k2m4n', '00002')} {root_span_id('8k2m4n', '00002')}\n"}
+    reported = {python(script, PYTHONHASHSEED=seed).stdout for seed in ("1", "2")}
+    assert reported == {f"{trace_id('8k2m4n', '00002')} {root_span_id('8k2m4n', '00002')}\n"}
 
 
 # --------------------------------------------------------------------------- off, unless wanted

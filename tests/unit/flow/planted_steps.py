@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from quarry_core.ledger.rows import Totals
 from tests.unit.flow.acts import step
-from tests.world.house import House
+from tests.world.world import SimulatedWorld
 
 STEPS_MAX = 60
 STEP_S = 61
@@ -58,12 +58,12 @@ PLANTS = (
     Plant("admit", "quarry_core.ledger.moves:admit"),
     Plant("admit", "quarry_scheduler.tick:next_lane", late=True),
     Plant("create", "quarry_scheduler.create:job_request"),
-    Plant("create", "quarry_scheduler.create:Creator.finish"),
-    Plant("create", "quarry_scheduler.create:Creator._submitted"),
+    Plant("create", "quarry_scheduler.create:JobCreator.finish"),
+    Plant("create", "quarry_scheduler.create:JobCreator._submitted"),
     Plant("create", "quarry_scheduler.create:job_request", late=True),
-    Plant("track", "quarry_scheduler.learn:Learner.job_seen", late=True),
-    Plant("track", "quarry_scheduler.learn:Learner.job_seen", late=True, events=False),
-    Plant("track", "quarry_scheduler.learn:Learner._end", late=True),
+    Plant("track", "quarry_scheduler.tracking:JobTracker.job_seen", late=True),
+    Plant("track", "quarry_scheduler.tracking:JobTracker.job_seen", late=True, events=False),
+    Plant("track", "quarry_scheduler.tracking:JobTracker._end", late=True),
     Plant("settle", "quarry_collector.salvage:read_lines", late=True),
     Plant("settle", "quarry_collector.salvage:decide", late=True),
     Plant("settle", "quarry_collector.salvage:write_outcome", late=True),
@@ -105,7 +105,7 @@ def planted(plant: Plant, times: int | None = None) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Ending:
-    house: House
+    world: SimulatedWorld
     run_id: str
     totals: Totals | None
     seconds: float
@@ -115,33 +115,33 @@ class Ending:
 
 async def ending_of(plant: Plant) -> Ending:
     """Plant the bug and let the world turn until the run is at its end, or for an hour of virtual time."""
-    house = House(job_quota=2)
+    world = SimulatedWorld(job_quota=2)
     if not plant.events:
-        house.bedrock.events_lost_share = 1.0
-    run_id = house.send(house.joke(rows=ROWS, max_records_per_job=100))
+        world.bedrock.events_lost_share = 1.0
+    run_id = world.send(world.joke(rows=ROWS, max_records_per_job=100))
     if plant.late:
-        await house.quiet()
-        assert len(house.bedrock.active) == 2, house.bedrock.active
-    jobs = len(house.jobs.all)
+        await world.idle()
+        assert len(world.bedrock.active) == 2, world.bedrock.active
+    jobs = len(world.jobs.all)
     with planted(plant), capture_logs():  # a traceback for each failure costs more than all the rest
-        began = house.clock.monotonic()
+        began = world.clock.monotonic()
         totals = None
         for _ in range(STEPS_MAX):
-            await step_on(house)
-            totals = await house.ledger.totals(run_id)
+            await step_on(world)
+            totals = await world.ledger.totals(run_id)
             if totals is not None and totals.state.terminal:
                 break
-        seconds = house.clock.monotonic() - began
-        created = len(house.jobs.all) - jobs
+        seconds = world.clock.monotonic() - began
+        created = len(world.jobs.all) - jobs
         for _ in range(20):  # what is still on its way; then nothing may be rung any more
-            await step_on(house)
-    dead = sum(len(queue.dead) for queue in house.queues.values())
-    return Ending(house, run_id, totals, seconds, dead, created)
+            await step_on(world)
+    dead = sum(len(queue.dead) for queue in world.queues.values())
+    return Ending(world, run_id, totals, seconds, dead, created)
 
 
-async def step_on(house: House) -> None:
+async def step_on(world: SimulatedWorld) -> None:
     try:
-        await step(house, seconds=STEP_S)
+        await step(world, seconds=STEP_S)
     except Exception as error:  # a timer's turn that fails is logged, and the next one comes
         if "a bug in" not in f"{error} {error.__cause__}":
             raise
@@ -153,11 +153,11 @@ async def main() -> None:
     for plant in PLANTS:
         end = await ending_of(plant)
         totals = end.totals
-        state, code, told = (totals.state, totals.code, totals.step) if totals else ("none", "", "")
+        state, code, reported = (totals.state, totals.code, totals.step) if totals else ("none", "", "")
         where = plant.where.rpartition(":")[2]
         when = "late" if plant.late else "first"
         print(
-            f"{plant.step:8} {where:32} {when:8} {state:10} {code:16} {told:8} {end.seconds:8.0f} {end.dead:5}"
+            f"{plant.step:8} {where:32} {when:8} {state:10} {code:16} {reported:8} {end.seconds:8.0f} {end.dead:5}"
             f"   {totals.message[:110] if totals else ''}"
         )
 

@@ -16,7 +16,7 @@ from quarry_scheduler.handler import Scheduler
 from quarry_scheduler.tick import PAUSED_MAX
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, healthy_dead, jobs_per_attempt, play, pool
 from tests.world.faults import Faults
-from tests.world.house import House
+from tests.world.world import SimulatedWorld
 
 BACKLOG_PER_TRANSACTION = 40
 
@@ -25,11 +25,11 @@ BACKLOG_PER_TRANSACTION = 40
 @pytest.mark.parametrize("quota", [1, 2, 3])
 @pytest.mark.parametrize("schedulers", [2, 4])
 async def test_schedulers_that_tick_at_once_never_have_more_jobs_than_slots_and_fill_them_all(quota, schedulers):
-    house = House(job_quota=quota)
-    house.jobs._account.quota = None  # Bedrock would take any number
-    run_id = await enlist(house, house.joke(rows=1_200, max_records_per_job=100))
-    waiting = len([shard async for shard in house.ledger.shards(run_id)])
-    replicas = [another_scheduler(house) for _ in range(schedulers)]
+    world = SimulatedWorld(job_quota=quota)
+    world.jobs._account.quota = None  # Bedrock would take any number
+    run_id = await enlist(world, world.joke(rows=1_200, max_records_per_job=100))
+    waiting = len([shard async for shard in world.ledger.shards(run_id)])
+    replicas = [another_scheduler(world) for _ in range(schedulers)]
     violations = []
 
     def watch(key, before, after):
@@ -38,28 +38,28 @@ async def test_schedulers_that_tick_at_once_never_have_more_jobs_than_slots_and_
             if after["in_use"] != held or held > quota:
                 violations.append(after)
 
-    house.table.watchers.append(watch)
+    world.table.watchers.append(watch)
     seen = []
     for _ in range(waiting):
         await asyncio.gather(*(each.ticker.tick(CLAUDE_POOL) for each in replicas for _ in range(2)))
-        seen.append(len(house.bedrock.active))
-        for job in house.bedrock.active[:2]:
-            house.bedrock.end(job)
+        seen.append(len(world.bedrock.active))
+        for job in world.bedrock.active[:2]:
+            world.bedrock.end(job)
         await asyncio.gather(*(each.sweeper.sweep() for each in replicas))
 
-    totals = await play(house, run_id)
+    totals = await play(world, run_id)
     assert violations == []
-    assert max(seen) == house.jobs.peak == quota
+    assert max(seen) == world.jobs.peak == quota
     assert (totals.state, totals.ok) == (RunState.SUCCEEDED, 1_200)
-    assert set(jobs_per_attempt(house).values()) == {1}
-    assert len(house.jobs.all) == waiting
-    assert healthy_dead(house) == {}
+    assert set(jobs_per_attempt(world).values()) == {1}
+    assert len(world.jobs.all) == waiting
+    assert healthy_dead(world) == {}
 
 
-async def backlog(house, run_id, number):
+async def backlog(world, run_id, number):
     """Let `number` shards wait in all, written down as enlisting would."""
-    [*known] = [shard async for shard in house.ledger.shards(run_id)]
-    item = dict(house.table.items[shard_key(run_id, known[0].shard)])
+    [*known] = [shard async for shard in world.ledger.shards(run_id)]
+    item = dict(world.table.items[shard_key(run_id, known[0].shard)])
     for first in range(len(known), number, BACKLOG_PER_TRANSACTION):
         batch = range(first, min(first + BACKLOG_PER_TRANSACTION, number))
         writes = []
@@ -69,7 +69,7 @@ async def backlog(house, run_id, number):
             writes.append(Put(shard_key(run_id, shard), row | {"shard": shard}))
             writes.append(Put(wait_key(run_id, shard, 1), {"run_id": run_id, "shard": shard, "attempt": 1}))
         lane = Update(lane_key(CLAUDE_POOL, run_id), when=(Cond("gate", "exists"),), add={"waiting": len(batch)})
-        await house.table.transact([*writes, lane])
+        await world.table.transact([*writes, lane])
 
 
 class Reading:
@@ -90,16 +90,16 @@ class Reading:
 
 async def requests_of_a_tick(waiting, *, free):
     """What one tick asks of the world with so many shards waiting, and 3 slots of which `free` are free."""
-    house = House(job_quota=3)
-    run_id = await enlist(house, house.joke(rows=2_000, max_records_per_job=100, run_id="r1"))
-    await backlog(house, run_id, waiting)
+    world = SimulatedWorld(job_quota=3)
+    run_id = await enlist(world, world.joke(rows=2_000, max_records_per_job=100, run_id="r1"))
+    await backlog(world, run_id, waiting)
     if not free:
-        await another_scheduler(house).ticker.tick(CLAUDE_POOL)
-    lane = await house.ledger.lane(CLAUDE_POOL, run_id)
+        await another_scheduler(world).ticker.tick(CLAUDE_POOL)
+    lane = await world.ledger.lane(CLAUDE_POOL, run_id)
     assert lane is not None
     assert lane.waiting == waiting - (0 if free else 3)
     faults = Faults()
-    world = house.world(faults)
+    world = world.process_world(faults)
     table = Reading(world.table)
     ticked = await Scheduler(dataclasses.replace(world, table=table)).ticker.tick(CLAUDE_POOL)
     assert ticked.admitted == free
@@ -119,46 +119,46 @@ async def test_a_tick_asks_as_much_with_twenty_thousand_shards_waiting_as_with_t
 
 @pytest.mark.promise("L4")
 async def test_two_runs_of_equal_weight_take_turns_however_much_longer_the_first_one_is():
-    house = House(job_quota=2)
-    await enlist(house, house.joke(rows=2_000, max_records_per_job=100, run_id="long"))
+    world = SimulatedWorld(job_quota=2)
+    await enlist(world, world.joke(rows=2_000, max_records_per_job=100, run_id="long"))
     for _ in range(3):
-        await house.scheduler.ticker.tick(CLAUDE_POOL)
-        house.bedrock.end_all()
-        await house.scheduler.sweeper.sweep()
-    before = len(house.jobs.all)
-    await enlist(house, house.joke(rows=500, max_records_per_job=100, run_id="short"))
-    shards_of_short = (await house.totals("short")).shards_enlisted
+        await world.scheduler.ticker.tick(CLAUDE_POOL)
+        world.bedrock.end_all()
+        await world.scheduler.sweeper.sweep()
+    before = len(world.jobs.all)
+    await enlist(world, world.joke(rows=500, max_records_per_job=100, run_id="short"))
+    shards_of_short = (await world.totals("short")).shards_enlisted
 
-    while sum("-short-" in job.name for job in house.jobs.all) < shards_of_short:
-        house.bedrock.end_all()
-        await house.scheduler.sweeper.sweep()
-        await house.scheduler.ticker.tick(CLAUDE_POOL)
+    while sum("-short-" in job.name for job in world.jobs.all) < shards_of_short:
+        world.bedrock.end_all()
+        await world.scheduler.sweeper.sweep()
+        await world.scheduler.ticker.tick(CLAUDE_POOL)
 
-    order = ["short" if "-short-" in job.name else "long" for job in house.jobs.all[before:]]
+    order = ["short" if "-short-" in job.name else "long" for job in world.jobs.all[before:]]
     assert order.count("short") == shards_of_short
     for end in range(1, len(order) + 1):
         ahead = order[:end].count("long") - order[:end].count("short")
         # Turn and turn about, give or take what was admitted in the same breath.
         assert abs(ahead) <= 2, order
-    assert (await play(house, "short")).state is RunState.SUCCEEDED
-    assert (await play(house, "long")).state is RunState.SUCCEEDED
+    assert (await play(world, "short")).state is RunState.SUCCEEDED
+    assert (await play(world, "long")).state is RunState.SUCCEEDED
 
 
 @pytest.mark.promise("S1")
 async def test_a_limit_made_smaller_admits_nothing_until_the_pool_has_drained_and_stops_no_job():
-    house = House(job_quota=3)
-    run_id = await enlist(house, house.joke(rows=1_200, max_records_per_job=100))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    standing = await pool(house)
-    await house.ledger.apply(moves.limit_pool(standing, 1, None, 0))
+    world = SimulatedWorld(job_quota=3)
+    run_id = await enlist(world, world.joke(rows=1_200, max_records_per_job=100))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    standing = await pool(world)
+    await world.ledger.apply(moves.limit_pool(standing, 1, None, 0))
 
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
 
-    assert len(house.bedrock.active) == 3
+    assert len(world.bedrock.active) == 3
     for left in (2, 1):
-        house.bedrock.end(house.bedrock.active[0])
-        [consumer] = [each for each in house.consumers if each.queue.name == "events"]
+        world.bedrock.end(world.bedrock.active[0])
+        [consumer] = [each for each in world.consumers if each.queue.name == "events"]
         await consumer.run_once()
-        assert len(house.bedrock.active) == left
-    assert (await pool(house)).in_use == 1
+        assert len(world.bedrock.active) == left
+    assert (await pool(world)).in_use == 1
     assert run_id

@@ -14,94 +14,94 @@ from quarry_core.settings import PAUSE_MAX_S
 from quarry_scheduler.handler import Scheduler
 from tests.unit.flow.acts import CLAUDE_POOL, enlist, play, shards
 from tests.world.clock import SkewedClock
-from tests.world.house import House
+from tests.world.world import SimulatedWorld
 
 HOUR_S = 3_600.0
 
 
-def skewed(house: House, ahead_s: dict[str, float]) -> None:
+def skewed(world: SimulatedWorld, ahead_s: dict[str, float]) -> None:
     """Start the services anew, each on a host whose wall clock is wrong by so much."""
 
-    def world(service):
-        return replace(house.world(), clock=SkewedClock(house.clock, ahead_s.get(service, 0.0)))
+    def of(service):
+        return replace(world.process_world(), clock=SkewedClock(world.clock, ahead_s.get(service, 0.0)))
 
-    house.start()
-    schedulers = house.consumers[-2:]
-    house.scheduler = Scheduler(world("scheduler"))
-    for consumer, handle in zip(schedulers, (house.scheduler.on_bell, house.scheduler.on_event), strict=True):
+    world.start()
+    schedulers = world.consumers[-2:]
+    world.scheduler = Scheduler(of("scheduler"))
+    for consumer, handle in zip(schedulers, (world.scheduler.on_wakeup, world.scheduler.on_event), strict=True):
         consumer._handle = handle
-    house.consumers = [
-        *quarry_preprocessor.handler.build(world("preprocessor")).consumers,
-        *quarry_collector.handler.build(world("collector")).consumers,
+    world.consumers = [
+        *quarry_preprocessor.handler.build(of("preprocessor")).consumers,
+        *quarry_collector.handler.build(of("collector")).consumers,
         *schedulers,
     ]
 
 
-async def until_repeated(house: House, run_id: str) -> float:
+async def until_repeated(world: SimulatedWorld, run_id: str) -> float:
     """Fail the only job, and let everybody work until its second attempt is submitted; seconds since it might be."""
-    await enlist(house, house.joke(rows=100, run_id=run_id))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    [job] = house.bedrock.active
-    house.bedrock.end(job, "Failed", message="Internal error", output=False)
+    await enlist(world, world.joke(rows=100, run_id=run_id))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    [job] = world.bedrock.active
+    world.bedrock.end(job, "Failed", message="Internal error", output=False)
     began_s = None
-    while len(house.jobs.all) == 1:
-        for consumer in house.consumers:
+    while len(world.jobs.all) == 1:
+        for consumer in world.consumers:
             await consumer.run_once()
-            [shard] = await shards(house, run_id)
+            [shard] = await shards(world, run_id)
             if began_s is None and shard.attempt == 2:
                 assert shard.state is ShardState.PENDING
-                began_s = house.clock.monotonic()
-        house.clock.advance(5)
-        await house.scheduler.ticker.tick(CLAUDE_POOL)
-        assert house.clock.monotonic() < 2 * HOUR_S, "held"
+                began_s = world.clock.monotonic()
+        world.clock.advance(5)
+        await world.scheduler.ticker.tick(CLAUDE_POOL)
+        assert world.clock.monotonic() < 2 * HOUR_S, "held"
     assert began_s is not None
-    return house.clock.monotonic() - began_s
+    return world.clock.monotonic() - began_s
 
 
 @pytest.mark.promise("L2")
 @pytest.mark.parametrize("service", ["preprocessor", "scheduler", "collector"])
 @pytest.mark.parametrize("ahead_s", [-HOUR_S, HOUR_S])
 async def test_a_clock_that_is_an_hour_off_neither_holds_nor_hurries_a_repeat(service, ahead_s):
-    house = House(job_quota=1, repeat_pauses_s=(60.0,))
-    skewed(house, {service: ahead_s})
+    world = SimulatedWorld(job_quota=1, repeat_pauses_s=(60.0,))
+    skewed(world, {service: ahead_s})
 
-    waited_s = await until_repeated(house, "r1")
+    waited_s = await until_repeated(world, "r1")
 
     assert 60 <= waited_s <= 600  # messages take their time on this clock
-    assert (await play(house, "r1")).state is RunState.SUCCEEDED
+    assert (await play(world, "r1")).state is RunState.SUCCEEDED
 
 
 async def test_a_pause_begins_while_no_slot_is_free_and_not_only_then():
-    house = House(job_quota=1, repeat_pauses_s=(600.0,))
-    await enlist(house, house.joke(rows=200, max_records_per_job=100, run_id="r1"))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    [first] = house.bedrock.active
-    house.bedrock.end(first, "Failed", message="Internal error", output=False)
-    await house.scheduler.sweeper.sweep()  # the other shard takes the slot
-    await house.quiet()
-    [second] = house.bedrock.active
-    await house.scheduler.sweeper.sweep()
-    house.clock.advance(600)
-    house.bedrock.end(second)
-    await house.scheduler.sweeper.sweep()
+    world = SimulatedWorld(job_quota=1, repeat_pauses_s=(600.0,))
+    await enlist(world, world.joke(rows=200, max_records_per_job=100, run_id="r1"))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    [first] = world.bedrock.active
+    world.bedrock.end(first, "Failed", message="Internal error", output=False)
+    await world.scheduler.sweeper.sweep()  # the other shard takes the slot
+    await world.idle()
+    [second] = world.bedrock.active
+    await world.scheduler.sweeper.sweep()
+    world.clock.advance(600)
+    world.bedrock.end(second)
+    await world.scheduler.sweeper.sweep()
 
-    [third] = house.bedrock.active
+    [third] = world.bedrock.active
     assert third.name == "jokes-r1-00000-2-test"
 
 
 async def test_a_fresh_scheduler_waits_the_whole_pause_again_and_no_more():
-    house = House(job_quota=1, repeat_pauses_s=(600.0,))
-    await enlist(house, house.joke(rows=100, run_id="r1"))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    house.bedrock.end(house.bedrock.active[0], "Failed", output=False)
-    await house.quiet()
-    house.clock.advance(500)
+    world = SimulatedWorld(job_quota=1, repeat_pauses_s=(600.0,))
+    await enlist(world, world.joke(rows=100, run_id="r1"))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    world.bedrock.end(world.bedrock.active[0], "Failed", output=False)
+    await world.idle()
+    world.clock.advance(500)
 
-    scheduler = Scheduler(house.world())
+    scheduler = Scheduler(world.process_world())
     for seconds, jobs in ((0, 1), (599, 1), (1, 2)):
-        house.clock.advance(seconds)
+        world.clock.advance(seconds)
         await scheduler.ticker.tick(CLAUDE_POOL)
-        assert len(house.jobs.all) == jobs
+        assert len(world.jobs.all) == jobs
 
 
 @pytest.mark.parametrize(
@@ -116,31 +116,31 @@ async def test_a_fresh_scheduler_waits_the_whole_pause_again_and_no_more():
     ],
 )
 async def test_a_row_holds_a_repeat_for_a_bounded_time_whatever_it_says(row, pause_s):
-    house = House(job_quota=1, repeat_pauses_s=(60.0,))
-    await enlist(house, house.joke(rows=100, run_id="r1"))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    house.bedrock.end(house.bedrock.active[0], "Failed", output=False)
-    await house.quiet()
-    marker = house.table.items[wait_key("r1", "00000", 2)]
+    world = SimulatedWorld(job_quota=1, repeat_pauses_s=(60.0,))
+    await enlist(world, world.joke(rows=100, run_id="r1"))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    world.bedrock.end(world.bedrock.active[0], "Failed", output=False)
+    await world.idle()
+    marker = world.table.items[wait_key("r1", "00000", 2)]
     marker.pop("pause_ms")
     marker.update(row)
 
-    scheduler = Scheduler(house.world())
+    scheduler = Scheduler(world.process_world())
     await scheduler.ticker.tick(CLAUDE_POOL)
     if pause_s:
-        assert len(house.jobs.all) == 1
-        house.clock.advance(pause_s - 1)
+        assert len(world.jobs.all) == 1
+        world.clock.advance(pause_s - 1)
         await scheduler.ticker.tick(CLAUDE_POOL)
-        assert len(house.jobs.all) == 1
-        house.clock.advance(1)
+        assert len(world.jobs.all) == 1
+        world.clock.advance(1)
         await scheduler.ticker.tick(CLAUDE_POOL)
-    assert len(house.jobs.all) == 2
+    assert len(world.jobs.all) == 2
 
 
 async def test_pauses_of_runs_that_have_ended_are_forgotten():
-    house = House(job_quota=1, repeat_pauses_s=(60.0,))
-    await until_repeated(house, "r1")
-    await play(house, "r1")
+    world = SimulatedWorld(job_quota=1, repeat_pauses_s=(60.0,))
+    await until_repeated(world, "r1")
+    await play(world, "r1")
 
-    await house.scheduler.sweeper.sweep()
-    assert house.scheduler.ticker._pauses._since_s == {}
+    await world.scheduler.sweeper.sweep()
+    assert world.scheduler.ticker._pauses._since_s == {}

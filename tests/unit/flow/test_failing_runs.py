@@ -1,4 +1,4 @@
-"""Runs that meet what no retry mends: full disks, killed workers, damaged files, sources that go and come back."""
+"""Runs that meet what no retry fixes: full disks, killed workers, damaged files, sources that go and come back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import quarry_preprocessor.arrive
 import quarry_preprocessor.count
 from quarry_collector.salvage import Salvage
 from quarry_collector.spool import Spool
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import outcome_key, part_key, report_key, success_key
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Missing, Unknown
@@ -25,25 +25,25 @@ from quarry_core.service.failures import StepFailed
 from tests.unit.flow.acts import healthy_dead, play, pool, shards, step
 from tests.unit.flow.planted_steps import Plant, Planted, planted
 from tests.world.faults import Crash
-from tests.world.house import BUCKET, CLAUDE, House
+from tests.world.world import BUCKET, CLAUDE, SimulatedWorld
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 STEPS_MAX = 60
 
 
 @pytest.fixture(autouse=True)
-def _quiet():
+def _idle():
     """A traceback for each failure costs more than all the rest."""
     with capture_logs():
         yield
 
 
-async def failures(house: House, run_id: str) -> list[dict]:
-    return [dict(item) for key, item in house.table.items.items() if key[1].startswith("failure#") and run_id in key[0]]
+async def failures(world: SimulatedWorld, run_id: str) -> list[dict]:
+    return [dict(item) for key, item in world.table.items.items() if key[1].startswith("failure#") and run_id in key[0]]
 
 
-def inputs_left(house: House) -> list[str]:
-    return [key for key in house.objects.bodies if key.startswith("batch-input/")]
+def inputs_left(world: SimulatedWorld) -> list[str]:
+    return [key for key in world.objects.bodies if key.startswith("batch-input/")]
 
 
 # --------------------------------------------------------------------------- a worker that has run out of something
@@ -51,10 +51,10 @@ def inputs_left(house: House) -> list[str]:
 
 @pytest.mark.promise("L5", "S3")
 @pytest.mark.parametrize("place", ["begin", "middle"])
-async def test_a_full_disk_settles_nothing_wrongly_and_buries_nothing(monkeypatch, place):
-    house = House()
-    run_id = house.send(house.joke(rows=300, max_records_per_job=100))
-    await house.quiet()
+async def test_a_full_disk_settles_nothing_wrongly_and_dead_letters_nothing(monkeypatch, place):
+    world = SimulatedWorld()
+    run_id = world.send(world.joke(rows=300, max_records_per_job=100))
+    await world.idle()
     full = True
 
     calls = itertools.count()
@@ -74,16 +74,16 @@ async def test_a_full_disk_settles_nothing_wrongly_and_buries_nothing(monkeypatc
         monkeypatch.setattr(quarry_collector.spool, "WRITE_BYTES", 1)
         monkeypatch.setattr(Spool, "_flush", unless_full(Spool._flush))
     for _ in range(60):  # an hour
-        await step(house)
-    assert {shard.state for shard in await shards(house, run_id)} == {ShardState.ENDED}
-    assert healthy_dead(house) == {}
-    assert await failures(house, run_id) == []
+        await step(world)
+    assert {shard.state for shard in await shards(world, run_id)} == {ShardState.ENDED}
+    assert healthy_dead(world) == {}
+    assert await failures(world, run_id) == []
 
     full = False
-    totals = await play(house, run_id)
+    totals = await play(world, run_id)
 
     assert (totals.state, totals.ok, totals.error) == (RunState.SUCCEEDED, 300, 0)
-    assert healthy_dead(house) == {}
+    assert healthy_dead(world) == {}
 
 
 @pytest.mark.promise("L5")
@@ -91,39 +91,39 @@ async def test_a_full_disk_settles_nothing_wrongly_and_buries_nothing(monkeypatc
     "away", [FULL, MemoryError(), Unknown("the bucket is away")], ids=lambda each: type(each).__name__
 )
 async def test_a_manifest_outlives_a_preprocessor_that_has_no_room_for_it(monkeypatch, away):
-    house = House()
+    world = SimulatedWorld()
     whole = quarry_preprocessor.arrive.read_manifest
 
     def fails(*_args, **_kwargs):
         raise away
 
     monkeypatch.setattr(quarry_preprocessor.arrive, "read_manifest", fails)
-    run_id = house.send(house.joke(rows=100))
-    for _ in range(120):  # long enough for SQS itself to bury what comes back too often
-        await house.quiet()
-        house.clock.advance(301)
-    assert healthy_dead(house) == {}
-    assert len(house.queues["manifests"].bodies) == 1
-    assert await house.ledger.totals(run_id) is None
+    run_id = world.send(world.joke(rows=100))
+    for _ in range(120):  # long enough for SQS itself to dead-letter what comes back too often
+        await world.idle()
+        world.clock.advance(301)
+    assert healthy_dead(world) == {}
+    assert len(world.queues["manifests"].bodies) == 1
+    assert await world.ledger.totals(run_id) is None
 
     monkeypatch.setattr(quarry_preprocessor.arrive, "read_manifest", whole)
-    house.clock.advance(301)
-    assert (await house.run(run_id)).state is RunState.SUCCEEDED
+    world.clock.advance(301)
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
 
 
 # --------------------------------------------------------------------------- work that kills its process
 
 
-async def live(house: House, run_id: str, *others: str) -> int:
+async def live(world: SimulatedWorld, run_id: str, *others: str) -> int:
     """Let processes die and be started again until the runs are at their ends; how many died."""
     deaths = 0
     for _ in range(STEPS_MAX):
         try:
-            await step(house)
+            await step(world)
         except Crash:
             deaths += 1
-            house.start()
-        ends = [await house.ledger.totals(each) for each in (run_id, *others)]
+            world.start()
+        ends = [await world.ledger.totals(each) for each in (run_id, *others)]
         if all(totals is not None and totals.state.terminal for totals in ends):
             return deaths
     raise AssertionError(ends)
@@ -131,7 +131,7 @@ async def live(house: House, run_id: str, *others: str) -> int:
 
 @pytest.mark.promise("S9", "L2", "L3")
 async def test_a_count_that_kills_its_process_twice_is_set_aside_and_others_go_on(monkeypatch):
-    house = House()
+    world = SimulatedWorld()
     whole = quarry_preprocessor.count.count_source
 
     def kills(objects, pins, *rest):
@@ -140,22 +140,22 @@ async def test_a_count_that_kills_its_process_twice_is_set_aside_and_others_go_o
         return whole(objects, pins, *rest)
 
     monkeypatch.setattr(quarry_preprocessor.count, "count_source", kills)
-    bomb = house.send(house.joke() | {"s3_uri": house.csv(100, "inputs/bomb.csv")})
-    other = house.send(house.joke(rows=200))
+    bomb = world.send(world.joke() | {"s3_uri": world.csv(100, "inputs/bomb.csv")})
+    other = world.send(world.joke(rows=200))
 
-    assert await live(house, bomb, other) == 2
+    assert await live(world, bomb, other) == 2
 
-    totals = await house.totals(bomb)
+    totals = await world.totals(bomb)
     assert (totals.state, totals.code, totals.step) == (RunState.FAILED, "WORKER_KILLED", "count")
     assert "killed its worker 2 times" in totals.message
     assert "memory" in totals.message
-    assert (await house.totals(other)).state is RunState.SUCCEEDED
-    assert healthy_dead(house) == {}
+    assert (await world.totals(other)).state is RunState.SUCCEEDED
+    assert healthy_dead(world) == {}
 
 
 @pytest.mark.promise("S3", "S9", "L2")
 async def test_a_shard_whose_writing_kills_breaks_the_run_and_what_was_paid_is_kept(monkeypatch):
-    house = House(job_quota=1)
+    world = SimulatedWorld(job_quota=1)
     write = quarry_preprocessor.slices.ShardWriter.write
 
     def kills(self, shard):
@@ -164,20 +164,20 @@ async def test_a_shard_whose_writing_kills_breaks_the_run_and_what_was_paid_is_k
         return write(self, shard)
 
     monkeypatch.setattr(quarry_preprocessor.slices.ShardWriter, "write", kills)
-    run_id = house.send(house.joke(rows=400, max_records_per_job=100))
+    run_id = world.send(world.joke(rows=400, max_records_per_job=100))
 
     # Two workers each took a slice of it before the first one's message came back; from then on one goes first.
-    assert await live(house, run_id) <= 3
+    assert await live(world, run_id) <= 3
 
-    totals = await house.totals(run_id)
+    totals = await world.totals(run_id)
     assert (totals.state, totals.code, totals.step) == (RunState.FAILED, "WORKER_KILLED", "slice")
     assert totals.ok + totals.error == totals.accepted == 400
-    assert inputs_left(house) == []
+    assert inputs_left(world) == []
 
 
 @pytest.mark.promise("S3", "S9", "L1", "L2")
 async def test_an_output_whose_reading_kills_becomes_error_rows_and_stays_where_it_is(monkeypatch):
-    house = House(job_quota=3)
+    world = SimulatedWorld(job_quota=3)
     outcome = Salvage.outcome
 
     def kills(self, shard, repeats_max):
@@ -186,21 +186,21 @@ async def test_an_output_whose_reading_kills_becomes_error_rows_and_stays_where_
         return outcome(self, shard, repeats_max)
 
     monkeypatch.setattr(Salvage, "outcome", kills)
-    run_id = house.send(house.joke(rows=300, max_records_per_job=100))
+    run_id = world.send(world.joke(rows=300, max_records_per_job=100))
 
-    assert await live(house, run_id) == 2
+    assert await live(world, run_id) == 2
 
-    totals = await house.totals(run_id)
+    totals = await world.totals(run_id)
     assert (totals.state, totals.code, totals.step) == (RunState.FAILED, "WORKER_KILLED", "settle")
     assert (totals.ok, totals.error, totals.open) == (200, 100, 0)
-    assert house.report(run_id)["errors"]["INTERNAL_ERROR"]["rows"] == 100
-    assert [key for key in house.objects.bodies if key.startswith(f"batch-output/{run_id}/00002-1/")]
-    assert (await pool(house)).in_use == 0
+    assert world.report(run_id)["errors"]["INTERNAL_ERROR"]["rows"] == 100
+    assert [key for key in world.objects.bodies if key.startswith(f"batch-output/{run_id}/00002-1/")]
+    assert (await pool(world)).in_use == 0
 
 
 @pytest.mark.promise("S3", "S9")
 async def test_a_part_whose_writing_kills_keeps_its_answers_in_the_outcome(monkeypatch):
-    house = House(job_quota=3)
+    world = SimulatedWorld(job_quota=3)
     part = Salvage.part
 
     def kills(self, shard):
@@ -209,15 +209,15 @@ async def test_a_part_whose_writing_kills_keeps_its_answers_in_the_outcome(monke
         return part(self, shard)
 
     monkeypatch.setattr(Salvage, "part", kills)
-    run_id = house.send(house.joke(rows=300, max_records_per_job=100))
+    run_id = world.send(world.joke(rows=300, max_records_per_job=100))
 
-    assert await live(house, run_id) <= 3  # settling has its two, and closing, which writes what is missing, one
+    assert await live(world, run_id) <= 3  # settling has its two, and closing, which writes what is missing, one
 
-    totals = await house.totals(run_id)
+    totals = await world.totals(run_id)
     assert (totals.state, totals.code) == (RunState.FAILED, "WORKER_KILLED")
     assert (totals.ok, totals.error) == (300, 0)
-    assert outcome_key(run_id, "00000", 1) in house.objects.bodies
-    report = house.report(run_id)
+    assert outcome_key(run_id, "00000", 1) in world.objects.bodies
+    report = world.report(run_id)
     assert report["rows"]["ok"] == 300
     assert [each["uri"] for each in report["parts"]] == [
         f"s3://{BUCKET}/{part_key(run_id, each)}" for each in ("00002", "00004")
@@ -230,7 +230,7 @@ async def test_a_part_whose_writing_kills_keeps_its_answers_in_the_outcome(monke
 @pytest.mark.promise("L2", "S9")
 @pytest.mark.parametrize("column", ["topic", "other"])
 async def test_a_damaged_page_without_statistics_refuses_the_run_before_anything_is_paid(column):
-    house = House()
+    world = SimulatedWorld()
     table = pa.table({"topic": [f"topic number {row}" for row in range(2_000)], "other": list(range(2_000))})
     body = io.BytesIO()
     pq.write_table(table, body, write_statistics=False, compression="snappy", use_dictionary=False)
@@ -238,17 +238,17 @@ async def test_a_damaged_page_without_statistics_refuses_the_run_before_anything
     chunk = pq.ParquetFile(body).metadata.row_group(0).column(table.column_names.index(column))
     start = chunk.data_page_offset + 40
     data[start : start + 400] = b"\xff" * 400
-    house.objects.plant("inputs/damaged.parquet", bytes(data))
-    run_id = house.send(house.joke() | {"s3_uri": f"s3://{BUCKET}/inputs/damaged.parquet"})
+    world.objects.plant("inputs/damaged.parquet", bytes(data))
+    run_id = world.send(world.joke() | {"s3_uri": f"s3://{BUCKET}/inputs/damaged.parquet"})
 
-    totals = await play(house, run_id)
+    totals = await play(world, run_id)
 
     assert totals.state is RunState.FAILED
     assert totals.message
     assert totals.code in ("REFUSED", "INTERNAL_ERROR", "SOURCE_BROKEN")
     if column == "topic":
-        assert house.jobs.all == [], "the prompt's own column is looked at before anything is paid for"
-    assert healthy_dead(house) == {}
+        assert world.jobs.all == [], "the prompt's own column is looked at before anything is paid for"
+    assert healthy_dead(world) == {}
 
 
 # --------------------------------------------------------------------------- what a crash leaves
@@ -257,9 +257,9 @@ async def test_a_damaged_page_without_statistics_refuses_the_run_before_anything
 @pytest.mark.promise("S3", "L3")
 @pytest.mark.parametrize("close_first", [True, False])
 async def test_a_collector_that_dies_between_settling_and_publishing_leaves_no_input_behind(monkeypatch, close_first):
-    house = House(job_quota=1)
-    run_id = house.send(house.joke(rows=100))
-    await house.quiet()
+    world = SimulatedWorld(job_quota=1)
+    run_id = world.send(world.joke(rows=100))
+    await world.idle()
     part = Salvage.part
 
     def dies(self, shard):
@@ -267,34 +267,34 @@ async def test_a_collector_that_dies_between_settling_and_publishing_leaves_no_i
         raise Crash("killed")
 
     monkeypatch.setattr(Salvage, "part", dies)
-    house.bedrock.end_all()
+    world.bedrock.end_all()
     with pytest.raises(Crash):
-        await house.quiet()
-    house.start()
-    assert [shard.state for shard in await shards(house, run_id)] == [ShardState.SETTLED]
-    assert inputs_left(house) == [f"batch-input/{run_id}/00000.jsonl"]
+        await world.idle()
+    world.start()
+    assert [shard.state for shard in await shards(world, run_id)] == [ShardState.SETTLED]
+    assert inputs_left(world) == [f"batch-input/{run_id}/00000.jsonl"]
 
     if close_first:  # before the dead one's message comes back
-        house.queues["collector"].put(Doorbell(kind="close", run_id=run_id).body())
-        await house.quiet()
-        assert (await house.totals(run_id)).state is RunState.SUCCEEDED
-        assert inputs_left(house) == []
-    await play(house, run_id)
+        world.queues["collector"].put(Wakeup(step="close", run_id=run_id).body())
+        await world.idle()
+        assert (await world.totals(run_id)).state is RunState.SUCCEEDED
+        assert inputs_left(world) == []
+    await play(world, run_id)
 
-    assert inputs_left(house) == []
-    assert house.result(run_id).num_rows == 100
+    assert inputs_left(world) == []
+    assert world.result(run_id).num_rows == 100
 
 
-async def test_an_input_that_is_written_late_is_taken_away_by_the_doorbell_that_its_writer_rings():
-    house = House(job_quota=1)
-    run_id = house.send(house.joke(rows=100))
-    await play(house, run_id)
-    house.objects.plant(f"batch-input/{run_id}/00002.jsonl", b"{}")  # by a worker that was away for long
+async def test_an_input_that_is_written_late_is_taken_away_by_the_wakeup_that_its_writer_wakes():
+    world = SimulatedWorld(job_quota=1)
+    run_id = world.send(world.joke(rows=100))
+    await play(world, run_id)
+    world.objects.plant(f"batch-input/{run_id}/00002.jsonl", b"{}")  # by a worker that was away for long
 
-    house.queues["collector"].put(Doorbell(kind="settle", run_id=run_id, shard="00002").body())
-    await house.quiet()
+    world.queues["collector"].put(Wakeup(step="settle", run_id=run_id, shard="00002").body())
+    await world.idle()
 
-    assert inputs_left(house) == []
+    assert inputs_left(world) == []
 
 
 # --------------------------------------------------------------------------- one end
@@ -303,14 +303,14 @@ async def test_an_input_that_is_written_late_is_taken_away_by_the_doorbell_that_
 @pytest.mark.promise("H1", "S4", "S5")
 @pytest.mark.parametrize("returns", [True, False])
 async def test_a_source_that_goes_and_comes_back_while_the_bus_is_away_has_one_end(monkeypatch, returns):
-    house = House(job_quota=1)
+    world = SimulatedWorld(job_quota=1)
     rows = pa.table({"topic": [f"topic number {row}" for row in range(100)]})
-    run_id = house.send(
-        {"s3_uri": house.parquet(rows), "job_name_prefix": "j", "model_id": CLAUDE, "prompt_id": "joke_about_topic"}
+    run_id = world.send(
+        {"s3_uri": world.parquet(rows), "job_name_prefix": "j", "model_id": CLAUDE, "prompt_id": "joke_about_topic"}
     )
-    await house.quiet()
+    await world.idle()
     gone, bus_away = True, True
-    random_access, put = house.objects.random_access, house.bus.put
+    random_access, put = world.objects.random_access, world.bus.put
 
     def unless_gone(ref):
         if gone and ref.key.startswith("inputs/"):
@@ -322,24 +322,24 @@ async def test_a_source_that_goes_and_comes_back_while_the_bus_is_away_has_one_e
             raise Unknown("EventBridge is away")
         await put(detail_type, detail)
 
-    monkeypatch.setattr(house.objects, "random_access", unless_gone)
-    monkeypatch.setattr(house.bus, "put", unless_away)
-    house.bedrock.end_all()
+    monkeypatch.setattr(world.objects, "random_access", unless_gone)
+    monkeypatch.setattr(world.bus, "put", unless_away)
+    world.bedrock.end_all()
     for _ in range(5):
-        await step(house)
-    assert (await house.totals(run_id)).state is RunState.CLOSING
+        await step(world)
+    assert (await world.totals(run_id)).state is RunState.CLOSING
 
     gone, bus_away = not returns, False
-    totals = await play(house, run_id)
+    totals = await play(world, run_id)
 
     assert (totals.state, totals.code, totals.step) == (RunState.FAILED, "SOURCE_BROKEN", "part")
     assert f"outcomes/{run_id}/" in totals.message
-    report = house.report(run_id)
+    report = world.report(run_id)
     assert (report["state"], report["reason"], report["code"]) == ("FAILED", totals.message, totals.code)
-    assert success_key(run_id) not in house.objects.bodies
-    [event] = {(each.detail["state"], each.detail["reason"]) for each in house.bus.events}
+    assert success_key(run_id) not in world.objects.bodies
+    [event] = {(each.detail["state"], each.detail["reason"]) for each in world.bus.events}
     assert event == ("FAILED", totals.message)
-    assert report_key(run_id) in house.objects.bodies
+    assert report_key(run_id) in world.objects.bodies
 
 
 # --------------------------------------------------------------------------- a slot and the job that may stand for it
@@ -347,35 +347,35 @@ async def test_a_source_that_goes_and_comes_back_while_the_bus_is_away_has_one_e
 
 @pytest.mark.promise("S1", "S2", "S7", "L1")
 async def test_a_job_that_cannot_be_written_down_keeps_its_slot_until_bedrock_says_that_it_ended_and_is_settled():
-    house = House(job_quota=2)
-    run_id = house.send(house.joke(rows=300, max_records_per_job=100))
-    written = Plant("create", "quarry_scheduler.create:Creator._submitted")
-    seen = Plant("track", "quarry_scheduler.learn:Learner.job_seen")
+    world = SimulatedWorld(job_quota=2)
+    run_id = world.send(world.joke(rows=300, max_records_per_job=100))
+    written = Plant("create", "quarry_scheduler.create:JobCreator._submitted")
+    seen = Plant("track", "quarry_scheduler.tracking:JobTracker.job_seen")
     with planted(written), planted(seen):
         for _ in range(12):  # long after List must have shown it
-            await house.quiet()
-            house.clock.advance(61)
+            await world.idle()
+            world.clock.advance(61)
             with suppress(StepFailed, Planted):
-                await house.scheduler.sweeper.sweep()
+                await world.scheduler.sweeper.sweep()
             with suppress(StepFailed, Planted):
-                await house.scheduler.tick_all()
-        active = len(house.bedrock.active)
+                await world.scheduler.tick_all()
+        active = len(world.bedrock.active)
         assert active == 2
-        assert (await pool(house)).in_use == active, "a slot was given back under a job that runs"
+        assert (await pool(world)).in_use == active, "a slot was given back under a job that runs"
 
-        totals = await play_on(house, run_id)
+        totals = await play_on(world, run_id)
 
     assert (totals.state, totals.code) == (RunState.FAILED, "INTERNAL_ERROR")
     assert (totals.ok, totals.open) == (200, 0), "what was paid for is kept"
-    assert len(house.jobs.all) == 2, "nothing more was submitted"
-    assert (await pool(house)).in_use == 0
+    assert len(world.jobs.all) == 2, "nothing more was submitted"
+    assert (await pool(world)).in_use == 0
 
 
-async def play_on(house: House, run_id: str):
+async def play_on(world: SimulatedWorld, run_id: str):
     for _ in range(STEPS_MAX):
         with suppress(StepFailed, Planted):
-            await step(house)
-        totals = await house.totals(run_id)
+            await step(world)
+        totals = await world.totals(run_id)
         if totals.state.terminal:
             return totals
     raise AssertionError(totals)

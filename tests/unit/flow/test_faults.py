@@ -14,59 +14,59 @@ from quarry_core.contract.names import client_token, part_key
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import PortError
 from tests.world.faults import KINDS, Crash, Faults
-from tests.world.house import House
+from tests.world.world import SimulatedWorld
 
 SERVICES = ("preprocessor", "scheduler", "collector")
 ROWS = 240
 
 
-async def run_with(service: str, faults: Faults, *, quota: int = 1) -> House:
-    house = House(job_quota=quota, max_records_per_job=120)
-    house.start({service: faults})
-    run_id = house.send(house.joke(rows=ROWS, run_id="r1", max_records_per_job=120))
+async def run_with(service: str, faults: Faults, *, quota: int = 1) -> SimulatedWorld:
+    world = SimulatedWorld(job_quota=quota, max_records_per_job=120)
+    world.start({service: faults})
+    run_id = world.send(world.joke(rows=ROWS, run_id="r1", max_records_per_job=120))
     assert run_id == "r1"
     for _ in range(60):
         try:
-            await step(house)
+            await step(world)
         except Crash:
-            house.start()
+            world.start()
         except PortError:
             pass  # a failed receive or a failed turn: the loop goes on to the next one
-        totals = await house.ledger.totals("r1")
+        totals = await world.ledger.totals("r1")
         if totals is not None and totals.state.terminal:
             break
-    return house
+    return world
 
 
-async def step(house: House) -> None:
-    await house.quiet()
-    for job in house.bedrock.active:
-        house.bedrock.end(job)
-    await house.quiet()
-    house.clock.advance(130)
-    await house.scheduler.tick_all()
-    await house.scheduler.sweeper.sweep()
+async def step(world: SimulatedWorld) -> None:
+    await world.idle()
+    for job in world.bedrock.active:
+        world.bedrock.end(job)
+    await world.idle()
+    world.clock.advance(130)
+    await world.scheduler.tick_all()
+    await world.scheduler.sweeper.sweep()
 
 
-async def check(house: House) -> None:
-    totals = await house.totals("r1")
+async def check(world: SimulatedWorld) -> None:
+    totals = await world.totals("r1")
     assert totals.state is RunState.SUCCEEDED, totals
     assert (totals.accepted, totals.ok, totals.error, totals.open) == (ROWS, ROWS, 0, 0)
-    result = house.result("r1")
+    result = world.result("r1")
     assert result.column("topic").to_pylist() == [f"topic number {row}" for row in range(ROWS)]
-    assert house.jobs.peak <= house.settings.job_quota
-    names = Counter(job.name for job in house.jobs.all)
+    assert world.jobs.peak <= world.settings.job_quota
+    names = Counter(job.name for job in world.jobs.all)
     assert set(names.values()) == {1}, f"more than one job for one attempt: {names}"
-    assert all(request.client_token == client_token(request.name) for request in house.jobs.requests)
-    async for shard in house.ledger.shards("r1"):
+    assert all(request.client_token == client_token(request.name) for request in world.jobs.requests)
+    async for shard in world.ledger.shards("r1"):
         assert shard.state is ShardState.SETTLED
-        assert part_key("r1", shard.shard) in house.objects.bodies
-    pool = await house.ledger.pool("us-east-1#anthropic.claude-3-haiku-20240307-v1:0")
+        assert part_key("r1", shard.shard) in world.objects.bodies
+    pool = await world.ledger.pool("us-east-1#anthropic.claude-3-haiku-20240307-v1:0")
     assert pool is not None
     assert pool.in_use == len(pool.holders) == 0
-    assert await house.ledger.todo("r1") == []
-    assert await house.ledger.waiting("r1", 10) == []
-    for queue in house.queues.values():
+    assert await world.ledger.todo("r1") == []
+    assert await world.ledger.waiting("r1", 10) == []
+    for queue in world.queues.values():
         assert not queue.dead, f"healthy work in the dead-letter queue of {queue.name}"
 
 
@@ -80,9 +80,9 @@ async def test_no_single_fault_at_any_call_changes_what_comes_out(service, kind)
     assert len(clean.calls) > 10
     broke = []
     for number in range(1, len(clean.calls) + 1):
-        house = await run_with(service, Faults({number: kind}))
+        world = await run_with(service, Faults({number: kind}))
         try:
-            await check(house)
+            await check(world)
         except AssertionError as error:
             broke.append(f"{service} {kind} at call {number} {clean.calls[number - 1]}: {error}")
     assert not broke, "\n".join(broke)

@@ -24,12 +24,12 @@ from tests.unit.flow.acts import (
 )
 from tests.unit.flow.test_create import first_create
 from tests.world.faults import Crash, Faults
-from tests.world.house import CLAUDE, House
+from tests.world.world import CLAUDE, SimulatedWorld
 
 
-def whole(house, run_id, rows):
+def whole(world, run_id, rows):
     """Every row is there once, with its own answer."""
-    result = house.result(run_id)
+    result = world.result(run_id)
     assert result["topic"].to_pylist() == [f"topic number {row}" for row in range(rows)]
     for row in result.to_pylist():
         assert row["response"] == f"answer to: Tell me a joke about {row['topic']} in less than 50 words."
@@ -40,93 +40,93 @@ def whole(house, run_id, rows):
     "faults", [{"events_lost_share": 1.0}, {"events_lost_share": 0.5, "events_doubled_share": 1.0}]
 )
 async def test_a_run_ends_right_whatever_the_bus_loses_or_doubles(faults):
-    house = House()
+    world = SimulatedWorld()
     for name, share in faults.items():
-        setattr(house.bedrock, name, share)
-    run_id = house.send(house.joke(rows=1_200, max_records_per_job=100))
+        setattr(world.bedrock, name, share)
+    run_id = world.send(world.joke(rows=1_200, max_records_per_job=100))
 
-    totals = await play(house, run_id)
+    totals = await play(world, run_id)
 
     assert (totals.state, totals.ok) == (RunState.SUCCEEDED, 1_200)
-    whole(house, run_id, 1_200)
-    assert len(house.jobs.all) == 12
-    assert set(jobs_per_attempt(house).values()) == {1}
-    assert house.jobs.peak == 3
-    assert healthy_dead(house) == {}
+    whole(world, run_id, 1_200)
+    assert len(world.jobs.all) == 12
+    assert set(jobs_per_attempt(world).values()) == {1}
+    assert world.jobs.peak == 3
+    assert healthy_dead(world) == {}
 
 
 @pytest.mark.promise("L2")
-async def test_what_the_sweep_had_to_mend_is_counted_by_kind():
-    house = House()
-    house.bedrock.events_lost_share = 1.0
-    run_id = await enlist(house, house.joke(rows=300, max_records_per_job=100))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    house.bedrock.end_all()
+async def test_what_the_sweep_had_to_fix_is_counted_by_kind():
+    world = SimulatedWorld()
+    world.bedrock.events_lost_share = 1.0
+    run_id = await enlist(world, world.joke(rows=300, max_records_per_job=100))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    world.bedrock.end_all()
 
-    corrections = await house.scheduler.sweeper.sweep()
+    corrections = await world.scheduler.sweeper.sweep()
 
     assert corrections == {"ended": 3}
-    assert {shard.state for shard in await shards(house, run_id)} == {ShardState.ENDED}
+    assert {shard.state for shard in await shards(world, run_id)} == {ShardState.ENDED}
 
 
 @pytest.mark.promise("I1", "I2")
 async def test_every_event_twice_and_in_any_order_changes_nothing():
-    house = House()
-    house.bedrock.events_doubled_share = 1.0
-    house.queues["events"]._shuffle = random.Random(7)
-    run_id = house.send(house.joke(rows=600, max_records_per_job=100))
+    world = SimulatedWorld()
+    world.bedrock.events_doubled_share = 1.0
+    world.queues["events"]._shuffle = random.Random(7)
+    run_id = world.send(world.joke(rows=600, max_records_per_job=100))
 
     def end(job):
-        house.bedrock.tell(job, "Submitted")
-        house.bedrock.begin(job)
-        house.bedrock.end(job)
+        world.bedrock.tell(job, "Submitted")
+        world.bedrock.begin(job)
+        world.bedrock.end(job)
 
-    totals = await play(house, run_id, end)
+    totals = await play(world, run_id, end)
 
     assert (totals.state, totals.repeats, totals.ok) == (RunState.SUCCEEDED, 0, 600)
-    whole(house, run_id, 600)
-    assert len(house.jobs.all) == 6
-    assert healthy_dead(house) == {}
+    whole(world, run_id, 600)
+    assert len(world.jobs.all) == 6
+    assert healthy_dead(world) == {}
 
 
 @pytest.mark.promise("I2")
 async def test_an_early_word_that_comes_after_the_last_moves_nothing_backwards():
-    house = House()
-    run_id = house.send(house.joke(rows=100))
-    await house.quiet()
-    [job] = house.bedrock.active
-    house.bedrock.end(job)
-    await house.quiet()
-    before = await house.ledger.job(run_id, "00000", 1)
-    totals = await house.totals(run_id)
+    world = SimulatedWorld()
+    run_id = world.send(world.joke(rows=100))
+    await world.idle()
+    [job] = world.bedrock.active
+    world.bedrock.end(job)
+    await world.idle()
+    before = await world.ledger.job(run_id, "00000", 1)
+    totals = await world.totals(run_id)
 
     for status in ("Submitted", "Validating", "InProgress"):
-        house.bedrock.tell(job, status)
-    await house.quiet()
+        world.bedrock.tell(job, status)
+    await world.idle()
 
-    assert await house.ledger.job(run_id, "00000", 1) == before
+    assert await world.ledger.job(run_id, "00000", 1) == before
     assert before is not None
     assert before.status == "Completed"
-    assert await house.totals(run_id) == totals
+    assert await world.totals(run_id) == totals
 
 
 @pytest.mark.promise("I2")
 async def test_while_a_job_runs_what_people_see_of_it_only_moves_forward():
-    house = House()
-    run_id = house.send(house.joke(rows=100))
-    await house.quiet()
-    [job] = house.bedrock.active
+    world = SimulatedWorld()
+    run_id = world.send(world.joke(rows=100))
+    await world.idle()
+    [job] = world.bedrock.active
     seen = []
 
     for status in ("Validating", "Scheduled", "Submitted", "InProgress", "Validating", "NoWordWeKnow"):
-        house.bedrock.tell(job, status)
-        await house.quiet()
-        row = await house.ledger.job(run_id, "00000", 1)
+        world.bedrock.tell(job, status)
+        await world.idle()
+        row = await world.ledger.job(run_id, "00000", 1)
         assert row is not None
         seen.append(row.status)
 
     assert seen == ["Validating", "Scheduled", "Scheduled", "InProgress", "InProgress", "InProgress"]
-    assert (await play(house, run_id)).state is RunState.SUCCEEDED
+    assert (await play(world, run_id)).state is RunState.SUCCEEDED
 
 
 class Unseen(Faults):
@@ -144,128 +144,128 @@ class Unseen(Faults):
 
 
 async def test_what_stands_in_the_way_of_one_job_keeps_the_sweep_from_no_other():
-    house = House()
-    house.bedrock.events_lost_share = 1.0
-    run_id = house.send(house.joke(rows=300, max_records_per_job=100))
-    await house.quiet()
-    house.bedrock.end_all()
-    held = await house.ledger.held((await pool(house)).holders)
-    scheduler = another_scheduler(house, Unseen([held[0].arn]))
+    world = SimulatedWorld()
+    world.bedrock.events_lost_share = 1.0
+    run_id = world.send(world.joke(rows=300, max_records_per_job=100))
+    await world.idle()
+    world.bedrock.end_all()
+    held = await world.ledger.held((await pool(world)).holders)
+    scheduler = another_scheduler(world, Unseen([held[0].arn]))
 
     for _ in range(2):
         before = REGISTRY.get_sample_value("quarry_sweep_last_success_timestamp_seconds")
-        house.clock.advance(61)
+        world.clock.advance(61)
         with pytest.raises(Refused):
             await scheduler.sweeper.sweep()
         # Somebody has to look at it: the sweep has not run to its end.
         assert REGISTRY.get_sample_value("quarry_sweep_last_success_timestamp_seconds") == before
 
-    states = [shard.state for shard in await shards(house, run_id)]
+    states = [shard.state for shard in await shards(world, run_id)]
     assert states == [ShardState.SUBMITTED, ShardState.ENDED, ShardState.ENDED]
 
 
 async def test_a_sweep_that_fails_at_everything_is_given_up_soon():
-    house = House(job_quota=20)
-    house.bedrock.events_lost_share = 1.0
-    house.send(house.joke(rows=2000, max_records_per_job=100))
-    await house.quiet()
-    house.bedrock.end_all()
-    unseen = Unseen(shard.arn for shard in await house.ledger.held((await pool(house)).holders))
+    world = SimulatedWorld(job_quota=20)
+    world.bedrock.events_lost_share = 1.0
+    world.send(world.joke(rows=2000, max_records_per_job=100))
+    await world.idle()
+    world.bedrock.end_all()
+    unseen = Unseen(shard.arn for shard in await world.ledger.held((await pool(world)).holders))
 
     with pytest.raises(Refused):
-        await another_scheduler(house, unseen).sweeper.sweep()
+        await another_scheduler(world, unseen).sweeper.sweep()
 
     assert (len(unseen.arns), unseen.calls.count("jobs.get")) == (20, FAILURES_MAX)
 
 
 @pytest.mark.promise("S1")
 async def test_an_event_that_claims_an_end_is_not_believed_before_bedrock_says_so():
-    house = House()
-    run_id = house.send(house.joke(rows=100))
-    await house.quiet()
-    [job] = house.bedrock.active
-    house.bedrock.begin(job)
+    world = SimulatedWorld()
+    run_id = world.send(world.joke(rows=100))
+    await world.idle()
+    [job] = world.bedrock.active
+    world.bedrock.begin(job)
 
-    house.bedrock.tell(job, "Completed")
-    await house.quiet()
+    world.bedrock.tell(job, "Completed")
+    await world.idle()
 
-    [shard] = await shards(house, run_id)
+    [shard] = await shards(world, run_id)
     assert shard.state is ShardState.SUBMITTED
-    assert (await play(house, run_id)).state is RunState.SUCCEEDED
+    assert (await play(world, run_id)).state is RunState.SUCCEEDED
 
 
 async def test_events_of_jobs_that_are_not_ours_are_passed_over():
-    house = House()
-    run_id = house.send(house.joke(rows=100))
-    await house.quiet()
-    before = {key: dict(item) for key, item in house.table.items.items()}
+    world = SimulatedWorld()
+    run_id = world.send(world.joke(rows=100))
+    await world.idle()
+    before = {key: dict(item) for key, item in world.table.items.items()}
 
     arns = []
     for name in ("somebody-elses", f"jokes-{run_id}-00000-1-prod", "jokes-nosuchrun-00000-1-test"):
-        arns.append(house.jobs.add_foreign(name, CLAUDE))
-        house.bedrock.tell(foreign(house, arns[-1]), "Completed")
-    house.queues["events"].put('{"source": "aws.s3", "detail-type": "Object Created", "detail": {}}')
-    await house.quiet()
+        arns.append(world.jobs.add_foreign(name, CLAUDE))
+        world.bedrock.tell(foreign(world, arns[-1]), "Completed")
+    world.queues["events"].put('{"source": "aws.s3", "detail-type": "Object Created", "detail": {}}')
+    await world.idle()
 
-    assert {key: dict(item) for key, item in house.table.items.items()} == before
-    assert [foreign(house, arn).status for arn in arns] == ["InProgress"] * 3, "a job of somebody else's was touched"
-    assert healthy_dead(house) == {"events": 1}, (
+    assert {key: dict(item) for key, item in world.table.items.items()} == before
+    assert [foreign(world, arn).status for arn in arns] == ["InProgress"] * 3, "a job of somebody else's was touched"
+    assert healthy_dead(world) == {"events": 1}, (
         "what is no event of Bedrock's is the only one with a reason to lie there"
     )
-    assert (await play(house, run_id)).state is RunState.SUCCEEDED
+    assert (await play(world, run_id)).state is RunState.SUCCEEDED
 
 
-def foreign(house: House, arn: str) -> Job:
-    return next(job for job in house.jobs.all if job.arn == arn)
+def foreign(world: SimulatedWorld, arn: str) -> Job:
+    return next(job for job in world.jobs.all if job.arn == arn)
 
 
 @pytest.mark.promise("S2")
 async def test_a_second_job_of_an_attempt_is_stopped_at_sight_and_the_first_one_counts():
-    house = House(job_quota=1)
-    run_id = house.send(house.joke(rows=100, run_id="r1"))
-    await house.quiet()
-    [job] = house.bedrock.active
-    second = house.jobs.add_second(job.arn)
+    world = SimulatedWorld(job_quota=1)
+    run_id = world.send(world.joke(rows=100, run_id="r1"))
+    await world.idle()
+    [job] = world.bedrock.active
+    second = world.jobs.add_second(job.arn)
 
-    await house.scheduler.sweeper.sweep()
+    await world.scheduler.sweeper.sweep()
 
-    assert foreign(house, second).status == "Stopping"
-    [shard] = await shards(house, run_id)
+    assert foreign(world, second).status == "Stopping"
+    [shard] = await shards(world, run_id)
     assert (shard.state, shard.arn) == (ShardState.SUBMITTED, job.arn)
 
 
 @pytest.mark.promise("S2", "L3")
 async def test_an_event_that_overtakes_our_own_write_adopts_its_job_at_once():
-    house = House(job_quota=1)
-    run_id = await enlist(house, house.joke(rows=100, run_id="r1"))
-    dying = Faults({await first_create(house): "crash_after"})
+    world = SimulatedWorld(job_quota=1)
+    run_id = await enlist(world, world.joke(rows=100, run_id="r1"))
+    dying = Faults({await first_create(world): "crash_after"})
     with pytest.raises(Crash):
-        await another_scheduler(house, dying).ticker.tick(CLAUDE_POOL)
-    [shard] = await shards(house, run_id)
+        await another_scheduler(world, dying).ticker.tick(CLAUDE_POOL)
+    [shard] = await shards(world, run_id)
     assert shard.state is ShardState.ADMITTED
-    [job] = house.bedrock.active
+    [job] = world.bedrock.active
 
-    house.bedrock.begin(job)
-    await house.quiet()
+    world.bedrock.begin(job)
+    await world.idle()
 
-    [shard] = await shards(house, run_id)
+    [shard] = await shards(world, run_id)
     assert (shard.state, shard.arn) == (ShardState.SUBMITTED, job.arn)
-    assert (await play(house, run_id)).state is RunState.SUCCEEDED
-    assert len(house.jobs.all) == 1
+    assert (await play(world, run_id)).state is RunState.SUCCEEDED
+    assert len(world.jobs.all) == 1
 
 
 @pytest.mark.promise("S2", "L3")
 async def test_a_job_that_ended_before_it_was_adopted_is_adopted_and_settled():
-    house = House(job_quota=1)
-    house.bedrock.events_lost_share = 1.0
-    run_id = await enlist(house, house.joke(rows=100, run_id="r1"))
-    dying = Faults({await first_create(house): "crash_after"})
+    world = SimulatedWorld(job_quota=1)
+    world.bedrock.events_lost_share = 1.0
+    run_id = await enlist(world, world.joke(rows=100, run_id="r1"))
+    dying = Faults({await first_create(world): "crash_after"})
     with pytest.raises(Crash):
-        await another_scheduler(house, dying).ticker.tick(CLAUDE_POOL)
-    house.bedrock.end_all()
+        await another_scheduler(world, dying).ticker.tick(CLAUDE_POOL)
+    world.bedrock.end_all()
 
     for _ in range(6):
-        await step(house, seconds=121)
+        await step(world, seconds=121)
 
-    assert (await house.totals(run_id)).state is RunState.SUCCEEDED
-    assert len(house.jobs.all) == 1
+    assert (await world.totals(run_id)).state is RunState.SUCCEEDED
+    assert len(world.jobs.all) == 1

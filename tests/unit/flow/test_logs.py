@@ -17,7 +17,7 @@ from quarry_core.service.process import consumer_limits
 from quarry_core.telemetry import logs
 from tests.unit.flow.acts import another_scheduler, play
 from tests.world.faults import Faults
-from tests.world.house import CLAUDE, House
+from tests.world.world import CLAUDE, SimulatedWorld
 
 SAID = "the-words-of-a-patient"
 SECRET = "wJalrXUtnFEMIquarrySECRETkey"
@@ -52,31 +52,31 @@ def said(lines):
     return [line for line in lines if SAID in json.dumps(line) or SECRET in json.dumps(line)]
 
 
-async def a_run_with_every_ending(house):
+async def a_run_with_every_ending(world):
     """Answers, error rows, a repeat, a part of a job; the prompt, the rows and the answers have the words in them."""
-    house.bedrock.error_share = house.bedrock.missing_share = 0.1
+    world.bedrock.error_share = world.bedrock.missing_share = 0.1
     table = pa.table({"topic": [None if row == 7 else f"{SAID} {row}" for row in range(600)]})
-    manifest = house.joke(max_records_per_job=200) | {"s3_uri": house.parquet(table)}
+    manifest = world.joke(max_records_per_job=200) | {"s3_uri": world.parquet(table)}
     del manifest["prompt_id"]
     manifest["prompt"] = {"template": f"{SAID}: {{topic}}", "system": SAID}
-    run_id = house.send(manifest)
+    run_id = world.send(manifest)
     endings = iter([("Failed", False), ("PartiallyCompleted", True), ("Stopped", True)])
 
     def end(job):
         status, output = next(endings, ("Completed", True))
-        house.bedrock.end(job, status, message="Internal error", output=output)
+        world.bedrock.end(job, status, message="Internal error", output=output)
 
-    house.jobs.refuse_once(Throttled("not now"))
-    await play(house, run_id, end)
+    world.jobs.refuse_once(Throttled("not now"))
+    await play(world, run_id, end)
     return run_id
 
 
 async def test_no_line_carries_what_was_asked_or_answered(lines):
-    house = House()
-    run_id = await a_run_with_every_ending(house)
+    world = SimulatedWorld()
+    run_id = await a_run_with_every_ending(world)
 
     seen = lines()
-    assert SAID in "".join(str(each) for each in house.result(run_id)["response"].to_pylist())
+    assert SAID in "".join(str(each) for each in world.result(run_id)["response"].to_pylist())
     assert {"accepted", "planned", "admitted", "create", "job_ended", "repeat", "settled", "run_ended"} <= {
         line["event"] for line in seen
     }
@@ -108,12 +108,12 @@ async def test_no_line_carries_what_was_asked_or_answered(lines):
     ],
 )
 async def test_no_refusal_of_a_manifest_repeats_its_prompt(lines, broken):
-    house = House()
-    manifest = house.joke(rows=100)
+    world = SimulatedWorld()
+    manifest = world.joke(rows=100)
     del manifest["prompt_id"]
     manifest |= broken
-    house.send(manifest)
-    await house.quiet()
+    world.send(manifest)
+    await world.idle()
 
     seen = lines()
     assert "refused" in {line["event"] for line in seen}
@@ -133,10 +133,10 @@ async def test_no_refusal_of_a_manifest_repeats_its_prompt(lines, broken):
     ],
 )
 async def test_no_refusal_of_a_prompt_file_repeats_it(lines, prompt_file):
-    house = House()
-    house.objects.plant(prompt_key("asked"), prompt_file.encode())
-    house.send(house.joke(rows=100, prompt_id="asked"))
-    await house.quiet()
+    world = SimulatedWorld()
+    world.objects.plant(prompt_key("asked"), prompt_file.encode())
+    world.send(world.joke(rows=100, prompt_id="asked"))
+    await world.idle()
 
     seen = lines()
     assert "refused" in {line["event"] for line in seen}
@@ -145,10 +145,10 @@ async def test_no_refusal_of_a_prompt_file_repeats_it(lines, prompt_file):
 
 @pytest.mark.parametrize("cells", [f"{SAID}\n", f'topic\n"{SAID}\n', f"topic\n{SAID},{SAID}\n", f'topic\n"a"{SAID}\n'])
 async def test_no_refusal_of_a_file_repeats_its_rows(lines, cells):
-    house = House()
-    house.objects.plant("inputs/rows.csv", (cells + "\n".join(["x"] * 200)).encode())
-    house.send(house.joke(rows=1) | {"s3_uri": f"s3://{house.settings.bucket}/inputs/rows.csv"})
-    await house.quiet()
+    world = SimulatedWorld()
+    world.objects.plant("inputs/rows.csv", (cells + "\n".join(["x"] * 200)).encode())
+    world.send(world.joke(rows=1) | {"s3_uri": f"s3://{world.settings.bucket}/inputs/rows.csv"})
+    await world.idle()
 
     seen = lines()
     assert "refused" in {line["event"] for line in seen}
@@ -156,15 +156,15 @@ async def test_no_refusal_of_a_file_repeats_its_rows(lines, cells):
 
 
 async def test_what_bedrock_says_of_a_job_is_not_in_the_log(lines):
-    house = House(repeats_max=1)
-    run_id = house.send(house.joke(rows=100))
+    world = SimulatedWorld(repeats_max=1)
+    run_id = world.send(world.joke(rows=100))
     await play(
-        house, run_id, lambda job: house.bedrock.end(job, "Failed", message=f"Bad line: {SAID} {SAID}", output=False)
+        world, run_id, lambda job: world.bedrock.end(job, "Failed", message=f"Bad line: {SAID} {SAID}", output=False)
     )
 
     seen = lines()
     assert {"job_ended", "repeat", "run_ended"} <= {line["event"] for line in seen}
-    assert SAID in (await house.totals(run_id)).message, "who asks for the run is told"
+    assert SAID in (await world.totals(run_id)).message, "who asks for the run is told"
     assert said(seen) == []
 
 
@@ -183,67 +183,67 @@ def a_bug(*_, **__):
         "quarry_collector.salvage.read_lines",
         "quarry_collector.shards.Salvage.part",
         "quarry_collector.runs.build_report",
-        "quarry_scheduler.learn._row",
+        "quarry_scheduler.tracking._row",
         "quarry_scheduler.create.job_row",
         "quarry_scheduler.gauges.figures",
     ],
 )
 async def test_of_a_bug_a_line_says_where_it_is_and_nothing_that_it_was_about(lines, monkeypatch, place):
     monkeypatch.setattr(place, a_bug)
-    house = House()
-    house.send(house.joke(rows=100, run_id="r1"))
+    world = SimulatedWorld()
+    world.send(world.joke(rows=100, run_id="r1"))
     for _ in range(12):
         with contextlib.suppress(AssertionError, ValueError):
-            await house.quiet()
-        house.bedrock.end_all()
-        house.clock.advance(400)
+            await world.idle()
+        world.bedrock.end_all()
+        world.clock.advance(400)
         with contextlib.suppress(ValueError):
-            await house.scheduler.tick_all()
-            await house.scheduler.sweeper.sweep()
+            await world.scheduler.tick_all()
+            await world.scheduler.sweeper.sweep()
 
     seen = lines()
-    told = [line["exception"] for line in seen if "exception" in line]
+    reported = [line["exception"] for line in seen if "exception" in line]
     assert said(seen) == []
-    assert told
-    for each in told:
+    assert reported
+    for each in reported:
         assert "ValueError at " in each
         assert "test_logs.py" in each
         assert "because of KeyError at " in each
 
 
-async def test_what_cannot_be_read_is_buried_without_a_word_of_it(lines):
-    house = House()
-    for queue in house.queues.values():
+async def test_what_cannot_be_read_is_dead_lettered_without_a_word_of_it(lines):
+    world = SimulatedWorld()
+    for queue in world.queues.values():
         queue.put(f"{SAID}, and no JSON")
-        queue.put(json.dumps({"v": 1, "kind": SAID}))
-    await house.quiet()
+        queue.put(json.dumps({"v": 2, "step": SAID}))
+    await world.idle()
 
     seen = lines()
-    assert "buried" in {line["event"] for line in seen}
+    assert "dead_lettered" in {line["event"] for line in seen}
     assert said(seen) == []
 
 
 async def test_no_line_tells_of_a_broken_row_what_is_in_it(lines):
-    house = House()
-    run_id = house.send(house.joke(rows=300, max_records_per_job=100))
-    house.objects.plant("inputs/topics.csv", f'topic,note\n"{SAID},{SAID}\n{SAID}\n'.encode())
-    await house.quiet()
-    house.objects.plant("inputs/topics.csv", f'topic\n{SAID},{SAID}\n"{SAID}'.encode())
-    house.send(house.joke(rows=1) | {"s3_uri": f"s3://{house.settings.bucket}/inputs/topics.csv"})
-    house.objects.plant("inputs/topics.csv", f'topic\n{SAID},{SAID}\n"{SAID}'.encode())
-    await house.quiet()
+    world = SimulatedWorld()
+    run_id = world.send(world.joke(rows=300, max_records_per_job=100))
+    world.objects.plant("inputs/topics.csv", f'topic,note\n"{SAID},{SAID}\n{SAID}\n'.encode())
+    await world.idle()
+    world.objects.plant("inputs/topics.csv", f'topic\n{SAID},{SAID}\n"{SAID}'.encode())
+    world.send(world.joke(rows=1) | {"s3_uri": f"s3://{world.settings.bucket}/inputs/topics.csv"})
+    world.objects.plant("inputs/topics.csv", f'topic\n{SAID},{SAID}\n"{SAID}'.encode())
+    await world.idle()
 
     seen = lines()
-    assert (await house.totals(run_id)).state.terminal
+    assert (await world.totals(run_id)).state.terminal
     assert "refused" in {line["event"] for line in seen}
     assert said(seen) == []
 
 
 async def test_every_line_says_what_it_is_about(lines):
-    house = House()
-    await a_run_with_every_ending(house)
-    house.jobs.refuse_once(Refused("creating: AccessDeniedException: no"))
-    await play(house, house.send(house.joke(rows=100)))
+    world = SimulatedWorld()
+    await a_run_with_every_ending(world)
+    world.jobs.refuse_once(Refused("creating: AccessDeniedException: no"))
+    await play(world, world.send(world.joke(rows=100)))
 
     for line in lines():
         assert {"event", "level", "timestamp", "service", "step"} <= line.keys(), line
@@ -254,14 +254,14 @@ async def test_every_line_says_what_it_is_about(lines):
             assert {"run_id", "message_id"} <= line.keys(), line
 
 
-async def test_what_becomes_of_a_message_is_told_with_its_run_and_its_shard(lines):
-    house = House()
-    run_id = house.send(house.joke(rows=100))
-    await house.quiet()
-    house.bedrock.end_all()
-    another = another_scheduler(house, Faults({1: "refuse"}))
-    events = house.queues["events"]
-    await Consumer(events, another.on_event, consumer_limits(house.settings, 1), house.clock, "submit").run_once()
+async def test_what_becomes_of_a_message_is_reported_with_its_run_and_its_shard(lines):
+    world = SimulatedWorld()
+    run_id = world.send(world.joke(rows=100))
+    await world.idle()
+    world.bedrock.end_all()
+    another = another_scheduler(world, Faults({1: "refuse"}))
+    events = world.queues["events"]
+    await Consumer(events, another.on_event, consumer_limits(world.settings, 1), world.clock, "submit").run_once()
 
     [line] = [line for line in lines() if line["event"] == "returned"]
     assert (line["run_id"], line["shard"], line["attempt"]) == (run_id, "00000", 1)
@@ -269,15 +269,15 @@ async def test_what_becomes_of_a_message_is_told_with_its_run_and_its_shard(line
 
 
 async def test_a_line_of_the_next_message_has_nothing_of_the_one_before(lines):
-    house = House()
-    house.send(house.joke(rows=100, model_id=CLAUDE))
-    house.queues["manifests"].put("no JSON")
-    await house.consumers[0].run_once()
+    world = SimulatedWorld()
+    world.send(world.joke(rows=100, model_id=CLAUDE))
+    world.queues["manifests"].put("no JSON")
+    await world.consumers[0].run_once()
 
-    accepted, buried = lines()
-    assert (accepted["event"], buried["event"]) == ("accepted", "buried")
-    assert "run_id" not in buried
-    assert buried["message_id"] != accepted["message_id"]
+    accepted, dead_lettered = lines()
+    assert (accepted["event"], dead_lettered["event"]) == ("accepted", "dead_lettered")
+    assert "run_id" not in dead_lettered
+    assert dead_lettered["message_id"] != accepted["message_id"]
 
 
 def test_a_right_that_is_missing_is_named_however_long_iams_sentence_is():
@@ -285,7 +285,7 @@ def test_a_right_that_is_missing_is_named_however_long_iams_sentence_is():
     key = "s3://prod-quarry-123456789012/batch-output/" + "r" * 60
     why = f'Refused: read {key}: AccessDenied: User: {arn} is not authorized to perform: s3:GetObject on resource: "x"'
 
-    told = logs.our_words(why)
+    reported = logs.our_words(why)
 
-    assert told.endswith("not authorized to perform: s3:GetObject")
-    assert len(told) < logs.SENTENCE_CHARS_MAX + 100
+    assert reported.endswith("not authorized to perform: s3:GetObject")
+    assert len(reported) < logs.SENTENCE_CHARS_MAX + 100

@@ -13,7 +13,7 @@ from quarry_core.ports import Delete
 from quarry_core.telemetry import metrics
 from quarry_scheduler.sweeper import POOL_IDLE_S
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist
-from tests.world.house import CLAUDE, House
+from tests.world.world import CLAUDE, SimulatedWorld
 
 FAMILY = "anthropic.claude-"
 
@@ -28,131 +28,131 @@ def series(word: str) -> set[str]:
     }
 
 
-async def refused(house: House, model: str) -> str:
+async def refused(world: SimulatedWorld, model: str) -> str:
     """A run whose model Bedrock does not know, to its end."""
-    run_id = await enlist(house, house.joke(rows=100, model_id=model))
-    house.jobs.refuse_once(Refused("ValidationException: the provided model identifier is invalid"))
-    await house.scheduler.ticker.tick(f"us-east-1#{model}")
-    await house.quiet()
-    assert (await house.totals(run_id)).state is RunState.FAILED
+    run_id = await enlist(world, world.joke(rows=100, model_id=model))
+    world.jobs.refuse_once(Refused("ValidationException: the provided model identifier is invalid"))
+    await world.scheduler.ticker.tick(f"us-east-1#{model}")
+    await world.idle()
+    assert (await world.totals(run_id)).state is RunState.FAILED
     return run_id
 
 
-def pools(house: House) -> list[str]:
-    return sorted(key[0] for key in house.table.items if key[1] == "quota")
+def pools(world: SimulatedWorld) -> list[str]:
+    return sorted(key[0] for key in world.table.items if key[1] == "quota")
 
 
-async def later(house: House, seconds: float) -> None:
-    house.clock.advance(seconds)
-    await house.scheduler.sweeper.sweep()
+async def later(world: SimulatedWorld, seconds: float) -> None:
+    world.clock.advance(seconds)
+    await world.scheduler.sweeper.sweep()
 
 
 async def test_a_hundred_made_up_models_leave_no_pool_and_no_series():
-    house = House()
+    world = SimulatedWorld()
     for number in range(100):
-        await refused(house, f"{FAMILY}made-up-{number}-v1:0")
-    assert len(pools(house)) == 100
+        await refused(world, f"{FAMILY}made-up-{number}-v1:0")
+    assert len(pools(world)) == 100
     assert series("made-up")
 
-    await later(house, 60)
-    await later(house, POOL_IDLE_S)
+    await later(world, 60)
+    await later(world, POOL_IDLE_S)
 
-    assert pools(house) == []
-    assert await house.ledger.pools() == []
+    assert pools(world) == []
+    assert await world.ledger.pools() == []
     assert series("made-up") == set()
 
 
 async def test_a_model_without_an_answer_has_no_series_of_tokens_from_the_start():
-    house = House()
-    await refused(house, f"{FAMILY}silent-v1:0")
+    world = SimulatedWorld()
+    await refused(world, f"{FAMILY}silent-v1:0")
     assert not {name for name in series("silent") if "tokens" in name or "cost" in name or "price" in name}
 
 
 async def test_a_run_whose_shards_do_not_wait_yet_makes_no_pool():
-    house = House()
-    house.send(house.joke(rows=300, model_id=f"{FAMILY}early-v1:0"))
-    await house.consumers[0].run_once()
+    world = SimulatedWorld()
+    world.send(world.joke(rows=300, model_id=f"{FAMILY}early-v1:0"))
+    await world.consumers[0].run_once()
     for _ in range(3):
-        await later(house, 60)
-        await house.scheduler.tick_all()
-    assert pools(house) == []
+        await later(world, 60)
+        await world.scheduler.tick_all()
+    assert pools(world) == []
 
 
 async def test_a_pool_is_kept_while_anything_may_need_it():
-    house = House(job_quota=1)
-    run_id = await enlist(house, house.joke(rows=200, max_records_per_job=100))
+    world = SimulatedWorld(job_quota=1)
+    run_id = await enlist(world, world.joke(rows=200, max_records_per_job=100))
     for _ in range(4):
-        await later(house, POOL_IDLE_S)
-    assert pools(house) == [f"pool#{CLAUDE_POOL}"], "a job runs in it"
-    assert (await house.run(run_id)).state is RunState.SUCCEEDED
+        await later(world, POOL_IDLE_S)
+    assert pools(world) == [f"pool#{CLAUDE_POOL}"], "a job runs in it"
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
 
-    await later(house, POOL_IDLE_S / 2)  # the run's last sweep may have seen it idle
-    assert pools(house) == [f"pool#{CLAUDE_POOL}"], "it was idle for less than its time"
-    await later(house, POOL_IDLE_S / 2)
-    assert pools(house) == []
+    await later(world, POOL_IDLE_S / 2)  # the run's last sweep may have seen it idle
+    assert pools(world) == [f"pool#{CLAUDE_POOL}"], "it was idle for less than its time"
+    await later(world, POOL_IDLE_S / 2)
+    assert pools(world) == []
 
 
 async def test_a_pool_that_is_used_again_begins_its_time_anew():
-    house = House()
-    await house.run(house.send(house.joke(rows=100)))
-    await later(house, POOL_IDLE_S / 2)
-    run_id = await enlist(house, house.joke(rows=100))
-    await later(house, 60)
-    await house.run(run_id)
-    await later(house, POOL_IDLE_S * 0.75)
-    assert pools(house) == [f"pool#{CLAUDE_POOL}"]
-    await later(house, POOL_IDLE_S)
-    assert pools(house) == []
+    world = SimulatedWorld()
+    await world.run(world.send(world.joke(rows=100)))
+    await later(world, POOL_IDLE_S / 2)
+    run_id = await enlist(world, world.joke(rows=100))
+    await later(world, 60)
+    await world.run(run_id)
+    await later(world, POOL_IDLE_S * 0.75)
+    assert pools(world) == [f"pool#{CLAUDE_POOL}"]
+    await later(world, POOL_IDLE_S)
+    assert pools(world) == []
 
 
 @pytest.mark.promise("S1", "S7")
 async def test_what_is_admitted_while_a_pool_is_being_removed_keeps_it():
-    house = House()
-    await house.run(house.send(house.joke(rows=100)))
-    await later(house, 60)
-    idle = await house.ledger.pool(CLAUDE_POOL)
-    run_id = await enlist(house, house.joke(rows=100))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    sweeper = house.scheduler.sweeper
+    world = SimulatedWorld()
+    await world.run(world.send(world.joke(rows=100)))
+    await later(world, 60)
+    idle = await world.ledger.pool(CLAUDE_POOL)
+    run_id = await enlist(world, world.joke(rows=100))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    sweeper = world.scheduler.sweeper
 
     await sweeper._move_pool(moves.remove_pool(idle), CLAUDE_POOL, "pool_removed")
-    assert (await house.ledger.pool(CLAUDE_POOL)).in_use == 1
-    assert (await house.run(run_id)).state is RunState.SUCCEEDED
+    assert (await world.ledger.pool(CLAUDE_POOL)).in_use == 1
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
 
 
 async def test_a_run_in_a_pool_that_was_removed_makes_it_again():
-    house = House()
-    await house.run(house.send(house.joke(rows=100)))
-    await later(house, 60)
-    await later(house, POOL_IDLE_S)
-    assert pools(house) == []
-    assert (await house.run(house.send(house.joke(rows=100)))).state is RunState.SUCCEEDED
-    assert (await house.ledger.pool(CLAUDE_POOL)).in_use == 0
+    world = SimulatedWorld()
+    await world.run(world.send(world.joke(rows=100)))
+    await later(world, 60)
+    await later(world, POOL_IDLE_S)
+    assert pools(world) == []
+    assert (await world.run(world.send(world.joke(rows=100)))).state is RunState.SUCCEEDED
+    assert (await world.ledger.pool(CLAUDE_POOL)).in_use == 0
 
 
 async def test_a_pool_of_the_release_before_is_listed_and_removed_in_its_time():
-    house = House()
-    run_id = await enlist(house, house.joke(rows=100))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    await house.table.transact([Delete(listed_pool_key(CLAUDE_POOL))])
+    world = SimulatedWorld()
+    run_id = await enlist(world, world.joke(rows=100))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    await world.table.transact([Delete(listed_pool_key(CLAUDE_POOL))])
 
-    await later(house, 60)
-    assert await house.ledger.pools() == [CLAUDE_POOL]
-    await house.run(run_id)
-    await later(house, 60)
-    await later(house, POOL_IDLE_S)
-    assert pool_key(CLAUDE_POOL) not in house.table.items
+    await later(world, 60)
+    assert await world.ledger.pools() == [CLAUDE_POOL]
+    await world.run(run_id)
+    await later(world, 60)
+    await later(world, POOL_IDLE_S)
+    assert pool_key(CLAUDE_POOL) not in world.table.items
 
 
 async def test_two_schedulers_remove_a_pool_once():
-    house = House()
-    await house.run(house.send(house.joke(rows=100)))
-    other = another_scheduler(house)
+    world = SimulatedWorld()
+    await world.run(world.send(world.joke(rows=100)))
+    other = another_scheduler(world)
     for seconds in (60, POOL_IDLE_S, 60):
-        house.clock.advance(seconds)
-        await house.scheduler.sweeper.sweep()
+        world.clock.advance(seconds)
+        await world.scheduler.sweeper.sweep()
         await other.sweeper.sweep()
-    assert pools(house) == []
+    assert pools(world) == []
 
 
 def test_of_models_without_a_price_only_the_first_few_have_a_label_of_their_own(monkeypatch):

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 import quarry_scheduler.handler
 from quarry_collector.settle import ErrorCode
 from quarry_core.aws.queue import SqsQueue
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import QUEUES
 from quarry_core.contract.states import JOB_TERMINAL, RunState, ShardState
 from quarry_core.errors import Throttled
@@ -29,14 +29,14 @@ from quarry_core.telemetry import metrics
 from tests.unit.core.scripted import Answer, scripted, set_credentials
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, step
 from tests.unit.flow.planted_steps import PLANTS, ending_of
-from tests.world.house import CLAUDE, House
 from tests.world.queue import FakeQueue
+from tests.world.world import CLAUDE, SimulatedWorld
 
 METRICS = {
-    told.name: metric
+    reported.name: metric
     for metric in vars(metrics).values()
     if isinstance(metric, Counter | Gauge | Histogram)
-    for told in metric.describe()
+    for reported in metric.describe()
 }
 NEW_MODEL = "anthropic.claude-of-next-year-v1:0"
 SERVICES = ("preprocessor", "scheduler", "collector")
@@ -55,13 +55,13 @@ class Seen:
     """What the metrics showed at each look."""
 
     def __init__(self):
-        self.looks = [self._look()]
+        self.samples = [self._sample()]
 
     def look(self):
-        self.looks.append(self._look())
+        self.samples.append(self._sample())
 
     @staticmethod
-    def _look():
+    def _sample():
         return {
             name: {
                 (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -74,14 +74,14 @@ class Seen:
     @property
     def still(self):
         """Metrics that have shown the same at every look."""
-        return sorted(name for name in METRICS if all(look[name] == self.looks[0][name] for look in self.looks))
+        return sorted(name for name in METRICS if all(look[name] == self.samples[0][name] for look in self.samples))
 
     def labels(self):
         """(metric, label, value) of every sample that has moved; what other tests left stands still."""
-        first = self.looks[0]
+        first = self.samples[0]
         return {
             (name, label, value)
-            for look in self.looks[1:]
+            for look in self.samples[1:]
             for name, samples in look.items()
             for key, shown in samples.items()
             if first[name].get(key) != shown
@@ -89,39 +89,39 @@ class Seen:
         }
 
 
-async def whole_runs(house, seen):
+async def whole_runs(world, seen):
     """Runs with all that can befall them, and a look after each of it."""
-    house.bedrock.error_share = house.bedrock.missing_share = 0.1
-    first = house.send(house.joke(rows=600, max_records_per_job=100))
-    new = house.send(house.joke(rows=100, model_id=NEW_MODEL))
-    house.queues["manifests"].put("no JSON")
-    house.jobs.refuse_once(Throttled("not now"))
-    house.jobs.add_foreign("elsewhere", CLAUDE)
-    await house.quiet()
-    await step(house, lambda _: None)
+    world.bedrock.error_share = world.bedrock.missing_share = 0.1
+    first = world.send(world.joke(rows=600, max_records_per_job=100))
+    new = world.send(world.joke(rows=100, model_id=NEW_MODEL))
+    world.queues["manifests"].put("no JSON")
+    world.jobs.refuse_once(Throttled("not now"))
+    world.jobs.add_foreign("elsewhere", CLAUDE)
+    await world.idle()
+    await step(world, lambda _: None)
     seen.look()
-    for job in house.bedrock.active:
-        house.bedrock.begin(job)
-        house.jobs.finish(job.arn, "InProgress", success=10)
-    await step(house, lambda _: None)
+    for job in world.bedrock.active:
+        world.bedrock.begin(job)
+        world.jobs.finish(job.arn, "InProgress", success=10)
+    await step(world, lambda _: None)
     seen.look()
-    house.bedrock.events_lost_share = 1.0  # now the sweep must learn of each end
+    world.bedrock.events_lost_share = 1.0  # now the sweep must learn of each end
     for _ in range(40):
-        await step(house)
+        await step(world)
         seen.look()
-        if all([(await house.totals(run_id)).state.terminal for run_id in (first, new)]):
+        if all([(await world.totals(run_id)).state.terminal for run_id in (first, new)]):
             return
     raise AssertionError("the runs are not at their end")
 
 
-async def a_process_begins(house, seen):
+async def a_process_begins(world, seen):
     """What a service shows before it has done anything: its version, its budget, its queues, its polls."""
     for service in SERVICES:
-        announce(service, house.settings)
-    letters = FakeQueue(EVENT_TARGET, house.clock)
-    letters.put("undelivered")
-    parts = quarry_scheduler.handler.build(replace(house.world(), undelivered=letters))
-    [*_, gauges] = with_gauges(parts, house.settings).timers
+        announce(service, world.settings)
+    dead_letters = FakeQueue(EVENT_TARGET, world.clock)
+    dead_letters.put("undelivered")
+    parts = quarry_scheduler.handler.build(replace(world.process_world(), undelivered=dead_letters))
+    [*_, gauges] = with_gauges(parts, world.settings).timers
     await gauges.work()
     stop = asyncio.Event()
 
@@ -130,37 +130,37 @@ async def a_process_begins(house, seen):
         stop.set()
         return DONE
 
-    house.queues["slices"].put(Doorbell(kind="count", run_id="nobody").body())
-    await Consumer(house.queues["slices"], last, consumer_limits(house.settings, 1), house.clock, "arrive").run(stop)
+    world.queues["slices"].put(Wakeup(step="count", run_id="nobody").body())
+    await Consumer(world.queues["slices"], last, consumer_limits(world.settings, 1), world.clock, "arrive").run(stop)
     seen.look()
 
 
-async def a_slot_without_a_job(house, seen):
-    house.jobs.lose_reply_once()
-    house.jobs.list_lag_s = 10_000
-    run_id = await enlist(house, house.joke(rows=100))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    await house.scheduler.sweeper.sweep()
+async def a_slot_without_a_job(world, seen):
+    world.jobs.lose_reply_once()
+    world.jobs.list_lag_s = 10_000
+    run_id = await enlist(world, world.joke(rows=100))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    await world.scheduler.sweeper.sweep()
     seen.look()
     return run_id
 
 
-async def rows_that_do_not_add_up(house, seen, run_id):
-    house.table.items[totals_key(run_id)]["open"] -= 1
-    await another_scheduler(house).sweeper.sweep()
+async def rows_that_do_not_add_up(world, seen, run_id):
+    world.table.items[totals_key(run_id)]["open"] -= 1
+    await another_scheduler(world).sweeper.sweep()
     seen.look()
 
 
 async def what_fails_by_itself(seen):
     await ending_of(PLANTS[0])
-    house = House()
+    world = SimulatedWorld()
 
     async def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    house.queues["collector"].put("work")
+    world.queues["collector"].put("work")
     await Consumer(
-        house.queues["collector"], full, consumer_limits(house.settings, 1), house.clock, "settle"
+        world.queues["collector"], full, consumer_limits(world.settings, 1), world.clock, "settle"
     ).run_once()
     seen.look()
 
@@ -179,11 +179,11 @@ def everything_seen():
 async def look_at_everything(everything_seen, monkeypatch):
     if "seen" not in everything_seen:
         set_credentials(monkeypatch)
-        house, seen = House(job_quota=4, budget_dollars=100.0), Seen()
-        await a_process_begins(house, seen)
-        await whole_runs(house, seen)
-        run_id = await a_slot_without_a_job(house, seen)
-        await rows_that_do_not_add_up(house, seen, run_id)
+        world, seen = SimulatedWorld(job_quota=4, budget_dollars=100.0), Seen()
+        await a_process_begins(world, seen)
+        await whole_runs(world, seen)
+        run_id = await a_slot_without_a_job(world, seen)
+        await rows_that_do_not_add_up(world, seen, run_id)
         await what_fails_by_itself(seen)
         await calls_of_aws(seen)
         everything_seen["seen"] = seen
@@ -207,14 +207,14 @@ async def test_labels_say_only_what_the_metrics_sentence_names(everything_seen, 
         if label in OPEN_LABELS:
             assert re.fullmatch(OPEN_LABELS[label], value), (name, label, value)
             continue
-        [told] = METRICS[name].describe()
-        assert re.search(rf"\b{re.escape(value)}\b", told.documentation), (name, label, value)
+        [reported] = METRICS[name].describe()
+        assert re.search(rf"\b{re.escape(value)}\b", reported.documentation), (name, label, value)
 
 
 def test_what_the_sentences_list_is_all_that_there_is():
     def listed(name, words):
-        [told] = METRICS[name].describe()
-        missing = [word for word in words if not re.search(rf"\b{word}\b", told.documentation)]
+        [reported] = METRICS[name].describe()
+        missing = [word for word in words if not re.search(rf"\b{word}\b", reported.documentation)]
         assert not missing, (name, missing)
 
     listed("quarry_rows_finished", ["ok", *(code.lower() for code in ErrorCode)])

@@ -12,14 +12,14 @@ import pytest
 
 from quarry_core.contract.states import RunState
 from tests.unit.flow.acts import play
-from tests.world.house import CLAUDE, House
+from tests.world.world import CLAUDE, SimulatedWorld
 
 ROWS = 300
 TEXT = pa.array([f"row {n}" for n in range(ROWS)])
 
 
-def send(house, body, prompt="Say: {text}", **fields):
-    house.objects.plant("data/d.parquet", body)
+def send(world, body, prompt="Say: {text}", **fields):
+    world.objects.plant("data/d.parquet", body)
     manifest = {
         "job_name_prefix": "p",
         "model_id": CLAUDE,
@@ -28,7 +28,7 @@ def send(house, body, prompt="Say: {text}", **fields):
         "run_id": "p",
         **fields,
     }
-    house.send(manifest)
+    world.send(manifest)
 
 
 def written(table, **options) -> bytes:
@@ -38,30 +38,30 @@ def written(table, **options) -> bytes:
 
 
 async def ran(table, prompt="Say: {text}", *, quota=3, **options):
-    house = House(quota=quota)
-    send(house, written(table, **options), prompt)
-    return house, await play(house, "p")
+    world = SimulatedWorld(quota=quota)
+    send(world, written(table, **options), prompt)
+    return world, await play(world, "p")
 
 
 async def refused(body, prompt="Say: {text}") -> str:
-    house = House()
-    send(house, body, prompt)
-    totals = await play(house, "p")
+    world = SimulatedWorld()
+    send(world, body, prompt)
+    totals = await play(world, "p")
     assert totals.state is RunState.FAILED
-    assert house.jobs.all == []
+    assert world.jobs.all == []
     return totals.message or totals.fault
 
 
-def results(house) -> pa.Table:
-    keys = sorted(key for key in house.objects.bodies if key.startswith("results/p/part-"))
+def results(world) -> pa.Table:
+    keys = sorted(key for key in world.objects.bodies if key.startswith("results/p/part-"))
     return pa.concat_tables(
-        [pq.read_table(io.BytesIO(house.objects.bodies[key])) for key in keys], promote_options="permissive"
+        [pq.read_table(io.BytesIO(world.objects.bodies[key])) for key in keys], promote_options="permissive"
     )
 
 
 @pytest.mark.promise("S9")
 @pytest.mark.parametrize(
-    ("bad", "kind", "code", "says"),
+    ("bad", "kind", "code", "expected"),
     [
         (float("nan"), pa.float64(), "NULL_INPUT", "is NaN"),
         (float("inf"), pa.float32(), "NULL_INPUT", "is infinite"),
@@ -69,16 +69,16 @@ def results(house) -> pa.Table:
     ],
     ids=["NaN", "infinity", "null"],
 )
-async def test_one_value_that_is_none_costs_one_row_of_a_thousand(bad, kind, code, says):
+async def test_one_value_that_is_none_costs_one_row_of_a_thousand(bad, kind, code, expected):
     values = [float(n) for n in range(1_000)]
     values[567] = bad
     table = pa.table({"text": [f"row {n}" for n in range(1_000)], "x": pa.array(values, kind)})
-    house, totals = await ran(table, "{text} {x}", quota=10)
+    world, totals = await ran(table, "{text} {x}", quota=10)
     assert (totals.state, totals.ok, totals.error) == (RunState.SUCCEEDED_WITH_ERRORS, 999, 1)
-    found = results(house)
+    found = results(world)
     place = found["status"].to_pylist().index("error")
     assert (place, found["error_code"][place].as_py()) == (567, code)
-    assert says in found["error_message"][place].as_py()
+    assert expected in found["error_message"][place].as_py()
 
 
 async def test_categories_of_other_values_in_each_row_group_are_planned_and_run():
@@ -86,18 +86,18 @@ async def test_categories_of_other_values_in_each_row_group_are_planned_and_run(
     table = pa.table(
         {"text": TEXT, "city": pa.chunked_array([g.cast(pa.dictionary(pa.int8(), pa.string())) for g in groups])}
     )
-    house, totals = await ran(table, "{text} {city}", row_group_size=100)
+    world, totals = await ran(table, "{text} {city}", row_group_size=100)
     assert (totals.state, totals.ok) == (RunState.SUCCEEDED, ROWS)
-    assert results(house)["city"].cast(pa.string()).to_pylist() == table["city"].cast(pa.string()).to_pylist()
+    assert results(world)["city"].cast(pa.string()).to_pylist() == table["city"].cast(pa.string()).to_pylist()
 
 
 async def test_int96_is_read_in_microseconds_and_far_dates_are_right():
     far = [dt.datetime(9999, 12, 31, 23, 59, 59), dt.datetime(1, 1, 1), dt.datetime(1600, 5, 6)]  # noqa: DTZ001 - without a zone
     table = pa.table({"text": TEXT, "ts": pa.array(far * 100, pa.timestamp("us"))})
-    house, totals = await ran(table, "{text} {ts}", use_deprecated_int96_timestamps=True)
+    world, totals = await ran(table, "{text} {ts}", use_deprecated_int96_timestamps=True)
     assert (totals.state, totals.ok) == (RunState.SUCCEEDED, ROWS)
-    assert results(house)["ts"] == table["ts"]
-    [first, *_] = [body for key, body in sorted(house.objects.bodies.items()) if key.startswith("batch-input/")] or [
+    assert results(world)["ts"] == table["ts"]
+    [first, *_] = [body for key, body in sorted(world.objects.bodies.items()) if key.startswith("batch-input/")] or [
         b""
     ]
     assert first == b"" or b"9999-12-31T23:59:59.000000" in first

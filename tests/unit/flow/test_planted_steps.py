@@ -13,14 +13,14 @@ from tests.unit.flow.planted_steps import PLANTS, ROWS, ending_of
 SECONDS_MAX = 1_200
 DEAD_MAX = 5
 # What another part of the system makes good: the job is adopted by its name, or the end was decided before.
-MADE_GOOD = {"create Creator._submitted", "close Runs._tell"}
+MADE_GOOD = {"create JobCreator._submitted", "close Runs._tell"}
 
 
 @pytest.mark.promise("L1", "L2", "S3", "S5", "H1")
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.id)
 async def test_a_bug_in_a_step_ends_the_run_with_its_reason_in_bounded_time_and_dead_letters(plant):
     end = await ending_of(plant)
-    house, totals = end.house, end.totals
+    world, totals = end.world, end.totals
 
     assert totals is not None
     assert totals.state.terminal, totals
@@ -35,28 +35,28 @@ async def test_a_bug_in_a_step_ends_the_run_with_its_reason_in_bounded_time_and_
         assert "a bug in" in totals.message
     assert (totals.open, totals.accepted) == (0, totals.ok + totals.error)
     # Nobody holds a slot, nothing runs with Bedrock, nothing is on its way.
-    pool = await house.ledger.pool(CLAUDE_POOL)
+    pool = await world.ledger.pool(CLAUDE_POOL)
     assert pool is None or (pool.in_use, pool.holders) == (0, frozenset())
-    assert house.bedrock.active == []
-    assert {name: queue.bodies for name, queue in house.queues.items() if queue.bodies} == {}
-    assert await house.ledger.open_runs() == []
-    assert await house.ledger.todo(end.run_id) == []
-    assert await house.ledger.waiting(end.run_id, 10) == []
-    assert [key for key in house.objects.bodies if key.startswith("batch-input/")] == []
-    view = run_view(await house.ledger.run(end.run_id), totals, {}, [], None, "world", now=house.clock.now())
+    assert world.bedrock.active == []
+    assert {name: queue.bodies for name, queue in world.queues.items() if queue.bodies} == {}
+    assert await world.ledger.open_runs() == []
+    assert await world.ledger.todo(end.run_id) == []
+    assert await world.ledger.waiting(end.run_id, 10) == []
+    assert [key for key in world.objects.bodies if key.startswith("batch-input/")] == []
+    view = run_view(await world.ledger.run(end.run_id), totals, {}, [], None, "world", now=world.clock.now())
     assert (view.code or "", view.step or "") == (totals.code, totals.step)
     if totals.accepted:
-        tells_the_same_everywhere(house, end.run_id, totals)
+        tells_the_same_everywhere(world, end.run_id, totals)
 
 
-def tells_the_same_everywhere(house, run_id, totals):
-    report = house.report(run_id)
+def tells_the_same_everywhere(world, run_id, totals):
+    report = world.report(run_id)
     code = totals.code
     assert (report["state"], report["code"], report["step"]) == (totals.state, code, totals.step)
-    assert (success_key(run_id) in house.objects.bodies) == (totals.state is not RunState.FAILED)
-    assert report_key(run_id) in house.objects.bodies
-    if house.bus.events:
-        detail = house.bus.events[-1].detail
+    assert (success_key(run_id) in world.objects.bodies) == (totals.state is not RunState.FAILED)
+    assert report_key(run_id) in world.objects.bodies
+    if world.bus.events:
+        detail = world.bus.events[-1].detail
         assert (detail["state"], detail["code"], detail["step"]) == (totals.state, code, totals.step)
     if totals.state is RunState.FAILED:
         assert report["reason"] == totals.message

@@ -15,7 +15,7 @@ from quarry_core.contract.manifest import REFUSAL_BYTES_MAX, Manifest, run_id_of
 from quarry_core.contract.names import manifest_key, prompt_key
 from quarry_core.contract.states import RunState
 from tests.unit.flow.acts import enlist
-from tests.world.house import House
+from tests.world.world import SimulatedWorld
 
 ANYTHING = st.text(st.characters(codec=None, categories=None), max_size=8)
 # A message is UTF-8; only JSON can spell half a surrogate pair in it.
@@ -29,19 +29,19 @@ MANIFESTS = st.dictionaries(st.sampled_from(sorted(Manifest.model_fields)) | ANY
 OTHERS = "arn:aws:bedrock:eu-west-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"
 
 
-async def refused(house, manifest, **attributes):
+async def refused(world, manifest, **attributes):
     """The sentence of the FAILED run that a manifest becomes."""
     text = manifest if isinstance(manifest, str) else json.dumps(manifest)
-    message_id = house.queues["manifests"].put(text, attributes)
+    message_id = world.queues["manifests"].put(text, attributes)
     run_id = run_id_of(parse_object(text), attributes.get("quarry_origin_id", message_id))
-    await house.quiet()
-    totals = await house.totals(run_id)
+    await world.idle()
+    totals = await world.totals(run_id)
     assert totals.state is RunState.FAILED, totals
-    assert not house.queues["manifests"].dead
+    assert not world.queues["manifests"].dead
     assert len(totals.message.encode()) <= REFUSAL_BYTES_MAX
     assert visible(totals.message) == totals.message
     # What was sent is kept, and can be read.
-    assert json.loads(house.objects.bodies[manifest_key(run_id)]) == parse_object(text)
+    assert json.loads(world.objects.bodies[manifest_key(run_id)]) == parse_object(text)
     return totals.message
 
 
@@ -53,29 +53,29 @@ async def refused(house, manifest, **attributes):
 @example(json.dumps({"x" * 191_000: 1, "\ud83d": "\ud83d"}))
 @settings(max_examples=60, deadline=None)
 def test_any_text_becomes_a_failed_run_or_a_dead_letter_with_a_sentence(text):
-    house = House()
+    world = SimulatedWorld()
 
     async def through():
         try:
             parse_object(text)
         except NotAnObject:
-            house.queues["manifests"].put(text or " ")
-            await house.quiet()
-            [letter] = house.queues["manifests"].dead
-            assert letter.attributes["quarry_reason"].startswith("the manifest is ")
-            assert house.table.items == {}
+            world.queues["manifests"].put(text or " ")
+            await world.idle()
+            [dead_letter] = world.queues["manifests"].dead
+            assert dead_letter.attributes["quarry_reason"].startswith("the manifest is ")
+            assert world.table.items == {}
         else:
-            assert await refused(house, text)
+            assert await refused(world, text)
 
     asyncio.run(through())
 
 
 @pytest.mark.promise("L6")
 async def test_a_key_that_stands_twice_is_refused_for_a_parser_would_keep_the_last_unasked():
-    house = House()
-    text = json.dumps(house.joke())[:-1] + ', "max_num_jobs": 1, "tags": {"a": "1", "a": "2"}, "max_num_job\\u0073": 5}'
+    world = SimulatedWorld()
+    text = json.dumps(world.joke())[:-1] + ', "max_num_jobs": 1, "tags": {"a": "1", "a": "2"}, "max_num_job\\u0073": 5}'
 
-    message = await refused(house, text)
+    message = await refused(world, text)
 
     assert message == (
         "max_num_jobs: the key stands twice in its object: keep one; "
@@ -85,107 +85,107 @@ async def test_a_key_that_stands_twice_is_refused_for_a_parser_would_keep_the_la
 
 @pytest.mark.promise("L6")
 async def test_a_number_beyond_every_float_is_refused_by_name():
-    house = House()
+    world = SimulatedWorld()
 
-    message = await refused(house, house.joke(inference={"temperature": 10**400}))
+    message = await refused(world, world.joke(inference={"temperature": 10**400}))
 
     assert message.startswith("inference: temperature must be a number from 0 to 1")
 
 
 @pytest.mark.promise("L6")
 async def test_an_envelope_becomes_a_failed_run_under_its_messages_id():
-    house = House()
-    wrapped = {"Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:1:t", "Message": json.dumps(house.joke())}
+    world = SimulatedWorld()
+    wrapped = {"Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:1:t", "Message": json.dumps(world.joke())}
 
-    assert (await refused(house, wrapped)).startswith("the message is wrapped by SNS")
-    assert "encoded twice" in await refused(house, json.dumps(json.dumps(house.joke())))
+    assert (await refused(world, wrapped)).startswith("the message is wrapped by SNS")
+    assert "encoded twice" in await refused(world, json.dumps(json.dumps(world.joke())))
 
 
 async def test_a_manifest_with_a_byte_order_mark_and_nulls_is_a_run_like_any_other():
-    house = House()
-    text = "\ufeff" + json.dumps(house.joke(rows=100, tags=None, inference=None, vpc=None, run_id="marked"))
-    house.queues["manifests"].put(text)
+    world = SimulatedWorld()
+    text = "\ufeff" + json.dumps(world.joke(rows=100, tags=None, inference=None, vpc=None, run_id="marked"))
+    world.queues["manifests"].put(text)
 
-    assert (await house.run("marked")).state is RunState.SUCCEEDED
+    assert (await world.run("marked")).state is RunState.SUCCEEDED
 
 
 @pytest.mark.parametrize(
     "key", ["rows/r/00000.parquet", "outcomes/r/00000-1.parquet", "plans/r.csv", "batch-input/r/x.csv", "prompts/p.csv"]
 )
 async def test_a_source_among_quarrys_own_files_is_refused(key):
-    house = House()
-    house.objects.plant(key, b"topic\n1\n")
+    world = SimulatedWorld()
+    world.objects.plant(key, b"topic\n1\n")
 
-    told = await refused(house, house.joke(s3_uri=f"s3://world/{key}"))
+    reported = await refused(world, world.joke(s3_uri=f"s3://world/{key}"))
 
-    assert f"s3_uri: s3://world/{key} lies among Quarry's own working files" in told
+    assert f"s3_uri: s3://world/{key} lies among Quarry's own working files" in reported
     for other in (f"s3://some-access-point-s3alias/{key}", f"s3://world/./{key}", f"s3://world/mine/..//{key}"):
-        assert "lies among" in await refused(house, house.joke(s3_uri=other))
+        assert "lies among" in await refused(world, world.joke(s3_uri=other))
 
 
 async def test_an_earlier_result_is_a_source_like_any_other():
-    house = House()
-    run_id = house.send(house.joke(rows=100))
-    await house.run(run_id)
-    [part] = [key for key in house.objects.bodies if key.startswith(f"results/{run_id}/part-")]
+    world = SimulatedWorld()
+    run_id = world.send(world.joke(rows=100))
+    await world.run(run_id)
+    [part] = [key for key in world.objects.bodies if key.startswith(f"results/{run_id}/part-")]
 
-    told = await refused(house, house.joke(s3_uri=f"s3://world/{part}"))
+    reported = await refused(world, world.joke(s3_uri=f"s3://world/{part}"))
 
-    assert "the result has columns of its own" in told, "it was read, and judged by its columns"
+    assert "the result has columns of its own" in reported, "it was read, and judged by its columns"
 
 
 async def test_the_same_folder_names_in_another_bucket_are_nobodys_business():
-    house = House()
-    house.objects.plant("rows/mine.csv", b"topic\n" + b"x\n" * 100, bucket="another-bucket")
+    world = SimulatedWorld()
+    world.objects.plant("rows/mine.csv", b"topic\n" + b"x\n" * 100, bucket="another-bucket")
 
-    run_id = await enlist(house, house.joke(s3_uri="s3://another-bucket/rows/mine.csv"))
+    run_id = await enlist(world, world.joke(s3_uri="s3://another-bucket/rows/mine.csv"))
 
-    assert (await house.run(run_id)).state is RunState.SUCCEEDED
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
 
 
 async def test_a_bucket_of_another_owner_than_the_manifest_says_is_not_read():
-    house = House()
-    house.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="taken-over")
-    house.objects.owners["taken-over"] = "999999999999"
-    manifest = house.joke(s3_uri="s3://taken-over/a.csv", input_bucket_owner="123456789012")
+    world = SimulatedWorld()
+    world.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="taken-over")
+    world.objects.owners["taken-over"] = "999999999999"
+    manifest = world.joke(s3_uri="s3://taken-over/a.csv", input_bucket_owner="123456789012")
 
-    told = await refused(house, manifest)
+    reported = await refused(world, manifest)
 
-    assert "does account 123456789012 own the bucket (input_bucket_owner)?" in told
-    run_id = await enlist(house, manifest | {"input_bucket_owner": "999999999999"})
-    assert (await house.run(run_id)).state is RunState.SUCCEEDED
+    assert "does account 123456789012 own the bucket (input_bucket_owner)?" in reported
+    run_id = await enlist(world, manifest | {"input_bucket_owner": "999999999999"})
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
 
 
 async def test_a_bucket_that_changes_hands_after_it_was_accepted_is_not_read_either():
-    house = House()
-    house.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="sold")
-    run_id = house.send(house.joke(s3_uri="s3://sold/a.csv", input_bucket_owner="123456789012"))
-    await house.consumers[0].run_once()
-    house.objects.owners["sold"] = "999999999999"
+    world = SimulatedWorld()
+    world.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="sold")
+    run_id = world.send(world.joke(s3_uri="s3://sold/a.csv", input_bucket_owner="123456789012"))
+    await world.consumers[0].run_once()
+    world.objects.owners["sold"] = "999999999999"
 
-    totals = await house.run(run_id)
+    totals = await world.run(run_id)
 
     assert totals.state is RunState.FAILED
     assert "s3://sold/a.csv cannot be read" in totals.message
 
 
 async def test_where_the_setting_says_so_a_foreign_bucket_needs_its_owner():
-    house = House(input_bucket_owner_required=True)
-    house.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="another-bucket")
+    world = SimulatedWorld(input_bucket_owner_required=True)
+    world.objects.plant("a.csv", b"topic\n" + b"x\n" * 100, bucket="another-bucket")
 
-    told = await refused(house, house.joke(s3_uri="s3://another-bucket/a.csv"))
+    reported = await refused(world, world.joke(s3_uri="s3://another-bucket/a.csv"))
 
-    assert "input_bucket_owner: this environment requires it for buckets other than world" in told
-    assert await enlist(house, house.joke(rows=100))
-    given_owner = house.joke(s3_uri="s3://another-bucket/a.csv", input_bucket_owner="123456789012")
-    assert await enlist(house, given_owner)
+    assert "input_bucket_owner: this environment requires it for buckets other than world" in reported
+    assert await enlist(world, world.joke(rows=100))
+    given_owner = world.joke(s3_uri="s3://another-bucket/a.csv", input_bucket_owner="123456789012")
+    assert await enlist(world, given_owner)
 
 
 async def test_a_bucket_that_is_missing_is_told_from_an_object_that_is():
-    house = House()
+    world = SimulatedWorld()
 
-    bucket = await refused(house, house.joke(s3_uri="s3://no-such-bucket/inputs/topics.csv"))
-    key = await refused(house, house.joke(s3_uri="s3://world/inputs/topic.csv"))
+    bucket = await refused(world, world.joke(s3_uri="s3://no-such-bucket/inputs/topics.csv"))
+    key = await refused(world, world.joke(s3_uri="s3://world/inputs/topic.csv"))
 
     assert (
         "there is no bucket no-such-bucket: did you mean the environment's own bucket? It has an object of that key"
@@ -195,44 +195,44 @@ async def test_a_bucket_that_is_missing_is_told_from_an_object_that_is():
 
 
 async def test_an_arn_of_another_region_is_refused():
-    house = House()
+    world = SimulatedWorld()
 
-    told = await refused(
-        house, house.joke(model_id=OTHERS, output_kms_key="arn:aws:kms:eu-west-1:123456789012:alias/mine")
+    reported = await refused(
+        world, world.joke(model_id=OTHERS, output_kms_key="arn:aws:kms:eu-west-1:123456789012:alias/mine")
     )
 
-    assert "model_id: the ARN is of the region eu-west-1, and this environment is in us-east-1" in told
-    assert "output_kms_key: the ARN is of the region eu-west-1" in told
+    assert "model_id: the ARN is of the region eu-west-1, and this environment is in us-east-1" in reported
+    assert "output_kms_key: the ARN is of the region eu-west-1" in reported
 
 
 async def test_a_prompt_of_the_store_with_half_a_surrogate_pair_is_refused_with_its_place():
-    house = House()
+    world = SimulatedWorld()
     # YAML knows no pairs: each escape is a character, and half of one is none.
-    house.objects.plant(prompt_key("cut"), rb'template: "Say \ud83d\ude00 {topic}"')
+    world.objects.plant(prompt_key("cut"), rb'template: "Say \ud83d\ude00 {topic}"')
 
-    told = await refused(house, house.joke(prompt_id="cut"))
+    reported = await refused(world, world.joke(prompt_id="cut"))
 
-    assert "prompt 'cut': " in told
-    assert "invalid Unicode character escape code" in told
-    assert "line 1, column 18" in told
+    assert "prompt 'cut': " in reported
+    assert "invalid Unicode character escape code" in reported
+    assert "line 1, column 18" in reported
 
 
 async def test_a_prompt_too_large_for_the_table_is_refused_by_its_size():
-    house = House()
-    house.objects.plant(prompt_key("large"), ("template: '" + "\\" * 190_000 + "{topic}'").encode())
+    world = SimulatedWorld()
+    world.objects.plant(prompt_key("large"), ("template: '" + "\\" * 190_000 + "{topic}'").encode())
 
-    assert "prompt: prompt and parameters take 38" in await refused(house, house.joke(prompt_id="large"))
+    assert "prompt: prompt and parameters take 38" in await refused(world, world.joke(prompt_id="large"))
 
 
 @pytest.mark.promise("L6")
 async def test_what_is_no_event_of_bedrocks_is_in_the_dead_letters_with_its_reason():
-    house = House()
-    house.queues["events"].put(json.dumps(house.joke()))
-    house.queues["events"].put(json.dumps({"source": "aws.bedrock", "detail-type": "Guardrail changed", "detail": {}}))
-    await house.quiet()
+    world = SimulatedWorld()
+    world.queues["events"].put(json.dumps(world.joke()))
+    world.queues["events"].put(json.dumps({"source": "aws.bedrock", "detail-type": "Guardrail changed", "detail": {}}))
+    await world.idle()
 
-    [letter] = house.queues["events"].dead
-    assert letter.attributes["quarry_reason"] == (
+    [dead_letter] = world.queues["events"].dead
+    assert dead_letter.attributes["quarry_reason"] == (
         "it is a manifest: send it to the queue of manifests (QUARRY_MANIFEST_QUEUE_URL)"
     )
-    assert not house.queues["events"].bodies
+    assert not world.queues["events"].bodies

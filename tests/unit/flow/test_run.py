@@ -5,32 +5,32 @@ from __future__ import annotations
 import pytest
 
 from quarry_core.contract.states import RunState
-from tests.world.house import TITAN, House
+from tests.world.world import TITAN, SimulatedWorld
 
 
 @pytest.mark.promise("S3", "L2")
 async def test_a_text_run_gives_every_row_back_once_with_its_answer():
-    house = House()
-    run_id = house.send(house.joke(rows=1200, max_records_per_job=100))
+    world = SimulatedWorld()
+    run_id = world.send(world.joke(rows=1200, max_records_per_job=100))
 
-    totals = await house.run(run_id)
+    totals = await world.run(run_id)
 
     assert totals.state is RunState.SUCCEEDED
-    result = house.result(run_id)
+    result = world.result(run_id)
     assert result.column("topic").to_pylist() == [f"topic number {row}" for row in range(1200)]
     assert (
         result.column("response")[7].as_py() == "answer to: Tell me a joke about topic number 7 in less than 50 words."
     )
-    assert len(house.jobs.all) == 12
-    assert house.jobs.peak == 3
+    assert len(world.jobs.all) == 12
+    assert world.jobs.peak == 3
 
 
 async def test_an_embedding_run_needs_no_prompt():
-    house = House()
-    uri = house.csv(200, columns=("input_text", "note"))
-    run_id = house.send({"s3_uri": uri, "job_name_prefix": "emb", "model_id": TITAN, "prompt_id": None})
+    world = SimulatedWorld()
+    uri = world.csv(200, columns=("input_text", "note"))
+    run_id = world.send({"s3_uri": uri, "job_name_prefix": "emb", "model_id": TITAN, "prompt_id": None})
 
-    totals = await house.run(run_id)
+    totals = await world.run(run_id)
 
     assert totals.state is RunState.SUCCEEDED
-    assert len(house.result(run_id).column("embedding")[0].as_py()) == 1024
+    assert len(world.result(run_id).column("embedding")[0].as_py()) == 1024

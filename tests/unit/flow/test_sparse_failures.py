@@ -11,18 +11,18 @@ from quarry_core.contract.states import RunState
 from quarry_core.service.failures import RunCode, Step, StepFailed
 from quarry_core.service.pieces import Piece
 from quarry_core.service.steps import Steps
-from quarry_scheduler.learn import Learner
 from quarry_scheduler.tick import Ticker
+from quarry_scheduler.tracking import JobTracker
 from tests.unit.flow.acts import play
 from tests.world.faults import Faults
-from tests.world.house import House
+from tests.world.world import SimulatedWorld
 
 MINUTES = 60
-LOOKS_MIN = 20
+CHECKS_MIN = 20
 
 
 @pytest.fixture(autouse=True)
-def _quiet():
+def _idle():
     """A traceback for each failure costs more than all the rest."""
     with capture_logs():
         yield
@@ -45,59 +45,59 @@ def every_other(monkeypatch, owner: type, name: str) -> list[str]:
 @pytest.mark.promise("L2")
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(Learner, "job_seen"), (Ticker, "_finish_admitted"), (Ticker, "_admit_one")],
+    [(JobTracker, "job_seen"), (Ticker, "_finish_admitted"), (Ticker, "_admit_one")],
     ids=["track", "tick", "admit"],
 )
 async def test_a_run_goes_on_through_failures_between_which_the_step_is_done(monkeypatch, owner, name):
-    house = House(job_quota=1)
-    run_id = house.send(house.joke(rows=4_000, max_records_per_job=100))
+    world = SimulatedWorld(job_quota=1)
+    run_id = world.send(world.joke(rows=4_000, max_records_per_job=100))
     calls = every_other(monkeypatch, owner, name)
-    await house.quiet()
+    await world.idle()
 
     for _ in range(MINUTES):
-        house.clock.advance(61)
+        world.clock.advance(61)
         if name == "_admit_one":
-            for job in house.bedrock.active:
-                house.bedrock.end(job)
-            await house.quiet()
+            for job in world.bedrock.active:
+                world.bedrock.end(job)
+            await world.idle()
         with contextlib.suppress(StepFailed):
-            await house.scheduler.tick_all()
+            await world.scheduler.tick_all()
         with contextlib.suppress(StepFailed):
-            await house.scheduler.sweeper.sweep()
+            await world.scheduler.sweeper.sweep()
 
-    assert calls.count("failed") >= LOOKS_MIN
-    assert (await house.totals(run_id)).fault == ""
+    assert calls.count("failed") >= CHECKS_MIN
+    assert (await world.totals(run_id)).fault == ""
     monkeypatch.undo()
-    assert (await play(house, run_id)).state is RunState.SUCCEEDED
+    assert (await play(world, run_id)).state is RunState.SUCCEEDED
 
 
 async def test_failures_that_another_process_has_counted_since_are_not_forgotten_with_ours(monkeypatch):
-    house = House(job_quota=1)
-    run_id = house.send(house.joke(rows=300, max_records_per_job=100))
-    await house.quiet()
-    other = Learner.job_seen
+    world = SimulatedWorld(job_quota=1)
+    run_id = world.send(world.joke(rows=300, max_records_per_job=100))
+    await world.idle()
+    other = JobTracker.job_seen
 
     async def fails(*_args, **_kwargs):
         raise RuntimeError("always")
 
-    monkeypatch.setattr(Learner, "job_seen", fails)
-    await house.scheduler.sweeper.sweep()
-    ours = house.scheduler
-    house.start()
-    await house.scheduler.sweeper.sweep()
-    monkeypatch.setattr(Learner, "job_seen", other)
+    monkeypatch.setattr(JobTracker, "job_seen", fails)
+    await world.scheduler.sweeper.sweep()
+    ours = world.scheduler
+    world.start()
+    await world.scheduler.sweeper.sweep()
+    monkeypatch.setattr(JobTracker, "job_seen", other)
 
     await ours.sweeper.sweep()
-    [counted] = [item for key, item in house.table.items.items() if key[1].startswith("failure#track")]
+    [counted] = [item for key, item in world.table.items.items() if key[1].startswith("failure#track")]
     assert counted["count"] == 2
-    await house.scheduler.sweeper.sweep()
-    assert [key for key in house.table.items if key[1].startswith("failure#track")] == []
-    assert (await play(house, run_id)).state is RunState.SUCCEEDED
+    await world.scheduler.sweeper.sweep()
+    assert [key for key in world.table.items if key[1].startswith("failure#track")] == []
+    assert (await play(world, run_id)).state is RunState.SUCCEEDED
 
 
 @pytest.mark.parametrize(("ways", "times"), [(1, 5), (2, 25)])
 async def test_failures_in_a_row_count_by_the_way_in_which_they_fail_and_all_of_them_at_five_times_as_many(ways, times):
-    steps, tried = Steps(House().world(Faults())), []
+    steps, tried = Steps(SimulatedWorld().process_world(Faults())), []
 
     async def fails():
         tried.append(["this", "that"][len(tried) % ways])

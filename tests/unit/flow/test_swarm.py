@@ -19,7 +19,7 @@ from quarry_core.errors import PortError
 from quarry_core.service.failures import StepFailed
 from tests.unit.flow.planted_steps import PLANTS, Planted, planted
 from tests.world.faults import KINDS, Crash, Faults
-from tests.world.house import House
+from tests.world.world import SimulatedWorld
 
 SERVICES = ("preprocessor", "scheduler", "collector")
 SEEDS = 60
@@ -30,43 +30,43 @@ BUG_SEEDS = 40
 BUG_TIMES_MAX = 12
 
 
-def house_of(chance: random.Random, seed: int) -> tuple[House, int]:
-    """A house with a configuration of its own, and how many rows its run has."""
+def world_of(chance: random.Random, seed: int) -> tuple[SimulatedWorld, int]:
+    """A world with a configuration of its own, and how many rows its run has."""
     shards = chance.choice((1, 2, 3, 5))
     rows = shards * 100 + chance.randrange(60)
-    house = House(job_quota=chance.choice((1, 1, 2, 3)), repeats_max=3)
-    house.bedrock.seed = seed
-    house.bedrock.events_lost_share = chance.choice((0.0, 0.5, 1.0))
-    house.bedrock.events_doubled_share = chance.choice((0.0, 0.5))
-    house.jobs.list_lag_s = chance.choice((0, 0, 60))
-    house.jobs.refuse_used_names = chance.random() < 0.3
+    world = SimulatedWorld(job_quota=chance.choice((1, 1, 2, 3)), repeats_max=3)
+    world.bedrock.seed = seed
+    world.bedrock.events_lost_share = chance.choice((0.0, 0.5, 1.0))
+    world.bedrock.events_doubled_share = chance.choice((0.0, 0.5))
+    world.jobs.list_lag_s = chance.choice((0, 0, 60))
+    world.jobs.refuse_used_names = chance.random() < 0.3
     # What is not known of Bedrock: for how long it remembers a client token.
-    house.jobs.token_memory_s = chance.choice((None, 600, 5, 0))
-    return house, rows
+    world.jobs.token_memory_s = chance.choice((None, 600, 5, 0))
+    return world, rows
 
 
 async def run_seed(seed: int) -> Counter:
     chance = random.Random(seed)
-    house, rows = house_of(chance, seed)
+    world, rows = world_of(chance, seed)
     faults = {name: draw_faults(chance) for name in SERVICES}
-    house.start(faults)
-    house.send(house.joke(rows=rows, run_id="r1", max_records_per_job=160))
+    world.start(faults)
+    world.send(world.joke(rows=rows, run_id="r1", max_records_per_job=160))
     seen = Counter[str]()
     for step in range(STEPS_MAX):
         try:
-            await turn(house, chance, seen)
+            await turn(world, chance, seen)
         except Crash:
             seen["crash"] += 1
-            house.start({name: draw_faults(chance) for name in SERVICES} if step < STEPS_MAX // 4 else None)
+            world.start({name: draw_faults(chance) for name in SERVICES} if step < STEPS_MAX // 4 else None)
         except PortError:
             seen["turn failed"] += 1
-        await always(house)
-        totals = await house.ledger.totals("r1")
+        await always(world)
+        totals = await world.ledger.totals("r1")
         if totals is not None and totals.state.terminal:
             break
-    await finally_(house, rows)
+    await finally_(world, rows)
     seen["faults"] += sum(len(each.injected) for each in faults.values())
-    seen["repeats"] += (await house.totals("r1")).repeats
+    seen["repeats"] += (await world.totals("r1")).repeats
     return seen
 
 
@@ -75,51 +75,51 @@ def draw_faults(chance: random.Random) -> Faults:
     return Faults(plan)
 
 
-async def turn(house: House, chance: random.Random, seen: Counter) -> None:
-    await house.quiet()
-    for job in house.bedrock.active:
+async def turn(world: SimulatedWorld, chance: random.Random, seen: Counter) -> None:
+    await world.idle()
+    for job in world.bedrock.active:
         match chance.randrange(8):
             case 0:
-                house.bedrock.begin(job)
+                world.bedrock.begin(job)
             case 1 | 2:
                 pass
             case 3 if not job.name.endswith("-4-test"):
                 seen["failed job"] += 1
-                house.bedrock.end(job, "Failed", message="internal", output=False)
+                world.bedrock.end(job, "Failed", message="internal", output=False)
             case _:
-                house.bedrock.end(job)
-    await house.quiet()
-    house.clock.advance(chance.choice((5, 40, 130, 700)))
-    await house.scheduler.tick_all()
-    await house.scheduler.sweeper.sweep()
+                world.bedrock.end(job)
+    await world.idle()
+    world.clock.advance(chance.choice((5, 40, 130, 700)))
+    await world.scheduler.tick_all()
+    await world.scheduler.sweeper.sweep()
 
 
-async def always(house: House) -> None:
+async def always(world: SimulatedWorld) -> None:
     """The promises that hold at every step."""
-    assert house.jobs.peak <= house.settings.job_quota, "more jobs than the quota"
-    for run in await house.ledger.open_runs():
-        totals = await house.totals(run.run_id)
+    assert world.jobs.peak <= world.settings.job_quota, "more jobs than the quota"
+    for run in await world.ledger.open_runs():
+        totals = await world.totals(run.run_id)
         assert totals.accepted == totals.ok + totals.error + totals.again + totals.open, totals
         if not run.pool:
             continue
-        pool = await house.ledger.pool(run.pool)
+        pool = await world.ledger.pool(run.pool)
         if pool is None:
             continue
-        held = {shard.holder async for shard in house.ledger.shards(run.run_id) if shard.state.holds_a_slot}
+        held = {shard.holder async for shard in world.ledger.shards(run.run_id) if shard.state.holds_a_slot}
         assert held == set(pool.holders)
         assert pool.in_use == len(pool.holders)
 
 
-async def finally_(house: House, rows: int) -> None:
-    totals = await house.totals("r1")
+async def finally_(world: SimulatedWorld, rows: int) -> None:
+    totals = await world.totals("r1")
     assert totals.state is RunState.SUCCEEDED, totals
     assert (totals.ok, totals.error, totals.open) == (rows, 0, 0), totals
-    assert house.result("r1").column("topic").to_pylist() == [f"topic number {row}" for row in range(rows)]
-    names = Counter(job.name for job in house.jobs.all)
+    assert world.result("r1").column("topic").to_pylist() == [f"topic number {row}" for row in range(rows)]
+    names = Counter(job.name for job in world.jobs.all)
     assert set(names.values()) == {1}, f"more than one job for one attempt: {names}"
-    async for shard in house.ledger.shards("r1"):
+    async for shard in world.ledger.shards("r1"):
         assert shard.state is ShardState.SETTLED
-    for queue in house.queues.values():
+    for queue in world.queues.values():
         assert not queue.dead, [(dead.body, dict(dead.attributes)) for dead in queue.dead]
 
 
@@ -141,45 +141,45 @@ async def test_whatever_fails_together_every_row_comes_back_once():
 async def run_seed_with_a_bug(seed: int) -> Counter:
     """A bug in some step, for some calls, together with everything else that goes wrong."""
     chance = random.Random(f"bug {seed}")
-    house, rows = house_of(chance, seed)
+    world, rows = world_of(chance, seed)
     plant, times = chance.choice(PLANTS), chance.randrange(1, BUG_TIMES_MAX)
     faults = {name: draw_faults(chance) for name in SERVICES}
-    house.start(faults)
-    house.send(house.joke(rows=rows, run_id="r1", max_records_per_job=160))
+    world.start(faults)
+    world.send(world.joke(rows=rows, run_id="r1", max_records_per_job=160))
     seen = Counter[str]()
     with planted(plant, times=times), capture_logs():
         for step in range(STEPS_MAX):
             try:
-                await turn(house, chance, seen)
+                await turn(world, chance, seen)
             except Crash:
                 seen["crash"] += 1
-                house.start({name: draw_faults(chance) for name in SERVICES} if step < STEPS_MAX // 4 else None)
+                world.start({name: draw_faults(chance) for name in SERVICES} if step < STEPS_MAX // 4 else None)
             except (PortError, StepFailed, Planted):
                 seen["turn failed"] += 1
-            await always(house)
-            totals = await house.ledger.totals("r1")
+            await always(world)
+            totals = await world.ledger.totals("r1")
             if totals is not None and totals.state.terminal:
                 break
-        house.start()
+        world.start()
         for _ in range(10):
             with suppress(PortError, StepFailed, Planted):
-                await turn(house, chance, Counter())
-    totals = await house.totals("r1")
+                await turn(world, chance, Counter())
+    totals = await world.totals("r1")
     assert totals.state.terminal, (plant.id, times, totals)
     assert totals.accepted == totals.ok + totals.error, (plant.id, times, totals)
     if totals.state is RunState.SUCCEEDED:
         assert totals.ok == rows, (plant.id, times, totals)
-        assert house.result("r1").column("topic").to_pylist() == [f"topic number {row}" for row in range(rows)]
+        assert world.result("r1").column("topic").to_pylist() == [f"topic number {row}" for row in range(rows)]
     else:
         assert totals.state is RunState.FAILED
         assert totals.code in ("INTERNAL_ERROR", "WORKER_KILLED"), (plant.id, times, totals)
-        assert success_key("r1") not in house.objects.bodies
-    pool = await house.ledger.pool("us-east-1#anthropic.claude-3-haiku-20240307-v1:0")
+        assert success_key("r1") not in world.objects.bodies
+    pool = await world.ledger.pool("us-east-1#anthropic.claude-3-haiku-20240307-v1:0")
     assert pool is None or pool.in_use == len(pool.holders) == 0, (plant.id, times, pool)
-    assert house.bedrock.active == [], (plant.id, times)
-    names = Counter(job.name for job in house.jobs.all)
+    assert world.bedrock.active == [], (plant.id, times)
+    names = Counter(job.name for job in world.jobs.all)
     assert set(names.values()) <= {1}, f"more than one job for one attempt: {names}"
-    dead = sum(len(queue.dead) for queue in house.queues.values())
+    dead = sum(len(queue.dead) for queue in world.queues.values())
     assert dead <= 5, (plant.id, times, dead)
     seen[totals.code or totals.state] += 1
     return seen

@@ -1,4 +1,4 @@
-"""A worker that is behind, or away, is not buried in copies of its messages; one that was lost is sent again.
+"""A worker that is behind, or away, is not dead-lettered in copies of its messages; one that was lost is sent again.
 
 The services run as they do in production, each consumer and timer as a task of its own, on a clock that goes from
 sleeper to sleeper: so seconds here are those of the local stack.
@@ -24,15 +24,15 @@ from quarry_core.service.process import JITTER
 from quarry_local.settings import LOCAL_WAITS
 from tests.unit.flow.acts import CLAUDE_POOL, enlist, healthy_dead
 from tests.world.faults import Faults
-from tests.world.house import House
 from tests.world.offload import InlineOffload
+from tests.world.world import SimulatedWorld
 
 SHARDS = 40
 AWAY_S = 60.0
 OFFLOAD_S = 0.1  # how long one blocking step takes in a thread: settling a shard has three
 LOCAL = {
     name: float(LOCAL_WAITS[f"QUARRY_{name.upper()}"])
-    for name in ("tick_every_s", "sweep_every_s", "ring_after_slices_s", "ring_after_ended_s")
+    for name in ("tick_every_s", "sweep_every_s", "wake_after_slices_s", "wake_after_ended_s")
 }
 
 
@@ -46,16 +46,16 @@ class Watched(Faults):
 
     def after(self, number, name, args=()):
         if name == "queue.send" and args[0] in ("collector", "slices"):
-            bell = json.loads(args[1])
-            self.sent[bell["kind"]] += 1
+            wakeup = json.loads(args[1])
+            self.sent[wakeup["step"]] += 1
         super().after(number, name, args)
 
 
 @dataclass
 class Stack:
-    """All services of a house, two schedulers among them, as tasks; a service may be away."""
+    """All services of a world, two schedulers among them, as tasks; a service may be away."""
 
-    house: House
+    world: SimulatedWorld
     watched: Watched = field(default_factory=Watched)
     uploads: Counter = field(default_factory=Counter)
     offload_s: float = OFFLOAD_S
@@ -63,32 +63,34 @@ class Stack:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self):
-        self.house.clock.auto_advance = False
-        create = self.house.objects.create
+        self.world.clock.auto_advance = False
+        create = self.world.objects.create
 
         def counted(key, metadata):
             self.uploads[key.partition("/")[0]] += 1
             return create(key, metadata)
 
-        self.house.objects.create = counted
+        self.world.objects.create = counted
 
     def begin(self, module, times=1):
         for _ in range(times):
-            world = replace(self.house.world(self.watched), offload=InlineOffload(self.house.clock, self.offload_s))
+            world = replace(
+                self.world.process_world(self.watched), offload=InlineOffload(self.world.clock, self.offload_s)
+            )
             parts = module.build(world)
             for consumer in parts.consumers:
                 self.tasks.append(asyncio.create_task(consumer.run(self.stop)))
             for timer in parts.timers:
-                turns = every(self.stop, self.house.clock, timer.every_s, JITTER, timer.work, timer.what)
+                turns = every(self.stop, self.world.clock, timer.every_s, JITTER, timer.work, timer.what)
                 self.tasks.append(asyncio.create_task(turns))
 
     async def until(self, holds, most_s):
         """Let time pass until something holds; the seconds that it took."""
-        began_s = self.house.clock.monotonic()
+        began_s = self.world.clock.monotonic()
         while not await holds():
-            assert self.house.clock.monotonic() - began_s < most_s, self.watched.sent
-            await self.house.clock.run_for(1.0)
-        return self.house.clock.monotonic() - began_s
+            assert self.world.clock.monotonic() - began_s < most_s, self.watched.sent
+            await self.world.clock.run_for(1.0)
+        return self.world.clock.monotonic() - began_s
 
     async def end(self):
         self.stop.set()
@@ -101,7 +103,7 @@ class Stack:
 
 @contextlib.asynccontextmanager
 async def stack(**settings):
-    running = Stack(House(job_quota=SHARDS, **(LOCAL | settings)))
+    running = Stack(SimulatedWorld(job_quota=SHARDS, **(LOCAL | settings)))
     try:
         yield running
     finally:
@@ -110,19 +112,19 @@ async def stack(**settings):
 
 async def all_ended(running, run_id):
     """The run's shards are submitted, and all jobs end at once."""
-    house = running.house
-    house.clock.auto_advance = True
-    await enlist(house, house.joke(rows=SHARDS * 100, max_records_per_job=100, run_id=run_id))
-    while len(house.jobs.all) < SHARDS:
-        await house.scheduler.ticker.tick(CLAUDE_POOL)
-    house.clock.auto_advance = False
+    world = running.world
+    world.clock.auto_advance = True
+    await enlist(world, world.joke(rows=SHARDS * 100, max_records_per_job=100, run_id=run_id))
+    while len(world.jobs.all) < SHARDS:
+        await world.scheduler.ticker.tick(CLAUDE_POOL)
+    world.clock.auto_advance = False
     running.uploads.clear()
-    house.bedrock.end_all()
+    world.bedrock.end_all()
 
 
 def state_is(running, run_id, *states):
     async def holds():
-        totals = await running.house.ledger.totals(run_id)
+        totals = await running.world.ledger.totals(run_id)
         return totals is not None and totals.state in states
 
     return holds
@@ -134,7 +136,7 @@ async def test_forty_shards_are_announced_once_each_while_the_collector_is_away(
     async with stack() as running:
         await all_ended(running, "r1")
         running.begin(quarry_scheduler.handler, times=2)
-        await running.house.clock.run_for(away_s)
+        await running.world.clock.run_for(away_s)
         running.begin(quarry_collector.handler)
         took_s = await running.until(state_is(running, "r1", RunState.SUCCEEDED), 600)
 
@@ -144,7 +146,7 @@ async def test_forty_shards_are_announced_once_each_while_the_collector_is_away(
         assert running.uploads["results"] == SHARDS
         assert running.uploads["outcomes"] == SHARDS
         assert took_s <= 30
-        assert healthy_dead(running.house) == {}
+        assert healthy_dead(running.world) == {}
 
 
 @pytest.mark.promise("L2", "I1")
@@ -157,7 +159,7 @@ async def test_a_collector_that_needs_far_longer_than_the_sweeps_patience_gets_f
         took_s = await running.until(state_is(running, "r1", RunState.SUCCEEDED), 600)
 
         print(f"slow: {dict(running.watched.sent)}, {dict(running.uploads)}, {took_s:.0f} s")
-        assert took_s > 30 * running.house.settings.ring_after_ended_s
+        assert took_s > 30 * running.world.settings.wake_after_ended_s
         assert running.watched.sent["settle"] <= SHARDS * 1.75
         assert running.uploads["results"] == SHARDS
 
@@ -165,20 +167,20 @@ async def test_a_collector_that_needs_far_longer_than_the_sweeps_patience_gets_f
 @pytest.mark.promise("L2", "I1")
 async def test_slices_are_announced_once_each_while_the_preprocessor_is_away():
     async with stack() as running:
-        house = running.house
-        house.send(house.joke(rows=SHARDS * 100, max_records_per_job=100, run_id="r1"))
-        house.clock.auto_advance = True
-        while (totals := await house.ledger.totals("r1")) is None or totals.state is not RunState.RUNNING:
-            await house.consumers[0].run_once()
-            await house.consumers[1].run_once()
-        house.clock.auto_advance = False
-        slices = [piece async for piece in house.ledger.slices("r1")]
+        world = running.world
+        world.send(world.joke(rows=SHARDS * 100, max_records_per_job=100, run_id="r1"))
+        world.clock.auto_advance = True
+        while (totals := await world.ledger.totals("r1")) is None or totals.state is not RunState.RUNNING:
+            await world.consumers[0].run_once()
+            await world.consumers[1].run_once()
+        world.clock.auto_advance = False
+        slices = [piece async for piece in world.ledger.slices("r1")]
         running.begin(quarry_scheduler.handler, times=2)
-        await house.clock.run_for(AWAY_S)
+        await world.clock.run_for(AWAY_S)
         running.begin(quarry_preprocessor.handler)
 
         async def written():
-            totals = await house.totals("r1")
+            totals = await world.totals("r1")
             return totals.enlisted == totals.accepted
 
         await running.until(written, 600)
@@ -191,13 +193,13 @@ async def test_slices_are_announced_once_each_while_the_preprocessor_is_away():
 async def test_forty_wake_ups_that_were_all_lost_are_sent_again_few_at_first():
     async with stack() as running:
         await all_ended(running, "r1")
-        house, collector = running.house, running.house.queues["collector"]
+        world, collector = running.world, running.world.queues["collector"]
         running.begin(quarry_scheduler.handler, times=2)
         await running.until(state_of_all(running, "ENDED"), 60)
         for message in await everything(collector):
             await collector.ack(message)
         running.watched.sent.clear()
-        await house.clock.run_for(AWAY_S)
+        await world.clock.run_for(AWAY_S)
         assert SHARDS / 2 < running.watched.sent["settle"] <= SHARDS * 1.25
         running.begin(quarry_collector.handler)
         took_s = await running.until(state_is(running, "r1", RunState.SUCCEEDED), 600)
@@ -209,7 +211,7 @@ async def test_forty_wake_ups_that_were_all_lost_are_sent_again_few_at_first():
 
 def state_of_all(running, state):
     async def holds():
-        return [shard.state async for shard in running.house.ledger.shards("r1")] == [state] * SHARDS
+        return [shard.state async for shard in running.world.ledger.shards("r1")] == [state] * SHARDS
 
     return holds
 
@@ -222,44 +224,44 @@ async def everything(queue):
 
 
 async def test_a_copy_for_a_settled_shard_costs_one_head_and_still_deletes_the_input():
-    house = House(job_quota=1)
-    run_id = await enlist(house, house.joke(rows=200, max_records_per_job=100, run_id="r1"))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    house.bedrock.end_all()
-    await house.quiet()
-    assert (await house.ledger.shard(run_id, shard_id(0))).state == "SETTLED"
+    world = SimulatedWorld(job_quota=1)
+    run_id = await enlist(world, world.joke(rows=200, max_records_per_job=100, run_id="r1"))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    world.bedrock.end_all()
+    await world.idle()
+    assert (await world.ledger.shard(run_id, shard_id(0))).state == "SETTLED"
     asked = Counter()
     for name in ("head", "read", "stream", "random_access", "put_once", "create", "list"):
-        whole = getattr(house.objects, name)
+        whole = getattr(world.objects, name)
 
         def counted(*args, name=name, whole=whole, **more):
             asked[name] += 1
             return whole(*args, **more)
 
-        setattr(house.objects, name, counted)
-    house.objects.plant(f"batch-input/{run_id}/{shard_id(0)}.jsonl", b"left behind")
+        setattr(world.objects, name, counted)
+    world.objects.plant(f"batch-input/{run_id}/{shard_id(0)}.jsonl", b"left behind")
 
-    house.queues["collector"].put(json.dumps({"v": 1, "kind": "settle", "run_id": run_id, "shard": shard_id(0)}))
-    await house.consumers[2].run_once()
+    world.queues["collector"].put(json.dumps({"v": 2, "step": "settle", "run_id": run_id, "shard": shard_id(0)}))
+    await world.consumers[2].run_once()
 
     assert asked == {"head": 1}
-    assert f"batch-input/{run_id}/{shard_id(0)}.jsonl" not in house.objects.bodies
-    assert f"{results_prefix(run_id)}part-{shard_id(0)}.parquet" in house.objects.bodies
+    assert f"batch-input/{run_id}/{shard_id(0)}.jsonl" not in world.objects.bodies
+    assert f"{results_prefix(run_id)}part-{shard_id(0)}.parquet" in world.objects.bodies
 
 
 async def test_an_event_that_comes_again_wakes_the_collector_and_one_that_comes_late_does_not():
-    house = House(job_quota=1)
-    await enlist(house, house.joke(rows=100, run_id="r1"))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    [job] = house.bedrock.active
-    house.bedrock.end(job)
-    await house.scheduler.sweeper.sweep()  # which was faster than the event
-    assert len(house.queues["collector"].bodies) == 1
+    world = SimulatedWorld(job_quota=1)
+    await enlist(world, world.joke(rows=100, run_id="r1"))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    [job] = world.bedrock.active
+    world.bedrock.end(job)
+    await world.scheduler.sweeper.sweep()  # which was faster than the event
+    assert len(world.queues["collector"].bodies) == 1
 
-    [message] = await house.queues["events"].receive(1, 0)
-    await house.scheduler.on_event(message)
-    assert len(house.queues["collector"].bodies) == 1
+    [message] = await world.queues["events"].receive(1, 0)
+    await world.scheduler.on_event(message)
+    assert len(world.queues["collector"].bodies) == 1
 
     # Its first reader may have died between the move and its wake-up.
-    await house.scheduler.on_event(replace(message, receive_count=2))
-    assert len(house.queues["collector"].bodies) == 2
+    await world.scheduler.on_event(replace(message, receive_count=2))
+    assert len(world.queues["collector"].bodies) == 2

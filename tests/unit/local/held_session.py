@@ -14,10 +14,10 @@ STUB = (str(Path(__file__).with_name("stub_service.py")),)
 
 def test_handles_sigterm_in_a_loop_of_its_own():
     async def handled():
-        loop, told = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_signal_handler(signal.SIGTERM, told.set)
+        loop, reported = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, reported.set)
         os.kill(os.getpid(), signal.SIGTERM)
-        await told.wait()
+        await reported.wait()
 
     asyncio.run(handled())
 

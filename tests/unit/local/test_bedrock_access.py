@@ -12,7 +12,7 @@ from quarry_local.bedrock.iam.roles import Roles
 from quarry_local.bedrock.jobs.job import Job
 from quarry_local.bedrock.jobs.records import Unfit
 from quarry_local.bedrock.models.identity import resolve
-from tests.conformance.house import House, questions, refusal
+from tests.conformance.world import SimulatedWorld, questions, refusal
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -350,17 +350,17 @@ def test_checks_can_be_switched_off():
 
 
 def test_negations_null_and_wildcards_mean_what_they_mean_in_iam():
-    def says(
+    def expected(
         statement: dict[str, Any], action: str = "s3:GetObject", resource: str = "arn:aws:s3:::b/k", **context: str
     ) -> bool:
         return by_identity([document(statement)], action=action, resource=resource, context=context).allowed
 
-    assert says({"NotAction": "s3:Put*", "Resource": "*"})
-    assert not says({"NotAction": "s3:get*", "Resource": "*"})
-    assert says({"Action": "s3:G?tObject", "NotResource": "arn:aws:s3:::c/*"})
-    assert not says({"Action": "*", "NotResource": "arn:aws:s3:::b/*"})
-    assert says({"Action": "*", "Resource": "*", "Condition": {"Null": {"k": "true"}}})
-    assert not says({"Action": "*", "Resource": "*", "Condition": {"Null": {"k": True}}}, k="v")
+    assert expected({"NotAction": "s3:Put*", "Resource": "*"})
+    assert not expected({"NotAction": "s3:get*", "Resource": "*"})
+    assert expected({"Action": "s3:G?tObject", "NotResource": "arn:aws:s3:::c/*"})
+    assert not expected({"Action": "*", "NotResource": "arn:aws:s3:::b/*"})
+    assert expected({"Action": "*", "Resource": "*", "Condition": {"Null": {"k": "true"}}})
+    assert not expected({"Action": "*", "Resource": "*", "Condition": {"Null": {"k": True}}}, k="v")
     one = document({"NotPrincipal": {"AWS": ROLE}, "Action": "*", "Resource": "*"})
     for principals, allowed in (({ROLE}, False), ({"arn:other"}, True)):
         verdict = by_resource(one, principals=principals, action="s3:GetObject", resource="b", context={})
@@ -369,26 +369,28 @@ def test_negations_null_and_wildcards_mean_what_they_mean_in_iam():
 
 def test_the_role_of_the_local_stack_passes_and_one_without_its_policy_fails_late(aws, resources):
     place = resources.place
-    house = House(aws, check_profiles=False, caller_role=place.role("scheduler"))
+    world = SimulatedWorld(aws, check_profiles=False, caller_role=place.role("scheduler"))
     try:
         body = b"".join(json.dumps(line).encode() + b"\n" for line in questions())
         key = "batch-input/run/00001.jsonl"
-        house.s3.put_object(Bucket=place.bucket, Key=key, Body=body)
-        request = house.request(
+        world.s3.put_object(Bucket=place.bucket, Key=key, Body=body)
+        request = world.request(
             f"s3://{place.bucket}/{key}",
             roleArn=place.role_arn("bedrock"),
             outputDataConfig={"s3OutputDataConfig": {"s3Uri": f"s3://{place.bucket}/batch-output/run/00001-1/"}},
         )
-        arn = house.bedrock.create_model_invocation_job(**request)["jobArn"]
-        assert house.wait(arn)["status"] == "Completed"
+        arn = world.bedrock.create_model_invocation_job(**request)["jobArn"]
+        assert world.wait(arn)["status"] == "Completed"
         elsewhere = {"s3OutputDataConfig": {"s3Uri": f"s3://{place.bucket}/results/"}}
-        arn = house.bedrock.create_model_invocation_job(**{**request, "outputDataConfig": elsewhere})["jobArn"]
-        job = house.wait(arn)
+        arn = world.bedrock.create_model_invocation_job(**{**request, "outputDataConfig": elsewhere})["jobArn"]
+        job = world.wait(arn)
         assert job["status"] == "Failed"
         assert "is not authorized to perform: s3:PutObject" in job["message"]
         assert job["processedRecordCount"] == 0
         # The scheduler may pass the role of Bedrock and no other.
-        told = refusal(house.bedrock.create_model_invocation_job, **{**request, "roleArn": place.role_arn("collector")})
-        assert told[:2] == ("AccessDeniedException", 403)
+        reported = refusal(
+            world.bedrock.create_model_invocation_job, **{**request, "roleArn": place.role_arn("collector")}
+        )
+        assert reported[:2] == ("AccessDeniedException", 403)
     finally:
-        house.close()
+        world.close()

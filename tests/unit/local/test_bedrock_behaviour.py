@@ -307,7 +307,7 @@ def test_an_embedding_job_answers_with_unit_vectors(world):
     assert len(np.unique(vectors, axis=0)) == 100
 
 
-def test_get_shows_what_create_was_not_told(world):
+def test_get_shows_what_create_was_not_reported(world):
     w = world(starting_s=3600)
     uri = w.put(claude_lines(100))
     arn = w.create(uri, model=f"us.{HAIKU}", clientRequestToken="token-1")

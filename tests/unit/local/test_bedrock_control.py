@@ -3,15 +3,15 @@
 import pytest
 
 from quarry_local.bedrock.families.answers import prompt_digest
-from tests.conformance.house import HAIKU, TITAN, House, lines_of, refusal
+from tests.conformance.world import HAIKU, TITAN, SimulatedWorld, lines_of, refusal
 
 SCOUT = "us.meta.llama4-scout-17b-instruct-v1:0"
 EMBED = "cohere.embed-english-v3"
 
 
 @pytest.fixture
-def house(aws):
-    made = House(aws)
+def world(aws):
+    made = SimulatedWorld(aws)
     yield made
     made.close()
 
@@ -20,13 +20,13 @@ def converse(prompt: str) -> dict[str, object]:
     return {"messages": [{"role": "user", "content": [{"text": prompt}]}], "inferenceConfig": {"maxTokens": 200}}
 
 
-def test_a_converse_job_answers_any_chat_model_in_one_form(house):
+def test_a_converse_job_answers_any_chat_model_in_one_form(world):
     lines = [{"recordId": f"r{n}", "modelInput": converse(f"Why {n}?")} for n in range(100)]
     lines[7]["modelInput"] = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 5, "messages": []}
-    job = house.run(lines, model="mistral.mistral-large-2407-v1:0", modelInvocationType="Converse")
+    job = world.run(lines, model="mistral.mistral-large-2407-v1:0", modelInvocationType="Converse")
     assert (job["status"], job["modelInvocationType"]) == ("Completed", "Converse")
     assert (job["successRecordCount"], job["errorRecordCount"]) == (99, 1)
-    by_id = {line["recordId"]: line for line in house.results(job)}
+    by_id = {line["recordId"]: line for line in world.results(job)}
     for number in range(100):
         line = by_id[f"r{number}"]
         if number == 7:
@@ -36,72 +36,72 @@ def test_a_converse_job_answers_any_chat_model_in_one_form(house):
         output = line["modelOutput"]
         assert prompt_digest(f"Why {number}?") in output["output"]["message"]["content"][0]["text"]
     used = [line["modelOutput"]["usage"] for line in by_id.values() if "modelOutput" in line]
-    summary = house.summary(job)
+    summary = world.summary(job)
     assert summary["inputTokenCount"] == sum(one["inputTokens"] for one in used)
     assert summary["outputTokenCount"] == sum(one["outputTokens"] for one in used)
 
 
-def test_a_body_for_invoke_model_fails_every_record_of_a_converse_job_which_completes(house):
-    job = house.run(lines_of({"inputText": "x"}), model=TITAN, modelInvocationType="Converse")
+def test_a_body_for_invoke_model_fails_every_record_of_a_converse_job_which_completes(world):
+    job = world.run(lines_of({"inputText": "x"}), model=TITAN, modelInvocationType="Converse")
     assert job["status"] == "Completed"
     assert (job["successRecordCount"], job["errorRecordCount"]) == (0, 100)
 
 
-def test_a_model_has_its_own_least_number_of_records(house):
+def test_a_model_has_its_own_least_number_of_records(world):
     body = {"prompt": "Why?", "max_gen_len": 100}
-    assert house.run(lines_of(body, 50), model=SCOUT)["status"] == "Completed"
-    failed = house.run(lines_of(body, 49), model=SCOUT)
+    assert world.run(lines_of(body, 50), model=SCOUT)["status"] == "Completed"
+    failed = world.run(lines_of(body, 49), model=SCOUT)
     arn = failed["jobArn"]
     assert failed["message"] == f"Batch job {arn} contains less records (49) than the required minimum of: 50"
-    house.change(records_min=3)
-    assert house.run(lines_of(body, 3), model=SCOUT)["status"] == "Completed"
+    world.change(records_min=3)
+    assert world.run(lines_of(body, 3), model=SCOUT)["status"] == "Completed"
 
 
-def test_a_model_that_batch_refuses_can_be_switched_on(house):
+def test_a_model_that_batch_refuses_can_be_switched_on(world):
     lines = lines_of({"texts": ["a", "b"], "input_type": "search_document"})
-    create = house.bedrock.create_model_invocation_job
-    assert refusal(create, **house.request(house.put(lines), model=EMBED)) == (
+    create = world.bedrock.create_model_invocation_job
+    assert refusal(create, **world.request(world.put(lines), model=EMBED)) == (
         "ValidationException",
         400,
         "Batch inference is not supported for the requested model",
     )
-    house.change(batch_models={EMBED: "cohere-embed"})
-    job = house.run(lines, model=EMBED)
+    world.change(batch_models={EMBED: "cohere-embed"})
+    job = world.run(lines, model=EMBED)
     assert job["successRecordCount"] == 100
-    assert len(house.results(job)[0]["modelOutput"]["embeddings"]) == 2
+    assert len(world.results(job)[0]["modelOutput"]["embeddings"]) == 2
 
 
-def test_custom_models_have_a_pool_of_three(house):
-    house.change(starting_s=3600)
-    account = house.role.split(":")[4]
+def test_custom_models_have_a_pool_of_three(world):
+    world.change(starting_s=3600)
+    account = world.role.split(":")[4]
     arn = f"arn:aws:bedrock:us-east-1:{account}:custom-model/{TITAN}/abcdefghijk{{}}"
-    uri = house.put(lines_of({"inputText": "x"}))
+    uri = world.put(lines_of({"inputText": "x"}))
     for number in range(3):
-        house.create(uri, model=arn.format(number))
-    told = refusal(house.bedrock.create_model_invocation_job, **house.request(uri, model=arn.format(3)))
-    assert told[:2] == ("ServiceQuotaExceededException", 400)
-    house.create(uri, model=TITAN)
+        world.create(uri, model=arn.format(number))
+    reported = refusal(world.bedrock.create_model_invocation_job, **world.request(uri, model=arn.format(3)))
+    assert reported[:2] == ("ServiceQuotaExceededException", 400)
+    world.create(uri, model=TITAN)
 
 
-def test_models_and_profiles_are_discovered_as_clients_do(house):
-    listed = house.bedrock.list_foundation_models(byProvider="Anthropic")["modelSummaries"]
+def test_models_and_profiles_are_discovered_as_clients_do(world):
+    listed = world.bedrock.list_foundation_models(byProvider="Anthropic")["modelSummaries"]
     assert HAIKU in {model["modelId"] for model in listed}
     for identifier in (HAIKU, f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"):
-        found = house.bedrock.get_foundation_model(modelIdentifier=identifier)["modelDetails"]
+        found = world.bedrock.get_foundation_model(modelIdentifier=identifier)["modelDetails"]
         assert found["modelId"] == HAIKU
-    pages = house.bedrock.get_paginator("list_inference_profiles").paginate(PaginationConfig={"PageSize": 10})
+    pages = world.bedrock.get_paginator("list_inference_profiles").paginate(PaginationConfig={"PageSize": 10})
     profiles = [profile for page in pages for profile in page["inferenceProfileSummaries"]]
     chosen = next(profile for profile in profiles if profile["inferenceProfileId"] == f"us.{HAIKU}")
-    found = house.bedrock.get_inference_profile(inferenceProfileIdentifier=chosen["inferenceProfileArn"])
+    found = world.bedrock.get_inference_profile(inferenceProfileIdentifier=chosen["inferenceProfileArn"])
     assert found["models"] == chosen["models"]
     assert found["createdAt"] == chosen["createdAt"]
-    arn = house.create(house.put(lines_of({})), model=chosen["inferenceProfileArn"])
-    assert house.get(arn)["modelId"] == chosen["inferenceProfileArn"]
+    arn = world.create(world.put(lines_of({})), model=chosen["inferenceProfileArn"])
+    assert world.get(arn)["modelId"] == chosen["inferenceProfileArn"]
 
 
-def test_access_to_a_model_is_told(house):
-    def told(model_id):
-        answer = house.bedrock.get_foundation_model_availability(modelId=model_id)
+def test_access_to_a_model_is_reported(world):
+    def reported(model_id):
+        answer = world.bedrock.get_foundation_model_availability(modelId=model_id)
         assert (answer["modelId"], answer["authorizationStatus"], answer["regionAvailability"]) == (
             model_id,
             "AUTHORIZED",
@@ -109,14 +109,14 @@ def test_access_to_a_model_is_told(house):
         )
         return answer["agreementAvailability"]["status"], answer["entitlementAvailability"]
 
-    assert told(HAIKU) == ("AVAILABLE", "AVAILABLE")
-    house.change(models_without_access=[HAIKU])
-    assert told(HAIKU) == ("NOT_AVAILABLE", "NOT_AVAILABLE")
-    assert told(TITAN) == ("AVAILABLE", "AVAILABLE")
+    assert reported(HAIKU) == ("AVAILABLE", "AVAILABLE")
+    world.change(models_without_access=[HAIKU])
+    assert reported(HAIKU) == ("NOT_AVAILABLE", "NOT_AVAILABLE")
+    assert reported(TITAN) == ("AVAILABLE", "AVAILABLE")
 
 
-def test_discovery_refuses_what_the_model_refuses(house):
-    bedrock = house.bedrock
+def test_discovery_refuses_what_the_model_refuses(world):
+    bedrock = world.bedrock
     for call, request, code, status in (
         (bedrock.list_foundation_models, {"byProvider": "a_b"}, "ValidationException", 400),
         (bedrock.list_foundation_models, {"byOutputModality": "SMELL"}, "ValidationException", 400),
@@ -132,14 +132,14 @@ def test_discovery_refuses_what_the_model_refuses(house):
         assert refusal(call, **request)[:2] == (code, status), request
 
 
-def test_too_many_tags_are_refused_with_the_resources_name_and_reserved_ones_at_all(house):
-    arn = house.create(house.put(lines_of({})))
+def test_too_many_tags_are_refused_with_the_resources_name_and_reserved_ones_at_all(world):
+    arn = world.create(world.put(lines_of({})))
     many = [{"key": f"k{n}", "value": ""} for n in range(51)]
-    reply = house.send("TagResource", {"resourceARN": arn, "tags": many})
+    reply = world.send("TagResource", {"resourceARN": arn, "tags": many})
     assert (reply.status, reply.error) == (400, "TooManyTagsException")
     assert reply.body["resourceName"] == arn
     reserved = [{"key": "aws:job", "value": ""}]
-    assert refusal(house.bedrock.tag_resource, resourceARN=arn, tags=reserved)[0] == "ValidationException"
-    create = house.bedrock.create_model_invocation_job
-    assert refusal(create, **house.request(tags=reserved))[0] == "ValidationException"
-    assert house.bedrock.list_tags_for_resource(resourceARN=arn)["tags"] == []
+    assert refusal(world.bedrock.tag_resource, resourceARN=arn, tags=reserved)[0] == "ValidationException"
+    create = world.bedrock.create_model_invocation_job
+    assert refusal(create, **world.request(tags=reserved))[0] == "ValidationException"
+    assert world.bedrock.list_tags_for_resource(resourceARN=arn)["tags"] == []

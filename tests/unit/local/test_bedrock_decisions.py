@@ -143,7 +143,7 @@ def test_a_longer_timeout_is_counted_from_submission():
 COURSE = [Status.SUBMITTED, Status.VALIDATING, Status.SCHEDULED, Status.IN_PROGRESS, Status.COMPLETED]
 
 
-def told(live: LiveSettings, seed: int = 0) -> tuple[list[str], EventFigures]:
+def reported(live: LiveSettings, seed: int = 0) -> tuple[list[str], EventFigures]:
     figures = EventFigures()
     disorder = Disorder(seed, figures)
     job = a_job()
@@ -158,8 +158,8 @@ def told(live: LiveSettings, seed: int = 0) -> tuple[list[str], EventFigures]:
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.integers(0, 1000))
 def test_every_event_is_lost_or_comes_once_or_twice_and_the_figures_say_so(lost, doubled, reordered, seed):
     live = LiveSettings(events_lost_share=lost, events_doubled_share=doubled, events_reordered_share=reordered)
-    statuses, figures = told(live, seed)
-    assert told(live, seed)[0] == statuses
+    statuses, figures = reported(live, seed)
+    assert reported(live, seed)[0] == statuses
     assert len(statuses) == len(COURSE) - figures.lost + figures.doubled
     assert len(set(statuses)) == len(COURSE) - figures.lost
     if not lost and not reordered:
@@ -288,7 +288,7 @@ def test_each_breach_of_a_request_is_refused(checks, changes):
     assert (refused.value.code, refused.value.status) == ("ValidationException", 400)
 
 
-def test_all_breaches_are_told_at_once(checks):
+def test_all_breaches_are_reported_at_once(checks):
     with pytest.raises(ApiError, match=r"2 validation errors detected: .*jobName.*modelInvocationType"):
         read(checks, create(jobName="a b", modelInvocationType="Chat"))
 

@@ -407,25 +407,28 @@ def test_no_job_is_made_of_a_model_without_access_by_whatever_name(bedrock_sim):
     for model_id in (HAIKU, f"us.{HAIKU}"):
         with pytest.raises(ClientError) as caught:
             create(bedrock_sim, modelId=model_id)
-        told = caught.value.response
-        assert (told["Error"]["Code"], told["ResponseMetadata"]["HTTPStatusCode"]) == ("AccessDeniedException", 403)
-        assert "access to the model" in told["Error"]["Message"]
+        reported = caught.value.response
+        assert (reported["Error"]["Code"], reported["ResponseMetadata"]["HTTPStatusCode"]) == (
+            "AccessDeniedException",
+            403,
+        )
+        assert "access to the model" in reported["Error"]["Message"]
     create(bedrock_sim, modelId="anthropic.claude-3-5-haiku-20241022-v1:0")
 
 
 @pytest.mark.bedrock_sim(quota=40)
 def test_a_share_of_creates_is_refused_and_another_try_has_another_fate(bedrock_sim):
     bedrock_sim.faults(create_refused="access", create_refused_share=0.5)
-    told = []
+    reported = []
     for _ in range(40):
         try:
             create(bedrock_sim)
         except ClientError as error:
-            told.append(error.response["Error"]["Code"])
-    assert set(told) == {"AccessDeniedException"}
-    assert 8 < len(told) < 32
-    assert bedrock_sim.stats()["faults"] == {"AccessDeniedException": len(told)}
-    assert bedrock_sim.stats()["creates"]["total"] == 40 - len(told)
+            reported.append(error.response["Error"]["Code"])
+    assert set(reported) == {"AccessDeniedException"}
+    assert 8 < len(reported) < 32
+    assert bedrock_sim.stats()["faults"] == {"AccessDeniedException": len(reported)}
+    assert bedrock_sim.stats()["creates"]["total"] == 40 - len(reported)
 
 
 @pytest.mark.parametrize("reason", ["model_context_window_exceeded", "malformed_model_output", "malformed_tool_use"])
@@ -446,7 +449,7 @@ def test_a_client_token_is_remembered_for_hours_unless_set_otherwise(bedrock_sim
     assert create(bedrock_sim, clientRequestToken="token") != first
 
 
-def test_a_token_that_comes_back_with_another_request_is_counted_and_told_in_the_log(bedrock_sim, caplog):
+def test_a_token_that_comes_back_with_another_request_is_counted_and_reported_in_the_log(bedrock_sim, caplog):
     first = create(bedrock_sim, clientRequestToken="token")
     assert create(bedrock_sim, clientRequestToken="token") == first
     assert "came back" not in caplog.text
@@ -531,8 +534,8 @@ def test_foreign_jobs_take_slots_end_by_themselves_and_come_again_until_the_faul
     bedrock_sim.advance(1)
 
     def pool():
-        told = bedrock_sim.stats()["pools"][HAIKU]
-        return told["active"], told["foreign"]
+        reported = bedrock_sim.stats()["pools"][HAIKU]
+        return reported["active"], reported["foreign"]
 
     assert pool() == (2, 2)
     create(bedrock_sim, "mine")
@@ -623,8 +626,8 @@ def test_the_endpoint_shows_merges_and_resets_and_a_bad_fault_changes_nothing(be
     calm = bedrock_sim.faults()
     assert set(calm) == set(FaultsAndPace.model_fields)
     assert bedrock_sim.faults(events_lost_share=0.5)["events_lost_share"] == 0.5
-    told = bedrock_sim.faults(list_lag_s=7, queue_s=9)
-    assert (told["events_lost_share"], told["list_lag_s"], told["queue_s"]) == (0.5, 7, 9)
+    reported = bedrock_sim.faults(list_lag_s=7, queue_s=9)
+    assert (reported["events_lost_share"], reported["list_lag_s"], reported["queue_s"]) == (0.5, 7, 9)
     for wrong in (
         {"quota": 1},
         {"events_lost_share": 2},
@@ -633,7 +636,7 @@ def test_the_endpoint_shows_merges_and_resets_and_a_bad_fault_changes_nothing(be
     ):
         with pytest.raises(FaultsRefused):
             bedrock_sim.faults(**wrong)
-    assert bedrock_sim.faults() == told
+    assert bedrock_sim.faults() == reported
     assert bedrock_sim.clear_faults() == calm
 
 
@@ -641,8 +644,8 @@ def test_the_endpoint_shows_merges_and_resets_and_a_bad_fault_changes_nothing(be
 def test_faults_can_be_there_from_the_start_and_clearing_them_keeps_the_pace(bedrock_sim):
     assert run(bedrock_sim)["status"] == "Expired"
     assert bedrock_sim.events() == []
-    told = bedrock_sim.clear_faults()
-    assert (told["events_lost_share"], told["job_faults"], told["queue_s"]) == (0, {}, 7)
+    reported = bedrock_sim.clear_faults()
+    assert (reported["events_lost_share"], reported["job_faults"], reported["queue_s"]) == (0, {}, 7)
 
 
 def test_a_stepped_clock_stands_still_between_two_steps(bedrock_sim):
@@ -701,12 +704,12 @@ def a_whole_run(directory, seed: int) -> tuple[dict[str, bytes], list[str], Any]
                     sim.advance(1)
         for _ in range(30):
             sim.advance(HOUR_S)
-        told = sim.stats()
-        assert {job["status"] for job in told["jobs"] if job["arn"] in arns} <= TERMINAL
+        reported = sim.stats()
+        assert {job["status"] for job in reported["jobs"] if job["arn"] in arns} <= TERMINAL
         return (
             {key: sim.read("bucket", key) for key in sim.keys("bucket", "out/")},
             [json.dumps(event) for event in sim.events()],
-            told,
+            reported,
         )
     finally:
         sim.close()
@@ -715,11 +718,11 @@ def a_whole_run(directory, seed: int) -> tuple[dict[str, bytes], list[str], Any]
 def test_the_same_seed_and_requests_twice_give_the_same_bytes_and_the_same_events_in_order(tmp_path):
     once, again = (a_whole_run(tmp_path / name, seed=5) for name in ("once", "again"))
     assert once == again
-    outputs, events, told = once
+    outputs, events, reported = once
     assert len(outputs) > 8
     assert len(events) > 60
     # It is no proof of much unless all of it happened.
-    assert {"ThrottlingException", "InternalServerException", "job_failed", "job_partial"} <= set(told["faults"])
-    assert all(told["events"][kind] for kind in ("lost", "doubled", "reordered", "late", "foreign"))
+    assert {"ThrottlingException", "InternalServerException", "job_failed", "job_partial"} <= set(reported["faults"])
+    assert all(reported["events"][kind] for kind in ("lost", "doubled", "reordered", "late", "foreign"))
     other = a_whole_run(tmp_path / "other", seed=6)
     assert other[1] != events

@@ -18,8 +18,8 @@ def address(tmp_path_factory):
 def ask(address, method, path, body=None, **headers):
     connection = http.client.HTTPConnection(address, timeout=10)
     try:
-        told = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, None if body is None else json.dumps(body), told)
+        reported = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, None if body is None else json.dumps(body), reported)
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())
     finally:
@@ -52,9 +52,9 @@ def test_a_loopback_host_is_let_in(host):
 @pytest.mark.parametrize("page", ["/_quarry/stats", "/_quarry/settings", "/_quarry/faults", "/_quarry/models"])
 def test_a_host_that_is_not_this_machine_is_refused_on_every_page(address, host, page):
     assert not is_loopback(host)
-    status, told = ask(address, "GET", page, Host=host)
+    status, reported = ask(address, "GET", page, Host=host)
     assert status == 403
-    assert "use 127.0.0.1" in told["message"]
+    assert "use 127.0.0.1" in reported["message"]
 
 
 def test_a_rebound_name_changes_nothing(address):
@@ -71,21 +71,23 @@ def test_a_rebound_name_changes_nothing(address):
 def test_a_body_that_does_not_say_that_it_is_json_is_refused(address, kind):
     headers = {} if kind is None else {"Content_Type": kind}
     for method, page, body in (("PUT", "settings", {"quota": 3}), ("PUT", "faults", {}), ("POST", "clock", {})):
-        status, told = ask(address, method, f"/_quarry/{page}", body, **headers)
+        status, reported = ask(address, method, f"/_quarry/{page}", body, **headers)
         assert status == 415
-        assert "application/json" in told["message"]
+        assert "application/json" in reported["message"]
     assert ask(address, "GET", "/_quarry/settings")[1]["quota"] == 20
 
 
 def test_json_with_a_charset_is_json_and_taking_faults_away_needs_no_body(address):
-    status, told = ask(address, "PUT", "/_quarry/faults", {"speed": 2}, Content_Type="Application/JSON; charset=utf-8")
-    assert (status, told["speed"]) == (200, 2)
+    status, reported = ask(
+        address, "PUT", "/_quarry/faults", {"speed": 2}, Content_Type="Application/JSON; charset=utf-8"
+    )
+    assert (status, reported["speed"]) == (200, 2)
     assert ask(address, "DELETE", "/_quarry/faults")[0] == 200
 
 
 def test_operations_ask_for_no_host_for_clients_may_come_by_any_name(address):
-    status, told = ask(address, "GET", "/model-invocation-jobs", Host="bedrock.us-east-1.amazonaws.com")
-    assert (status, told) == (200, {"invocationJobSummaries": []})
+    status, reported = ask(address, "GET", "/model-invocation-jobs", Host="bedrock.us-east-1.amazonaws.com")
+    assert (status, reported) == (200, {"invocationJobSummaries": []})
 
 
 def test_what_is_not_signed_or_signed_otherwise_says_no_region():

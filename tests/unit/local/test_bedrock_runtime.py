@@ -263,14 +263,14 @@ def test_a_new_accounts_quota_of_nothing_throttles_the_first_call(bedrock, runti
     assert refusal(invoke, runtime)[2] == TOO_MANY_REQUESTS
 
 
-def test_who_does_not_back_off_is_told_in_other_words(bedrock, runtime):
+def test_who_does_not_back_off_is_reported_in_other_words(bedrock, runtime):
     bedrock.change(requests_per_minute=2)
     invoke(runtime)
     invoke(runtime)
 
-    told = [refusal(invoke, runtime)[2] for _ in range(4)]
+    reported = [refusal(invoke, runtime)[2] for _ in range(4)]
 
-    assert told == [TOO_MANY_REQUESTS, TOO_MANY_REQUESTS, RATE_TOO_HIGH, RATE_TOO_HIGH]
+    assert reported == [TOO_MANY_REQUESTS, TOO_MANY_REQUESTS, RATE_TOO_HIGH, RATE_TOO_HIGH]
 
 
 def test_tokens_are_reserved_as_input_and_the_most_it_may_answer(bedrock, runtime):

@@ -42,8 +42,8 @@ def ask(model_id: str, body: Any, invocation_type: str = "InvokeModel", *, batch
     answer = answering(model, invocation_type, batch=batch)(json.dumps(body).encode())
     found = json.loads(answer.body)
     usage = found["usage"]
-    told = [usage.get(name) for name in ("output_tokens", "outputTokens", "completion_tokens") if name in usage]
-    assert told == [answer.output_tokens]
+    reported = [usage.get(name) for name in ("output_tokens", "outputTokens", "completion_tokens") if name in usage]
+    assert reported == [answer.output_tokens]
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quarry_local import doors, processes
+from quarry_local import loopback, processes
 
 WITHIN_S = 60
 
@@ -36,7 +36,7 @@ def test_tests_that_are_ended_by_sigterm_leave_no_process_behind(aws, tmp_path):
     children = {}
     with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log, env=variables) as tests:
         try:
-            assert doors.until(lambda: stands.exists() or tests.poll() is not None, WITHIN_S)
+            assert loopback.until(lambda: stands.exists() or tests.poll() is not None, WITHIN_S)
             children = children_of(tests.pid)
             assert len(children) == 5, (tmp_path / "log").read_text()  # the emulator, and a stack of four
             tests.send_signal(signal.SIGTERM)

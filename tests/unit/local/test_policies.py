@@ -23,7 +23,7 @@ from quarry_core.service.process import consumer_limits, with_gauges
 from quarry_local import policies
 from quarry_local.bedrock.iam.policy import by_identity
 from quarry_local.policies import SERVICES, Place
-from tests.world.house import CLAUDE, House
+from tests.world.world import CLAUDE, SimulatedWorld
 
 PLACE = Place("test", "us-east-1", "123456789012")
 BUCKET = f"arn:aws:s3:::{PLACE.bucket}"
@@ -139,9 +139,9 @@ class JudgedQueue:
         self._ask("ChangeMessageVisibility")
         await self._queue.extend(message, visibility_s)
 
-    async def bury(self, message: Any, reason: str, step: str) -> None:
+    async def dead_letter(self, message: Any, reason: str, step: str) -> None:
         self._ask("SendMessage", dead_letter_queue_name)
-        await self._queue.bury(message, reason, step)
+        await self._queue.dead_letter(message, reason, step)
 
     async def backlog(self) -> Any:
         self._ask("GetQueueAttributes")
@@ -153,7 +153,7 @@ class JudgedQueue:
         return await self._queue.depth()
 
 
-class JudgedLetters:
+class JudgedDeadLetters:
     """The one queue that has no other for its dead letters."""
 
     name = "event_target"
@@ -297,15 +297,15 @@ class JudgedBus:
         await self._bus.put(detail_type, detail)
 
 
-class JudgedHouse(House):
-    """The house with each service under its own role. What is denied fails the test, whoever catches it."""
+class JudgedWorld(SimulatedWorld):
+    """The world with each service under its own role. What is denied fails the test, whoever catches it."""
 
     def __init__(self, **changes: Any) -> None:
         self.judges = {service: Judge(service) for service in SERVICES}
         super().__init__(**changes)
 
     def judged(self, service: str) -> Any:
-        judge, world = self.judges[service], self.world()
+        judge, world = self.judges[service], self.process_world()
         return replace(
             world,
             table=JudgedTable(world.table, judge),
@@ -313,7 +313,7 @@ class JudgedHouse(House):
             jobs=JudgedJobs(world.jobs, judge),
             bus=JudgedBus(world.bus, judge),
             queues={name: JudgedQueue(queue, judge) for name, queue in world.queues.items()},
-            undelivered=JudgedLetters(judge),
+            undelivered=JudgedDeadLetters(judge),
         )
 
     def start(self, faults: Any = None) -> None:
@@ -325,95 +325,95 @@ class JudgedHouse(House):
         self.consumers = [
             *quarry_preprocessor.handler.build(worlds["preprocessor"]).consumers,
             *quarry_collector.handler.build(worlds["collector"]).consumers,
-            Consumer(queues["scheduler"], self.scheduler.on_bell, limits, clock, "scheduler"),
+            Consumer(queues["scheduler"], self.scheduler.on_wakeup, limits, clock, "scheduler"),
             Consumer(queues["events"], self.scheduler.on_event, limits, clock, "events"),
         ]
 
 
-async def a_run_from_text(house: JudgedHouse) -> None:
-    run_id = house.send(house.joke(rows=600, max_records_per_job=100, tags={"team": "research"}))
-    assert (await house.run(run_id)).state is RunState.SUCCEEDED
+async def a_run_from_text(world: JudgedWorld) -> None:
+    run_id = world.send(world.joke(rows=600, max_records_per_job=100, tags={"team": "research"}))
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
 
 
-async def a_source_that_is_overwritten_and_a_job_that_is_repeated(house: JudgedHouse) -> None:
+async def a_source_that_is_overwritten_and_a_job_that_is_repeated(world: JudgedWorld) -> None:
     rows = pa.table({"topic": [f"topic {row}" for row in range(300)]})
-    run_id = house.send(house.joke() | {"s3_uri": house.parquet(rows)})
-    await house.consumers[0].run_once()
-    house.parquet(rows.slice(0, 10))
-    await house.quiet()
-    house.bedrock.end(house.bedrock.active[0], "Failed", message="internal error", output=False)
-    assert (await house.run(run_id)).ok == 300
+    run_id = world.send(world.joke() | {"s3_uri": world.parquet(rows)})
+    await world.consumers[0].run_once()
+    world.parquet(rows.slice(0, 10))
+    await world.idle()
+    world.bedrock.end(world.bedrock.active[0], "Failed", message="internal error", output=False)
+    assert (await world.run(run_id)).ok == 300
 
 
-async def manifests_that_are_refused_or_must_wait(house: JudgedHouse) -> None:
-    house.send(house.joke(prompt_id="no_such_prompt"))
-    await house.quiet()
-    runs = [house.send(house.joke(rows=100 + number)) for number in range(2)]
+async def manifests_that_are_refused_or_must_wait(world: JudgedWorld) -> None:
+    world.send(world.joke(prompt_id="no_such_prompt"))
+    await world.idle()
+    runs = [world.send(world.joke(rows=100 + number)) for number in range(2)]
     for run_id in runs:
-        house.clock.advance(61)
-        assert (await house.run(run_id)).state is RunState.SUCCEEDED
+        world.clock.advance(61)
+        assert (await world.run(run_id)).state is RunState.SUCCEEDED
 
 
-async def words_that_nobody_can_read(house: JudgedHouse) -> None:
-    for queue in house.queues.values():
+async def words_that_nobody_can_read(world: JudgedWorld) -> None:
+    for queue in world.queues.values():
         queue.put("no message of ours")
-    house.queues["scheduler"].put('{"v":99,"kind":"admit"}')  # of a release to come: it goes back, for a newer process
-    await house.quiet()
-    assert all(queue.dead for queue in house.queues.values())
+    world.queues["scheduler"].put('{"v":99,"kind":"admit"}')  # of a release to come: it goes back, for a newer process
+    await world.idle()
+    assert all(queue.dead for queue in world.queues.values())
 
 
-async def a_shard_that_is_too_short_and_one_that_is_too_long(house: JudgedHouse) -> None:
+async def a_shard_that_is_too_short_and_one_that_is_too_long(world: JudgedWorld) -> None:
     rows = pa.table({"topic": [None if row < 60 else f"topic {row}" for row in range(150)]})
-    short = house.send(house.joke() | {"s3_uri": house.parquet(rows)})
-    assert (await house.run(short)).error == 150
+    short = world.send(world.joke() | {"s3_uri": world.parquet(rows)})
+    assert (await world.run(short)).error == 150
     rows = pa.table({"topic": [f"topic {row}" for row in range(600)]})
-    long = house.send(house.joke(max_num_jobs=1) | {"s3_uri": house.parquet(rows)})
-    assert (await house.run(long)).shards_enlisted == 2
+    long = world.send(world.joke(max_num_jobs=1) | {"s3_uri": world.parquet(rows)})
+    assert (await world.run(long)).shards_enlisted == 2
 
 
-async def replies_that_are_lost(house: JudgedHouse) -> None:
-    house.judges["preprocessor"].troubles += ["write shard#"]
-    house.judges["collector"].troubles += ["write shard#", "look outcomes/"]
-    run_id = house.send(house.joke(rows=100, model_id=f"us.{CLAUDE}"))
-    await house.quiet()
-    house.clock.advance(300)
-    await house.quiet()
-    house.bedrock.end_all()
-    await house.quiet()  # the outcome stands, and the ledger was not told
-    house.judges["collector"].troubles = ["look outcomes/", "look results/", "delete batch-input/"]
-    house.clock.advance(300)
-    assert (await house.run(run_id)).state is RunState.SUCCEEDED
+async def replies_that_are_lost(world: JudgedWorld) -> None:
+    world.judges["preprocessor"].troubles += ["write shard#"]
+    world.judges["collector"].troubles += ["write shard#", "look outcomes/"]
+    run_id = world.send(world.joke(rows=100, model_id=f"us.{CLAUDE}"))
+    await world.idle()
+    world.clock.advance(300)
+    await world.idle()
+    world.bedrock.end_all()
+    await world.idle()  # the outcome stands, and the ledger was not told
+    world.judges["collector"].troubles = ["look outcomes/", "look results/", "delete batch-input/"]
+    world.clock.advance(300)
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
 
 
-async def a_part_that_cannot_be_joined(house: JudgedHouse) -> None:
-    run_id = house.send(house.joke(rows=100))
-    await house.quiet()
-    house.objects.delete(rows_key(run_id, "00000"))
-    assert (await house.run(run_id)).state is RunState.FAILED
+async def a_part_that_cannot_be_joined(world: JudgedWorld) -> None:
+    run_id = world.send(world.joke(rows=100))
+    await world.idle()
+    world.objects.delete(rows_key(run_id, "00000"))
+    assert (await world.run(run_id)).state is RunState.FAILED
 
 
-async def a_doorbell_that_is_lost_and_a_job_too_many(house: JudgedHouse) -> None:
-    run_id = house.send(house.joke(rows=100))
-    await house.consumers[0].run_once()
-    for message in await house.queues["slices"].receive(10, 0):
-        await house.queues["slices"].ack(message)
+async def a_wakeup_that_is_lost_and_a_job_too_many(world: JudgedWorld) -> None:
+    run_id = world.send(world.joke(rows=100))
+    await world.consumers[0].run_once()
+    for message in await world.queues["slices"].receive(10, 0):
+        await world.queues["slices"].ack(message)
     for _ in range(30):
-        house.clock.advance(61)
-        await house.scheduler.sweeper.sweep()
-    await house.quiet()
-    job = house.bedrock.active[0]
-    house.jobs.add_second(job.arn)
-    await house.scheduler.sweeper.sweep()
-    house.bedrock.end(job)
+        world.clock.advance(61)
+        await world.scheduler.sweeper.sweep()
+    await world.idle()
+    job = world.bedrock.active[0]
+    world.jobs.add_second(job.arn)
+    await world.scheduler.sweeper.sweep()
+    world.bedrock.end(job)
     for _ in range(3):  # it learns that the job has ended, that the collector is waited for, whether that is behind
-        await house.scheduler.sweeper.sweep()
-    await house.quiet()
-    assert (await house.totals(run_id)).state is RunState.SUCCEEDED
+        await world.scheduler.sweeper.sweep()
+    await world.idle()
+    assert (await world.totals(run_id)).state is RunState.SUCCEEDED
 
 
-async def a_minute_in_which_nothing_comes(house: JudgedHouse) -> None:
+async def a_minute_in_which_nothing_comes(world: JudgedWorld) -> None:
     for service, build in BUILDS.items():
-        for timer in with_gauges(build(house.judged(service)), house.settings).timers:
+        for timer in with_gauges(build(world.judged(service)), world.settings).timers:
             await timer.work()
 
 
@@ -425,34 +425,34 @@ SCENES = {
     a_shard_that_is_too_short_and_one_that_is_too_long: {"shard_bytes_max": 100_000},
     replies_that_are_lost: {},
     a_part_that_cannot_be_joined: {},
-    a_doorbell_that_is_lost_and_a_job_too_many: {},
+    a_wakeup_that_is_lost_and_a_job_too_many: {},
     a_minute_in_which_nothing_comes: {},
 }
 
 
-PLAYED: dict[str, JudgedHouse] = {}
+PLAYED: dict[str, JudgedWorld] = {}
 
 
-async def played(scene: Any) -> JudgedHouse:
-    """The house in which the scene was played: once, for both tests."""
+async def played(scene: Any) -> JudgedWorld:
+    """The world in which the scene was played: once, for both tests."""
     if scene.__name__ not in PLAYED:
-        house = PLAYED[scene.__name__] = JudgedHouse(**SCENES[scene])
-        await scene(house)
+        world = PLAYED[scene.__name__] = JudgedWorld(**SCENES[scene])
+        await scene(world)
     return PLAYED[scene.__name__]
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 async def test_nothing_that_a_service_does_is_denied(scene):
-    house = await played(scene)
+    world = await played(scene)
 
-    assert {service: judge.denied for service, judge in house.judges.items()} == {service: [] for service in SERVICES}
+    assert {service: judge.denied for service, judge in world.judges.items()} == {service: [] for service in SERVICES}
 
 
 async def test_nothing_is_granted_that_no_service_ever_does():
-    houses = [await played(scene) for scene in SCENES]
+    worlds = [await played(scene) for scene in SCENES]
 
     for service in SERVICES:
-        idle = set.intersection(*(house.judges[service].idle for house in houses))
+        idle = set.intersection(*(world.judges[service].idle for world in worlds))
         assert not idle, f"the {service} never makes use of {sorted(idle)}"
 
 

@@ -71,17 +71,17 @@ def test_one_can_be_added_to_a_stack_that_is_up_and_stays_when_it_is_not_asked_f
 def test_it_watches_each_service_where_that_listens_and_goes_down_with_the_stack(stack, program, fresh_env):
     stack.up()
 
-    told = json.loads((stack.directory / "prometheus" / "prometheus.yaml").read_text())
-    (scrape,) = told["scrape_configs"]
+    reported = json.loads((stack.directory / "prometheus" / "prometheus.yaml").read_text())
+    (scrape,) = reported["scrape_configs"]
     assert stack.alive("prometheus")
     assert targets(stack) == {f"quarry-{name}": [f"127.0.0.1:{stack.process(name).port}"] for name in SERVICES}
     assert scrape["file_sd_configs"] == [{"files": [str(stack.directory / "prometheus" / "targets.json")]}]
     assert scrape["relabel_configs"] == [{"target_label": "env", "replacement": fresh_env}]
-    assert {path.name for path in Path(told["rule_files"][0]).parent.glob("*.yaml")} == {
+    assert {path.name for path in Path(reported["rule_files"][0]).parent.glob("*.yaml")} == {
         "alerts.yaml",
         "recording.yaml",
     }
-    alerts = (Path(told["rule_files"][0]).parent / "alerts.yaml").read_text()
+    alerts = (Path(reported["rule_files"][0]).parent / "alerts.yaml").read_text()
     books = {url.partition("#")[0] for url in re.findall(r"runbook_url: (\S+)", alerts)}
     assert {Path(urlsplit(url).path).read_text().partition("\n")[0] for url in books} == {"# Runbook"}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from quarry_core.contract import names
-from quarry_local import doors, processes, state
+from quarry_local import loopback, processes, state
 from quarry_local import resources as local_resources
 from quarry_local.bedrock.settings import Settings
 from quarry_local.settings import LOCAL_WAITS, StackSettings
@@ -46,7 +46,7 @@ def stack_of(tmp_path):
 
 def seen_by(stack, name):
     """What the stub behind a process was given."""
-    return doors.ask_json(stack.process(name).port, "/seen")
+    return loopback.ask_json(stack.process(name).port, "/seen")
 
 
 def live_pids(stack):
@@ -67,7 +67,7 @@ def test_up_returns_when_everything_is_ready_and_down_leaves_nothing(stack_of, s
     assert stack.down() == []
 
     assert not any(processes.alive(process) for process in begun)
-    assert not any(doors.ready(process.port, "/readyz") for process in begun)
+    assert not any(loopback.ready(process.port, "/readyz") for process in begun)
     assert stack.processes() == {}
     assert stack.down() == []
     assert stack.logs("scheduler")[-1] == "stub is up"  # logs stay
@@ -145,13 +145,13 @@ def test_nothing_of_the_shells_own_aws_reaches_a_service(stack_of, settings, mon
         assert not {"QUARRY_DRAIN_S", "MAX_RECORDS_PER_JOB"} & set(given)
 
 
-def test_the_simulator_is_told_its_port_its_quota_and_its_settings_as_flags(stack_of, settings):
+def test_the_simulator_is_reported_its_port_its_quota_and_its_settings_as_flags(stack_of, settings):
     stack = stack_of(dataclasses.replace(settings, quota=7, services=False, simulator={"events_lost_share": "0.5"}))
     stack.up()
 
-    told = seen_by(stack, "bedrock")["arguments"]
+    reported = seen_by(stack, "bedrock")["arguments"]
 
-    assert told == ["--port", str(stack.process("bedrock").port), "--quota=7", "--events-lost-share=0.5"]
+    assert reported == ["--port", str(stack.process("bedrock").port), "--quota=7", "--events-lost-share=0.5"]
     assert set(live_pids(stack)) == {"bedrock"}
     assert stack.simulator_stats()["pid"] == stack.process("bedrock").pid
     assert stack.set_simulator(speed=100) == {"speed": 100}
@@ -328,7 +328,7 @@ def test_a_second_scheduler_runs_beside_the_first_and_goes_down_with_it(stack_of
 @pytest.mark.parametrize(
     ("name", "message"), [("scheduler", "runs already"), ("schduler", "no service"), ("bedrock.2", "no service")]
 )
-def test_a_process_that_cannot_be_started_is_told_as_such(stack_of, settings, name, message):
+def test_a_process_that_cannot_be_started_is_reported_as_such(stack_of, settings, name, message):
     stack = stack_of(settings)
     stack.up()
 
@@ -336,7 +336,7 @@ def test_a_process_that_cannot_be_started_is_told_as_such(stack_of, settings, na
         stack.start(name)
 
 
-def test_a_state_that_is_not_ours_is_told_as_such_and_not_touched(stack_of):
+def test_a_state_that_is_not_ours_is_reported_as_such_and_not_touched(stack_of):
     stack = stack_of()
     stack.directory.mkdir()
     path = stack.directory / "state.json"
@@ -348,7 +348,7 @@ def test_a_state_that_is_not_ours_is_told_as_such_and_not_touched(stack_of):
     path.unlink()
 
 
-def test_a_stack_that_is_not_up_is_told_as_such(stack_of):
+def test_a_stack_that_is_not_up_is_reported_as_such(stack_of):
     for ask in (Stack.env, Stack.clients, Stack.simulator_stats):
         with pytest.raises(StackError, match="no stack is up"):
             ask(stack_of())

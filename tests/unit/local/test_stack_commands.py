@@ -193,7 +193,7 @@ def test_an_environment_name_that_is_none_fails_with_a_sentence_and_leaves_nothi
     assert Stack().processes() == {}
 
 
-def test_a_named_interpreter_that_does_not_exist_is_told_as_such(monkeypatch, tmp_path):
+def test_a_named_interpreter_that_does_not_exist_is_reported_as_such(monkeypatch, tmp_path):
     monkeypatch.setenv(emulator.PYTHON_VARIABLE, str(tmp_path / "none"))
 
     with pytest.raises(emulator.EmulatorUnavailable, match="does not exist"):

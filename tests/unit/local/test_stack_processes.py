@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from quarry_local import doors, launch, processes
+from quarry_local import launch, loopback, processes
 from quarry_local.launch import NotReady, Program
 
 STUB = Path(__file__).with_name("stub_service.py")
@@ -53,7 +53,7 @@ def not_again(process: processes.Running) -> None:
 
 
 def first_line(log: Path) -> str:
-    assert doors.until(lambda: bool(processes.tail(log, 1)), 10)
+    assert loopback.until(lambda: bool(processes.tail(log, 1)), 10)
     return processes.tail(log, 1)[0]
 
 
@@ -78,8 +78,8 @@ def test_a_recycled_pid_is_never_signalled(run):
 def test_a_dead_child_that_nobody_waited_for_does_not_count_as_alive(run):
     process = run("-c", "pass")
 
-    assert doors.until(lambda: not processes.alive(process), 10)
-    assert not Path(f"/proc/{process.pid}").exists()  # buried, not a zombie
+    assert loopback.until(lambda: not processes.alive(process), 10)
+    assert not Path(f"/proc/{process.pid}").exists()  # dead-lettered, not a zombie
 
 
 def test_stopping_takes_what_the_process_started_with_it(run, tmp_path):
@@ -89,7 +89,7 @@ def test_stopping_takes_what_the_process_started_with_it(run, tmp_path):
 
     processes.stop([parent], grace_s=10)
 
-    assert doors.until(lambda: processes.started_at(child) is None, 10)
+    assert loopback.until(lambda: processes.started_at(child) is None, 10)
 
 
 def test_a_process_that_ignores_sigterm_is_killed_after_its_grace_and_named(run, tmp_path):
@@ -124,12 +124,12 @@ def test_a_program_is_ready_when_it_says_so_itself(program):
     begun = launch.begin(program())
     try:
         assert launch.finish(program(), begun, 10, again=not_again) == begun
-        assert doors.ready(begun.port, "/readyz")
+        assert loopback.ready(begun.port, "/readyz")
     finally:
         processes.kill(begun)
 
 
-def test_a_program_that_ends_at_once_is_told_with_the_end_of_its_log(program):
+def test_a_program_that_ends_at_once_is_reported_with_the_end_of_its_log(program):
     failing = program(STUB_FAILS="no such table: ledger")
 
     with pytest.raises(NotReady, match=r"(?s)stub ended before it was ready.*no such table: ledger") as caught:
@@ -148,7 +148,7 @@ def test_a_program_that_never_becomes_ready_is_stopped(program):
     assert not processes.alive(begun)
 
 
-def test_a_program_that_is_not_there_is_told_as_such(tmp_path):
+def test_a_program_that_is_not_there_is_reported_as_such(tmp_path):
     absent = Program("stub", lambda _: [str(tmp_path / "absent")], lambda _: {}, "/", tmp_path / "stub.log")
 
     with pytest.raises(NotReady, match="stub cannot be started"):
@@ -158,7 +158,7 @@ def test_a_program_that_is_not_there_is_told_as_such(tmp_path):
 def test_a_port_that_a_stranger_took_is_given_up_for_another(program):
     again: list[processes.Running] = []
     with socket.socket() as stranger:
-        stranger.bind((doors.LOOPBACK, 0))
+        stranger.bind((loopback.LOOPBACK, 0))
         stranger.listen()
         taken = stranger.getsockname()[1]
         begun = launch.begin(program(), taken)
@@ -169,6 +169,6 @@ def test_a_port_that_a_stranger_took_is_given_up_for_another(program):
     try:
         assert finished.port != taken
         assert again == [finished]
-        assert doors.ready(finished.port, "/readyz")
+        assert loopback.ready(finished.port, "/readyz")
     finally:
         processes.kill(finished)

@@ -137,7 +137,7 @@ def test_every_queue_is_received_from_by_exactly_one_service():
         assert len(receivers) == 1, name
 
 
-def test_who_receives_may_bury_in_that_queues_dead_letter_queue():
+def test_who_receives_may_dead_letter_in_that_queues_dead_letter_queue():
     for name in names.QUEUES:
         arn, dead = (PLACE.queue_arn(make("dev", name)) for make in (names.queue_name, names.dead_letter_queue_name))
         for service in policies.SERVICES:

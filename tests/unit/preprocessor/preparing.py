@@ -146,5 +146,5 @@ def peak_mb() -> float:
 
 if __name__ == "__main__":
     choose_arrow_allocator()  # as the services do
-    told = prepare(sys.argv[1], Path(sys.argv[2]))
-    sys.stdout.write(json.dumps({**told, "peak_mb": peak_mb()}))
+    reported = prepare(sys.argv[1], Path(sys.argv[2]))
+    sys.stdout.write(json.dumps({**reported, "peak_mb": peak_mb()}))

@@ -84,8 +84,8 @@ def files(draw) -> File:
     escape = draw(st.sampled_from([None, "double", "backslash"]))
     codec = draw(st.sampled_from(list(BEYOND_LATIN)))
     sign = delimiter or ","
-    letters = 'ab"\n\r\\\0 ,;' + sign + BEYOND_LATIN[codec]
-    text = st.text(alphabet=letters, max_size=6)
+    dead_letters = 'ab"\n\r\\\0 ,;' + sign + BEYOND_LATIN[codec]
+    text = st.text(alphabet=dead_letters, max_size=6)
 
     def cell(value: str) -> str:
         if escape == "backslash":
@@ -103,7 +103,7 @@ def files(draw) -> File:
     begin = sign.join(names) + "\n"
     if draw(st.booleans()):
         header, begin = tuple(names), ""
-    body = draw(st.one_of(valid(width), valid(width), st.text(alphabet=letters, max_size=30), valid(4 - width)))
+    body = draw(st.one_of(valid(width), valid(width), st.text(alphabet=dead_letters, max_size=30), valid(4 - width)))
     if draw(st.booleans()):
         body += "\n"
     mark = draw(st.sampled_from(MARKS.get(codec, (b"",))))
@@ -145,7 +145,7 @@ ROWS = b"".join(b"%d,row %d\n" % (row, row) for row in range(49))
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         (b'50,"Opening" line\n', r"data row 50 \(byte 478\) has text after the closing quote of a cell \(byte 489\)"),
         (
@@ -159,8 +159,8 @@ ROWS = b"".join(b"%d,row %d\n" % (row, row) for row in range(49))
         (b'"50";"x"\n', r'if ";" separates the cells, set csv\.delimiter to it'),
     ],
 )
-def test_what_is_no_csv_is_refused_with_row_byte_and_remedy(line, says):
-    with pytest.raises(SourceError, match=says):
+def test_what_is_no_csv_is_refused_with_row_byte_and_remedy(line, message):
+    with pytest.raises(SourceError, match=message):
         counted(b"id,text\n" + ROWS + line + b"51,row 51\n")
 
 
@@ -182,7 +182,7 @@ line"
 
 
 @pytest.mark.parametrize(
-    ("csv", "data", "says"),
+    ("csv", "data", "message"),
     [
         ({}, b"id;text\n1;a\n", r"one column named 'id;text'; if \";\" separates the cells, set csv\.delimiter"),
         ({}, b'id\ttext\n1\t"a\n', r"a tab"),
@@ -212,8 +212,8 @@ line"
         ({}, b"PK\x03\x04", "workbook"),
     ],
 )
-def test_a_file_that_is_not_of_its_dialect_is_refused_with_the_remedy(csv, data, says):
-    with pytest.raises(SourceError, match=says):
+def test_a_file_that_is_not_of_its_dialect_is_refused_with_the_remedy(csv, data, message):
+    with pytest.raises(SourceError, match=message):
         counted(data, **csv)
 
 

@@ -177,7 +177,7 @@ def test_a_row_with_a_null_is_not_sent_and_its_neighbours_keep_their_ids():
 
 @pytest.mark.promise("S3", "S9")
 @given(st.lists(st.tuples(st.none() | TEXTS, st.none() | TEXTS), max_size=30))
-def test_every_row_is_either_a_line_or_told_as_unsent(rows):
+def test_every_row_is_either_a_line_or_reported_as_unsent(rows):
     batch = pa.record_batch(
         {"a": pa.array([a for a, _ in rows], pa.string()), "b": pa.array([b for _, b in rows], pa.string())}
     )
@@ -252,7 +252,7 @@ def test_the_limit_counts_bytes_as_they_are_sent():
     assert joke(["é" * 6], record_bytes_max=limit).records == 0
 
 
-def test_unsent_rows_are_told_in_order_whatever_the_reason():
+def test_unsent_rows_are_reported_in_order_whatever_the_reason():
     encoded = joke(["x" * 500, None, "y", "x" * 500, None], record_bytes_max=300)
     assert [(one.row, one.code) for one in encoded.unsent] == [
         (0, "TOO_LARGE"),

@@ -53,9 +53,9 @@ def tables(draw):
 @pytest.mark.promise("S9")
 @given(tables(), st.booleans(), st.booleans(), st.sampled_from([1, 7, 100]), st.sampled_from([250, 25_000_000]))
 @settings(max_examples=60, deadline=None)
-def test_the_plan_counts_exactly_what_the_encoder_leaves_out(table, told, dictionary, group_rows, record_bytes_max):
+def test_the_plan_counts_exactly_what_the_encoder_leaves_out(table, reported, dictionary, group_rows, record_bytes_max):
     objects, ref, count = source(
-        table, write_statistics=told, use_dictionary=dictionary, row_group_size=group_rows, store_schema=True
+        table, write_statistics=reported, use_dictionary=dictionary, row_group_size=group_rows, store_schema=True
     )
     for columns in (["a"], ["b"], ["a", "b"]):
         asking = encoder(*columns, record_bytes_max=record_bytes_max)

@@ -112,7 +112,7 @@ def test_the_minimum_wins_over_max_records_per_job_and_the_plan_says_so():
     assert plan.rows_left_out == ()
 
 
-def test_rows_that_fit_no_job_of_the_model_are_left_out_and_told():
+def test_rows_that_fit_no_job_of_the_model_are_left_out_and_reported():
     plan = plan_shards(199, KB, ModelLimits(records_min=100, records_max=100), slots=5)
     assert sizes(plan) == [100]
     (left_out,) = plan.rows_left_out
@@ -208,7 +208,7 @@ def ceiling(request):
 
 @pytest.mark.promise("S3")
 @given(requests())
-def test_every_row_is_planned_once_in_order_or_told_as_left_out(request):
+def test_every_row_is_planned_once_in_order_or_reported_as_left_out(request):
     plan = planned(request)
     row = 0
     for index, shard in enumerate(plan.shards()):

@@ -100,7 +100,7 @@ def test_empty_lines_are_no_rows_and_the_last_line_end_may_lack():
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "message"),
     [
         (b"", "is empty"),
         (b"\n\r\n", "is empty"),
@@ -118,8 +118,8 @@ def test_empty_lines_are_no_rows_and_the_last_line_end_may_lack():
         (b"PAR1", "is Parquet"),
     ],
 )
-def test_a_csv_file_that_cannot_be_used_is_refused_with_its_remedy(body, says):
-    with pytest.raises(SourceError, match=says):
+def test_a_csv_file_that_cannot_be_used_is_refused_with_its_remedy(body, message):
+    with pytest.raises(SourceError, match=message):
         counted(body)
 
 
@@ -138,7 +138,7 @@ def test_a_parquet_file_tells_its_rows_without_being_read():
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "message"),
     [
         (b"", "not a readable Parquet file"),
         (b"a,b\n1,2\n", "not a readable Parquet file"),
@@ -148,9 +148,9 @@ def test_a_parquet_file_tells_its_rows_without_being_read():
         (parquet(pa.table({"": [1]})), "has no name"),
     ],
 )
-def test_a_parquet_file_that_cannot_be_used_is_refused_with_its_remedy(body, says):
+def test_a_parquet_file_that_cannot_be_used_is_refused_with_its_remedy(body, message):
     objects, ref = planted(body, "in/d.parquet")
-    with pytest.raises(SourceError, match=says):
+    with pytest.raises(SourceError, match=message):
         inspect(objects, ref, "parquet")
 
 
@@ -183,10 +183,10 @@ def test_a_small_source_is_its_own_sample(form):
 
 
 @pytest.mark.promise("S9")
-@pytest.mark.parametrize("told", [True, False])
-def test_rows_that_will_be_left_out_are_counted_whether_or_not_the_footer_tells_them(told):
+@pytest.mark.parametrize("reported", [True, False])
+def test_rows_that_will_be_left_out_are_counted_whether_or_not_the_footer_tells_them(reported):
     table = pa.table({"a": ["x", None, "y", None], "b": [[1], None, [2, 3], [4]], "c": [None] * 4})
-    objects, ref = planted(parquet(table, row_group_size=3, write_statistics=told), "in/d.parquet")
+    objects, ref = planted(parquet(table, row_group_size=3, write_statistics=reported), "in/d.parquet")
     count = inspect(objects, ref, "parquet")
     assert count_gaps(objects, ref, count, asking("{a}")) == 2
     assert count_gaps(objects, ref, count, asking("{a} {b}")) == 2
@@ -195,15 +195,15 @@ def test_rows_that_will_be_left_out_are_counted_whether_or_not_the_footer_tells_
 
 @pytest.mark.promise("S9")
 @pytest.mark.parametrize(
-    ("bad", "says"),
+    ("bad", "message"),
     [("one field", "has 1 fields"), ("a,b,c", "has 3 fields"), ('"q",x,y', "has 3 fields"), ("a,\udcff", "not UTF-8")],
 )
-def test_a_row_that_cannot_be_parsed_is_named_before_anything_is_written(bad, says):
+def test_a_row_that_cannot_be_parsed_is_named_before_anything_is_written(bad, message):
     lines = ["x,y", *(f"{row},text {row}" for row in range(20_000))]
     lines[12_346] = bad  # data row 12,346
     objects = FakeObjects()
     ref = objects.plant("in.csv", "\n".join(lines).encode("utf-8", "surrogateescape"))
-    with pytest.raises(SourceError, match=f"data row 12346 .*{says}"):
+    with pytest.raises(SourceError, match=f"data row 12346 .*{message}"):
         inspect(objects, ref, "csv")
 
 

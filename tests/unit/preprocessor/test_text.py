@@ -142,7 +142,7 @@ def test_a_map_with_one_key_twice_has_no_text_and_says_so():
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"),
+    ("kind", "message"),
     [
         (pa.struct([("a", pa.string()), ("a", pa.int8())]), "two fields of one name, 'a': rename"),
         (pa.list_(pa.struct([("a", pa.string()), ("a", pa.string())])), "two fields of one name, 'a'"),
@@ -152,8 +152,8 @@ def test_a_map_with_one_key_twice_has_no_text_and_says_so():
     ],
     ids=["struct", "list of structs", "zone", "bytes", "duration"],
 )
-def test_a_type_without_text_says_why(kind, says):
-    assert says in why_no_text(kind)
+def test_a_type_without_text_says_why(kind, message):
+    assert message in why_no_text(kind)
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda one: str(one.type))

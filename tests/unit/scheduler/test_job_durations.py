@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, step
-from tests.world.house import House
+from tests.world.world import SimulatedWorld
 
 QUEUE, TOTAL = "queue", "total"
 
@@ -27,67 +27,67 @@ def since():
     return lambda phase: tuple(after - start for after, start in zip(noted(phase), before[phase], strict=True))
 
 
-async def a_job(house):
-    await enlist(house, house.joke(rows=100))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    [job] = house.bedrock.active
+async def a_job(world):
+    await enlist(world, world.joke(rows=100))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    [job] = world.bedrock.active
     return job
 
 
-async def hear(house, job, status):
-    await house.scheduler.learner.job_seen(job.name, job.arn, status, "event")
+async def hear(world, job, status):
+    await world.scheduler.tracker.job_seen(job.name, job.arn, status, "event")
 
 
 async def test_a_job_is_noted_as_it_begins_and_as_it_ends_once_each(since):
-    house = House()
-    job = await a_job(house)
-    house.clock.advance(100)
-    house.jobs.move(job.arn, "InProgress")
+    world = SimulatedWorld()
+    job = await a_job(world)
+    world.clock.advance(100)
+    world.jobs.move(job.arn, "InProgress")
     for _ in range(2):
-        await hear(house, job, "InProgress")
+        await hear(world, job, "InProgress")
     assert since(QUEUE) == (1, pytest.approx(100))
     assert since(TOTAL) == (0, 0)
 
-    house.clock.advance(200)
-    house.bedrock.end(job)
+    world.clock.advance(200)
+    world.bedrock.end(job)
     for _ in range(2):
-        await hear(house, job, "Completed")
-    await house.scheduler.sweeper.sweep()
+        await hear(world, job, "Completed")
+    await world.scheduler.sweeper.sweep()
 
     assert since(QUEUE) == (1, pytest.approx(100))
     assert since(TOTAL) == (1, pytest.approx(300))
 
 
 async def test_a_begin_that_two_schedulers_see_at_once_is_noted_once(since):
-    house = House()
-    job = await a_job(house)
-    house.clock.advance(100)
-    house.jobs.move(job.arn, "InProgress")
-    replicas = [another_scheduler(house) for _ in range(2)]
-    await asyncio.gather(*(each.learner.job_seen(job.name, job.arn, "InProgress", "event") for each in replicas))
+    world = SimulatedWorld()
+    job = await a_job(world)
+    world.clock.advance(100)
+    world.jobs.move(job.arn, "InProgress")
+    replicas = [another_scheduler(world) for _ in range(2)]
+    await asyncio.gather(*(each.tracker.job_seen(job.name, job.arn, "InProgress", "event") for each in replicas))
     assert since(QUEUE) == (1, pytest.approx(100))
 
 
 async def test_where_the_event_is_lost_the_sweep_notes_the_begin(since):
-    house = House()
-    job = await a_job(house)
-    house.clock.advance(100)
-    house.jobs.move(job.arn, "InProgress")
+    world = SimulatedWorld()
+    job = await a_job(world)
+    world.clock.advance(100)
+    world.jobs.move(job.arn, "InProgress")
     for _ in range(2):
-        await house.scheduler.sweeper.sweep()
+        await world.scheduler.sweeper.sweep()
     assert since(QUEUE) == (1, pytest.approx(100))
 
 
 async def test_an_event_that_comes_after_a_later_one_begins_nothing(since):
-    house = House()
-    job = await a_job(house)
-    await hear(house, job, "Stopping")
-    await hear(house, job, "InProgress")
+    world = SimulatedWorld()
+    job = await a_job(world)
+    await hear(world, job, "Stopping")
+    await hear(world, job, "InProgress")
     assert since(QUEUE) == (0, 0)
 
 
 async def test_an_expired_job_has_no_end_that_could_be_measured(since):
-    house = House()
-    job = await a_job(house)
-    await step(house, lambda _: house.bedrock.end(job, "Expired", output=False))
+    world = SimulatedWorld()
+    job = await a_job(world)
+    await step(world, lambda _: world.bedrock.end(job, "Expired", output=False))
     assert since(TOTAL) == (0, 0)

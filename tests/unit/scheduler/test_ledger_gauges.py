@@ -16,7 +16,7 @@ from quarry_core.telemetry import metrics
 from quarry_scheduler import gauges
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, play
 from tests.world.faults import Faults
-from tests.world.house import TITAN, House
+from tests.world.world import TITAN, SimulatedWorld
 
 
 def shown(name, **labels):
@@ -31,37 +31,37 @@ def shards_shown():
     return {state: shown("shards", state=state) for state in ShardState}
 
 
-def progress(house, job, records):
+def progress(world, job, records):
     """Bedrock says that so many records of an active job are processed."""
-    house.jobs.finish(job.arn, "InProgress", success=records)
+    world.jobs.finish(job.arn, "InProgress", success=records)
 
 
-async def submitted(house, **manifest):
-    run_id = await enlist(house, house.joke(**manifest))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
+async def submitted(world, **manifest):
+    run_id = await enlist(world, world.joke(**manifest))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
     return run_id
 
 
-def now(house):
-    return house.clock.now().timestamp()
+def now(world):
+    return world.clock.now().timestamp()
 
 
-async def later(house, seconds):
-    house.clock.advance(seconds)
-    await house.scheduler.sweeper.sweep()
+async def later(world, seconds):
+    world.clock.advance(seconds)
+    await world.scheduler.sweeper.sweep()
 
 
 async def test_open_runs_and_their_shards_are_counted_by_state():
-    house = House(job_quota=3)
-    await submitted(house, rows=1000, max_records_per_job=100)
-    house.bedrock.end(house.bedrock.active[0])
-    await house.consumers[-1].run_once()  # the event ends one shard
-    await house.scheduler.ticker.tick(CLAUDE_POOL)  # and another takes its slot
-    house.send(house.joke(rows=50))
-    await house.consumers[0].run_once()  # a second run arrives, and is not counted yet
-    house.jobs.set_quota(0)
+    world = SimulatedWorld(job_quota=3)
+    await submitted(world, rows=1000, max_records_per_job=100)
+    world.bedrock.end(world.bedrock.active[0])
+    await world.consumers[-1].run_once()  # the event ends one shard
+    await world.scheduler.ticker.tick(CLAUDE_POOL)  # and another takes its slot
+    world.send(world.joke(rows=50))
+    await world.consumers[0].run_once()  # a second run arrives, and is not counted yet
+    world.jobs.set_quota(0)
 
-    await house.scheduler.sweeper.sweep()
+    await world.scheduler.sweeper.sweep()
 
     assert shards_shown() == {"PENDING": 6, "ADMITTED": 0, "SUBMITTED": 3, "ENDED": 1, "SETTLED": 0}
     assert {state: shown("runs", state=state) for state in ("ACCEPTED", "PLANNING", "RUNNING", "CLOSING")} == {
@@ -75,165 +75,165 @@ async def test_open_runs_and_their_shards_are_counted_by_state():
 
 
 async def test_the_oldest_waiting_shard_is_as_old_as_its_run():
-    house = House(job_quota=1)
-    run_id = await submitted(house, rows=300, max_records_per_job=100)
-    house.clock.advance(500)
-    await enlist(house, house.joke(rows=300))
+    world = SimulatedWorld(job_quota=1)
+    run_id = await submitted(world, rows=300, max_records_per_job=100)
+    world.clock.advance(500)
+    await enlist(world, world.joke(rows=300))
 
-    await house.scheduler.sweeper.sweep()
-    oldest = await house.ledger.run(run_id)
+    await world.scheduler.sweeper.sweep()
+    oldest = await world.ledger.run(run_id)
     assert shown("oldest_pending_shard_timestamp_seconds") == datetime.fromisoformat(oldest.accepted_at).timestamp()
 
 
 async def test_nothing_waits_when_every_shard_has_its_job():
-    house = House(job_quota=3)
-    await submitted(house, rows=300, max_records_per_job=100)
+    world = SimulatedWorld(job_quota=3)
+    await submitted(world, rows=300, max_records_per_job=100)
 
-    await house.scheduler.sweeper.sweep()
+    await world.scheduler.sweeper.sweep()
     assert shown("oldest_pending_shard_timestamp_seconds") == 0
 
 
 async def test_what_bedrock_has_processed_is_progress_until_it_is_settled():
-    house = House(job_quota=2)
-    await submitted(house, rows=400, max_records_per_job=100)
-    first, second = house.bedrock.active
-    progress(house, first, 70)
-    progress(house, second, 20)
-    await house.scheduler.sweeper.sweep()
+    world = SimulatedWorld(job_quota=2)
+    await submitted(world, rows=400, max_records_per_job=100)
+    first, second = world.bedrock.active
+    progress(world, first, 70)
+    progress(world, second, 20)
+    await world.scheduler.sweeper.sweep()
     assert (of_pool("rows_open"), of_pool("rows_processed")) == (400, 90)
 
-    progress(house, first, 100)
-    await house.scheduler.sweeper.sweep()
-    house.bedrock.end(first)
-    await house.consumers[-1].run_once()  # learned, and nobody has settled it yet
-    house.jobs.set_quota(0)
-    await house.scheduler.sweeper.sweep()
+    progress(world, first, 100)
+    await world.scheduler.sweeper.sweep()
+    world.bedrock.end(first)
+    await world.consumers[-1].run_once()  # learned, and nobody has settled it yet
+    world.jobs.set_quota(0)
+    await world.scheduler.sweeper.sweep()
     assert shown("shards", state="ENDED") == 1
     assert (of_pool("rows_open"), of_pool("rows_processed")) == (400, 120)
 
-    await house.quiet()
-    await house.scheduler.sweeper.sweep()
+    await world.idle()
+    await world.scheduler.sweeper.sweep()
     assert (of_pool("rows_open"), of_pool("rows_processed")) == (300, 20)
 
 
 async def test_the_end_is_expected_at_the_pace_of_the_last_sweeps():
-    house = House(job_quota=2)
-    await submitted(house, rows=200, max_records_per_job=100)
-    first, second = house.bedrock.active
-    await house.scheduler.sweeper.sweep()
-    began = now(house)
+    world = SimulatedWorld(job_quota=2)
+    await submitted(world, rows=200, max_records_per_job=100)
+    first, second = world.bedrock.active
+    await world.scheduler.sweeper.sweep()
+    began = now(world)
     assert of_pool("eta_timestamp_seconds") is None, "one look shows no pace"
-    await later(house, 60)
+    await later(world, 60)
     assert of_pool("eta_timestamp_seconds") is None, "nothing was processed"
 
-    progress(house, first, 30)
-    await later(house, 60)
+    progress(world, first, 30)
+    await later(world, 60)
     # 30 rows in 120 s, so the 170 others take 680 s.
     assert of_pool("eta_timestamp_seconds") == pytest.approx(began + 120 + 680, abs=0.1)
 
-    house.bedrock.end(second)
-    await house.quiet()
-    await later(house, 60)
-    pace = 130 / (now(house) - began)  # rows a second: 30 processed, and 100 settled
-    assert of_pool("eta_timestamp_seconds") == pytest.approx(now(house) + 70 / pace, abs=0.1)
+    world.bedrock.end(second)
+    await world.idle()
+    await later(world, 60)
+    pace = 130 / (now(world) - began)  # rows a second: 30 processed, and 100 settled
+    assert of_pool("eta_timestamp_seconds") == pytest.approx(now(world) + 70 / pace, abs=0.1)
 
     for seconds in (1800, 1800):
-        await later(house, seconds)
+        await later(world, seconds)
     assert of_pool("eta_timestamp_seconds") is None, "an hour without progress is no pace"
 
 
 async def test_rows_of_a_run_that_has_ended_meanwhile_count_for_the_pace():
-    house = House(job_quota=2)
-    short = await submitted(house, rows=100)
-    await enlist(house, house.joke(rows=200, max_num_jobs=1))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    await house.scheduler.sweeper.sweep()
-    began = now(house)
-    house.bedrock.end(next(job for job in house.bedrock.active if short in job.name))
-    await house.quiet()
-    assert (await house.totals(short)).state.terminal
+    world = SimulatedWorld(job_quota=2)
+    short = await submitted(world, rows=100)
+    await enlist(world, world.joke(rows=200, max_num_jobs=1))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    await world.scheduler.sweeper.sweep()
+    began = now(world)
+    world.bedrock.end(next(job for job in world.bedrock.active if short in job.name))
+    await world.idle()
+    assert (await world.totals(short)).state.terminal
 
-    await later(house, 100)
-    pace = 100 / (now(house) - began)
+    await later(world, 100)
+    pace = 100 / (now(world) - began)
     assert of_pool("rows_open") == 200
-    assert of_pool("eta_timestamp_seconds") == pytest.approx(now(house) + 200 / pace, abs=0.1)
+    assert of_pool("eta_timestamp_seconds") == pytest.approx(now(world) + 200 / pace, abs=0.1)
 
 
 async def test_rows_that_a_failed_run_never_came_to_count_for_no_pace():
-    house = House(job_quota=2)
-    broken = await submitted(house, rows=100)
-    await enlist(house, house.joke(rows=200, max_num_jobs=1))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    totals = house.table.items[totals_key(broken)]
+    world = SimulatedWorld(job_quota=2)
+    broken = await submitted(world, rows=100)
+    await enlist(world, world.joke(rows=200, max_num_jobs=1))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    totals = world.table.items[totals_key(broken)]
     totals["accepted"] += 1_000_000  # a large source, whose further rows are not written yet
     totals["open"] += 1_000_000
-    await house.scheduler.sweeper.sweep()
-    began = now(house)
-    house.table.items[totals_key(broken)]["fault"] = "the source was replaced"
-    house.bedrock.end(next(job for job in house.bedrock.active if broken in job.name))
-    await house.quiet()
-    assert (await house.totals(broken)).state is RunState.FAILED
+    await world.scheduler.sweeper.sweep()
+    began = now(world)
+    world.table.items[totals_key(broken)]["fault"] = "the source was replaced"
+    world.bedrock.end(next(job for job in world.bedrock.active if broken in job.name))
+    await world.idle()
+    assert (await world.totals(broken)).state is RunState.FAILED
 
-    await later(house, 100)
-    pace = 100 / (now(house) - began)
-    assert of_pool("eta_timestamp_seconds") == pytest.approx(now(house) + 200 / pace, abs=0.1)
+    await later(world, 100)
+    pace = 100 / (now(world) - began)
+    assert of_pool("eta_timestamp_seconds") == pytest.approx(now(world) + 200 / pace, abs=0.1)
 
 
 async def test_a_slot_without_a_job_is_idle_since_it_was_first_seen_so():
-    house = House(job_quota=2)
-    house.jobs.lose_reply_once()
-    house.jobs.list_lag_s = 10_000  # Create's reply is lost, and List does not show the job
-    await submitted(house, rows=100)
+    world = SimulatedWorld(job_quota=2)
+    world.jobs.lose_reply_once()
+    world.jobs.list_lag_s = 10_000  # Create's reply is lost, and List does not show the job
+    await submitted(world, rows=100)
 
-    await later(house, 40)
-    first_seen = now(house)
-    await later(house, 60)
+    await later(world, 40)
+    first_seen = now(world)
+    await later(world, 60)
     assert of_pool("slot_oldest_admitted_timestamp_seconds") == first_seen
 
-    house.jobs.list_lag_s = 0
-    await later(house, 60)  # adopted
-    await later(house, 60)
+    world.jobs.list_lag_s = 0
+    await later(world, 60)  # adopted
+    await later(world, 60)
     assert of_pool("slot_oldest_admitted_timestamp_seconds") == 0
 
 
 async def test_a_slot_whose_job_has_ended_unheard_is_idle_until_the_sweep_has_learned_of_it():
-    house = House(job_quota=2)
-    house.bedrock.events_lost_share = 1.0
-    await submitted(house, rows=100)
-    await later(house, 60)
+    world = SimulatedWorld(job_quota=2)
+    world.bedrock.events_lost_share = 1.0
+    await submitted(world, rows=100)
+    await later(world, 60)
     assert of_pool("slot_oldest_admitted_timestamp_seconds") == 0
 
-    house.bedrock.end_all()
-    await later(house, 60)
-    assert of_pool("slot_oldest_admitted_timestamp_seconds") == now(house)
-    await later(house, 60)
+    world.bedrock.end_all()
+    await later(world, 60)
+    assert of_pool("slot_oldest_admitted_timestamp_seconds") == now(world)
+    await later(world, 60)
     assert of_pool("slot_oldest_admitted_timestamp_seconds") == 0
 
 
 async def test_rows_that_do_not_add_up_are_shown():
-    house = House()
-    run_id = await submitted(house, rows=300)
-    await house.scheduler.sweeper.sweep()
+    world = SimulatedWorld()
+    run_id = await submitted(world, rows=300)
+    await world.scheduler.sweeper.sweep()
     assert shown("rows_unaccounted") == 0
 
-    house.table.items[totals_key(run_id)]["open"] -= 7
-    await house.scheduler.sweeper.sweep()
+    world.table.items[totals_key(run_id)]["open"] -= 7
+    await world.scheduler.sweeper.sweep()
     assert shown("rows_unaccounted") == 7
 
 
 async def test_a_pool_without_an_open_run_leaves_no_figure_behind():
-    house = House()
-    uri = house.csv(100, columns=("input_text",), key="inputs/texts.csv")
-    other = house.send({"s3_uri": uri, "job_name_prefix": "emb", "model_id": TITAN})
-    await house.quiet()
-    run_id = await submitted(house, rows=100)
-    await house.scheduler.sweeper.sweep()
+    world = SimulatedWorld()
+    uri = world.csv(100, columns=("input_text",), key="inputs/texts.csv")
+    other = world.send({"s3_uri": uri, "job_name_prefix": "emb", "model_id": TITAN})
+    await world.idle()
+    run_id = await submitted(world, rows=100)
+    await world.scheduler.sweeper.sweep()
     assert of_pool("rows_open") == 100
     assert of_pool("slots_in_use") == 1
 
-    await play(house, run_id, lambda job: house.bedrock.end(job) if "titan" not in job.model_id else None)
+    await play(world, run_id, lambda job: world.bedrock.end(job) if "titan" not in job.model_id else None)
 
-    assert not (await house.totals(other)).state.terminal
+    assert not (await world.totals(other)).state.terminal
     by_pool = [metric for metric in vars(metrics).values() if getattr(metric, "_labelnames", ()) == ("pool",)]
     assert len(by_pool) > 6
     titan = f"us-east-1#{TITAN}"
@@ -244,14 +244,14 @@ async def test_a_pool_without_an_open_run_leaves_no_figure_behind():
     assert of_pool("slots_in_use", titan) == 1
 
 
-async def test_a_bug_in_the_figures_keeps_no_sweep_from_mending(monkeypatch):
-    house = House()
-    house.bedrock.events_lost_share = 1.0
-    await submitted(house, rows=100)
-    house.bedrock.end_all()
+async def test_a_bug_in_the_figures_keeps_no_sweep_from_fixing(monkeypatch):
+    world = SimulatedWorld()
+    world.bedrock.events_lost_share = 1.0
+    await submitted(world, rows=100)
+    world.bedrock.end_all()
     monkeypatch.setattr("quarry_scheduler.gauges.figures", lambda *_: 1 / 0)
 
-    assert await house.scheduler.sweeper.sweep() == {"ended": 1}
+    assert await world.scheduler.sweeper.sweep() == {"ended": 1}
 
 
 class Recorded(Faults):
@@ -266,19 +266,19 @@ class Recorded(Faults):
         return super().before(name, args)
 
 
-async def asked_of(house):
+async def asked_of(world):
     recorded = Recorded()
-    await another_scheduler(house, recorded).sweeper.sweep()
+    await another_scheduler(world, recorded).sweeper.sweep()
     return recorded.asked
 
 
 async def test_a_sweeps_figures_cost_one_request_a_pool_whatever_is_held():
-    house = House(job_quota=20)
+    world = SimulatedWorld(job_quota=20)
     for number in range(3):
-        await enlist(house, house.joke(rows=1000 + number, max_records_per_job=100))
-    await house.scheduler.ticker.tick(CLAUDE_POOL)
-    await later(house, 1)
-    few = await asked_of(house)
+        await enlist(world, world.joke(rows=1000 + number, max_records_per_job=100))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    await later(world, 1)
+    few = await asked_of(world)
     assert shown("shards", state="SUBMITTED") == 20
 
     calls = Counter(name for name, *_ in few)
@@ -292,23 +292,23 @@ async def test_a_sweeps_figures_cost_one_request_a_pool_whatever_is_held():
     assert calls["table.get_many"] == 2, "held shards: the sweep and the tick"
 
 
-async def test_a_job_of_which_nothing_new_is_told_costs_no_write():
-    house = House(job_quota=3)
-    await submitted(house, rows=300, max_records_per_job=100)
-    progress(house, house.bedrock.active[0], 30)
-    await later(house, 60)
+async def test_a_job_of_which_nothing_new_is_reported_costs_no_write():
+    world = SimulatedWorld(job_quota=3)
+    await submitted(world, rows=300, max_records_per_job=100)
+    progress(world, world.bedrock.active[0], 30)
+    await later(world, 60)
 
-    assert "table.transact" not in {name for name, *_ in await asked_of(house)}
+    assert "table.transact" not in {name for name, *_ in await asked_of(world)}
 
 
 async def test_more_shards_that_are_held_cost_no_request_more():
     counts = []
     for quota in (5, 20):
-        house = House(job_quota=quota)
-        await enlist(house, house.joke(rows=3000, max_records_per_job=100))
-        await house.scheduler.ticker.tick(CLAUDE_POOL)
-        await later(house, 1)
-        calls = Counter(name for name, *_ in await asked_of(house))
+        world = SimulatedWorld(job_quota=quota)
+        await enlist(world, world.joke(rows=3000, max_records_per_job=100))
+        await world.scheduler.ticker.tick(CLAUDE_POOL)
+        await later(world, 1)
+        calls = Counter(name for name, *_ in await asked_of(world))
         del calls["table.get"]  # each job of ours is looked at, gauges or not
         counts.append(calls)
     assert counts[0] == counts[1]

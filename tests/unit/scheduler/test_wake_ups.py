@@ -115,7 +115,7 @@ def test_each_queue_is_counted_by_itself():
     wake_ups = WakeUps("a")
     wake_ups.see(waiting)
     chosen = wake_ups.choose(waiting, {"collector": 3, "slices": 0}, 500, 900.0)
-    assert [stuck.kind for stuck in chosen] == ["slice"]
+    assert [stuck.step for stuck in chosen] == ["slice"]
 
 
 def test_a_queue_that_does_not_say_how_full_it_is_gets_no_more_than_the_first_few():

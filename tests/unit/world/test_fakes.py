@@ -214,7 +214,7 @@ async def test_dead_letters_can_be_moved_back():
     queue = FakeQueue("work", FakeClock())
     queue.put("x")
     (message,) = await queue.receive(1, 0)
-    await queue.bury(message, "why", "step")
+    await queue.dead_letter(message, "why", "step")
     await queue.ack(message)
     assert queue.redrive() == 1
     (again,) = await queue.receive(1, 0)

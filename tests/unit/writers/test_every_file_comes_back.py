@@ -13,7 +13,7 @@ from quarry_core.contract.results import our_names
 from quarry_core.contract.states import RunState
 from tests.unit.writers.files import ROWS, all_files
 from tests.unit.writers.readers import READERS, CannotRead
-from tests.world.house import BUCKET, CLAUDE, House
+from tests.world.world import BUCKET, CLAUDE, SimulatedWorld
 
 FILES = all_files()
 REFUSED = {
@@ -45,13 +45,13 @@ OTHERWISE = {
 }
 
 
-async def through(body: bytes, **changes: object) -> tuple[House, str]:
-    house = House()
-    house.objects.plant("inputs/x.parquet", body)
+async def through(body: bytes, **changes: object) -> tuple[SimulatedWorld, str]:
+    world = SimulatedWorld()
+    world.objects.plant("inputs/x.parquet", body)
     manifest = {"s3_uri": f"s3://{BUCKET}/inputs/x.parquet", "job_name_prefix": "t", "model_id": CLAUDE}
-    run_id = house.send({**manifest, "prompt": "{text}", **changes})
-    await house.run(run_id)
-    return house, run_id
+    run_id = world.send({**manifest, "prompt": "{text}", **changes})
+    await world.run(run_id)
+    return world, run_id
 
 
 def test_there_are_at_least_sixty_files_of_five_writers():
@@ -75,10 +75,10 @@ async def test_categories_of_a_run_of_several_parts_are_those_of_the_source(name
         for _ in range(3):
             for batch in source.to_batches():
                 writer.write_batch(batch)
-    house, run_id = await through(body.getvalue(), max_records_per_job=100)
+    world, run_id = await through(body.getvalue(), max_records_per_job=100)
 
-    keys = sorted(key for key in house.objects.bodies if key.startswith(f"results/{run_id}/part-"))
-    parts = [house.objects.bodies[key] for key in keys]
+    keys = sorted(key for key in world.objects.bodies if key.startswith(f"results/{run_id}/part-"))
+    parts = [world.objects.bodies[key] for key in keys]
     assert len(parts) > 1
     there = pa.concat_tables([pq.read_table(io.BytesIO(part)) for part in parts]).select(source.column_names)
     wanted = pa.concat_tables([source] * 3)
@@ -98,16 +98,16 @@ async def test_categories_of_a_run_of_several_parts_are_those_of_the_source(name
 async def test_a_file_comes_back_as_each_reader_sees_it_or_is_refused_by_name(name):
     body = FILES[name]()
 
-    house, run_id = await through(body)
+    world, run_id = await through(body)
 
-    totals = await house.totals(run_id)
+    totals = await world.totals(run_id)
     if name in REFUSED:
         assert totals.state is RunState.FAILED
         assert REFUSED[name] in totals.message
-        assert not house.jobs.all
+        assert not world.jobs.all
         return
     assert totals.state is RunState.SUCCEEDED, totals.message
-    (part,) = [there for key, there in house.objects.bodies.items() if key.startswith(f"results/{run_id}/part-")]
+    (part,) = [there for key, there in world.objects.bodies.items() if key.startswith(f"results/{run_id}/part-")]
     columns = pq.ParquetFile(io.BytesIO(body)).schema_arrow.names
     assert pq.ParquetFile(io.BytesIO(part)).schema_arrow.names == [*columns, *our_names("response")]
     for reader, read in READERS.items():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quarry_cli.aws.environment import Answer, Ask
-from quarry_cli.aws.environment_settings import PatientSettings
+from quarry_cli.aws.environment_settings import EnvironmentSettings
 from quarry_core.ports import Clock
 
 RUNS_MAX = 100
@@ -24,11 +24,11 @@ class Reading:
     clock: Clock
 
 
-Open = Callable[[PatientSettings], AbstractAsyncContextManager[Reading]]
+Open = Callable[[EnvironmentSettings], AbstractAsyncContextManager[Reading]]
 
 
 @contextlib.asynccontextmanager
-async def open_reading(settings: PatientSettings) -> AsyncIterator[Reading]:
+async def open_reading(settings: EnvironmentSettings) -> AsyncIterator[Reading]:
     # The SDKs take most of a second to import: `quarry --help` needs none of them.
     from quarry_core.aws.client import Aws  # noqa: PLC0415 see above
     from quarry_core.aws.table import DynamoTable  # noqa: PLC0415 see above

@@ -1,4 +1,4 @@
-"""The environment that is examined: its names, and asking AWS about it, each thing once and within bounds."""
+"""The environment that is checked: its names, and asking AWS about it, each thing once and within bounds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 from quarry_cli.aws.answers import for_people, out_of_reach
-from quarry_cli.aws.environment_settings import PatientSettings
+from quarry_cli.aws.environment_settings import EnvironmentSettings
 from quarry_cli.aws.finding import NotKnown
 from quarry_cli.aws.policy import Document
 from quarry_cli.settings import ClientSettings
@@ -93,7 +93,7 @@ class Role:
 
 
 @dataclass(slots=True)
-class Patient:
+class Environment:
     """One environment.
 
     Attributes:
@@ -105,7 +105,7 @@ class Patient:
         skew_s: local clock minus AWS's, seconds; None if AWS told no time.
     """
 
-    settings: PatientSettings
+    settings: EnvironmentSettings
     asking: Asking
     account: str
     partition: str = "aws"
@@ -175,13 +175,13 @@ class Patient:
             if known is None:
                 return None
             url = str(known["QueueUrl"])
-        told = await self.asking.found("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["All"])
-        return {**told["Attributes"], "url": url} if told else None
+        reported = await self.asking.found("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["All"])
+        return {**reported["Attributes"], "url": url} if reported else None
 
     async def role_trusting(self, name: str) -> Answer | None:
         """A role without its policies: ARN and trust."""
-        told = await self.asking.found("iam", "get_role", RoleName=name)
-        found: Answer | None = told["Role"] if told else None
+        reported = await self.asking.found("iam", "get_role", RoleName=name)
+        found: Answer | None = reported["Role"] if reported else None
         return found
 
     async def role(self, name: str) -> Role | None:
@@ -190,28 +190,28 @@ class Patient:
         Raises:
             Unreadable: one of its policies may not be read, so nothing can be said of the rest.
         """
-        told = await self.role_trusting(name)
-        if told is None:
+        reported = await self.role_trusting(name)
+        if reported is None:
             return None
         try:
             policies = await self._policies(name)
         except PortError as error:
             raise Unreadable(f"the policies of role {name} cannot be read: {reason(error)}") from error
-        return Role(name, told["Arn"], policies)
+        return Role(name, reported["Arn"], policies)
 
     async def _policies(self, name: str) -> tuple[Document, ...]:
         found: list[Any] = []
         for policy in await self.asking.pages("iam", "list_role_policies", "PolicyNames", "Marker", RoleName=name):
-            told = await self.asking("iam", "get_role_policy", RoleName=name, PolicyName=policy)
-            found.append(told["PolicyDocument"])
+            reported = await self.asking("iam", "get_role_policy", RoleName=name, PolicyName=policy)
+            found.append(reported["PolicyDocument"])
         attached = await self.asking.pages(
             "iam", "list_attached_role_policies", "AttachedPolicies", "Marker", RoleName=name
         )
         for policy in attached:
             arn = policy["PolicyArn"]
             version = (await self.asking("iam", "get_policy", PolicyArn=arn))["Policy"]["DefaultVersionId"]
-            told = await self.asking("iam", "get_policy_version", PolicyArn=arn, VersionId=version)
-            found.append(told["PolicyVersion"]["Document"])
+            reported = await self.asking("iam", "get_policy_version", PolicyArn=arn, VersionId=version)
+            found.append(reported["PolicyVersion"]["Document"])
         return tuple(document(each) for each in found)
 
     async def bedrock_role(self) -> Role:
@@ -224,20 +224,20 @@ class Patient:
     async def bedrock_role_absent(self) -> bool:
         """Whether the role is surely not there; one that may not be looked at is not absent."""
         try:
-            told = await self.role_trusting(role_name(self.bedrock_role_arn))
+            reported = await self.role_trusting(role_name(self.bedrock_role_arn))
         except PortError:
             return False
-        return told is None or told["Arn"] != self.bedrock_role_arn
+        return reported is None or reported["Arn"] != self.bedrock_role_arn
 
-    async def creator(self) -> Role:
+    async def find_scheduler_role(self) -> Role:
         """The role that creates jobs: the scheduler's, or on one server that of all services. Raises NotKnown."""
-        wanted = self.creator_names()
+        wanted = self.scheduler_role_names()
         for name in wanted:
             if role := await self.role(name):
                 return role
         raise NotKnown(f"there is no role {' or '.join(wanted)}: name the one that creates jobs, --scheduler-role NAME")
 
-    def creator_names(self) -> list[str]:
+    def scheduler_role_names(self) -> list[str]:
         if self.scheduler_role:
             return [role_name(self.scheduler_role)]
         return [f"{self.env}-quarry-scheduler", f"{self.env}-quarry-server"]
@@ -250,8 +250,8 @@ class Patient:
 
     async def model_names(self) -> dict[str, str]:
         """What the region's foundation models are called, by id without a context length."""
-        told = await self.asking("bedrock", "list_foundation_models")
-        return {canonical_model(each["modelId"]): str(each.get("modelName", "")) for each in told["modelSummaries"]}
+        reported = await self.asking("bedrock", "list_foundation_models")
+        return {canonical_model(each["modelId"]): str(each.get("modelName", "")) for each in reported["modelSummaries"]}
 
     async def model_name(self, model: str) -> str:
         """What a model is called; empty if it is not there or may not be asked for."""
@@ -271,24 +271,29 @@ class Patient:
         return self.models
 
 
-async def examined(
-    settings: PatientSettings, ask: Ask, clock: Clock, *, models: Sequence[str] = (), scheduler_role: str | None = None
-) -> Patient:
+async def checked(
+    settings: EnvironmentSettings,
+    ask: Ask,
+    clock: Clock,
+    *,
+    models: Sequence[str] = (),
+    scheduler_role: str | None = None,
+) -> Environment:
     """Find out whose account it is, and what the time is there.
 
     Raises:
         PortError: AWS does not say who is asking, so nothing can be looked at; `skew_of` may tell why.
     """
     asking = Asking(ask)
-    told = await asking("sts", "get_caller_identity")
-    return Patient(
+    reported = await asking("sts", "get_caller_identity")
+    return Environment(
         settings,
         asking,
-        account=str(told["Account"]),
-        partition=str(told.get("Arn", "arn:aws")).split(":")[1],
+        account=str(reported["Account"]),
+        partition=str(reported.get("Arn", "arn:aws")).split(":")[1],
         models=models,
         scheduler_role=scheduler_role,
-        skew_s=skew_of(told, clock),
+        skew_s=skew_of(reported, clock),
     )
 
 

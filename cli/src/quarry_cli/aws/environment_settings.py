@@ -8,14 +8,14 @@ from quarry_cli.settings import ClientSettings
 from quarry_core.contract import names
 
 
-class PatientSettings(ClientSettings):
+class EnvironmentSettings(ClientSettings):
     """Those of the services too, where they are set: what doctor looks at is what the services will use."""
 
     bedrock_role_arn: str = Field("", description="The role that Bedrock assumes.")
     slices_queue_url: str = Field("", description="Count and slice messages.")
-    scheduler_queue_url: str = Field("", description="The scheduler's doorbells and the sweep.")
+    scheduler_queue_url: str = Field("", description="The scheduler's wake-ups and the sweep.")
     events_queue_url: str = Field("", description="Bedrock's job events.")
-    collector_queue_url: str = Field("", description="The collector's doorbells.")
+    collector_queue_url: str = Field("", description="The collector's wake-ups.")
     manifest_dlq_url: str = Field("", description="The manifests' dead-letter queue; and so on.")
     slices_dlq_url: str = ""
     scheduler_dlq_url: str = ""

@@ -1,4 +1,4 @@
-"""What a check says: ok, failed with a cure, or that it could not look. Values only."""
+"""What a check says: ok, failed with a fix, or that it could not look. Values only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Cure(msgspec.Struct, frozen=True, kw_only=True):
+class Fix(msgspec.Struct, frozen=True, kw_only=True):
     """The very thing to add.
 
     Attributes:
@@ -33,19 +33,19 @@ class Cure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is wrong: `told` says what, `remedy` what to do about it."""
+    """One thing that is wrong: `message` says what, `remedy` what to do about it."""
 
-    told: str
+    message: str
     remedy: str
-    cure: Cure | None = None
+    fix: Fix | None = None
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A check's result. `told` is what was found, or why nothing could be; faults are there when it failed."""
+    """A check's result. `message` is what was found, or why nothing could be; faults are there when it failed."""
 
     check: str
     outcome: Outcome
-    told: str
+    message: str
     faults: list[Fault] = []
 
 
@@ -53,14 +53,14 @@ class NotKnown(Exception):
     """A check cannot tell: what it needs could not be read, or is not there at all and another check says so."""
 
 
-def statements(where: str, *added: Statement) -> Cure:
-    return Cure(kind="statements", where=where, value=list(added))
+def statements(where: str, *added: Statement) -> Fix:
+    return Fix(kind="statements", where=where, value=list(added))
 
 
-def command(*words: str) -> Cure:
+def command(*words: str) -> Fix:
     """A command of AWS's command line, quoted for a shell."""
-    return Cure(kind="command", value=shlex.join(["aws", *words]))
+    return Fix(kind="command", value=shlex.join(["aws", *words]))
 
 
-def setting(variable: str, value: object, where: str = "the services' environment") -> Cure:
-    return Cure(kind="setting", where=where, value=f"{variable}={value}")
+def setting(variable: str, value: object, where: str = "the services' environment") -> Fix:
+    return Fix(kind="setting", where=where, value=f"{variable}={value}")

@@ -60,8 +60,8 @@ async def list_models(asking: Asking, text: str = "", *, access: bool = False) -
         PortError: Bedrock does not list its models.
         NotKnown: `access` of more than `ACCESS_MAX` models, or too many pages.
     """
-    told = await asking("bedrock", "list_foundation_models")
-    models = {str(each["modelId"]): each for each in told["modelSummaries"]}
+    message = await asking("bedrock", "list_foundation_models")
+    models = {str(each["modelId"]): each for each in message["modelSummaries"]}
     profiles = await asking.pages(
         "bedrock", "list_inference_profiles", "inferenceProfileSummaries", "nextToken", maxResults=100
     )

@@ -153,16 +153,16 @@ def takes_batch(model_id: str, model_name: str, quotas: BatchQuotas | None) -> t
     return Batch.UNKNOWN, "no batch quota names it; new models lag behind"
 
 
-def read_access(told: Mapping[str, Any]) -> Access:
+def read_access(reported: Mapping[str, Any]) -> Access:
     """The first of the four answers that says no; what is not told counts as yes."""
-    status = told.get("agreementAvailability", {}).get("status", "AVAILABLE")
-    if told.get("authorizationStatus") == "NOT_AUTHORIZED":
+    status = reported.get("agreementAvailability", {}).get("status", "AVAILABLE")
+    if reported.get("authorizationStatus") == "NOT_AUTHORIZED":
         return Access.NOT_AUTHORIZED
-    if told.get("regionAvailability") == "NOT_AVAILABLE":
+    if reported.get("regionAvailability") == "NOT_AVAILABLE":
         return Access.NOT_HERE
     if status == "PENDING":
         return Access.PENDING
-    if status != "AVAILABLE" or told.get("entitlementAvailability") == "NOT_AVAILABLE":
+    if status != "AVAILABLE" or reported.get("entitlementAvailability") == "NOT_AVAILABLE":
         return Access.NO_AGREEMENT
     return Access.YES
 

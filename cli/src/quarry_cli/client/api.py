@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quarry_cli.aws.answers import for_people
-from quarry_cli.client.connections import Connect, Doors, connect
+from quarry_cli.client.connections import Connect, Connections, connect
 from quarry_cli.client.following import Show, follow
 from quarry_cli.client.formats import Format
 from quarry_cli.client.reading import RunReader
@@ -46,7 +46,7 @@ T = TypeVar("T")
 WAIT_EVERY_S = 2.0
 
 
-class _Quiet:
+class _Idle:
     def show(self, view: RunView) -> None:
         """Nothing."""
 
@@ -88,26 +88,26 @@ class Client:
             NotSubmitted: it is refused, in the words with which the run would end; nothing was sent.
         """
         text = manifest if isinstance(manifest, str) else as_text(manifest)
-        return self._do(lambda doors: submit(doors, text, check=check, any_queue=any_queue))
+        return self._do(lambda connections: submit(connections, text, check=check, any_queue=any_queue))
 
     def status(self, run_id: str) -> RunView:
         """A run with all its jobs. Raises NoSuchRun, SeveralRuns."""
 
-        async def look(doors: Doors) -> RunView:
-            view = await RunReader(doors, await find_run(doors, run_id)).read(all_jobs=True)
+        async def look(connections: Connections) -> RunView:
+            view = await RunReader(connections, await find_run(connections, run_id)).read(all_jobs=True)
             if view is None:
-                raise await no_such_run(doors, run_id)
+                raise await no_such_run(connections, run_id)
             return view
 
         return self._do(look)
 
     def runs(self, most: int = 20, *, wanted: Wanted | None = None) -> list[RunLine]:
         """Open runs, then those that ended this month or last; only those that `wanted` describes."""
-        return self._do(lambda doors: read_runs(doors, most, wanted or Wanted()))
+        return self._do(lambda connections: read_runs(connections, most, wanted or Wanted()))
 
     def wait(self, run_id: str, *, every_s: float = WAIT_EVERY_S, timeout_s: float | None = None) -> RunView:
         """Wait until a run has ended, also if it has not arrived yet. Raises StillRunning."""
-        return self.follow(run_id, _Quiet(), every_s=every_s, timeout_s=timeout_s)
+        return self.follow(run_id, _Idle(), every_s=every_s, timeout_s=timeout_s)
 
     def follow(
         self,
@@ -119,7 +119,7 @@ class Client:
     ) -> RunView:
         """Show a run until it has ended, also if it has not arrived yet; the last view. Raises StillRunning."""
 
-        async def look(doors: Doors) -> RunView:
+        async def look(connections: Connections) -> RunView:
             reader: RunReader | None = None
 
             async def read() -> RunView | None:
@@ -127,15 +127,17 @@ class Client:
                 if reader is not None:
                     return await reader.read(all_jobs=False)
                 # Asked anew at each look: the run that the beginning of an id means may arrive meanwhile.
-                found = RunReader(doors, await find_run(doors, run_id, may_come=True))
+                found = RunReader(connections, await find_run(connections, run_id, may_come=True))
                 view = await found.read(all_jobs=False)
                 reader = found if view is not None else None
                 return view
 
             async def others() -> list[str]:
-                return await beginning_with(doors, run_id)
+                return await beginning_with(connections, run_id)
 
-            return await follow(read, doors.clock, show, run_id, every_s=every_s, timeout_s=timeout_s, others=others)
+            return await follow(
+                read, connections.clock, show, run_id, every_s=every_s, timeout_s=timeout_s, others=others
+            )
 
         return self._do(look)
 
@@ -202,11 +204,11 @@ class Client:
     def _readable(self, run_id: str, *, partial: bool) -> tuple[RunView, Objects]:
         """A run whose results may be read, and the door to them, which outlives the connection."""
 
-        async def look(doors: Doors) -> tuple[RunView, Objects]:
-            view = await RunReader(doors, await find_run(doors, run_id)).read(all_jobs=False)
+        async def look(connections: Connections) -> tuple[RunView, Objects]:
+            view = await RunReader(connections, await find_run(connections, run_id)).read(all_jobs=False)
             if view is None:
-                raise await no_such_run(doors, run_id)
-            return view, doors.objects()
+                raise await no_such_run(connections, run_id)
+            return view, connections.objects()
 
         view, objects = self._do(look)
         run_id = view.run_id
@@ -219,11 +221,11 @@ class Client:
             )
         return view, objects
 
-    def _do(self, work: Callable[[Doors], Awaitable[T]]) -> T:
+    def _do(self, work: Callable[[Connections], Awaitable[T]]) -> T:
         async def whole() -> T:
             try:
-                async with self._connect() as doors:
-                    return await work(doors)
+                async with self._connect() as connections:
+                    return await work(connections)
             except PortError as error:
                 known = for_people(error, ClientSettings())
                 if known is None:

@@ -19,7 +19,7 @@ from quarry_cli.aws.answers import for_people
 from quarry_cli.aws.environment import Asking, is_profile
 from quarry_cli.aws.finding import NotKnown
 from quarry_cli.aws.models_quotas import SERVICE, Batch, BatchQuotas, takes_batch
-from quarry_cli.client.connections import Doors
+from quarry_cli.client.connections import Connections
 from quarry_cli.settings import ClientSettings
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.prompts import Prompt, PromptError
@@ -43,13 +43,17 @@ class Checked:
     unchecked: list[str] = field(default_factory=list)
 
 
-async def check(doors: Doors, manifest: Manifest, within_s: float = CHECK_S) -> Checked:
+async def check(connections: Connections, manifest: Manifest, within_s: float = CHECK_S) -> Checked:
     """Look at what a manifest names. Never raises what AWS answers."""
     found = Checked()
-    objects = (doors.glance or doors.objects)()
+    objects = (connections.glance or connections.objects)()
     tasks = [_bounded("the source and the prompt", _aside(partial(_in_s3, objects, manifest)), found, within_s)]
-    if doors.ask is not None:
-        tasks.append(_bounded("the model", _model(Asking(doors.ask), manifest.model_id, doors.region), found, within_s))
+    if connections.ask is not None:
+        tasks.append(
+            _bounded(
+                "the model", _model(Asking(connections.ask), manifest.model_id, connections.region), found, within_s
+            )
+        )
     await asyncio.gather(*tasks)
     return found
 
@@ -91,15 +95,15 @@ async def _aside(work: Callable[[], T]) -> T:
     return await done
 
 
-async def nearest_model(doors: Doors, model_id: str, within_s: float = HINT_S) -> str:
+async def nearest_model(connections: Connections, model_id: str, within_s: float = HINT_S) -> str:
     """The supported id in the region that is most like one of no family; empty if there is none, or no answer."""
-    if doors.ask is None:
+    if connections.ask is None:
         return ""
     try:
-        told = await asyncio.wait_for(Asking(doors.ask)("bedrock", "list_foundation_models"), within_s)
+        message = await asyncio.wait_for(Asking(connections.ask)("bedrock", "list_foundation_models"), within_s)
     except (TimeoutError, PortError, NotKnown):
         return ""
-    ids = [str(each["modelId"]) for each in told["modelSummaries"]]
+    ids = [str(each["modelId"]) for each in message["modelSummaries"]]
     supported = [each for each in ids if _has_family(each)]
     near = difflib.get_close_matches(model_id.rpartition("/")[2], supported, n=1, cutoff=0.8)
     return near[0] if near else ""
@@ -178,9 +182,11 @@ async def _model(asking: Asking, model_id: str, region: str) -> Checked:
     """
     if ":custom-model/" in model_id:
         return Checked()
-    told = await asking("bedrock", "list_foundation_models")
-    names = {canonical_model(str(each["modelId"])): str(each.get("modelName", "")) for each in told["modelSummaries"]}
-    ids = [str(each["modelId"]) for each in told["modelSummaries"]]
+    message = await asking("bedrock", "list_foundation_models")
+    names = {
+        canonical_model(str(each["modelId"])): str(each.get("modelName", "")) for each in message["modelSummaries"]
+    }
+    ids = [str(each["modelId"]) for each in message["modelSummaries"]]
     if is_profile(model_id):
         pages = asking.pages(
             "bedrock", "list_inference_profiles", "inferenceProfileSummaries", "nextToken", maxResults=100

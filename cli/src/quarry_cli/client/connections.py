@@ -1,6 +1,6 @@
 """The client's connection: the few doors of the environment that it goes through, opened for one command.
 
-Owns the AWS clients while the context is open. Whatever needs AWS takes `Doors`, so that tests open others.
+Owns the AWS clients while the context is open. Whatever needs AWS takes `Connections`, so that tests open others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from quarry_core.ports import Clock, Objects, Queue, Table
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class Connections:
     """`queue` and `objects` are made when they are asked for. The objects' door is a client of its own, which outlives
     the connection: bulk bytes move without an event loop.
 
@@ -47,11 +47,11 @@ class Doors:
         return Ledger(self.table)
 
 
-Connect = Callable[[], AbstractAsyncContextManager[Doors]]
+Connect = Callable[[], AbstractAsyncContextManager[Connections]]
 
 
 @contextlib.asynccontextmanager
-async def connect() -> AsyncIterator[Doors]:
+async def connect() -> AsyncIterator[Connections]:
     """Connect as the environment variables say. Raises NotConfigured."""
     settings = ClientSettings.read()
     settings.require("region", "table", "bucket")
@@ -74,7 +74,7 @@ async def connect() -> AsyncIterator[Doors]:
         def glance() -> Objects:
             return S3Objects(settings.bucket, client=s3_client(settings.region, hasty=True))
 
-        yield Doors(
+        yield Connections(
             table=DynamoTable(aws, settings.table),
             queue=queue,
             objects=lambda: S3Objects(settings.bucket, region=settings.region),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from quarry_cli.aws.environment_settings import PatientSettings
-from quarry_cli.client.dead_letters import DEAD_LETTER_QUEUES, EVENT_TARGET
+from quarry_cli.aws.environment_settings import EnvironmentSettings
+from quarry_cli.client.dead_letter_queue import DEAD_LETTER_QUEUES, EVENT_TARGET
 from quarry_cli.errors import NotConfigured
 from quarry_core.contract import names
 
 EVENT_TARGET_VARIABLE = "QUARRY_EVENT_TARGET_DLQ_URL"
 
 
-class DeadLetterSettings(PatientSettings):
-    def letters_url(self, name: str) -> str:
+class DeadLetterSettings(EnvironmentSettings):
+    def dead_letters_url(self, name: str) -> str:
         """Of one of `DEAD_LETTER_QUEUES`; empty where its variable is not set."""
         return self.event_target_dlq_url if name == EVENT_TARGET else self.dead_letter_url(name)
 
@@ -21,14 +21,14 @@ class DeadLetterSettings(PatientSettings):
 
     def known(self) -> list[str]:
         """The dead-letter queues whose URLs are known. Raises NotConfigured if there is none."""
-        known = [name for name in DEAD_LETTER_QUEUES if self.letters_url(name)]
+        known = [name for name in DEAD_LETTER_QUEUES if self.dead_letters_url(name)]
         if not known:
             self.require("manifest_queue_url")
         return known
 
     def require_queue(self, name: str, *, source: bool) -> None:
         """Raises NotConfigured, naming the variable without which the queue, or its source, is not known."""
-        if not self.letters_url(name):
+        if not self.dead_letters_url(name):
             raise NotConfigured(f"{variable_of(name)} is not set; `terraform output` or `quarry local env` gives it")
         if source and not self.source_url(name):
             variable = names.queue_url_variable(source_of(name))

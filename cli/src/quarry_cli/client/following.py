@@ -19,7 +19,7 @@ from quarry_core.errors import Throttled, Unknown, credentials_fault, unreachabl
 from quarry_core.ports import Clock
 
 SILENCES_MAX = 30
-LOOKS_MAX = 30  # looks at a run that its pace is taken from
+CHECKS_MAX = 30  # looks at a run that its pace is taken from
 ARRIVAL_HINT_AFTER_S = 60.0
 
 
@@ -27,7 +27,7 @@ class Pace:
     """How fast the rows of a followed run are settled, by the clock of who follows it."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque(maxlen=LOOKS_MAX)
+        self._seen: deque[tuple[float, int]] = deque(maxlen=CHECKS_MAX)
 
     def see(self, view: RunView, now_s: float) -> RunView:
         """The view with an estimate that goes by what was settled between the looks, once something was."""
@@ -93,10 +93,10 @@ async def follow(
                 show.note(_waiting(run_id, clock.monotonic() - begun, like))
         left_s = every_s if timeout_s is None else min(every_s, begun + timeout_s - clock.monotonic())
         if left_s <= 0:
-            told = f"run {run_id} has not ended after {timeout_s:g} s; it goes on"
+            reported = f"run {run_id} has not ended after {timeout_s:g} s; it goes on"
             if not seen:
-                told = f"there is still no run {run_id} after {timeout_s:g} s; go on waiting"
-            raise StillRunning(f"{told}: quarry watch {run_id}")
+                reported = f"there is still no run {run_id} after {timeout_s:g} s; go on waiting"
+            raise StillRunning(f"{reported}: quarry watch {run_id}")
         await clock.sleep(left_s)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from quarry_cli.client.connections import Doors
+from quarry_cli.client.connections import Connections
 from quarry_cli.client.view import RunView, count_shards, run_view
 from quarry_core.contract.run import Run
 from quarry_core.ledger import rows
@@ -25,8 +25,8 @@ JOBS_AT_ONCE_MAX = 500
 class RunReader:
     """Reads one run again and again."""
 
-    def __init__(self, doors: Doors, run_id: str) -> None:
-        self._doors = doors
+    def __init__(self, connections: Connections, run_id: str) -> None:
+        self._connections = connections
         self._run_id = run_id
         self._run: Run | None = None  # immutable once it stands
 
@@ -36,7 +36,7 @@ class RunReader:
         Args:
             all_jobs: list every job; else, of a run with more than `SHARDS_WHOLE_MAX` shards, the current ones.
         """
-        ledger = self._doors.ledger
+        ledger = self._connections.ledger
         if self._run is None:
             self._run = await ledger.run(self._run_id)
         totals = await ledger.totals(self._run_id)
@@ -62,8 +62,8 @@ class RunReader:
             count_shards(totals, lane, held),
             [job async for job in ledger.jobs(self._run_id)] if whole else await self._jobs(current),
             pool,
-            self._doors.bucket,
-            now=self._doors.clock.now(),
+            self._connections.bucket,
+            now=self._connections.clock.now(),
             current=current,
             ended=over,
             lane=lane,
@@ -74,5 +74,5 @@ class RunReader:
         keys = [rows.job_key(self._run_id, shard, attempt) for shard, attempt in sorted(wanted)]
         found: dict[Key, Item] = {}
         for first in range(0, len(keys), JOBS_AT_ONCE_MAX):
-            found.update(await self._doors.table.get_many(keys[first : first + JOBS_AT_ONCE_MAX]))
+            found.update(await self._connections.table.get_many(keys[first : first + JOBS_AT_ONCE_MAX]))
         return [rows.read_job(found[key]) for key in keys if key in found]

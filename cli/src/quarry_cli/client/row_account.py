@@ -42,21 +42,21 @@ def account(rows: Rows, report: Any, parts_rows: int, parts_ok: int) -> Account:
     if report is None:
         faults.append("there is no report")
     else:
-        told = _told(report)
+        reported = _reported(report)
         faults += [
-            f"the report says {told.get(name)} rows {name}, the ledger {number}"
+            f"the report says {reported.get(name)} rows {name}, the ledger {number}"
             for name, number in (
                 ("accepted", rows.accepted - unread),
                 ("ok", rows.ok),
                 ("error", rows.error - unread),
                 ("unread", unread),
             )
-            if told.get(name) != number
+            if reported.get(name) != number
         ]
     return Account(accepted=rows.accepted, ok=rows.ok, error=rows.error, unread=unread, faults=faults)
 
 
-def _told(report: Any) -> Mapping[str, int]:
+def _reported(report: Any) -> Mapping[str, int]:
     rows = report.get("rows") if isinstance(report, dict) else None
     if not isinstance(rows, dict):
         return {}

@@ -12,7 +12,7 @@ from datetime import datetime
 
 import msgspec
 
-from quarry_cli.client.connections import Doors
+from quarry_cli.client.connections import Connections
 from quarry_cli.errors import NoSuchRun, SeveralRuns
 from quarry_core.contract.run import Run
 from quarry_core.contract.states import RunState
@@ -73,25 +73,25 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-async def read_runs(doors: Doors, most: int, wanted: Wanted) -> list[RunLine]:
+async def read_runs(connections: Connections, most: int, wanted: Wanted) -> list[RunLine]:
     """Open runs, the newest first, then those that ended this month or last, the newest first; `most` in all.
 
     With a filter, up to `RUNS_MAX` runs are looked at.
     """
-    ids = await _ids(doors, min(most, RUNS_MAX) if wanted.all else RUNS_MAX)
+    ids = await _ids(connections, min(most, RUNS_MAX) if wanted.all else RUNS_MAX)
     keys = [key for run_id in ids for key in (rows.totals_key(run_id), rows.run_key(run_id))]
     found: dict[Key, Item] = {}
     for begin in range(0, len(keys), RUNS_MAX):
-        found |= await doors.table.get_many(keys[begin : begin + RUNS_MAX])
+        found |= await connections.table.get_many(keys[begin : begin + RUNS_MAX])
     lines = []
     for run_id in ids:  # a run that ended meanwhile stands once
         totals, run = found.get(rows.totals_key(run_id)), found.get(rows.run_key(run_id))
         if totals is not None and run is not None:
-            lines.append(_line(rows.read_run(run), rows.read_totals(totals), doors.clock.now()))
+            lines.append(_line(rows.read_run(run), rows.read_totals(totals), connections.clock.now()))
     return [line for line in lines if wanted.fits(line)][:most]
 
 
-async def find_run(doors: Doors, text: str, *, may_come: bool = False) -> str:
+async def find_run(connections: Connections, text: str, *, may_come: bool = False) -> str:
     """The id that `text` means: itself where it stands, else the one run whose id begins with it; else `text`.
 
     Args:
@@ -101,9 +101,9 @@ async def find_run(doors: Doors, text: str, *, may_come: bool = False) -> str:
     Raises:
         SeveralRuns: it is the beginning of several.
     """
-    if len(text) < PREFIX_CHARS_MIN or await doors.ledger.run(text) is not None:
+    if len(text) < PREFIX_CHARS_MIN or await connections.ledger.run(text) is not None:
         return text
-    fitting = await beginning_with(doors, text)
+    fitting = await beginning_with(connections, text)
     if may_come:
         fitting = [run_id for run_id in fitting if _MADE_ID.fullmatch(run_id)]
     if len(fitting) > 1:
@@ -112,14 +112,14 @@ async def find_run(doors: Doors, text: str, *, may_come: bool = False) -> str:
     return fitting[0] if fitting else text
 
 
-async def beginning_with(doors: Doors, text: str) -> list[str]:
+async def beginning_with(connections: Connections, text: str) -> list[str]:
     """The runs whose id begins so, the latest first."""
-    return [run_id for run_id in await _ids(doors, RUNS_MAX) if run_id.startswith(text)]
+    return [run_id for run_id in await _ids(connections, RUNS_MAX) if run_id.startswith(text)]
 
 
-async def no_such_run(doors: Doors, run_id: str) -> NoSuchRun:
+async def no_such_run(connections: Connections, run_id: str) -> NoSuchRun:
     """The error that says so, with the nearest id that there is."""
-    nearest = difflib.get_close_matches(run_id, await _ids(doors, RUNS_MAX), n=1)
+    nearest = difflib.get_close_matches(run_id, await _ids(connections, RUNS_MAX), n=1)
     hint = f" (the nearest is {nearest[0]})" if nearest else ""
     return NoSuchRun(
         f"there is no run {run_id!r} in this environment{hint}; one that was just submitted appears when a "
@@ -127,11 +127,11 @@ async def no_such_run(doors: Doors, run_id: str) -> NoSuchRun:
     )
 
 
-async def _ids(doors: Doors, most: int) -> list[str]:
-    ledger = doors.ledger
+async def _ids(connections: Connections, most: int) -> list[str]:
+    ledger = connections.ledger
     opened = sorted(await ledger.open_runs(), key=lambda run: run.accepted_at, reverse=True)
     ids = [run.run_id for run in opened]
-    for month in _months(doors.clock.now()):
+    for month in _months(connections.clock.now()):
         if len(ids) < most:
             ids += [run.run_id for run in await ledger.done_runs(month, most=most - len(ids))]
     return list(dict.fromkeys(ids[:most]))

@@ -14,7 +14,7 @@ import msgspec
 
 from quarry_cli.client.checking import check as check_in_aws
 from quarry_cli.client.checking import nearest_model
-from quarry_cli.client.connections import Doors
+from quarry_cli.client.connections import Connections
 from quarry_cli.client.manifest_queue import wrong_queue
 from quarry_cli.errors import NotSubmitted
 from quarry_core.aws.dead_letters import REFUSED_CHARACTER
@@ -60,7 +60,7 @@ def as_text(manifest: Mapping[str, Any]) -> str:
         raise NotSubmitted(f"the manifest cannot be written as JSON: {error}") from error
 
 
-async def submit(doors: Doors, text: str, *, check: bool = True, any_queue: bool = False) -> Submitted:
+async def submit(connections: Connections, text: str, *, check: bool = True, any_queue: bool = False) -> Submitted:
     """Send a manifest.
 
     Args:
@@ -71,7 +71,11 @@ async def submit(doors: Doors, text: str, *, check: bool = True, any_queue: bool
     Raises:
         NotSubmitted: with the same sentences that the run would end with.
     """
-    wrong = None if any_queue else wrong_queue(doors.manifest_queue_url, doors.env, doors.other_queue_urls)
+    wrong = (
+        None
+        if any_queue
+        else wrong_queue(connections.manifest_queue_url, connections.env, connections.other_queue_urls)
+    )
     if wrong is not None:
         raise NotSubmitted(wrong)
     found = REFUSED_CHARACTER.search(text)
@@ -89,9 +93,9 @@ async def submit(doors: Doors, text: str, *, check: bool = True, any_queue: bool
         if check:
             raise NotSubmitted(f"the manifest is {error}") from error
         data = None
-    known, unchecked = (await _check(doors, text, data)) if check and data is not None else (False, [])
-    origin_id = doors.clock.token() + doors.clock.token()
-    message_id = await doors.queue().send(text, {ORIGIN_ATTRIBUTE: origin_id})
+    known, unchecked = (await _check(connections, text, data)) if check and data is not None else (False, [])
+    origin_id = connections.clock.token() + connections.clock.token()
+    message_id = await connections.queue().send(text, {ORIGIN_ATTRIBUTE: origin_id})
     return Submitted(
         run_id=None if data is None else run_id_of(data, origin_id),
         message_id=message_id,
@@ -101,7 +105,7 @@ async def submit(doors: Doors, text: str, *, check: bool = True, any_queue: bool
     )
 
 
-async def _check(doors: Doors, text: str, data: ManifestData) -> tuple[bool, list[str]]:
+async def _check(connections: Connections, text: str, data: ManifestData) -> tuple[bool, list[str]]:
     """Whether the run stands already, and what could not be checked. Raises NotSubmitted."""
     size_bytes = len(text.encode())
     if size_bytes > MANIFEST_BYTES_MAX:
@@ -109,27 +113,27 @@ async def _check(doors: Doors, text: str, data: ManifestData) -> tuple[bool, lis
     try:
         manifest = read_manifest(data)
     except ManifestError as error:
-        raise NotSubmitted(str(error) + await _model_hint(doors, data)) from error
+        raise NotSubmitted(str(error) + await _model_hint(connections, data)) from error
     try:
-        region = doors.region or None
-        check_environment(manifest, region=region, bucket=doors.bucket, owner_required=doors.owner_required)
+        region = connections.region or None
+        check_environment(manifest, region=region, bucket=connections.bucket, owner_required=connections.owner_required)
     except ManifestError as error:
         raise NotSubmitted(str(error)) from error
     if manifest.run_id is not None:
-        run = await doors.ledger.run(manifest.run_id)
+        run = await connections.ledger.run(manifest.run_id)
         if run is not None and run.manifest_hash != manifest_hash(data):
             raise NotSubmitted(
                 f"run_id: {manifest.run_id} belongs to another manifest already; give this one an id of its own"
             )
         if run is not None:
             return True, []  # what it named may be gone by now, and nothing happens a second time
-    checked = await check_in_aws(doors, manifest)
+    checked = await check_in_aws(connections, manifest)
     if checked.faults:
         raise NotSubmitted("; ".join(checked.faults))
     return False, checked.unchecked
 
 
-async def _model_hint(doors: Doors, data: ManifestData) -> str:
+async def _model_hint(connections: Connections, data: ManifestData) -> str:
     """What Bedrock has that is like a model id of no family; empty for any other fault."""
     model_id = data.get("model_id") if isinstance(data, Mapping) else None
     if not isinstance(model_id, str):
@@ -137,6 +141,6 @@ async def _model_hint(doors: Doors, data: ManifestData) -> str:
     try:
         family_of(model_id)
     except UnsupportedModel:
-        near = await nearest_model(doors, model_id)
+        near = await nearest_model(connections, model_id)
         return f"; did you mean model_id {near}?" if near else ""
     return ""

@@ -108,8 +108,8 @@ def _mapped_pairs(array: pa.Array) -> list[Any]:
 
     def pairs(length: int) -> Any:
         found = list(zip(islice(keys, length), islice(items, length), strict=True))
-        told = dict(found) if all(isinstance(key, str) for key, _ in found) else {}
-        return told if len(told) == len(found) else [list(pair) for pair in found]
+        reported = dict(found) if all(isinstance(key, str) for key, _ in found) else {}
+        return reported if len(reported) == len(found) else [list(pair) for pair in found]
 
     return _mapped(pc.list_value_length(lists), pairs)
 

@@ -27,22 +27,22 @@ def waits_for(
         return ["a preprocessor: the rows are counted and planned"]
     if totals.state is RunState.CLOSING:
         return ["a collector: the last parts and the report are written"]
-    told = []
+    reported = []
     if not totals.fault and totals.enlisted < totals.accepted:
-        told.append(f"a preprocessor: {totals.accepted - totals.enlisted:,} rows are to be written")
+        reported.append(f"a preprocessor: {totals.accepted - totals.enlisted:,} rows are to be written")
     paused = min(paused, shards[ShardState.PENDING])
     if paused:
-        told.append(f"its pause: {_shards(paused)} before another attempt")
-    told += _pending(shards[ShardState.PENDING] - paused, lane, pool)
+        reported.append(f"its pause: {_shards(paused)} before another attempt")
+    reported += _pending(shards[ShardState.PENDING] - paused, lane, pool)
     if admitted := shards[ShardState.ADMITTED]:
-        told.append(f"a scheduler: {_shards(admitted)} to become jobs")
+        reported.append(f"a scheduler: {_shards(admitted)} to become jobs")
     if submitted := shards[ShardState.SUBMITTED]:
-        told.append(f"Bedrock: {submitted:,} {'job' if submitted == 1 else 'jobs'}")
+        reported.append(f"Bedrock: {submitted:,} {'job' if submitted == 1 else 'jobs'}")
     if ended := shards[ShardState.ENDED]:
-        told.append(f"a collector: {_shards(ended)} to be settled")
+        reported.append(f"a collector: {_shards(ended)} to be settled")
     if totals.whole:
-        told.append("a collector: the run is to be closed")
-    return told
+        reported.append("a collector: the run is to be closed")
+    return reported
 
 
 def _pending(waiting: int, lane: Lane | None, pool: Pool | None) -> list[str]:

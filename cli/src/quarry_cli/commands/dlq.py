@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from quarry_cli.aws.answers import for_people
-from quarry_cli.client import dead_letters
+from quarry_cli.client import dead_letter_queue
+from quarry_cli.client.dead_letter_queue import DEAD_LETTER_QUEUES, NO_REASON, DeadLetter, Depth, Done
 from quarry_cli.client.dead_letter_settings import DeadLetterSettings, source_of, variable_of
-from quarry_cli.client.dead_letters import DEAD_LETTER_QUEUES, NO_REASON, Depth, Done, Letter
 from quarry_cli.errors import Exit
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
@@ -37,7 +37,7 @@ app = typer.Typer(no_args_is_help=True, help="Dead letters: look at them, move t
 class Post:
     """The queues, opened for one command: by name, the dead letters of one, and where they go back to."""
 
-    letters: Callable[[str], Queue]
+    dead_letters: Callable[[str], Queue]
     source: Callable[[str], Queue]
 
 
@@ -52,7 +52,7 @@ async def open_post(settings: DeadLetterSettings) -> AsyncIterator[Post]:
 
     async with Aws(region=settings.region) as aws:
         yield Post(
-            letters=lambda name: SqsQueue(aws, f"{name}-dlq", settings.letters_url(name)),
+            dead_letters=lambda name: SqsQueue(aws, f"{name}-dlq", settings.dead_letters_url(name)),
             source=lambda name: SqsQueue(aws, source_of(name), settings.source_url(name)),
         )
 
@@ -74,7 +74,7 @@ def list_queues(ctx: typer.Context, as_json: Json = False) -> None:
     """
 
     async def count(settings: DeadLetterSettings, post: Post) -> list[Depth]:
-        return [await dead_letters.depth_of(name, post.letters(name)) for name in settings.known()]
+        return [await dead_letter_queue.depth_of(name, post.dead_letters(name)) for name in settings.known()]
 
     with printing.telling():
         settings = _settings()
@@ -103,12 +103,12 @@ def show(
     """
     with printing.telling():
         settings = _settings(queue)
-        letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
+        dead_letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
     if as_json:
-        printing.print_json(letters)
-    elif letters:
-        for letter in letters:
-            printing.console().print(_card(letter))
+        printing.print_json(dead_letters)
+    elif dead_letters:
+        for dead_letter in dead_letters:
+            printing.console().print(_card(dead_letter))
     else:
         typer.echo(f"no such letter on the dead-letter queue of {queue}", err=True)
 
@@ -130,14 +130,17 @@ def redrive(
     """
     with printing.telling():
         settings = _settings(queue, source=True)
-        letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
-        if not _told(letters, queue, f"to be moved back to {source_of(queue)}") or dry_run:
+        dead_letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
+        if not _reported(dead_letters, queue, f"to be moved back to {source_of(queue)}") or dry_run:
             return
-        if not yes and not typer.confirm(f"Move {len(letters):,} back?"):
+        if not yes and not typer.confirm(f"Move {len(dead_letters):,} back?"):
             raise typer.Exit(Exit.FAILED)
-        ids = [letter.id for letter in letters]
+        ids = [dead_letter.id for dead_letter in dead_letters]
         done = _run(
-            ctx, settings, lambda _, post: dead_letters.redrive(post.letters(queue), post.source(queue), ids), queue
+            ctx,
+            settings,
+            lambda _, post: dead_letter_queue.redrive(post.dead_letters(queue), post.source(queue), ids),
+            queue,
         )
     _conclude(done, "moved back")
 
@@ -152,14 +155,14 @@ def purge(ctx: typer.Context, queue: QueueArgument, reason: Reason = "", limit: 
     """
     with printing.telling():
         settings = _settings(queue)
-        letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
-        if not _told(letters, queue, "to be deleted for good"):
+        dead_letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
+        if not _reported(dead_letters, queue, "to be deleted for good"):
             return
-        if not yes and typer.prompt("Type their number to delete them") != str(len(letters)):
+        if not yes and typer.prompt("Type their number to delete them") != str(len(dead_letters)):
             typer.echo("that is not their number: nothing was deleted", err=True)
             raise typer.Exit(Exit.FAILED)
-        ids = [letter.id for letter in letters]
-        done = _run(ctx, settings, lambda _, post: dead_letters.purge(post.letters(queue), ids), queue)
+        ids = [dead_letter.id for dead_letter in dead_letters]
+        done = _run(ctx, settings, lambda _, post: dead_letter_queue.purge(post.dead_letters(queue), ids), queue)
     _conclude(done, "deleted")
 
 
@@ -196,19 +199,21 @@ def _run(
         raise known from error
 
 
-async def _look(post: Post, queue: str, reason: str, limit: int) -> list[Letter]:
-    return await dead_letters.look(post.letters(queue), most=limit, choose=dead_letters.with_reason(reason))
+async def _look(post: Post, queue: str, reason: str, limit: int) -> list[DeadLetter]:
+    return await dead_letter_queue.look(
+        post.dead_letters(queue), most=limit, choose=dead_letter_queue.with_reason(reason)
+    )
 
 
-def _told(letters: Sequence[Letter], queue: str, what: str) -> bool:
+def _reported(dead_letters: Sequence[DeadLetter], queue: str, what: str) -> bool:
     """Say which letters; whether there are any."""
-    if not letters:
+    if not dead_letters:
         typer.echo(f"no such letter on the dead-letter queue of {queue}: nothing to do", err=True)
         return False
     reasons: dict[str, int] = {}
-    for letter in letters:
-        reasons[letter.reason or NO_REASON] = reasons.get(letter.reason or NO_REASON, 0) + 1
-    typer.echo(f"{len(letters):,} of {queue} {what}:")
+    for dead_letter in dead_letters:
+        reasons[dead_letter.reason or NO_REASON] = reasons.get(dead_letter.reason or NO_REASON, 0) + 1
+    typer.echo(f"{len(dead_letters):,} of {queue} {what}:")
     for text, count in sorted(reasons.items(), key=lambda each: -each[1]):
         typer.echo(f"  {count:,}: {plain(text)}")
     return True
@@ -216,15 +221,15 @@ def _told(letters: Sequence[Letter], queue: str, what: str) -> bool:
 
 def _conclude(done: Done, what: str) -> None:
     typer.echo(f"{done.done:,} {what}")
-    for letter, why in done.left.items():
-        printing.complain(f"{letter} {why}")
+    for dead_letter, why in done.left.items():
+        printing.print_error(f"{dead_letter} {why}")
     if done.left:
         raise typer.Exit(Exit.FAILED)
 
 
 def _depth_table(depths: Sequence[Depth]) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for title in ("queue", "letters", "in flight", "oldest"):
+    for title in ("queue", "dead_letters", "in flight", "oldest"):
         table.add_column(title, no_wrap=True)
     table.add_column("why it lies there", overflow="fold")
     for depth in depths:
@@ -237,20 +242,20 @@ def _depth_table(depths: Sequence[Depth]) -> Table:
     return table
 
 
-def _card(letter: Letter) -> Table:
+def _card(dead_letter: DeadLetter) -> Table:
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    size = f"{letter.body_bytes:,} bytes" + ("" if letter.whole else ", cut when it was buried")
+    size = f"{dead_letter.body_bytes:,} bytes" + ("" if dead_letter.whole else ", cut when it was dead-lettered")
     for name, value in (
-        ("message", letter.id),
-        ("reason", letter.reason or NO_REASON),
-        ("step", letter.step or "-"),
-        ("run", letter.run_id or "-"),
-        ("origin", letter.origin_id),
-        ("since", f"{letter.sent_at:%Y-%m-%d %H:%M:%S} UTC"),
-        ("received", f"{letter.receive_count:,} times"),
-        ("body", f"{plain(letter.body, dead_letters.SHOWN_BODY_CHARS_MAX)}  ({size})"),
+        ("message", dead_letter.id),
+        ("reason", dead_letter.reason or NO_REASON),
+        ("step", dead_letter.step or "-"),
+        ("run", dead_letter.run_id or "-"),
+        ("origin", dead_letter.origin_id),
+        ("since", f"{dead_letter.sent_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("received", f"{dead_letter.receive_count:,} times"),
+        ("body", f"{plain(dead_letter.body, dead_letter_queue.SHOWN_BODY_CHARS_MAX)}  ({size})"),
     ):
-        table.add_row(name, Text(plain(value, dead_letters.SHOWN_BODY_CHARS_MAX + 100)))
+        table.add_row(name, Text(plain(value, dead_letter_queue.SHOWN_BODY_CHARS_MAX + 100)))
     return table

@@ -1,4 +1,4 @@
-"""`quarry doctor`: reads its options, makes the examination and prints it."""
+"""`quarry doctor`: reads its options, makes the checkup and prints it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import typer
 from rich.console import Console
 
 from quarry_cli.aws.connections import Open, open_reading
-from quarry_cli.aws.environment import examined, reason, skew_of
-from quarry_cli.aws.environment_settings import PatientSettings
+from quarry_cli.aws.environment import checked, reason, skew_of
+from quarry_cli.aws.environment_settings import EnvironmentSettings
 from quarry_cli.doctor.checks.account import judge_skew
-from quarry_cli.doctor.checkup import Report, examine
+from quarry_cli.doctor.report import Report, check_all
 from quarry_cli.errors import QuarryError
 from quarry_cli.screen import findings
-from quarry_cli.screen.printing import Json, complain, print_json
+from quarry_cli.screen.printing import Json, print_error, print_json
 from quarry_core.errors import PortError
 
 MODELS_MAX = 20
@@ -67,7 +67,7 @@ def doctor(
     try:
         report = asyncio.run(_report(open_with, named, scheduler_role))
     except (QuarryError, Blind) as error:
-        complain(error)
+        print_error(error)
         raise typer.Exit(DoctorExit.BLIND) from error
     if as_json:
         whole: dict[str, Any] = {"healthy": report.healthy, **msgspec.to_builtins(report)}
@@ -80,7 +80,7 @@ def doctor(
 
 
 async def _report(open_with: Open, models: Sequence[str], scheduler_role: str | None) -> Report:
-    settings = PatientSettings.read()
+    settings = EnvironmentSettings.read()
     settings.require("env", "region", "table", "bucket")
     async with open_with(settings) as reading:
         if not models:
@@ -89,17 +89,17 @@ async def _report(open_with: Open, models: Sequence[str], scheduler_role: str | 
             except PortError:
                 models = []  # the checks of the ledger say why
         try:
-            patient = await examined(
+            environment = await checked(
                 settings, reading.ask, reading.clock, models=models[:MODELS_MAX], scheduler_role=scheduler_role
             )
         except PortError as error:
             raise Blind(f"AWS does not say who is asking: {reason(error)}{_skewed(error, reading)}") from error
-        return await examine(patient)
+        return await check_all(environment)
 
 
 def _skewed(error: PortError, reading: Any) -> str:
     """What the clock has to do with it: a refusal bears the time too."""
     answer = getattr(error.__cause__, "response", None)
     skew_s = skew_of(answer, reading.clock) if isinstance(answer, dict) else None
-    told = judge_skew(skew_s) if skew_s is not None else ""
-    return "" if isinstance(told, str) else f"; {told[0].told}: {told[0].remedy}"
+    message = judge_skew(skew_s) if skew_s is not None else ""
+    return "" if isinstance(message, str) else f"; {message[0].message}: {message[0].remedy}"

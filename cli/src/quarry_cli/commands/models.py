@@ -12,7 +12,7 @@ from rich.table import Table
 from quarry_cli.aws.answers import for_people, out_of_reach
 from quarry_cli.aws.connections import Open, open_reading
 from quarry_cli.aws.environment import Asking, reason
-from quarry_cli.aws.environment_settings import PatientSettings
+from quarry_cli.aws.environment_settings import EnvironmentSettings
 from quarry_cli.aws.finding import NotKnown
 from quarry_cli.aws.models_listing import ModelLine, list_models
 from quarry_cli.errors import Exit
@@ -44,10 +44,10 @@ def models(
         try:
             found = asyncio.run(_list(open_with, text, access=access))
         except NotKnown as error:
-            printing.complain(error)
+            printing.print_error(error)
             raise typer.Exit(Exit.USAGE) from error
         except PortError as error:
-            printing.complain(for_people(error, ClientSettings()) if out_of_reach(error) else reason(error))
+            printing.print_error(for_people(error, ClientSettings()) if out_of_reach(error) else reason(error))
             raise typer.Exit(Exit.NO_ANSWER) from error
     if as_json:
         printing.print_json(found)
@@ -59,7 +59,7 @@ def models(
 
 
 async def _list(open_with: Open, text: str, *, access: bool) -> Sequence[ModelLine]:
-    settings = PatientSettings.read()
+    settings = EnvironmentSettings.read()
     settings.require("region")
     async with open_with(settings) as reading:
         return await list_models(Asking(reading.ask), text, access=access)

@@ -93,7 +93,7 @@ def _bring(
         typer.echo(f"the run is {found.view.state}: {plain(found.view.error)}", err=True)
     if account.faults:
         for fault in account.faults:
-            printing.complain(fault)
+            printing.print_error(fault)
         raise typer.Exit(Exit.FAILED)
     whole = "as many as were read" if account.unread else "nothing is missing, nothing is doubled"
     typer.echo(f"the parts hold {brought.rows:,} rows: {whole}")

@@ -1,4 +1,4 @@
-"""The statements that Quarry needs, as the cure of a check that misses them. Pure: Terraform grants the same."""
+"""The statements that Quarry needs, as the fix of a check that misses them. Pure: Terraform grants the same."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from quarry_cli.aws.environment import Patient
+from quarry_cli.aws.environment import Environment
 from quarry_cli.aws.finding import Statement
 
 BEDROCK = "bedrock.amazonaws.com"
@@ -19,33 +19,33 @@ EVENT_RETRY = {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86_400}
 EVENT_TARGET_ID = "events-queue"
 
 
-def trust(patient: Patient) -> Statement:
+def trust(environment: Environment) -> Statement:
     """Who may assume the role: Bedrock, for batch jobs of this account and region only."""
     return {
         "Effect": "Allow",
         "Principal": {"Service": BEDROCK},
         "Action": "sts:AssumeRole",
         "Condition": {
-            "StringEquals": {"aws:SourceAccount": patient.account},
-            "ArnEquals": {"aws:SourceArn": patient.jobs_arn},
+            "StringEquals": {"aws:SourceAccount": environment.account},
+            "ArnEquals": {"aws:SourceArn": environment.jobs_arn},
         },
     }
 
 
-def s3_access(patient: Patient) -> list[Statement]:
+def s3_access(environment: Environment) -> list[Statement]:
     """The three actions that AWS documents, on the two prefixes, in a bucket of this account only."""
-    own = {"StringEquals": {"aws:ResourceAccount": patient.account}}
+    own = {"StringEquals": {"aws:ResourceAccount": environment.account}}
     return [
         {
             "Effect": "Allow",
             "Action": ["s3:GetObject", "s3:PutObject"],
-            "Resource": [f"{patient.bucket_arn}/{prefix}" for prefix in PREFIXES],
+            "Resource": [f"{environment.bucket_arn}/{prefix}" for prefix in PREFIXES],
             "Condition": own,
         },
         {
             "Effect": "Allow",
             "Action": "s3:ListBucket",
-            "Resource": patient.bucket_arn,
+            "Resource": environment.bucket_arn,
             "Condition": {**own, "StringLike": {"s3:prefix": list(PREFIXES)}},
         },
     ]
@@ -68,11 +68,11 @@ def invoke(resources: Sequence[str]) -> Statement:
     return {"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": list(resources)}
 
 
-def pass_role(patient: Patient) -> Statement:
+def pass_role(environment: Environment) -> Statement:
     return {
         "Effect": "Allow",
         "Action": "iam:PassRole",
-        "Resource": patient.bedrock_role_arn,
+        "Resource": environment.bedrock_role_arn,
         "Condition": {"StringEquals": {"iam:PassedToService": BEDROCK}},
     }
 
@@ -103,13 +103,13 @@ def delivery(queue_arn: str, rule_arn: str) -> Statement:
     }
 
 
-def event_pattern(patient: Patient) -> str:
+def event_pattern(environment: Environment) -> str:
     """Job events of this environment: the names of its jobs end in `-<env>`."""
     return json.dumps(
         {
             "source": ["aws.bedrock"],
             "detail-type": ["Batch Inference Job State Change"],
-            "detail": {"batchJobName": [{"suffix": f"-{patient.env}"}]},
+            "detail": {"batchJobName": [{"suffix": f"-{environment.env}"}]},
         }
     )
 
@@ -119,24 +119,24 @@ def policy(*statements: Statement) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
-def event(patient: Patient) -> dict[str, Any]:
+def event(environment: Environment) -> dict[str, Any]:
     """An event of a job of this environment, as Bedrock sends it."""
-    job = f"arn:{patient.partition}:bedrock:{patient.region}:{patient.account}:model-invocation-job/000000000000"
+    job = f"arn:{environment.partition}:bedrock:{environment.region}:{environment.account}:model-invocation-job/000000000000"
     return {
         "version": "0",
         "id": "00000000-0000-4000-8000-000000000000",
         "detail-type": "Batch Inference Job State Change",
         "source": "aws.bedrock",
-        "account": patient.account,
+        "account": environment.account,
         "time": "2026-01-01T00:00:00Z",
-        "region": patient.region,
+        "region": environment.region,
         "resources": [job],
         "detail": {
             "version": "0.0",
-            "accountId": patient.account,
-            "batchJobName": f"doctor-run-00000-1-{patient.env}",
+            "accountId": environment.account,
+            "batchJobName": f"doctor-run-00000-1-{environment.env}",
             "batchJobArn": job,
-            "batchModelId": f"arn:{patient.partition}:bedrock:{patient.region}::foundation-model/any.model",
+            "batchModelId": f"arn:{environment.partition}:bedrock:{environment.region}::foundation-model/any.model",
             "status": "Completed",
             "failureMessage": "",
             "creationTime": "Jan 1, 2026, 12:00:00 AM",

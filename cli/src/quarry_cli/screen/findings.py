@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from quarry_cli.aws.finding import Cure, Fault, Finding, Outcome
-from quarry_cli.doctor.checkup import Report
+from quarry_cli.aws.finding import Fault, Finding, Fix, Outcome
+from quarry_cli.doctor.report import Report
 from quarry_cli.screen.wording import plain, printable
 
 COLOURS = {Outcome.OK: "green", Outcome.FAILED: "red", Outcome.UNKNOWN: "yellow"}
-TOLD_CHARS_MAX = 2_000
+REPORTED_CHARS_MAX = 2_000
 NAME_CHARS = 20
 
 
@@ -32,23 +32,23 @@ def lines(report: Report) -> Iterator[Text]:
 def _line(finding: Finding) -> Text:
     return Text.assemble(
         (f"{finding.outcome:<7}", COLOURS[finding.outcome]),
-        f" {finding.check:<{NAME_CHARS}} {plain(finding.told, TOLD_CHARS_MAX)}",
+        f" {finding.check:<{NAME_CHARS}} {plain(finding.message, REPORTED_CHARS_MAX)}",
     )
 
 
 def _fault(fault: Fault, *, alone: bool) -> Iterator[Text]:
     if not alone:
-        yield Text(f"        {plain(fault.told, TOLD_CHARS_MAX)}:")
-    yield Text(f"        {plain(fault.remedy, TOLD_CHARS_MAX)}")
-    if fault.cure is not None:
-        yield from _cure(fault.cure)
+        yield Text(f"        {plain(fault.message, REPORTED_CHARS_MAX)}:")
+    yield Text(f"        {plain(fault.remedy, REPORTED_CHARS_MAX)}")
+    if fault.fix is not None:
+        yield from _fix(fault.fix)
 
 
-def _cure(cure: Cure) -> Iterator[Text]:
-    if cure.kind == "command":
-        yield Text(f"          {printable(str(cure.value))}")
+def _fix(fix: Fix) -> Iterator[Text]:
+    if fix.kind == "command":
+        yield Text(f"          {printable(str(fix.value))}")
         return
-    yield Text(f"        in: {plain(cure.where, TOLD_CHARS_MAX)}")
-    text = cure.value if isinstance(cure.value, str) else ",\n".join(json.dumps(one, indent=2) for one in cure.value)
+    yield Text(f"        in: {plain(fix.where, REPORTED_CHARS_MAX)}")
+    text = fix.value if isinstance(fix.value, str) else ",\n".join(json.dumps(one, indent=2) for one in fix.value)
     for line in text.splitlines():
         yield Text(f"          {printable(line)}")

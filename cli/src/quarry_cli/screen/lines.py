@@ -44,8 +44,8 @@ class Lines:
                 self._say(left_out)
             self._say(wording.end_of(view))
             return
-        told = (wording.rows_of(view), wording.shards_of(view), wording.slots_of(view), wording.waits_of(view))
-        line = "; ".join(part for part in (f"{view.state.value}: {told[0]}", *told[1:]) if part)
+        reported = (wording.rows_of(view), wording.shards_of(view), wording.slots_of(view), wording.waits_of(view))
+        line = "; ".join(part for part in (f"{view.state.value}: {reported[0]}", *reported[1:]) if part)
         if line != self._last:
             self._last = line
             moving = (wording.pace_of(view), wording.spent_of(view), wording.eta_of(view))
@@ -61,7 +61,7 @@ class Lines:
 
 
 def _job(job: JobView) -> str:
-    told = [f"job {job.name}: {job.status}"]
+    reported = [f"job {job.name}: {job.status}"]
     if job_ended(job.status):
-        told += [part for part in (wording.records_of(job), job.message) if part]
-    return "; ".join(told)
+        reported += [part for part in (wording.records_of(job), job.message) if part]
+    return "; ".join(reported)

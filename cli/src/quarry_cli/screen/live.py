@@ -48,7 +48,7 @@ def card(view: RunView, jobs_shown: int | None = None) -> RenderableType:
         bar = Table.grid(padding=(0, 2))
         bar.add_row(_bar(done, view.rows.accepted), wording.rows_of(view))
         parts.append(bar)
-    told = (
+    reported = (
         "" if view.rows.accepted else wording.rows_of(view),
         wording.left_out_of(view),
         wording.shards_of(view),
@@ -57,7 +57,7 @@ def card(view: RunView, jobs_shown: int | None = None) -> RenderableType:
         wording.errors_of(view),
         "; ".join(part for part in (wording.pace_of(view), wording.spent_of(view)) if part),
     )
-    parts += [Text(line) for line in told if line]
+    parts += [Text(line) for line in reported if line]
     if view.jobs:
         parts.append(_jobs(view.jobs, jobs_shown))
     if view.results_uri and view.state.terminal:

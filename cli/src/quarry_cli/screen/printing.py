@@ -37,18 +37,18 @@ def telling() -> Iterator[None]:
     try:
         yield
     except QuarryError as error:
-        complain(error)
+        print_error(error)
         raise typer.Exit(error.exit_code) from error
     except OSError as error:
-        complain(error)
+        print_error(error)
         raise typer.Exit(Exit.FAILED) from error
     except PortError as error:
         known = for_people(error, ClientSettings())
-        complain(known or f"{type(error).__name__}: {error}")
+        print_error(known or f"{type(error).__name__}: {error}")
         raise typer.Exit(known.exit_code if known else Exit.NO_ANSWER) from error
 
 
-def complain(what: object) -> None:
+def print_error(what: object) -> None:
     """One line on standard error, as every error of the command looks."""
     typer.echo(f"quarry: {plain(str(what), ERROR_CHARS_MAX)}", err=True)
 

@@ -57,8 +57,8 @@ def left_out_of(view: RunView) -> str:
 
 
 def shards_of(view: RunView) -> str:
-    told = [f"{count:,} {state}" for state, count in view.shards.items() if count]
-    return "shards: " + (", ".join(told) or "none yet")
+    reported = [f"{count:,} {state}" for state, count in view.shards.items() if count]
+    return "shards: " + (", ".join(reported) or "none yet")
 
 
 def slots_of(view: RunView) -> str:
@@ -104,8 +104,8 @@ def dollars(amount: float) -> str:
 
 def errors_of(view: RunView) -> str:
     """Error rows by code, the most frequent first."""
-    told = [f"{plain(code)} {count:,}" for code, count in view.errors.items()]
-    return f"errors: {', '.join(told)}" if told else ""
+    reported = [f"{plain(code)} {count:,}" for code, count in view.errors.items()]
+    return f"errors: {', '.join(reported)}" if reported else ""
 
 
 def records_of(job: JobView) -> str:
@@ -119,10 +119,10 @@ def records_of(job: JobView) -> str:
 
 def end_of(view: RunView) -> str:
     """The last word on a run: its state, its rows, why, and where the results are."""
-    told = [f"{view.state.value}: {rows_of(view)}"]
+    reported = [f"{view.state.value}: {rows_of(view)}"]
     if view.error:
-        told.append(plain(view.error))
-    told += [part for part in (errors_of(view), spent_of(view), pace_of(view)) if part]
+        reported.append(plain(view.error))
+    reported += [part for part in (errors_of(view), spent_of(view), pace_of(view)) if part]
     if view.results_uri:
-        told.append(f"results in {view.results_uri}")
-    return "; ".join(told)
+        reported.append(f"results in {view.results_uri}")
+    return "; ".join(reported)

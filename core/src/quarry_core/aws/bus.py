@@ -35,7 +35,9 @@ class EventBus:
         if not answer.get("FailedEntryCount"):
             return
         # The request succeeds even when its only entry does not.
-        failed: dict[str, Any] = next((told for told in answer.get("Entries", []) if told.get("ErrorCode")), {})
+        failed: dict[str, Any] = next(
+            (reported for reported in answer.get("Entries", []) if reported.get("ErrorCode")), {}
+        )
         code = str(failed.get("ErrorCode", ""))
         text = f"{doing}: {code}: {failed.get('ErrorMessage', '')}"
         if code in THROTTLING:

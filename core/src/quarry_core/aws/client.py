@@ -52,7 +52,7 @@ USER_AGENT = f"quarry/{version('quarry-core')}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Door:
+class _Connection:
     service: str
     attempts_max: int
 
@@ -100,7 +100,7 @@ class Aws:
         self._observe = observe
         self._session = pin(get_session())
         self._stack = AsyncExitStack()
-        self._clients: dict[_Door, Any] = {}
+        self._clients: dict[_Connection, Any] = {}
         self._making = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -128,11 +128,11 @@ class Aws:
         Raises:
             PortError: by `errors.raise_for`; the exception of botocore is its cause.
         """
-        door = _Door(service, 1 if once else ATTEMPTS_MAX)
+        connection = _Connection(service, 1 if once else ATTEMPTS_MAX)
         begun = self.clock.monotonic()
         outcome = "aborted"
         try:
-            answer = await self._send(door, operation, parameters, doing)
+            answer = await self._send(connection, operation, parameters, doing)
             outcome = "ok"
         except PortError as error:
             outcome = type(error).__name__.lower()
@@ -142,25 +142,27 @@ class Aws:
                 self._observe(service, operation, outcome, self.clock.monotonic() - begun)
         return answer
 
-    async def _send(self, door: _Door, operation: str, parameters: Mapping[str, Any], doing: str) -> dict[str, Any]:
+    async def _send(
+        self, connection: _Connection, operation: str, parameters: Mapping[str, Any], doing: str
+    ) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(door.deadline_s):
-                client = await self._client(door)
+            async with asyncio.timeout(connection.deadline_s):
+                client = await self._client(connection)
                 answer: dict[str, Any] = await getattr(client, operation)(**parameters)
                 return answer
         except Exception as error:  # also a fault of the SDK's own in reading a reply: what was done is not known
             raise_for(error, doing)
 
-    async def _client(self, door: _Door) -> Any:
-        if door in self._clients:
-            return self._clients[door]
+    async def _client(self, connection: _Connection) -> Any:
+        if connection in self._clients:
+            return self._clients[connection]
         async with self._making:
-            if door not in self._clients:
+            if connection not in self._clients:
                 making = self._session.create_client(
-                    door.service,
+                    connection.service,
                     region_name=self._region,
-                    endpoint_url=self._endpoint_urls.get(door.service),
-                    config=door.config(),
+                    endpoint_url=self._endpoint_urls.get(connection.service),
+                    config=connection.config(),
                 )
-                self._clients[door] = await self._stack.enter_async_context(making)
-            return self._clients[door]
+                self._clients[connection] = await self._stack.enter_async_context(making)
+            return self._clients[connection]

@@ -2,9 +2,9 @@
 
 Body and string attributes are those of the original, and three more say why, where and which: `quarry_reason`,
 `quarry_step`, `quarry_origin_id`. The origin id is the first one the message ever had, so that a message that was
-moved back by hand and buried again is still known as the same. Attributes that find no room beside these travel in
+moved back by hand and dead-lettered again is still known as the same. Attributes that find no room beside these travel in
 one of their own (`message_attributes`). Nothing about a message may keep it from being
-buried: characters that SQS refuses are replaced, reasons are cut, and body and attributes are too if they must be;
+dead-lettered: characters that SQS refuses are replaced, reasons are cut, and body and attributes are too if they must be;
 `quarry_body_bytes` then says how long the body was.
 """
 
@@ -26,7 +26,7 @@ CUT_BODY_BYTES = "quarry_body_bytes"
 REFUSED_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def buried(message: Message, reason: str, step: str, *, cut: bool = False) -> tuple[str, dict[str, str]]:
+def dead_lettered(message: Message, reason: str, step: str, *, cut: bool = False) -> tuple[str, dict[str, str]]:
     """Body and attributes of the dead letter.
 
     Args:

@@ -1,7 +1,7 @@
 """One SQS queue and its dead-letter queue.
 
 Delivery is at least once, in no order. `send` may put a message on the queue twice when a reply is lost; `ack` and
-`bury` may be called again. A receipt that no longer holds (the message was deleted, or delivered again to somebody
+`dead-letter` may be called again. A receipt that no longer holds (the message was deleted, or delivered again to somebody
 else) is no error to `ack`, which has nothing left to do, and is `Missing` to `extend`, whose caller must know that
 it works on something it no longer has.
 """
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quarry_core.aws.client import Aws
-from quarry_core.aws.dead_letters import buried
+from quarry_core.aws.dead_letters import dead_lettered
 from quarry_core.contract.message_attributes import ATTRIBUTES_MAX
 from quarry_core.errors import RECEIPT_GONE, Missing, Refused
 from quarry_core.ports import Message
@@ -26,7 +26,7 @@ DATA_TYPE = "String"
 
 
 class SqsQueue:
-    """`name` serves logs and metrics; the URLs are what SQS is asked with. Without a second one nothing is buried."""
+    """`name` serves logs and metrics; the URLs are what SQS is asked with. Without a second one nothing is dead-lettered."""
 
     def __init__(self, aws: Aws, name: str, url: str, dead_letter_url: str = "") -> None:
         self.name = name
@@ -80,14 +80,14 @@ class SqsQueue:
                 raise
             raise Missing(f"message {message.id} of {self.name} is no longer ours") from refused
 
-    async def bury(self, message: Message, reason: str, step: str) -> None:
+    async def dead_letter(self, message: Message, reason: str, step: str) -> None:
         try:
-            await self._bury(*buried(message, reason, step))
+            await self._dead_letter(*dead_lettered(message, reason, step))
         except Refused:
             # With its reason beside it the message may have become too large for the queue.
-            await self._bury(*buried(message, reason, step, cut=True))
+            await self._dead_letter(*dead_lettered(message, reason, step, cut=True))
 
-    async def _bury(self, body: str, attributes: Mapping[str, str]) -> None:
+    async def _dead_letter(self, body: str, attributes: Mapping[str, str]) -> None:
         refuse_too_large(body, attributes, self.name)
         request = {"QueueUrl": self._dead_letter_url, "MessageBody": body, "MessageAttributes": _wire(attributes)}
         await self._call("send_message", request, "burying a message of")

@@ -153,16 +153,16 @@ def _unless_busy(refused: Refused, writes: Sequence[Write]) -> str:
         refused.malformed |= refused.code in MALFORMED_WRITE
         raise refused
     reasons = getattr(refused.__cause__, "response", {}).get("CancellationReasons", [])
-    told = [
+    reported = [
         (str(reason.get("Code")), str(reason.get("Message", ""))[:_REASON_CHARS_MAX], write.key)
         for reason, write in zip(reasons, writes, strict=False)
         if reason.get("Code") != _NO_REASON
     ]
-    for code, _, key in told:
+    for code, _, key in reported:
         if code in STALE:
             raise Stale(f"the premise on {'/'.join(key)} did not hold") from refused
-    for code, text, key in told:
+    for code, text, key in reported:
         if code not in TRANSACTION_BUSY:
             malformed = code in MALFORMED_WRITE
             raise Refused(f"writing {'/'.join(key)}: {code}: {text}", code, malformed=malformed) from refused
-    return ", ".join(f"{code} on {'/'.join(key)}" for code, _, key in told) or "cancelled without a reason"
+    return ", ".join(f"{code} on {'/'.join(key)}" for code, _, key in reported) or "cancelled without a reason"

@@ -36,9 +36,9 @@ def bounded_text(text: str, bytes_max: int = ITEM_TEXT_BYTES_MAX) -> str:
     data = line.encode()
     if len(data) <= bytes_max and len(text) <= bytes_max:
         return line
-    told = f"… (cut; it had {len(text)} characters)"
-    kept = data[: max(bytes_max - len(told.encode()), 0)].decode(errors="ignore")
-    return (kept + told) if kept else data[:bytes_max].decode(errors="ignore")
+    reported = f"… (cut; it had {len(text)} characters)"
+    kept = data[: max(bytes_max - len(reported.encode()), 0)].decode(errors="ignore")
+    return (kept + reported) if kept else data[:bytes_max].decode(errors="ignore")
 
 
 def shown_name(text: str) -> str:

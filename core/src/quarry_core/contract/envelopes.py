@@ -26,6 +26,11 @@ def is_manifest(value: object) -> bool:
     return isinstance(value, Mapping) and len(_MANIFEST_KEYS & value.keys()) >= 2
 
 
+def is_wakeup(data: Mapping[str, Any]) -> bool:
+    """Whether it is a message between Quarry's services, of any version."""
+    return "v" in data and ("step" in data or "kind" in data)
+
+
 def envelope_of(data: Mapping[str, Any] | str) -> str | None:
     """The sentence for what stands around a manifest, or instead of one; None if `data` may be one itself."""
     if isinstance(data, str):
@@ -114,7 +119,7 @@ def _cloud_event(data: Mapping[str, Any]) -> str | None:
 
 
 def _wake_up(data: Mapping[str, Any]) -> str | None:
-    if {"v", "kind"} <= data.keys():
+    if is_wakeup(data):
         return (
             "the message is one that Quarry's services send each other, not a manifest: it was put on the wrong queue"
         )

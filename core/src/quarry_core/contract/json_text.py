@@ -159,15 +159,15 @@ def _below(where: str, key: str) -> str:
 _WHOLE = "send whole characters (the text was cut inside one, such as an emoji)"
 
 
-def mended(data: Any) -> Any:
+def fixed(data: Any) -> Any:
     """The same with U+FFFD for half pairs, so that the rest can be judged. Nested at most `NESTING_PARSED_MAX`."""
     match data:
         case str():
             return SURROGATE.sub("\ufffd", data)
         case dict():
-            return {SURROGATE.sub("\ufffd", key): mended(value) for key, value in data.items()}
+            return {SURROGATE.sub("\ufffd", key): fixed(value) for key, value in data.items()}
         case list():
-            return [mended(value) for value in data]
+            return [fixed(value) for value in data]
         case _:
             return data
 

@@ -24,7 +24,7 @@ from quarry_core.contract.bounded import SURROGATE, bounded_text, shown_name
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.envelopes import envelope_of
 from quarry_core.contract.field_faults import in_words
-from quarry_core.contract.json_text import half_pairs, mended, nested, repeated_keys, without_nulls
+from quarry_core.contract.json_text import fixed, half_pairs, nested, repeated_keys, without_nulls
 from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN, parse_s3_uri
 from quarry_core.contract.prompts import Prompt, check_prompt_id, parse_template
 from quarry_core.contract.source_format import source_format
@@ -232,15 +232,15 @@ def read_manifest(data: ManifestData, size_bytes: int = 0) -> Manifest:
         raise ManifestError(bounded_text(envelope, REFUSAL_BYTES_MAX))
     assert isinstance(data, Mapping), "text is an envelope"
     faults = list(islice(_faults(data, size_bytes), FAULTS_MAX + 1))
-    known = {key: value for key, value in without_nulls(mended(dict(data))).items() if key in Manifest.model_fields}
+    known = {key: value for key, value in without_nulls(fixed(dict(data))).items() if key in Manifest.model_fields}
     # A stand-in, so that the other fields are judged in the same answer.
     known.setdefault("s3_uri", "s3://none/none.csv")
     manifest: Manifest | None = None
     try:
         manifest = Manifest.model_validate(known)
     except ValidationError as error:
-        told = {fault.partition(":")[0].partition(".")[0] for fault in faults}
-        faults += [_sentence(fault) for fault in error.errors(include_url=False) if _field(fault) not in told]
+        reported = {fault.partition(":")[0].partition(".")[0] for fault in faults}
+        faults += [_sentence(fault) for fault in error.errors(include_url=False) if _field(fault) not in reported]
     if faults or manifest is None:
         raise ManifestError(_listed(faults))
     return manifest
@@ -279,8 +279,8 @@ def _key_faults(data: Mapping[str, Any]) -> Iterator[str]:
 def _listed(faults: list[str]) -> str:
     more = "; there are more" if len(faults) > FAULTS_MAX else ""
     each_bytes_max = max(REFUSAL_BYTES_MAX // min(len(faults), FAULTS_MAX) - len("; "), 0)
-    told = [bounded_text(fault, each_bytes_max) for fault in faults[:FAULTS_MAX]]
-    return bounded_text("; ".join(told) + more, REFUSAL_BYTES_MAX)
+    reported = [bounded_text(fault, each_bytes_max) for fault in faults[:FAULTS_MAX]]
+    return bounded_text("; ".join(reported) + more, REFUSAL_BYTES_MAX)
 
 
 def _field(fault: Mapping[str, Any]) -> str:

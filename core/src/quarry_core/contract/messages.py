@@ -1,11 +1,11 @@
-"""What travels between the services: doorbells, and Bedrock's job events as they come.
+"""What travels between the services: wake-ups, and Bedrock's job events as they come.
 
-A doorbell only says "look": it carries keys, never state. Unknown keys are ignored, so that an older consumer reads a
+A wake-up only says "look": it carries keys, never state. Unknown keys are ignored, so that an older consumer reads a
 newer producer's message.
 
 Versions. During a rolling upgrade old and new processes share the queues. A version is read by the reader that
 `READERS` has for it: that of the version which this code writes, and that of the one before. When the meaning of a
-doorbell changes, `VERSION` goes up by one, the old reader stays (it makes today's doorbell of what an old producer
+wake-up changes, `VERSION` goes up by one, the old reader stays (it makes today's wake-up of what an old producer
 wrote), and the one before it goes. A later version is nobody's fault: it goes back to the queue for a consumer that
 knows it. An earlier one has no reader any more, nor will it get one: it is poison.
 """
@@ -18,11 +18,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quarry_core.contract.bounded import bounded_text, shown_name
-from quarry_core.contract.envelopes import is_manifest
+from quarry_core.contract.envelopes import is_manifest, is_wakeup
 from quarry_core.contract.json_text import NotAnObject, half_pairs, parse_object
 
-VERSION = 1
-Kind = Literal["count", "slice", "admit", "sweep", "settle", "close"]
+VERSION = 2
+Step = Literal["count", "slice", "admit", "sweep", "settle", "close"]
 
 
 class NotAMessage(ValueError):
@@ -33,11 +33,11 @@ class UnknownVersion(ValueError):
     """A message of a later version than this code knows: not ours to judge, back to the queue."""
 
 
-class Doorbell(BaseModel):
+class Wakeup(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     v: int = VERSION
-    kind: Kind
+    step: Step
     run_id: str = ""
     shard: str | None = None
     slice: int | None = None
@@ -47,16 +47,24 @@ class Doorbell(BaseModel):
 
     def about(self) -> dict[str, Any]:
         """What the log lines of its handling say it is about."""
-        return self.model_dump(exclude_none=True, exclude_defaults=True, exclude={"v", "kind"})
+        return self.model_dump(exclude_none=True, exclude_defaults=True, exclude={"v", "step"})
 
 
-Reader = Callable[[Mapping[str, Any]], Doorbell]
-
-READERS: Mapping[int, Reader] = {1: Doorbell.model_validate}
+Reader = Callable[[Mapping[str, Any]], Wakeup]
 
 
-def read_doorbell(body: str) -> Doorbell:
-    """Read a doorbell. Raises NotAMessage, UnknownVersion."""
+def _first_version(data: Mapping[str, Any]) -> Wakeup:
+    """Release 0.1.0 called the step `kind`."""
+    if "kind" not in data:
+        raise NotAMessage("kind: missing")
+    return Wakeup.model_validate({**data, "v": VERSION, "step": data["kind"]})
+
+
+READERS: Mapping[int, Reader] = {1: _first_version, VERSION: Wakeup.model_validate}
+
+
+def read_wakeup(body: str) -> Wakeup:
+    """Read a wake-up. Raises NotAMessage, UnknownVersion."""
     data = _json_object(body)
     if is_manifest(data):
         raise NotAMessage(_MANIFEST)
@@ -125,7 +133,7 @@ def _why_no_event(data: Mapping[str, Any]) -> str:
     if "detail-type" in data or "source" in data:
         kind, source = shown_name(str(data.get("detail-type"))), shown_name(str(data.get("source")))
         return f"it is no event of {BEDROCK} but {kind!r} of {source}: narrow the rule to {BEDROCK}, {JOB_EVENT!r}"
-    if {"v", "kind"} <= data.keys():
+    if is_wakeup(data):
         return "it is a message between Quarry's services, on the wrong queue"
     return (
         f"it is no event of EventBridge: {', '.join(shown_name(key) for key in list(data)[:KEYS_SHOWN_MAX]) or 'empty'}"

@@ -131,7 +131,7 @@ def _name(text: str, start: int) -> tuple[str, int]:
     shown = name if len(name) <= _SHOWN_CHARS_MAX else name[: _SHOWN_CHARS_MAX - 1] + "…"
     if not name.strip():
         raise TemplateError(f"{where} holds no name: write the name of a column, as in {{topic}}; {braces}")
-    if name != name.strip() or any(letter in name for letter in "\"'\n\r\t"):
+    if name != name.strip() or any(dead_letter in name for dead_letter in "\"'\n\r\t"):
         raise TemplateError(f"{where} holds {shown!r}, which is no name of a column; {braces}")
     plain = re.match(r"[^!:]*", name)
     if plain is not None and plain[0] != name:

@@ -82,7 +82,7 @@ def check_columns(source: pa.Schema, answer_column: str, prefix: str = "") -> No
     ours = {name.casefold(): name for name in our_names(answer_column, prefix)}
     taken = [name for name in names if name.casefold() in ours]
     if taken:
-        listed = ", ".join(_told(name, ours[name.casefold()]) for name in taken[:TAKEN_NAMES_MAX])
+        listed = ", ".join(_reported(name, ours[name.casefold()]) for name in taken[:TAKEN_NAMES_MAX])
         remedy = f"result_prefix to {'quarry_' if prefix != 'quarry_' else 'q_'!r}"
         raise ColumnTaken(
             f"the result has columns of its own named {listed}, and so has the source: set {remedy} in the manifest, "
@@ -94,7 +94,7 @@ def check_columns(source: pa.Schema, answer_column: str, prefix: str = "") -> No
         raise ColumnTaken(f"the source has more than one column named {listed}: give each column a name of its own")
 
 
-def _told(name: str, ours: str) -> str:
+def _reported(name: str, ours: str) -> str:
     return (
         repr(name)
         if name == ours
@@ -119,11 +119,11 @@ def result_schema(source: pa.Schema, answer_column: str, prefix: str = "") -> pa
 def _completed(schema: bytes, ours: Sequence[pa.Field]) -> bytes | None:
     """Spark's schema with our columns; None if it is none, and then Spark takes the file's."""
     try:
-        told = json.loads(schema)
+        reported = json.loads(schema)
         fields = [
             {"name": each.name, "type": _spark_type(each.type), "nullable": True, "metadata": {}} for each in ours
         ]
-        return json.dumps({**told, "fields": [*told["fields"], *fields]}).encode()
+        return json.dumps({**reported, "fields": [*reported["fields"], *fields]}).encode()
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
 

@@ -19,6 +19,9 @@ CLASSES = ("high", "normal", "low")
 ERRORS = "errors#"
 OPEN = "open"
 POOLS = "pools"
+# Release 0.1.0 wrote it under another name, and a shard may be held over an upgrade.
+HEARTBEAT = "heartbeat"
+HEARTBEAT_BEFORE = "heartbeat"
 
 
 def run_pk(run_id: str) -> str:
@@ -207,7 +210,8 @@ class Shard:
     bytes: int
     half: bool = False
     arn: str = ""
-    beat: str = ""
+    heartbeat: str = ""
+    heartbeat_attribute: str = HEARTBEAT  # under which name the row holds it
     ended_status: str = ""
     message: str = ""
     error_code: str = ""  # what its rows get, where Quarry ended it and not Bedrock
@@ -221,6 +225,8 @@ class Shard:
 
 def read_shard(item: Item) -> Shard:
     known = {name: item[name] for name in Shard.__slots__ if name in item}
+    if HEARTBEAT_BEFORE in item and HEARTBEAT not in item:
+        known |= {"heartbeat": item[HEARTBEAT_BEFORE], "heartbeat_attribute": HEARTBEAT_BEFORE}
     return Shard(**{**known, "state": ShardState(item["state"])})
 
 

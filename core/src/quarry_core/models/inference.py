@@ -115,7 +115,7 @@ _SHOWN_CHARS_MAX = 60
 
 def _is_unicode(text: str) -> bool:
     """False for half a surrogate pair, which JSON can spell and no request can carry."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+    return not any("\ud800" <= dead_letter <= "\udfff" for dead_letter in text)
 
 
 def check_against(
@@ -152,7 +152,7 @@ def _why_unknown(rules: Mapping[str, Rule], never: Mapping[str, str], key: objec
 
 
 def _plain(word: str) -> str:
-    return "".join(letter for letter in word.casefold() if letter.isalnum())
+    return "".join(dead_letter for dead_letter in word.casefold() if dead_letter.isalnum())
 
 
 def _shown(value: object) -> str:

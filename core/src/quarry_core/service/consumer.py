@@ -1,14 +1,14 @@
 """Receive, handle, ack: the loop of every queue.
 
 Theory of operation. A consumer takes no more messages than it can work on at once. While a handler works, a heartbeat
-keeps its message invisible. The handler's verdict is closed: `Done` acks, `Retry` hands back, `Poison` buries with
+keeps its message invisible. The handler's verdict is closed: `Done` acks, `Retry` hands back, `Poison` dead-letters with
 its reason; nothing else acks. An exception is never a verdict of its own, and there are three kinds (`failures.py`).
-An outage becomes a `Retry`: a doorbell that met nothing else `bell_tries_max` times is acked, for it only says "look",
+An outage becomes a `Retry`: a wake-up that met nothing else `wakeup_tries_max` times is acked, for it only says "look",
 the ledger's marker stands, and the sweep rings again; a user's message is `renewed` instead. So an outage, or a
 permission that is missing, fills no dead-letter queue. A process that has no disk, memory or file left is treated
 alike, and receives nothing until it has paused: it is not the message that failed. What fails by itself is counted by
 its step (`steps.py`), which ends the run; where no step knows a run, it is a `Retry` until `tries_max`, then `Poison`
-with its text, so that nobody loses a message without a word. Of doorbells that fail alike one is buried and the others
+with its text, so that nobody loses a message without a word. Of wake-ups that fail alike one is dead-lettered and the others
 are acked: a bug that the sweep rings for again and again must not fill the dead-letter queue either.
 
 SIGTERM: no new receive; work in hand has `drain_s` to finish, then it is cancelled and handed back at once. A long
@@ -51,7 +51,7 @@ class Limits:
     retry_after_max_s: float
     drain_s: float
     tries_max: int = 10
-    bell_tries_max: int | None = None  # None: a message of the user's, which nothing would send again
+    wakeup_tries_max: int | None = None  # None: a message of the user's, which nothing would send again
     pause_max_s: float = 300  # without a receive, while the process has run out of something
 
 
@@ -83,7 +83,7 @@ class Consumer:
         self._clock = clock
         self._step = step
         self._renew = renew
-        self._alike: set[str] = set()  # fingerprints of what this process has buried
+        self._alike: set[str] = set()  # fingerprints of what this process has dead-lettered
         self._exhausted = 0  # messages in a row for which the process had not enough of something
         self._paused_until = 0.0
         self._in_hand: set[asyncio.Task[None]] = set()
@@ -174,7 +174,7 @@ class Consumer:
         try:
             verdict = await self._handle(message)
         except StepFailed as failed:
-            return self._again(message, str(failed), buried=False)
+            return self._again(message, str(failed), dead_lettered=False)
         except Exception as error:
             return await self._judge(message, error)
         finally:
@@ -198,16 +198,16 @@ class Consumer:
             case Kind.DETERMINISTIC:
                 log.error("handler_failed", queue=self.queue.name, exc_info=error)
                 fingerprint = failure_of(error).fingerprint
-                verdict = self._again(message, why, buried=fingerprint not in self._alike)
+                verdict = self._again(message, why, dead_lettered=fingerprint not in self._alike)
                 if isinstance(verdict, Poison):
                     self._alike.add(fingerprint)
                 return verdict
 
     async def _wait_out(self, message: Message, why: str) -> Verdict:
         """It is not the message that failed. It comes again; and its receive count, by which SQS judges, stays low."""
-        most = self._limits.bell_tries_max
+        most = self._limits.wakeup_tries_max
         if most is not None and message.receive_count >= most:
-            log.warning("bell_given_up", queue=self.queue.name, tries=most, why=why)
+            log.warning("wakeup_given_up", queue=self.queue.name, tries=most, why=why)
             return DONE
         if self._renew is not None and message.receive_count >= self._limits.tries_max:
             try:
@@ -219,13 +219,13 @@ class Consumer:
                 return DONE
         return Retry(self._backoff(message), why)
 
-    def _again(self, message: Message, why: str, *, buried: bool) -> Verdict:
-        """What failed by itself is tried again; in the end a user's message is buried, and a doorbell where it may."""
+    def _again(self, message: Message, why: str, *, dead_lettered: bool) -> Verdict:
+        """What failed by itself is tried again; in the end a user's message is dead-lettered, and a wake-up where it may."""
         if message.receive_count < self._limits.tries_max:
             return Retry(self._backoff(message), why)
-        if buried or self._limits.bell_tries_max is None:
+        if dead_lettered or self._limits.wakeup_tries_max is None:
             return Poison(why)
-        log.error("bell_given_up", queue=self.queue.name, tries=message.receive_count, why=why)
+        log.error("wakeup_given_up", queue=self.queue.name, tries=message.receive_count, why=why)
         return DONE
 
     async def _conclude(self, message: Message, verdict: Verdict) -> None:
@@ -245,8 +245,8 @@ class Consumer:
                 self.counts.poison += 1
                 self.counts.whys.append(why)
                 outcome = "poison"
-                log.error("buried", queue=queue, why=why)
-                await self.queue.bury(message, why, self._step)
+                log.error("dead_lettered", queue=queue, why=why)
+                await self.queue.dead_letter(message, why, self._step)
             case _:
                 assert_never(verdict)
         metrics.MESSAGES_PROCESSED.labels(queue, outcome).inc()

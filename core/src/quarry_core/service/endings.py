@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import structlog
 
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.states import RunState
 from quarry_core.errors import Stale
 from quarry_core.ledger import moves
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 STALE_MAX = 5
 
 
-async def end_run(world: World, run_id: str, why: Why, *, ring_admit: bool = True) -> Done:
+async def end_run(world: World, run_id: str, why: Why, *, wake_admit: bool = True) -> Done:
     """Bring a run as near to its end as can be now, and say why. A run that is closing is its closer's to end.
 
     Args:
@@ -35,14 +35,14 @@ async def end_run(world: World, run_id: str, why: Why, *, ring_admit: bool = Tru
         if totals is None or totals.state.terminal or totals.state is RunState.CLOSING:
             return DONE
         try:
-            await _end(world, totals, why, ring_admit=ring_admit)
+            await _end(world, totals, why, wake_admit=wake_admit)
         except Stale:
             continue  # it has just moved: look again
         return DONE
     raise Stale(f"run {run_id} moves faster than it can be ended")
 
 
-async def _end(world: World, totals: Totals, why: Why, *, ring_admit: bool) -> None:
+async def _end(world: World, totals: Totals, why: Why, *, wake_admit: bool) -> None:
     run_id = totals.run_id
     if totals.state is not RunState.RUNNING:
         ended_at = world.clock.now().isoformat()
@@ -56,11 +56,11 @@ async def _end(world: World, totals: Totals, why: Why, *, ring_admit: bool) -> N
     metrics.RUNS_ENDED_BY_FAILURE.labels(why.code.lower()).inc()
     log.error("run_ended_by_failure", run_id=run_id, code=why.code, failed=why.step)
     if totals.state is RunState.RUNNING:
-        await ring_broken(world, run_id, ring_admit=ring_admit)
+        await wake_broken(world, run_id, wake_admit=wake_admit)
 
 
-async def ring_broken(world: World, run_id: str, *, ring_admit: bool = True) -> None:
+async def wake_broken(world: World, run_id: str, *, wake_admit: bool = True) -> None:
     """What waits in the run's lane is told, and the run closed, if nothing of it is with Bedrock."""
-    if ring_admit:
-        await world.ring("scheduler", Doorbell(kind="admit", run_id=run_id))
-    await world.ring("collector", Doorbell(kind="close", run_id=run_id))
+    if wake_admit:
+        await world.wake("scheduler", Wakeup(step="admit", run_id=run_id))
+    await world.wake("collector", Wakeup(step="close", run_id=run_id))

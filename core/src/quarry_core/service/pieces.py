@@ -77,8 +77,8 @@ class Piece:
         return self.run_id, self.step, self.subject
 
     def __str__(self) -> str:
-        told = self.subject and self.step not in (Step.ARRIVE, Step.ADMIT)
-        return f"{self.step} of {self.subject}" if told else str(self.step)
+        reported = self.subject and self.step not in (Step.ARRIVE, Step.ADMIT)
+        return f"{self.step} of {self.subject}" if reported else str(self.step)
 
 
 @dataclass(frozen=True, slots=True)

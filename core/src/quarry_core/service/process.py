@@ -26,7 +26,7 @@ from quarry_core.aws.queue import SqsQueue
 from quarry_core.aws.s3.objects import S3Objects
 from quarry_core.aws.table import DynamoTable
 from quarry_core.clock import SystemClock, ThreadOffload
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import QUEUES
 from quarry_core.errors import PortError
 from quarry_core.ledger.ledger import Ledger
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 TURN_EVERY_S = 1.0
 JITTER = 0.1
 EVENT_TARGET = "event_target"
-BELL_TRIES_MAX = 5
+WAKEUP_TRIES_MAX = 5
 # A worker holds two upload parts of each object in the making; at 8 MiB an object may still have 80 GB.
 UPLOAD_PART_BYTES = 8 << 20
 
@@ -66,9 +66,9 @@ class World:
     def ledger(self) -> Ledger:
         return Ledger(self.table)
 
-    async def ring(self, queue: str, bell: Doorbell) -> None:
-        """Send a doorbell: it only says "look", so one too many is harmless and a lost one is the sweep's business."""
-        await self.queues[queue].send(bell.body())
+    async def wake(self, queue: str, wakeup: Wakeup) -> None:
+        """Send a wake-up: it only says "look", so one too many is harmless and a lost one is the sweep's business."""
+        await self.queues[queue].send(wakeup.body())
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +93,10 @@ Build = Callable[[World], Parts]
 Wrap = Callable[[World], World]
 
 
-def consumer_limits(settings: Settings, concurrency: int, *, bells: bool = True) -> Limits:
-    """How a consumer works; `bells` where the sweep would ring again for what is given up."""
+def consumer_limits(settings: Settings, concurrency: int, *, wakeups: bool = True) -> Limits:
+    """How a consumer works; `wake-ups` where the sweep would ring again for what is given up."""
     return Limits(
-        bell_tries_max=BELL_TRIES_MAX if bells else None,
+        wakeup_tries_max=WAKEUP_TRIES_MAX if wakeups else None,
         concurrency=concurrency,
         visibility_timeout_s=settings.visibility_timeout_s,
         receive_wait_s=settings.receive_wait_s,

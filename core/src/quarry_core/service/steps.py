@@ -61,7 +61,7 @@ class Steps:
             if message is None or not self.pieces.gave_up(message):
                 raise
             # Its mark stands, and would look like a death to the next process: the sweep sends another message.
-            log.warning("bell_given_up", tries=message.receive_count, why=str(answer))
+            log.warning("wakeup_given_up", tries=message.receive_count, why=str(answer))
             return DONE
 
     async def run(self, piece: Piece, work: Callable[[], Awaitable[T]], end: Callable[[Why], Awaitable[T]]) -> T:

@@ -1,4 +1,4 @@
-"""Reading a doorbell before it is answered: the same for every service."""
+"""Reading a wake-up before it is answered: the same for every service."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from quarry_core.contract.messages import Doorbell, NotAMessage, UnknownVersion, read_doorbell
+from quarry_core.contract.messages import NotAMessage, UnknownVersion, Wakeup, read_wakeup
 from quarry_core.ports import Message
 from quarry_core.service.verdicts import Poison, Retry, Verdict
 
@@ -16,14 +16,14 @@ LATER_VERSION_FIRST_S = 1.0
 LATER_VERSION_DOUBLINGS_MAX = 12
 
 
-async def heed(message: Message, answer: Callable[[Doorbell], Awaitable[Verdict]]) -> Verdict:
-    """Read the bell and let `answer` judge it; what cannot be read is poison, a later version is not ours to judge."""
+async def handle_wakeup(message: Message, answer: Callable[[Wakeup], Awaitable[Verdict]]) -> Verdict:
+    """Read the wake-up and let `answer` judge it; what cannot be read is poison, a later version is not ours to judge."""
     try:
-        bell = read_doorbell(message.body)
+        wakeup = read_wakeup(message.body)
     except UnknownVersion as error:
         doublings = min(message.receive_count - 1, LATER_VERSION_DOUBLINGS_MAX)
         return Retry(LATER_VERSION_FIRST_S * 2**doublings, str(error))
     except NotAMessage as error:
         return Poison(str(error))
-    structlog.contextvars.bind_contextvars(**bell.about())  # until the loop has told what became of it
-    return await answer(bell)
+    structlog.contextvars.bind_contextvars(**wakeup.about())  # until the loop has told what became of it
+    return await answer(wakeup)

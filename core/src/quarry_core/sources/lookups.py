@@ -109,9 +109,9 @@ def look_up_prompt(objects: Objects, prompt_id: str) -> Prompt:
     except Missing as error:
         known = _known_prompts(objects)
         nearest = difflib.get_close_matches(prompt_id, known, n=1)
-        told = f"did you mean {nearest[0]}? The" if nearest else "the"
+        reported = f"did you mean {nearest[0]}? The" if nearest else "the"
         shown = ", ".join(known[:PROMPTS_SHOWN_MAX]) or "none"
-        raise ManifestError(f"prompt_id: no prompt {prompt_id!r}; {told} store has: {shown}") from error
+        raise ManifestError(f"prompt_id: no prompt {prompt_id!r}; {reported} store has: {shown}") from error
     except Refused as error:
         raise NotReadable(
             f"prompt_id: {prompt_id!r} cannot be read ({error}): grant s3:GetObject and s3:ListBucket on {key}"

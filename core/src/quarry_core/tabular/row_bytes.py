@@ -74,8 +74,8 @@ def indices_fit(column: pa.Array) -> bool:
     if isinstance(kind, pa.BaseExtensionType):
         return indices_fit(column.storage)
     if pa.types.is_dictionary(kind):
-        told = pc.min_max(column.indices).as_py()
-        return told["max"] is None or (told["min"] >= 0 and told["max"] < len(column.dictionary))
+        reported = pc.min_max(column.indices).as_py()
+        return reported["max"] is None or (reported["min"] >= 0 and reported["max"] < len(column.dictionary))
     if pa.types.is_map(kind):
         return indices_fit(column.keys) and indices_fit(column.items)
     return all(map(indices_fit, column.flatten() if pa.types.is_struct(kind) else [column.flatten()]))

@@ -68,9 +68,9 @@ def withhold(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping
 
 def our_words(sentence: str) -> str:
     """The beginning of a sentence, up to where it may quote; of an exception that is none of our ports', its type."""
-    told = _EXCEPTION.match(sentence)
-    if told is not None and told[1] not in _PORT_ERRORS:
-        return told[1] + CUT
+    reported = _EXCEPTION.match(sentence)
+    if reported is not None and reported[1] not in _PORT_ERRORS:
+        return reported[1] + CUT
     if UNKNOWN_KEY in sentence:  # such a sentence begins with the key, which is anybody's
         return UNKNOWN_KEY + CUT
     quoted = _QUOTATION.search(sentence)
@@ -85,10 +85,10 @@ def places_of(exc_info: tuple[type[BaseException], BaseException, TracebackType 
     lines: list[str] = []
     error: BaseException | None = exc_info[1]
     while error is not None and len(lines) < CAUSES_MAX:
-        told = f": {our_words(str(error))}" if isinstance(error, PortError) else ""
+        reported = f": {our_words(str(error))}" if isinstance(error, PortError) else ""
         frames = traceback.extract_tb(error.__traceback__)[-PLACES_MAX:]
         places = " > ".join(f"{_short(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames)
-        lines.append(f"{type(error).__name__}{told} at {places or 'no place'}")
+        lines.append(f"{type(error).__name__}{reported} at {places or 'no place'}")
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return "\nbecause of ".join(lines)
 

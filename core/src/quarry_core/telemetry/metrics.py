@@ -145,7 +145,7 @@ JOB_STATUS_OBSERVATIONS = Counter(
 )
 SWEEP_CORRECTIONS = Counter(
     "quarry_sweep_corrections_total",
-    "What the sweep mended: ended, adopted, stopped; or rang again: count, slice, settle, close.",
+    "What the sweep fixed: ended, adopted, stopped; or rang again: count, slice, settle, close.",
     ["kind"],
 )
 SWEEP_LAST_SUCCESS = Gauge("quarry_sweep_last_success_timestamp_seconds", "When a sweep last ran to its end.")

@@ -173,9 +173,9 @@ class StatusServer:
         if path == METRICS:
             return await self._metrics(accept)
         if path == HEALTHY:
-            return _told("alive", holds=self._health.alive)
+            return _reported("alive", holds=self._health.alive)
         if path == READY:
-            return _told("ready", holds=self._health.ready and self._health.alive)
+            return _reported("ready", holds=self._health.ready and self._health.alive)
         return Answer(404, f"ask {METRICS}, {HEALTHY} or {READY}\n".encode())
 
     async def _metrics(self, accept: str) -> Answer:
@@ -191,7 +191,7 @@ class StatusServer:
             return Answer(500, f"the metrics cannot be shown: {type(error).__name__}\n".encode())
 
 
-def _told(what: str, *, holds: bool) -> Answer:
+def _reported(what: str, *, holds: bool) -> Answer:
     return Answer(200, f"{what}\n".encode()) if holds else Answer(503, f"not {what}\n".encode())
 
 

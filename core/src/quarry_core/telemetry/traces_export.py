@@ -57,18 +57,18 @@ class ExportedTraces(Traces):
 
     @contextlib.contextmanager
     def span(self, name: str, run_id: str, shard: str, **about: str | int) -> Iterator[About]:
-        told: About = dict(about)
+        reported: About = dict(about)
         began = self._clock.now()
         try:
-            yield told
+            yield reported
         except Stale:
-            told["outcome"] = "stale"  # another was faster, as is usual
+            reported["outcome"] = "stale"  # another was faster, as is usual
             raise
         except BaseException as error:
-            told[ERROR] = type(error).__name__  # its text may say more than a span may
+            reported[ERROR] = type(error).__name__  # its text may say more than a span may
             raise
         finally:
-            self.add(Span(name, run_id, shard, began, self._clock.now(), told))
+            self.add(Span(name, run_id, shard, began, self._clock.now(), reported))
 
     def add(self, span: Span) -> None:
         try:

@@ -8,5 +8,5 @@ The way of a request and of a job:
     http -> checks -> register -> lives -> (records -> answers -> spool) -> S3
                                       '-> events -> delivery -> the rule's own queue
 
-`jobs`, `models`, `answers`, `policy` and `events` decide and do no I/O; `lives`, `spool`, `records` and `delivery` act.
+`jobs`, `models`, `answers`, `policy` and `events` decide and do no I/O; `lifecycle`, `spool`, `records` and `delivery` act.
 """

@@ -141,12 +141,12 @@ class SteppedClock(SimulatedClock):
 
     async def _rest(self) -> None:
         """Until nobody works; who was woken a moment ago may not have said so yet."""
-        quiet_turns = 0
-        while quiet_turns < _TURNS_TO_WAKE:
+        idle_turns = 0
+        while idle_turns < _TURNS_TO_WAKE:
             if self._at_work:
-                quiet_turns = 0
+                idle_turns = 0
                 self._changed.clear()
                 await self._changed.wait()
             else:
-                quiet_turns += 1
+                idle_turns += 1
                 await asyncio.sleep(0)

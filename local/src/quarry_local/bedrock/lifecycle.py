@@ -1,4 +1,4 @@
-"""Lives: each job's course, driven on the clock; the only place that moves a job.
+"""Lifecycle: each job's course, driven on the clock; the only place that moves a job.
 
 One task per job asks `jobs.next_move` what comes next and when, waits, does the status's work in a few threads that all
 jobs share, and moves the job. A stop moves the job from outside and wakes its task, so every step, when it comes
@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from quarry_local.bedrock.clock import SimulatedClock
 from quarry_local.bedrock.errors import invalid
-from quarry_local.bedrock.events.dispatch import Courier
+from quarry_local.bedrock.events.dispatch import Dispatch
 from quarry_local.bedrock.events.envelope import event_of
 from quarry_local.bedrock.families.registry import answering
 from quarry_local.bedrock.faults.plan import FAILED_BY_FAULT, RecordFates, job_fault
@@ -51,12 +51,12 @@ class _Move:
     message: str | None = None
 
 
-class Lives:
+class Lifecycle:
     def __init__(
         self,
         register: Register,
         clock: SimulatedClock,
-        courier: Courier,
+        dispatch: Dispatch,
         s3: Any,
         live: Callable[[], LiveSettings],
         *,
@@ -67,7 +67,7 @@ class Lives:
     ) -> None:
         self._register = register
         self._clock = clock
-        self._courier = courier
+        self._dispatch = dispatch
         self._s3 = s3
         self._live = live
         self._seed = seed
@@ -291,7 +291,7 @@ class Lives:
             self.wake()
 
     def _announce(self, job: Job) -> None:
-        self._courier.offer(
+        self._dispatch.offer(
             event_of(job, account=self._register.account, region=self._register.region, at=job.entered_at)
         )
 

@@ -144,8 +144,8 @@ class BedrockSim:
         try:
             asked = urllib.request.Request(self.url + path, data, _JSON, method=method)  # noqa: S310
             with opener.open(asked, timeout=_WAIT_S) as answer:
-                told: dict[str, Any] = json.loads(answer.read())
-                return told
+                reported: dict[str, Any] = json.loads(answer.read())
+                return reported
         except urllib.error.HTTPError as refused:
             with refused:
                 raise FaultsRefused(refused.read().decode()) from None

@@ -21,7 +21,7 @@ from quarry_local.bedrock.aws import Aws
 from quarry_local.bedrock.clock import SimulatedClock, SteppedClock
 from quarry_local.bedrock.errors import ApiError, invalid
 from quarry_local.bedrock.events.delivery import Delivery
-from quarry_local.bedrock.events.dispatch import Courier
+from quarry_local.bedrock.events.dispatch import Dispatch
 from quarry_local.bedrock.events.envelope import Disorder, EventFigures
 from quarry_local.bedrock.faults.plan import Faults, RequestFate, request_fate
 from quarry_local.bedrock.iam.roles import Roles
@@ -29,7 +29,7 @@ from quarry_local.bedrock.jobs.foreign import Foreigners
 from quarry_local.bedrock.jobs.job import Job, Status
 from quarry_local.bedrock.jobs.register import Register
 from quarry_local.bedrock.jobs.views import iso, job_view
-from quarry_local.bedrock.lifecycle import Lives
+from quarry_local.bedrock.lifecycle import Lifecycle
 from quarry_local.bedrock.models.catalogue import entries
 from quarry_local.bedrock.models.foundation_models import availability, get_model, list_models
 from quarry_local.bedrock.models.profiles import get_profile, list_profiles
@@ -91,7 +91,7 @@ class SimulatedBedrock:
             seed=settings.seed if self._clock.stepped else None,
             suffered=self._suffer,
         )
-        self._courier = Courier(
+        self._dispatch = Dispatch(
             delivery,
             Disorder(settings.seed, self._figures),
             self._figures,
@@ -108,10 +108,10 @@ class SimulatedBedrock:
             check_profiles=settings.check_profiles,
             caller_role=None if settings.store else settings.caller_role,
         )
-        self._lives = Lives(
+        self._lifecycle = Lifecycle(
             self._register,
             self._clock,
-            self._courier,
+            self._dispatch,
             self._aws.s3,
             lambda: self._live,
             workers=settings.workers,
@@ -119,8 +119,8 @@ class SimulatedBedrock:
             access=self._roles.check_job,
             suffered=self._suffer,
         )
-        self._foreigners = Foreigners(self._begin_foreign, self._lives.stop, self._clock, lambda: self._live)
-        self._carrying = asyncio.create_task(self._courier.run())
+        self._foreigners = Foreigners(self._begin_foreign, self._lifecycle.stop, self._clock, lambda: self._live)
+        self._carrying = asyncio.create_task(self._dispatch.run())
         region, account = self._aws.region, self._aws.account
         app = application(self, checks, region)
         self._runtime = Runtime(
@@ -153,10 +153,10 @@ class SimulatedBedrock:
     async def stop(self) -> None:
         await self._runner.cleanup()
         await self._foreigners.close()
-        await self._lives.close()
+        await self._lifecycle.close()
         self._carrying.cancel()
         await asyncio.gather(self._carrying, return_exceptions=True)
-        self._courier.close()
+        self._dispatch.close()
         self._aws.close()
 
     async def __aenter__(self) -> str:
@@ -192,7 +192,7 @@ class SimulatedBedrock:
                     "error_records": counts.error,
                 }
                 for job in self._register.all()
-                for counts in (self._lives.counts(job),)
+                for counts in (self._lifecycle.counts(job),)
             ],
         }
 
@@ -214,8 +214,8 @@ class SimulatedBedrock:
         """
         self._live = LiveSettings.model_validate(self._live.model_dump() | changes)
         self._clock.set_speed(self._live.speed)
-        self._lives.wake()
-        self._courier.wake()
+        self._lifecycle.wake()
+        self._dispatch.wake()
         self._foreigners.keep()
         self._runtime.wake()
         return self.settings()
@@ -274,32 +274,32 @@ class SimulatedBedrock:
 
     def _begin_foreign(self, request: dict[str, Any]) -> "tuple[Job, asyncio.Task[None]]":
         job, _ = self._register.create(request, self._live, foreign=True)
-        return job, self._lives.begin(job)
+        return job, self._lifecycle.begin(job)
 
     async def _create(self, request: dict[str, Any]) -> dict[str, Any]:
         await asyncio.to_thread(self._roles.check_create, request)
         job, new = self._register.create(request, self._live)
         if new:
-            self._lives.begin(job)
-            await self._courier.hurry(job.arn)
+            self._lifecycle.begin(job)
+            await self._dispatch.hurry(job.arn)
         return {"jobArn": job.arn}
 
     async def _get(self, request: dict[str, Any]) -> dict[str, Any]:
         job = self._register.get(request["jobIdentifier"])
-        return job_view(job, self._lives.counts(job), self._register.account)
+        return job_view(job, self._lifecycle.counts(job), self._register.account)
 
     async def _list(self, request: dict[str, Any]) -> dict[str, Any]:
         page = self._register.page(request, self._live)
         account = self._register.account
         answer: dict[str, Any] = {
-            "invocationJobSummaries": [job_view(job, self._lives.counts(job), account) for job in page.jobs]
+            "invocationJobSummaries": [job_view(job, self._lifecycle.counts(job), account) for job in page.jobs]
         }
         if page.next_token:
             answer["nextToken"] = page.next_token
         return answer
 
     async def _stop(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._lives.stop(self._register.get(request["jobIdentifier"]))
+        self._lifecycle.stop(self._register.get(request["jobIdentifier"]))
         return {}
 
     async def _tag(self, request: dict[str, Any]) -> dict[str, Any]:

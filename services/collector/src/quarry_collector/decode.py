@@ -28,7 +28,7 @@ BLOCK_BYTES = 1 << 20
 LINE_BYTES_MAX = 32 << 20
 HEAD_CHARS_MAX = 200
 ENDS_BYTES = 4_096  # of a line too long to keep: this much from either end is searched for the record id
-SAYS_NOTHING = "the line has neither modelOutput nor error"
+EMPTY_ANSWERS = "the line has neither modelOutput nor error"
 # msgspec's errors and UnicodeDecodeError are ValueErrors; nesting without end is a RecursionError.
 UNREADABLE = (ValueError, RecursionError)
 
@@ -117,7 +117,7 @@ class _Wire(Generic[Read]):
                     yield from self._one(raw)
             return
         for line in lines:
-            yield line if _says_something(line) else _corrupt(line.record_id.encode(), SAYS_NOTHING, line.record_id)
+            yield line if _has_content(line) else _corrupt(line.record_id.encode(), EMPTY_ANSWERS, line.record_id)
 
     def _one(self, raw: bytes) -> Iterator[Line[Read] | Corrupt]:
         try:
@@ -127,7 +127,7 @@ class _Wire(Generic[Read]):
             yield from self._loosely(raw)
             return
         for line in lines:
-            yield line if _says_something(line) else _corrupt(raw, SAYS_NOTHING, line.record_id)
+            yield line if _has_content(line) else _corrupt(raw, EMPTY_ANSWERS, line.record_id)
 
     def _loosely(self, raw: bytes) -> Iterator[Line[Read] | Corrupt]:
         for found in odd.objects(raw):
@@ -140,17 +140,17 @@ class _Wire(Generic[Read]):
         record_id, error = found.get("recordId"), found.get("error")
         if not isinstance(record_id, str):
             return _corrupt(raw, "the line has no recordId that is a text")
-        output, reason = None, SAYS_NOTHING
+        output, reason = None, EMPTY_ANSWERS
         if found.get("modelOutput") is not None:
             try:
                 output = self._output_type.loosely(found["modelOutput"])
             except UNREADABLE as unread:
                 reason = str(unread)
         line = Line(record_id, output, error)
-        return line if _says_something(line) else _corrupt(raw, reason, record_id)
+        return line if _has_content(line) else _corrupt(raw, reason, record_id)
 
 
-def _says_something(line: Line[Any]) -> bool:
+def _has_content(line: Line[Any]) -> bool:
     return line.model_output is not None or line.error_found is not None
 
 

@@ -70,9 +70,9 @@ class Publisher:
         return None
 
     async def _give_up(self, salvage: Salvage, why: Why) -> Why:
-        told = Why(why.code, why.step, f"{why.sentence}; {_where(salvage)}")
-        await end_run(self._world, salvage.run_id, told)
-        return told
+        reported = Why(why.code, why.step, f"{why.sentence}; {_where(salvage)}")
+        await end_run(self._world, salvage.run_id, reported)
+        return reported
 
 
 def _where(salvage: Salvage) -> str:

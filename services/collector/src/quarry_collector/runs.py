@@ -19,7 +19,7 @@ import structlog
 from quarry_collector.publish import Publisher
 from quarry_collector.report import SUCCESS, RunFacts, ShardEnd, build_report, short_report, state_of
 from quarry_collector.salvage import Salvage
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import input_key, part_key, report_key, results_prefix, s3_uri, shard_id, success_key
 from quarry_core.contract.run import Pins
 from quarry_core.contract.states import RunState, ShardState
@@ -35,7 +35,7 @@ from quarry_core.telemetry import metrics
 
 log = structlog.get_logger()
 RUN_ENDED = "Run Ended"
-# Inputs that closing deletes once more by name. Of a longer run it is left to the doorbells of what died half-way.
+# Inputs that closing deletes once more by name. Of a longer run it is left to the wake-ups of what died half-way.
 INPUTS_MAX = 500
 PART_SUFFIX = ".parquet"
 # Of one slice that was not finished: a shard and its other half, with what splits before them have skipped.
@@ -49,16 +49,16 @@ class Runs:
         self._publisher = Publisher(world, steps)
         self._unaccounted: dict[str, int] = {}  # rows, by run; of the runs whose closing found any
 
-    async def on_close(self, bell: Doorbell) -> Verdict:
+    async def on_close(self, wakeup: Wakeup) -> Verdict:
         """Close a run that is whole, or finish closing one."""
         ledger = self._world.ledger
-        totals = await self._closing(bell.run_id)
+        totals = await self._closing(wakeup.run_id)
         if totals is None:
             return DONE
-        run = await ledger.run(bell.run_id)
+        run = await ledger.run(wakeup.run_id)
         if run is None or run.pins is None:
             return DONE
-        async with self._steps.pieces.begun(Piece(Step.CLOSE, bell.run_id)):
+        async with self._steps.pieces.begun(Piece(Step.CLOSE, wakeup.run_id)):
             await self._close(totals, run.pins, run.accepted_at)
         return DONE
 
@@ -74,9 +74,9 @@ class Runs:
             totals = await ledger.totals(run_id)
         return totals if totals is not None and totals.state is RunState.CLOSING else None
 
-    async def give_up(self, bell: Doorbell, why: Why) -> Verdict:
+    async def give_up(self, wakeup: Wakeup, why: Why) -> Verdict:
         """The ending of the step: the terminal state, with a report of what the ledger knows and no more."""
-        totals = await self._closing(bell.run_id)
+        totals = await self._closing(wakeup.run_id)
         if totals is None:
             return DONE
         totals = await self._decide(totals, RunState.FAILED, why.sentence, why.code, why.step)
@@ -88,7 +88,7 @@ class Runs:
         if state is not RunState.FAILED:
             await self._if_can_be(lambda: self._put_marker(totals))
         await self._if_can_be(lambda: self._tell(totals))
-        marker = await self._world.ledger.open_run(bell.run_id)
+        marker = await self._world.ledger.open_run(wakeup.run_id)
         await self._end(totals, marker.pool if marker else "", note=why.sentence)
         return DONE
 
@@ -98,7 +98,7 @@ class Runs:
         except Exception as error:
             if kind_of(error) is not Kind.DETERMINISTIC:
                 raise
-            log.exception("not_told")
+            log.exception("not_reported")
 
     async def _close(self, totals: Totals, pins: Pins, accepted_at: str) -> None:
         world, run_id = self._world, totals.run_id
@@ -134,8 +134,8 @@ class Runs:
             build_report(facts(state=state, reason=message, code=code, step=step), ends)
             totals = await self._decide(totals, state, message, code, step)
         end = RunState(totals.end_state)
-        told = facts(state=end, reason=totals.end_message, code=totals.end_code, step=totals.end_step)
-        await self._put_report(totals, build_report(told, ends))
+        reported = facts(state=end, reason=totals.end_message, code=totals.end_code, step=totals.end_step)
+        await self._put_report(totals, build_report(reported, ends))
         if end is not RunState.FAILED:
             await self._put_marker(totals)
         await self._delete_inputs(run_id, shards, broken=bool(totals.fault))
@@ -181,10 +181,10 @@ class Runs:
 
     async def _account_for(self, totals: Totals, ends: list[ShardEnd]) -> None:
         """Show what is missing between the rows that the run accepted and the outcomes that stand. It must be none."""
-        told = sum(end.account.ok + end.account.error for end in ends)
-        self._unaccounted[totals.run_id] = abs(totals.accepted - totals.open - told)
+        reported = sum(end.account.ok + end.account.error for end in ends)
+        self._unaccounted[totals.run_id] = abs(totals.accepted - totals.open - reported)
         for run_id, missing in list(self._unaccounted.items()):
-            # A run that was mended may have been closed by another collector.
+            # A run that was fixed may have been closed by another collector.
             now = await self._world.ledger.totals(run_id) if missing else None
             if now is None or now.state.terminal:
                 self._unaccounted.pop(run_id, None)

@@ -78,7 +78,7 @@ class Salvage:
                     attempt=shard.attempt,
                     rows=shard.rows,
                     unsent=spool.unsent,
-                    told=spool.told,
+                    reported=spool.reported,
                     status=shard.ended_status,
                     message=shard.message,
                     refused=shard.ended_status == REFUSED,

@@ -57,7 +57,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """An ended shard, as `decide` needs to see it.
 
     `status` and `message` are Bedrock's, None where no job was made; then `refused` or `below_minimum` says why.
-    `rows` counts all rows of the shard, `unsent` those that never went into the job's input, `told` the sent ones that
+    `rows` counts all rows of the shard, `unsent` those that never went into the job's input, `reported` the sent ones that
     the output tells about: an answer, an error, or a line that bears the record's id and cannot be read.
     `attempt` counts from 1. `error_code` is set where Quarry itself ended the shard, with `message` as its reason.
     """
@@ -65,7 +65,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     rows: int
     unsent: int = 0
-    told: int = 0
+    reported: int = 0
     status: str | None = None
     message: str = ""
     refused: bool = False
@@ -96,8 +96,8 @@ def decide(ended: Ended, repeats_max: int = REPEATS_MAX) -> Decision:
         NotEnded: the job is not at an end.
         NotConserved: more rows are unsent or told about than there are.
     """
-    if ended.unsent + ended.told > ended.rows:
-        raise NotConserved(f"{ended.unsent} unsent + {ended.told} told of are more than {ended.rows} rows")
+    if ended.unsent + ended.reported > ended.rows:
+        raise NotConserved(f"{ended.unsent} unsent + {ended.reported} told of are more than {ended.rows} rows")
     if ended.error_code:
         return Settle(ErrorCode(ended.error_code), ended.message)
     if ended.below_minimum:
@@ -129,7 +129,7 @@ def decide(ended: Ended, repeats_max: int = REPEATS_MAX) -> Decision:
             raise NotEnded(f"a job that is {status} has not ended")
         case _:
             assert_never(status)
-    nothing_came_out = ended.told == 0 and ended.unsent < ended.rows
+    nothing_came_out = ended.reported == 0 and ended.unsent < ended.rows
     if nothing_came_out and ended.attempt <= repeats_max:
         return Repeat(f"{status}, and no record has a line: {rest.message}")
     return rest

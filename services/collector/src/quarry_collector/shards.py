@@ -2,7 +2,7 @@
 
 Theory of operation. First the outcome stands, then the ledger moves, then the part is written and the input deleted,
 so that a Create which comes too late finds nothing to be paid for. A crash between any two leaves the rest to the next
-doorbell, or to closing.
+wake-up, or to closing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import structlog
 from quarry_collector.publish import Publisher
 from quarry_collector.salvage import Salvage
 from quarry_collector.settle import ErrorCode, Repeat, Settlement
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import input_key, output_prefix
 from quarry_core.contract.states import ShardState
 from quarry_core.errors import PortError, Stale
@@ -38,7 +38,7 @@ from quarry_core.telemetry.spans import ROOT, About, Span
 
 log = structlog.get_logger()
 SHARD_TTL_DAYS = 180
-CLOSING_RUNG_MAX = 1_000
+CLOSING_WOKEN_MAX = 1_000
 
 
 class Shards:
@@ -46,65 +46,65 @@ class Shards:
         self._world = world
         self._steps = steps
         self._publisher = Publisher(world, steps)
-        self._closing_rung: OrderedDict[str, int] = OrderedDict()  # by run: at which version of its totals
+        self._closing_woken: OrderedDict[str, int] = OrderedDict()  # by run: at which version of its totals
 
-    async def on_settle(self, bell: Doorbell) -> Verdict:
+    async def on_settle(self, wakeup: Wakeup) -> Verdict:
         """Settle a shard that is ENDED; finish what a crash left of one that is SETTLED."""
-        assert bell.shard is not None
+        assert wakeup.shard is not None
         ledger = self._world.ledger
-        shard = await ledger.shard(bell.run_id, bell.shard)
-        totals = await ledger.totals(bell.run_id)
+        shard = await ledger.shard(wakeup.run_id, wakeup.shard)
+        totals = await ledger.totals(wakeup.run_id)
         if totals is None:
             return DONE
         if totals.state.terminal or (shard is None and totals.fault):
-            await self._delete_input(bell.run_id, bell.shard)  # whatever was written late: nobody sends it any more
+            await self._delete_input(wakeup.run_id, wakeup.shard)  # whatever was written late: nobody sends it any more
             return DONE
-        run = await ledger.run(bell.run_id)
+        run = await ledger.run(wakeup.run_id)
         if shard is None or run is None or run.pins is None:
             return DONE
         salvage = Salvage(self._world.objects, run.run_id, totals.plan, run.pins)
         ours = False
         if shard.state is ShardState.ENDED or not await self._published(salvage, shard):
-            async with self._steps.pieces.begun(Piece(Step.SETTLE, bell.run_id, bell.shard)):
+            async with self._steps.pieces.begun(Piece(Step.SETTLE, wakeup.run_id, wakeup.shard)):
                 if shard.state is ShardState.ENDED:
-                    with self._span("settle", shard) as told:
-                        told["outcome"] = await self._settle(salvage, shard)
-                        ours = told["outcome"] == "settled"
-                    shard = await ledger.shard(bell.run_id, bell.shard)
+                    with self._span("settle", shard) as reported:
+                        reported["outcome"] = await self._settle(salvage, shard)
+                        ours = reported["outcome"] == "settled"
+                    shard = await ledger.shard(wakeup.run_id, wakeup.shard)
                     assert shard is not None
                 if shard.state is ShardState.SETTLED:
                     await self._publish(salvage, shard, broken=bool(totals.fault))
         if shard.state is ShardState.SETTLED:
-            await self._delete_input(bell.run_id, bell.shard)
+            await self._delete_input(wakeup.run_id, wakeup.shard)
             if ours:
                 self._tell_whole(shard, run.accepted_at)
-            await self._ring_if_whole(bell.run_id)
+            await self._wake_if_whole(wakeup.run_id)
         return DONE
 
-    async def give_up(self, bell: Doorbell, why: Why) -> Verdict:
+    async def give_up(self, wakeup: Wakeup, why: Why) -> Verdict:
         """The ending of the step: rows get what can be read, the others INTERNAL_ERROR, and the run ends.
 
         What killed its worker is not read again.
         """
-        assert bell.shard is not None
+        assert wakeup.shard is not None
         ledger = self._world.ledger
-        shard = await ledger.shard(bell.run_id, bell.shard)
-        totals = await ledger.totals(bell.run_id)
+        shard = await ledger.shard(wakeup.run_id, wakeup.shard)
+        totals = await ledger.totals(wakeup.run_id)
         if shard is None or totals is None or totals.state.terminal:
             return DONE
-        await end_run(self._world, bell.run_id, why)
+        await end_run(self._world, wakeup.run_id, why)
         if shard.state is ShardState.ENDED:
-            salvage = await self._salvage_if_can_be(bell.run_id, totals.plan)
+            salvage = await self._salvage_if_can_be(wakeup.run_id, totals.plan)
             outcome = await self._outcome_in_part(salvage, shard, why)
             with contextlib.suppress(Stale):  # settled by another
                 await self._move_settled(shard, outcome)
-            shard = await ledger.shard(bell.run_id, bell.shard)
+            shard = await ledger.shard(wakeup.run_id, wakeup.shard)
             assert shard is not None
             if salvage is not None and why.code is not RunCode.WORKER_KILLED:
                 await self._publish(salvage, shard, broken=True)
         if shard.state is ShardState.SETTLED:
-            await self._delete_input(bell.run_id, bell.shard)
-            await self._ring_if_whole(bell.run_id)
+            await self._delete_input(wakeup.run_id, wakeup.shard)
+            await self._wake_if_whole(wakeup.run_id)
         return DONE
 
     async def _salvage_if_can_be(self, run_id: str, plan: str) -> Salvage | None:
@@ -136,7 +136,7 @@ class Shards:
                 except Exception as error:
                     if kind_of(error) is not Kind.DETERMINISTIC:
                         raise
-                    log.warning("outcome_not_written", run_id=shard.run_id, shard=shard.shard, error=_told(error))
+                    log.warning("outcome_not_written", run_id=shard.run_id, shard=shard.shard, error=_reported(error))
                     continue
                 if outcome is not None:
                     return outcome
@@ -195,11 +195,11 @@ class Shards:
             now = await world.ledger.shard(shard.run_id, shard.shard)
             return now is None or (now.state, now.attempt) != (ShardState.ENDED, shard.attempt)
         log.warning("repeat", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, status=shard.ended_status)
-        await world.ring("scheduler", Doorbell(kind="admit", run_id=shard.run_id, shard=shard.shard))
+        await world.wake("scheduler", Wakeup(step="admit", run_id=shard.run_id, shard=shard.shard))
         return True
 
     async def _published(self, salvage: Salvage, shard: Shard) -> bool:
-        """Whether the part stands: what a doorbell too many costs is this look."""
+        """Whether the part stands: what a wake-up too many costs is this look."""
         return await self._world.offload.run(partial(salvage.part_stands, shard))
 
     async def _publish(self, salvage: Salvage, shard: Shard, *, broken: bool) -> None:
@@ -232,18 +232,18 @@ class Shards:
         began = datetime.fromisoformat(accepted_at)
         self._world.traces.add(Span(ROOT, shard.run_id, shard.shard, began, self._world.clock.now(), about))
 
-    async def _ring_if_whole(self, run_id: str) -> None:
+    async def _wake_if_whole(self, run_id: str) -> None:
         totals = await self._world.ledger.totals(run_id)
         # Copies of the last shards' messages find the run whole too: one wake-up of this process is enough.
-        if totals is None or not totals.whole or self._closing_rung.get(run_id) == totals.version:
+        if totals is None or not totals.whole or self._closing_woken.get(run_id) == totals.version:
             return
-        await self._world.ring("collector", Doorbell(kind="close", run_id=run_id))
-        self._closing_rung[run_id] = totals.version
-        while len(self._closing_rung) > CLOSING_RUNG_MAX:
-            self._closing_rung.popitem(last=False)
+        await self._world.wake("collector", Wakeup(step="close", run_id=run_id))
+        self._closing_woken[run_id] = totals.version
+        while len(self._closing_woken) > CLOSING_WOKEN_MAX:
+            self._closing_woken.popitem(last=False)
 
 
-def _told(error: Exception) -> str:
+def _reported(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 

@@ -111,7 +111,7 @@ class Spool:
         self._output_tokens = array("q", [_UNTOLD]) * rows
         self._stop_reasons: dict[str | None, int] = {None: 0}
         self._unsent = 0
-        self._told = 0
+        self._reported = 0
 
     def __enter__(self) -> Self:
         return self
@@ -127,9 +127,9 @@ class Spool:
         return self._unsent
 
     @property
-    def told(self) -> int:
+    def reported(self) -> int:
         """How many of the sent rows the output tells about: an answer, an error, or a line that cannot be read."""
-        return self._told
+        return self._reported
 
     def leave_out(self, row: int, code: ErrorCode, message: str) -> None:
         """Note a row that was never sent. All of these come before `place`. Raises NotConserved."""
@@ -166,7 +166,7 @@ class Spool:
                 duplicated += 1
             if before == _OK:
                 continue
-            self._told += before == _NONE
+            self._reported += before == _NONE
             self._put(row, line, family, only_an_answer=before != _NONE)
         return Seen(total, duplicated, unexpected, corrupt, tuple(unexpected_ids), tuple(heads))
 

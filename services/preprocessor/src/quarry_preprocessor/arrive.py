@@ -30,7 +30,7 @@ from quarry_core.contract.manifest import (
 )
 from quarry_core.contract.manifest_checks import check_environment
 from quarry_core.contract.message_attributes import with_origin
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import manifest_key, parse_s3_uri
 from quarry_core.contract.prompts import Prompt, PromptError
 from quarry_core.contract.run import PINS_BYTES_MAX, Pins, Run, Source
@@ -117,7 +117,7 @@ class Arrivals:
             )
             log.info("refused", why=run.refusal)
         else:
-            await self._world.ring("slices", Doorbell(kind="count", run_id=run_id))
+            await self._world.wake("slices", Wakeup(step="count", run_id=run_id))
         return DONE
 
     async def _wait(self, message: Message, limit: int) -> Verdict:

@@ -16,7 +16,7 @@ from functools import partial
 import pyarrow as pa
 import structlog
 
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import offsets_key, plan_key
 from quarry_core.contract.prompts import MissingColumn
 from quarry_core.contract.results import ColumnTaken
@@ -55,9 +55,9 @@ class Counting:
         self._world = world
         self._pieces = pieces
 
-    async def on_count(self, bell: Doorbell) -> Verdict:
+    async def on_count(self, wakeup: Wakeup) -> Verdict:
         """Count, plan, open the slices and ring for them."""
-        ledger, run_id = self._world.ledger, bell.run_id
+        ledger, run_id = self._world.ledger, wakeup.run_id
         totals = await ledger.totals(run_id)
         if totals is None:
             return DONE
@@ -71,7 +71,7 @@ class Counting:
         if totals.state is RunState.RUNNING:
             async for piece in ledger.slices(run_id):
                 if piece.state == "OPEN":
-                    await self._world.ring("slices", Doorbell(kind="slice", run_id=run_id, slice=piece.number))
+                    await self._world.wake("slices", Wakeup(step="slice", run_id=run_id, slice=piece.number))
         return DONE
 
     async def _plan(self, totals: Totals) -> Totals:

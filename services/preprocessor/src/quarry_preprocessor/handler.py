@@ -1,10 +1,10 @@
-"""What the preprocessor does with a message: manifests arrive on one queue, its own doorbells on another."""
+"""What the preprocessor does with a message: manifests arrive on one queue, its own wake-ups on another."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.ports import Message
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.endings import end_run
@@ -13,7 +13,7 @@ from quarry_core.service.pieces import Piece
 from quarry_core.service.process import Parts, World, consumer_limits
 from quarry_core.service.steps import Steps
 from quarry_core.service.verdicts import Poison, Verdict
-from quarry_core.service.wakeups import heed
+from quarry_core.service.wakeups import handle_wakeup
 from quarry_core.tabular.parquet.pages import allow_pages
 from quarry_preprocessor.arrive import Arrivals
 from quarry_preprocessor.count import Counting
@@ -31,22 +31,22 @@ class Preprocessor:
         self.counting = Counting(world, self.steps.pieces)
         self.slices = Slices(world, self.steps.pieces)
 
-    async def on_bell(self, message: Message) -> Verdict:
+    async def on_wakeup(self, message: Message) -> Verdict:
         """`count`: count and plan a run. `slice`: write one."""
-        return await heed(message, self._answer)
+        return await handle_wakeup(message, self._answer)
 
-    async def _answer(self, bell: Doorbell) -> Verdict:
-        end = partial(end_run, self._world, bell.run_id)
-        match bell.kind:
+    async def _answer(self, wakeup: Wakeup) -> Verdict:
+        end = partial(end_run, self._world, wakeup.run_id)
+        match wakeup.step:
             case "count":
                 return await self.steps.answer(
-                    Piece(Step.COUNT, bell.run_id), partial(self.counting.on_count, bell), end
+                    Piece(Step.COUNT, wakeup.run_id), partial(self.counting.on_count, wakeup), end
                 )
-            case "slice" if bell.slice is not None:
-                piece = Piece(Step.SLICE, bell.run_id, f"{bell.slice:05d}")
-                return await self.steps.answer(piece, partial(self.slices.on_slice, bell), end)
+            case "slice" if wakeup.slice is not None:
+                piece = Piece(Step.SLICE, wakeup.run_id, f"{wakeup.slice:05d}")
+                return await self.steps.answer(piece, partial(self.slices.on_slice, wakeup), end)
             case _:
-                return Poison(f"kind {bell.kind!r} is not for the preprocessor, or names no slice")
+                return Poison(f"step {wakeup.step!r} is not for the preprocessor, or names no slice")
 
 
 def build(world: World) -> Parts:
@@ -58,14 +58,14 @@ def build(world: World) -> Parts:
             Consumer(
                 world.queues["manifests"],
                 preprocessor.arrivals.on_manifest,
-                consumer_limits(settings, MANIFESTS_AT_ONCE, bells=False),
+                consumer_limits(settings, MANIFESTS_AT_ONCE, wakeups=False),
                 clock,
                 "arrive",
                 renew=preprocessor.arrivals.renew,
             ),
             Consumer(
                 world.queues["slices"],
-                preprocessor.on_bell,
+                preprocessor.on_wakeup,
                 consumer_limits(settings, settings.slice_concurrency),
                 clock,
                 "arrive",

@@ -58,18 +58,18 @@ def count_parquet(objects: Objects, ref: ObjectRef) -> Count:
 
 def _no_text(file: ParquetSource) -> dict[str, str]:
     """Columns of a type that Arrow does not know and reads as another one, whose text would be wrong."""
-    told: dict[str, str] = {}
+    reported: dict[str, str] = {}
     for column, leaf in file.leaves():
         logical = json.loads(leaf.logical_type.to_json())
         # Arrow itself wrote all times as if in UTC for years; where it wrote, its own schema tells.
         if logical.get("Type") == "Time" and logical.get("isAdjustedToUTC") and _ARROW_SCHEMA not in file.metadata_keys:
-            told[column] = "is TIME WITH TIME ZONE, whose zone no reader gets back: cast it to TIME or to text"
+            reported[column] = "is TIME WITH TIME ZONE, whose zone no reader gets back: cast it to TIME or to text"
         elif logical.get("Type") == "Interval" or leaf.converted_type == "INTERVAL":
-            told[column] = "is an INTERVAL, which has no text: cast it to text"
+            reported[column] = "is an INTERVAL, which has no text: cast it to text"
     for part in file.schema:
         if _holds_variant(part.type):
-            told[part.name] = "is a VARIANT, which has no text: cast it to text"
-    return told
+            reported[part.name] = "is a VARIANT, which has no text: cast it to text"
+    return reported
 
 
 def _holds_variant(kind: pa.DataType) -> bool:

@@ -15,7 +15,7 @@ from functools import partial
 
 import structlog
 
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import offsets_key, plan_key, shard_id
 from quarry_core.contract.run import Run
 from quarry_core.contract.states import RunState, ShardState
@@ -24,7 +24,7 @@ from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard, Slice, Totals
 from quarry_core.models import limits_of
 from quarry_core.ports import ObjectRef
-from quarry_core.service.endings import ring_broken
+from quarry_core.service.endings import wake_broken
 from quarry_core.service.failures import RunCode, Step, exhausted
 from quarry_core.service.pieces import Piece, Pieces
 from quarry_core.service.process import World
@@ -56,17 +56,17 @@ class Slices:
         self._world = world
         self._pieces = pieces
 
-    async def on_slice(self, bell: Doorbell) -> Verdict:
+    async def on_slice(self, wakeup: Wakeup) -> Verdict:
         """Write what is missing of a slice."""
-        assert bell.slice is not None
+        assert wakeup.slice is not None
         ledger = self._world.ledger
-        totals = await ledger.totals(bell.run_id)
-        piece = await ledger.slice(bell.run_id, bell.slice)
+        totals = await ledger.totals(wakeup.run_id)
+        piece = await ledger.slice(wakeup.run_id, wakeup.slice)
         if totals is None or piece is None or piece.state == "DONE":
             return DONE
         if totals.state is not RunState.RUNNING or totals.fault:
             return DONE
-        run = await ledger.run(bell.run_id)
+        run = await ledger.run(wakeup.run_id)
         assert run is not None
         assert run.pins is not None
         try:
@@ -151,9 +151,9 @@ class Slices:
         assert work.run.pins is not None
         with self._world.traces.span(
             "write", work.run.run_id, shard_id(shard.number), pool=work.run.pins.pool, rows=shard.rows
-        ) as told:
+        ) as reported:
             written = await self._world.offload.run(partial(work.writer.write, shard))
-            told |= {"sendable": written.sendable, "bytes": written.input_bytes}
+            reported |= {"sendable": written.sendable, "bytes": written.input_bytes}
         return written
 
     async def _enlist(self, work: Work, shard: ShardRange, written: Written, *, half: bool) -> None:
@@ -189,13 +189,13 @@ class Slices:
             log.debug("enlisted_by_another", shard=row.shard)
             if standing is None or standing.state is ShardState.SETTLED:
                 # Nobody will send what was just written: the collector takes it away.
-                await self._world.ring("collector", Doorbell(kind="settle", run_id=row.run_id, shard=row.shard))
+                await self._world.wake("collector", Wakeup(step="settle", run_id=row.run_id, shard=row.shard))
             return
         metrics.SHARDS_ENLISTED.inc()
         if below:
-            await self._world.ring("collector", Doorbell(kind="settle", run_id=row.run_id, shard=row.shard))
+            await self._world.wake("collector", Wakeup(step="settle", run_id=row.run_id, shard=row.shard))
         else:
-            await self._world.ring("scheduler", Doorbell(kind="admit", run_id=row.run_id, shard=row.shard))
+            await self._world.wake("scheduler", Wakeup(step="admit", run_id=row.run_id, shard=row.shard))
 
     async def _break(self, run: Run, totals: Totals, error: Exception) -> None:
         """The source cannot be read to its end. What is paid for is settled; nothing more is submitted."""
@@ -208,4 +208,4 @@ class Slices:
             )
         except Stale:
             log.debug("broken_by_another")
-        await ring_broken(self._world, run.run_id)
+        await wake_broken(self._world, run.run_id)

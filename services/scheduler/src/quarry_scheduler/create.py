@@ -68,7 +68,7 @@ def job_row(shard: Shard, request: JobRequest, arn: str, status: str, submitted_
     )
 
 
-class Creator:
+class JobCreator:
     """Finishes ADMITTED rows. Remembers, in this process only, for which a Create's outcome is unknown."""
 
     def __init__(self, world: World) -> None:
@@ -92,14 +92,14 @@ class Creator:
             self._uncertain_since.setdefault(shard.holder, now_s)
         with self._world.traces.span(
             "create", shard.run_id, shard.shard, attempt=shard.attempt, pool=shard.pool, job=request.name
-        ) as told:
+        ) as reported:
             try:
                 outcome = await self._finish(shard, request, now_s)
             except Stale:
                 outcome = "stale"
-            told["outcome"] = outcome
+            reported["outcome"] = outcome
             if outcome in ("refused", "unknown"):
-                told[ERROR] = outcome
+                reported[ERROR] = outcome
         if outcome not in ("unknown", "waiting", "late"):
             self._uncertain_since.pop(shard.holder, None)
         if outcome not in ("waiting", "late", "stale"):
@@ -123,7 +123,11 @@ class Creator:
         clock = self._world.clock
         read_at = clock.monotonic()
         row = await self._world.ledger.shard(shard.run_id, shard.shard)
-        if row is None or (row.state, row.attempt, row.beat) != (ShardState.ADMITTED, shard.attempt, shard.beat):
+        if row is None or (row.state, row.attempt, row.heartbeat) != (
+            ShardState.ADMITTED,
+            shard.attempt,
+            shard.heartbeat,
+        ):
             return "stale"
         if clock.monotonic() - read_at > READ_TO_CREATE_MAX_S:
             return "late"

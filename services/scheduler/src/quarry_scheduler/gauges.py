@@ -175,11 +175,11 @@ def _idle_since_s(view: Ledgered, memory: Memory, now_s: float) -> dict[str, flo
 
 def _processed(view: Ledgered, memory: Memory) -> dict[str, int]:
     """Records that Bedrock has processed, by holder: of active jobs as told now, of ended ones as last told."""
-    told = {job.arn: job.processed_records or 0 for job in view.active}
+    reported = {job.arn: job.processed_records or 0 for job in view.active}
     found = {
-        shard.holder: told[shard.arn]
+        shard.holder: reported[shard.arn]
         for shard in view.held
-        if shard.state is ShardState.SUBMITTED and shard.arn in told
+        if shard.state is ShardState.SUBMITTED and shard.arn in reported
     }
     for account in view.accounts:
         for shard in account.ended:

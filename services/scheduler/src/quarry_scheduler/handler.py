@@ -1,4 +1,4 @@
-"""What the scheduler does with a message: doorbells ring a tick or a sweep, events are hints."""
+"""What the scheduler does with a message: wake-ups ring a tick or a sweep, events are hints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 
 import structlog
 
-from quarry_core.contract.messages import Doorbell, NotAMessage, read_job_event
+from quarry_core.contract.messages import NotAMessage, Wakeup, read_job_event
 from quarry_core.contract.names import parse_job_name
 from quarry_core.ports import Message
 from quarry_core.service.consumer import Consumer
@@ -15,17 +15,17 @@ from quarry_core.service.pieces import Piece
 from quarry_core.service.process import JITTER, Parts, Timer, World, consumer_limits
 from quarry_core.service.steps import Steps
 from quarry_core.service.verdicts import DONE, Poison, Verdict
-from quarry_core.service.wakeups import heed
-from quarry_scheduler.learn import Learner
+from quarry_core.service.wakeups import handle_wakeup
 from quarry_scheduler.pins import PinsCache
-from quarry_scheduler.plainly import PlainEndings
+from quarry_scheduler.shard_endings import ShardEndings
 from quarry_scheduler.sweeper import Sweeper
 from quarry_scheduler.tick import Ticker
-from quarry_scheduler.track import Tracking
+from quarry_scheduler.track_step import Tracking
+from quarry_scheduler.tracking import JobTracker
 
 log = structlog.get_logger()
 QUEUES = ("scheduler", "events", "collector", "slices")
-BELLS_AT_ONCE = 10
+WAKEUPS_AT_ONCE = 10
 
 
 class Scheduler:
@@ -33,37 +33,37 @@ class Scheduler:
         self._world = world
         self._pins = PinsCache(world.ledger)
         self._steps = Steps(world)
-        self._plain = PlainEndings(world, self._pins)
-        self.ticker = Ticker(world, self._pins, self._steps, self._plain)
-        self.learner = Learner(world, self._pins)
-        self.tracking = Tracking(world, self.learner, self._steps, self._plain)
+        self._endings = ShardEndings(world, self._pins)
+        self.ticker = Ticker(world, self._pins, self._steps, self._endings)
+        self.tracker = JobTracker(world, self._pins)
+        self.tracking = Tracking(world, self.tracker, self._steps, self._endings)
         self.sweeper = Sweeper(world, self.tracking, self.ticker)
 
-    async def on_bell(self, message: Message) -> Verdict:
+    async def on_wakeup(self, message: Message) -> Verdict:
         """`admit`: tick the run's pool. `sweep`: sweep."""
-        return await heed(message, self._answer)
+        return await handle_wakeup(message, self._answer)
 
-    async def _answer(self, bell: Doorbell) -> Verdict:
-        match bell.kind:
+    async def _answer(self, wakeup: Wakeup) -> Verdict:
+        match wakeup.step:
             case "admit":
                 pool = await self._steps.run(
-                    Piece(Step.ADMIT, bell.run_id, "pins"),
-                    partial(self._pool_of, bell.run_id),
-                    partial(self._give_up, bell.run_id),
+                    Piece(Step.ADMIT, wakeup.run_id, "pins"),
+                    partial(self._pool_of, wakeup.run_id),
+                    partial(self._give_up, wakeup.run_id),
                 )
                 if pool:
                     await self.ticker.tick(pool)
             case "sweep":
                 await self.sweeper.sweep()
             case _:
-                return Poison(f"kind {bell.kind!r} is not for the scheduler")
+                return Poison(f"step {wakeup.step!r} is not for the scheduler")
         return DONE
 
     async def _pool_of(self, run_id: str) -> str:
         return (await self._pins.of(run_id)).pool
 
     async def _give_up(self, run_id: str, why: Why) -> str:
-        await self._plain.end_run(run_id, why)
+        await self._endings.end_run(run_id, why)
         marker = await self._world.ledger.open_run(run_id)
         return marker.pool if marker else ""
 
@@ -92,10 +92,10 @@ class Scheduler:
 
 def build(world: World) -> Parts:
     scheduler = Scheduler(world)
-    limits = consumer_limits(world.settings, BELLS_AT_ONCE)
+    limits = consumer_limits(world.settings, WAKEUPS_AT_ONCE)
     return Parts(
         consumers=(
-            Consumer(world.queues["scheduler"], scheduler.on_bell, limits, world.clock, "admit"),
+            Consumer(world.queues["scheduler"], scheduler.on_wakeup, limits, world.clock, "admit"),
             Consumer(world.queues["events"], scheduler.on_event, limits, world.clock, "submit"),
         ),
         timers=(

@@ -9,7 +9,7 @@ from functools import partial
 
 import structlog
 
-from quarry_core.contract.messages import Doorbell, Kind
+from quarry_core.contract.messages import Step, Wakeup
 from quarry_core.contract.states import JobStatus, RunState
 from quarry_core.errors import Missing, PortError, Stale
 from quarry_core.ledger import moves
@@ -21,11 +21,11 @@ from quarry_core.service.process import World
 from quarry_core.telemetry import metrics
 from quarry_scheduler import gauges
 from quarry_scheduler.admit import relax_limit
-from quarry_scheduler.learn import NOTHING, Learned
-from quarry_scheduler.stillness import Stillness
+from quarry_scheduler.staleness import Staleness
 from quarry_scheduler.sweep import Action, Foreign, Look, Tell, View, decide
 from quarry_scheduler.tick import Ticker
-from quarry_scheduler.track import Tracking
+from quarry_scheduler.track_step import Tracking
+from quarry_scheduler.tracking import NOTHING, Learned
 from quarry_scheduler.wake_ups import Stuck, WakeUps
 
 log = structlog.get_logger()
@@ -42,17 +42,17 @@ class Sweeper:
         self._world = world
         self._tracking = tracking
         self._ticker = ticker
-        self._still = Stillness()
+        self._staleness = Staleness()
         self._wake_ups = WakeUps(world.clock.token())
         self._waiting: frozenset[str] = frozenset()  # queues for whose workers something waited at the last sweep
-        self._idle = Stillness()  # pools
-        self._gone = Stillness()  # jobs of ours that Bedrock does not know
+        self._idle = Staleness()  # pools
+        self._gone = Staleness()  # jobs of ours that Bedrock does not know
         self._remembered = gauges.Memory()
         self._used: Sequence[str] = ()  # pools of open runs, as this sweep read them; not all of them stand
         self._running: asyncio.Task[dict[str, int]] | None = None
 
     async def sweep(self) -> dict[str, int]:
-        """Compare and mend; corrections by kind."""
+        """Compare and fix; corrections by kind."""
         if self._running is None or self._running.done():
             # A context of its own: a sweep is of the environment, not of the message that was the first to ask for it.
             self._running = asyncio.create_task(self._sweep(), context=contextvars.Context())
@@ -70,12 +70,12 @@ class Sweeper:
         self._waiting = frozenset(stuck.queue for stuck in waiting)
         try:
             self._show(ledgered)
-        except Exception:  # figures are for people: a bug in them must not keep the sweep from mending
+        except Exception:  # figures are for people: a bug in them must not keep the sweep from fixing
             log.exception("figures_failed")
-        now_s, most = self._world.clock.monotonic(), self._world.settings.ring_max
+        now_s, most = self._world.clock.monotonic(), self._world.settings.wake_max
         actions: list[Action | Stuck] = [*decide(view, self._pools_of(view.active))]
         actions += self._wake_ups.choose(waiting, messages, most, now_s)
-        corrections, failures = await self._mend(actions)
+        corrections, failures = await self._fix(actions)
         for name in self._used:
             await self._ticker.tick(name)
         if corrections:
@@ -85,7 +85,7 @@ class Sweeper:
         metrics.SWEEP_LAST_SUCCESS.set(self._world.clock.now().timestamp())
         return corrections
 
-    async def _mend(self, actions: Sequence[Action | Stuck]) -> tuple[dict[str, int], list[Exception]]:
+    async def _fix(self, actions: Sequence[Action | Stuck]) -> tuple[dict[str, int], list[Exception]]:
         """Corrections by kind, and what stood in the way: of one job or row, it is in no other's."""
         corrections: dict[str, int] = {}
         failures: list[Exception] = []
@@ -95,7 +95,7 @@ class Sweeper:
             except StepFailed:
                 continue  # told, and counted for its run
             except Exception as error:
-                log.exception("not_mended", action=type(action).__name__.lower())
+                log.exception("not_fixed", action=type(action).__name__.lower())
                 failures.append(error)
                 if len(failures) >= FAILURES_MAX:
                     raise  # it is not this row's fault: nobody answers
@@ -132,7 +132,7 @@ class Sweeper:
             stuck += await self._stuck_of(totals, ended)
             accounts.append(gauges.Account(run, totals, tuple(ended)))
         self._ticker.keep_pauses(account.run.run_id for account in accounts)
-        self._still.keep(item.thing for item in stuck)
+        self._staleness.keep(item.thing for item in stuck)
         names = tuple(pool.pool for pool in pools)
         return (
             View(settings.env, active, held, pools),
@@ -157,7 +157,7 @@ class Sweeper:
             if name not in listed:
                 await self._move_pool(moves.list_pool(name), name, "pool_listed")
             idle = not (pool.in_use or lanes or name in used)
-            if self._idle.stood_s(name, idle, self._world.clock.monotonic()) >= POOL_IDLE_S and idle:
+            if self._idle.stale_s(name, idle, self._world.clock.monotonic()) >= POOL_IDLE_S and idle:
                 await self._move_pool(moves.remove_pool(pool), name, "pool_removed")
                 continue
             standing.add(name)
@@ -208,21 +208,21 @@ class Sweeper:
         found: list[Stuck] = []
 
         def waits(
-            kind: Kind, version: int, patience_s: float, *, shard: str | None = None, number: int | None = None
+            step: Step, version: int, patience_s: float, *, shard: str | None = None, number: int | None = None
         ) -> None:
-            stood_s = self._still.stood_s((kind, run_id, shard, number), version, now_s)
-            found.append(Stuck(kind, run_id, version, stood_s, patience_s, shard, number))
+            stale_s = self._staleness.stale_s((step, run_id, shard, number), version, now_s)
+            found.append(Stuck(step, run_id, version, stale_s, patience_s, shard, number))
 
         if totals.state in (RunState.ACCEPTED, RunState.PLANNING):
-            waits("count", totals.version, settings.ring_after_slices_s)
+            waits("count", totals.version, settings.wake_after_slices_s)
         if totals.state is RunState.RUNNING and not totals.fault and totals.enlisted < totals.accepted:
             async for piece in ledger.slices(run_id):
                 if piece.state == "OPEN":
-                    waits("slice", piece.version, settings.ring_after_slices_s, number=piece.number)
+                    waits("slice", piece.version, settings.wake_after_slices_s, number=piece.number)
         if totals.whole or totals.state is RunState.CLOSING:
-            waits("close", totals.version, settings.ring_after_ended_s)
+            waits("close", totals.version, settings.wake_after_ended_s)
         for todo in ended:
-            waits("settle", todo.attempt, settings.ring_after_ended_s, shard=todo.shard)
+            waits("settle", todo.attempt, settings.wake_after_ended_s, shard=todo.shard)
         return found
 
     @staticmethod
@@ -248,11 +248,11 @@ class Sweeper:
                 await self._limit(name, jobs)
                 return ""
             case Stuck():
-                bell = Doorbell(kind=action.kind, run_id=action.run_id, shard=action.shard, slice=action.slice)
-                await self._world.ring(action.queue, bell)
+                wakeup = Wakeup(step=action.step, run_id=action.run_id, shard=action.shard, slice=action.slice)
+                await self._world.wake(action.queue, wakeup)
                 self._wake_ups.sent(action, self._world.clock.monotonic())
-                log.warning("rung", **bell.model_dump(exclude_none=True), stood_s=round(action.stood_s, 1))
-                return action.kind
+                log.warning("woken", **wakeup.model_dump(exclude_none=True), stale_s=round(action.stale_s, 1))
+                return action.step
 
     async def _looked(self, shard: Shard) -> Learned:
         job = await self._look(shard)
@@ -270,9 +270,9 @@ class Sweeper:
         try:
             return await self._world.jobs.get(shard.arn)
         except Missing:
-            stood_s = self._gone.stood_s(shard.arn, "", self._world.clock.monotonic())
+            stale_s = self._gone.stale_s(shard.arn, "", self._world.clock.monotonic())
             row = await self._world.ledger.job(shard.run_id, shard.shard, shard.attempt)
-            if row is None or stood_s < self._world.settings.list_settle_s:
+            if row is None or stale_s < self._world.settings.list_settle_s:
                 return None
             log.error(  # noqa: TRY400 told whole
                 "job_forgotten", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, arn=shard.arn

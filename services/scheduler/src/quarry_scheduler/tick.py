@@ -18,22 +18,22 @@ from functools import partial
 
 import structlog
 
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.states import Gate, ShardState
 from quarry_core.errors import Missing, Stale
 from quarry_core.ledger import moves
-from quarry_core.ledger.rows import Lane, Pool, Shard, Waiting
+from quarry_core.ledger.rows import HEARTBEAT, Lane, Pool, Shard, Waiting
 from quarry_core.service.failures import Kind, Step, StepFailed, Why, kind_of
 from quarry_core.service.pieces import Piece
 from quarry_core.service.process import World
 from quarry_core.service.steps import Steps
 from quarry_core.telemetry import metrics
 from quarry_scheduler.admit import after_admission, learn_limit, next_lane
-from quarry_scheduler.create import Creator
+from quarry_scheduler.create import JobCreator
 from quarry_scheduler.pauses import Pauses
 from quarry_scheduler.pins import PinsCache
-from quarry_scheduler.plainly import PlainEndings
-from quarry_scheduler.stillness import Stillness
+from quarry_scheduler.shard_endings import ShardEndings
+from quarry_scheduler.staleness import Staleness
 
 log = structlog.get_logger()
 STALE_MAX = 20
@@ -58,26 +58,26 @@ class Ticked:
 class Memory:
     """What this process knows of one pool's admissions, by their beats."""
 
-    still: Stillness = field(default_factory=Stillness)
+    staleness: Staleness = field(default_factory=Staleness)
     ours: set[str] = field(default_factory=set)  # this process is to finish them
     fresh: set[str] = field(default_factory=set)  # of these, no Create was sent yet
 
     def keep(self, admitted: list[Shard]) -> None:
         """Forget what is not ADMITTED any more, so that memory follows the pool."""
-        self.still.keep(shard.holder for shard in admitted)
-        self.ours &= {shard.beat for shard in admitted}
+        self.staleness.keep(shard.holder for shard in admitted)
+        self.ours &= {shard.heartbeat for shard in admitted}
         self.fresh &= self.ours
 
 
 class Ticker:
     """Ticks pools: one tick a pool at a time in this process; callers that come meanwhile share the next one."""
 
-    def __init__(self, world: World, pins: PinsCache, steps: Steps, plain: PlainEndings) -> None:
+    def __init__(self, world: World, pins: PinsCache, steps: Steps, endings: ShardEndings) -> None:
         self._world = world
         self._pins = pins
         self._steps = steps
-        self._plain = plain
-        self._creator = Creator(world)
+        self._endings = endings
+        self._job_creator = JobCreator(world)
         self._pauses = Pauses(world.settings)
         self._memories: dict[str, Memory] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -90,7 +90,7 @@ class Ticker:
         """Tick a pool, or join the tick that will begin after the one now running."""
         following = self._following.get(pool)
         if following is None:
-            # A context of its own: a tick is of a pool, not of the run whose bell was the first to ask for it.
+            # A context of its own: a tick is of a pool, not of the run whose wake-up was the first to ask for it.
             turn = asyncio.create_task(self._turn(pool), context=contextvars.Context())
             following = self._following[pool] = turn
         return await asyncio.shield(following)
@@ -129,7 +129,7 @@ class Ticker:
         return bool(lanes)
 
     async def _give_up_waiting(self, lane: Lane, why: Why) -> None:
-        await self._plain.end_run(lane.run_id, why)
+        await self._endings.end_run(lane.run_id, why)
         now = await self._world.ledger.lane(lane.pool, lane.run_id)
         if now is not None and now.gate is Gate.REFUSED:
             await self._refuse_waiting(now)
@@ -174,40 +174,40 @@ class Ticker:
         memory.keep(admitted)
         finish = []
         for shard in admitted:
-            ours = shard if shard.beat in memory.ours else await self._take_over(shard, memory)
+            ours = shard if shard.heartbeat in memory.ours else await self._take_over(shard, memory)
             if ours is not None:
                 finish.append(ours)
         await self._create(finish, memory, lanes)
         return len(finish)
 
     async def _take_over(self, shard: Shard, memory: Memory) -> Shard | None:
-        """Make another worker's admission ours, once its beat has stood still for its time on our own clock."""
-        stood_s = memory.still.stood_s(shard.holder, shard.beat, self._world.clock.monotonic())
-        if stood_s < self._world.settings.finish_after_s:
+        """Make another worker's admission ours, once its heartbeat has is stale for its time on our own clock."""
+        stale_s = memory.staleness.stale_s(shard.holder, shard.heartbeat, self._world.clock.monotonic())
+        if stale_s < self._world.settings.finish_after_s:
             return None
-        beat = self._world.clock.token()
+        heartbeat = self._world.clock.token()
         try:
-            await self._world.ledger.apply(moves.take_over(shard, beat))
+            await self._world.ledger.apply(moves.take_over(shard, heartbeat))
         except Stale:
             return None
-        memory.ours.add(beat)
+        memory.ours.add(heartbeat)
         log.warning("taken_over", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
-        return replace(shard, beat=beat, version=shard.version + 1)
+        return replace(shard, heartbeat=heartbeat, heartbeat_attribute=HEARTBEAT, version=shard.version + 1)
 
     async def _create(self, shards: list[Shard], memory: Memory, lanes: Mapping[str, Lane]) -> None:
         room = asyncio.Semaphore(self._world.settings.create_concurrency)
 
         async def one(shard: Shard) -> None:
             async with room:
-                fresh = shard.beat in memory.fresh
-                memory.fresh.discard(shard.beat)
+                fresh = shard.heartbeat in memory.fresh
+                memory.fresh.discard(shard.heartbeat)
                 outcome = await self._steps.run(
                     Piece(Step.CREATE, shard.run_id, f"{shard.shard}/{shard.attempt}"),
                     partial(self._finish, shard, lanes.get(shard.run_id), fresh=fresh),
-                    partial(self._plain.end, shard.run_id, shard.shard, shard.attempt),
+                    partial(self._endings.end, shard.run_id, shard.shard, shard.attempt),
                 )
                 if fresh and outcome == "late":
-                    memory.fresh.add(shard.beat)
+                    memory.fresh.add(shard.heartbeat)
                 await self._follow_up(shard, outcome)
 
         results = await asyncio.gather(*(one(shard) for shard in shards), return_exceptions=True)
@@ -219,16 +219,16 @@ class Ticker:
     async def _finish(self, shard: Shard, lane: Lane | None, *, fresh: bool) -> str:
         if lane is not None and lane.broken:
             # Nothing more is submitted of it; but a Create may have been sent before it broke.
-            return await self._plain.end_shard(shard, moves.NOT_PROCESSED, lane.message, never_sent=fresh)
+            return await self._endings.end_shard(shard, moves.NOT_PROCESSED, lane.message, never_sent=fresh)
         pins = await self._pins.of(shard.run_id)
-        return await self._creator.finish(shard, pins, fresh=fresh)
+        return await self._job_creator.finish(shard, pins, fresh=fresh)
 
     async def _follow_up(self, shard: Shard, outcome: str) -> None:
         if outcome == "quota":
             self.refused_since_sweep.add(shard.pool)
             await self._lower_limit(shard.pool)
         elif outcome == "refused":
-            await self._ring_settle(shard.run_id, shard.shard)
+            await self._wake_settle(shard.run_id, shard.shard)
         if outcome in ("throttled", "quota"):
             self._pausing.add(shard.pool)
 
@@ -296,17 +296,17 @@ class Ticker:
         shard = await self._next_shard(heads[lane.run_id])
         if shard is None:
             return None
-        beat = self._world.clock.token()
+        heartbeat = self._world.clock.token()
         # Remembered before it is written: should the reply be lost, the next tick knows its own admission.
-        memory.ours.add(beat)
-        memory.fresh.add(beat)
+        memory.ours.add(heartbeat)
+        memory.fresh.add(heartbeat)
         with self._world.traces.span("admit", shard.run_id, shard.shard, attempt=shard.attempt, pool=shard.pool):
-            await self._world.ledger.apply(moves.admit(pool, lane, shard, beat))
-        return replace(shard, state=ShardState.ADMITTED, beat=beat, version=shard.version + 1)
+            await self._world.ledger.apply(moves.admit(pool, lane, shard, heartbeat))
+        return replace(shard, state=ShardState.ADMITTED, heartbeat=heartbeat, version=shard.version + 1)
 
     async def _give_up_lane(self, lane: Lane, why: Why) -> None:
         """The lane is refused with it: the next tick tells what waits in it."""
-        await self._plain.end_run(lane.run_id, why)
+        await self._endings.end_run(lane.run_id, why)
 
     async def _ready(self, lane: Lane, free: int) -> deque[Waiting]:
         waiting = await self._world.ledger.waiting(lane.run_id, most=free + PAUSED_MAX)
@@ -341,8 +341,8 @@ class Ticker:
             except Stale:
                 continue
             refused += 1
-            await self._ring_settle(shard.run_id, shard.shard)
+            await self._wake_settle(shard.run_id, shard.shard)
         return refused
 
-    async def _ring_settle(self, run_id: str, shard: str) -> None:
-        await self._world.ring("collector", Doorbell(kind="settle", run_id=run_id, shard=shard))
+    async def _wake_settle(self, run_id: str, shard: str) -> None:
+        await self._world.wake("collector", Wakeup(step="settle", run_id=run_id, shard=shard))

@@ -1,4 +1,4 @@
-"""Which wake-ups the sweep sends again, so that a lost one is mended and a slow worker is not buried in copies.
+"""Which wake-ups the sweep sends again, so that a lost one is fixed and a slow worker is not dead-lettered in copies.
 
 Theory of operation. Each thing that waits for a worker (an ended shard, a slice, a run to be counted or closed) was
 announced once, by a message. The sweep announces it again only where that message may be lost, under four bounds:
@@ -12,7 +12,7 @@ announced once, by a message. The sweep announces it again only where that messa
 * **What is done.** Of our own wake-ups of the last patience at most `IN_FLIGHT_FIRST` are not handled yet, and as many
   more as were handled since the last one that came to nothing: at first few, then twice as many, and few again when
   nobody takes them.
-* **`ring_max`** wake-ups in one sweep.
+* **`wake_max`** wake-ups in one sweep.
 
 Schedulers know nothing of each other's wake-ups but what the queue's count says. Among things that are equally due each
 takes its own order, so that two of them seldom choose the same.
@@ -24,35 +24,35 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from quarry_core.contract.messages import Kind
+from quarry_core.contract.messages import Step
 
 IN_FLIGHT_FIRST = 10
 PAUSE_FACTOR_MAX = 4
 HINT_FACTOR = 12
 DOUBTS_MAX = 3
 
-Thing = tuple[Kind, str, str | None, int | None]  # kind, run, shard, slice
+Thing = tuple[Step, str, str | None, int | None]  # step, run, shard, slice
 
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
     """Something that waits: which message says "look", and for how long it has not moved."""
 
-    kind: Kind
+    step: Step
     run_id: str
     version: int
-    stood_s: float
+    stale_s: float
     patience_s: float
     shard: str | None = None
     slice: int | None = None
 
     @property
     def thing(self) -> Thing:
-        return self.kind, self.run_id, self.shard, self.slice
+        return self.step, self.run_id, self.shard, self.slice
 
     @property
     def queue(self) -> str:
-        return "slices" if self.kind in ("count", "slice") else "collector"
+        return "slices" if self.step in ("count", "slice") else "collector"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class WakeUps:
     def _is_due(self, stuck: Stuck, now_s: float) -> bool:
         times = self._times(stuck)
         if not times:
-            return stuck.stood_s >= stuck.patience_s
+            return stuck.stale_s >= stuck.patience_s
         pause_s = stuck.patience_s * min(1 << times, PAUSE_FACTOR_MAX)
         return now_s - self._sent[stuck.thing].at_s >= pause_s
 
@@ -135,7 +135,7 @@ class WakeUps:
     def _doubts(self, stuck: Stuck, now_s: float) -> bool:
         """Whether to wake what its queue's count says is on its way, since it has waited for too long to believe it."""
         trusted_s = HINT_FACTOR * stuck.patience_s
-        if stuck.stood_s < trusted_s:
+        if stuck.stale_s < trusted_s:
             return False
         recent = [at_s for at_s in self._doubted.get(stuck.queue, []) if now_s - at_s < trusted_s]
         doubts = len(recent) < DOUBTS_MAX

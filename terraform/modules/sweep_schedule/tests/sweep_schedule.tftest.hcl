@@ -37,7 +37,7 @@ run "the_schedule" {
       window     = "OFF"
       queue      = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler"
       role       = "arn:aws:iam::123456789012:role/dev-quarry-sweep"
-      message    = "{\"v\":1,\"kind\":\"sweep\"}"
+      message    = "{\"v\":2,\"step\":\"sweep\"}"
       age        = 300
       retries    = 5
     }

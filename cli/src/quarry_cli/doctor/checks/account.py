@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quarry_cli.aws.environment import Patient
-from quarry_cli.aws.finding import Cure, Fault, NotKnown
+from quarry_cli.aws.environment import Environment
+from quarry_cli.aws.finding import Fault, Fix, NotKnown
 
 # AWS refuses a request that is more than 5 minutes off; a clock that is kept by NTP is never one minute off.
 SKEW_MAX_S = 60
 
 
-async def clock(patient: Patient) -> str | Sequence[Fault]:
-    if patient.skew_s is None:
+async def clock(environment: Environment) -> str | Sequence[Fault]:
+    if environment.skew_s is None:
         raise NotKnown("AWS's answer bears no Date")
-    return judge_skew(patient.skew_s)
+    return judge_skew(environment.skew_s)
 
 
 def judge_skew(skew_s: float) -> str | Sequence[Fault]:
@@ -23,8 +23,8 @@ def judge_skew(skew_s: float) -> str | Sequence[Fault]:
     way = "ahead of" if skew_s > 0 else "behind"
     return [
         Fault(
-            told=f"the clock here is {abs(skew_s):.0f} s {way} AWS's",
+            message=f"the clock here is {abs(skew_s):.0f} s {way} AWS's",
             remedy="Let NTP keep the clock: AWS refuses requests whose signature is 5 minutes off.",
-            cure=Cure(kind="command", value="timedatectl set-ntp true"),
+            fix=Fix(kind="command", value="timedatectl set-ntp true"),
         )
     ]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quarry_cli.aws.environment import Patient
+from quarry_cli.aws.environment import Environment
 from quarry_cli.aws.finding import Fault, NotKnown, command, setting
 from quarry_core.errors import Missing
 
@@ -15,63 +15,63 @@ _OLD_REGIONS = {None: "us-east-1", "": "us-east-1", "EU": "eu-west-1"}
 _BLOCKED = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 
 
-async def region(patient: Patient) -> str | Sequence[Fault]:
-    told = await patient.asking.found("s3", "get_bucket_location", Bucket=patient.bucket)
-    if told is None:
-        where = [] if patient.region == "us-east-1" else [f'{{"LocationConstraint":"{patient.region}"}}']
+async def region(environment: Environment) -> str | Sequence[Fault]:
+    message = await environment.asking.found("s3", "get_bucket_location", Bucket=environment.bucket)
+    if message is None:
+        where = [] if environment.region == "us-east-1" else [f'{{"LocationConstraint":"{environment.region}"}}']
         configuration = ["--create-bucket-configuration", *where] if where else []
         return [
             Fault(
-                told=f"there is no bucket {patient.bucket}",
+                message=f"there is no bucket {environment.bucket}",
                 remedy="Make it, or give QUARRY_BUCKET the bucket's name as `terraform output` tells it.",
-                cure=command("s3api", "create-bucket", "--bucket", patient.bucket, *configuration),
+                fix=command("s3api", "create-bucket", "--bucket", environment.bucket, *configuration),
             )
         ]
-    there = _OLD_REGIONS.get(told.get("LocationConstraint"), told.get("LocationConstraint"))
-    if there == patient.region:
-        return f"{patient.bucket} is in {there}, where the jobs run"
+    there = _OLD_REGIONS.get(message.get("LocationConstraint"), message.get("LocationConstraint"))
+    if there == environment.region:
+        return f"{environment.bucket} is in {there}, where the jobs run"
     return [
         Fault(
-            told=f"{patient.bucket} is in {there}, the jobs are to run in {patient.region}: they stay in Submitted, or fail",
-            remedy=f"Use one region for both: run Quarry in {there}, or give it a bucket in {patient.region}.",
-            cure=setting("QUARRY_REGION", there),
+            message=f"{environment.bucket} is in {there}, the jobs are to run in {environment.region}: they stay in Submitted, or fail",
+            remedy=f"Use one region for both: run Quarry in {there}, or give it a bucket in {environment.region}.",
+            fix=setting("QUARRY_REGION", there),
         )
     ]
 
 
-async def versioning(patient: Patient) -> str | Sequence[Fault]:
-    told = await _of_the_bucket(patient, "get_bucket_versioning")
-    if told.get("Status") == "Enabled":
+async def versioning(environment: Environment) -> str | Sequence[Fault]:
+    message = await _of_the_bucket(environment, "get_bucket_versioning")
+    if message.get("Status") == "Enabled":
         return "every version of a source is kept, so that a run reads what it was given"
     change = ["--versioning-configuration", '{"Status":"Enabled"}']
     return [
         Fault(
-            told=f"versioning of {patient.bucket} is {str(told.get('Status', 'off')).lower()}",
+            message=f"versioning of {environment.bucket} is {str(message.get('Status', 'off')).lower()}",
             remedy="Switch it on: a source that is overwritten while its run goes on would fail the run.",
-            cure=command("s3api", "put-bucket-versioning", "--bucket", patient.bucket, *change),
+            fix=command("s3api", "put-bucket-versioning", "--bucket", environment.bucket, *change),
         )
     ]
 
 
-async def public_access(patient: Patient) -> str | Sequence[Fault]:
-    await _there(patient)
-    told = await patient.asking.found("s3", "get_public_access_block", Bucket=patient.bucket)
-    flags: Mapping[str, Any] = told["PublicAccessBlockConfiguration"] if told else {}
+async def public_access(environment: Environment) -> str | Sequence[Fault]:
+    await _there(environment)
+    message = await environment.asking.found("s3", "get_public_access_block", Bucket=environment.bucket)
+    flags: Mapping[str, Any] = message["PublicAccessBlockConfiguration"] if message else {}
     off = [name for name in _BLOCKED if flags.get(name) is not True]
     if not off:
         return "all four blocks of public access are on"
     change = ["--public-access-block-configuration", json.dumps(dict.fromkeys(_BLOCKED, True))]
     return [
         Fault(
-            told=f"public access to {patient.bucket} is not blocked: {', '.join(off)}",
+            message=f"public access to {environment.bucket} is not blocked: {', '.join(off)}",
             remedy="Block it on all four.",
-            cure=command("s3api", "put-public-access-block", "--bucket", patient.bucket, *change),
+            fix=command("s3api", "put-public-access-block", "--bucket", environment.bucket, *change),
         )
     ]
 
 
-async def encryption(patient: Patient) -> str | Sequence[Fault]:
-    rule = await default_encryption(patient)
+async def encryption(environment: Environment) -> str | Sequence[Fault]:
+    rule = await default_encryption(environment)
     algorithm = rule.get("SSEAlgorithm")
     if algorithm:
         return f"objects are encrypted ({algorithm})"
@@ -79,29 +79,29 @@ async def encryption(patient: Patient) -> str | Sequence[Fault]:
     change = ["--server-side-encryption-configuration", json.dumps(rules)]
     return [
         Fault(
-            told=f"{patient.bucket} has no default encryption",
+            message=f"{environment.bucket} has no default encryption",
             remedy="Give it one.",
-            cure=command("s3api", "put-bucket-encryption", "--bucket", patient.bucket, *change),
+            fix=command("s3api", "put-bucket-encryption", "--bucket", environment.bucket, *change),
         )
     ]
 
 
-async def default_encryption(patient: Patient) -> Mapping[str, Any]:
+async def default_encryption(environment: Environment) -> Mapping[str, Any]:
     """The bucket's default rule; empty if it has none."""
-    await _there(patient)
-    told = await patient.asking.found("s3", "get_bucket_encryption", Bucket=patient.bucket)
-    rules = told["ServerSideEncryptionConfiguration"]["Rules"] if told else []
+    await _there(environment)
+    message = await environment.asking.found("s3", "get_bucket_encryption", Bucket=environment.bucket)
+    rules = message["ServerSideEncryptionConfiguration"]["Rules"] if message else []
     found: Mapping[str, Any] = rules[0].get("ApplyServerSideEncryptionByDefault", {}) if rules else {}
     return found
 
 
-async def _of_the_bucket(patient: Patient, operation: str) -> Mapping[str, Any]:
+async def _of_the_bucket(environment: Environment, operation: str) -> Mapping[str, Any]:
     try:
-        return await patient.asking("s3", operation, Bucket=patient.bucket)
+        return await environment.asking("s3", operation, Bucket=environment.bucket)
     except Missing as error:
         raise NotKnown("there is no such bucket: see the check `bucket`") from error
 
 
-async def _there(patient: Patient) -> None:
+async def _there(environment: Environment) -> None:
     """What S3 answers for a setting that is absent is told from a bucket that is."""
-    await _of_the_bucket(patient, "get_bucket_location")
+    await _of_the_bucket(environment, "get_bucket_location")

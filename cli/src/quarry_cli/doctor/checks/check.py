@@ -1,14 +1,14 @@
-"""What a check is: its name, its question, and how it looks at a patient."""
+"""What a check is: its name, its question, and how it looks at a environment."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from quarry_cli.aws.environment import Patient
+from quarry_cli.aws.environment import Environment
 from quarry_cli.aws.finding import Fault
 
-Examine = Callable[[Patient], Awaitable[str | Sequence[Fault]]]
+CheckAll = Callable[[Environment], Awaitable[str | Sequence[Fault]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,11 @@ class Check:
         asks: the question that it answers.
         finds: what it is like when this is wrong: an error of AWS, or what does not happen.
         reads: the IAM actions that looking takes.
-        examine: gives what is well in words, or the faults. Raises NotKnown, and any PortError.
+        check: gives what is well in words, or the faults. Raises NotKnown, and any PortError.
     """
 
     name: str
     asks: str
     finds: str
     reads: Sequence[str]
-    examine: Examine
+    check_all: CheckAll

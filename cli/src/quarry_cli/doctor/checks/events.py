@@ -5,65 +5,69 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from quarry_cli.aws.environment import Answer, Patient, document
-from quarry_cli.aws.finding import Cure, Fault, NotKnown, command, statements
+from quarry_cli.aws.environment import Answer, Environment, document
+from quarry_cli.aws.finding import Fault, Fix, NotKnown, command, statements
 from quarry_cli.aws.policy import Act, Holds, Verdict, by_resource
 from quarry_cli.doctor import needed
 from quarry_cli.doctor.needed import STRANGER
 from quarry_core.contract import names
 
 
-async def rule(patient: Patient) -> str | Sequence[Fault]:
-    told = await patient.asking.found("events", "describe_rule", Name=patient.rule)
-    if told is None:
+async def rule(environment: Environment) -> str | Sequence[Fault]:
+    message = await environment.asking.found("events", "describe_rule", Name=environment.rule)
+    if message is None:
         return [
             Fault(
-                told=f"there is no rule {patient.rule}: job events go nowhere, and ends are seen by the sweep only",
+                message=f"there is no rule {environment.rule}: job events go nowhere, and ends are seen by the sweep only",
                 remedy="Make the rule, then look again at its target.",
-                cure=_put_rule(patient),
+                fix=_put_rule(environment),
             )
         ]
-    if str(told.get("State", "ENABLED")).startswith("ENABLED"):
-        return f"rule {patient.rule} is on"
+    if str(message.get("State", "ENABLED")).startswith("ENABLED"):
+        return f"rule {environment.rule} is on"
     return [
         Fault(
-            told=f"rule {patient.rule} is {str(told['State']).lower()}",
+            message=f"rule {environment.rule} is {str(message['State']).lower()}",
             remedy="Switch it on.",
-            cure=command("events", "enable-rule", "--name", patient.rule),
+            fix=command("events", "enable-rule", "--name", environment.rule),
         )
     ]
 
 
-async def pattern(patient: Patient) -> str | Sequence[Fault]:
-    told = await _rule(patient)
-    event = json.dumps(needed.event(patient))
-    answer = await patient.asking(
-        "events", "test_event_pattern", EventPattern=told.get("EventPattern", "{}"), Event=event
+async def pattern(environment: Environment) -> str | Sequence[Fault]:
+    message = await _rule(environment)
+    event = json.dumps(needed.event(environment))
+    answer = await environment.asking(
+        "events", "test_event_pattern", EventPattern=message.get("EventPattern", "{}"), Event=event
     )
     if answer["Result"]:
         return "the rule lets job events of this environment through"
     return [
         Fault(
-            told=f"an event of a job of this environment does not match the rule's pattern: {told.get('EventPattern')}",
+            message=f"an event of a job of this environment does not match the rule's pattern: {message.get('EventPattern')}",
             remedy="Give the rule the pattern for jobs whose names end in the environment's name.",
-            cure=_put_rule(patient),
+            fix=_put_rule(environment),
         )
     ]
 
 
-async def target(patient: Patient) -> str | Sequence[Fault]:
-    await _rule(patient)
-    queue, dead = await _ends(patient)
-    targets = await patient.asking.pages("events", "list_targets_by_rule", "Targets", "NextToken", Rule=patient.rule)
+async def target(environment: Environment) -> str | Sequence[Fault]:
+    await _rule(environment)
+    queue, dead = await _ends(environment)
+    targets = await environment.asking.pages(
+        "events", "list_targets_by_rule", "Targets", "NextToken", Rule=environment.rule
+    )
     ours = [each for each in targets if each["Arn"] == queue["QueueArn"]]
     if not ours:
-        told = f"the rule does not deliver to {queue['QueueArn']}"
+        message = f"the rule does not deliver to {queue['QueueArn']}"
     elif not any(each.get("DeadLetterConfig", {}).get("Arn") for each in ours):
-        told = "an event that the rule cannot deliver is lost: its target has no dead-letter queue"
+        message = "an event that the rule cannot deliver is lost: its target has no dead-letter queue"
     else:
         return "the rule delivers to the events queue, and has a place for what it cannot deliver"
     if dead is None:
-        raise NotKnown(f"{told}; there is no queue {patient.event_target_dlq} for what cannot be delivered either")
+        raise NotKnown(
+            f"{message}; there is no queue {environment.event_target_dlq} for what cannot be delivered either"
+        )
     wanted = [
         {
             "Id": ours[0]["Id"] if ours else needed.EVENT_TARGET_ID,
@@ -72,20 +76,20 @@ async def target(patient: Patient) -> str | Sequence[Fault]:
             "DeadLetterConfig": {"Arn": dead["QueueArn"]},
         }
     ]
-    cure = command("events", "put-targets", "--rule", patient.rule, "--targets", json.dumps(wanted))
-    return [Fault(told=told, remedy="Make the queue the rule's target.", cure=cure)]
+    fix = command("events", "put-targets", "--rule", environment.rule, "--targets", json.dumps(wanted))
+    return [Fault(message=message, remedy="Make the queue the rule's target.", fix=fix)]
 
 
-async def delivery(patient: Patient) -> str | Sequence[Fault]:
-    queue, dead = await _ends(patient)
+async def delivery(environment: Environment) -> str | Sequence[Fault]:
+    queue, dead = await _ends(environment)
     ends = [each for each in (queue, dead) if each is not None]
-    faults = [fault for each in ends if (fault := _judge_delivery(patient, each))]
+    faults = [fault for each in ends if (fault := _judge_delivery(environment, each))]
     for each in ends:
-        faults += await _locked(patient, each)
+        faults += await _locked(environment, each)
     return faults or "the queues let the rule deliver, and nobody else"
 
 
-def _judge_delivery(patient: Patient, queue: Answer) -> Fault | None:
+def _judge_delivery(environment: Environment, queue: Answer) -> Fault | None:
     arn = queue["QueueArn"]
     policy = document(queue.get("Policy"))
 
@@ -95,59 +99,61 @@ def _judge_delivery(patient: Patient, queue: Answer) -> Fault | None:
 
     name = arn.rsplit(":", 1)[-1]
     where = f"policy of queue {name}, in the place of its statement for {needed.EVENTS}"
-    cure = statements(where, needed.delivery(arn, patient.rule_arn))
-    if sent_by(patient.rule_arn, patient.account).refused:
+    fix = statements(where, needed.delivery(arn, environment.rule_arn))
+    if sent_by(environment.rule_arn, environment.account).refused:
         return Fault(
-            told=f"{name} does not let {patient.rule} deliver: events are lost without a word",
+            message=f"{name} does not let {environment.rule} deliver: events are lost without a word",
             remedy="Let the rule, by its ARN, send to the queue.",
-            cure=cure,
+            fix=fix,
         )
-    foreign = sent_by(f"arn:{patient.partition}:events:{patient.region}:{STRANGER}:rule/anybody", STRANGER)
+    foreign = sent_by(f"arn:{environment.partition}:events:{environment.region}:{STRANGER}:rule/anybody", STRANGER)
     if foreign.allow is Holds.YES and foreign.deny is Holds.NO:
         return Fault(
-            told=f"{name} takes events of any rule of any account",
+            message=f"{name} takes events of any rule of any account",
             remedy="Bind its statement to the rule's ARN.",
-            cure=cure,
+            fix=fix,
         )
     return None
 
 
-async def _locked(patient: Patient, queue: Answer) -> list[Fault]:
+async def _locked(environment: Environment, queue: Answer) -> list[Fault]:
     """The fault of a queue whose key EventBridge may not use; a queue without a key of KMS needs none."""
     named = queue.get("KmsMasterKeyId")
     if not named:
         return []
     name = queue["QueueArn"].rsplit(":", 1)[-1]
-    key = (await patient.asking("kms", "describe_key", KeyId=named))["KeyMetadata"]
-    told = f"EventBridge may not use the key of {name}: events are lost without a word"
+    key = (await environment.asking("kms", "describe_key", KeyId=named))["KeyMetadata"]
+    message = f"EventBridge may not use the key of {name}: events are lost without a word"
     if key.get("KeyManager") == "AWS":
         managed = ["--queue-url", queue["url"], "--attributes", '{"KmsMasterKeyId":"","SqsManagedSseEnabled":"true"}']
-        cure = command("sqs", "set-queue-attributes", *managed)
-        return [Fault(told=told, remedy="AWS's own key for SQS lets no service in: let SQS encrypt.", cure=cure)]
-    policy = document((await patient.asking("kms", "get_key_policy", KeyId=key["Arn"], PolicyName="default"))["Policy"])
-    context = {"aws:SourceArn": patient.rule_arn, "aws:SourceAccount": patient.account}
+        fix = command("sqs", "set-queue-attributes", *managed)
+        return [Fault(message=message, remedy="AWS's own key for SQS lets no service in: let SQS encrypt.", fix=fix)]
+    policy = document(
+        (await environment.asking("kms", "get_key_policy", KeyId=key["Arn"], PolicyName="default"))["Policy"]
+    )
+    context = {"aws:SourceArn": environment.rule_arn, "aws:SourceAccount": environment.account}
     acts = [Act(action, key["Arn"], context) for action in ("kms:GenerateDataKey", "kms:Decrypt")]
     if not any(by_resource(policy, {needed.EVENTS}, act).refused for act in acts):
         return []
-    cure = statements(f"policy of key {key['Arn']}", needed.event_key(patient.rule_arn))
-    return [Fault(told=told, remedy="Add EventBridge to the key's own policy.", cure=cure)]
+    fix = statements(f"policy of key {key['Arn']}", needed.event_key(environment.rule_arn))
+    return [Fault(message=message, remedy="Add EventBridge to the key's own policy.", fix=fix)]
 
 
-async def _rule(patient: Patient) -> Answer:
-    told = await patient.asking.found("events", "describe_rule", Name=patient.rule)
-    if told is None:
+async def _rule(environment: Environment) -> Answer:
+    message = await environment.asking.found("events", "describe_rule", Name=environment.rule)
+    if message is None:
         raise NotKnown("there is no rule: see the check `event-rule`")
-    return told
+    return message
 
 
-async def _ends(patient: Patient) -> tuple[Answer, Answer | None]:
+async def _ends(environment: Environment) -> tuple[Answer, Answer | None]:
     """The events queue, and the queue of what the rule cannot deliver."""
-    queue = await patient.queue("events")
+    queue = await environment.queue("events")
     if queue is None:
-        raise NotKnown(f"there is no queue {names.queue_name(patient.env, 'events')}: see the check `queues`")
-    return queue, await patient.undelivered()
+        raise NotKnown(f"there is no queue {names.queue_name(environment.env, 'events')}: see the check `queues`")
+    return queue, await environment.undelivered()
 
 
-def _put_rule(patient: Patient) -> Cure:
-    wanted = ["--event-pattern", needed.event_pattern(patient), "--state", "ENABLED"]
-    return command("events", "put-rule", "--name", patient.rule, *wanted)
+def _put_rule(environment: Environment) -> Fix:
+    wanted = ["--event-pattern", needed.event_pattern(environment), "--state", "ENABLED"]
+    return command("events", "put-rule", "--name", environment.rule, *wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from quarry_cli.aws.environment import Patient, is_profile, reason
+from quarry_cli.aws.environment import Environment, is_profile, reason
 from quarry_cli.aws.finding import Fault, NotKnown, setting, statements
 from quarry_cli.aws.models_quotas import Access, Batch, read_access, takes_batch
 from quarry_cli.doctor.checks.quotas import batch_quotas
@@ -20,38 +20,38 @@ MARKETPLACE = {
 }
 
 
-async def there(patient: Patient) -> str | Sequence[Fault]:
+async def there(environment: Environment) -> str | Sequence[Fault]:
     faults = []
-    for model in patient.named():
+    for model in environment.named():
         try:
             family_of(model)
         except UnsupportedModel as error:
-            faults.append(Fault(told=str(error), remedy="Name a model of a family that Quarry can prompt."))
+            faults.append(Fault(message=str(error), remedy="Name a model of a family that Quarry can prompt."))
             continue
         if canonical_model(model).startswith(CUSTOM):
             continue
         if is_profile(model):
-            if await patient.profile(model) is None:
-                faults.append(await _absent(patient, model))
-        elif canonical_model(model) not in await patient.model_names():
-            faults.append(await _absent(patient, model))
-    return faults or f"{', '.join(patient.named())}: there in {patient.region}"
+            if await environment.profile(model) is None:
+                faults.append(await _absent(environment, model))
+        elif canonical_model(model) not in await environment.model_names():
+            faults.append(await _absent(environment, model))
+    return faults or f"{', '.join(environment.named())}: there in {environment.region}"
 
 
-async def _absent(patient: Patient, model: str) -> Fault:
-    near = difflib.get_close_matches(canonical_model(model), await patient.model_names(), n=1, cutoff=0.6)
+async def _absent(environment: Environment, model: str) -> Fault:
+    near = difflib.get_close_matches(canonical_model(model), await environment.model_names(), n=1, cutoff=0.6)
     return Fault(
-        told=f"there is no {model} in {patient.region}",
+        message=f"there is no {model} in {environment.region}",
         remedy="Name a model that is there: `quarry models` lists them." + (f" Near it: {near[0]}." if near else ""),
-        cure=setting("model_id", near[0] if near else "<an id of `quarry models`>", "the manifest"),
+        fix=setting("model_id", near[0] if near else "<an id of `quarry models`>", "the manifest"),
     )
 
 
-async def access(patient: Patient) -> str | Sequence[Fault]:
+async def access(environment: Environment) -> str | Sequence[Fault]:
     faults, unknown = [], []
-    for model in patient.named():
+    for model in environment.named():
         try:
-            told = await patient.asking(
+            message = await environment.asking(
                 "bedrock", "get_foundation_model_availability", modelId=canonical_model(model).removeprefix(CUSTOM)
             )
         except Missing:
@@ -60,13 +60,13 @@ async def access(patient: Patient) -> str | Sequence[Fault]:
         except PortError as error:
             unknown.append(f"{model}: {reason(error)}")
             continue
-        match read_access(told):
+        match read_access(message):
             case Access.NOT_AUTHORIZED:
                 ask = "An organization's policy forbids it, or AWS has closed it to the account: ask AWS's support."
-                faults.append(Fault(told=f"the account is not authorized to use {model}", remedy=ask))
+                faults.append(Fault(message=f"the account is not authorized to use {model}", remedy=ask))
             case Access.NOT_HERE:
                 other = "Use another region, or an inference profile that reaches one."
-                faults.append(Fault(told=f"{model} is not offered in {patient.region}", remedy=other))
+                faults.append(Fault(message=f"{model} is not offered in {environment.region}", remedy=other))
             case Access.PENDING:
                 unknown.append(f"{model}: the subscription is being made; that takes up to 15 minutes")
             case Access.NO_AGREEMENT:
@@ -75,41 +75,41 @@ async def access(patient: Patient) -> str | Sequence[Fault]:
         return faults
     if unknown:
         raise NotKnown("; ".join(unknown))
-    return f"the account may use {', '.join(patient.named())}"
+    return f"the account may use {', '.join(environment.named())}"
 
 
 def _no_agreement(model: str) -> Fault:
     form = " For Claude, fill in the use case form of the Bedrock console first." if "anthropic." in model else ""
     return Fault(
-        told=f"the account has no agreement for {model}: Create answers that the model is not accessible",
+        message=f"the account has no agreement for {model}: Create answers that the model is not accessible",
         remedy=f"Call the model once as somebody who may subscribe, and wait up to 15 minutes.{form}",
-        cure=statements("policy of whoever calls the model first", MARKETPLACE),
+        fix=statements("policy of whoever calls the model first", MARKETPLACE),
     )
 
 
-async def batch(patient: Patient) -> str | Sequence[Fault]:
+async def batch(environment: Environment) -> str | Sequence[Fault]:
     try:
-        quotas = await batch_quotas(patient)
+        quotas = await batch_quotas(environment)
     except NotKnown:
         quotas = None
     faults: list[Fault] = []
-    told: list[str] = []
+    message: list[str] = []
     unknown: list[str] = []
-    for model in patient.named():
-        takes, why = takes_batch(model, await patient.model_name(model), quotas)
+    for model in environment.named():
+        takes, why = takes_batch(model, await environment.model_name(model), quotas)
         if takes is Batch.NO:
             faults.append(
                 Fault(
-                    told=f"batch inference does not take {model} in {patient.region}: {why}",
+                    message=f"batch inference does not take {model} in {environment.region}: {why}",
                     remedy="Use another model or profile; `quarry models` says which take batch jobs.",
-                    cure=setting("model_id", "<an id of `quarry models` with batch: yes>", "the manifest"),
+                    fix=setting("model_id", "<an id of `quarry models` with batch: yes>", "the manifest"),
                 )
             )
         else:
-            (told if takes is Batch.YES else unknown).append(f"{model}: {why}")
+            (message if takes is Batch.YES else unknown).append(f"{model}: {why}")
     if faults:
         return faults
     if unknown:
         tried = "the first job will tell: Create refuses at once what batch inference does not take"
         raise NotKnown(f"{'; '.join(unknown)}; {tried}")
-    return "; ".join(told)
+    return "; ".join(message)

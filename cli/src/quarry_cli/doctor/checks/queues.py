@@ -5,55 +5,55 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from quarry_cli.aws.environment import Answer, Patient
+from quarry_cli.aws.environment import Answer, Environment
 from quarry_cli.aws.finding import Fault, NotKnown, command, setting
 from quarry_core.contract import names
 
 RECEIVES_MAX = 30
 
 
-async def there(patient: Patient) -> str | Sequence[Fault]:
+async def there(environment: Environment) -> str | Sequence[Fault]:
     faults = []
     for name in names.QUEUES:
-        queue = await patient.queue(name)
-        expected = names.queue_name(patient.env, name)
+        queue = await environment.queue(name)
+        expected = names.queue_name(environment.env, name)
         if queue is None:
-            faults.append(_absent(patient, name))
+            faults.append(_absent(environment, name))
             continue
         region = queue["QueueArn"].split(":")[3]
-        if region != patient.region:
+        if region != environment.region:
             faults.append(
                 Fault(
-                    told=f"{queue['QueueArn']} is not in {patient.region}",
+                    message=f"{queue['QueueArn']} is not in {environment.region}",
                     remedy="Give the URL of this environment's own queue.",
-                    cure=setting(names.queue_url_variable(name), f"<the URL of {expected} in {patient.region}>"),
+                    fix=setting(names.queue_url_variable(name), f"<the URL of {expected} in {environment.region}>"),
                 )
             )
     return faults or f"all {len(names.QUEUES)} queues are there"
 
 
-def _absent(patient: Patient, name: str) -> Fault:
-    url = patient.settings.queue_url(name)
+def _absent(environment: Environment, name: str) -> Fault:
+    url = environment.settings.queue_url(name)
     return Fault(
-        told=f"there is no queue {url or names.queue_name(patient.env, name)}",
+        message=f"there is no queue {url or names.queue_name(environment.env, name)}",
         remedy=f"Make it, or give {names.queue_url_variable(name)} the URL that `terraform output` tells.",
-        cure=command("sqs", "create-queue", "--queue-name", names.queue_name(patient.env, name)),
+        fix=command("sqs", "create-queue", "--queue-name", names.queue_name(environment.env, name)),
     )
 
 
-async def redrive(patient: Patient) -> str | Sequence[Fault]:
+async def redrive(environment: Environment) -> str | Sequence[Fault]:
     faults = []
     for name in names.QUEUES:
-        queue, dead = await patient.queue(name), await patient.dead_letter_queue(name)
+        queue, dead = await environment.queue(name), await environment.dead_letter_queue(name)
         if queue is None:
-            raise NotKnown(f"there is no queue {names.queue_name(patient.env, name)}: see the check `queues`")
+            raise NotKnown(f"there is no queue {names.queue_name(environment.env, name)}: see the check `queues`")
         if dead is None:
             faults.append(
                 Fault(
-                    told=f"{names.queue_name(patient.env, name)} has no dead-letter queue",
+                    message=f"{names.queue_name(environment.env, name)} has no dead-letter queue",
                     remedy="Make it; what cannot be read is put there, with the reason.",
-                    cure=command(
-                        "sqs", "create-queue", "--queue-name", names.dead_letter_queue_name(patient.env, name)
+                    fix=command(
+                        "sqs", "create-queue", "--queue-name", names.dead_letter_queue_name(environment.env, name)
                     ),
                 )
             )
@@ -68,27 +68,28 @@ def _not_wired(queue: Answer, dead: Answer, target: str | None) -> Fault:
     wanted = {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": RECEIVES_MAX}
     attributes = json.dumps({"RedrivePolicy": json.dumps(wanted)})
     return Fault(
-        told=f"messages of {queue['QueueArn'].rsplit(':', 1)[-1]} that nobody can handle go to {target or 'nowhere'}",
+        message=f"messages of {queue['QueueArn'].rsplit(':', 1)[-1]} that nobody can handle go to {target or 'nowhere'}",
         remedy="Point its redrive policy to its dead-letter queue.",
-        cure=command("sqs", "set-queue-attributes", "--queue-url", queue["url"], "--attributes", attributes),
+        fix=command("sqs", "set-queue-attributes", "--queue-url", queue["url"], "--attributes", attributes),
     )
 
 
-async def dead_letters(patient: Patient) -> str | Sequence[Fault]:
+async def dead_letters(environment: Environment) -> str | Sequence[Fault]:
     faults = []
     queues = {
-        names.dead_letter_queue_name(patient.env, name): await patient.dead_letter_queue(name) for name in names.QUEUES
+        names.dead_letter_queue_name(environment.env, name): await environment.dead_letter_queue(name)
+        for name in names.QUEUES
     }
-    queues[patient.event_target_dlq] = await patient.undelivered()
+    queues[environment.event_target_dlq] = await environment.undelivered()
     for name, queue in queues.items():
         count = int(queue.get("ApproximateNumberOfMessages", 0)) if queue else 0
         if queue and count:
             look = ["--message-attribute-names", "All", "--max-number-of-messages", "10", "--visibility-timeout", "0"]
             faults.append(
                 Fault(
-                    told=f"{name} holds {count:,} messages",
-                    remedy="Read why they are there; when the cause is mended, move them back or delete them.",
-                    cure=command("sqs", "receive-message", "--queue-url", queue["url"], *look),
+                    message=f"{name} holds {count:,} messages",
+                    remedy="Read why they are there; when the cause is fixed, move them back or delete them.",
+                    fix=command("sqs", "receive-message", "--queue-url", queue["url"], *look),
                 )
             )
     if not faults and not all(queues.values()):

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quarry_cli.aws.environment import Patient, reason
+from quarry_cli.aws.environment import Environment, reason
 from quarry_cli.aws.finding import Fault, NotKnown, command, setting
 from quarry_cli.aws.models_quotas import SERVICE, BatchQuotas, Limit, ModelQuotas, Quota
 from quarry_core.errors import PortError
 from quarry_core.models import limits_of
 
 
-async def batch_quotas(patient: Patient) -> BatchQuotas:
+async def batch_quotas(environment: Environment) -> BatchQuotas:
     """AWS's defaults, and over them what the account has. Raises NotKnown."""
     try:
-        defaults = await patient.asking.pages(
+        defaults = await environment.asking.pages(
             "service-quotas", "list_aws_default_service_quotas", "Quotas", "NextToken", ServiceCode=SERVICE
         )
-        applied = await patient.asking.pages(
+        applied = await environment.asking.pages(
             "service-quotas", "list_service_quotas", "Quotas", "NextToken", ServiceCode=SERVICE
         )
     except PortError as error:
@@ -25,16 +25,16 @@ async def batch_quotas(patient: Patient) -> BatchQuotas:
     return BatchQuotas([*defaults, *applied])
 
 
-async def jobs(patient: Patient) -> str | Sequence[Fault]:
-    wanted = patient.settings.job_quota
-    quotas = await batch_quotas(patient)
+async def jobs(environment: Environment) -> str | Sequence[Fault]:
+    wanted = environment.settings.job_quota
+    quotas = await batch_quotas(environment)
     known = {
         name: found.limits[Limit.JOBS]
-        for name, found in (await _chosen(patient, quotas)).items()
+        for name, found in (await _chosen(environment, quotas)).items()
         if Limit.JOBS in found.limits
     }
     if not known:
-        raise NotKnown(f"no quota tells how many jobs of {', '.join(patient.models) or 'any model'} may be active")
+        raise NotKnown(f"no quota tells how many jobs of {', '.join(environment.models) or 'any model'} may be active")
     short = {name: quota for name, quota in known.items() if quota.value < wanted}
     if not short:
         least = min(known.values(), key=lambda quota: quota.value)
@@ -52,39 +52,39 @@ def _too_many(name: str, quota: Quota, wanted: int) -> Fault:
             ).value
         )
     return Fault(
-        told=f"QUARRY_JOB_QUOTA is {wanted}, and the account allows {quota.value:g} active jobs of {name}",
+        message=f"QUARRY_JOB_QUOTA is {wanted}, and the account allows {quota.value:g} active jobs of {name}",
         remedy=f"Lower the setting: Create refuses the others, or they wait in Bedrock's queue.{raised}",
-        cure=setting("QUARRY_JOB_QUOTA", f"{quota.value:g}"),
+        fix=setting("QUARRY_JOB_QUOTA", f"{quota.value:g}"),
     )
 
 
-async def records(patient: Patient) -> str | Sequence[Fault]:
+async def records(environment: Environment) -> str | Sequence[Fault]:
     """What one job must and may hold. A run with fewer rows is refused, which only its manifest can change."""
-    quotas = await batch_quotas(patient)
-    wanted = patient.settings.max_records_per_job
-    chosen = await _chosen(patient, quotas)
-    faults, told = [], []
-    for model in patient.named():
+    quotas = await batch_quotas(environment)
+    wanted = environment.settings.max_records_per_job
+    chosen = await _chosen(environment, quotas)
+    faults, message = [], []
+    for model in environment.named():
         known = limits_of(model)
         read = chosen[model].limits if model in chosen else {}
         least = read[Limit.RECORDS_MIN].value if Limit.RECORDS_MIN in read else known.records_min
         most = read[Limit.RECORDS_MAX].value if Limit.RECORDS_MAX in read else known.records_max
-        told.append(f"a job of {model} holds {least:,.0f} to {most:,.0f} records: a run of fewer rows is refused")
+        message.append(f"a job of {model} holds {least:,.0f} to {most:,.0f} records: a run of fewer rows is refused")
         if wanted is not None and not least <= wanted <= most:
             faults.append(
                 Fault(
-                    told=f"MAX_RECORDS_PER_JOB is {wanted:,}, and a job of {model} holds {least:,.0f} to {most:,.0f}",
+                    message=f"MAX_RECORDS_PER_JOB is {wanted:,}, and a job of {model} holds {least:,.0f} to {most:,.0f}",
                     remedy="Set it within these, or leave it out; a manifest's own max_records_per_job is bound likewise.",
-                    cure=setting("MAX_RECORDS_PER_JOB", f"{min(max(wanted, least), most):.0f}"),
+                    fix=setting("MAX_RECORDS_PER_JOB", f"{min(max(wanted, least), most):.0f}"),
                 )
             )
-    return faults or "; ".join(told)
+    return faults or "; ".join(message)
 
 
-async def _chosen(patient: Patient, quotas: BatchQuotas) -> dict[str, ModelQuotas]:
+async def _chosen(environment: Environment, quotas: BatchQuotas) -> dict[str, ModelQuotas]:
     """The quotas of the models to look at; without any, the model that allows the most jobs stands for all."""
-    if patient.models:
-        found = {model: quotas.of(model, await patient.model_name(model)) for model in patient.models}
+    if environment.models:
+        found = {model: quotas.of(model, await environment.model_name(model)) for model in environment.models}
         return {model: each for model, each in found.items() if each is not None}
     with_jobs = [each for each in quotas if Limit.JOBS in each.limits]
     if not with_jobs:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from quarry_cli.aws.environment import Patient
+from quarry_cli.aws.environment import Environment
 from quarry_cli.aws.finding import Fault, NotKnown, command
 from quarry_core.contract import names
 
 NONE = "there is no schedule of the sweep: at least one scheduler must always run"
 
 
-async def sweep(patient: Patient) -> str | Sequence[Fault]:
-    queue = await patient.queue("scheduler")
+async def sweep(environment: Environment) -> str | Sequence[Fault]:
+    queue = await environment.queue("scheduler")
     if queue is None:
-        raise NotKnown(f"there is no queue {names.queue_name(patient.env, 'scheduler')}: see the check `queues`")
-    listed = await patient.asking.pages(
-        "scheduler", "list_schedules", "Schedules", "NextToken", NamePrefix=f"{patient.env}-quarry-"
+        raise NotKnown(f"there is no queue {names.queue_name(environment.env, 'scheduler')}: see the check `queues`")
+    listed = await environment.asking.pages(
+        "scheduler", "list_schedules", "Schedules", "NextToken", NamePrefix=f"{environment.env}-quarry-"
     )
     ours = [each for each in listed if each.get("Target", {}).get("Arn") == queue["QueueArn"]]
     if not ours:
@@ -25,17 +25,17 @@ async def sweep(patient: Patient) -> str | Sequence[Fault]:
     if any(each.get("State") == "ENABLED" for each in ours):
         return "a schedule puts the sweep on the scheduler's queue"
     name, group = ours[0]["Name"], ours[0].get("GroupName", "default")
-    told = await patient.asking("scheduler", "get_schedule", Name=name, GroupName=group)
+    message = await environment.asking("scheduler", "get_schedule", Name=name, GroupName=group)
     change = [
         *("--name", name, "--group-name", group, "--state", "ENABLED"),
-        *("--schedule-expression", str(told["ScheduleExpression"])),
-        *("--flexible-time-window", json.dumps(told["FlexibleTimeWindow"])),
-        *("--target", json.dumps(told["Target"])),
+        *("--schedule-expression", str(message["ScheduleExpression"])),
+        *("--flexible-time-window", json.dumps(message["FlexibleTimeWindow"])),
+        *("--target", json.dumps(message["Target"])),
     ]
     return [
         Fault(
-            told=f"schedule {name} is off: a scheduler that was scaled to zero is not woken",
+            message=f"schedule {name} is off: a scheduler that was scaled to zero is not woken",
             remedy="Switch it on.",
-            cure=command("scheduler", "update-schedule", *change),
+            fix=command("scheduler", "update-schedule", *change),
         )
     ]

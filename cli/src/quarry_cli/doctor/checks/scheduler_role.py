@@ -5,47 +5,49 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quarry_cli.aws.environment import Patient, Role, Unreadable, profile_arns, reason
+from quarry_cli.aws.environment import Environment, Role, Unreadable, profile_arns, reason
 from quarry_cli.aws.finding import Fault, NotKnown, statements
 from quarry_cli.aws.policy import Act, Holds, by_identity
 from quarry_cli.doctor import needed
 from quarry_core.errors import PortError
 
 
-async def pass_role(patient: Patient) -> str | Sequence[Fault]:
-    if await patient.bedrock_role_absent():
+async def pass_role(environment: Environment) -> str | Sequence[Fault]:
+    if await environment.bedrock_role_absent():
         raise NotKnown("there is no such role to pass: see the check `role`")
     act = Act(
         "iam:PassRole",
-        patient.bedrock_role_arn,
-        {"iam:PassedToService": needed.BEDROCK, "iam:AssociatedResourceArn": patient.jobs_arn},
+        environment.bedrock_role_arn,
+        {"iam:PassedToService": needed.BEDROCK, "iam:AssociatedResourceArn": environment.jobs_arn},
     )
-    return await _may(patient, act, "pass Bedrock's role on", needed.pass_role(patient))
+    return await _may(environment, act, "pass Bedrock's role on", needed.pass_role(environment))
 
 
-async def create_job(patient: Patient) -> str | Sequence[Fault]:
-    jobs = patient.jobs_arn
+async def create_job(environment: Environment) -> str | Sequence[Fault]:
+    jobs = environment.jobs_arn
     asked, added = [jobs], [jobs]
-    for model in patient.models:
-        profile = await patient.profile(model)
-        arns = profile_arns(profile) if profile is not None else [patient.model_arn(model)]
+    for model in environment.models:
+        profile = await environment.profile(model)
+        arns = profile_arns(profile) if profile is not None else [environment.model_arn(model)]
         # That Create looks at a profile's models in other regions is not documented: granted with it, but not missed.
         asked, added = [*asked, arns[0]], [*added, *arns]
     statement = needed.create_job(added)
     for resource in asked:
         act = Act("bedrock:CreateModelInvocationJob", resource.replace("/*", "/000000000000"), {})
-        told = await _may(patient, act, f"create jobs on {resource}", statement)
-        if not isinstance(told, str):
-            return told
-    creator = await patient.creator()
-    return f"{creator.name} may create jobs" + (f" of {', '.join(patient.models)}" if patient.models else "")
+        message = await _may(environment, act, f"create jobs on {resource}", statement)
+        if not isinstance(message, str):
+            return message
+    scheduler_role = await environment.find_scheduler_role()
+    return f"{scheduler_role.name} may create jobs" + (
+        f" of {', '.join(environment.models)}" if environment.models else ""
+    )
 
 
-async def _may(patient: Patient, act: Act, what: str, statement: Mapping[str, Any]) -> str | Sequence[Fault]:
+async def _may(environment: Environment, act: Act, what: str, statement: Mapping[str, Any]) -> str | Sequence[Fault]:
     """By the role's own policies where they may be read, and by IAM's simulation where that may be asked."""
-    role, unread = await _read(patient)
-    simulated = await _simulated(patient, role, act)
-    where = f"policy of role {role.name if role else patient.creator_names()[0]}"
+    role, unread = await _read(environment)
+    simulated = await _simulated(environment, role, act)
+    where = f"policy of role {role.name if role else environment.scheduler_role_names()[0]}"
     if role is None:
         if simulated is None:
             raise NotKnown(unread)
@@ -54,16 +56,16 @@ async def _may(patient: Patient, act: Act, what: str, statement: Mapping[str, An
         return [_fault("the scheduler's role", what, where, statement)]
     verdict = by_identity(role.policies, act)
     if verdict.deny is Holds.YES:
-        told = f"{role.name} may not {what}: a Deny of its own stands against it"
-        return [Fault(told=told, remedy="Take the Deny out of its policies; no Allow wins against it.")]
+        message = f"{role.name} may not {what}: a Deny of its own stands against it"
+        return [Fault(message=message, remedy="Take the Deny out of its policies; no Allow wins against it.")]
     if verdict.refused:
         return [_fault(role.name, what, where, statement)]
     if simulated is not None and (limit := _limit(simulated)):
         return [
             Fault(
-                told=f"{role.name} may not {what}: {limit} forbids it",
+                message=f"{role.name} may not {what}: {limit} forbids it",
                 remedy=f"Its own policies allow it; {limit} must allow it too.",
-                cure=statements(limit, statement),
+                fix=statements(limit, statement),
             )
         ]
     if not verdict.allowed and (simulated is None or simulated.get("EvalDecision") != "allowed"):
@@ -73,31 +75,31 @@ async def _may(patient: Patient, act: Act, what: str, statement: Mapping[str, An
 
 def _fault(who: str, what: str, where: str, statement: Mapping[str, Any]) -> Fault:
     return Fault(
-        told=f"{who} may not {what}: Create answers AccessDeniedException",
+        message=f"{who} may not {what}: Create answers AccessDeniedException",
         remedy="Add the statement to its policy.",
-        cure=statements(where, statement),
+        fix=statements(where, statement),
     )
 
 
-async def _read(patient: Patient) -> tuple[Role | None, str]:
+async def _read(environment: Environment) -> tuple[Role | None, str]:
     try:
-        return await patient.creator(), ""
+        return await environment.find_scheduler_role(), ""
     except PortError as error:
         return None, f"the role cannot be read: {reason(error)}"
     except Unreadable as error:
         return None, str(error)
 
 
-async def _simulated(patient: Patient, role: Role | None, act: Act) -> Mapping[str, Any] | None:
+async def _simulated(environment: Environment, role: Role | None, act: Act) -> Mapping[str, Any] | None:
     """IAM's own answer; None if it may not be asked."""
-    name = role.arn if role else patient.role_arn(patient.creator_names()[0])
+    name = role.arn if role else environment.role_arn(environment.scheduler_role_names()[0])
     context = [
         {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
         for key, value in act.context.items()
         if value is not None
     ]
     try:
-        told = await patient.asking(
+        message = await environment.asking(
             "iam",
             "simulate_principal_policy",
             PolicySourceArn=name,
@@ -107,7 +109,7 @@ async def _simulated(patient: Patient, role: Role | None, act: Act) -> Mapping[s
         )
     except PortError:
         return None
-    results = told.get("EvaluationResults", [])
+    results = message.get("EvaluationResults", [])
     return results[0] if results else None
 
 

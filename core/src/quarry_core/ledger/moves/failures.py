@@ -15,7 +15,7 @@ BEGUN_MAX = 16  # of one piece; more are left over from messages that nobody wil
 def note_failure(before: FailureRow | None, noted: FailureRow, expires_at: int) -> list[Write]:
     """A failure is counted. `before` is what was read, `noted` what is to stand."""
     key = failure_key(noted.run_id, noted.step, noted.subject)
-    told = {
+    reported = {
         "fingerprint": noted.fingerprint,
         "count": noted.count,
         "total": noted.total,
@@ -26,8 +26,8 @@ def note_failure(before: FailureRow | None, noted: FailureRow, expires_at: int) 
     }
     if before is None:
         about = {"run_id": noted.run_id, "step": noted.step, "subject": noted.subject, "first_at": noted.first_at}
-        return [Put(key, {**about, **told})]
-    return [Update(key, when=(equal("token", before.token), equal("total", before.total)), set=told)]
+        return [Put(key, {**about, **reported})]
+    return [Update(key, when=(equal("token", before.token), equal("total", before.total)), set=reported)]
 
 
 def forget_failures(run_id: str, step: str, subject: str, token: str) -> list[Write]:

@@ -9,6 +9,8 @@ from quarry_core.contract.states import TERMINAL_RANK, Gate, RunState, ShardStat
 from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.rows import (
     ERRORS,
+    HEARTBEAT,
+    HEARTBEAT_BEFORE,
     JobRow,
     Lane,
     Pool,
@@ -69,7 +71,7 @@ def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "") -> list[
     ]
 
 
-def admit(pool: Pool, lane: Lane, shard: Shard, beat: str) -> list[Write]:
+def admit(pool: Pool, lane: Lane, shard: Shard, heartbeat: str) -> list[Write]:
     """PENDING -> ADMITTED: a slot is taken, and the lane and the pool's virtual time advance."""
     tag = max(lane.tag, pool.virtual_time[lane.admission_class])
     time = f"virtual_time_{lane.admission_class}"
@@ -88,7 +90,7 @@ def admit(pool: Pool, lane: Lane, shard: Shard, beat: str) -> list[Write]:
         Update(
             shard_key(shard.run_id, shard.shard),
             when=(equal("state", ShardState.PENDING), equal("attempt", shard.attempt)),
-            set={"state": ShardState.ADMITTED, "beat": beat},
+            set={"state": ShardState.ADMITTED, HEARTBEAT: heartbeat},
             add={"version": 1},
         ),
         Delete(wait_key(shard.run_id, shard.shard, shard.attempt)),
@@ -101,13 +103,14 @@ def admit(pool: Pool, lane: Lane, shard: Shard, beat: str) -> list[Write]:
     ]
 
 
-def take_over(shard: Shard, beat: str) -> list[Write]:
+def take_over(shard: Shard, heartbeat: str) -> list[Write]:
     """ADMITTED stays ADMITTED: another worker finishes what its first one left standing."""
     return [
         Update(
             shard_key(shard.run_id, shard.shard),
-            when=(*_as_read(shard), equal("beat", shard.beat)),
-            set={"beat": beat},
+            when=(*_as_read(shard), _held(shard)),
+            set={HEARTBEAT: heartbeat},
+            remove=(HEARTBEAT_BEFORE,),
             add={"version": 1},
         )
     ]
@@ -142,9 +145,9 @@ def give_back(shard: Shard) -> list[Write]:
         _release(shard),
         Update(
             shard_key(shard.run_id, shard.shard),
-            when=(*_as_read(shard), equal("beat", shard.beat)),
+            when=(*_as_read(shard), _held(shard)),
             set={"state": ShardState.PENDING},
-            remove=("beat",),
+            remove=(HEARTBEAT, HEARTBEAT_BEFORE),
             add={"version": 1},
         ),
         _wait(shard),
@@ -158,7 +161,7 @@ def refuse(shard: Shard, message: str) -> list[Write]:
         _release(shard),
         Update(
             shard_key(shard.run_id, shard.shard),
-            when=(*_as_read(shard), equal("beat", shard.beat)),
+            when=(*_as_read(shard), _held(shard)),
             set={"state": ShardState.ENDED, "ended_status": REFUSED, "message": message},
             add={"version": 1},
         ),
@@ -178,7 +181,7 @@ def end_unsent(shard: Shard, code: str, message: str) -> list[Write]:
         _release(shard),
         Update(
             shard_key(shard.run_id, shard.shard),
-            when=(*_as_read(shard), equal("beat", shard.beat)),
+            when=(*_as_read(shard), _held(shard)),
             set={"state": ShardState.ENDED, "ended_status": REFUSED, "error_code": code, "message": message},
             add={"version": 1},
         ),
@@ -189,7 +192,7 @@ def end_unsent(shard: Shard, code: str, message: str) -> list[Write]:
 def end_plainly(shard: Shard, arn: str, status: str, message: str) -> list[Write]:
     """ADMITTED | SUBMITTED -> ENDED: Bedrock says that its job ended; what people see of the job is left as it is."""
     assert shard.state.holds_a_slot
-    premise = equal("arn", arn) if shard.state is ShardState.SUBMITTED else equal("beat", shard.beat)
+    premise = equal("arn", arn) if shard.state is ShardState.SUBMITTED else _held(shard)
     return [
         _release(shard),
         Update(
@@ -238,7 +241,7 @@ def end(shard: Shard, job: JobRow) -> list[Write]:
             job_key(job.run_id, job.shard, job.attempt),
             # Not its rank: a job that had ended before it was adopted is written down as ended at once.
             when=(equal("arn", job.arn),),
-            set=_told(replace(job, rank=TERMINAL_RANK)),
+            set=_reported(replace(job, rank=TERMINAL_RANK)),
         ),
     ]
 
@@ -253,7 +256,7 @@ def observe(before: JobRow, job: JobRow) -> list[Write]:
         Update(
             job_key(job.run_id, job.shard, job.attempt),
             when=(equal("arn", job.arn), equal("rank", before.rank)),
-            set=_told(job),
+            set=_reported(job),
         )
     ]
 
@@ -266,7 +269,7 @@ def repeat(shard: Shard, pause_ms: int) -> list[Write]:
             shard_key(shard.run_id, shard.shard),
             when=_as_read(shard),
             set={"state": ShardState.PENDING, "attempt": following.attempt},
-            remove=("arn", "beat", "ended_status", "message", "error_code"),
+            remove=("arn", HEARTBEAT, HEARTBEAT_BEFORE, "ended_status", "message", "error_code"),
             add={"version": 1},
         ),
         Delete(todo_key(shard.run_id, shard.shard)),
@@ -354,7 +357,12 @@ def _todo(shard: Shard) -> Put:
     )
 
 
-def _told(job: JobRow) -> dict[str, object]:
+def _held(shard: Shard) -> Cond:
+    """The worker that was seen to hold the shard still does."""
+    return equal(shard.heartbeat_attribute, shard.heartbeat)
+
+
+def _reported(job: JobRow) -> dict[str, object]:
     counts = {
         "total_records": job.total_records,
         "processed_records": job.processed_records,

@@ -74,20 +74,20 @@ def _row_groups(footer: bytes) -> Iterator[dict[int, Any]]:
             return
 
 
-def _fault(told: dict[int, Any] | None, leaf: Leaf) -> str | None:
-    if not isinstance(told, dict) or not 0 <= told.get(_TYPE, -1) < len(_PHYSICAL):
+def _fault(reported: dict[int, Any] | None, leaf: Leaf) -> str | None:
+    if not isinstance(reported, dict) or not 0 <= reported.get(_TYPE, -1) < len(_PHYSICAL):
         return "nothing is told of its type"
-    if _PHYSICAL[told[_TYPE]] != leaf.physical:
-        return f"it is told as {_PHYSICAL[told[_TYPE]]}, and the schema says {leaf.physical}"
-    if not 0 <= told.get(_CODEC, -1) < _CODECS:
+    if _PHYSICAL[reported[_TYPE]] != leaf.physical:
+        return f"it is told as {_PHYSICAL[reported[_TYPE]]}, and the schema says {leaf.physical}"
+    if not 0 <= reported.get(_CODEC, -1) < _CODECS:
         return "its compression is of an unknown kind"
-    if told.get(_VALUES, -1) < 0:
+    if reported.get(_VALUES, -1) < 0:
         return "its number of values is negative"
-    statistics = told.get(_STATISTICS) or {}
+    statistics = reported.get(_STATISTICS) or {}
     if leaf.width and any(0 < statistics.get(number, 0) < leaf.width for number in _MINIMA):
         return "its statistics are shorter than its values"
-    sizes = told.get(_SIZES) or {}
-    if sizes.get(1) is not None and told[_TYPE] != _BYTE_ARRAY:
+    sizes = reported.get(_SIZES) or {}
+    if sizes.get(1) is not None and reported[_TYPE] != _BYTE_ARRAY:
         return "its size statistics are those of another type"
     for number, most in ((2, leaf.repetition_max), (3, leaf.definition_max)):
         if sizes.get(number) and len(sizes[number]) != most + 1:

@@ -135,9 +135,9 @@ class SchemaElement:
 
     @property
     def annotation(self) -> str:
-        told = self.fields.get(_LOGICAL)
-        if told:
-            return _logical_name(told)
+        reported = self.fields.get(_LOGICAL)
+        if reported:
+            return _logical_name(reported)
         converted = self.fields.get(_CONVERTED)
         if converted is None:
             return ""
@@ -170,8 +170,8 @@ class SchemaElement:
         return bytes(out) + b"\0"
 
 
-def _logical_name(told: dict[int, Any]) -> str:
-    (number, inner), *_ = told.items()
+def _logical_name(reported: dict[int, Any]) -> str:
+    (number, inner), *_ = reported.items()
     name = _LOGICAL_NAMES.get(number, f"of an unknown kind ({number})")
     match name:
         case "TIME" | "TIMESTAMP":

@@ -139,15 +139,15 @@ class ParquetSource:
     def chunks(self, group: int, columns: Sequence[str] | None = None) -> list[Chunk]:
         """What the footer tells of a row group's leaves, of these columns or all."""
         assert self._metadata is not None
-        told = self._metadata.row_group(group)
+        reported = self._metadata.row_group(group)
         chunks = []
         for place, leaf in enumerate(self._leaves):
             if columns is not None and not any(_is_under(leaf.path, column) for column in columns):
                 continue
-            chunk = told.column(place)
-            if not leaf.repetition_max and chunk.num_values != told.num_rows:
+            chunk = reported.column(place)
+            if not leaf.repetition_max and chunk.num_values != reported.num_rows:
                 raise SourceError(
-                    f"{self.key}: row group {group} has {told.num_rows} rows, and its column {leaf.path!r} has "
+                    f"{self.key}: row group {group} has {reported.num_rows} rows, and its column {leaf.path!r} has "
                     f"{chunk.num_values} values; write the file again"
                 )
             begins = [at for at in (chunk.dictionary_page_offset, chunk.data_page_offset) if at]
@@ -155,7 +155,7 @@ class ParquetSource:
                 Chunk(
                     path=leaf.path,
                     start=min(begins, default=0),
-                    rows=told.num_rows,
+                    rows=reported.num_rows,
                     values=chunk.num_values,
                     width=leaf.width,
                     repeats=leaf.repetition_max,
@@ -167,8 +167,8 @@ class ParquetSource:
     def _decoded(
         self, group: int, chunks: Sequence[Chunk], begin: int, end: int, columns: Sequence[str] | None
     ) -> Iterator[pa.RecordBatch]:
-        told = self._file.metadata.row_group(group)
-        row_bytes_mean = told.total_byte_size / max(told.num_rows, 1)
+        reported = self._file.metadata.row_group(group)
+        row_bytes_mean = reported.total_byte_size / max(reported.num_rows, 1)
         rows = int(min(max(BATCH_BYTES_MAX / 2 / max(row_bytes_mean, 1), 1), BATCH_ROWS_MAX))
         at = begin
         while at < end:

@@ -91,8 +91,8 @@ def application(control: Control, checks: Checks, region: str) -> web.Applicatio
         except (msgspec.MsgspecError, RecursionError) as wrong:
             return _json({"message": str(wrong)}, status=400)
         except ValidationError as wrong:
-            told = wrong.errors(include_url=False, include_context=False, include_input=False)
-            return _json({"message": "settings refused", "errors": told}, status=400)
+            reported = wrong.errors(include_url=False, include_context=False, include_input=False)
+            return _json({"message": "settings refused", "errors": reported}, status=400)
 
     async def change_settings(request: web.Request) -> web.Response:
         return await changed(request, control.change_settings)

@@ -34,7 +34,7 @@ class _Waiting:
     dealt_with: asyncio.Event | None = field(default=None, compare=False)
 
 
-class Courier:
+class Dispatch:
     def __init__(
         self,
         delivery: Deliverer,

@@ -69,12 +69,12 @@ def converted(found: Any, form: Any, at: str) -> Any:
 
 def diagnose(wrong: msgspec.ValidationError, within: str = "#") -> Refused:
     """A breach of a form, in the schema check's words: `#/messages/0: required key [role] not found`."""
-    told, _, at = str(wrong).partition(" - at `$")
+    reported, _, at = str(wrong).partition(" - at `$")
     pointer = re.sub(r"[.\[]+", "/", at.rstrip("`").replace("]", ""))
     for pattern, words in _KNOWN:
-        if found := pattern.fullmatch(told):
+        if found := pattern.fullmatch(reported):
             return malformed(f"{within}{pointer}: {words.format(*found.groups())}")
-    return malformed(f"{within}{pointer}: {told}")
+    return malformed(f"{within}{pointer}: {reported}")
 
 
 class Located(msgspec.Struct, forbid_unknown_fields=True, gc=False):

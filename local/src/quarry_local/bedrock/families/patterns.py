@@ -36,27 +36,27 @@ def text_for(pattern: str, number: int, chars_min: int = 0) -> str:
 
 def _made(tree: Any, number: int, more: int) -> str:
     texts: list[str] = []
-    for kind, told in tree:
+    for kind, reported in tree:
         if kind is tokens.LITERAL:
-            texts.append(chr(told))
+            texts.append(chr(reported))
         elif kind is tokens.NOT_LITERAL:
-            texts.append(next(one for one in _CANDIDATES if ord(one) != told))
+            texts.append(next(one for one in _CANDIDATES if ord(one) != reported))
         elif kind is tokens.ANY:
             texts.append("a")
         elif kind is tokens.IN:
-            texts.append(_one_of(told))
+            texts.append(_one_of(reported))
         elif kind is tokens.BRANCH:
-            branches = told[1]
+            branches = reported[1]
             texts.append(_made(branches[number % len(branches)], number, more))
         elif kind is tokens.SUBPATTERN:
-            texts.append(_made(told[-1], number, more))
+            texts.append(_made(reported[-1], number, more))
         elif kind in {tokens.MAX_REPEAT, tokens.MIN_REPEAT, tokens.POSSESSIVE_REPEAT}:
-            least, most, inner = told
+            least, most, inner = reported
             wanted = max(least, min(1 + more, 1 if not more else most))
             count = min(int(most), wanted, max(least, _REPEATS_MAX))
             texts.append(_made(inner, number, 0) * count)
         elif kind is tokens.CATEGORY:
-            texts.append(_CATEGORIES[told])
+            texts.append(_CATEGORIES[reported])
     return "".join(texts)
 
 
@@ -64,19 +64,19 @@ def _one_of(members: Any) -> str:
     """One character of a class such as `[a-z_]` or `[^0-9]`."""
     if members[0][0] is tokens.NEGATE:
         return next(one for one in _CANDIDATES if not any(_holds(member, one) for member in members[1:]))
-    kind, told = members[0]
+    kind, reported = members[0]
     if kind is tokens.RANGE:
-        return chr(told[0])
-    return _CATEGORIES[told] if kind is tokens.CATEGORY else chr(told)
+        return chr(reported[0])
+    return _CATEGORIES[reported] if kind is tokens.CATEGORY else chr(reported)
 
 
 def _holds(member: Any, one: str) -> bool:
-    kind, told = member
+    kind, reported = member
     if kind is tokens.RANGE:
-        return bool(told[0] <= ord(one) <= told[1])
+        return bool(reported[0] <= ord(one) <= reported[1])
     if kind is tokens.CATEGORY:
-        return re.fullmatch(_CLASSES[told], one) is not None
-    return bool(ord(one) == told)
+        return re.fullmatch(_CLASSES[reported], one) is not None
+    return bool(ord(one) == reported)
 
 
 _CLASSES = {

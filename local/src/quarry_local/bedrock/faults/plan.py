@@ -223,8 +223,8 @@ class RequestFate:
     @property
     def kinds(self) -> list[str]:
         """The faults by name, for the figures."""
-        told = [self.refused.code] if self.refused else []
-        return told + ["reply_slow"] * (self.slow_s > 0) + ["reply_lost"] * self.reply_lost
+        reported = [self.refused.code] if self.refused else []
+        return reported + ["reply_slow"] * (self.slow_s > 0) + ["reply_lost"] * self.reply_lost
 
 
 _CALM = RequestFate()

@@ -45,7 +45,7 @@ class Bucket:
     """False: it has a policy that could not be read."""
 
 
-class Knowledge:
+class AccountState:
     def __init__(self, iam: Any, s3: Any, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._iam = iam
         self._s3 = s3
@@ -87,8 +87,8 @@ class Knowledge:
                 for attached in page["AttachedPolicies"]:
                     arn = attached["PolicyArn"]
                     version = self._iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-                    told = self._iam.get_policy_version(PolicyArn=arn, VersionId=version)
-                    documents.append(told["PolicyVersion"]["Document"])
+                    reported = self._iam.get_policy_version(PolicyArn=arn, VersionId=version)
+                    documents.append(reported["PolicyVersion"]["Document"])
         except (ClientError, BotoCoreError, KeyError) as wrong:
             log.warning("the policies of role %s cannot be read, so they are not judged: %s", name, wrong)
             return None
@@ -125,7 +125,7 @@ class Knowledge:
         return Bucket(True, region, policy, readable=policy is not None)
 
     def forget(self, arn: str, *buckets: str) -> None:
-        """A refusal is judged anew the next time: people mend the policy and try again."""
+        """A refusal is judged anew the next time: people fix the policy and try again."""
         self._roles.pop(arn, None)
         for bucket in buckets:
             self._buckets.pop(bucket, None)

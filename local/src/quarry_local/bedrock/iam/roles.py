@@ -13,7 +13,7 @@ When each is told (contract sections 6 and 7):
 * in Validating, the job ends Failed: S3, the key, the profile's models, the bucket's region. That S3 access is checked
   then is documented; the texts are not known.
 
-What is known (`knowledge`) is kept for a few real seconds, unless it led to a refusal. May be called from several threads.
+What is known (`account_state`) is kept for a few real seconds, unless it led to a refusal. May be called from several threads.
 """
 
 import time
@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from quarry_local.bedrock.errors import denied, invalid
-from quarry_local.bedrock.iam.account_state import Document, Knowledge, Role
+from quarry_local.bedrock.iam.account_state import AccountState, Document, Role
 from quarry_local.bedrock.iam.policy import by_identity, by_resource
 from quarry_local.bedrock.jobs.job import Job
 from quarry_local.bedrock.jobs.records import Unfit, split_uri
@@ -45,7 +45,7 @@ class Roles:
         caller_role: str | None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._known = Knowledge(iam, s3, monotonic)
+        self._known = AccountState(iam, s3, monotonic)
         self._region = region
         self._account = account
         self._check_role = check_role

@@ -37,12 +37,12 @@ def availability(request: dict[str, Any], region: str, account: str, without_acc
         ApiError: ResourceNotFoundException, as by `get_model`.
     """
     model_id = request["modelId"]
-    told = "NOT_AVAILABLE" if _entry(model_id, region, account).id in without_access else "AVAILABLE"
+    reported = "NOT_AVAILABLE" if _entry(model_id, region, account).id in without_access else "AVAILABLE"
     return {
         "modelId": model_id,
-        "agreementAvailability": {"status": told},
+        "agreementAvailability": {"status": reported},
         "authorizationStatus": "AUTHORIZED",
-        "entitlementAvailability": told,
+        "entitlementAvailability": reported,
         "regionAvailability": "AVAILABLE",
     }
 

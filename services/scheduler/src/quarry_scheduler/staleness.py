@@ -1,7 +1,7 @@
-"""How long a row has stood still, by this process's own clock.
+"""How long a row has was stale, by this process's own clock.
 
 Wall clocks are never compared between hosts: a row is stale when its version has not moved for a while *while we
-looked*. A fresh process therefore waits its time before it mends anything.
+looked*. A fresh process therefore waits its time before it fixes anything.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 
 
-class Stillness:
+class Staleness:
     """Remembers, for each thing looked at, the version seen and since when. Times in seconds, monotonic."""
 
     def __init__(self) -> None:
         self._seen: dict[Hashable, tuple[Hashable, float]] = {}
 
-    def stood_s(self, thing: Hashable, version: Hashable, now_s: float) -> float:
+    def stale_s(self, thing: Hashable, version: Hashable, now_s: float) -> float:
         """Note the version, and tell for how long it has been the same."""
         known = self._seen.get(thing)
         if known is None or known[0] != version:

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import structlog
 
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import JobName, parse_job_name
 from quarry_core.contract.states import JobStatus, ShardState, job_ended, job_rank
 from quarry_core.errors import Missing, Stale
@@ -41,7 +41,7 @@ class Learned:
 NOTHING = Learned()
 
 
-class Learner:
+class JobTracker:
     """Tells the ledger what a job does. May be called by any number of tellers at once."""
 
     def __init__(self, world: World, pins: PinsCache) -> None:
@@ -49,7 +49,7 @@ class Learner:
         self._pins = pins
 
     async def job_seen(
-        self, name: str, arn: str, status: str, source: str, told: Job | None = None, *, redelivered: bool = False
+        self, name: str, arn: str, status: str, source: str, reported: Job | None = None, *, redelivered: bool = False
     ) -> Learned:
         """Take note that a job of this name stands in this status.
 
@@ -72,17 +72,17 @@ class Learner:
             metrics.JOB_STATUS_OBSERVATIONS.labels(source).inc()
             if redelivered and shard.state is ShardState.ENDED and shard.attempt == parsed.attempt:
                 # The wake-up of the move may have been lost with its sender. One too many only says "look".
-                await self._ring_settle(shard)
-            return await self._seen(shard, parsed, arn, status, source, told)
+                await self._wake_settle(shard)
+            return await self._seen(shard, parsed, arn, status, source, reported)
 
     async def _seen(
-        self, shard: Shard, parsed: JobName, arn: str, status: str, source: str, told: Job | None
+        self, shard: Shard, parsed: JobName, arn: str, status: str, source: str, reported: Job | None
     ) -> Learned:
         adopted = False
         if parsed.attempt > shard.attempt:
             return NOTHING  # not of our making: this row has not come that far
         if parsed.attempt == shard.attempt and shard.state is ShardState.ADMITTED:
-            found = await self._adopt(shard, arn, told)
+            found = await self._adopt(shard, arn, reported)
             if found is None:
                 return NOTHING
             shard, adopted = found, True
@@ -91,13 +91,13 @@ class Learner:
         if shard.state in (ShardState.ENDED, ShardState.SETTLED) and not shard.arn:
             return await self._stop(shard, arn, status)  # its row was ended without a job, before Bedrock heard of this
         if shard.state is ShardState.SUBMITTED:
-            learned = await self._observe(shard, arn, status, source, told)
+            learned = await self._observe(shard, arn, status, source, reported)
             return Learned("adopted") if adopted and not learned.kind else learned
         return Learned("adopted") if adopted else NOTHING
 
-    async def _adopt(self, shard: Shard, arn: str, told: Job | None) -> Shard | None:
+    async def _adopt(self, shard: Shard, arn: str, reported: Job | None) -> Shard | None:
         request = await self._request(shard)
-        job = told or await self._get(arn)
+        job = reported or await self._get(arn)
         if job is None:
             return None
         if others := differences(job, request):
@@ -142,8 +142,8 @@ class Learner:
         pins = await self._pins.of(shard.run_id)
         return job_request(pins, shard, settings.env, settings.bucket, settings.bedrock_role_arn)
 
-    async def _observe(self, shard: Shard, arn: str, status: str, source: str, told: Job | None) -> Learned:
-        job = told or (await self._get(arn) if job_ended(status) else None)
+    async def _observe(self, shard: Shard, arn: str, status: str, source: str, reported: Job | None) -> Learned:
+        job = reported or (await self._get(arn) if job_ended(status) else None)
         if job is not None and job_ended(job.status):
             return await self._end(shard, job, source)
         before = await self._world.ledger.job(shard.run_id, shard.shard, shard.attempt)
@@ -162,10 +162,14 @@ class Learner:
                 self._note_begin(shard, before, row, job)
         return NOTHING
 
-    def _note_begin(self, shard: Shard, before: JobRow, row: JobRow, told: Job | None) -> None:
+    def _note_begin(self, shard: Shard, before: JobRow, row: JobRow, reported: Job | None) -> None:
         """Bedrock does not say when a job began: that it has is seen by the event, or by the sweep after it."""
         if row.status == JobStatus.IN_PROGRESS and before.rank < row.rank:
-            since = told.submitted_at if told and told.submitted_at else datetime.fromisoformat(before.submitted_at)
+            since = (
+                reported.submitted_at
+                if reported and reported.submitted_at
+                else datetime.fromisoformat(before.submitted_at)
+            )
             _note_duration(shard.pool, "queue", since, self._world.clock.now())
 
     async def _end(self, shard: Shard, job: Job, source: str) -> Learned:
@@ -180,7 +184,7 @@ class Learner:
             _note_duration(shard.pool, "total", job.submitted_at, job.ended_at)
         self._world.traces.add(_span(shard, job, self._world.clock.now()))
         log.info("job_ended", job=job.name, status=job.status, source=source)
-        await self._ring_settle(shard)
+        await self._wake_settle(shard)
         return Learned("ended", shard.pool)
 
     async def _get(self, arn: str) -> Job | None:
@@ -190,8 +194,8 @@ class Learner:
             log.warning("job_missing", arn=arn)
             return None
 
-    async def _ring_settle(self, shard: Shard) -> None:
-        await self._world.ring("collector", Doorbell(kind="settle", run_id=shard.run_id, shard=shard.shard))
+    async def _wake_settle(self, shard: Shard) -> None:
+        await self._world.wake("collector", Wakeup(step="settle", run_id=shard.run_id, shard=shard.shard))
 
 
 def _note_duration(pool: str, phase: str, since: datetime, until: datetime) -> None:
@@ -200,13 +204,13 @@ def _note_duration(pool: str, phase: str, since: datetime, until: datetime) -> N
 
 def _span(shard: Shard, job: Job, now: datetime) -> Span:
     """The job's time with Bedrock, by Bedrock's own clock; of an expired one only the beginning is true (see `_end`)."""
-    told: About = {"attempt": shard.attempt, "pool": shard.pool, "job": job.name, "status": job.status}
+    reported: About = {"attempt": shard.attempt, "pool": shard.pool, "job": job.name, "status": job.status}
     if job.status in (JobStatus.FAILED, JobStatus.EXPIRED):
-        told[ERROR] = job.status
+        reported[ERROR] = job.status
     if job.processed_records is not None:
-        told["records"] = job.processed_records
+        reported["records"] = job.processed_records
     ended = job.ended_at if job.ended_at and job.status != JobStatus.EXPIRED else now
-    return Span("job", shard.run_id, shard.shard, job.submitted_at or ended, ended, told)
+    return Span("job", shard.run_id, shard.shard, job.submitted_at or ended, ended, reported)
 
 
 def _row(shard: Shard, name: str, arn: str, job: Job) -> JobRow:

@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from quarry_cli.aws.environment import Patient, reason
+from quarry_cli.aws.environment import Environment, reason
 from quarry_cli.aws.finding import Finding, NotKnown, Outcome
 from quarry_cli.doctor.checks import (
     account,
@@ -251,29 +251,29 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return sum(1 for finding in self.checks if finding.outcome is outcome)
 
 
-async def examine(patient: Patient) -> Report:
+async def check_all(environment: Environment) -> Report:
     """Make every check; none of them keeps the others from being made."""
-    findings = await asyncio.gather(*(_made(check, patient) for check in CHECKS))
+    findings = await asyncio.gather(*(_made(check, environment) for check in CHECKS))
     return Report(
-        env=patient.env,
-        account=patient.account,
-        region=patient.region,
-        models=list(patient.models),
+        env=environment.env,
+        account=environment.account,
+        region=environment.region,
+        models=list(environment.models),
         checks=list(findings),
     )
 
 
-async def _made(check: Check, patient: Patient) -> Finding:
+async def _made(check: Check, environment: Environment) -> Finding:
     try:
-        told = await check.examine(patient)
+        message = await check.check_all(environment)
     except NotKnown as error:
-        return Finding(check=check.name, outcome=Outcome.UNKNOWN, told=str(error))
+        return Finding(check=check.name, outcome=Outcome.UNKNOWN, message=str(error))
     except PortError as error:
-        return Finding(check=check.name, outcome=Outcome.UNKNOWN, told=reason(error))
+        return Finding(check=check.name, outcome=Outcome.UNKNOWN, message=reason(error))
     except Exception as error:  # a policy or an answer of a form that nobody foresaw must not hide the other checks
-        told = f"what was read cannot be understood: {type(error).__name__}: {error}"
-        return Finding(check=check.name, outcome=Outcome.UNKNOWN, told=told)
-    if isinstance(told, str):
-        return Finding(check=check.name, outcome=Outcome.OK, told=told)
-    what = "; ".join(fault.told for fault in told)
-    return Finding(check=check.name, outcome=Outcome.FAILED, told=what, faults=list(told))
+        message = f"what was read cannot be understood: {type(error).__name__}: {error}"
+        return Finding(check=check.name, outcome=Outcome.UNKNOWN, message=message)
+    if isinstance(message, str):
+        return Finding(check=check.name, outcome=Outcome.OK, message=message)
+    what = "; ".join(fault.message for fault in message)
+    return Finding(check=check.name, outcome=Outcome.FAILED, message=what, faults=list(message))

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from quarry_core.contract.messages import Doorbell
+from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import JobName, input_key, job_name, parse_job_name, s3_uri
 from quarry_core.contract.states import JobStatus, ShardState, job_ended
 from quarry_core.errors import Missing, PortError, Stale
@@ -30,7 +30,7 @@ from quarry_scheduler.pins import PinsCache
 log = structlog.get_logger()
 
 
-class PlainEndings:
+class ShardEndings:
     """Remembers, in this process only, since when a job was not found."""
 
     def __init__(self, world: World, pins: PinsCache) -> None:
@@ -40,11 +40,11 @@ class PlainEndings:
 
     async def end_run(self, run_id: str, why: Why) -> None:
         """The ending of a step that is of no one shard."""
-        await end_run(self._world, run_id, why, ring_admit=False)
+        await end_run(self._world, run_id, why, wake_admit=False)
 
     async def end(self, run_id: str, shard_id: str, attempt: int, why: Why) -> str:
         """End the run; and the shard, if Bedrock has no job of it that runs. What came of the shard, for the log."""
-        await end_run(self._world, run_id, why, ring_admit=False)
+        await end_run(self._world, run_id, why, wake_admit=False)
         shard = await self._world.ledger.shard(run_id, shard_id)
         if shard is None or shard.attempt != attempt or not shard.state.holds_a_slot:
             return "stale"
@@ -76,7 +76,7 @@ class PlainEndings:
             return "stale"
         self._unseen_since.pop(shard.holder, None)
         log.warning("ended_plainly", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, job=bool(job))
-        await self._world.ring("collector", Doorbell(kind="settle", run_id=shard.run_id, shard=shard.shard))
+        await self._world.wake("collector", Wakeup(step="settle", run_id=shard.run_id, shard=shard.shard))
         return "ended"
 
     def _settled(self, shard: Shard) -> bool:

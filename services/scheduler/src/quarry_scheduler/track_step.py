@@ -12,27 +12,27 @@ from quarry_core.service.failures import Step, Why
 from quarry_core.service.pieces import Piece
 from quarry_core.service.process import World
 from quarry_core.service.steps import Steps
-from quarry_scheduler.learn import NOTHING, Learned, Learner
-from quarry_scheduler.plainly import PlainEndings
+from quarry_scheduler.shard_endings import ShardEndings
+from quarry_scheduler.tracking import NOTHING, JobTracker, Learned
 
 
 class Tracking:
-    def __init__(self, world: World, learner: Learner, steps: Steps, plain: PlainEndings) -> None:
+    def __init__(self, world: World, tracker: JobTracker, steps: Steps, endings: ShardEndings) -> None:
         self._world = world
-        self._learner = learner
+        self._tracker = tracker
         self._steps = steps
-        self._plain = plain
+        self._endings = endings
 
     async def job_seen(
-        self, name: str, arn: str, status: str, source: str, told: Job | None = None, *, redelivered: bool = False
+        self, name: str, arn: str, status: str, source: str, reported: Job | None = None, *, redelivered: bool = False
     ) -> Learned:
-        """As `Learner.job_seen`, counted by run, shard and attempt. Raises StepFailed."""
+        """As `JobTracker.job_seen`, counted by run, shard and attempt. Raises StepFailed."""
         named = parse_job_name(name, self._world.settings.env)
         if named is None:
             return NOTHING
         return await self._run(
             (named.run_id, named.shard, named.attempt),
-            partial(self._learner.job_seen, name, arn, status, source, told, redelivered=redelivered),
+            partial(self._tracker.job_seen, name, arn, status, source, reported, redelivered=redelivered),
         )
 
     async def of(self, shard: Shard, work: Callable[[], Awaitable[Learned]]) -> Learned:
@@ -41,12 +41,12 @@ class Tracking:
 
     async def name_of(self, shard: Shard) -> str:
         """The name of the job of a row's present attempt."""
-        return await self._learner.name_of(shard)
+        return await self._tracker.name_of(shard)
 
     async def _run(self, job: tuple[str, str, int], work: Callable[[], Awaitable[Learned]]) -> Learned:
         run_id, shard, attempt = job
         return await self._steps.run(Piece(Step.TRACK, run_id, f"{shard}/{attempt}"), work, partial(self._end, *job))
 
     async def _end(self, run_id: str, shard: str, attempt: int, why: Why) -> Learned:
-        came = await self._plain.end(run_id, shard, attempt, why)
+        came = await self._endings.end(run_id, shard, attempt, why)
         return Learned("ended") if came == "ended" else NOTHING

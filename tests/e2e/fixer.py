@@ -1,7 +1,7 @@
 """Carries out what `quarry doctor` says: adds its statements, runs its commands, sets its settings.
 
 What a person would copy is taken as it is printed: a command that AWS's command line would not understand, or a
-statement that does not cure, fails the test that trusts in it.
+statement that does not fix, fails the test that trusts in it.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ SERVICES = {"s3api": "s3"}
 ADDED = "added"
 
 
-class Healer:
+class Fixer:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
         self.settings: dict[str, str] = {}
 
-    def take(self, cure: Mapping[str, Any]) -> None:
-        """Do what one cure says."""
-        if cure["kind"] == "command":
-            self.run(cure["value"])
-        elif cure["kind"] == "setting":
-            name, _, value = cure["value"].partition("=")
+    def take(self, fix: Mapping[str, Any]) -> None:
+        """Do what one fix says."""
+        if fix["kind"] == "command":
+            self.run(fix["value"])
+        elif fix["kind"] == "setting":
+            name, _, value = fix["value"].partition("=")
             self.settings[name] = value
         else:
-            self._add(cure["where"], cure["value"])
+            self._add(fix["where"], fix["value"])
 
     def run(self, line: str) -> Any:
         """Run a line of AWS's command line: `aws <service> <operation> --<parameter> <value> ...`."""

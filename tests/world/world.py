@@ -25,7 +25,7 @@ from quarry_core.service.process import World
 from quarry_core.settings import Settings
 from tests.world.bedrock import FakeBedrock
 from tests.world.bus import FakeBus
-from tests.world.clock import FakeClock, Patient
+from tests.world.clock import Environment, FakeClock
 from tests.world.faults import Faults
 from tests.world.jobs import FakeJobs
 from tests.world.objects import FakeObjects
@@ -53,7 +53,7 @@ def settings(**changes: object) -> Settings:
     return Settings.model_validate(known | changes, by_name=True)
 
 
-class House:
+class SimulatedWorld:
     def __init__(self, *, quota: int | None = None, jobs: FakeJobs | None = None, **changes: object) -> None:
         self.settings = settings(**changes)
         self.clock = FakeClock()
@@ -69,7 +69,7 @@ class House:
 
     # ------------------------------------------------------------------ the services
 
-    def world(self, faults: Faults | None = None) -> World:
+    def process_world(self, faults: Faults | None = None) -> World:
         """What one worker sees; with `faults`, what it sees of it."""
         table, jobs, bus, queues = self.table, self.jobs, self.bus, dict(self.queues)
         if faults is not None:
@@ -78,7 +78,7 @@ class House:
         return World(
             settings=self.settings,
             # What sleeps in a service is a heartbeat: it is not to move the time while others work.
-            clock=Patient(self.clock),
+            clock=Environment(self.clock),
             offload=InlineOffload(),
             table=table,
             objects=self.objects,
@@ -90,7 +90,7 @@ class House:
     def start(self, faults: dict[str, Faults] | None = None) -> None:
         """Fresh processes of all three services: whatever they remembered is gone."""
         chosen = faults or {}
-        self.scheduler = quarry_scheduler.handler.Scheduler(self.world(chosen.get("scheduler")))
+        self.scheduler = quarry_scheduler.handler.Scheduler(self.process_world(chosen.get("scheduler")))
         self.consumers: list[Consumer] = []
         for name, module in (
             ("preprocessor", quarry_preprocessor.handler),
@@ -99,32 +99,32 @@ class House:
         ):
             if name == "scheduler":
                 continue
-            self.consumers += module.build(self.world(chosen.get(name))).consumers
+            self.consumers += module.build(self.process_world(chosen.get(name))).consumers
         limits = quarry_scheduler.handler.consumer_limits(self.settings, 10)
-        for queue, handle in (("scheduler", self.scheduler.on_bell), ("events", self.scheduler.on_event)):
-            self.consumers.append(Consumer(self.queues[queue], handle, limits, Patient(self.clock), queue))
+        for queue, handle in (("scheduler", self.scheduler.on_wakeup), ("events", self.scheduler.on_event)):
+            self.consumers.append(Consumer(self.queues[queue], handle, limits, Environment(self.clock), queue))
 
     async def turn(self) -> int:
         """Everybody receives once; how many messages were handled."""
         return sum([(await consumer.run_once()).handled for consumer in self.consumers])
 
-    async def quiet(self) -> None:
+    async def idle(self) -> None:
         """Turns until no queue has anything to say now."""
         for _ in range(TURNS_MAX):
             if not await self.turn():
                 return
-        raise AssertionError(f"not quiet after {TURNS_MAX} turns")
+        raise AssertionError(f"not idle after {TURNS_MAX} turns")
 
     async def run(self, run_id: str, *, sweep: bool = True) -> Totals:
         """Let jobs begin and end, time pass and sweeps run until the run is at its end."""
         for _ in range(TURNS_MAX):
-            await self.quiet()
+            await self.idle()
             totals = await self.totals(run_id)
             if totals.state.terminal:
                 return totals
             for job in self.bedrock.active:
                 self.bedrock.end(job)
-            await self.quiet()
+            await self.idle()
             self.clock.advance(61)
             await self.scheduler.tick_all()
             if sweep:

@@ -61,17 +61,17 @@ class Reply:
         return None if found is None else str(found)
 
 
-class House:
+class SimulatedWorld:
     def __init__(self, aws: Any, **settings: Any) -> None:
         self.aws = aws
         self.name = os.urandom(5).hex()
         self.s3, self.sqs, self.events, iam = (_emulated(aws, each) for each in ("s3", "sqs", "events", "iam"))
-        self.bucket = f"house-{self.name}"
+        self.bucket = f"world-{self.name}"
         self.s3.create_bucket(Bucket=self.bucket)
-        self.role = iam.create_role(RoleName=f"house-{self.name}", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        self.role = iam.create_role(RoleName=f"world-{self.name}", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         self._http = urllib3.PoolManager(retries=False)
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"house-{self.name}")
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"world-{self.name}")
         self._thread.start()
         chosen = {"aws_endpoint_url": aws.endpoint_url, "rules_cache_s": 0, **FAST, **settings}
         self._server = SimulatedBedrock(Settings(_env_prefix="NOT_SET_", **chosen))
@@ -206,7 +206,7 @@ class House:
     # ------------------------------------------------------------------ events
 
     def listen(self, detail: dict[str, Any] | None = None) -> str:
-        """A queue behind a rule for this house's jobs; returns the queue's URL."""
+        """A queue behind a rule for this world's jobs; returns the queue's URL."""
         made = self.sqs.create_queue(QueueName=f"events-{self.name}")["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=made, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         pattern = {
@@ -308,8 +308,8 @@ def refusal(call: Any, **request: Any) -> tuple[str, int, str]:
     try:
         answer = call(**request)
     except ClientError as error:
-        told = error.response
-        return told["Error"]["Code"], told["ResponseMetadata"]["HTTPStatusCode"], told["Error"]["Message"]
+        reported = error.response
+        return reported["Error"]["Code"], reported["ResponseMetadata"]["HTTPStatusCode"], reported["Error"]["Message"]
     raise AssertionError(f"accepted: {answer}")
 
 

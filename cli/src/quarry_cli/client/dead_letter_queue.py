@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 
 from quarry_cli.aws.answers import out_of_reach
 from quarry_core.aws.dead_letters import CUT_BODY_BYTES
+from quarry_core.contract.envelopes import is_wakeup
 from quarry_core.contract.json_text import NotAnObject, parse_object
 from quarry_core.contract.manifest import ORIGIN_ATTRIBUTE, run_id_of
 from quarry_core.contract.message_attributes import apart, with_origin
@@ -44,16 +45,16 @@ NO_REASON = "(none: it was received too often without an end)"
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """A dead letter as it is shown. `reason` is empty where SQS moved it by itself; times are UTC.
 
     Attributes:
         origin_id: the id that the message had when it was first sent; a manifest's run id is derived from it.
         run_id: the run that it speaks of, empty where it names none.
-        sent_at: when it was buried, or, of one that SQS moved, when it was sent.
+        sent_at: when it was dead-lettered, or, of one that SQS moved, when it was sent.
         body: at most 2,000 characters of it.
         body_bytes: the length of the whole.
-        whole: whether all of the original body is there; one that was cut when it was buried cannot be moved back.
+        whole: whether all of the original body is there; one that was cut when it was dead-lettered cannot be moved back.
     """
 
     id: str
@@ -78,7 +79,7 @@ class Depth:
     queue: str
     visible: int = 0
     in_flight: int = 0
-    oldest: Letter | None = None
+    oldest: DeadLetter | None = None
     error: str = ""
 
 
@@ -90,84 +91,84 @@ class Done:
     left: dict[str, str] = field(default_factory=dict)
 
 
-Choose = Callable[[Letter], bool]
+Choose = Callable[[DeadLetter], bool]
 
 
-def every_one(_: Letter) -> bool:
+def every_one(_: DeadLetter) -> bool:
     return True
 
 
 def with_reason(text: str) -> Choose:
     """Chooses letters by a part of their reason, in any case of letters; an empty text takes all."""
     wanted = text.casefold()
-    return lambda letter: wanted in letter.reason.casefold()
+    return lambda dead_letter: wanted in dead_letter.reason.casefold()
 
 
-async def depth_of(name: str, letters: Queue) -> Depth:
+async def depth_of(name: str, dead_letters: Queue) -> Depth:
     """Count one dead-letter queue and look at its oldest letter; an error of this queue alone is told, not raised.
 
     Raises:
         PortError: AWS cannot be asked at all.
     """
     try:
-        counts = await letters.depth()
-        seen = await look(letters, most=RECEIVE_MAX) if counts["visible"] else []
+        counts = await dead_letters.depth()
+        seen = await look(dead_letters, most=RECEIVE_MAX) if counts["visible"] else []
     except PortError as error:
         if out_of_reach(error):
             raise
         return Depth(name, error=f"{type(error).__name__}: {error}")
-    oldest = min(seen, key=lambda letter: letter.sent_at, default=None)
+    oldest = min(seen, key=lambda dead_letter: dead_letter.sent_at, default=None)
     return Depth(name, counts["visible"] + counts["delayed"], counts["in_flight"], oldest)
 
 
-async def look(letters: Queue, *, most: int, choose: Choose = every_one) -> list[Letter]:
+async def look(dead_letters: Queue, *, most: int, choose: Choose = every_one) -> list[DeadLetter]:
     """The first `most` letters that are chosen, oldest first; they stay where they are. Raises PortError."""
-    found: list[Letter] = []
+    found: list[DeadLetter] = []
 
     async def note(message: Message) -> bool:
-        letter = read_letter(message)
-        if len(found) < most and choose(letter):
-            found.append(letter)
+        dead_letter = read_dead_letter(message)
+        if len(found) < most and choose(dead_letter):
+            found.append(dead_letter)
         return False
 
-    await _each(letters, note, enough=lambda: len(found) >= most)
-    return sorted(found, key=lambda letter: letter.sent_at)
+    await _each(dead_letters, note, enough=lambda: len(found) >= most)
+    return sorted(found, key=lambda dead_letter: dead_letter.sent_at)
 
 
-async def redrive(letters: Queue, source: Queue, ids: Sequence[str]) -> Done:
+async def redrive(dead_letters: Queue, source: Queue, ids: Sequence[str]) -> Done:
     """Move these letters back. Sent first, deleted then; what cannot be sent stays. Raises PortError of the reading."""
 
     async def move(message: Message) -> str:
         if _bytes_before_cut(message) is not None:
-            return "its body was cut when it was buried: send the original again"
+            return "its body was cut when it was dead-lettered: send the original again"
         try:
             await source.send(message.body, restored(message))
         except PortError as error:
             return f"not sent: {error}"
         try:
-            await letters.ack(message)
+            await dead_letters.ack(message)
         except PortError as error:
             return f"moved, but not deleted here: {error}"
         return ""
 
-    return await _act(letters, ids, move)
+    return await _act(dead_letters, ids, move)
 
 
-async def purge(letters: Queue, ids: Sequence[str]) -> Done:
+async def purge(dead_letters: Queue, ids: Sequence[str]) -> Done:
     """Delete these letters for good. Raises PortError of the reading."""
 
     async def drop(message: Message) -> str:
         try:
-            await letters.ack(message)
+            await dead_letters.ack(message)
         except PortError as error:
             return f"not deleted: {error}"
         return ""
 
-    return await _act(letters, ids, drop)
+    return await _act(dead_letters, ids, drop)
 
 
 def restored(message: Message) -> dict[str, str]:
-    """The attributes with which a letter goes back: without what its burial said, and with its origin.
+    """The attributes with which a letter goes back: without what its dead-lettering said, and with its origin.
 
     A letter that SQS moved by itself has no origin attribute yet, and kept its id; the message that goes back gets a
     new one, and a manifest's run id would change with it.
@@ -176,14 +177,14 @@ def restored(message: Message) -> dict[str, str]:
     return with_origin(theirs, message.id)
 
 
-def read_letter(message: Message) -> Letter:
+def read_dead_letter(message: Message) -> DeadLetter:
     attributes = message.attributes
     bytes_before_cut = _bytes_before_cut(message)
     origin_id = attributes.get(ORIGIN_ATTRIBUTE) or message.id
-    told = ": ".join(attributes[name] for name in EVENT_ERROR if attributes.get(name))
-    return Letter(
+    reported = ": ".join(attributes[name] for name in EVENT_ERROR if attributes.get(name))
+    return DeadLetter(
         id=message.id,
-        reason=attributes.get(REASON) or told,
+        reason=attributes.get(REASON) or reported,
         step=attributes.get(STEP, ""),
         origin_id=origin_id,
         run_id=_run_id(message.body, origin_id),
@@ -196,13 +197,13 @@ def read_letter(message: Message) -> Letter:
 
 
 def _bytes_before_cut(message: Message) -> int | None:
-    """How long the body was before its burial cut it; None if it is whole. Anybody's message may bear any attribute."""
-    told = message.attributes.get(CUT_BODY_BYTES, "")
-    return int(told) if _BODY_BYTES.fullmatch(told) else None
+    """How long the body was before its dead-lettering cut it; None if it is whole. Anybody's message may bear any attribute."""
+    reported = message.attributes.get(CUT_BODY_BYTES, "")
+    return int(reported) if _BODY_BYTES.fullmatch(reported) else None
 
 
 def _run_id(body: str, origin_id: str) -> str:
-    """Of a doorbell the run that it names; of a manifest that run's id, given or derived; else nothing."""
+    """Of a wake-up the run that it names; of a manifest that run's id, given or derived; else nothing."""
     try:
         data = parse_object(body)
     except NotAnObject:
@@ -210,7 +211,7 @@ def _run_id(body: str, origin_id: str) -> str:
     if isinstance(data, Mapping):
         if "detail-type" in data:
             return ""
-        if "kind" in data:
+        if is_wakeup(data):
             return str(data.get("run_id") or "")
     return run_id_of(data, origin_id)
 
@@ -220,7 +221,7 @@ def _run_id(body: str, origin_id: str) -> str:
 Take = Callable[[Message], Awaitable[bool]]
 
 
-async def _each(letters: Queue, take: Take, *, enough: Callable[[], bool]) -> None:
+async def _each(dead_letters: Queue, take: Take, *, enough: Callable[[], bool]) -> None:
     """Receive letters until there are enough, none is left or 10,000 came; `take` sees each once.
 
     Those of which `take` says that they are gone are forgotten, all others are given back at the end, however it comes.
@@ -230,7 +231,7 @@ async def _each(letters: Queue, take: Take, *, enough: Callable[[], bool]) -> No
     received = 0
     try:
         while not enough() and received < PASS_MAX:
-            messages = await letters.receive(RECEIVE_MAX, WAIT_S)
+            messages = await dead_letters.receive(RECEIVE_MAX, WAIT_S)
             if not messages:
                 break
             received += len(messages)
@@ -243,16 +244,16 @@ async def _each(letters: Queue, take: Take, *, enough: Callable[[], bool]) -> No
                 if is_gone:
                     del borrowed[message.id]
     finally:
-        await _give_back(letters, list(borrowed.values()))
+        await _give_back(dead_letters, list(borrowed.values()))
 
 
-async def _give_back(letters: Queue, borrowed: Sequence[Message]) -> None:
+async def _give_back(dead_letters: Queue, borrowed: Sequence[Message]) -> None:
     """Raises the first error, when all were tried; a letter that is no longer ours is given back already."""
     errors: list[PortError] = []
 
     async def give(message: Message) -> None:
         try:
-            await letters.extend(message, 0)
+            await dead_letters.extend(message, 0)
         except Missing:
             pass
         except PortError as error:
@@ -264,7 +265,7 @@ async def _give_back(letters: Queue, borrowed: Sequence[Message]) -> None:
         raise errors[0]
 
 
-async def _act(letters: Queue, ids: Sequence[str], do: Callable[[Message], Awaitable[str]]) -> Done:
+async def _act(dead_letters: Queue, ids: Sequence[str], do: Callable[[Message], Awaitable[str]]) -> Done:
     """Do it to each letter of `ids` that comes; `do` says why it was not done."""
     outcome, missing = Done(), set(ids)
 
@@ -279,6 +280,6 @@ async def _act(letters: Queue, ids: Sequence[str], do: Callable[[Message], Await
         outcome.done += 1
         return True
 
-    await _each(letters, take, enough=lambda: not missing)
+    await _each(dead_letters, take, enough=lambda: not missing)
     outcome.left |= dict.fromkeys(sorted(missing), "not met again: somebody else has it, or it is gone")
     return outcome
