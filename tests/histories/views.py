@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from quarry_cli.client.api import Client
-from quarry_cli.client.connections import Doors
+from quarry_cli.client.connections import Connections
 from quarry_cli.errors import NoSuchRun
 from tests.world.world import SimulatedWorld
 
@@ -16,8 +16,8 @@ def views_of(world: SimulatedWorld, run_ids: Iterable[str]) -> dict[str, Any]:
     """State, code, rows, shards by state and jobs of each run that has been accepted."""
 
     @contextlib.asynccontextmanager
-    async def connect() -> AsyncIterator[Doors]:
-        yield Doors(
+    async def connect() -> AsyncIterator[Connections]:
+        yield Connections(
             table=world.table,
             queue=lambda: world.queues["manifests"],
             objects=lambda: world.objects,
