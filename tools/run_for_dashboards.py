@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
-from quarry_local import demo, doors
+from quarry_local import demo, loopback
 from quarry_local.settings import StackSettings
 from quarry_local.stack import PROMETHEUS, Stack
 
@@ -128,7 +128,7 @@ def _until_the_rules_tell(stack: Stack) -> None:
     """Raises RunFailed when they do not in time."""
     query = f"/api/v1/query?{urlencode({'query': LAST_RULE})}"
     for _ in range(RULES_S_MAX // LOOK_EVERY_S):
-        if doors.ask_json(stack.process(PROMETHEUS).port, query)["data"]["result"]:
+        if loopback.ask_json(stack.process(PROMETHEUS).port, query)["data"]["result"]:
             return
         time.sleep(LOOK_EVERY_S)
     raise RunFailed(f"{LAST_RULE} tells nothing after {RULES_S_MAX} s")

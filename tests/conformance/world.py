@@ -1,7 +1,7 @@
 """A simulated Bedrock to ask questions of, over HTTP, with a bucket, a role and a queue of its own.
 
-`House.send` places a request's members as the service model says and sends them *unchecked*, so that nothing of
-boto3's hides what the service itself refuses. `House.bedrock` is plain boto3, for what people really run. The server
+`SimulatedWorld.send` places a request's members as the service model says and sends them *unchecked*, so that nothing of
+boto3's hides what the service itself refuses. `SimulatedWorld.bedrock` is plain boto3, for what people really run. The server
 runs in this process, in a thread of its own: a test may plant a fault in it. What takes too long raises `TooLong`,
 which is no AssertionError: a planted fault is caught by what a check says, not by its patience.
 """

@@ -1,4 +1,4 @@
-"""What several of these tests do with a world: step by step where `House.run` goes all the way."""
+"""What several of these tests do with a world: step by step where `SimulatedWorld.run` goes all the way."""
 
 from __future__ import annotations
 

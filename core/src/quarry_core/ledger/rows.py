@@ -21,7 +21,7 @@ OPEN = "open"
 POOLS = "pools"
 # Release 0.1.0 wrote it under another name, and a shard may be held over an upgrade.
 HEARTBEAT = "heartbeat"
-HEARTBEAT_BEFORE = "heartbeat"
+HEARTBEAT_BEFORE = "beat"
 
 
 def run_pk(run_id: str) -> str:
