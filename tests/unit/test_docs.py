@@ -152,6 +152,13 @@ def test_the_tree_in_the_readme_has_every_package_and_every_wing():
 
 
 @every_page
+def test_every_file_that_is_linked_is_called_by_its_name(page):
+    """A link's text is the end of its target, so that a file that moves does not keep its old name on a page."""
+    links = re.findall(r"\[`([\w./-]+\.py)`\]\(([^)#\s]+)\)", prose(page))
+    assert [text for text, target in links if not f"/{(page.parent / target).resolve()}".endswith(f"/{text}")] == []
+
+
+@every_page
 def test_every_function_that_is_named_beside_its_module_exists(page):
     unknown = []
     for match in NAMED.finditer(prose(page)):
