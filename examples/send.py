@@ -1,4 +1,4 @@
-"""Upload a CSV file and drop a manifest on the queue, with boto3 alone: nothing of Quarry is needed to use Quarry.
+"""Upload a CSV file and put a manifest on the queue, with boto3 alone: sending work needs nothing of Quarry.
 
 python examples/send.py examples/jokes.json examples/jokes.csv
 
@@ -24,7 +24,7 @@ def main(manifest: Path, dataset: Path) -> None:
     boto3.client("s3", config=CONFIG).upload_file(str(dataset), bucket, f"inputs/{dataset.name}")
     body = manifest.read_text().replace("YOUR_BUCKET", bucket)
     sent = boto3.client("sqs", config=CONFIG).send_message(QueueUrl=queue_url, MessageBody=body)
-    print(f"sent as message {sent['MessageId']}; `quarry runs` shows the run that it becomes")
+    print(f"sent as message {sent['MessageId']}; `quarry runs` shows its run")
 
 
 if __name__ == "__main__":
