@@ -228,7 +228,7 @@ def shard_facts() -> Lines:
 
 def job_statuses() -> Lines:
     rows = [[code(status), "yes" if states.job_ended(status) else "no"] for status in states.JobStatus]
-    return [*table(("Bedrock's word", "At an end"), rows), "", f"Gates of a lane: {listed(states.Gate)}."]
+    return [*table(("Status", "Ended"), rows), "", f"Gates of a lane: {listed(states.Gate)}."]
 
 
 def listed(words: Iterable[object]) -> str:
@@ -252,7 +252,7 @@ def metrics() -> Lines:
         users = [path for path, text in texts.items() if path.name != "metrics.py" and used.search(text)]
         set_in = ", ".join(link(path) for path in users) or "the AWS adapters' hook"
         rows.append([code(name), reported.type, labels, reported.documentation, set_in])
-    return table(("Metric", "Type", "Labels", "What it tells", "Set in"), sorted(rows))
+    return table(("Metric", "Type", "Labels", "What it shows", "Set in"), sorted(rows))
 
 
 def link(path: Path) -> str:
@@ -335,7 +335,7 @@ def wakeups() -> Lines:
         for kind, sentence in re.findall(r"`(\w+)`: ([^.]+)\.", handler.__doc__ or "")
     }
     return table(
-        ("Step", "Queue", "Reader", "It says: look, and"), ([code(k), *reported[k]] for k in get_args(messages.Step))
+        ("Step", "Queue", "Reader", "What the reader does"), ([code(k), *reported[k]] for k in get_args(messages.Step))
     )
 
 
@@ -389,7 +389,7 @@ def help_of(command: Any, path: tuple[str, ...]) -> Lines:
 
 def doctor_checks() -> Lines:
     rows = ([code(check.name), check.asks, check.finds] for check in CHECKS)
-    return table(("Check", "What it asks", "What it is like when it fails"), rows)
+    return table(("Check", "What it asks", "What you see when it fails"), rows)
 
 
 def doctor_policy() -> Lines:
