@@ -27,12 +27,12 @@ HEAD = """# What the simulator states about Bedrock
 
 <!-- This page is generated: `make docs` from tests/conformance/. Do not edit it. -->
 
-The simulated Bedrock claims to behave as Amazon Bedrock's batch inference does, as far as that is known. This page says
-what is claimed, how sure the claim is, and which tests hold the simulator to it. `make conformance` runs them.
+The simulated Bedrock is meant to behave like Amazon Bedrock's batch inference, as far as that is known. This page lists its
+statements about Bedrock, how sure each one is, and the tests that check it. `make conformance` runs them.
 
 How sure: **A** read in AWS's service model or run against botocore · **B** AWS's documentation · **C** someone's record of
-live behaviour · **D** public code that assumes it · **E** inference, or where nothing is documented what the simulator
-does. Nobody has run this table against AWS itself: what is C, D or E is to be confirmed on the first live run.
+live behaviour · **D** public code that assumes it · **E** inference, or what the simulator does if nothing is documented.
+Nobody has run this table against AWS itself: C, D and E are to be confirmed on the first live run.
 """
 
 SECTIONS = {
