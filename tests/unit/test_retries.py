@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from quarry_core.aws.client import ATTEMPTS_MAX, READ_TIMEOUTS_S, Aws, _Door
+from quarry_core.aws.client import ATTEMPTS_MAX, READ_TIMEOUTS_S, Aws, _Connection
 from quarry_core.aws.retries import CREDENTIALS_ATTEMPTS_MAX
 from quarry_core.aws.s3.objects import s3_client
 from quarry_core.errors import PortError
@@ -141,7 +141,7 @@ async def test_neither_variables_nor_a_profile_change_a_client(shell, by):
     async with Aws(region="us-east-1") as aws:
         for service in READ_TIMEOUTS_S:
             for attempts in (1, ATTEMPTS_MAX):
-                made[service, attempts] = (await aws._client(_Door(service, attempts))).meta.config.retries
+                made[service, attempts] = (await aws._client(_Connection(service, attempts))).meta.config.retries
     for attempts, client in (
         (5, s3_client("us-east-1")),
         (2, s3_client("us-east-1", hasty=True)),
