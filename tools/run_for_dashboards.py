@@ -26,8 +26,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from quarry_local import demo, loopback
+from quarry_local.programs import PROMETHEUS
 from quarry_local.settings import StackSettings
-from quarry_local.stack import PROMETHEUS, Stack
+from quarry_local.stack import Stack
 
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
 TITAN = "amazon.titan-embed-text-v2:0"

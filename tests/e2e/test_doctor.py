@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from quarry_cli.aws.asking import Answer
 from quarry_cli.aws.connections import Reading, open_reading
-from quarry_cli.aws.environment import Answer
 from quarry_cli.aws.environment_settings import EnvironmentSettings
 from quarry_cli.doctor.report import CHECKS
 from quarry_cli.main import app

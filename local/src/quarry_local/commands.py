@@ -22,7 +22,8 @@ from rich.table import Table
 from quarry_core.settings import Settings
 from quarry_local import demo, environment, loopback, processes
 from quarry_local.policies import SERVICES
-from quarry_local.stack import Stack, StackError, service_of
+from quarry_local.programs import service_of
+from quarry_local.stack import Stack, StackError
 
 app = typer.Typer(
     name="local",

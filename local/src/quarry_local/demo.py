@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from quarry_local.policies import SERVICES
+from quarry_local.programs import PROMETHEUS
 from quarry_local.settings import StackSettings
-from quarry_local.stack import PROMETHEUS, Stack
+from quarry_local.stack import Stack
 
 QUOTA = 3
 TOPICS = 3_600

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,16 +20,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from quarry_local import emulator, environment, launch, loopback, processes, prometheus, resources, state
 from quarry_local.clients import Clients
-from quarry_local.launch import NotReady, Program
+from quarry_local.launch import NotReady
 from quarry_local.policies import SERVICES
 from quarry_local.processes import Running
+from quarry_local.programs import BEDROCK, EMULATOR, PROMETHEUS, TLS, log_path, program_of, ready_path, service_of
 from quarry_local.settings import LOCAL_WAITS, StackSettings, differences
 from quarry_local.state import State
 
-EMULATOR = emulator.NAME
-BEDROCK = "bedrock"
-PROMETHEUS = prometheus.NAME
-TLS = "tls"
 STOP_GRACE_S = 10.0
 # What may go wrong while the stack comes up, and is told in the failure's own words.
 FAILURES = (
@@ -49,11 +45,6 @@ class StackError(Exception):
 
 def default_directory() -> Path:
     return Path(os.environ.get("QUARRY_LOCAL_DIR", ".quarry"))
-
-
-def service_of(name: str) -> str:
-    """The service that a process is one of: `scheduler.2` is a second scheduler."""
-    return name.partition(".")[0]
 
 
 class Stack:
@@ -271,7 +262,7 @@ class Stack:
 
     def ready(self, name: str) -> bool:
         """Whether the process says now that it is ready."""
-        return loopback.ready(self.process(name).port, _ready_path(name))
+        return loopback.ready(self.process(name).port, ready_path(name))
 
     def url(self, name: str) -> str:
         """Where a process answers."""
@@ -286,7 +277,7 @@ class Stack:
         return f"{self.url(name)}/metrics"
 
     def log_path(self, name: str) -> Path:
-        return self.directory / "logs" / f"{name}.log"
+        return log_path(self.directory, name)
 
     def logs(self, name: str, lines: int = 200) -> list[str]:
         """The last lines of a process's log; also after `down`, until the next `up`."""
@@ -359,7 +350,9 @@ class Stack:
         known = standing.processes.get(name)
         if known and processes.alive(known):
             return known
-        begun = launch.begin(self._program(standing, name, launch_as, variables), known.port if known else None)
+        begun = launch.begin(
+            program_of(name, standing, self.directory, launch_as, variables), known.port if known else None
+        )
         self._remember(standing, begun)
         return begun
 
@@ -370,71 +363,11 @@ class Stack:
         launch_as: Sequence[str] | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> Running:
-        program = self._program(standing, begun.name, launch_as, variables)
+        program = program_of(begun.name, standing, self.directory, launch_as, variables)
         return launch.finish(
             program, begun, standing.settings.ready_within_s, again=lambda new: self._remember(standing, new)
         )
 
-    def _program(
-        self,
-        standing: State,
-        name: str,
-        launch_as: Sequence[str] | None = None,
-        variables: Mapping[str, str] | None = None,
-    ) -> Program:
-        settings, log = standing.settings, self.log_path(name)
-        if name == EMULATOR:
-            return emulator.program(self.directory / EMULATOR, log)
-        if name == PROMETHEUS:
-            home = self.directory / PROMETHEUS
-            rules = prometheus.linked_rules(home)
-            return prometheus.program(
-                home, log, prometheus.configuration(prometheus.targets_file(home), rules, settings.env)
-            )
-        if name == BEDROCK:
-            behind = launch_as or settings.launch.get(BEDROCK, ("-m", "quarry_local.bedrock"))
-            flags = {"quota": str(settings.quota), **settings.simulator}
-            if settings.tls_port:
-                flags |= {"tls_port": str(settings.tls_port), "tls_directory": str(self.directory / TLS)}
-            extra = {**environment.inherited(os.environ), **standing.environment, **(variables or {})}
-            return Program(
-                name,
-                lambda port: [sys.executable, *behind, "--port", str(port), *_flags(flags)],
-                lambda _: extra,
-                _ready_path(name),
-                log,
-            )
-        service = service_of(name)
-        behind = launch_as or settings.launch.get(service, ("-m", f"quarry_{service}"))
-        overrides = {**settings.overrides, **(variables or {})}
-        return Program(
-            name,
-            lambda _: [sys.executable, *behind],
-            lambda port: environment.for_service(os.environ, standing.environment, LOCAL_WAITS, overrides, port),
-            _ready_path(name),
-            log,
-        )
-
-
-def _ready_path(name: str) -> str:
-    return {EMULATOR: emulator.HEALTH, BEDROCK: "/healthz", PROMETHEUS: prometheus.READY}.get(name, "/readyz")
-
 
 def _waits(settings: StackSettings) -> dict[str, str]:
     return {**LOCAL_WAITS, **settings.overrides}
-
-
-def _flags(settings: Mapping[str, str]) -> list[str]:
-    """As flags rather than variables, for an unknown flag is refused where an unknown variable goes unnoticed."""
-    return [_flag(name.replace("_", "-"), value) for name, value in settings.items()]
-
-
-def _flag(name: str, value: str) -> str:
-    # A switch takes no value.
-    match value.lower():
-        case "true":
-            return f"--{name}"
-        case "false":
-            return f"--no-{name}"
-        case _:
-            return f"--{name}={value}"

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 from typer.testing import CliRunner
 
-from quarry_cli.aws import environment
+from quarry_cli.aws import asking
 from quarry_cli.doctor.report import CHECKS
 from quarry_cli.main import app
 from quarry_core.errors import Missing, Refused, Unknown
@@ -147,12 +147,12 @@ def test_a_list_without_end_is_given_up(account):
 
     found = findings(account, "--model", CLAUDE)
 
-    assert f"more than {environment.PAGES_MAX} pages" in found["job-quota"]["message"]
-    assert len(account.asked) < environment.REQUESTS_MAX
+    assert f"more than {asking.PAGES_MAX} pages" in found["job-quota"]["message"]
+    assert len(account.asked) < asking.REQUESTS_MAX
 
 
 def test_the_requests_of_one_checkup_are_bounded(account, monkeypatch):
-    monkeypatch.setattr(environment, "REQUESTS_MAX", 12)
+    monkeypatch.setattr(asking, "REQUESTS_MAX", 12)
 
     found = findings(account, *BOTH)
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quarry_collector.columns import record_ids
 from quarry_collector.settle import ErrorCode, Example, NotConserved, Settle
-from quarry_collector.spool import Spool, SpoolFull, record_ids
+from quarry_collector.spool import Spool, SpoolFull
 from quarry_core.contract.names import record_id
 from quarry_core.models import Answer
 from tests.unit.collector.builders import (

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from quarry_cli.aws.environment import Answer, Ask
+from quarry_cli.aws.asking import Answer, Ask
 from quarry_cli.aws.environment_settings import EnvironmentSettings
 from quarry_core.ports import Clock
 

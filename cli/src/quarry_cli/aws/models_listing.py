@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from quarry_cli.aws.environment import Asking
+from quarry_cli.aws.asking import Asking
 from quarry_cli.aws.finding import NotKnown
 from quarry_cli.aws.models_quotas import SERVICE, Access, BatchQuotas, read_access, takes_batch
 from quarry_core.errors import PortError

@@ -16,7 +16,8 @@ from functools import partial
 from typing import TypeVar
 
 from quarry_cli.aws.answers import for_people
-from quarry_cli.aws.environment import Asking, is_profile
+from quarry_cli.aws.asking import Asking
+from quarry_cli.aws.environment import is_profile
 from quarry_cli.aws.finding import NotKnown
 from quarry_cli.aws.models_quotas import SERVICE, Batch, BatchQuotas, takes_batch
 from quarry_cli.client.connections import Connections

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from quarry_cli.aws.environment import Answer, Ask
+from quarry_cli.aws.asking import Answer, Ask
 from quarry_cli.settings import ClientSettings, other_queue_urls
 from quarry_core.ledger.ledger import Ledger
 from quarry_core.ports import Clock, Objects, Queue, Table

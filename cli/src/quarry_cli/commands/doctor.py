@@ -11,8 +11,9 @@ import msgspec
 import typer
 from rich.console import Console
 
+from quarry_cli.aws.asking import reason, skew_of
 from quarry_cli.aws.connections import Open, open_reading
-from quarry_cli.aws.environment import checked, reason, skew_of
+from quarry_cli.aws.environment import identify
 from quarry_cli.aws.environment_settings import EnvironmentSettings
 from quarry_cli.doctor.checks.account import judge_skew
 from quarry_cli.doctor.report import Report, check_all
@@ -89,7 +90,7 @@ async def _report(open_with: Open, models: Sequence[str], scheduler_role: str | 
             except PortError:
                 models = []  # the checks of the ledger say why
         try:
-            environment = await checked(
+            environment = await identify(
                 settings, reading.ask, reading.clock, models=models[:MODELS_MAX], scheduler_role=scheduler_role
             )
         except PortError as error:

@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 
 from quarry_cli.aws.answers import for_people, out_of_reach
+from quarry_cli.aws.asking import Asking, reason
 from quarry_cli.aws.connections import Open, open_reading
-from quarry_cli.aws.environment import Asking, reason
 from quarry_cli.aws.environment_settings import EnvironmentSettings
 from quarry_cli.aws.finding import NotKnown
 from quarry_cli.aws.models_listing import ModelLine, list_models

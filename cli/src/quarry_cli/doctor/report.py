@@ -6,7 +6,8 @@ import asyncio
 
 import msgspec
 
-from quarry_cli.aws.environment import Environment, reason
+from quarry_cli.aws.asking import reason
+from quarry_cli.aws.environment import Environment
 from quarry_cli.aws.finding import Finding, NotKnown, Outcome
 from quarry_cli.doctor.checks import (
     account,

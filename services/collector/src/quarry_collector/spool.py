@@ -24,6 +24,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 import pyarrow as pa
 
+from quarry_collector import columns
+from quarry_collector.columns import UNKNOWN
 from quarry_collector.decode import Corrupt, Line, RecordError
 from quarry_collector.settle import (
     EXAMPLE_CHARS_MAX,
@@ -37,7 +39,7 @@ from quarry_collector.settle import (
     check_conservation,
 )
 from quarry_core.contract.names import ROW_MAX, record_id, row_of
-from quarry_core.contract.results import answer_type, outcome_schema
+from quarry_core.contract.results import outcome_schema
 from quarry_core.models import Answer, EmptyAnswer
 from quarry_core.service.failures import exhausted
 
@@ -53,7 +55,6 @@ TOKENS_MAX = 1_000_000_000  # of one record; what claims more is not believed
 _NONE, _OK = 0, 1  # the status of a row; 2 and more are error codes
 _CODES = tuple(ErrorCode)
 _NUMBER = {code: number for number, code in enumerate(_CODES, start=2)}
-_UNTOLD = -1
 _NO_OUTPUT = Answer()
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
@@ -107,8 +108,8 @@ class Spool:
         self._offset = array("q", bytes(8 * rows))
         self._length = array("q", bytes(8 * rows))
         self._stop = array("q", bytes(8 * rows))
-        self._input_tokens = array("q", [_UNTOLD]) * rows
-        self._output_tokens = array("q", [_UNTOLD]) * rows
+        self._input_tokens = array("q", [UNKNOWN]) * rows
+        self._output_tokens = array("q", [UNKNOWN]) * rows
         self._stop_reasons: dict[str | None, int] = {None: 0}
         self._unsent = 0
         self._reported = 0
@@ -193,7 +194,7 @@ class Spool:
         start = 0
         while start < self.rows:
             most = min(start + BATCH_ROWS_MAX, self.rows)
-            ends = np.cumsum(_view(self._length, start, most))
+            ends = np.cumsum(columns.view(self._length, start, most))
             stop = start + max(1, int(np.searchsorted(ends, BATCH_BYTES_MAX, side="right")))
             yield self._batch(start, stop)
             start = stop
@@ -293,17 +294,17 @@ class Spool:
         status = np.frombuffer(self._status, np.uint8)[start:stop]
         ok = status == _OK
         payloads = self._read(start, stop)
-        lengths = _view(self._length, start, stop)
+        lengths = columns.view(self._length, start, stop)
         return pa.RecordBatch.from_arrays(
             [
-                _answers(payloads, lengths, ok, self.answer_column),
-                record_ids(self.shard, start, stop),
-                _words((~ok).astype(np.uint8), ["ok", "error"]),
-                _words(np.where(ok, 0, status - 1), [None, *map(str, _CODES)]),
-                _texts(payloads, lengths, ~ok),
-                _words(_view(self._stop, start, stop), list(self._stop_reasons)),
-                _numbers(_view(self._input_tokens, start, stop)),
-                _numbers(_view(self._output_tokens, start, stop)),
+                columns.answers(payloads, lengths, ok, self.answer_column),
+                columns.record_ids(self.shard, start, stop),
+                columns.words((~ok).astype(np.uint8), ["ok", "error"]),
+                columns.words(np.where(ok, 0, status - 1), [None, *map(str, _CODES)]),
+                columns.texts(payloads, lengths, ~ok),
+                columns.words(columns.view(self._stop, start, stop), list(self._stop_reasons)),
+                columns.numbers(columns.view(self._input_tokens, start, stop)),
+                columns.numbers(columns.view(self._output_tokens, start, stop)),
             ],
             schema=self.schema,
         )
@@ -320,15 +321,6 @@ class SpooledOutcome:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         return self._spool.batches()
-
-
-def record_ids(shard: str, start: int, stop: int) -> pa.Array:
-    """The record ids of the rows `start` to `stop`, as `names.record_id` makes them one by one."""
-    digits = np.arange(start, stop)[:, None] // 10 ** np.arange(5, -1, -1)[None, :] % 10 + ord("0")
-    head = np.tile(np.frombuffer(shard.encode("ascii"), np.uint8), (stop - start, 1))
-    data = np.hstack([head, digits.astype(np.uint8)])
-    offsets = np.arange(stop - start + 1, dtype=np.int32) * data.shape[1]
-    return pa.StringArray.from_buffers(stop - start, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data)))
 
 
 def _payload(answer: Answer, answer_column: str) -> bytes:
@@ -351,66 +343,8 @@ def _message(text: str) -> bytes:
 
 
 def _tokens(count: int | None) -> int:
-    return count if count is not None and 0 <= count <= TOKENS_MAX else _UNTOLD
+    return count if count is not None and 0 <= count <= TOKENS_MAX else UNKNOWN
 
 
 def _sum(tokens: array[int]) -> int:
-    return sum(count for count in tokens if count != _UNTOLD)
-
-
-def _view(numbers: array[int], start: int, stop: int) -> Numbers:
-    return np.frombuffer(numbers, np.int64)[start:stop]
-
-
-def _validity(mask: Mask) -> pa.Buffer | None:
-    return None if mask.all() else pa.py_buffer(np.packbits(mask, bitorder="little"))
-
-
-def _offsets(lengths: Numbers) -> pa.Buffer:
-    offsets = np.zeros(len(lengths) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    return pa.py_buffer(offsets)
-
-
-def _texts(
-    payloads: list[bytes],
-    lengths: Numbers,
-    mask: Mask,
-) -> pa.Array:
-    if not mask.any():
-        return pa.nulls(len(payloads), pa.string())
-    data = b"".join(payload for payload, is_one in zip(payloads, mask.tolist(), strict=True) if is_one)
-    offsets = _offsets(np.where(mask, lengths, 0))
-    return pa.StringArray.from_buffers(len(payloads), offsets, pa.py_buffer(data), _validity(mask))
-
-
-def _answers(
-    payloads: list[bytes],
-    lengths: Numbers,
-    mask: Mask,
-    answer_column: str,
-) -> pa.Array:
-    if answer_column == "response":
-        return _texts(payloads, lengths, mask)
-    data = b"".join(payload for payload, is_one in zip(payloads, mask.tolist(), strict=True) if is_one)
-    values = pa.Array.from_buffers(pa.float32(), len(data) // 4, [None, pa.py_buffer(data)])
-    offsets = _offsets(np.where(mask, lengths // 4, 0))
-    return pa.Array.from_buffers(
-        answer_type(answer_column), len(payloads), [_validity(mask), offsets], children=[values]
-    )
-
-
-def _words(indices: Numbers | Bytes, words: list[str | None]) -> pa.Array:
-    payloads = [(word or "").encode() for word in words]
-    lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
-    there = np.fromiter((word is not None for word in words), np.bool_, len(words))
-    return _texts(payloads, lengths, there).take(_plain(indices.astype(np.int64), pa.int64()))
-
-
-def _numbers(values: Numbers) -> pa.Array:
-    return _plain(values, pa.int64(), _validity(values != _UNTOLD))
-
-
-def _plain(values: Numbers, kind: pa.DataType, validity: pa.Buffer | None = None) -> pa.Array:
-    """As `pa.array`, which would import pandas wherever that is installed."""
-    return pa.Array.from_buffers(kind, len(values), [validity, pa.py_buffer(np.ascontiguousarray(values))])
+    return sum(count for count in tokens if count != UNKNOWN)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from quarry_cli.aws.environment import Answer, Environment, document
+from quarry_cli.aws.asking import Answer
+from quarry_cli.aws.environment import Environment, document
 from quarry_cli.aws.finding import Fault, Fix, NotKnown, command, statements
 from quarry_cli.aws.policy import Act, Holds, Verdict, by_resource
 from quarry_cli.doctor import needed

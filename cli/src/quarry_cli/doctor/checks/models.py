@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from quarry_cli.aws.environment import Environment, is_profile, reason
+from quarry_cli.aws.asking import reason
+from quarry_cli.aws.environment import Environment, is_profile
 from quarry_cli.aws.finding import Fault, NotKnown, setting, statements
 from quarry_cli.aws.models_quotas import Access, Batch, read_access, takes_batch
 from quarry_cli.doctor.checks.quotas import batch_quotas

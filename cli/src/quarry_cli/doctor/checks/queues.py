@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from quarry_cli.aws.environment import Answer, Environment
+from quarry_cli.aws.asking import Answer
+from quarry_cli.aws.environment import Environment
 from quarry_cli.aws.finding import Fault, NotKnown, command, setting
 from quarry_core.contract import names
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quarry_cli.aws.environment import Environment, reason
+from quarry_cli.aws.asking import reason
+from quarry_cli.aws.environment import Environment
 from quarry_cli.aws.finding import Fault, NotKnown, command, setting
 from quarry_cli.aws.models_quotas import SERVICE, BatchQuotas, Limit, ModelQuotas, Quota
 from quarry_core.errors import PortError

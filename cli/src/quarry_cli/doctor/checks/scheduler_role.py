@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quarry_cli.aws.environment import Environment, Role, Unreadable, profile_arns, reason
+from quarry_cli.aws.asking import reason
+from quarry_cli.aws.environment import Environment, Role, Unreadable, profile_arns
 from quarry_cli.aws.finding import Fault, NotKnown, statements
 from quarry_cli.aws.policy import Act, Holds, by_identity
 from quarry_cli.doctor import needed

@@ -1,0 +1,84 @@
+"""The columns of an outcome, made of buffers: no Python object a row, and no copy where one can be spared. Pure."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from quarry_core.contract.results import answer_type
+
+UNKNOWN = -1  # a count that the output does not give
+
+Numbers = np.ndarray[Any, np.dtype[np.int64]]
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def record_ids(shard: str, start: int, stop: int) -> pa.Array:
+    """The record ids of the rows `start` to `stop`, as `names.record_id` makes them one by one."""
+    digits = np.arange(start, stop)[:, None] // 10 ** np.arange(5, -1, -1)[None, :] % 10 + ord("0")
+    head = np.tile(np.frombuffer(shard.encode("ascii"), np.uint8), (stop - start, 1))
+    data = np.hstack([head, digits.astype(np.uint8)])
+    offsets = np.arange(stop - start + 1, dtype=np.int32) * data.shape[1]
+    return pa.StringArray.from_buffers(stop - start, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data)))
+
+
+def view(numbers: array[int], start: int, stop: int) -> Numbers:
+    return np.frombuffer(numbers, np.int64)[start:stop]
+
+
+def _validity(mask: Mask) -> pa.Buffer | None:
+    return None if mask.all() else pa.py_buffer(np.packbits(mask, bitorder="little"))
+
+
+def _offsets(lengths: Numbers) -> pa.Buffer:
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return pa.py_buffer(offsets)
+
+
+def texts(
+    payloads: list[bytes],
+    lengths: Numbers,
+    mask: Mask,
+) -> pa.Array:
+    if not mask.any():
+        return pa.nulls(len(payloads), pa.string())
+    data = b"".join(payload for payload, is_one in zip(payloads, mask.tolist(), strict=True) if is_one)
+    offsets = _offsets(np.where(mask, lengths, 0))
+    return pa.StringArray.from_buffers(len(payloads), offsets, pa.py_buffer(data), _validity(mask))
+
+
+def answers(
+    payloads: list[bytes],
+    lengths: Numbers,
+    mask: Mask,
+    answer_column: str,
+) -> pa.Array:
+    if answer_column == "response":
+        return texts(payloads, lengths, mask)
+    data = b"".join(payload for payload, is_one in zip(payloads, mask.tolist(), strict=True) if is_one)
+    values = pa.Array.from_buffers(pa.float32(), len(data) // 4, [None, pa.py_buffer(data)])
+    offsets = _offsets(np.where(mask, lengths // 4, 0))
+    return pa.Array.from_buffers(
+        answer_type(answer_column), len(payloads), [_validity(mask), offsets], children=[values]
+    )
+
+
+def words(indices: Numbers | Bytes, named: list[str | None]) -> pa.Array:
+    payloads = [(word or "").encode() for word in named]
+    lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
+    there = np.fromiter((word is not None for word in named), np.bool_, len(named))
+    return texts(payloads, lengths, there).take(_plain(indices.astype(np.int64), pa.int64()))
+
+
+def numbers(values: Numbers) -> pa.Array:
+    return _plain(values, pa.int64(), _validity(values != UNKNOWN))
+
+
+def _plain(values: Numbers, kind: pa.DataType, validity: pa.Buffer | None = None) -> pa.Array:
+    """As `pa.array`, which would import pandas wherever that is installed."""
+    return pa.Array.from_buffers(kind, len(values), [validity, pa.py_buffer(np.ascontiguousarray(values))])
