@@ -43,13 +43,13 @@ class Edited(Exception):
 
 @dataclass(frozen=True)
 class Cut:
-    """Everything at one moment; `lines` by identity, oldest first. `status` is what `quarry status` said of each run."""
+    """Everything at one moment; `lines` by identity, oldest first. `views` is what the command said."""
 
     name: str
     about: str
     now: str
     lines: Mapping[Identity, Line]
-    status: Mapping[str, Any] = field(default_factory=dict)
+    views: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, kind: str) -> list[Any]:
         return [line[kind] for identity, line in self.lines.items() if identity[0] == kind]
@@ -149,7 +149,7 @@ def read(folder: Path) -> History:
 def _lines(cuts: tuple[Cut, ...]) -> Iterator[str]:
     before: Mapping[Identity, Line] = {}
     for cut in cuts:
-        yield _json({"cut": cut.name, "about": cut.about, "now": cut.now, "status": cut.status})
+        yield _json({"cut": cut.name, "about": cut.about, "now": cut.now, "views": cut.views})
         for identity in before:
             if identity not in cut.lines:
                 yield _json({"gone": list(identity)})
@@ -166,14 +166,14 @@ def _cuts(texts: list[str]) -> Iterator[Cut]:
         line = json.loads(text)
         if "cut" in line:
             if head is not None:
-                yield Cut(head["cut"], head["about"], head["now"], dict(lines), head["status"])
+                yield Cut(head["cut"], head["about"], head["now"], dict(lines), head["views"])
             head = line
         elif "gone" in line:
             del lines[tuple(line["gone"])]
         else:
             lines[identity_of(line)] = line
     if head is not None:
-        yield Cut(head["cut"], head["about"], head["now"], dict(lines), head["status"])
+        yield Cut(head["cut"], head["about"], head["now"], dict(lines), head["views"])
 
 
 def _json(line: Line) -> str:

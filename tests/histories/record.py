@@ -49,7 +49,7 @@ async def recorded(release: str) -> History:
     faults = await faults_of(world, about)
     assert not faults, faults
     history = History(about, tuple(cuts), bodies)
-    seen = [replace(cut, status=views_of(world_of(history, cut), run_ids.values())) for cut in cuts]
+    seen = [replace(cut, views=views_of(world_of(history, cut), run_ids.values())) for cut in cuts]
     return replace(history, cuts=tuple(seen))
 
 

@@ -9,6 +9,7 @@ import logging
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ import pytest
 import structlog
 
 from quarry_core.contract.messages import READERS
+from quarry_core.contract.names import outcome_key
 from tests.histories import form
 from tests.histories.form import Cut, Edited, History, Identity, identity_of
 from tests.histories.judge import faults_of
 from tests.histories.record import HISTORIES, recorded
-from tests.histories.scenario import to_the_end
+from tests.histories.scenario import VISIBLE_AGAIN_S, CrashAfter, to_the_end
 from tests.histories.snapshot import world_of
 from tests.histories.views import views_of
+from tests.world.faults import Crash
 from tests.world.world import SimulatedWorld
 
 CHANGELOG = Path(__file__).resolve().parents[2] / "CHANGELOG.md"
@@ -83,10 +86,10 @@ async def test_runs_in_flight_end_all_the_same_where_an_upgrade_loses_every_mess
 
 @pytest.mark.promise("L9")
 @pytest.mark.parametrize(("release", "name"), CUTS)
-def test_status_says_after_an_upgrade_what_it_said_before(release, name):
+def test_the_command_says_of_a_run_after_an_upgrade_what_it_said_before(release, name):
     history, cut = READ[release], READ[release].cut(name)
 
-    assert views_of(world_of(history, cut), history.about["run_ids"].values()) == cut.status
+    assert views_of(world_of(history, cut), history.about["run_ids"].values()) == cut.views
 
 
 @pytest.mark.promise("L9", "S4")
@@ -98,6 +101,47 @@ async def test_what_was_published_before_an_upgrade_stays_as_it_was():
 
     assert len(before) > 10
     assert {key: form.digest(world.objects.bodies[key]) for key in before} == before
+
+
+@pytest.mark.promise("L9")
+async def test_a_repeat_keeps_its_pause_over_an_upgrade():
+    cut = LATEST.cut("repeat-waiting")
+    before = {each["jobArn"] for each in cut.of("job")}
+
+    world, _ = await replayed(LATEST, cut)
+
+    (repeat,) = (job for job in world.jobs.all if job.arn not in before and "-00002-2-" in job.name)
+    pause_s = (repeat.submitted_at - datetime.fromisoformat(cut.now)).total_seconds()
+    assert pause_s >= LATEST.about["settings"]["repeat_pauses_s"][0]
+
+
+@pytest.mark.promise("L9")
+async def test_failures_that_were_counted_before_an_upgrade_count_after_it():
+    run_id = LATEST.about["run_ids"]["reviews"]
+    world = world_of(LATEST, LATEST.cut("settled-half"))
+    before = await world.ledger.failure(run_id, "settle", "00000")
+    world.objects.plant(outcome_key(run_id, "00000", 1), b"put here by mistake once more")
+
+    assert await to_the_end(world, LATEST.about["bedrock"])
+
+    after = await world.ledger.failure(run_id, "settle", "00000")
+    assert (await world.totals(run_id)).code == "INTERNAL_ERROR"
+    assert (before.count, after.count) == (1, world.settings.identical_failures_max)
+
+
+@pytest.mark.promise("L9")
+async def test_a_worker_that_died_before_an_upgrade_counts_after_it():
+    run_id = LATEST.about["run_ids"]["jokes"]
+    world = world_of(LATEST, LATEST.cut("slices-half-written"))
+    world.clock.advance(VISIBLE_AGAIN_S)
+    world.start({"preprocessor": CrashAfter(lambda writes: writes[0].key[1].startswith("begun#slice#00002"))})
+    with pytest.raises(Crash):
+        await world.idle()
+    world.start()
+
+    assert await to_the_end(world, LATEST.about["bedrock"])
+
+    assert (await world.totals(run_id)).code == "WORKER_KILLED"
 
 
 async def test_a_history_that_is_recorded_today_can_be_read_and_replayed(tmp_path):
