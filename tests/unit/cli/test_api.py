@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pyarrow as pa
@@ -115,3 +116,19 @@ def test_a_frame_and_a_table_hold_what_is_nested(quarry):
     assert list(frame["ids"][0]) == [bytes(16)]
     assert frame["kinds"][99] == {"kind": "x"}
     assert quarry.client.table(run_id).column("ids").type == lists.type
+
+
+def test_the_package_offers_its_public_names_and_imports_none_before_it_is_used():
+    script = (
+        "import sys, quarry_cli\n"
+        "assert 'quarry_cli.client.api' not in sys.modules\n"
+        "assert set(quarry_cli.__all__) <= set(dir(quarry_cli))\n"
+        "from quarry_cli.client.api import Client, results_frame\n"
+        "from quarry_cli.errors import QuarryError\n"
+        "assert (quarry_cli.Client, quarry_cli.results_frame, quarry_cli.QuarryError) == (Client, results_frame, QuarryError)\n"
+        "assert not hasattr(quarry_cli, 'client_of_nobody')\n"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=60)
+
+    assert ended.returncode == 0, ended.stderr

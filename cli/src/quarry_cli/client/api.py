@@ -1,6 +1,6 @@
 """Quarry from Python, beside the queue: submit a manifest, look at a run, have its results, as a DataFrame too.
 
-    from quarry_cli.client.api import Client, results_frame
+    from quarry_cli import Client, results_frame
 
     client = Client()                       # the environment is that of the variables, as for the command
     run = client.submit({"job_name_prefix": "demo", "model_id": ..., "s3_uri": ..., "prompt_id": ...})
