@@ -5,7 +5,8 @@ Owns no state but the client, which threads may share; every method may be calle
 
 Checksums: requests carry the SDK's CRC32 (`when_supported`), which guards the bytes from our memory to S3's disk.
 Answers are not checked (`when_required`): S3 tells checksums for whole objects only, while we resume by ranges; pins
-and TLS guard those.
+and TLS guard those. botocore before 1.36, which the command may find installed, has neither setting and checks no answer
+either; the command only reads.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from quarry_core import __version__
 from quarry_core.aws.retries import pin, retries
 from quarry_core.aws.s3.reading import ForwardReader, RandomReader, Source
 from quarry_core.aws.s3.upload import UPLOAD_PART_BYTES_MAX, UPLOAD_PART_BYTES_MIN, S3Upload, Target
 from quarry_core.aws.s3.watch import Observe, watch
+from quarry_core.aws.whole import require_whole_answers
 from quarry_core.errors import raise_for
 from quarry_core.ports import ObjectInfo, ObjectRef
 
-USER_AGENT = "quarry/0.1.0"
+USER_AGENT = f"quarry/{__version__}"
 PUT_ONCE_BYTES_MAX = 64 * 1024 * 1024
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
@@ -36,6 +39,7 @@ HASTY_TIMEOUT_S = 5
 HASTY_ATTEMPTS_MAX = 2
 CONNECTIONS_MAX = 32
 UPLOAD_PART_BYTES = 16 * 1024 * 1024
+CHECKSUMS = {"request_checksum_calculation": "when_supported", "response_checksum_validation": "when_required"}
 
 
 def s3_client(
@@ -50,7 +54,7 @@ def s3_client(
     Args:
         hasty: for a person who waits, and would rather do without the answer.
     """
-    return boto3.Session(botocore_session=pin(botocore.session.get_session())).client(
+    client = boto3.Session(botocore_session=pin(botocore.session.get_session())).client(
         "s3",
         region_name=region,
         endpoint_url=endpoint_url,
@@ -61,11 +65,12 @@ def s3_client(
             max_pool_connections=CONNECTIONS_MAX,
             tcp_keepalive=True,
             user_agent_extra=USER_AGENT,
-            request_checksum_calculation="when_supported",
-            response_checksum_validation="when_required",
             s3={"addressing_style": addressing_style},
+            **{name: when for name, when in CHECKSUMS.items() if name in Config.OPTION_DEFAULTS},
         ),
     )
+    require_whole_answers(client)
+    return client
 
 
 class S3Objects:
