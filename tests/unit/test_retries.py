@@ -17,9 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from quarry_core.aws.client import ATTEMPTS_MAX, READ_TIMEOUTS_S, Aws, _Connection
+from quarry_core.aws.calls import ATTEMPTS_MAX, READ_TIMEOUTS_S, Limits
+from quarry_core.aws.client import Aws
 from quarry_core.aws.retries import CREDENTIALS_ATTEMPTS_MAX
 from quarry_core.aws.s3.objects import s3_client
+from quarry_core.aws.threaded import ThreadedAws
 from quarry_core.errors import PortError
 from quarry_local.clients import Clients
 from tests.unit.core.scripted import set_credentials
@@ -84,6 +86,7 @@ def test_the_places_that_make_clients_are_seen():
     assert makers >= {
         "core/src/quarry_core/aws/client.py",
         "core/src/quarry_core/aws/s3/objects.py",
+        "core/src/quarry_core/aws/threaded.py",
         "local/src/quarry_local/clients.py",
         "local/src/quarry_local/bedrock/aws.py",
         "local/src/quarry_local/bedrock/pytest_plugin.py",
@@ -138,10 +141,12 @@ async def test_neither_variables_nor_a_profile_change_a_client(shell, by):
         shell.delenv("AWS_RETRY_MODE")
         shell.delenv("AWS_MAX_ATTEMPTS")
     made = {}
-    async with Aws(region="us-east-1") as aws:
+    async with Aws(region="us-east-1") as aws, ThreadedAws(region="us-east-1") as threaded:
         for service in READ_TIMEOUTS_S:
             for attempts in (1, ATTEMPTS_MAX):
-                made[service, attempts] = (await aws._client(_Connection(service, attempts))).meta.config.retries
+                limits = Limits(service, attempts)
+                made[service, attempts] = (await aws._client(limits)).meta.config.retries
+                made[f"{service} of the command", attempts] = threaded._client(limits).meta.config.retries
     for attempts, client in (
         (5, s3_client("us-east-1")),
         (2, s3_client("us-east-1", hasty=True)),
@@ -182,7 +187,7 @@ def unwell_sts() -> Iterator[tuple[str, list[str]]]:
             thread.join()
 
 
-@pytest.mark.parametrize("client", ["aiobotocore", "boto3"])
+@pytest.mark.parametrize("client", [Aws, ThreadedAws, "boto3"])
 async def test_nor_do_they_change_the_requests_that_fetch_credentials(shell, tmp_path, client):
     """A service account's role, as on EKS: the SDK asks STS by a client of its own making."""
     token = tmp_path / "token"
@@ -199,7 +204,7 @@ async def test_nor_do_they_change_the_requests_that_fetch_credentials(shell, tmp
                 s3.head_bucket(Bucket="b")
             s3.close()
         else:
-            async with Aws(region="us-east-1", endpoint_urls={"sqs": "http://127.0.0.1:1"}) as aws:
+            async with client(region="us-east-1", endpoint_urls={"sqs": "http://127.0.0.1:1"}) as aws:
                 with pytest.raises(PortError):
                     await aws.call("sqs", "list_queues", {}, doing="ask", once=True)
     assert len(asked) == CREDENTIALS_ATTEMPTS_MAX

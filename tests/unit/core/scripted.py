@@ -13,9 +13,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import botocore
 from botocore.loaders import create_loader
 
-from quarry_core.aws.client import Aws, Observe
+from quarry_core.aws.calls import Calls, Observe
+from quarry_core.aws.client import Aws
+from quarry_core.aws.threaded import ThreadedAws
 from tests.world.clock import FakeClock
 
 
@@ -41,6 +44,8 @@ CUT = "cut"
 # The head of an answer comes, its body does not.
 CUT_IN_BODY = "cut in body"
 Line = Answer | str
+# An older botocore, which the command may meet, has no place to measure an answer.
+MEASURES_ANSWERS = tuple(int(part) for part in botocore.__version__.split(".")) >= (1, 35, 60)
 
 
 def wrong(code: str, status: int = 400, message: str = "as the test says", **more: Any) -> Answer:
@@ -95,15 +100,19 @@ class Scripted:
 
 @asynccontextmanager
 async def scripted(
-    service: str, script: Iterable[Line] | Callable[[Request], Line], observe: Observe | None = None
-) -> AsyncIterator[tuple[Aws, Scripted]]:
-    """An `Aws` whose `service` follows the script, on a fake clock. Needs the fixture `credentials`."""
+    service: str,
+    script: Iterable[Line] | Callable[[Request], Line],
+    observe: Observe | None = None,
+    kind: type[Aws | ThreadedAws] = Aws,
+) -> AsyncIterator[tuple[Calls, Scripted]]:
+    """Calls to an AWS whose `service` follows the script, on a fake clock. Needs the fixture `credentials`."""
     reported = Scripted(script)
     server = await asyncio.start_server(reported.serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, Aws(reported.clock, "us-east-1", {service: url}, observe) as aws:
+    async with server, kind(reported.clock, "us-east-1", {service: url}, observe) as aws:
         # AWS's service models are most of the cost of a client: read once for all tests.
-        aws._session.register_component("data_loader", MODELS)
+        if isinstance(aws, Aws):
+            aws._session.register_component("data_loader", MODELS)
         yield aws, reported
 
 

@@ -30,11 +30,11 @@ Open = Callable[[EnvironmentSettings], AbstractAsyncContextManager[Reading]]
 @contextlib.asynccontextmanager
 async def open_reading(settings: EnvironmentSettings) -> AsyncIterator[Reading]:
     # The SDKs take most of a second to import: `quarry --help` needs none of them.
-    from quarry_core.aws.client import Aws  # noqa: PLC0415 see above
     from quarry_core.aws.table import DynamoTable  # noqa: PLC0415 see above
+    from quarry_core.aws.threaded import ThreadedAws  # noqa: PLC0415 see above
     from quarry_core.ledger.ledger import Ledger  # noqa: PLC0415 beside its only user
 
-    async with Aws(region=settings.region) as aws:
+    async with ThreadedAws(region=settings.region) as aws:
 
         async def ask(service: str, operation: str, parameters: Mapping[str, Any]) -> Answer:
             return await aws.call(service, operation, parameters, doing=f"{service} {operation}")

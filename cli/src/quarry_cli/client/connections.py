@@ -56,12 +56,12 @@ async def connect() -> AsyncIterator[Connections]:
     settings = ClientSettings.read()
     settings.require("region", "table", "bucket")
     # The SDKs take most of a second to import: `quarry --help` and `quarry schema` need none of them.
-    from quarry_core.aws.client import Aws  # noqa: PLC0415 see above
     from quarry_core.aws.queue import SqsQueue  # noqa: PLC0415 see above
     from quarry_core.aws.s3.objects import S3Objects, s3_client  # noqa: PLC0415 see above
     from quarry_core.aws.table import DynamoTable  # noqa: PLC0415 see above
+    from quarry_core.aws.threaded import ThreadedAws  # noqa: PLC0415 see above
 
-    async with Aws(region=settings.region) as aws:
+    async with ThreadedAws(region=settings.region) as aws:
 
         def queue() -> Queue:
             settings.require("manifest_queue_url")

@@ -47,10 +47,10 @@ Open = Callable[[DeadLetterSettings], AbstractAsyncContextManager[Post]]
 @contextlib.asynccontextmanager
 async def open_post(settings: DeadLetterSettings) -> AsyncIterator[Post]:
     # The SDKs take most of a second to import: `quarry --help` needs none of them.
-    from quarry_core.aws.client import Aws  # noqa: PLC0415 see above
     from quarry_core.aws.queue import SqsQueue  # noqa: PLC0415 see above
+    from quarry_core.aws.threaded import ThreadedAws  # noqa: PLC0415 see above
 
-    async with Aws(region=settings.region) as aws:
+    async with ThreadedAws(region=settings.region) as aws:
         yield Post(
             dead_letters=lambda name: SqsQueue(aws, f"{name}-dlq", settings.dead_letters_url(name)),
             source=lambda name: SqsQueue(aws, source_of(name), settings.source_url(name)),

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from quarry_core.aws.client import Aws
+from quarry_core.aws.calls import Calls
 from quarry_core.errors import REFUSED, THROTTLING, Refused, Throttled, Unknown
 
 DEFAULT_BUS = "default"
@@ -18,7 +18,7 @@ DEFAULT_BUS = "default"
 class EventBus:
     """Puts events on one bus of EventBridge, which takes at most 256 KiB for one."""
 
-    def __init__(self, aws: Aws, env: str, bus_name: str = DEFAULT_BUS) -> None:
+    def __init__(self, aws: Calls, env: str, bus_name: str = DEFAULT_BUS) -> None:
         self._aws = aws
         self._source = f"quarry.{env}"
         self._bus_name = bus_name

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quarry_core.aws.client import Aws
+from quarry_core.aws.calls import Calls
 from quarry_core.contract.job_request import check_job_name, check_request
 from quarry_core.errors import Conflict, Missing, Refused, Unknown
 from quarry_core.ports import Job, JobRequest
@@ -24,7 +24,7 @@ _BAD_REQUEST = 400
 class BedrockJobs:
     """The batch jobs of one account in one region."""
 
-    def __init__(self, aws: Aws) -> None:
+    def __init__(self, aws: Calls) -> None:
         self._aws = aws
 
     async def create(self, request: JobRequest) -> str:

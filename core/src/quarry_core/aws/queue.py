@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quarry_core.aws.client import Aws
+from quarry_core.aws.calls import Calls
 from quarry_core.aws.dead_letters import dead_lettered
 from quarry_core.contract.message_attributes import ATTRIBUTES_MAX
 from quarry_core.errors import RECEIPT_GONE, Missing, Refused
@@ -28,7 +28,7 @@ DATA_TYPE = "String"
 class SqsQueue:
     """`name` serves logs and metrics; the URLs are what SQS is asked with. Without a second one nothing is dead-lettered."""
 
-    def __init__(self, aws: Aws, name: str, url: str, dead_letter_url: str = "") -> None:
+    def __init__(self, aws: Calls, name: str, url: str, dead_letter_url: str = "") -> None:
         self.name = name
         self._aws = aws
         self._url = url

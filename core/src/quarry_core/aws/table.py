@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from quarry_core.aws.client import Aws
+from quarry_core.aws.calls import Calls
 from quarry_core.aws.writes import read_item, transaction, wire_key
 from quarry_core.errors import (
     MALFORMED_WRITE,
@@ -41,7 +41,7 @@ _REASON_CHARS_MAX = 300
 class DynamoTable:
     """One table with the keys `pk` and `sk`, both strings. Items are read with these two among their attributes."""
 
-    def __init__(self, aws: Aws, table_name: str) -> None:
+    def __init__(self, aws: Calls, table_name: str) -> None:
         self._aws = aws
         self._table_name = table_name
 
