@@ -50,7 +50,7 @@ def settings(**changes: object) -> Settings:
         "job_quota": 3,
         "repeat_pauses_s": (60.0,),
     }
-    return Settings.model_validate(known | changes, by_name=True)
+    return Settings.model_validate(known | changes)
 
 
 class SimulatedWorld:

@@ -71,6 +71,10 @@ class NotWritten(QuarryError):
     exit_code = Exit.USAGE
 
 
+class Unreadable(QuarryError):
+    """The pyarrow that is installed cannot read the results: the text says why."""
+
+
 class StillRunning(QuarryError):
     """The time given for waiting has passed; the run goes on."""
 

@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from quarry_cli.client.api import Client
 from quarry_cli.client.connections import Connections
 from quarry_cli.main import app
+from tests.unit.cli.runner import runner
 from tests.world.world import BUCKET, SimulatedWorld
 
 
@@ -65,7 +65,7 @@ class Command:
         return Client(self.connect)
 
     def __call__(self, *args: str, given: str | None = None):
-        return CliRunner().invoke(app, list(args), obj=self.connect, input=given, env={"COLUMNS": "200"})
+        return runner().invoke(app, list(args), obj=self.connect, input=given, env={"COLUMNS": "200"})
 
     def status(self, run_id: str) -> dict[str, Any]:
         result = self("status", run_id, "--json")

@@ -8,7 +8,6 @@ import json
 
 import pytest
 from botocore.exceptions import NoCredentialsError
-from typer.testing import CliRunner
 
 from quarry_cli.client import dead_letter_queue
 from quarry_cli.client.dead_letter_settings import source_of
@@ -20,6 +19,7 @@ from quarry_core.contract.message_attributes import apart
 from quarry_core.contract.names import QUEUES, dead_letter_queue_name, queue_name, queue_url_variable
 from quarry_core.errors import Refused, raise_for
 from quarry_core.ports import Message
+from tests.unit.cli.runner import runner
 from tests.world.clock import FakeClock
 from tests.world.faults import KINDS, Crash, Faults
 from tests.world.queue import FakeQueue
@@ -46,7 +46,7 @@ class Office:
         yield Post(lambda name: self.dead_letters[name], lambda name: self.queues[source_of(name)])
 
     def __call__(self, *args: str, given: str | None = None):
-        return CliRunner().invoke(app, ["dlq", *args], obj=self.open, input=given, env={"COLUMNS": "200"})
+        return runner().invoke(app, ["dlq", *args], obj=self.open, input=given, env={"COLUMNS": "200"})
 
     def dead_letter(self, queue: str, body: str, reason: str, **attributes: str) -> str:
         """As a consumer does; the letter's id."""

@@ -10,13 +10,13 @@ import os
 from datetime import timedelta
 
 import pytest
-from typer.testing import CliRunner
 
 from quarry_cli.aws import asking
 from quarry_cli.doctor.report import CHECKS
 from quarry_cli.main import app
 from quarry_core.errors import Missing, Refused, Unknown
 from tests.unit.cli.an_account import ACCOUNT, CLAUDE, PROFILE, REGION, VARIABLES, Account, allow, encrypted, policy
+from tests.unit.cli.runner import runner
 
 # Operations whose silence leaves no check without an answer: something else tells the same.
 BY_THE_WAY = {("s3", "get_bucket_policy"), ("iam", "simulate_principal_policy")}
@@ -37,7 +37,7 @@ def account():
 def visit(account, *options, **variables):
     unset = {name: None for name in os.environ if name.startswith(("AWS_", "QUARRY_", "MAX_"))}
     given = {**unset, **VARIABLES, **variables}
-    return CliRunner().invoke(app, ["doctor", *options], obj=account.reading, env=given)
+    return runner().invoke(app, ["doctor", *options], obj=account.reading, env=given)
 
 
 def findings(account, *options, **variables):

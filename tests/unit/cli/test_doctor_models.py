@@ -7,7 +7,6 @@ import os
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, ProfileNotFound
-from typer.testing import CliRunner
 
 from quarry_cli.aws.models_quotas import Access, Batch, BatchQuotas, Limit, read_access, takes_batch
 from quarry_cli.main import app
@@ -16,6 +15,7 @@ from quarry_local.bedrock.api.quota_table import quotas as simulated_quotas
 from quarry_local.bedrock.models.catalogue import entries
 from quarry_local.bedrock.settings import LiveSettings
 from tests.unit.cli.an_account import CLAUDE, PROFILE, VARIABLES, Account, listed
+from tests.unit.cli.runner import runner
 
 
 def quotas(*names):
@@ -126,7 +126,7 @@ def account():
 def models(account, *options, **variables):
     unset = {name: None for name in os.environ if name.startswith(("AWS_", "QUARRY_"))}
     environment = {**unset, "QUARRY_REGION": VARIABLES["QUARRY_REGION"], **variables}
-    return CliRunner().invoke(app, ["models", *options], obj=account.reading, env=environment)
+    return runner().invoke(app, ["models", *options], obj=account.reading, env=environment)
 
 
 def lines(account, *options):

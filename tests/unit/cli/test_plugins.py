@@ -6,11 +6,11 @@ from importlib.metadata import EntryPoint
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
 from quarry_cli.commands import plugins
 from quarry_cli.commands.plugins import Commands
 from quarry_cli.main import app
+from tests.unit.cli.runner import runner
 
 extra = typer.Typer(help="An extra.")
 not_an_app = 7
@@ -31,7 +31,7 @@ def with_plugins(monkeypatch):
 
 
 def run(*args: str):
-    return CliRunner().invoke(app, list(args))
+    return runner().invoke(app, list(args))
 
 
 def test_a_plug_in_adds_its_commands(with_plugins):

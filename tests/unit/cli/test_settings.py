@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
-from typer.testing import CliRunner
 
 from quarry_cli.errors import NotConfigured
 from quarry_cli.main import app
 from quarry_cli.settings import ClientSettings
+from tests.unit.cli.runner import runner
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def _bare(monkeypatch, tmp_path):
 def test_every_missing_variable_is_named_with_where_to_get_it(monkeypatch):
     monkeypatch.setenv("QUARRY_TABLE", "t")
 
-    result = CliRunner().invoke(app, ["status", "r"])
+    result = runner().invoke(app, ["status", "r"])
 
     assert result.exit_code == 2
     assert "QUARRY_REGION and QUARRY_BUCKET are not set" in result.stderr
@@ -36,7 +36,7 @@ def test_a_local_stack_in_this_directory_is_pointed_out_and_not_used(tmp_path):
     (tmp_path / ".quarry").mkdir()
     (tmp_path / ".quarry" / "state.json").write_text("{}")
 
-    result = CliRunner().invoke(app, ["runs"])
+    result = runner().invoke(app, ["runs"])
 
     assert result.exit_code == 2
     assert ".quarry/state.json" in result.stderr

@@ -5,7 +5,7 @@
     client = Client()                       # the environment is that of the variables, as for the command
     run = client.submit({"job_name_prefix": "demo", "model_id": ..., "s3_uri": ..., "prompt_id": ...})
     client.wait(run.run_id)
-    frame = results_frame(run.run_id)       # needs quarry-cli[pandas]
+    frame = results_frame(run.run_id)       # needs the extra `pandas`
 
 Every call opens its own connection and closes it; nothing is kept between calls. It may be used where an event loop
 runs already, as in a notebook: the call then works in a thread of its own, and blocks all the same. The commands are
@@ -164,7 +164,7 @@ class Client:
             mode: permissions of the files; who may read them may look into the directories.
 
         Raises:
-            NoSuchRun, NotEnded, NoResults, NotWritten: see there. `Account.faults` is for the caller to look at.
+            NoSuchRun, NotEnded, NoResults, NotWritten, Unreadable: see there. `Account.faults` is for the caller to look at.
         """
         from quarry_cli.client.download import download  # noqa: PLC0415 likewise
         from quarry_cli.client.row_account import account  # noqa: PLC0415 pyarrow takes its time to import
@@ -264,7 +264,10 @@ def results_frame(
     try:
         import pandas as pd  # noqa: PLC0415 an extra
     except ImportError as error:
-        raise NotConfigured("pandas is not installed: pip install 'quarry-cli[pandas]'") from error
+        raise NotConfigured(
+            "pandas is not installed: run  pip install './cli[pandas]'  in the checkout, or put [pandas] behind the "
+            "name of Quarry's wheel (docs/install.md)"
+        ) from error
     import pyarrow as pa  # noqa: PLC0415 takes its time to import
 
     from quarry_cli.client.values import known_to_pandas  # noqa: PLC0415 likewise
@@ -293,17 +296,14 @@ def results_frame(
 
 def _whole(objects: Objects, run_id: str, columns: Sequence[str] | None) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415 takes its time to import
-    import pyarrow.parquet as pq  # noqa: PLC0415 likewise
 
     from quarry_cli.client.download import parts_of  # noqa: PLC0415 likewise
+    from quarry_cli.client.parts import open_part, tables_of  # noqa: PLC0415 likewise
 
-    tables = []
+    tables: list[pa.Table] = []
     for info in parts_of(objects, run_id):
-        with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source:
-            file = pq.ParquetFile(source)
-            wanted = list(columns) if columns is not None else None
-            # Not whole: pyarrow reads nested categories only by row group.
-            tables += [file.read_row_group(group, columns=wanted) for group in range(file.num_row_groups)]
+        with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source, open_part(source) as part:
+            tables += tables_of(part, columns)
     if not tables:
         raise NoResults(f"run {run_id} has no part of a result yet")
     return pa.concat_tables(tables)

@@ -16,10 +16,11 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
-from quarry_cli.client.values import batches_of, plain_values, temporal_texts
+from quarry_cli.client.parts import batches_of, open_part
+from quarry_cli.client.values import plain_values, singles, temporal_texts
 from quarry_cli.errors import NotWritten
+from quarry_core.tabular.arrow_types import is_string_view
 
 BATCH_ROWS = 1_024
 # The full-width forms become the others in spreadsheets of some languages.
@@ -27,8 +28,8 @@ _FORMULA = r"^[=+\-@\t\r\n\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
 
 
 def write_csv(part: BinaryIO, target: BinaryIO, *, safe_cells: bool = False) -> None:
-    """Raises NotWritten naming a column that CSV has no form for."""
-    with pq.ParquetFile(part) as file:
+    """Raises NotWritten naming a column that CSV has no form for, Unreadable as `open_part` does."""
+    with open_part(part) as file:
         names = [_safe_name(name) if safe_cells else name for name in file.schema_arrow.names]
         kinds = [_csv_type(each.type) for each in file.schema_arrow]
         schema = pa.schema(list(zip(names, kinds, strict=True)))
@@ -44,9 +45,9 @@ def write_csv(part: BinaryIO, target: BinaryIO, *, safe_cells: bool = False) -> 
 
 
 def write_jsonl(part: BinaryIO, target: BinaryIO) -> None:
-    """Raises NotWritten naming a column that JSON has no form for."""
+    """Raises NotWritten naming a column that JSON has no form for, Unreadable as `open_part` does."""
     encoder = msgspec.json.Encoder()
-    with pq.ParquetFile(part) as file:
+    with open_part(part) as file:
         names = file.schema_arrow.names
         for batch in batches_of(file, BATCH_ROWS):
             columns = [_values(field, column) for field, column in zip(batch.schema, batch.columns, strict=True)]
@@ -68,7 +69,9 @@ def _csv_column(field: pa.Field, column: pa.Array, kind: pa.DataType) -> pa.Arra
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     is_ = pa.types
-    if kind != pa.string() or is_.is_string(column.type) or is_.is_string_view(column.type):
+    if is_.is_float16(column.type):
+        return singles(column)
+    if kind != pa.string() or is_.is_string(column.type) or is_string_view(column.type):
         return column.cast(kind)
     if is_.is_timestamp(column.type) or is_.is_time(column.type) or is_.is_date(column.type):
         return temporal_texts(column)

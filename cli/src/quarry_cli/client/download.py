@@ -25,11 +25,11 @@ from typing import Any, BinaryIO
 
 import msgspec
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from quarry_cli.client.convert import write_csv, write_jsonl
 from quarry_cli.client.folder import PRIVATE, Folder
 from quarry_cli.client.formats import Format
+from quarry_cli.client.parts import batches_of, open_part
 from quarry_cli.errors import NotWritten
 from quarry_core.contract.names import report_key, results_prefix
 from quarry_core.errors import Missing
@@ -41,6 +41,7 @@ BESIDE = ".quarry"
 DOWNLOADS_AT_ONCE = 4
 COPY_BYTES = 1 << 20
 PARTS_MAX = 100_000
+COUNTED_ROWS = 65_536
 # Only such names become files: an object's name is not ours to trust with a path.
 _PART = re.compile(r"part-([0-9]{5})\.parquet")
 _UNFINISHED = re.compile(r"\.part-[0-9]{5}b?\.(fetched|written)")
@@ -118,6 +119,7 @@ def download(
 
     Raises:
         NotWritten: the directory holds something else or is a link, or a column has no place in the format.
+        Unreadable: the pyarrow that is installed does not know what a part is made of.
         OSError: the disk.
     """
     here = directory.absolute()
@@ -235,9 +237,9 @@ def _bring(
 def count(part: BinaryIO, prefix: str = "") -> tuple[int, int]:
     """Rows of a part, and rows of it whose status is ok."""
     name = f"{prefix}status"
-    with pq.ParquetFile(part) as file:
+    with open_part(part) as file:
         rows = file.metadata.num_rows
-        batches: Sequence[Any] = [pc.equal(batch[name], "ok") for batch in file.iter_batches(columns=[name])]
+        batches: Sequence[Any] = [pc.equal(batch[name], "ok") for batch in batches_of(file, COUNTED_ROWS, [name])]
         return rows, sum(pc.sum(batch).as_py() or 0 for batch in batches)
 
 

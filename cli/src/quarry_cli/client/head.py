@@ -5,20 +5,19 @@ from __future__ import annotations
 from contextlib import closing
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from quarry_cli.client.download import parts_of
-from quarry_cli.client.values import batches_of
+from quarry_cli.client.parts import batches_of, open_part
 from quarry_core.ports import ObjectRef, Objects
 
 
 def first_rows(objects: Objects, run_id: str, most: int) -> pa.Table | None:
-    """The first rows of the parts that stand, in row order; None if there is no part."""
+    """The first rows of the parts that stand, in row order; None if there is no part. Raises Unreadable."""
     found: list[pa.RecordBatch] = []
     left = most
     for info in parts_of(objects, run_id):
-        with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source:
-            for batch in batches_of(pq.ParquetFile(source), left):
+        with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source, open_part(source) as part:
+            for batch in batches_of(part, left):
                 found.append(batch.slice(0, left))
                 left -= found[-1].num_rows
                 if left <= 0:

@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from quarry_core.tabular.arrow_types import is_binary_view, is_string_view
+
 Bytes = np.ndarray[Any, np.dtype[np.int64]]
 
 BATCH_ROWS_MAX = 1_024
@@ -107,16 +109,16 @@ def _is_long(kind: pa.DataType) -> bool:
         for of in (
             pa.types.is_string,
             pa.types.is_large_string,
-            pa.types.is_string_view,
+            is_string_view,
             pa.types.is_binary,
             pa.types.is_large_binary,
-            pa.types.is_binary_view,
+            is_binary_view,
         )
     )
 
 
 def _measurable(column: pa.Array) -> pa.Array:
-    if pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type):
+    if is_string_view(column.type) or is_binary_view(column.type):
         return column.cast(pa.large_binary())
     return column
 

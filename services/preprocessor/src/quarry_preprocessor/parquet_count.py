@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quarry_core.ports import ObjectRef, Objects
+from quarry_core.tabular.arrow_types import is_binary_view
 from quarry_core.tabular.counted import Count
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.parquet.rows import ParquetSource, check_int96, open_parquet
@@ -83,7 +84,7 @@ def _holds_variant(kind: pa.DataType) -> bool:
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    return any(is_bytes(kind) for is_bytes in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))
+    return any(is_bytes(kind) for is_bytes in (pa.types.is_binary, pa.types.is_large_binary, is_binary_view))
 
 
 def proves_whole(file: ParquetSource, columns: Sequence[str]) -> bool:

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from quarry_core.contract.prompts import require_columns
+from quarry_core.tabular.arrow_types import is_large_list_view, is_list_view, is_string_view
 
 _encode = msgspec.json.Encoder().encode
 # The text of one nested value; a record of that size is never sent (`encode.RECORD_BYTES_MAX`), so none is built.
@@ -124,7 +125,7 @@ def _leaf(column: pa.Array) -> Rendered:
         return Rendered(_OWN_TEXT[kind.extension_name](column.storage))
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _valid_utf8(column)
-    if pa.types.is_string_view(kind):
+    if is_string_view(kind):
         return _valid_utf8(column.cast(pa.large_binary()).cast(pa.large_string(), safe=False))
     if pa.types.is_decimal(kind):
         return Rendered(_decimals(column))
@@ -387,7 +388,7 @@ _PLAIN = (
     pa.types.is_decimal,
     pa.types.is_string,
     pa.types.is_large_string,
-    pa.types.is_string_view,
+    is_string_view,
     pa.types.is_date,
     pa.types.is_time,
     pa.types.is_timestamp,
@@ -396,8 +397,8 @@ _LISTS = (
     pa.types.is_list,
     pa.types.is_large_list,
     pa.types.is_fixed_size_list,
-    pa.types.is_list_view,
-    pa.types.is_large_list_view,
+    is_list_view,
+    is_large_list_view,
 )
 _BARE = (
     pa.types.is_null,
