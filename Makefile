@@ -4,12 +4,16 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+# The lowest versions of the client's dependencies have wheels for Python 3.11 and 3.12 only.
+FLOORS_PYTHON ?= $(PYTHON)
 VENV := .venv
 LOCAL_AWS := .venv-local-aws
 DOCKER_VENV := .venv-docker
 INFRA_VENV := .venv-infra
 DEPLOY_VENV := .venv-deploy
 SBOM_VENV := .venv-sbom
+BUILD_VENV := .venv-build
+FLOORS_VENV := .venv-floors
 PROMETHEUS := .venv-prometheus/usr/bin
 BIN := $(VENV)/bin
 PACKAGES := core services/preprocessor services/scheduler services/collector cli local
@@ -23,7 +27,7 @@ SOURCE ?=
 REQUESTS ?= 20000
 SEED ?= 1
 
-.PHONY: help setup demo test test-docker conformance fuzz infra infra-fast deploy-check dashboards images sbom base-image-digest check format docs history lock bench clean
+.PHONY: help setup demo test test-floors test-docker conformance fuzz infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -33,7 +37,7 @@ setup: $(VENV)/.done $(LOCAL_AWS)/.done ## Install everything into .venv and .ve
 $(VENV)/.done: requirements/dev.txt $(PACKAGES:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed; set PYTHON=python3.x") if sys.version_info < (3, 11) else 0'
 	@echo "setting up $(VENV) (a minute, once)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/pip install $(PIP_QUIET) --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install $(PIP_QUIET) --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@
@@ -56,6 +60,18 @@ ifeq ($(TESTS),tests)
 else
 	@$(BIN)/python -m pytest $(TESTS)
 endif
+
+test-floors: setup $(FLOORS_VENV)/.done ## Run the client's tests with its dependencies at their lowest versions (FLOORS_PYTHON=python3.11)
+	@$(FLOORS_VENV)/bin/python -m pytest tests/unit/cli tests/unit/core/test_aws_client.py tests/unit/core/test_aws_whole.py
+	@QUARRY_TEST_CLIENT_PINS=floors QUARRY_TEST_CLIENT_PYTHON=$(CURDIR)/$(FLOORS_VENV)/bin/python $(BIN)/python -m pytest tests/e2e/test_installed_client.py
+
+$(FLOORS_VENV)/.done: requirements/floors-tests.txt $(PACKAGES:%=%/pyproject.toml)
+	@$(FLOORS_PYTHON) -c 'import sys; sys.exit("the lowest versions have wheels for Python 3.11 and 3.12 only; set FLOORS_PYTHON=python3.11") if sys.version_info[:2] not in ((3, 11), (3, 12)) else 0'
+	@echo "setting up $(FLOORS_VENV)"
+	@$(FLOORS_PYTHON) -m venv --clear $(FLOORS_VENV)
+	@$(FLOORS_VENV)/bin/pip install $(PIP_QUIET) --only-binary :all: --require-hashes -r requirements/floors-tests.txt
+	@$(FLOORS_VENV)/bin/pip install $(PIP_QUIET) --no-deps --no-build-isolation $(EDITABLE)
+	@touch $@
 
 test-docker: setup ## Run the contract suites against LocalStack, where a Docker engine answers
 	@$(PYTHON) -m venv $(DOCKER_VENV)
@@ -106,6 +122,15 @@ images: ## Build the four images (IMAGE_TOOL=podman, IMAGE_OPTIONS=, IMAGE_TAG=,
 			--build-arg VERSION=$(IMAGE_TAG) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE=$(SOURCE) .; \
 	done
 
+wheels: $(BUILD_VENV)/.done ## Build the six distributions as wheels, hashed, with pinned requirement files, in dist/wheels
+	@$(BUILD_VENV)/bin/python tools/wheels.py
+
+$(BUILD_VENV)/.done: requirements/build.txt
+	@echo "setting up $(BUILD_VENV)"
+	@$(PYTHON) -m venv --clear $(BUILD_VENV)
+	@$(BUILD_VENV)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/build.txt
+	@touch $@
+
 sbom: $(SBOM_VENV)/.done ## Write a bill of materials (CycloneDX) of each image and distribution to build/sbom
 	@$(SBOM_VENV)/bin/python -W ignore tools/sbom.py
 
@@ -151,4 +176,4 @@ bench: setup ## Measure: encoder, join, reading, memory at two sizes (see benchm
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 clean: ## Remove environments, caches and local state
-	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) $(SBOM_VENV) .venv-prometheus .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis build/sbom
+	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) $(SBOM_VENV) $(BUILD_VENV) $(FLOORS_VENV) .venv-prometheus .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis build/sbom dist/wheels

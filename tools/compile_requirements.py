@@ -1,32 +1,36 @@
 """Compile the pinned, hashed requirement files from the pyproject.toml files.
 
-One file per image (each service, the CLI), one for a service with traces, one for what builds our wheels in it, one for
-development, one for the embedded AWS, one for the tools that read Terraform, one for those that read what is deployed, one for
-the types of custom resources and one for the bills of materials. `uv` resolves; no index address is written. Run it with
-`make lock`.
+One file per image (each service, the CLI), one for a service with traces, one for the command with pandas, one for what
+builds our wheels, one for development, one for the embedded AWS, one for the tools that read Terraform, one for those
+that read what is deployed, one for the types of custom resources and one for the bills of materials. Two are for the
+client at the floors of its pyproject.toml: one pins it alone, one adds its tests. `uv` resolves; no index address is
+written. Run it with `make lock`.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import tomllib
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from distributions import ROOT, closure
+
 SERVICES = ("services/preprocessor", "services/scheduler", "services/collector")
+EVERYTHING = (*SERVICES, "core[traces]", "cli", "local[tls]")
 FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    # requirement file: (our packages inside, with their [extras]; hand-written .in files)
-    "preprocessor": (("core[columns]", "services/preprocessor"), ()),
-    "scheduler": (("core", "services/scheduler"), ()),
-    "collector": (("core[columns]", "services/collector"), ()),
-    "traces": (("core[traces]",), ()),
-    "cli": (("core[columns]", "cli"), ()),
-    # Of these two no image is made: they are what the bills of materials tell of the distributions.
-    "core": (("core[columns,traces]",), ()),
-    "local": (("core[columns]", "cli", "local[tls]"), ()),
-    "dev": (("core[columns,traces]", *SERVICES, "cli", "local[tls]"), ("dev.in",)),
-    "docker": (("core[columns,traces]", *SERVICES, "cli", "local[tls]"), ("dev.in", "docker.in")),
+    # requirement file: (distributions of ours, with their [extras]; hand-written .in files)
+    "preprocessor": (("services/preprocessor",), ()),
+    "scheduler": (("services/scheduler",), ()),
+    "collector": (("services/collector",), ()),
+    "traces": (("core[services,traces]",), ()),
+    "cli": (("cli",), ()),
+    # No image is made of these: they are what `make wheels` pins, and what the bills of materials list.
+    "cli-pandas": (("cli[pandas]",), ()),
+    "core": (("core[columns,services,traces]",), ()),
+    "local": (("local[stack,tls]",), ()),
+    "dev": (EVERYTHING, ("dev.in",)),
+    "docker": (EVERYTHING, ("dev.in", "docker.in")),
+    "floors": (("cli[pandas]",), ("floors.in",)),
+    "floors-tests": (("cli[pandas]",), ("floors-tests.in",)),
     "local-aws": ((), ("local-aws.in",)),
     "infra": ((), ("infra.in",)),
     "deploy": ((), ("deploy.in",)),
@@ -34,29 +38,24 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "build": ((), ("build.in",)),
     "sbom": ((), ("sbom.in",)),
 }
-# Packages that are read, not run: what they ask for is left out (requirements/crd-types.in).
-READ_ONLY = {"crd-types": ["--no-deps", "--python-version", "3.14"]}
-
-
-def third_party(package: str) -> list[str]:
-    """What a package of ours needs of others; of `package[extra,extra]`, what its extras need too."""
-    name, _, extras = package.rstrip("]").partition("[")
-    project = tomllib.loads((ROOT / name / "pyproject.toml").read_text())["project"]
-    lines = list(project["dependencies"])
-    for extra in filter(None, extras.split(",")):
-        lines += project["optional-dependencies"][extra]
-    return [line for line in lines if not line.startswith("quarry-")]
+FOR_PYTHON = ("--universal", "--python-version", "3.11")
+OPTIONS = {
+    # Everything that is named directly is taken at its floor, whatever the file pins now; what those need, at its newest.
+    "floors": (*FOR_PYTHON, "--resolution", "lowest-direct", "--upgrade"),
+    "floors-tests": (*FOR_PYTHON, "--constraint", "floors.txt"),
+    # Packages that are read, not run: what they ask for is left out (requirements/crd-types.in).
+    "crd-types": ("--universal", "--python-version", "3.14", "--no-deps"),
+}
 
 
 def main(uv: str) -> None:
     for name, (packages, inputs) in FILES.items():
-        wanted = {line for package in packages for line in third_party(package)}
+        _, wanted = closure(*packages)
         for file in inputs:
             lines = (ROOT / "requirements" / file).read_text().splitlines()
             wanted |= {line for line in lines if line and not line.startswith("#")}
         out = ROOT / "requirements" / f"{name}.txt"
-        options = ["--universal", "--generate-hashes", "--no-header", "--no-annotate"]
-        options += READ_ONLY.get(name, ["--python-version", "3.11"])
+        options = ["--generate-hashes", "--no-header", "--no-annotate", *OPTIONS.get(name, FOR_PYTHON)]
         subprocess.run(
             [uv, "pip", "compile", "-", *options, "--quiet", "--output-file", str(out)],
             input="\n".join(sorted(wanted)) + "\n",

@@ -16,39 +16,33 @@ import json
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from distributions import ROOT, closure, project, split
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parents[1]
 SPECIFICATION = "1.6"
 DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
-# Image, and what of ours is in it.
+# Image, and the distribution of ours that is in it, with what it needs.
 IMAGES = {
-    "preprocessor": ["services/preprocessor", "core"],
-    "scheduler": ["services/scheduler", "core"],
-    "collector": ["services/collector", "core"],
-    "cli": ["cli", "core"],
+    "preprocessor": "services/preprocessor",
+    "scheduler": "services/scheduler",
+    "collector": "services/collector",
+    "cli": "cli",
 }
-# Distribution, its requirement file, and what of ours it needs.
+# Distribution with all its extras, and the requirement file that pins what it needs.
 DISTRIBUTIONS = {
-    "core": ("core", []),
-    "services/preprocessor": ("preprocessor", ["core"]),
-    "services/scheduler": ("scheduler", ["core"]),
-    "services/collector": ("collector", ["core"]),
-    "cli": ("cli", ["core"]),
-    "local": ("local", ["core", "cli"]),
+    "core[columns,services,traces]": "core",
+    "services/preprocessor": "preprocessor",
+    "services/scheduler": "scheduler",
+    "services/collector": "collector",
+    "cli[pandas]": "cli-pandas",
+    "local[stack,tls]": "local",
 }
 Bill = dict[str, Any]
-
-
-def project(directory: str) -> dict[str, Any]:
-    found: dict[str, Any] = tomllib.loads((ROOT / directory / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return found
 
 
 def base_image() -> str:
@@ -138,14 +132,16 @@ def of_image(name: str) -> str:
     base = base_image()
     python = re.search(r"python:(\d+\.\d+)", base)
     assert python, f"{base} tells no Python"
-    bill = read(held(pins(name), python[1]), IMAGES[name][0])
+    bill = read(held(pins(name), python[1]), IMAGES[name])
     bill["metadata"]["component"] |= {"name": f"quarry-{name}", "type": "container"}
-    return finished(bill, [*map(ours, IMAGES[name]), {"type": "container", "bom-ref": base, "name": base}])
+    inside, _ = closure(IMAGES[name])
+    return finished(bill, [*map(ours, inside), {"type": "container", "bom-ref": base, "name": base}])
 
 
-def of_distribution(directory: str) -> str:
-    file, needed = DISTRIBUTIONS[directory]
-    return finished(read(pins(file), directory), [ours(each) for each in needed])
+def of_distribution(wanted: str) -> str:
+    directory, _, _ = split(wanted)
+    needed, _ = closure(wanted)
+    return finished(read(pins(DISTRIBUTIONS[wanted]), directory), [ours(each) for each in needed - {directory}])
 
 
 def main(arguments: list[str]) -> int:
@@ -154,7 +150,7 @@ def main(arguments: list[str]) -> int:
     to: Path = parser.parse_args(arguments).to
     to.mkdir(parents=True, exist_ok=True)
     made = {f"image-{name}": of_image(name) for name in IMAGES}
-    made |= {f"distribution-{project(each)['name']}": of_distribution(each) for each in DISTRIBUTIONS}
+    made |= {f"distribution-{project(split(each)[0])['name']}": of_distribution(each) for each in DISTRIBUTIONS}
     for name, text in made.items():
         (to / f"{name}.cdx.json").write_text(text, encoding="utf-8")
         print(f"{to / name}.cdx.json: {len(json.loads(text)['components'])} components")

@@ -55,7 +55,12 @@ def requirements_of(target: str) -> frozenset[str]:
 
 def distributions_of(target: str) -> frozenset[str]:
     """What must be in the target's environment, no more and no less."""
-    return requirements_of(target) | {"quarry-core", f"quarry-{target}"}
+    return requirements_of(target) | {"quarry-batch-core", distribution_of(target)}
+
+
+def distribution_of(target: str) -> str:
+    """The distribution of ours that a target is made for."""
+    return "quarry-batch" if target == "cli" else f"quarry-batch-{target}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.deploy.images import distribution_of
+
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-sbom" / "bin" / "python"
 IMAGES = ("preprocessor", "scheduler", "collector", "cli")
@@ -20,7 +22,7 @@ DISTRIBUTIONS = {
     for path in ROOT.glob("**/pyproject.toml")
     if not {part for part in path.relative_to(ROOT).parts if part.startswith(".")} and path.parent != ROOT
 }
-OURS = re.compile(r"quarry-[a-z]+$")
+OURS = re.compile(r"quarry-batch(-[a-z]+)?$")
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +101,17 @@ def test_an_image_names_its_base_and_our_own_distributions(bills, name):
 
     assert base
     assert [each["name"] for each in components if each["type"] == "container"] == [base[1]]
-    assert {each["name"] for each in components if OURS.match(each["name"])} == {"quarry-core", f"quarry-{name}"}
+    assert {each["name"] for each in components if OURS.match(each["name"])} == {
+        "quarry-batch-core",
+        distribution_of(name),
+    }
 
 
 def test_ours_are_not_taken_for_what_an_index_has_under_their_names(bills):
     purls = [each.get("purl", "") for bill in bills.values() for each in bill["components"]]
 
     assert [purl for purl in purls if purl.startswith("pkg:pypi/quarry")] == []
-    assert [purl for purl in purls if purl.startswith("pkg:generic/quarry-core@")]
+    assert [purl for purl in purls if purl.startswith("pkg:generic/quarry-batch-core@")]
 
 
 @pytest.mark.parametrize("name", sorted(DISTRIBUTIONS))

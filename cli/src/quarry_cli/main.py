@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -17,6 +16,7 @@ from quarry_cli.commands.schema import schema
 from quarry_cli.commands.status import status
 from quarry_cli.commands.submit import submit
 from quarry_cli.commands.watch import watch
+from quarry_core import __version__
 
 HELP = """Large-scale LLM batch work on Amazon Bedrock, from the command line.
 
@@ -43,7 +43,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"quarry {version('quarry-cli')}")
+        typer.echo(f"quarry {__version__}")
         raise typer.Exit
 
 

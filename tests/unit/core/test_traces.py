@@ -360,7 +360,7 @@ def test_traces_that_are_asked_for_without_the_extra_are_an_error_that_names_it(
     script = SERVICES.format(before=NOT_INSTALLED, after="sys.exit(main('scheduler', None, ()))")
     done = python(script, QUARRY_TRACES="1")
     assert done.returncode == 2
-    assert "pip install quarry-core[traces]" in done.stderr
+    assert "pip install './core[traces]'" in done.stderr
 
 
 def test_traces_are_wanted_where_they_are_asked_for_or_have_an_address():

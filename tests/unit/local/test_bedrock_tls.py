@@ -119,7 +119,7 @@ def test_a_broken_certificate_is_made_anew(tmp_path):
 def test_without_its_extra_the_message_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "trustme", None)
 
-    with pytest.raises(tls.NoTls, match=r"pip install 'quarry-local\[tls\]'"):
+    with pytest.raises(tls.NoTls, match=r"pip install './local\[tls\]'"):
         tls.context(tmp_path / "tls", REGION)
 
 

@@ -23,7 +23,10 @@ def wanted(settings: Settings) -> bool:
         if find_spec("opentelemetry.exporter.otlp.proto.http"):
             return True
     if settings.traces:
-        raise ValueError("QUARRY_TRACES is set, and OpenTelemetry is not installed: pip install quarry-core[traces]")
+        raise ValueError(
+            "QUARRY_TRACES is set, and OpenTelemetry is not installed: build the image with TRACES=1, or run "
+            "pip install './core[traces]'  in the checkout (docs/traces.md)"
+        )
     return False  # an address that is set for all programs of a cluster is not asked of this one
 
 

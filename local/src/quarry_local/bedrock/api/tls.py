@@ -48,7 +48,7 @@ def _make(directory: Path, server: Path, region: str) -> None:
     try:
         import trustme  # noqa: PLC0415 - an extra, and nothing else needs it
     except ImportError:
-        raise NoTls("--tls needs trustme: pip install 'quarry-local[tls]'") from None
+        raise NoTls("--tls needs trustme: run  pip install './local[tls]'  in the checkout") from None
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = trustme.CA(organization_name="Quarry's simulated Bedrock")
     issued = authority.issue_cert(*names(region))
