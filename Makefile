@@ -1,4 +1,4 @@
-# Quarry's front door. `make demo` and `make test` need git, make, Python >= 3.11 with venv, and a package registry.
+# Quarry's commands. `make demo` and `make test` need git, make, Python >= 3.11 with venv, and a package registry.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -155,7 +155,7 @@ check: setup ## Format, lint, types, import contracts, generated docs
 	@$(BIN)/python tools/chart_docs.py --check
 	@$(BIN)/python tools/recording_rules.py --check
 
-format: setup ## Format the code and mend what can be mended
+format: setup ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 

@@ -50,9 +50,9 @@ SECTIONS = {
     "4.3": "Output",
     "4.4": "The job's summary",
     "4.5": "Which models",
-    "4.6": "The other door",
+    "4.6": "The other API",
     "5": "Quotas",
-    "12": "What was learned later",
+    "12": "What was found later",
 }
 
 

@@ -478,6 +478,7 @@ def tests_of(promise: str) -> Lines:
 
 def sentence(defence: Defence) -> str:
     words = defence.test.removeprefix("test_").replace("_", " ")
+    words = re.sub(r"\bdead letter(?=s?\b|ed\b|ing\b)", "dead-letter", words)
     return words + (f" (**known to fail**: {defence.broken})" if defence.broken else "")
 
 

@@ -5,7 +5,7 @@ that may live for minutes, so a series is often born with most of its value, and
 sample. Taking a series whole when it was created inside the window is not enough either: a container that restarts in its
 pod keeps its labels, so the new life would hide what the old one counted.
 
-Theory of operation. A series has lives; the client library tells when each began, in `..._created`. The expression goes
+Theory of operation. A series has lifetimes; the client library records when each began, in `..._created`. The expression goes
 through the window in steps and adds up what each step brought:
 
 * the same life as before: its value less the value that was last seen;

@@ -6,7 +6,7 @@ manifest. All is drawn from the simulator's seed, so the same happens each time,
 
     .venv/bin/python tools/run_for_dashboards.py <directory> [--rows N]
 
-prints one line of JSON: where Prometheus answers, and from when to when there was something to see. The stack is left
+prints one line of JSON: where Prometheus answers, and from when to when there was something to see. The stack stays
 up: `quarry local down --directory <directory>` stops it. Prometheus is found as `quarry local up --prometheus` finds
 it.
 """

@@ -334,7 +334,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "More output than the model gives, or a thinking budget beyond `max_tokens`, fails a record",
     ),
     S("C12-gpt-oss-reasoning", "C", "gpt-oss puts `<reasoning>` before its answer, counted in `max_tokens`"),
-    # ------------------------------------------------------------------ 4.5, 4.6 models and doors
+    # ------------------------------------------------------------------ 4.5, 4.6 models and endpoints
     S(
         "C4.5-supported",
         "C",
@@ -348,7 +348,7 @@ STATEMENTS: tuple[Statement, ...] = (
     ),
     S("C4.5-unknown", "E", "A model that no source names is refused in other words than one that AWS refuses"),
     S("C4.5-per-region", "B", "Support is per model and region: a model's ARN of another region is refused"),
-    S("C4.6-other-door", "B", "OpenAI's batch API is another door, on another endpoint; it is not opened here"),
+    S("C4.6-other-api", "B", "OpenAI's batch API is another API, on another endpoint; it is not simulated here"),
     # ------------------------------------------------------------------ 5 quotas
     S("C5-records-min", "C", "At least 100 records; the live text when there are fewer"),
     S("C5-records-min-scout", "B", "Llama 4 Scout takes 50"),

@@ -254,8 +254,8 @@ def test_a_record_that_its_limit_cuts_off_is_a_success(open_world):
         assert line["modelOutput"]["usage"]["output_tokens"] == 3
 
 
-@pytest.mark.conforms("C4.6-other-door")
-def test_the_openai_door_is_closed(world: SimulatedWorld):
+@pytest.mark.conforms("C4.6-other-api")
+def test_the_openai_api_is_closed(world: SimulatedWorld):
     for method, path in (("POST", "/openai/v1/batches"), ("GET", "/openai/v1/batches/abc"), ("POST", "/v1/batches")):
         reply = world.raw(method, path, b"{}")
         assert reply.status == 404

@@ -1,4 +1,4 @@
-"""The adapters' door to the session's AWS, with the emulator's credentials and nothing of the developer's."""
+"""The adapters' connection to the session's AWS, with the emulator's credentials and nothing of the developer's."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def bodies_on(aws, url):
 
 
 @pytest.mark.promise("I4")
-def test_dead_lettered_dead_letters_are_listed_shown_and_moved_back_by_reason(aws, resources, quarry):
+def test_dead_letter_messages_are_listed_shown_and_moved_back_by_reason(aws, resources, quarry):
     dead_letter(resources, "slices", [f"wake-up {number}" for number in range(12)])
 
     listed = {each["queue"]: each for each in json.loads(quarry("list", "--json").stdout)}

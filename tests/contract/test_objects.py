@@ -160,7 +160,7 @@ def test_what_is_deleted_may_be_written_again(place):
 @pytest.mark.parametrize(
     "metadata", [{}, {"Run": "r"}, {"run": "rün"}, {"run": " r"}, {"run": "a\nb"}, {"run": "x" * 2_048}]
 )
-def test_metadata_that_s3_would_not_give_back_as_it_is_is_refused_before_anything_is_sent(place, metadata):
+def test_metadata_that_s3_would_not_return_as_it_is_is_refused_before_anything_is_sent(place, metadata):
     with pytest.raises(ValueError, match="metadata"):
         place.objects.put_once("k", b"x", metadata)
     with pytest.raises(ValueError, match="metadata"):

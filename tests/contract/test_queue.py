@@ -151,7 +151,7 @@ async def test_a_dead_lettered_message_tells_why_where_and_which(world, queue):
     await queue.send("poison", {"a": "b"})
     message = await the_one(queue)
     await queue.dead_letter(message, "no such key: modle_id", "arrive")
-    assert (await queue.depth())["in_flight"] == 1, "burying is not acking"
+    assert (await queue.depth())["in_flight"] == 1, "dead-lettering is not acking"
     await queue.ack(message)
     assert await queue.depth() == {"visible": 0, "in_flight": 0, "delayed": 0, "dead": 1}
     (dead_letter,) = await world.dead()

@@ -87,7 +87,7 @@ def test_the_schema_refuses(helm, values, words):
         ),
         ({"collector": {"env": {"QUARRY_TABLE": "other"}}}, "collector.env: QUARRY_TABLE comes from `config`"),
         ({"collector": {"env": {"QUARRY_METRICS_PORT": "8080"}}}, "collector.env: QUARRY_METRICS_PORT is fixed"),
-        ({"defaults": {"env": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "AWS_SECRET_ACCESS_KEY would stand readable"),
+        ({"defaults": {"env": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "AWS_SECRET_ACCESS_KEY would be readable"),
         ({"defaults": {"env": {"AWS_SESSION_TOKEN": "x"}}}, "Credentials come from the service account's role"),
         (
             {"scheduler": keda(keda={"minReplicas": 0})},
@@ -104,7 +104,7 @@ def test_the_schema_refuses(helm, values, words):
         ({"collector": {"serviceAccount": {"create": False}}}, "collector.serviceAccount: with create=false, name"),
         ({"image": {"tag": "latest"}}, "image.tag is latest"),
         ({"collector": {"image": "quarry-collector:latest"}}, "collector.image is latest"),
-        ({"scheduler": {"enabled": False}}, "test.serviceAccount is needed where the scheduler is not enabled"),
+        ({"scheduler": {"enabled": False}}, "test.serviceAccount is needed because the scheduler"),
     ],
 )
 def test_what_lies_between_two_values_is_refused_too(helm, values, words):

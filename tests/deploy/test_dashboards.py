@@ -196,7 +196,7 @@ def _legends(seen, board: str, title: str) -> dict[str, float]:
 
 def test_what_went_wrong_is_to_be_seen(seen):
     """Panels that show 0 where nothing is wrong must not show 0 here."""
-    assert _legends(seen, "overview", "Dead letters, by queue")["manifests"] == 1
+    assert _legends(seen, "overview", "Dead-letter messages, by queue")["manifests"] == 1
     assert _legends(seen, "overview", "Rows without an answer, in ${window:text}")["model_error"] >= 1
     assert _legends(seen, "services", "Verdicts, in ${window:text}")["manifests, poison"] == 1
     refused = _legends(seen, "services", "Calls that were not ok, in ${window:text}")

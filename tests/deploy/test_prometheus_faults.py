@@ -238,7 +238,7 @@ def stop_jobs(user: User) -> None:
 
 def watch_on(server: Server, seconds: float) -> None:
     end = time.monotonic() + seconds
-    until(lambda: time.monotonic() > end, seconds + 5, lambda: "time stands still")
+    until(lambda: time.monotonic() > end, seconds + 5, lambda: "time does not pass")
     assert {rule["lastError"] for rule in server.rules() if rule.get("lastError")} == set()
 
 

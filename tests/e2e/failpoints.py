@@ -5,7 +5,7 @@ that the point names has been done, sends this very process the signal. Each poi
 behind: something is done already, and nobody has been told.
 
 Environment: `QUARRY_FAILPOINT`, a name out of `POINTS`; `QUARRY_FAILPOINT_MARKER`, a path, made by the one process that
-dies: who finds it lives on; `QUARRY_FAILPOINT_SIGNAL`, by default SIGKILL.
+dies: who finds it survives; `QUARRY_FAILPOINT_SIGNAL`, by default SIGKILL.
 """
 
 from __future__ import annotations

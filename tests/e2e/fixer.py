@@ -53,7 +53,7 @@ class Fixer:
         return getattr(client, operation.replace("-", "_"))(**given)
 
     def _add(self, where: str, statements: list[Any]) -> None:
-        instead = "in the place of" in where
+        instead = "in place of" in where
         match = re.match(r"(?P<kind>(trust )?policy of (role|queue|key)) (?P<name>[^\s,]+)", where)
         assert match is not None, where
         kind, name = match["kind"], match["name"]

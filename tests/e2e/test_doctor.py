@@ -55,7 +55,7 @@ class Clinic:
 
     @contextlib.asynccontextmanager
     async def reading(self, settings: EnvironmentSettings) -> AsyncIterator[Reading]:
-        """Doctor's door with clients that last: to make them anew costs ten times what they are asked."""
+        """Doctor's connection with clients that last: to create them anew costs ten times as much as their calls."""
 
         async def ask(service: str, operation: str, parameters: Mapping[str, Any]) -> Answer:
             endpoint = self._variables.get(f"AWS_ENDPOINT_URL_{service.replace('-', '_').upper()}")
@@ -467,7 +467,7 @@ FAULTS = {
     "queue deleted": Planted("queues", _queue_of_nowhere, "create-queue"),
     "redrive removed": Planted("redrive", _redrive_removed, "RedrivePolicy"),
     "redrive to another queue": Planted("redrive", _redrive_elsewhere, "RedrivePolicy"),
-    "a dead letter": Planted("dead-letters", _dead_letter, "receive-message", fixes=False, undo=_purge),
+    "a dead-letter message": Planted("dead-letters", _dead_letter, "receive-message", fixes=False, undo=_purge),
     "rule disabled": Planted("event-rule", _rule_disabled, "enable-rule"),
     "rule deleted": Planted("event-rule", _rule_deleted, "put-rule"),
     "pattern of another environment": Planted("event-pattern", _pattern_of_another_environment, f"-{ENV}"),

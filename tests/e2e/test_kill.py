@@ -79,7 +79,7 @@ def death_of(user: User, pid: int, within_s: float) -> int:
         found, status = os.waitpid(pid, os.WNOHANG)
         return found == pid
 
-    until(gone, within_s, lambda: f"{pid} lives on\n{user.ends_of_logs()}")
+    until(gone, within_s, lambda: f"{pid} is still running\n{user.ends_of_logs()}")
     return status
 
 

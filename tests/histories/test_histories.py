@@ -39,7 +39,7 @@ HISTORY_BYTES_MAX = 120_000
 
 
 @pytest.fixture(autouse=True)
-def _quiet_logs():
+def _silent_logs():
     """A replay that fails on purpose would log a traceback for every message."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
@@ -292,7 +292,7 @@ LIES: Mapping[str, tuple[Callable[[SimulatedWorld], object], str]] = {
     "a job runs": (lambda world: world.jobs.move(world.jobs.all[-1].arn, "InProgress"), "still runs"),
     "a job of others was stopped": (lambda world: world.jobs.move(world.jobs.all[0].arn, "Stopped"), "foreign job"),
     "a message is left": (lambda world: world.queues["slices"].put("{}"), "on queue slices"),
-    "a dead letter is lost": (lambda world: world.queues["manifests"].restore([], []), "dead: .*missing are"),
+    "a dead-letter message is lost": (lambda world: world.queues["manifests"].restore([], []), "dead: .*missing are"),
     "an input is left": (lambda world: world.objects.plant("batch-input/vectors1/1.jsonl", b"1"), "left behind"),
     "the marker is missing": (lambda world: world.objects.delete("results/vectors1/_SUCCESS"), "_SUCCESS contradicts"),
     "the report is of another end": (lambda world: _report(world, {"state": "SUCCEEDED"}), "run vectors1 ended as"),

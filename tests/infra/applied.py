@@ -1,6 +1,6 @@
 """One environment as Terraform applies it, on an emulator that enforces IAM, and everybody who works there.
 
-Bedrock is not the emulator's: what a caller may do there is judged by `BedrockDoor`, which stands before the simulated
+Bedrock is not the emulator's: what a caller may do there is judged by `BedrockProxy`, which stands before the simulated
 Bedrock and reads the caller's policies from the emulator's IAM, as they are at that moment.
 """
 
@@ -68,7 +68,7 @@ class Applied:
     callers: dict[str, Caller] = field(default_factory=dict)
     bedrock_url: str = ""
     bedrock_gateway: Gateway | None = None
-    bedrock_door: Gateway | None = None
+    bedrock_proxy: Gateway | None = None
 
     @property
     def root(self) -> Caller:
@@ -171,7 +171,7 @@ def _document(given: Any) -> Document:
 
 @contextlib.contextmanager
 def _bedrock(world: Applied, home: Path) -> Iterator[str]:
-    """The simulated Bedrock and the door before it; its URL. What it does with objects it does as Bedrock's role.
+    """The simulated Bedrock and the proxy before it; its URL. What it does with objects it does as Bedrock's role.
 
     Everything it judges is judged: the role's trust, the scheduler's right to pass it, the role's reach.
     """
@@ -192,9 +192,9 @@ def _bedrock(world: Applied, home: Path) -> Iterator[str]:
         )
         with running(what) as process:
             behind = f"http://{loopback.LOOPBACK}:{process.port}"
-            with Gateway(behind, BedrockDoor(world, behind)) as door:
-                world.bedrock_door = door
-                yield door.url
+            with Gateway(behind, BedrockProxy(world, behind)) as proxy:
+                world.bedrock_proxy = proxy
+                yield proxy.url
 
 
 @contextlib.contextmanager
@@ -208,7 +208,7 @@ def running(what: launch.Program) -> Iterator[Running]:
         processes.stop([process], STOP_GRACE_S)
 
 
-class BedrockDoor:
+class BedrockProxy:
     """Lets through to the simulated Bedrock what the caller's policies allow, and says no in AWS's words.
 
     The simulated Bedrock checks no signatures: for it, this does what IAM does before a call comes to Bedrock.

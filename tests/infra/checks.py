@@ -18,7 +18,7 @@ SAID_SUCCESS = "Success! The configuration is valid"
 
 @dataclass
 class Checked:
-    """Of one directory. Each field that says why not is empty when all is well."""
+    """Of one directory. Each field that says why not is empty when it passes."""
 
     not_valid: str = ""
     tests_said: str = ""

@@ -1,4 +1,4 @@
-"""A door before the embedded AWS (or the simulated Bedrock) that knows who comes through, and who is sent away.
+"""A proxy before the embedded AWS (or the simulated Bedrock) that knows who passes, and who is refused.
 
 The emulator speaks plain HTTP and believes a header about what lies before it: here that is said to be TLS, as before
 AWS's own endpoints, so that the denials of plain HTTP stand as they were applied. Every refusal is kept, in whoever's

@@ -119,7 +119,7 @@ def judge_of_roles(world: Applied, **changes: Any) -> Roles:
 
 
 def job_of(world: Applied, tags: Mapping[str, str]) -> str:
-    """The ARN of a new job with these tags, made past the door's judgement of who may tag."""
+    """The ARN of a new job with these tags, made past the proxy's check of who may tag."""
     given = [{"key": key, "value": value} for key, value in tags.items()]
     bedrock = world.callers["scheduler"].at(world.bedrock_url).client("bedrock")
     policy = world.policy("scheduler")

@@ -2,7 +2,7 @@
 
 The policies are read as they were applied, so a new statement is held to this by itself; an action without a probe fails.
 Taken out is one action on one resource at a time: what is granted on two queues is needed on both. The emulator judges the
-calls; those of Bedrock the door before the simulated one, and what Bedrock's role needs for a profile the simulator itself.
+calls; those of Bedrock the proxy before the simulated one, and what Bedrock's role needs for a profile the simulator itself.
 """
 
 from __future__ import annotations

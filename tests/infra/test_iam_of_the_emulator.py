@@ -206,7 +206,7 @@ def test_a_transaction_is_checked_by_the_actions_of_its_items(role, table, root)
 
 
 def test_a_policy_that_changes_counts_at_once(role, root, bucket, name):
-    """So an action can be taken away and given back between two probes, with no new session."""
+    """So an action can be removed and restored between two probes, with no new session."""
     s3 = role(allow("s3:GetObject", f"arn:aws:s3:::{bucket}/*")).client("s3")
     assert denial(s3.get_object, Bucket=bucket, Key="mine/a") == ""
     root.client("iam").put_role_policy(
@@ -215,7 +215,7 @@ def test_a_policy_that_changes_counts_at_once(role, root, bucket, name):
     assert denial(s3.get_object, Bucket=bucket, Key="mine/a") in DENIED
 
 
-def test_a_denial_beats_what_is_allowed(role, bucket):
+def test_a_denial_overrides_what_is_allowed(role, bucket):
     no = {"Effect": "Deny", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/theirs/*"}
     s3 = role(allow("s3:GetObject", f"arn:aws:s3:::{bucket}/*"), no).client("s3")
     assert denial(s3.get_object, Bucket=bucket, Key="mine/a") == ""

@@ -40,30 +40,30 @@ class Played:
 @pytest.fixture(scope="module")
 def played(world, tmp_path_factory) -> Played:
     home = tmp_path_factory.mktemp("working")
-    gateways = (world.gateway, world.bedrock_gateway, world.bedrock_door)
-    before = [len(door.refusals) for door in gateways]
-    calls = [dict(door.calls) for door in gateways]
+    gateways = (world.gateway, world.bedrock_gateway, world.bedrock_proxy)
+    before = [len(proxy.refusals) for proxy in gateways]
+    calls = [dict(proxy.calls) for proxy in gateways]
     with working.services(world, home) as logs:
         operator = working.Operator(world, home)
         views = {run_id: operator.ended(run_id) for run_id in _submit(operator, world.place.bucket)}
         said = {
             "runs": operator.quarry("runs"),
-            "dead letters": operator.quarry("dlq", "list"),
+            "dead-letter messages": operator.quarry("dlq", "list"),
             "doctor": operator.quarry("doctor", "--model", PROFILE, codes=(0, 1)),
         }
         for run_id in ("text", "embed", "profile"):
             said[run_id] = operator.quarry("results", run_id, "-o", str(home / "out" / run_id))
-    assert [fault for door in gateways for fault in door.faults] == []
+    assert [fault for proxy in gateways for fault in proxy.faults] == []
     refusals = [
         (world.who(key), words)
-        for door, count in zip(gateways, before, strict=True)
-        for key, words in door.refusals[count:]
+        for proxy, count in zip(gateways, before, strict=True)
+        for key, words in proxy.refusals[count:]
     ]
     made = {
         world.who(key): number - had.get(key, 0)
-        for door, had in zip(gateways, calls, strict=True)
-        for key, number in door.calls.items()
-        if door is not world.bedrock_door
+        for proxy, had in zip(gateways, calls, strict=True)
+        for key, number in proxy.calls.items()
+        if proxy is not world.bedrock_proxy
     }
     read = {name: path.read_text() for name, path in logs.items()}
     return Played(operator, views, read, refusals, made, said)
@@ -137,4 +137,4 @@ def test_doctor_finds_the_environment_sound_under_the_operators_policy(played):
     assert {"bucket", "trust", "s3-access", "pass-role", "queues", "sweep"} <= {
         check for verdict, check, _ in reported if verdict == "ok"
     }
-    assert not any("not allowed to look" in words for words in unsure.values()), unsure
+    assert not any("not allowed to read it" in words for words in unsure.values()), unsure

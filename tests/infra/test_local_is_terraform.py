@@ -21,7 +21,7 @@ LOCAL, APPLIED = "local8", "tf8"  # words that nothing else contains: they are t
 ALLOWED: dict[str, str] = {
     r".*/tags/.*": "a bill is told apart by tags; nobody pays for an emulator",
     r"(schedule|role) <env>-quarry-sweep.*": (
-        "the sweep's schedule wakes a scheduler that was scaled to zero; a local scheduler always runs and rings itself"
+        "the sweep's schedule wakes a scheduler that was scaled to zero; a local scheduler always runs and wakes itself"
     ),
     r"managed policy <env>-quarry-operator.*": "who sits at the machine is root of the emulator",
     r"(bucket/policy|queue \S+/Policy): Deny .*aws:SecureTransport.*": "the emulator speaks plain HTTP alone",

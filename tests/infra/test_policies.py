@@ -244,7 +244,7 @@ def test_the_linter_takes_the_trust_policy_of_a_role():
     ),
 )
 def test_a_finding_that_is_known_to_be_false_is_still_made(known, document):
-    """Where the reference has learned better, the exception goes."""
+    """Where the reference was corrected, the exception goes."""
     issue, word = known
     found = lint({"it": document})["it"]
     assert [detail for said, detail in found if said == issue and word in detail]

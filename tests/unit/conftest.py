@@ -7,7 +7,7 @@ import structlog
 
 
 @pytest.fixture(autouse=True)
-def _quiet_logs():
+def _silent_logs():
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), cache_logger_on_first_use=False)
     yield
     structlog.reset_defaults()

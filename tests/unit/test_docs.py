@@ -181,18 +181,6 @@ def test_a_message_is_walked_through_in_at_most_five_files(message):
     assert 3 <= len(list(NAMED.finditer(section))) == len(re.findall(r"^\| \d \|", section, re.MULTILINE)) <= 5
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in DECISIONS], ids=lambda page: page.name)
-def test_what_is_written_by_hand_uses_the_words_of_the_field(page):
-    """Wake-up, return, dead-letter message, staleness, fix: each page would else teach two words for one thing."""
-    by_hand = generate_docs.BLOCK.sub("", page.read_text())
-    assert (
-        re.findall(
-            r"\b(?:doorbells?|bur(?:y|ied|ial)s?|dead letters?|stillness|mend(?:s|ed)?)\b", by_hand, re.IGNORECASE
-        )
-        == []
-    )
-
-
 @every_page
 def test_every_setting_that_is_mentioned_exists(page):
     fields = {f"QUARRY_{name.upper()}" for name in Settings.model_fields}

@@ -43,7 +43,7 @@ class FakeJobs:
     """Settings.
 
     quota: active jobs per model, whichever of its ids they name; None is no limit.
-    token_memory_s: how long a client token gives back its job; None is for ever, 0 is not at all.
+    token_memory_s: how long a client token returns its job; None is for ever, 0 is not at all.
     refuse_used_names: a name may be used once.
     list_lag_s: how long after Create a job is missing from List (Get knows it at once).
     """

@@ -167,7 +167,7 @@ class FakeObjects:
                 self._append(self.bucket, key, body, metadata)
                 return True
         if any(standing.metadata.get(name) != value for name, value in metadata.items()):
-            raise Conflict(f"{key}: another object stands there")
+            raise Conflict(f"{key}: another object already exists there")
         return False
 
 

@@ -128,7 +128,7 @@ class FakeQueue:
 
     @property
     def dead(self) -> Sequence[Message]:
-        """The dead letters, oldest first."""
+        """The dead-letter messages, oldest first."""
         return tuple(self._contents.dead)
 
     @property
@@ -188,7 +188,7 @@ class FakeQueue:
         self._contents.waiting.append(copied)
 
     def redrive(self) -> int:
-        """Move all dead letters back, as an operator does after the fix. Gives their number."""
+        """Move all dead-letter messages back, as an operator does after the fix. Gives their number."""
         dead, self._contents.dead = self._contents.dead, []
         for dead_letter in dead:
             self.put(dead_letter.body, dead_letter.attributes)

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     stale = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
     if arguments == ["--check"]:
         for name in stale:
-            print(f"deploy/grafana/{name} is stale: .venv-deploy/bin/python -m tools.dashboards", file=sys.stderr)
+            print(f"deploy/grafana/{name} is stale: run make dashboards", file=sys.stderr)
         return int(bool(stale))
     for name in stale:
         if name in wanted:

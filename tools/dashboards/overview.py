@@ -35,7 +35,7 @@ PROGRESS = Row(
     [
         Figure(
             title="Open runs",
-            says="Runs that were accepted and have not ended.",
+            description="Runs that were accepted and have not ended.",
             queries=[(f"sum({ledger(chosen('quarry_runs'), 'state')})", "")],
             unit="short",
             width=3,
@@ -43,7 +43,7 @@ PROGRESS = Row(
         ),
         Figure(
             title="Open rows",
-            says="Rows of open runs that have no outcome yet.",
+            description="Rows of open runs without an outcome yet.",
             queries=[(or_nothing(f"sum({OPEN})"), "")],
             unit="short",
             width=4,
@@ -51,7 +51,7 @@ PROGRESS = Row(
         ),
         Figure(
             title="Of them, processed by Bedrock",
-            says="Open rows whose jobs are still under way, though Bedrock says that it has answered them.",
+            description="Open rows whose jobs are still running, although Bedrock reports them as processed.",
             queries=[(or_nothing(f"sum({PROCESSED})"), "")],
             unit="short",
             width=5,
@@ -59,7 +59,7 @@ PROGRESS = Row(
         ),
         Figure(
             title="Last row expected",
-            says="At the pace of the last hour, for the slowest pool. Nothing while no pace is known.",
+            description="At the rate of the last hour, for the slowest pool. Empty while no rate is known.",
             queries=[(f"max({ETA}) * 1000", "")],
             unit="dateTimeFromNow",
             width=4,
@@ -67,7 +67,7 @@ PROGRESS = Row(
         ),
         Figure(
             title="Alerts firing",
-            says="Quarry's own alerts, as Prometheus evaluates them.",
+            description="Quarry's own alerts, as Prometheus evaluates them.",
             queries=[(or_nothing(f"sum({FIRING})"), "")],
             unit="short",
             width=4,
@@ -75,7 +75,7 @@ PROGRESS = Row(
         ),
         Figure(
             title="Rows unaccounted for",
-            says="Rows of open runs that have neither an outcome nor a place where they wait for one. Must be 0.",
+            description="Rows of open runs that have neither an outcome nor a place where they wait for one. Must be 0.",
             queries=[(f"sum({ledger(chosen('quarry_rows_unaccounted'))})", "")],
             unit="short",
             width=4,
@@ -84,7 +84,7 @@ PROGRESS = Row(
         ),
         Lines(
             title="Open rows",
-            says="What is left, and how much of it Bedrock has answered already. The stack falls to 0 as runs end.",
+            description="Rows that are left, and how many of them Bedrock has processed. The stack falls to 0 as runs end.",
             queries=[
                 (f"sum({PROCESSED})", "processed by Bedrock, not collected yet"),
                 (f"clamp_min(sum({OPEN}) - sum({PROCESSED}), 0)", "waiting"),
@@ -96,8 +96,8 @@ PROGRESS = Row(
         ),
         Lines(
             title="Rows with an outcome, in ${window:text}",
-            says="Rows that got their final outcome: ok, or the kind of error that the results name. A shard's rows come "
-            "at once, when it is settled.",
+            description="Rows that got their final outcome: ok, or the error code in the results. All rows of a "
+            "shard count at once, when it is settled.",
             queries=[(grown("quarry_rows_finished_total", "outcome"), "{{outcome}}")],
             colours=OUTCOMES,
             unit="short",
@@ -107,8 +107,8 @@ PROGRESS = Row(
         ),
         Lines(
             title="Time until the last row, by pool",
-            says="From records processed in the last hour, so the first minutes of a run guess. A line that rises tells of "
-            "a pool that slows down. The axis goes by orders of magnitude.",
+            description="From records processed in the last hour, so rough in the first minutes of a run. A rising "
+            "line means that a pool slows down. The axis is logarithmic.",
             queries=[(f"clamp_min({ETA} - time(), 1)", "{{pool}}")],
             orders=True,
             unit="s",
@@ -116,8 +116,8 @@ PROGRESS = Row(
         ),
         Lines(
             title="Shards of open runs, by state",
-            says="PENDING waits for a slot, ADMITTED holds one, SUBMITTED has a job, ENDED waits for the collector, "
-            "SETTLED has its results. Of a run's ENDED shards at most 500 are counted.",
+            description="PENDING waits for a slot, ADMITTED holds one, SUBMITTED has a job, ENDED waits for the collector, "
+            "SETTLED has its results. At most 500 ENDED shards per run are counted.",
             queries=[(f"sum by (state) ({ledger(chosen('quarry_shards'), 'state')})", "{{state}}")],
             colours={"PENDING": YELLOW, "ADMITTED": AMBER, "SUBMITTED": BLUE, "ENDED": PURPLE, "SETTLED": GREEN},
             unit="short",
@@ -133,8 +133,8 @@ SLOTS = Row(
     [
         Lines(
             title="Slots of the chosen pools",
-            says="held and free are what Quarry may use now: the quota less the jobs of others. Held slots and waiting "
-            "shards are the healthy state of a busy day.",
+            description="held and free are what Quarry may use now: the quota minus the jobs of others. Held "
+            "slots and waiting shards are normal on a busy day.",
             queries=[
                 (f"sum({HELD})", "held"),
                 (f"sum(clamp_min({LIMIT} - {HELD}, 0))", "free"),
@@ -148,7 +148,7 @@ SLOTS = Row(
         ),
         Lines(
             title="Share of slots held, by pool",
-            says="A pool with work that stays well below 100 % is throttled, shares its quota with others, or has a stuck "
+            description="A pool with work that stays far below 100 % is throttled, shares its quota with others, or has a stuck "
             "slot.",
             queries=[
                 (f"{HELD} / ({LIMIT} > 0)", "{{pool}}"),
@@ -166,8 +166,8 @@ ROWS = Row(
     [
         Lines(
             title="Share of rows with an error",
-            says="Of the rows that were answered for; rows that were never sent because of what the source holds are not "
-            "counted. The objective is 1 %; the dashes are where the two alerts begin (3 and 14.4 times that).",
+            description="Of the rows with an outcome, without those never sent because of what the source holds. The "
+            "objective is 1 %; the dashed lines are the thresholds of the two alerts (3 and 14.4 times that).",
             queries=[
                 (chosen("quarry:row_errors:ratio5m"), "last 5 minutes"),
                 (chosen("quarry:row_errors:ratio1h"), "last hour"),
@@ -180,7 +180,10 @@ ROWS = Row(
         ),
         Lines(
             title="Rows without an answer, in ${window:text}",
-            says="By outcome, as the results name them. model_error is Bedrock's; missing had no line in the output.",
+            description=(
+                "By outcome, as the results name them. model_error comes from Bedrock; missing had no line in"
+                " the output."
+            ),
             queries=[
                 (
                     or_nothing(grown("quarry_rows_finished_total", "outcome", matchers=['outcome!="ok"']), "outcome"),
@@ -202,7 +205,7 @@ COST = Row(
     [
         Figure(
             title="Spent in 30 days",
-            says="By the dated price table that ships, at batch prices; an estimate. Brought forward each minute.",
+            description="By the shipped, dated price table, at batch prices; an estimate. Updated every minute.",
             queries=[(or_nothing(f"sum({chosen('quarry:cost_dollars:spent30d')})"), "")],
             unit="currencyUSD",
             width=4,
@@ -211,8 +214,8 @@ COST = Row(
             alert="QuarryBudgetAlmostSpent",
         ),
         Figure(
-            title="30 days at this week's pace",
-            says="At the pace of the last seven days. To be looked at only: batch work comes in lumps.",
+            title="30 days at this week's rate",
+            description="At the rate of the last seven days. For information only: batch work comes in lumps.",
             queries=[(or_nothing(f"sum({chosen('quarry:cost_dollars:projected30d')})"), "")],
             unit="currencyUSD",
             width=5,
@@ -221,7 +224,7 @@ COST = Row(
         ),
         Figure(
             title="Budget of 30 days",
-            says="QUARRY_BUDGET_DOLLARS. Nothing is stopped by it.",
+            description="QUARRY_BUDGET_DOLLARS. It stops nothing.",
             queries=[(f"sum({chosen('quarry:budget_dollars:max')})", "")],
             unit="currencyUSD",
             width=4,
@@ -231,7 +234,7 @@ COST = Row(
         ),
         Figure(
             title="In the last hour",
-            says="What the shards that were settled in the last hour cost.",
+            description="Cost of the shards that were settled in the last hour.",
             queries=[(f"sum({chosen('quarry:cost_dollars:increase1h')})", "")],
             unit="currencyUSD",
             width=3,
@@ -240,7 +243,7 @@ COST = Row(
         ),
         Figure(
             title="Tokens, in ${window:text}",
-            says="LLM tokens, input and output together.",
+            description="LLM tokens, input and output together.",
             queries=[(f"sum({grown('quarry_tokens_total', 'direction')})", "")],
             unit="short",
             width=4,
@@ -248,7 +251,7 @@ COST = Row(
         ),
         Figure(
             title="Answers without a price",
-            says="In ${window:text}. Their model is not in the price table, so their cost is missing above.",
+            description="In ${window:text}. Their model is not in the price table, so their cost is not included above.",
             queries=[(or_nothing(f"sum({grown('quarry_price_unknown_total', 'model')})"), "")],
             unit="short",
             width=4,
@@ -256,7 +259,7 @@ COST = Row(
         ),
         Lines(
             title="Cost by model, in ${window:text}",
-            says="Dollars, by canonical base model, as shards are settled.",
+            description="Dollars, by canonical base model, as shards are settled.",
             queries=[(grown("quarry_cost_dollars_total", "model"), "{{model}}")],
             unit="currencyUSD",
             width=12,
@@ -264,7 +267,7 @@ COST = Row(
         ),
         Lines(
             title="Tokens, in ${window:text}",
-            says="LLM tokens of settled shards, as Bedrock counted them.",
+            description="LLM tokens of settled shards, as Bedrock counted them.",
             queries=[(grown("quarry_tokens_total", "model", "direction"), "{{direction}}, {{model}}")],
             unit="short",
             width=12,
@@ -277,16 +280,18 @@ QUEUES = Row(
     "Queues",
     [
         Lines(
-            title="Messages that wait, by queue",
-            says="Visible messages, about: as SQS counts them. What rises and does not fall has no reader.",
+            title="Waiting messages, by queue",
+            description=(
+                "Visible messages, approximate, as SQS counts them. A line that rises and does not fall has no reader."
+            ),
             queries=[(ledger(chosen("quarry_queue_messages", 'state="visible"'), "queue"), "{{queue}}")],
             unit="short",
             width=12,
             decimals=0,
         ),
         Lines(
-            title="Dead letters, by queue",
-            says="Messages in the dead-letter queues, kept for six hours after the last reading. Healthy work leaves none.",
+            title="Dead-letter messages, by queue",
+            description="Messages in the dead-letter queues; the last reading is kept for six hours. Normally there are none.",
             queries=[(chosen("quarry:queue_messages_dead:last6h"), "{{queue}}")],
             unit="short",
             width=12,
@@ -299,5 +304,5 @@ QUEUES = Row(
 
 
 def build() -> Dashboard:
-    says = "How far the work is, when it ends, what it costs, and whether something is wrong."
-    return board("overview", "overview", says, [PROGRESS, SLOTS, ROWS, COST, QUEUES])
+    description = "Progress, expected end, cost, and whether something is wrong."
+    return board("overview", "overview", description, [PROGRESS, SLOTS, ROWS, COST, QUEUES])

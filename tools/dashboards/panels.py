@@ -70,7 +70,7 @@ def longest(age: str) -> str:
 
 
 def or_nothing(query: str, label: str = "") -> str:
-    """Zero where the query finds nothing, for what is rightly absent while all is well; `label` says "none" then."""
+    """Zero where the query finds nothing, for what is rightly absent while everything is healthy; `label` says "none" then."""
     zero = f'label_replace(vector(0), "{label}", "none", "", "")' if label else "vector(0)"
     return f"{query} or on () {zero}"
 
@@ -84,7 +84,7 @@ class Panel:
 
     Attributes:
         title: may name `${window:text}`.
-        says: the description, for one who sees it the first time.
+        description: for a reader who sees the panel for the first time.
         queries: PromQL and legend.
         unit: one of Grafana's.
         width: of 24 columns.
@@ -94,7 +94,7 @@ class Panel:
     """
 
     title: str
-    says: str
+    description: str
     queries: Sequence[Query]
     unit: str
     width: int
@@ -135,7 +135,7 @@ class Figure(Panel):
     names: bool = False
 
     def build(self, number: int) -> Builder[dashboard_models.Panel]:
-        panel = stat.Panel().id(number).title(self.title).description(self.says).links(self._links())
+        panel = stat.Panel().id(number).title(self.title).description(self.description).links(self._links())
         panel = panel.datasource(SOURCE).targets(self._targets(instant=True)).unit(self.unit).no_value(self.nothing)
         panel = panel.thresholds(self._thresholds(self.base)).color_scheme(_by_thresholds())
         panel = panel.graph_mode(common_models.BigValueGraphMode.NONE).color_mode(common_models.BigValueColorMode.VALUE)
@@ -150,7 +150,7 @@ class Bars(Panel):
     """A bar for each series, as it is now."""
 
     def build(self, number: int) -> Builder[dashboard_models.Panel]:
-        panel = bargauge.Panel().id(number).title(self.title).description(self.says).links(self._links())
+        panel = bargauge.Panel().id(number).title(self.title).description(self.description).links(self._links())
         panel = panel.datasource(SOURCE).targets(self._targets(instant=True)).unit(self.unit).min(0)
         panel = panel.thresholds(self._thresholds(BLUE)).color_scheme(_by_thresholds())
         panel = panel.orientation(common_models.VizOrientation.HORIZONTAL)
@@ -179,7 +179,7 @@ class Lines(Panel):
     colours: Mapping[str, str] = field(default_factory=dict)
 
     def build(self, number: int) -> Builder[dashboard_models.Panel]:
-        panel = timeseries.Panel().id(number).title(self.title).description(self.says).links(self._links())
+        panel = timeseries.Panel().id(number).title(self.title).description(self.description).links(self._links())
         panel = panel.datasource(SOURCE).targets(self._targets(instant=False)).unit(self.unit)
         panel = panel.color_scheme(dashboard.FieldColor().mode(dashboard_models.FieldColorModeId.PALETTE_CLASSIC))
         panel = panel.line_width(1).show_points(common_models.VisibilityMode.NEVER)
@@ -233,9 +233,9 @@ class Row:
     panels: Sequence[Panel]
 
 
-def board(name: str, title: str, says: str, rows: Sequence[Row]) -> dashboard.Dashboard:
+def board(name: str, title: str, description: str, rows: Sequence[Row]) -> dashboard.Dashboard:
     """A dashboard with the variables that all of ours share."""
-    made = dashboard.Dashboard(f"Quarry: {title}").uid(f"quarry-{name}").description(says).tags(["quarry"])
+    made = dashboard.Dashboard(f"Quarry: {title}").uid(f"quarry-{name}").description(description).tags(["quarry"])
     made = made.editable().timezone("browser").time("now-3h", "now").refresh("30s")
     made = made.tooltip(dashboard_models.DashboardCursorSync.CROSSHAIR)
     others = dashboard.DashboardLink("Quarry").type(dashboard_models.DashboardLinkType.DASHBOARDS).tags(["quarry"])
@@ -269,7 +269,7 @@ def _variables() -> list[Variable]:
         .current(window),
         dashboard.TextBoxVariable("runbook")
         .label("Runbook at")
-        .description("Where docs/runbook.md is read; the panels' links lead there")
+        .description("Where docs/runbook.md is published; the panels link there")
         .default_value(book)
         .current(dashboard_models.VariableOption(text=book, value=book)),
     ]

@@ -34,15 +34,15 @@ BY_SWEEP = chosen("quarry:jobs_ended_by_sweep:increase6h")
 ENDED = chosen("quarry:jobs_ended:increase6h")
 
 
-def _durations(title: str, says: str, phase: str) -> Panel:
+def _durations(title: str, description: str, phase: str) -> Panel:
     of, matchers = "quarry_job_duration_seconds", [POOL, f'phase="{phase}"']
     return Lines(
         title=title,
-        says=f"{says} The shares are read from buckets, so they are rough.",
+        description=f"{description} The quantiles come from buckets, so they are rough.",
         queries=[
             (mean(of, matchers=matchers), "mean"),
-            (quantile(0.5, of, matchers=matchers), "half are faster than"),
-            (quantile(0.95, of, matchers=matchers), "95 % are faster than"),
+            (quantile(0.5, of, matchers=matchers), "median"),
+            (quantile(0.95, of, matchers=matchers), "95th percentile"),
         ],
         unit="s",
         width=8,
@@ -53,8 +53,8 @@ NOW = Row(
     "Now",
     [
         Figure(
-            title="Schedulers that answer",
-            says="Of those that Prometheus knows. Every one of them may admit; two are for availability.",
+            title="Responding schedulers",
+            description="Of those that Prometheus knows. Each of them may admit; two are for availability.",
             queries=[(f"sum({SCHEDULERS})", "")],
             unit="short",
             width=4,
@@ -62,7 +62,7 @@ NOW = Row(
         ),
         Figure(
             title="Since the last sweep",
-            says="A sweep makes up for lost events, wake-ups and replies. Its period is QUARRY_SWEEP_EVERY_S.",
+            description="A sweep recovers lost events, wake-ups and replies. Its period is QUARRY_SWEEP_EVERY_S.",
             queries=[(f"time() - max({LAST_SWEEP} > 0)", "")],
             unit="s",
             width=5,
@@ -71,8 +71,8 @@ NOW = Row(
             alert="QuarrySweepStale",
         ),
         Figure(
-            title="Oldest run that waits for a slot",
-            says="Time since it was accepted; 0 when no shard waits.",
+            title="Oldest run waiting for a slot",
+            description="Time since it was accepted; 0 when no shard waits.",
             queries=[(or_nothing(f"time() - max({OLDEST_RUN} > 0)"), "")],
             unit="s",
             width=5,
@@ -82,7 +82,7 @@ NOW = Row(
         ),
         Figure(
             title="Longest idle slot",
-            says="Held without an active job, of all chosen pools; 0 when there is none.",
+            description="Held without an active job, over all chosen pools; 0 if there is none.",
             queries=[(or_nothing(f"time() - min({IDLE_SLOT} > 0)"), "")],
             unit="s",
             width=5,
@@ -92,7 +92,7 @@ NOW = Row(
         ),
         Figure(
             title="Ends that the sweep had to find",
-            says="Share of the jobs that ended in the last six hours. Near 100 %: Bedrock's events do not arrive.",
+            description="Share of the jobs that ended in the last six hours. Near 100 %: Bedrock's events do not arrive.",
             queries=[(or_nothing(f"sum({BY_SWEEP}) / (sum({ENDED}) > 0)"), "")],
             unit="percentunit",
             width=5,
@@ -107,18 +107,18 @@ ADMISSION = Row(
     "Admission",
     [
         Lines(
-            title="Time of a tick",
-            says="One pass of admission over one pool: it gives free slots to waiting shards and creates their jobs.",
+            title="Duration of a tick",
+            description="One admission pass over one pool: it gives free slots to waiting shards and creates their jobs.",
             queries=[
-                (quantile(0.5, "quarry_tick_seconds"), "half are faster than"),
-                (quantile(0.95, "quarry_tick_seconds"), "95 % are faster than"),
+                (quantile(0.5, "quarry_tick_seconds"), "median"),
+                (quantile(0.95, "quarry_tick_seconds"), "95th percentile"),
             ],
             unit="s",
             width=8,
         ),
         Lines(
             title="Ticks, in ${window:text}",
-            says="None while shards wait means that no scheduler works.",
+            description="None while shards wait means that no scheduler is working.",
             queries=[(grown("quarry_tick_seconds_count"), "ticks")],
             unit="short",
             width=8,
@@ -126,8 +126,8 @@ ADMISSION = Row(
         ),
         Lines(
             title="Create calls by outcome, in ${window:text}",
-            says="created and adopted are jobs; throttled and quota wait for another tick; refused tells of a role, a "
-            "model's access or a bucket; unknown is looked up in List before anything else is done.",
+            description="created and adopted are jobs; throttled and quota wait for another tick; refused points to a role, "
+            "model access or a bucket; unknown is looked up with List before anything else is done.",
             queries=[(grown("quarry_jobs_submitted_total", "outcome", matchers=[POOL]), "{{outcome}}")],
             colours={
                 "created": GREEN,
@@ -144,7 +144,7 @@ ADMISSION = Row(
         ),
         Lines(
             title="Slots held, by pool",
-            says="Against the limit of each pool, as admission counts.",
+            description="Against the limit of each pool, as counted at admission.",
             queries=[
                 (ledger(of_pool("quarry_slots_in_use"), "pool"), "{{pool}}"),
                 (f"max({of_pool('quarry_slots_limit')})", "highest limit"),
@@ -156,7 +156,7 @@ ADMISSION = Row(
         ),
         Lines(
             title="Jobs of others, by pool",
-            says="Active jobs in our pools that Quarry did not create. They take from the same quota.",
+            description="Active jobs in these pools that Quarry did not create. They use the same quota.",
             queries=[(f"{ledger(of_pool('quarry_slots_foreign'), 'pool')}", "{{pool}}")],
             unit="short",
             width=8,
@@ -164,8 +164,8 @@ ADMISSION = Row(
         ),
         Lines(
             title="Longest idle slot, by pool",
-            says="How long a slot has been held without an active job. Seconds while a job is being created or its end is "
-            "being learned; it must not stay.",
+            description="How long a slot has been held without an active job. Seconds while a job is being created or its "
+            "end is being noticed; it must not last.",
             queries=[
                 (
                     f"time() - min by (env, pool) ({IDLE_SLOT} > 0) or 0 * max by (env, pool) ({IDLE_SLOT})",
@@ -184,7 +184,7 @@ JOBS = Row(
     [
         Lines(
             title="Jobs ended, in ${window:text}",
-            says="By Bedrock's status. Anything but Completed is repeated or ends rows with an error.",
+            description="By Bedrock's status. Anything but Completed is repeated or ends rows with an error.",
             queries=[(grown("quarry_jobs_ended_total", "status", matchers=[POOL]), "{{status}}")],
             colours={
                 "Completed": GREEN,
@@ -199,12 +199,12 @@ JOBS = Row(
         ),
         _durations(
             "From submitted to in progress",
-            "How long jobs wait for their turn at Bedrock, by Bedrock's own times.",
+            "How long jobs wait at Bedrock, by Bedrock's own times.",
             "queue",
         ),
         _durations(
             "From submitted to ended",
-            "The whole time of jobs, by Bedrock's own times; none of an expired job.",
+            "The total time of jobs, by Bedrock's own times; expired jobs have none.",
             "total",
         ),
     ],
@@ -214,8 +214,8 @@ SWEEP = Row(
     "Events and the sweep",
     [
         Lines(
-            title="Job states learned, in ${window:text}",
-            says="By who told. The sweep learns some before their event has come; it must not learn all.",
+            title="Job states observed, in ${window:text}",
+            description="By source. The sweep sees some before their event arrives; it must not see all.",
             queries=[(grown("quarry_job_status_observations_total", "source"), "{{source}}")],
             colours={"event": GREEN, "sweep": AMBER},
             unit="short",
@@ -225,8 +225,8 @@ SWEEP = Row(
         ),
         Lines(
             title="What the sweep fixed, in ${window:text}",
-            says="ended: an end that no event had told; adopted: a job whose Create had no reply; stopped: a job that "
-            "nobody wants; slice, settle, close: a wake-up that was lost.",
+            description="ended: an end that no event had reported; adopted: a job whose Create had no reply; stopped: "
+            "a job that is not wanted; slice, settle, close: a lost wake-up.",
             queries=[(or_nothing(grown("quarry_sweep_corrections_total", "kind"), "kind"), "{{kind}}")],
             colours={"none": GREEN, "ended": AMBER, "adopted": BLUE, "stopped": PURPLE},
             unit="short",
@@ -235,8 +235,8 @@ SWEEP = Row(
         ),
         Lines(
             title="Longest without a sweep",
-            says="Within ${window:text}, at most a little more than QUARRY_SWEEP_EVERY_S; a line that climbs is a sweep that "
-            "does not come to its end.",
+            description="Within ${window:text}, at most a little more than QUARRY_SWEEP_EVERY_S; a rising line is "
+            "a sweep that does not complete.",
             queries=[(longest(f"time() - max by (env) ({LAST_SWEEP} > 0)"), "{{env}}")],
             unit="s",
             width=4,
@@ -244,23 +244,23 @@ SWEEP = Row(
         ),
         Lines(
             title="Sweeps, in ${window:text}",
-            says="Sweeps that came to their end, as far as scrapes see them: one between two scrapes counts, not more.",
+            description="Completed sweeps, as far as scrapes see them: at most one counts between two scrapes.",
             queries=[(f"sum(changes({LAST_SWEEP}[${{window}}s]))", "sweeps")],
             unit="short",
             width=4,
             alert="QuarrySweepStale",
         ),
         Lines(
-            title="Oldest run that waits for a slot",
-            says="Time since it was accepted. It grows while more work comes in than the slots can take.",
+            title="Oldest run waiting for a slot",
+            description="Time since it was accepted. It grows while more work arrives than the slots can take.",
             queries=[(f"time() - max by (env) ({OLDEST_RUN} > 0) or 0 * max by (env) ({OLDEST_RUN})", "{{env}}")],
             unit="s",
             width=8,
             alert="QuarryOldestShardTooOld",
         ),
         Lines(
-            title="Runs and shards that came in, in ${window:text}",
-            says="What the preprocessor accepted and enlisted.",
+            title="New runs and shards, in ${window:text}",
+            description="What the preprocessor accepted and enlisted.",
             queries=[
                 (grown("quarry_runs_accepted_total"), "runs accepted"),
                 (grown("quarry_shards_enlisted_total"), "shards enlisted"),
@@ -269,8 +269,8 @@ SWEEP = Row(
             width=8,
         ),
         Lines(
-            title="Rows that came in, in ${window:text}",
-            says="Rows of accepted runs. They are counted when a run's plan stands.",
+            title="New rows, in ${window:text}",
+            description="Rows of accepted runs. They are counted when a run's plan is complete.",
             queries=[(grown("quarry_rows_accepted_total"), "rows accepted")],
             unit="short",
             width=8,
@@ -280,5 +280,5 @@ SWEEP = Row(
 
 
 def build() -> Dashboard:
-    says = "Admission, jobs and their slots, and what keeps the ledger true: events and the sweep."
-    return board("scheduler", "scheduler", says, [NOW, ADMISSION, JOBS, SWEEP])
+    description = "Admission, jobs and their slots, and what keeps the ledger up to date: events and the sweep."
+    return board("scheduler", "scheduler", description, [NOW, ADMISSION, JOBS, SWEEP])

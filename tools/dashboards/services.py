@@ -28,10 +28,10 @@ AWS_TIME = "quarry_aws_request_duration_seconds"
 NO_POLL = 'operation!="receive_message"'
 
 
-def _messages(state: str, title: str, says: str, *, dead: bool = False) -> Panel:
+def _messages(state: str, title: str, description: str, *, dead: bool = False) -> Panel:
     return Lines(
         title=title,
-        says=says,
+        description=description,
         queries=[(ledger(chosen("quarry_queue_messages", f'state="{state}"'), "queue"), "{{queue}}")],
         unit="short",
         width=6,
@@ -41,11 +41,11 @@ def _messages(state: str, title: str, says: str, *, dead: bool = False) -> Panel
     )
 
 
-def _quantiles(title: str, says: str, histogram: str, label: str) -> Panel:
+def _quantiles(title: str, description: str, histogram: str, label: str) -> Panel:
     shares = ((0.5, "half"), (0.95, "95 %"))
     return Lines(
         title=title,
-        says=says,
+        description=description,
         queries=[(quantile(share, histogram, label), f"{{{{{label}}}}}, {name}") for share, name in shares],
         unit="s",
         width=12,
@@ -55,28 +55,32 @@ def _quantiles(title: str, says: str, histogram: str, label: str) -> Panel:
 QUEUES = Row(
     "Queues",
     [
-        _messages("visible", "Messages that wait", "Visible messages of a queue, about: as SQS counts them."),
-        _messages("in_flight", "Messages in flight", "Received and not yet deleted, about: as SQS counts them."),
-        _messages("delayed", "Messages delayed", "Sent with a delay that has not passed, about."),
+        _messages("visible", "Waiting messages", "Visible messages of a queue, approximate, as SQS counts them."),
+        _messages("in_flight", "Messages in flight", "Received and not yet deleted, approximate, as SQS counts them."),
+        _messages("delayed", "Messages delayed", "Sent with a delay that has not passed, approximate."),
         _messages(
-            "dead", "Dead letters", "Messages of a queue's dead-letter queue. Healthy work leaves none.", dead=True
+            "dead",
+            "Dead-letter messages",
+            ("Messages of a queue's dead-letter queue. Normally there are none."),
+            dead=True,
         ),
         _quantiles(
             "From send to receive",
-            "How long messages wait: half of them, and 95 %, are faster than this. A retried message counts from its "
-            "first send.",
+            "How long messages wait: median and 95th percentile. A retried message counts from its first send.",
             "quarry_message_delay_seconds",
             "queue",
         ),
         _quantiles(
             "From receive to verdict",
-            "How long a message is worked on: half of them, and 95 %, are faster than this.",
+            "How long a message is processed: median and 95th percentile.",
             "quarry_message_processing_seconds",
             "queue",
         ),
         Lines(
             title="Verdicts, in ${window:text}",
-            says="done is deleted; retry comes again later; poison goes to the dead-letter queue with its reason.",
+            description=(
+                "done is deleted; retry is delivered again later; poison goes to the dead-letter queue with its reason."
+            ),
             queries=[(grown("quarry_messages_processed_total", "queue", "outcome"), "{{queue}}, {{outcome}}")],
             unit="short",
             width=9,
@@ -85,7 +89,10 @@ QUEUES = Row(
         ),
         Lines(
             title="Messages received, in ${window:text}",
-            says="Taken from a queue, again too. Far more than verdicts: processes die with messages in hand.",
+            description=(
+                "Received from a queue, redeliveries included. Far more than verdicts: processes die while they"
+                " hold messages."
+            ),
             queries=[(grown("quarry_messages_received_total", "queue"), "{{queue}}")],
             unit="short",
             width=5,
@@ -93,7 +100,7 @@ QUEUES = Row(
         ),
         Lines(
             title="Messages being handled",
-            says="By all replicas together.",
+            description="By all replicas together.",
             queries=[(f"sum by (queue) ({chosen('quarry_messages_in_progress')})", "{{queue}}")],
             unit="short",
             width=5,
@@ -101,8 +108,8 @@ QUEUES = Row(
         ),
         Lines(
             title="Longest without a poll",
-            says="Within ${window:text}, of the replica that polled last. A consumer with its hands full does not poll; one "
-            "that stays away for minutes is stuck or cannot reach SQS.",
+            description="Within ${window:text}, for the replica that polled last. A busy consumer does not poll; one "
+            "that does not poll for minutes is stuck or cannot reach SQS.",
             queries=[(longest(f"time() - max by (env, queue) ({POLLED})"), "{{queue}}")],
             unit="s",
             width=5,
@@ -115,7 +122,7 @@ AWS = Row(
     [
         Lines(
             title="Calls per second, by service",
-            says="All calls of the three services, however they end.",
+            description="All calls of the three services, however they end.",
             queries=[(f"sum by (service) (rate({chosen('quarry_aws_requests_total')}[${{window}}s]))", "{{service}}")],
             unit="reqps",
             width=8,
@@ -123,8 +130,8 @@ AWS = Row(
         ),
         Lines(
             title="Calls that were not ok, in ${window:text}",
-            says="By outcome. missing, changed, stale and conflict are answers that the code asks for; throttled, "
-            "quotaexceeded and unknown are tried again; refused wants a look at roles, access and settings.",
+            description="By outcome. missing, changed, stale and conflict are expected answers; throttled, "
+            "quotaexceeded and unknown are retried; for refused, check roles, access and settings.",
             queries=[
                 (
                     or_nothing(
@@ -140,15 +147,15 @@ AWS = Row(
             alert="QuarrySubmissionThrottled",
         ),
         Lines(
-            title="Time of a call, 95 %, by service",
-            says="Retries included, long polls of queues left out; of S3, until the head of the answer. 95 % are faster.",
+            title="Duration of calls, 95th percentile, by service",
+            description="Retries included, long polls excluded; for S3, until the response headers.",
             queries=[(quantile(0.95, AWS_TIME, "service", matchers=[NO_POLL]), "{{service}}")],
             unit="s",
             width=8,
         ),
         Bars(
-            title="Most called, in ${window:text}",
-            says="The ten operations that were called most often.",
+            title="Most frequent calls, in ${window:text}",
+            description="The ten most frequent operations.",
             queries=[
                 (f"topk(10, {grown('quarry_aws_requests_total', 'service', 'operation')})", "{{service}} {{operation}}")
             ],
@@ -157,8 +164,8 @@ AWS = Row(
             decimals=0,
         ),
         Bars(
-            title="Slowest, 95 %, in ${window:text}",
-            says="The ten operations with the longest times, long polls of queues left out. 95 % are faster than this.",
+            title="Slowest calls, 95th percentile, in ${window:text}",
+            description="The ten slowest operations, long polls excluded.",
             queries=[
                 (
                     f"topk(10, {quantile(0.95, AWS_TIME, 'service', 'operation', matchers=[NO_POLL])})",
@@ -172,11 +179,11 @@ AWS = Row(
 )
 
 FAILURES = Row(
-    "Failures of its own",
+    "Failures of Quarry itself",
     [
         Lines(
             title="Failed steps, in ${window:text}",
-            says="Steps that failed by themselves, not by AWS's word. The same failure again and again ends its run.",
+            description="Steps that failed in Quarry itself, not in AWS. Repeated identical failures end the run.",
             queries=[(or_nothing(grown("quarry_step_failures_total", "step"), "step"), "{{step}}")],
             unit="short",
             width=8,
@@ -185,7 +192,7 @@ FAILURES = Row(
         ),
         Lines(
             title="Runs ended by failure, in ${window:text}",
-            says="Runs that FAILED by Quarry itself, by code: internal_error, worker_killed, part_unwritable.",
+            description="Runs that FAILED because of Quarry itself, by code: internal_error, worker_killed, part_unwritable.",
             queries=[(or_nothing(grown("quarry_runs_ended_by_failure_total", "code"), "code"), "{{code}}")],
             unit="short",
             width=8,
@@ -193,8 +200,8 @@ FAILURES = Row(
             decimals=0,
         ),
         Lines(
-            title="Messages returned for want of something, in ${window:text}",
-            says="The process had run out of disk, files, memory, threads or workers; its messages wait for another one.",
+            title="Messages returned for lack of resources, in ${window:text}",
+            description="The process had run out of disk, files, memory, threads or workers; its messages go to another one.",
             queries=[(or_nothing(grown("quarry_exhausted_total", "what"), "what"), "{{what}}")],
             unit="short",
             width=8,
@@ -208,8 +215,8 @@ PROCESSES = Row(
     "Processes",
     [
         Figure(
-            title="Processes that answer",
-            says="By service. A service that has scaled to zero has none, and that is no trouble.",
+            title="Responding processes",
+            description="By service. A service that has scaled to zero has none, which is normal.",
             queries=[(f"sum by (job) ({UP})", "{{job}}")],
             unit="short",
             width=8,
@@ -218,8 +225,8 @@ PROCESSES = Row(
             alert="QuarryTargetDown",
         ),
         Figure(
-            title="Versions that run",
-            says="Processes by service and version. Two versions of a service are a rollout under way.",
+            title="Running versions",
+            description="Processes by service and version. Two versions of one service mean a rollout in progress.",
             queries=[
                 (f"count by (service, version) ({chosen('quarry_build_info')})", "{{service}} {{version}}"),
             ],
@@ -230,7 +237,7 @@ PROCESSES = Row(
         ),
         Figure(
             title="Starts in ${window:text}",
-            says="Processes that began in this time. More than a rollout explains: something kills them.",
+            description="Processes that started in this time. If a rollout does not explain them, something kills processes.",
             queries=[
                 (
                     f"sum by (job) (time() - {chosen('process_start_time_seconds', JOBS)} < bool ${{window}})",
@@ -244,14 +251,14 @@ PROCESSES = Row(
         ),
         Lines(
             title="Memory",
-            says="Resident memory of each process. The chart's and the task definitions' limits are above it.",
+            description="Resident memory of each process. The chart's and the task definitions' limits are above it.",
             queries=[(chosen("process_resident_memory_bytes", JOBS), "{{job}} {{instance}}")],
             unit="bytes",
             width=8,
         ),
         Lines(
             title="CPU",
-            says="Cores that each process uses.",
+            description="Cores that each process uses.",
             queries=[
                 (f"rate({chosen('process_cpu_seconds_total', JOBS)}[${{window}}s])", "{{job}} {{instance}}"),
             ],
@@ -260,7 +267,7 @@ PROCESSES = Row(
         ),
         Lines(
             title="Open files",
-            says="File descriptors of each process. A line that only rises is a leak.",
+            description="File descriptors of each process. A line that only rises is a leak.",
             queries=[(chosen("process_open_fds", JOBS), "{{job}} {{instance}}")],
             unit="short",
             width=8,
@@ -271,5 +278,5 @@ PROCESSES = Row(
 
 
 def build() -> Dashboard:
-    says = "The three services: their queues, their calls to AWS, their processes."
-    return board("services", "services and AWS", says, [QUEUES, AWS, FAILURES, PROCESSES])
+    description = "The three services: their queues, their calls to AWS, their processes."
+    return board("services", "services and AWS", description, [QUEUES, AWS, FAILURES, PROCESSES])

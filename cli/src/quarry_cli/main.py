@@ -20,15 +20,15 @@ from quarry_core import __version__
 
 HELP = """Large-scale LLM batch work on Amazon Bedrock, from the command line.
 
-Variables say where the environment is: QUARRY_REGION, QUARRY_TABLE, QUARRY_BUCKET and QUARRY_MANIFEST_QUEUE_URL, from `terraform output`; for a local stack: eval "$(quarry local env)". Credentials are AWS's own.
+These variables name the environment: QUARRY_REGION, QUARRY_TABLE, QUARRY_BUCKET and QUARRY_MANIFEST_QUEUE_URL, from `terraform output`; for a local stack: eval "$(quarry local env)". Credentials come from AWS's usual sources.
 
 Exit codes:
-0 done: for a run that is followed, every row has an answer
+0 done; if a run is followed, every row has an answer
 1 the run failed, does not exist, or its results do not add up
-2 wrong usage, a missing variable, a manifest that is refused here
-3 the run that is followed ended with an error in some rows
-4 --timeout passed first
-5 AWS gave no answer, or refused
+2 wrong usage, a missing variable, or a manifest refused before sending
+3 the followed run ended with an error in some rows
+4 --timeout expired first
+5 AWS did not answer, or refused
 """
 
 app = typer.Typer(

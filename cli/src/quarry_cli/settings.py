@@ -24,7 +24,7 @@ class ClientSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="QUARRY_", frozen=True, extra="ignore")
 
-    env: str = Field("", description="The environment's name, shown to tell one from another.")
+    env: str = Field("", description="The environment's name, shown to distinguish environments.")
     region: str = Field(
         "",
         validation_alias=AliasChoices("QUARRY_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"),
@@ -32,9 +32,12 @@ class ClientSettings(BaseSettings):
     )
     table: str = Field("", description="The ledger's DynamoDB table.")
     bucket: str = Field("", description="The environment's S3 bucket.")
-    manifest_queue_url: str = Field("", description="The queue that manifests are put on; only to submit.")
+    manifest_queue_url: str = Field("", description="The queue that manifests are sent to; needed only to submit.")
     input_bucket_owner_required: bool = Field(
-        False, description="As for the services: a manifest must say who owns another bucket than the environment's."
+        False,
+        description=(
+            "As for the services: a manifest must name the account that owns any bucket other than the environment's."
+        ),
     )
 
     @classmethod
@@ -68,5 +71,8 @@ def _remedy() -> str:
     local = 'eval "$(quarry local env)"'
     state = Path(os.environ.get("QUARRY_LOCAL_DIR", ".quarry")) / LOCAL_STATE
     if state.is_file():
-        return f"a local stack is noted in {state}: run  {local}  to talk to it, or take the values of an environment in AWS from `terraform output`"
+        return (
+            f"a local stack is recorded in {state}: run  {local}  to use it, or take the values of an"
+            " environment in AWS from `terraform output`"
+        )
     return f"take them from `terraform output`, or run  {local}  for a local stack"

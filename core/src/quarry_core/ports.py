@@ -1,4 +1,4 @@
-"""The doors to the world: what a handler may ask of AWS, the clock and the machine.
+"""The ports to the outside: what a handler may ask of AWS, the clock and the machine.
 
 A handler sees these protocols and never a client, a thread, a socket or a file. Each port has one adapter for AWS,
 one fake in `tests/world`, and one contract suite that both pass. Every method may raise a `PortError`
@@ -188,7 +188,7 @@ class Upload(Protocol):
         """Publish. True: created now. False: the same object (by its metadata) stood there already.
 
         Raises:
-            Conflict: another object stands there.
+            Conflict: another object already exists there.
         """
         ...
 

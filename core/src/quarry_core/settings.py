@@ -38,7 +38,9 @@ class Settings(BaseSettings):
         env_prefix="QUARRY_", frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True
     )
 
-    env: str = Field(pattern=r"^[a-z0-9]{1,8}$", description="The environment; every name ends or begins with it.")
+    env: str = Field(
+        pattern=r"^[a-z0-9]{1,8}$", description="The environment's name; every resource name begins or ends with it."
+    )
     region: str = Field(
         validation_alias=AliasChoices("QUARRY_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"),
         description="AWS region of the bucket, the queues and the models.",
@@ -48,7 +50,7 @@ class Settings(BaseSettings):
     bedrock_role_arn: str = Field(description="The role that Bedrock assumes to read and write the bucket.")
 
     manifest_queue_url: str = Field("", description="The user's queue: manifests.")
-    manifest_dlq_url: str = Field("", description="Its dead-letter queue; by default the URL with -dlq behind it.")
+    manifest_dlq_url: str = Field("", description="Its dead-letter queue; by default the URL with -dlq appended.")
     slices_queue_url: str = Field("", description="Count and slice messages.")
     slices_dlq_url: str = Field("", description="Its dead-letter queue.")
     scheduler_queue_url: str = Field("", description="The scheduler's wake-ups and the sweep.")
@@ -73,89 +75,107 @@ class Settings(BaseSettings):
         validation_alias="MAX_TOTAL_RECORDS",
         description="Default of the manifest's max_records_total; unset: all rows.",
     )
-    open_runs_max: int = Field(1_000, ge=1, description="Runs open at once; the next manifest waits on its queue.")
+    open_runs_max: int = Field(
+        1_000, ge=1, description="Runs that may be open at once; further manifests wait on their queue."
+    )
     parquet_pages_bytes_max: int = Field(
         224 << 20,
         ge=1 << 20,
-        description="What the pages of a Parquet source that are open at once may take; the same in preprocessor and"
-        " collector, which need this much memory and about 150 MB more.",
+        description="Memory for the Parquet pages of a source that are open at once; the same in"
+        " preprocessor and collector, which need about 150 MB more than this.",
     )
     shard_bytes_max: int = Field(
-        950_000_000, ge=10_000, description="A shard's input file never passes this; one that would is split."
+        950_000_000, ge=10_000, description="A shard's input file never exceeds this; a shard that would is split."
     )
 
-    tick_every_s: Seconds = Field(30, description="An unrung pool is looked at this often.")
+    tick_every_s: Seconds = Field(30, description="A pool without wake-ups is checked this often.")
     sweep_every_s: Seconds = Field(60, description="A scheduler sweeps this often, with a tenth of jitter.")
     finish_after_s: Seconds = Field(
-        120, description="A foreign admission is taken over when its heartbeat stood this long."
+        120, description="Another scheduler's admission is taken over when its heartbeat has been stale for this long."
     )
-    list_settle_s: Seconds = Field(300, description="After an unknown Create, List must not show the name this long.")
+    list_settle_s: Seconds = Field(
+        300,
+        description="After a Create with an unknown outcome, List must not show the name for this long before a retry.",
+    )
     wake_after_slices_s: Seconds = Field(
-        900, description="The sweep sends a slice's message again when it stood this long and the queue has lost it."
+        900,
+        description=(
+            "The sweep sends a slice's message again when the slice has been stale for this long and the"
+            " queue has lost its message."
+        ),
     )
     wake_after_ended_s: Seconds = Field(
-        300, description="The same for an ended shard, or a whole run; later pauses are longer."
+        300, description="The same for an ended shard or a whole run; later pauses are longer."
     )
-    wake_max: int = Field(500, ge=1, description="Wake-ups that one sweep rings at most.")
-    repeats_max: int = Field(2, ge=0, le=9, description="Whole-job repeats when nothing usable came out.")
+    wake_max: int = Field(500, ge=1, description="Most wake-ups that one sweep sends.")
+    repeats_max: int = Field(2, ge=0, le=9, description="How often a job without any usable output is repeated.")
     repeat_pauses_s: Annotated[tuple[Pause, ...], NoDecode] = Field(
         (60, 600),
-        description="Pause before the first, second, ... repeat, from a scheduler's first sight of it; the last one"
-        " holds from there.",
+        description="Pause before the first, second, ... repeat, counted from when a scheduler first sees it; the last"
+        " one applies to all later repeats.",
     )
     identical_failures_max: int = Field(
         5,
         ge=1,
         le=100,
-        description="A step that fails this often in the same way, by itself and not by AWS, ends its run.",
+        description="A step that fails this often in the same way, through no fault of AWS, ends its run.",
     )
     worker_deaths_max: int = Field(
-        2, ge=1, le=100, description="A piece of work in which this many workers died ends its run."
+        2, ge=1, le=100, description="A piece of work that killed this many workers ends its run."
     )
-    timeout_hours: int = Field(72, ge=24, le=168, description="Job timeout where the manifest gives none.")
+    timeout_hours: int = Field(72, ge=24, le=168, description="Job timeout if the manifest gives none.")
 
     input_bucket_owner_required: bool = Field(
-        False, description="A manifest must say who owns its source's bucket, unless that is the environment's own."
+        False,
+        description=(
+            "A manifest must name the account that owns its source's bucket, unless it is the environment's own bucket."
+        ),
     )
 
     visibility_timeout_s: int = Field(120, ge=10, le=43_200, description="Heartbeats renew it three times as often.")
-    receive_wait_s: int = Field(10, ge=0, le=20, description="Long poll; shorter drains faster.")
-    retry_after_max_s: int = Field(300, ge=1, description="Longest pause before a returned message comes again.")
-    drain_s: Seconds = Field(25, description="After SIGTERM, work in hand has this long; then it is handed back.")
-    slice_concurrency: int = Field(1, ge=1, le=8, description="Slices one preprocessor writes at once.")
-    settle_concurrency: int = Field(1, ge=1, le=8, description="Shards one collector settles at once.")
-    create_concurrency: int = Field(4, ge=1, le=16, description="Creates one scheduler has on the wire at once.")
+    receive_wait_s: int = Field(10, ge=0, le=20, description="Long poll; a shorter one makes shutdown faster.")
+    retry_after_max_s: int = Field(300, ge=1, description="Longest pause before a returned message is delivered again.")
+    drain_s: Seconds = Field(
+        25, description="After SIGTERM, work in progress has this long to finish; then it is returned to the queue."
+    )
+    slice_concurrency: int = Field(1, ge=1, le=8, description="Slices that one preprocessor writes at once.")
+    settle_concurrency: int = Field(1, ge=1, le=8, description="Shards that one collector settles at once.")
+    create_concurrency: int = Field(
+        4, ge=1, le=16, description="Create calls that one scheduler has in flight at once."
+    )
 
     prompt_text_days: int = Field(
         30,
         ge=1,
         le=3_650,
-        description="Days that a run's prompt and inference parameters stay in the ledger after its end.",
+        description="Days that a run's prompt and inference parameters stay in the ledger after the run ends.",
     )
 
     metrics_host: str = Field(
         "0.0.0.0",  # noqa: S104 kubelet, load balancer and Prometheus ask from outside the container
         min_length=1,
-        description="The address at which /metrics, /healthz and /readyz listen; 127.0.0.1 outside a container.",
+        description="The address that serves /metrics, /healthz and /readyz; use 127.0.0.1 outside a container.",
     )
-    metrics_port: int = Field(9090, ge=0, le=65_535, description="Its port; 0 chooses a free one.")
+    metrics_port: int = Field(9090, ge=0, le=65_535, description="The port; 0 chooses a free one.")
     gauges_every_s: Seconds = Field(
-        30, description="The depths of a service's queues are asked for this often: two requests a queue."
+        30, description="How often the depths of a service's queues are read: two requests per queue."
     )
     budget_dollars: float | None = Field(
-        None, gt=0, description="What 30 days may cost, for the alert; nothing is stopped by it."
+        None, gt=0, description="What 30 days may cost, for the alert; it stops nothing."
     )
     traces: bool | None = Field(
         None,
-        description="Traces by OpenTelemetry; unset: where there is an address for them and the extra is installed.",
+        description="Traces by OpenTelemetry; unset: on if there is an address for them and the extra is installed.",
     )
     traces_share: float = Field(1, ge=0, le=1, description="Share of the shards that are traced.")
     otlp_endpoint: str = Field(
         "",
         validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
-        description="The address for traces, by OTLP over HTTP; OpenTelemetry reads it, and its other variables, itself.",
+        description="The address for traces, by OTLP over HTTP; OpenTelemetry itself reads it and its other variables.",
     )
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Lowest level that is logged.")
+    log_level: str = Field(
+        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="The lowest level that is logged."
+    )
 
     @field_validator("repeat_pauses_s", mode="before")
     @classmethod
@@ -168,7 +188,7 @@ class Settings(BaseSettings):
         url = str(getattr(self, f"{field}_queue_url"))
         if not url:
             raise ValueError(
-                f"QUARRY_{field.upper()}_QUEUE_URL is not set; `terraform output` or `quarry local env` gives it"
+                f"QUARRY_{field.upper()}_QUEUE_URL is not set; `terraform output` or `quarry local env` prints it"
             )
         return url, str(getattr(self, f"{field}_dlq_url")) or f"{url}-dlq"
 

@@ -32,7 +32,7 @@ app = typer.Typer(
 )
 console = Console(highlight=False)
 FOLLOW_EVERY_S = 0.2
-PROMETHEUS_HELP = "Start a Prometheus that scrapes the services, with the alerts that ship."
+PROMETHEUS_HELP = "Start a Prometheus that scrapes the services, with the shipped alerts."
 
 Directory = Annotated[
     Path | None, typer.Option("--directory", help="State and logs. [default: $QUARRY_LOCAL_DIR or .quarry]")
@@ -52,11 +52,11 @@ def up(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An environment variable of the services.")
     ] = None,
     services: Annotated[
-        bool | None, typer.Option("--services/--no-services", help="Start the three services too. [default: services]")
+        bool | None, typer.Option("--services/--no-services", help="Also start the three services. [default: services]")
     ] = None,
     prometheus: Annotated[bool, typer.Option("--prometheus", help=PROMETHEUS_HELP)] = False,
     tls: Annotated[
-        bool, typer.Option("--tls", help="Let the simulated Bedrock listen with TLS too, on a free port.")
+        bool, typer.Option("--tls", help="Let the simulated Bedrock also listen with TLS, on a free port.")
     ] = False,
     tls_port: Annotated[int | None, typer.Option(min=1, max=65535, help="The same, on this port.")] = None,
     directory: Directory = None,
@@ -127,11 +127,13 @@ def status(directory: Directory = None) -> None:
 @app.command()
 def logs(
     process: Annotated[str | None, typer.Argument(help="One process; all if not given.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
-    lines: Annotated[int, typer.Option(min=0, max=10_000, help="How many of the last lines.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow until interrupted.")] = False,
+    lines: Annotated[int, typer.Option(min=0, max=10_000, help="Number of last lines to show.")] = 50,
     as_json: Annotated[
         bool | None,
-        typer.Option("--json/--text", help="A JSON object a line, as jq reads it. [default: json, text on a terminal]"),
+        typer.Option(
+            "--json/--text", help=("One JSON object per line, as jq reads it. [default: json, text on a terminal]")
+        ),
     ] = None,
     directory: Directory = None,
 ) -> None:
@@ -183,11 +185,14 @@ def bedrock_(
         ),
     ] = None,
     clock: Annotated[
-        str | None, typer.Option(help="running, or stepped: time passes by POST /_quarry/clock only.")
+        str | None, typer.Option(help="running, or stepped: time passes only by POST /_quarry/clock.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every choice.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
     tls: Annotated[
-        bool, typer.Option("--tls", help="Listen with TLS too; the line of JSON says where, and who vouches for it.")
+        bool,
+        typer.Option(
+            "--tls", help=("Also listen with TLS; the line of JSON gives the address and the CA certificate.")
+        ),
     ] = False,
 ) -> None:
     """The simulated Bedrock alone, in the foreground, until interrupted.
@@ -226,8 +231,8 @@ def _show(stack: Stack) -> bool:
         service = service_of(name) in SERVICES
         address = f"http://127.0.0.1:{process.port}" + ("/metrics" if service else "")
         table.add_row(name, str(process.pid), address, "[green]up[/]" if alive else "[red]dead[/]")
-    if door := stack.tls():
-        table.add_row("", "", f"{door[0]}, vouched for by {door[1]}", "")
+    if endpoint := stack.tls():
+        table.add_row("", "", f"{endpoint[0]}, CA certificate {endpoint[1]}", "")
     console.print(table)
     return all(alive for _, alive in running.values())
 
@@ -251,7 +256,7 @@ def _known(variables: dict[str, str]) -> dict[str, str]:
         if name.startswith(("QUARRY_", "MAX_")) and name not in names:
             near = difflib.get_close_matches(name, names, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise typer.BadParameter(f"{name} is no setting of the services{hint}", param_hint="--set")
+            raise typer.BadParameter(f"{name} is not a setting of the services{hint}", param_hint="--set")
     return variables
 
 

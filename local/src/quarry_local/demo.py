@@ -59,7 +59,7 @@ def run(directory: Path | None, say: Say, *, keep: bool, prometheus: bool = Fals
         StackError: the stack could not be brought up.
     """
     stack = Stack(directory, StackSettings(quota=QUOTA, prometheus=prometheus))
-    say("Bringing up AWS, Bedrock and the three services on this machine ...")
+    say("Starting AWS, Bedrock and the three services on this machine ...")
     try:
         variables = stack.up()
         for name in SERVICES:
@@ -69,7 +69,7 @@ def run(directory: Path | None, say: Say, *, keep: bool, prometheus: bool = Fals
         _jokes(stack, variables, say)
         _embeddings(stack, variables, say)
         if keep:
-            say('\nThe stack is left up: eval "$(quarry local env)" to use it, quarry local down to stop it.')
+            say('\nThe stack stays up: eval "$(quarry local env)" to use it, quarry local down to stop it.')
     finally:
         if not keep:
             say("\nStopping everything ...")
@@ -79,7 +79,7 @@ def run(directory: Path | None, say: Say, *, keep: bool, prometheus: bool = Fals
 
 def _jokes(stack: Stack, variables: Mapping[str, str], say: Say) -> None:
     shards = TOPICS // RECORDS_PER_JOB
-    say(f"\n1. Text: {TOPICS} rows of CSV, {RECORDS_PER_JOB} records a job: {shards} shards wait for {QUOTA} slots.")
+    say(f"\n1. Text: {TOPICS} rows of CSV, {RECORDS_PER_JOB} records per job: {shards} shards wait for {QUOTA} slots.")
     manifest = {
         "s3_uri": _put(stack, variables, "inputs/jokes/topics.csv", topics(TOPICS)),
         "job_name_prefix": "demo-jokes",
@@ -115,7 +115,7 @@ def _put(stack: Stack, variables: Mapping[str, str], key: str, body: bytes) -> s
 def _whole(stack: Stack, variables: Mapping[str, str], manifest: Mapping[str, Any], rows: int, say: Say) -> None:
     """Send a manifest as anybody would, watch its run, show its first rows and its account."""
     text = json.dumps(manifest, indent=2)
-    say(f"Dropping this manifest on {variables['QUARRY_MANIFEST_QUEUE_URL']}:\n{text}")
+    say(f"Sending this manifest to {variables['QUARRY_MANIFEST_QUEUE_URL']}:\n{text}")
     stack.clients().client("sqs").send_message(QueueUrl=variables["QUARRY_MANIFEST_QUEUE_URL"], MessageBody=text)
     run_id = str(manifest["run_id"])
     say(f"\n$ quarry watch {run_id}")

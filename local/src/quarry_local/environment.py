@@ -81,8 +81,8 @@ def for_service(
     port: int,
 ) -> dict[str, str]:
     """A service's whole environment; the later argument wins."""
-    door = {"QUARRY_METRICS_HOST": LOOPBACK, "QUARRY_METRICS_PORT": str(port)}
-    return {**inherited(shell), **clients, **waits, **overrides, **door}
+    address = {"QUARRY_METRICS_HOST": LOOPBACK, "QUARRY_METRICS_PORT": str(port)}
+    return {**inherited(shell), **clients, **waits, **overrides, **address}
 
 
 def misleading(shell: Mapping[str, str], given: Mapping[str, str]) -> list[str]:

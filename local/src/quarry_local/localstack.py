@@ -53,7 +53,7 @@ def running(region: str = "us-east-1") -> Iterator[Clients]:
     from testcontainers.community.localstack import LocalStackContainer  # noqa: PLC0415 - installed for this lane only
 
     container = LocalStackContainer(IMAGE, region_name=region).with_services(*SERVICES)
-    # Queue URLs that name the door they were asked through: the container's own port is not the one mapped outside.
+    # Queue URLs that name the address they were requested through: the container's own port is not the one mapped outside.
     with container.with_env("SQS_ENDPOINT_STRATEGY", "dynamic") as started:
         # By number: botocore puts the bucket into the host name of anything else.
         yield Clients(started.get_url().replace("//localhost:", "//127.0.0.1:"), region)

@@ -1,4 +1,4 @@
-"""Loopback doors: a free port, and whether somebody answers behind one.
+"""Loopback ports: a free port, and whether somebody answers on one.
 
 Only ever 127.0.0.1, and never through a proxy: what answers here is ours.
 """
@@ -21,9 +21,9 @@ OK = range(200, 300)
 
 def free_port() -> int:
     """A port that was free a moment ago; who binds it late may find it taken, and asks for another."""
-    with socket.socket() as door:
-        door.bind((LOOPBACK, 0))
-        return int(door.getsockname()[1])
+    with socket.socket() as free:
+        free.bind((LOOPBACK, 0))
+        return int(free.getsockname()[1])
 
 
 def ask(

@@ -191,7 +191,7 @@ def service_access(place: Place, service: str) -> Document:
         },
         {"Sid": "SendMessages", "Action": "sqs:SendMessage", "Resource": _queue_arns(place, reading.wakes)},
         {
-            "Sid": "BuryMessages",
+            "Sid": "DeadLetterMessages",
             "Action": "sqs:SendMessage",
             "Resource": _dead_letter_queue_arns(place, reading.receives),
         },
@@ -220,7 +220,7 @@ def service_access(place: Place, service: str) -> Document:
     if service == "collector":
         statements.append(
             {
-                "Sid": "TellOfRuns",
+                "Sid": "ReportRuns",
                 "Action": "events:PutEvents",
                 "Resource": f"arn:aws:events:{place.region}:{place.account}:event-bus/default",
                 # Others speak on this bus too. Every entry has a source, so IfExists lets no other one pass.

@@ -43,7 +43,7 @@ def spawn(name: str, command: Sequence[str], environment: Mapping[str, str], por
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    # posix_spawn rather than Popen: nobody keeps an object whose destructor would complain that the process lives on.
+    # posix_spawn rather than Popen: nobody keeps an object whose destructor would complain that the process is still running.
     pid = os.posix_spawn(
         command[0],
         list(command),

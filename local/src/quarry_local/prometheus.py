@@ -40,11 +40,11 @@ def executable() -> Path:
     """
     if named := os.environ.get(VARIABLE):
         if not os.access(named, os.X_OK) or Path(named).is_dir():
-            raise PrometheusUnavailable(f"{VARIABLE} names {named}, which is no program")
+            raise PrometheusUnavailable(f"{VARIABLE} names {named}, which is not a program")
         return Path(named).resolve()
     found = shutil.which("prometheus")
     if found is None:
-        raise PrometheusUnavailable(f"there is no Prometheus here: {HOW_TO_GET}")
+        raise PrometheusUnavailable(f"Prometheus was not found: {HOW_TO_GET}")
     return Path(found)
 
 

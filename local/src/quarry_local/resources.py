@@ -21,7 +21,7 @@ from quarry_local.policies import Place
 
 VISIBILITY_TIMEOUT_S = 120
 RECEIVE_COUNT_MAX = 30
-# A dead letter's age counts from its first sending: the dead-letter queue must keep longer than its source.
+# A dead-letter message's age counts from its first sending: the dead-letter queue must keep longer than its source.
 SOURCE_RETENTION_S = 4 * 24 * 3600
 DEAD_RETENTION_S = 14 * 24 * 3600
 # What a manifest may be; SQS itself takes four times as much.

@@ -65,7 +65,7 @@ def differences(standing: StackSettings, asked: StackSettings) -> list[str]:
         if name == "prometheus" and wanted and not here:
             continue
         if name == "tls_port" and wanted and not here:
-            reported.append("--tls is not on here, and a stack that is up cannot add it")
+            reported.append("TLS is off, and a running stack cannot add it")
             continue
         if not isinstance(here, Mapping):
             reported += [_difference(name, here, wanted)] * (here != wanted)

@@ -91,7 +91,7 @@ class Stack:
             elif reported := differences(standing.settings, asked):
                 raise StackError(
                     f"a stack with other settings is up here: {'; '.join(reported)}."
-                    " Ask for what stands, leave the option out, or `quarry local down` first"
+                    " Ask for the same settings, leave the option out, or run `quarry local down` first"
                 )
             elif asked.prometheus and not standing.settings.prometheus:
                 # The one thing that can be added to what stands.
@@ -206,7 +206,7 @@ class Stack:
         if name != BEDROCK and service_of(name) not in SERVICES:
             raise StackError(f"there is no service {name!r}: {', '.join((*SERVICES, BEDROCK))}")
         if name in standing.processes and processes.alive(standing.processes[name]):
-            raise StackError(f"{name} runs already")
+            raise StackError(f"{name} is already running")
         try:
             begun = self._begin(standing, name, launch, variables)
             return self._finish(standing, begun, launch, variables)
@@ -246,7 +246,7 @@ class Stack:
         return Clients(standing.environment["AWS_ENDPOINT_URL"], standing.settings.region)
 
     def processes(self) -> dict[str, tuple[Running, bool]]:
-        """Every process that the stack started, and whether it lives. Empty when the stack is down."""
+        """Every process that the stack started, and whether it is alive. Empty when the stack is down."""
         standing = self._load()
         return {name: (p, processes.alive(p)) for name, p in standing.processes.items()} if standing else {}
 
@@ -346,7 +346,7 @@ class Stack:
         launch_as: Sequence[str] | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> Running:
-        """Start a process unless it lives; one that died gets its old port again, which its clients know."""
+        """Start a process unless it is alive; one that died gets its old port again, which its clients know."""
         known = standing.processes.get(name)
         if known and processes.alive(known):
             return known

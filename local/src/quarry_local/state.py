@@ -38,7 +38,7 @@ def load(path: Path) -> State | None:
     try:
         data: Any = json.loads(text)
         if data["version"] != VERSION:
-            raise ValueError(f"{path} is of version {data['version']}, this program reads {VERSION}")
+            raise ValueError(f"{path} has version {data['version']}, but this program reads version {VERSION}")
         settings = {**data["settings"], "launch": {k: tuple(v) for k, v in data["settings"]["launch"].items()}}
         return State(
             StackSettings(**settings),
@@ -46,7 +46,7 @@ def load(path: Path) -> State | None:
             data["environment"],
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a state of the local stack: {error!r}") from error
+        raise ValueError(f"{path} is not a state file of the local stack: {error!r}") from error
 
 
 def save(path: Path, state: State) -> None:

@@ -4,7 +4,7 @@ variable "region" {
 }
 
 variable "account_id" {
-  description = "The one account that this root may touch, 12 digits: other credentials are refused. Null takes any."
+  description = "The only account that this root may change, 12 digits: other credentials are refused. Null allows any."
   type        = string
   default     = null
 }

@@ -19,6 +19,6 @@ output "operator_policy_arn" {
 }
 
 output "manifest" {
-  description = "What every manifest of this environment has to say: the key of the results, and where jobs run."
+  description = "What every manifest of this environment must set: the key of the results, and where jobs run."
   value       = { output_kms_key = module.pipeline.kms_key_arn, vpc = local.vpc_for_jobs }
 }

@@ -15,17 +15,17 @@ locals {
     {
       "${module.names.event_target_dlq}-not-empty" = {
         queue  = module.names.event_target_dlq
-        remedy = "EventBridge could not deliver job events: mend the events queue's policy, or its key's. The sweep does the work meanwhile, later."
+        remedy = "EventBridge could not deliver job events: fix the events queue's policy, or its key's. Until then the sweep does the work, later."
       }
     },
   )
 
   dead_letter_remedies = {
-    manifests = "A manifest was refused, or received too often: read quarry_reason, send a mended one, delete or move back this one."
-    slices    = "A preprocessor failed on a message: read quarry_reason, mend the fault, then move the message back or delete it."
-    scheduler = "A scheduler failed on a message: read quarry_reason, mend the fault, then move the message back or delete it."
+    manifests = "A manifest was refused, or received too often: read quarry_reason, send a corrected one, then delete this one or move it back."
+    slices    = "A preprocessor failed on a message: read quarry_reason, fix the fault, then move the message back or delete it."
+    scheduler = "A scheduler failed on a message: read quarry_reason, fix the fault, then move the message back or delete it."
     events    = "Something that is no job event of Bedrock came in: find its sender, then delete it. The sweep has done its work."
-    collector = "A collector failed on a message: read quarry_reason, mend the fault, then move the message back or delete it."
+    collector = "A collector failed on a message: read quarry_reason, fix the fault, then move the message back or delete it."
   }
 
   oldest_message_remedies = {

@@ -1,5 +1,5 @@
 variable "place" {
-  description = "Where the environment stands: what every name and ARN is made of. Module `names` checks it."
+  description = "Where the environment is: every name and ARN is built from it. Module `names` checks it."
   type = object({
     env        = string
     region     = string
@@ -21,7 +21,7 @@ variable "alarm_action_arns" {
 }
 
 variable "oldest_message_s_max" {
-  description = "Seconds that the oldest message of a queue may wait before its alarm goes off; an hour by default."
+  description = "Seconds that the oldest message of a queue may wait before its alarm fires; an hour by default."
   type        = number
   default     = 3600
   nullable    = false

@@ -1,5 +1,5 @@
 variable "place" {
-  description = "Where the environment stands: what every name and ARN is made of. Module `names` checks it."
+  description = "Where the environment is: every name and ARN is built from it. Module `names` checks it."
   type = object({
     env        = string
     region     = string

@@ -1,5 +1,5 @@
 variable "place" {
-  description = "Where the environment stands: what every name and ARN is made of."
+  description = "Where the environment is: every name and ARN is built from it."
   type = object({
     env        = string
     region     = string

@@ -1,5 +1,5 @@
 variable "place" {
-  description = "Where the environment stands: what every name and ARN is made of."
+  description = "Where the environment is: every name and ARN is built from it."
   type = object({
     env        = string
     region     = string
@@ -33,7 +33,7 @@ variable "service_role_arns" {
 }
 
 variable "strict_prefixes" {
-  description = "Whether Bedrock's role is held to reading batch-input/ and writing batch-output/; otherwise to both on both, as AWS documents."
+  description = "Whether Bedrock's role is limited to reading batch-input/ and writing batch-output/; otherwise to both on both, as AWS documents."
   type        = bool
   default     = false
   nullable    = false

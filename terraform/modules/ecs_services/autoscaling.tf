@@ -160,7 +160,7 @@ resource "aws_cloudwatch_metric_alarm" "wake" {
   for_each = local.sleepers
 
   alarm_name          = "${local.prefix}-${each.key}-wake"
-  alarm_description   = "Not a fault: messages wait and no ${each.key} runs, so one is started."
+  alarm_description   = "Not a fault: messages wait but no ${each.key} runs, so one is started."
   comparison_operator = "GreaterThanOrEqualToThreshold"
   threshold           = 1
   evaluation_periods  = 5 # three of five, because the newest one or two minutes may not be told yet and read as zero
@@ -213,7 +213,7 @@ resource "aws_cloudwatch_metric_alarm" "sleep" {
   for_each = local.sleepers
 
   alarm_name          = "${local.prefix}-${each.key}-sleep"
-  alarm_description   = "Not a fault: the queues of the ${each.key} have been empty for ${var.autoscaling.idle_minutes} minutes, so it goes to zero."
+  alarm_description   = "Not a fault: the queues of the ${each.key} have been empty for ${var.autoscaling.idle_minutes} minutes, so it scales to zero."
   comparison_operator = "LessThanOrEqualToThreshold"
   threshold           = 0
   evaluation_periods  = var.autoscaling.idle_minutes

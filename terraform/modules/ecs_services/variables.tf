@@ -1,5 +1,5 @@
 variable "place" {
-  description = "Where the environment stands: what every name and ARN is made of. Module `names` checks it."
+  description = "Where the environment is: every name and ARN is built from it. Module `names` checks it."
   type        = object({ env = string, region = string, account_id = string, partition = optional(string, "aws") })
 }
 
@@ -19,7 +19,7 @@ variable "subnet_ids" {
 }
 
 variable "security_group_id" {
-  description = "Id of the security group of the tasks. It needs a way out by TLS, and none in: the scrape's rule is made here."
+  description = "Id of the security group of the tasks. It needs TLS out, and nothing in: the rule for scraping is created here."
   type        = string
 }
 
@@ -86,7 +86,7 @@ variable "environment" {
 }
 
 variable "services" {
-  description = "What differs from the defaults, by service: `cpu_units` (1024 are one vCPU), `memory_mib`, `storage_gib` (the task's disk, /tmp included), `tasks_min` and `tasks_max`, `backlog_per_task` (messages, waiting or in hand, that one task is meant to have)."
+  description = "Overrides of the defaults, by service: `cpu_units` (1024 are one vCPU), `memory_mib`, `storage_gib` (the task's disk, /tmp included), `tasks_min` and `tasks_max`, `backlog_per_task` (target number of messages, waiting or in progress, per task)."
   type = map(object({
     cpu_units        = optional(number)
     memory_mib       = optional(number)
@@ -123,7 +123,7 @@ variable "autoscaling" {
 }
 
 variable "cpu_architecture" {
-  description = "What the images are built for: X86_64 or ARM64."
+  description = "The architecture of the images: X86_64 or ARM64."
   type        = string
   default     = "X86_64"
 
@@ -134,7 +134,7 @@ variable "cpu_architecture" {
 }
 
 variable "stop_timeout_s" {
-  description = "Seconds between the request to stop and the kill. It must be longer than QUARRY_DRAIN_S (25 where `environment` does not set it), in which work in hand is finished or handed back."
+  description = "Seconds between the request to stop and the kill. It must be longer than QUARRY_DRAIN_S (25 where `environment` does not set it), in which work in progress is finished or returned to the queue."
   type        = number
   default     = 60
 

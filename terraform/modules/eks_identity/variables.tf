@@ -1,5 +1,5 @@
 variable "place" {
-  description = "Where the environment stands: what every name and ARN is made of. Module `names` checks it."
+  description = "Where the environment is: every name and ARN is built from it. Module `names` checks it."
   type = object({
     env        = string
     region     = string
@@ -9,7 +9,7 @@ variable "place" {
 }
 
 variable "mode" {
-  description = "How pods come to their role: pod_identity (EKS's agent on the nodes) or irsa (the cluster's OpenID Connect provider)."
+  description = "How pods get their role: pod_identity (EKS's agent on the nodes) or irsa (the cluster's OpenID Connect provider)."
   type        = string
   default     = "pod_identity"
   nullable    = false

@@ -29,13 +29,13 @@ resource "aws_ecr_lifecycle_policy" "image" {
     rules = [
       {
         rulePriority = 1
-        description  = "Untagged images go after a week"
+        description  = "Untagged images are deleted after a week"
         selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 7 }
         action       = { type = "expire" }
       },
       {
         rulePriority = 2
-        description  = "The newest ${var.images_max} images stay"
+        description  = "The newest ${var.images_max} images are kept"
         selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = var.images_max }
         action       = { type = "expire" }
       },

@@ -1,5 +1,5 @@
 variable "place" {
-  description = "Where the environment stands: what every name and ARN is made of. Module `names` checks it."
+  description = "Where the environment is: every name and ARN is built from it. Module `names` checks it."
   type = object({
     env        = string
     region     = string
@@ -21,7 +21,7 @@ variable "images" {
 }
 
 variable "images_max" {
-  description = "How many images a repository keeps; the oldest beyond them go, even one that still runs somewhere."
+  description = "How many images a repository keeps; older ones are deleted, even one that is still running somewhere."
   type        = number
   default     = 30
   nullable    = false

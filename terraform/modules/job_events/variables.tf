@@ -1,5 +1,5 @@
 variable "place" {
-  description = "Where the environment stands: what every name and ARN is made of. Module `names` checks it."
+  description = "Where the environment is: every name and ARN is built from it. Module `names` checks it."
   type = object({
     env        = string
     region     = string
@@ -30,7 +30,7 @@ variable "kms_key_arn" {
 }
 
 variable "event_age_max_s" {
-  description = "Seconds that EventBridge goes on trying to deliver an event; a day by default, its longest."
+  description = "Seconds that EventBridge keeps trying to deliver an event; a day by default, the maximum."
   type        = number
   default     = 86400
   nullable    = false
@@ -42,7 +42,7 @@ variable "event_age_max_s" {
 }
 
 variable "event_retries_max" {
-  description = "How many times EventBridge tries again to deliver an event; 185 by default, its most."
+  description = "How often EventBridge retries the delivery of an event; 185 by default, the maximum."
   type        = number
   default     = 185
   nullable    = false

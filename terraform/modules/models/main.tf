@@ -19,7 +19,7 @@ locals {
     for word, geography in local.geographies : word if can(regex("^(${geography.called_from})$", var.place.region))
   ])
 
-  # What is wrong with each, or "". Provider names have three letters or more: two letters are a geography that is not known.
+  # What is wrong with each, or "". Provider names have three letters or more: two letters are an unknown geography.
   problems = compact([
     for model, name in local.names : (
       strcontains(model, ":application-inference-profile/") ?

@@ -1,5 +1,5 @@
 variable "place" {
-  description = "Where the environment stands: what every name and ARN is made of."
+  description = "Where the environment is: every name and ARN is built from it."
   type = object({
     env        = string
     region     = string
@@ -24,7 +24,7 @@ variable "models" {
 }
 
 variable "application_profiles" {
-  description = "The application inference profiles that jobs may ask for: ARN of each to the ARNs of the foundation models that it routes to (`aws bedrock get-inference-profile` lists them), since its ARN does not tell its model."
+  description = "The application inference profiles that jobs may ask for: ARN of each to the ARNs of the foundation models that it routes to (`aws bedrock get-inference-profile` lists them), since its ARN does not name its model."
   type        = map(list(string))
   default     = {}
 

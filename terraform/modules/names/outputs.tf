@@ -64,12 +64,12 @@ output "roles" {
 }
 
 output "operator_policy" {
-  description = "Name of the managed policy of those who submit, look and cancel."
+  description = "Name of the managed policy for operators."
   value       = "${local.prefix}-operator"
 }
 
 output "env_tag" {
-  description = "Tag that every job of the environment bears; its value is the environment's name."
+  description = "Tag that every job of the environment has; its value is the environment's name."
   value       = "quarry-env"
 }
 

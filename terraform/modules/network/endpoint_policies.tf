@@ -49,7 +49,7 @@ locals {
       resources = [format(local.of_service, "sqs", local.prefixed)]
     }]
     events = [{
-      sid       = "TellOfRuns"
+      sid       = "ReportRuns"
       actions   = ["events:PutEvents"]
       resources = [module.names.event_bus_arn]
     }]

@@ -1,5 +1,5 @@
 # What a person needs who runs batches with the command `quarry`: send manifests, look, fetch results, stop jobs, move dead
-# letters back, and let `quarry doctor` look at everything. The README says which command needs which statement.
+# messages back, and let `quarry doctor` look at everything. The README says which command needs which statement.
 
 module "names" {
   source = "../names"
@@ -17,7 +17,7 @@ locals {
   # Only the rule sends to the events queue: what is sent there is taken for Bedrock's word.
   sent_to = [for key, queue in local.names.queues : key if key != "events"]
   # Those whose policies say what Bedrock may do and who may create jobs.
-  examined_roles = [for role in ["bedrock", "scheduler", "server"] : local.names.roles[role].arn]
+  checked_roles = [for role in ["bedrock", "scheduler", "server"] : local.names.roles[role].arn]
 
   decrypted_by = ["s3", "sqs", "dynamodb"]
   encrypted_by = ["s3", "sqs"]
@@ -25,7 +25,7 @@ locals {
 
 resource "aws_iam_policy" "this" {
   name        = local.names.operator_policy
-  description = "Quarry ${var.place.env}: submit, look, fetch results, cancel, redrive, examine"
+  description = "Quarry ${var.place.env}: submit, inspect, fetch results, cancel, redrive, diagnose"
   policy      = data.aws_iam_policy_document.this.json
 
   lifecycle {
@@ -60,7 +60,7 @@ data "aws_iam_policy_document" "this" {
     resources = [local.names.table_arn]
   }
 
-  # Of a run whose source broke, the answers stand under outcomes/ only. `quarry submit` looks at source and prompt.
+  # Of a run whose source broke, the answers are under outcomes/ only. `quarry submit` looks at source and prompt.
   statement {
     sid       = "ReadResults"
     actions   = ["s3:GetObject"]
@@ -110,7 +110,7 @@ data "aws_iam_policy_document" "this" {
     resources = [for key in local.sent_to : local.names.queues[key].dlq_arn]
   }
 
-  # To read a dead letter's reason, to give it back, and what `quarry dlq redrive` is made of: received, sent to its queue,
+  # To read a dead-letter message's reason, to return it, and what `quarry dlq redrive` is made of: received, sent to its queue,
   # deleted. SQS itself moves nothing from the event target's dead-letter queue, since its source is no queue.
   statement {
     sid       = "TakeDeadLetters"
@@ -118,7 +118,7 @@ data "aws_iam_policy_document" "this" {
     resources = concat(local.dead_letters, [local.names.event_target_dlq_arn])
   }
 
-  # ----------------------------------------------------------------- examine: reads only
+  # ----------------------------------------------------------------- doctor: reads only
 
   # All eleven, by what their names begin with: one by one they would not leave the policy short enough for IAM.
   statement {
@@ -166,7 +166,7 @@ data "aws_iam_policy_document" "this" {
       "iam:ListRolePolicies",
       "iam:SimulatePrincipalPolicy",
     ]
-    resources = local.examined_roles
+    resources = local.checked_roles
   }
 
   # Policies that somebody attached to these roles, whatever they are called: the account's own, and AWS's.

@@ -1,12 +1,12 @@
 variable "place" {
-  description = "Where the environment stands: what every name and ARN is made of. Module `names` checks it."
+  description = "Where the environment is: every name and ARN is built from it. Module `names` checks it."
   type        = object({ env = string, region = string, account_id = string, partition = optional(string, "aws") })
 }
 
 # ---------------------------------------------------------------------------- work
 
 variable "models" {
-  description = "The models that manifests may name: model ids, ids of system inference profiles, or ARNs of either. Every right on a model is made of this list."
+  description = "The models that manifests may name: model ids, ids of system inference profiles, or ARNs of either. Every permission on a model comes from this list."
   type        = list(string)
 }
 
@@ -276,7 +276,7 @@ variable "force_destroy" {
 # ---------------------------------------------------------------------------- watching
 
 variable "audit_trail" {
-  description = "Whether CloudTrail records every reading and writing of the bucket's objects; it costs by the event."
+  description = "Whether CloudTrail records every read and write of the bucket's objects; it is billed per event."
   type        = bool
   default     = false
   nullable    = false
@@ -290,7 +290,7 @@ variable "audit_retention_days" {
 }
 
 variable "alarms" {
-  description = "CloudWatch alarms on dead letters and on the age of the oldest message (seconds), and whom they tell (ARNs, as of an SNS topic); null makes none."
+  description = "CloudWatch alarms on dead-letter messages and on the age of the oldest message (seconds), and whom they tell (ARNs, as of an SNS topic); null makes none."
   type = object({
     action_arns          = optional(list(string), [])
     oldest_message_s_max = optional(number, 3600)

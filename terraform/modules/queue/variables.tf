@@ -1,5 +1,5 @@
 variable "place" {
-  description = "Where the environment stands: what every name and ARN is made of. Module `names` checks it."
+  description = "Where the environment is: every name and ARN is built from it. Module `names` checks it."
   type = object({
     env        = string
     region     = string
@@ -19,7 +19,7 @@ variable "key" {
 }
 
 variable "visibility_timeout_s" {
-  description = "Seconds that a received message stays hidden; a message whose holder was killed comes back after them."
+  description = "Seconds that a received message stays hidden; a message whose receiver was killed becomes visible again after that."
   type        = number
   default     = 120
   nullable    = false
@@ -55,7 +55,7 @@ variable "retention_s" {
 }
 
 variable "dead_retention_s" {
-  description = "Seconds that the dead-letter queue keeps a message, counted from its first sending; 14 days by default."
+  description = "Seconds that the dead-letter queue keeps a message, counted from when it was first sent; 14 days by default."
   type        = number
   default     = 1209600
   nullable    = false
@@ -65,10 +65,10 @@ variable "dead_retention_s" {
     error_message = "dead_retention_s must be a whole number of seconds, at most 1209600 (14 days)."
   }
 
-  # A dead letter's age counts from its first sending: kept no longer than the queue keeps it, it is gone on arrival.
+  # The age of a dead-letter message counts from its first sending: kept no longer than the queue keeps it, it is gone on arrival.
   validation {
     condition     = var.dead_retention_s > var.retention_s
-    error_message = "dead_retention_s must be greater than retention_s: a dead letter's age counts from its first sending."
+    error_message = "dead_retention_s must be greater than retention_s: a dead-letter message's age counts from its first sending."
   }
 }
 

@@ -9,7 +9,7 @@ locals {
   readings = {
     preprocessor = {
       receives = ["manifests", "slices"]
-      rings    = ["manifests", "slices", "scheduler", "collector"]
+      wakes    = ["manifests", "slices", "scheduler", "collector"]
       counts   = []
       items    = local.item_actions
       gets     = ["inputs", "prompts", "plans", "rows", "batch-input"]
@@ -19,7 +19,7 @@ locals {
     }
     scheduler = {
       receives = ["scheduler", "events"]
-      rings    = ["slices", "collector"]
+      wakes    = ["slices", "collector"]
       counts   = [module.names.queues["slices"].arn, module.names.queues["collector"].arn, module.names.event_target_dlq_arn]
       items    = concat(local.item_actions, ["BatchGetItem"])
       gets     = []
@@ -29,7 +29,7 @@ locals {
     }
     collector = {
       receives = ["collector"]
-      rings    = ["scheduler", "collector"]
+      wakes    = ["scheduler", "collector"]
       counts   = []
       items    = local.item_actions
       gets     = ["inputs", "plans", "rows", "batch-output", "outcomes", "results"]
@@ -72,11 +72,11 @@ data "aws_iam_policy_document" "access" {
   statement {
     sid       = "SendMessages"
     actions   = ["sqs:SendMessage"]
-    resources = [for key in each.value.rings : module.names.queues[key].arn]
+    resources = [for key in each.value.wakes : module.names.queues[key].arn]
   }
 
   statement {
-    sid       = "BuryMessages"
+    sid       = "DeadLetterMessages"
     actions   = ["sqs:SendMessage"]
     resources = [for key in each.value.receives : module.names.queues[key].dlq_arn]
   }
@@ -233,7 +233,7 @@ data "aws_iam_policy_document" "access" {
     for_each = each.key == "collector" ? [module.names.event_bus_arn] : []
 
     content {
-      sid       = "TellOfRuns"
+      sid       = "ReportRuns"
       actions   = ["events:PutEvents"]
       resources = [statement.value]
 

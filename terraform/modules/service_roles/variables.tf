@@ -1,5 +1,5 @@
 variable "place" {
-  description = "Where the environment stands: what every name and ARN is made of. Module `names` checks it."
+  description = "Where the environment is: every name and ARN is built from it. Module `names` checks it."
   type = object({
     env        = string
     region     = string
@@ -9,7 +9,7 @@ variable "place" {
 }
 
 variable "runtime" {
-  description = "Where the services run, which says who takes their roles: ecs, eks, ec2 (one role for the whole server), or none (`trusted_principal_arns` take them)."
+  description = "Where the services run, which decides who assumes their roles: ecs, eks, ec2 (one role for the whole server), or none (`trusted_principal_arns` assume them)."
   type        = string
   nullable    = false
 

@@ -45,7 +45,7 @@ data "aws_iam_policy_document" "trust" {
 
 data "aws_iam_policy_document" "access" {
   statement {
-    sid       = "RingTheScheduler"
+    sid       = "WakeTheScheduler"
     actions   = ["sqs:SendMessage"]
     resources = [local.queue_arn]
   }

@@ -1,4 +1,4 @@
-"""An AWS account with one healthy environment, as its read-only API answers, and doctor's door to it.
+"""An AWS account with one healthy environment, as its read-only API answers, and doctor's connection to it.
 
 Everything is written out by hand, as Terraform would make it, and is there to be spoiled: change a dictionary, or let an
 operation fail. Times and requests are noted.
@@ -222,7 +222,7 @@ class Account:
             allow("bedrock:InvokeModel", [profile, f"arn:{partition}:bedrock:*::foundation-model/{CLAUDE}"]),
         ]
 
-    # ------------------------------------------------------------------ the door
+    # ------------------------------------------------------------------ the connection
 
     @contextlib.asynccontextmanager
     async def reading(self, settings):

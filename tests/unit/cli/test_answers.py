@@ -39,7 +39,7 @@ def as_port_error(error: Exception) -> PortError:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (NoCredentialsError(), ["no AWS credentials were found", "aws sso login", "quarry local env"]),
+        (NoCredentialsError(), ["no AWS credentials found", "aws sso login", "quarry local env"]),
         (PartialCredentialsError(provider="env", cred_var="aws_secret_access_key"), ["no AWS credentials"]),
         (ProfileNotFound(profile="nope"), ["AWS_PROFILE", "aws configure list-profiles", "quarry local env"]),
         (UnauthorizedSSOTokenError(), ["have expired", "aws sso login"]),
@@ -95,7 +95,7 @@ def test_another_queue_is_named_by_its_own_variable():
 
     reported = for_people(error, SETTINGS, queue="QUARRY_EVENTS_QUEUE_URL")
 
-    assert "QUARRY_EVENTS_QUEUE_URL is set, and there is no such queue" in str(reported)
+    assert "QUARRY_EVENTS_QUEUE_URL is set, but there is no such queue" in str(reported)
 
 
 def test_a_chain_of_causes_that_bites_its_tail_ends():

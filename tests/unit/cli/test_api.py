@@ -61,7 +61,7 @@ def test_a_frame_that_lacks_rows_is_refused(quarry):
     run_id = quarry.ended(300, max_records_per_job=100)
     quarry.world.objects.delete(part_key(run_id, "00002"))
 
-    with pytest.raises(Unaccounted, match="200 rows were read, and 300"):
+    with pytest.raises(Unaccounted, match="200 rows were read, but there should be 300"):
         results_frame(run_id, client=quarry.client)
 
 

@@ -1,4 +1,4 @@
-"""`quarry dlq`: looking at dead letters, moving them back, deleting them."""
+"""`quarry dlq`: looking at dead-letter messages, moving them back, deleting them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EVENT = json.dumps({"source": "aws.bedrock", "detail-type": "Batch Inference Job
 
 
 class Office:
-    """The queues of one environment and their dead letters, and the command."""
+    """The queues of one environment and their dead-letter messages, and the command."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -49,7 +49,7 @@ class Office:
         return runner().invoke(app, ["dlq", *args], obj=self.open, input=given, env={"COLUMNS": "200"})
 
     def dead_letter(self, queue: str, body: str, reason: str, **attributes: str) -> str:
-        """As a consumer does; the letter's id."""
+        """As a consumer does; the message's id."""
         body, reported = dead_lettered(Message(f"id-{body[:8]}", body, "", attributes), reason, "arrive")
         return self.dead_letters[queue].put(body, reported)
 
@@ -101,10 +101,10 @@ def test_a_queue_that_does_not_answer_is_reported_and_hides_no_other(office):
 
 
 class Unsigned(FakeQueue):
-    """A queue of which nobody without credentials learns anything."""
+    """A queue that nobody without credentials can read."""
 
     async def depth(self):
-        raise_for(NoCredentialsError(), "counting letters")
+        raise_for(NoCredentialsError(), "counting messages")
 
 
 def test_without_credentials_the_list_says_what_to_do_and_no_table(office):
@@ -113,7 +113,7 @@ def test_without_credentials_the_list_says_what_to_do_and_no_table(office):
     result = office("list")
 
     assert result.exit_code == 5
-    assert "no AWS credentials were found: sign in" in result.stderr
+    assert "no AWS credentials found: sign in" in result.stderr
     assert result.stdout == ""
 
 
@@ -124,8 +124,8 @@ def test_a_queue_that_is_not_known_is_left_out_and_named(office, monkeypatch):
     result = office("list", "--json")
 
     assert [each["queue"] for each in json.loads(result.stdout)] == ["manifests", "scheduler", "events", "collector"]
-    assert "event-target is left out: QUARRY_EVENT_TARGET_DLQ_URL is not set" in result.stderr
-    assert "slices is left out: QUARRY_SLICES_QUEUE_URL is not set" in result.stderr
+    assert "event-target is skipped: QUARRY_EVENT_TARGET_DLQ_URL is not set" in result.stderr
+    assert "slices is skipped: QUARRY_SLICES_QUEUE_URL is not set" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["list", "show manifests", "redrive manifests --yes", "purge manifests --yes"])
@@ -144,7 +144,7 @@ def test_without_a_variable_it_is_named_and_nothing_is_opened(office, monkeypatc
 # --------------------------------------------------------------------------- show
 
 
-def test_a_dead_letter_is_shown_with_all_that_is_known_and_stays(office):
+def test_a_dead_letter_message_is_shown_with_all_that_is_known_and_stays(office):
     manifest = {"s3_uri": "s3://b/k.csv"}
     office.dead_letter(
         "manifests", json.dumps(manifest), "run_id belongs to another manifest", quarry_origin_id="first-id"
@@ -157,10 +157,12 @@ def test_a_dead_letter_is_shown_with_all_that_is_known_and_stays(office):
     assert dead_letter["run_id"] == run_id_of(manifest, "first-id")
     assert (dead_letter["body"], dead_letter["whole"], dead_letter["receive_count"]) == (json.dumps(manifest), True, 1)
     assert dead_letter["sent_at"].startswith("2026-01-01T")
-    assert office.shown("manifests")[0]["receive_count"] == 2, "it was not given back"
+    assert office.shown("manifests")[0]["receive_count"] == 2, "it was not made visible again"
 
 
-def test_a_dead_letter_that_sqs_moved_by_itself_has_its_own_id_as_origin_and_says_that_there_is_no_reason(office):
+def test_a_dead_letter_message_that_sqs_moved_by_itself_has_its_own_id_as_origin_and_says_that_there_is_no_reason(
+    office,
+):
     ident = office.dead_letters["slices"].put('{"v": 2, "step": "slice", "run_id": "r1", "slice": 3}')
 
     (dead_letter,) = office.shown("slices")
@@ -206,13 +208,13 @@ def test_a_variable_that_cannot_be_read_is_named(office, monkeypatch):
     assert refused.stderr.startswith("quarry: QUARRY_JOB_QUOTA is 'many'")
 
 
-def test_no_control_character_of_a_dead_letter_reaches_a_terminal(office):
+def test_no_control_character_of_a_dead_letter_message_reaches_a_terminal(office):
     office.dead_letters["manifests"].put("\x1b[2Jbody", {"quarry_reason": "\x1b]0;owned\x07"})
 
     assert "\x1b" not in office("show", "manifests").stdout + office("list").stdout
 
 
-def test_only_dead_letters_with_a_reason_are_shown_and_no_more_than_asked_for(office):
+def test_only_dead_letter_messages_with_a_reason_are_shown_and_no_more_than_asked_for(office):
     for number in range(25):
         office.dead_letter("manifests", f"{number}", "not JSON" if number % 5 else "run_id belongs to another")
 
@@ -228,17 +230,17 @@ def test_a_body_that_is_no_object_names_no_run(office):
     assert {dead_letter["run_id"] for dead_letter in office.shown("manifests")} == {""}
 
 
-def test_where_there_is_no_dead_letter_that_is_said(office):
+def test_where_there_is_no_dead_letter_message_that_is_said(office):
     result = office("show", "events")
 
     assert result.exit_code == 0
-    assert "no such letter" in result.stderr
+    assert "no such message" in result.stderr
 
 
 # --------------------------------------------------------------------------- redrive
 
 
-def test_dead_letters_go_back_with_their_origin_and_without_their_reason(office):
+def test_dead_letter_messages_go_back_with_their_origin_and_without_their_reason(office):
     office.dead_letter("manifests", "one", "not JSON", quarry_origin_id="first-id", mine="kept")
     ident = office.dead_letters["manifests"].put("two", {"mine": "too"})
 
@@ -254,7 +256,7 @@ def test_dead_letters_go_back_with_their_origin_and_without_their_reason(office)
     assert office.dead_letters["manifests"].bodies == ()
 
 
-def test_a_dead_letter_with_ten_attributes_keeps_its_origin_and_all_ten():
+def test_a_dead_letter_message_with_ten_attributes_keeps_its_origin_and_all_ten():
     theirs = {f"a{number}": "v" for number in range(10)}
     message = Message("the-id", "body", "", theirs)
 
@@ -291,7 +293,7 @@ def test_only_those_with_the_reason_and_no_more_than_the_limit_are_moved(office)
     assert "7 moved back" in result.stdout
     assert len(office.queues["slices"].bodies) == 7
     assert all(int(body) % 2 for body in office.queues["slices"].bodies)
-    assert len(office.shown("slices", "--limit", "100")) == 18, "the others were not given back"
+    assert len(office.shown("slices", "--limit", "100")) == 18, "the others were not made visible again"
 
 
 def test_a_dry_run_and_a_no_move_nothing(office):
@@ -307,18 +309,18 @@ def test_a_dry_run_and_a_no_move_nothing(office):
     assert "1 moved back" in office("redrive", "slices", given="y\n").stdout
 
 
-def test_a_dead_letter_whose_body_was_cut_stays_and_says_why(office):
+def test_a_dead_letter_message_whose_body_was_cut_stays_and_says_why(office):
     office.dead_letters["manifests"].put("half", {"quarry_body_bytes": "900000", "quarry_reason": "not JSON"})
 
     result = office("redrive", "manifests", "--yes")
 
     assert result.exit_code == 1
-    assert "its body was cut" in result.stderr
+    assert "its body was truncated" in result.stderr
     assert office.queues["manifests"].bodies == ()
     assert len(office.shown("manifests")) == 1
 
 
-def test_a_dead_letter_that_is_dead_lettered_again_meanwhile_is_not_moved_in_circles(office):
+def test_a_dead_letter_message_that_is_dead_lettered_again_meanwhile_is_not_moved_in_circles(office):
     office.dead_letter("slices", "poison", "a bug")
     send = office.queues["slices"].send
 
@@ -337,7 +339,7 @@ def test_a_dead_letter_that_is_dead_lettered_again_meanwhile_is_not_moved_in_cir
 @pytest.mark.promise("I4", "S6")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("call", range(1, 8))
-def test_whatever_fails_between_no_dead_letter_is_lost(office, kind, call):
+def test_whatever_fails_between_no_dead_letter_message_is_lost(office, kind, call):
     ids = [office.dead_letter("slices", f"{number}", "a bug") for number in range(2)]
     faults = Faults({call: kind})
     dead_letters, source = office.dead_letters["slices"], office.queues["slices"]
@@ -376,7 +378,7 @@ def test_what_is_not_moved_is_reported_with_its_reason(office, call):
     assert len(office.shown("slices")) == 1
 
 
-def test_without_the_right_to_give_back_that_is_said(office):
+def test_without_the_right_to_make_messages_visible_that_is_said(office):
     office.dead_letter("slices", "one", "a bug")
 
     async def refused(*_):
@@ -390,7 +392,7 @@ def test_without_the_right_to_give_back_that_is_said(office):
     assert "ChangeMessageVisibility" in result.stderr
 
 
-def test_a_dead_letter_that_somebody_else_took_meanwhile_is_reported(office):
+def test_a_dead_letter_message_that_somebody_else_took_meanwhile_is_reported(office):
     office.dead_letter("slices", "one", "a bug")
 
     outcome = asyncio.run(
@@ -398,7 +400,7 @@ def test_a_dead_letter_that_somebody_else_took_meanwhile_is_reported(office):
     )
 
     assert outcome.done == 0
-    assert "not met again" in outcome.left["another-id"]
+    assert "not found again" in outcome.left["another-id"]
     assert len(office.shown("slices")) == 1
 
 
@@ -423,7 +425,7 @@ def test_a_manifest_that_died_of_an_outage_is_the_same_run_when_it_comes_back():
 # --------------------------------------------------------------------------- purge
 
 
-def test_dead_letters_are_deleted_when_their_number_is_typed(office):
+def test_dead_letter_messages_are_deleted_when_their_number_is_typed(office):
     for number in range(12):
         office.dead_letter("events", f"{number}", "no event")
 

@@ -62,7 +62,7 @@ def operations():
 
 
 @pytest.mark.parametrize(("partition", "region"), [("aws", REGION), ("aws-us-gov", "us-gov-west-1")])
-def test_all_is_well_in_a_healthy_account_of_any_partition(partition, region):
+def test_every_check_passes_in_a_healthy_account_of_any_partition(partition, region):
     found = findings(Account(partition, region), *BOTH, QUARRY_REGION=region)
 
     assert outcomes(found, "ok") == [check.name for check in CHECKS], found
@@ -99,7 +99,7 @@ def test_what_may_not_be_looked_at_is_unknown_and_no_failure(account, operation)
     assert outcomes(found, "failed") == []
     if operation not in BY_THE_WAY:
         message = [found[name]["message"] for name in outcomes(found, "unknown")]
-        assert any("not allowed to look" in each or "cannot be read" in each for each in message), found
+        assert any("not allowed to read it" in each or "cannot be read" in each for each in message), found
 
 
 @pytest.mark.parametrize("operation", operations(), ids=":".join)
@@ -117,7 +117,7 @@ def test_an_answer_of_a_form_that_nobody_foresaw_is_reported_as_such(account, op
     found = findings(account, *BOTH)
 
     assert outcomes(found, "failed") == []
-    assert any("cannot be understood" in finding["message"] for finding in found.values())
+    assert any("cannot be interpreted" in finding["message"] for finding in found.values())
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_policy_of_a_form_that_nobody_foresaw_hides_no_other_check(account, te
     found = findings(account, *BOTH)
 
     assert outcomes(found, "unknown") == ["s3-access"]
-    assert "cannot be understood" in found["s3-access"]["message"]
+    assert "cannot be interpreted" in found["s3-access"]["message"]
 
 
 def test_with_nothing_allowed_all_is_unknown(account):
@@ -185,7 +185,7 @@ def test_without_credentials_it_cannot_look(account):
     result = visit(account)
 
     assert result.exit_code == 2
-    assert "AWS does not say who is asking" in result.stderr
+    assert "AWS does not identify the caller" in result.stderr
     assert not {"\x1b", "\x9b"} & set(result.stderr)
     assert "clock" not in result.stderr
 
@@ -229,7 +229,7 @@ def test_a_date_that_is_none_tells_no_time(account):
 
 def test_without_a_model_those_of_open_runs_are_looked_at(account):
     account.models = [PROFILE]
-    assert f"{PROFILE}: there" in findings(account)["model"]["message"]
+    assert f"{PROFILE}: available" in findings(account)["model"]["message"]
     assert findings(account, "--model", CLAUDE)["model"]["message"].startswith(CLAUDE)
 
 
@@ -351,7 +351,7 @@ def test_a_condition_that_only_the_request_can_meet_is_unknown(account):
     found = findings(account, *BOTH)
 
     assert outcomes(found, "failed") == []
-    assert "cannot be judged" in found["s3-access"]["message"]
+    assert "cannot be evaluated" in found["s3-access"]["message"]
 
 
 def test_a_denial_in_the_buckets_policy_that_asks_for_tls_or_encryption_is_no_fault(account):
@@ -472,14 +472,14 @@ def test_a_model_of_which_nothing_is_known_is_unknown_until_the_first_job(accoun
     account.model |= {"modelId": "anthropic.claude-next", "modelName": "Claude Next"}
     found = findings(account, "--model", "anthropic.claude-next")
     assert outcomes(found, "failed") == []
-    assert "the first job will tell" in found["model-batch"]["message"]
+    assert "the first job will show it" in found["model-batch"]["message"]
 
 
 # --------------------------------------------------------------------------- queues
 
 
 @pytest.mark.parametrize("variables", [{}, {"QUARRY_SLICES_DLQ_URL": f"https://mine/{ACCOUNT}/dev-quarry-graveyard"}])
-def test_a_queues_dead_letters_are_where_the_services_put_them(account, variables):
+def test_a_queues_dead_letter_messages_are_where_the_services_put_them(account, variables):
     """By the variable, or else beside the queue."""
     url = f"https://mine/{ACCOUNT}/dev-quarry-parts"
     dead = "graveyard" if variables else "parts-dlq"
@@ -541,7 +541,7 @@ def test_several_faults_of_one_check_are_reported_each_with_its_fix(account):
     assert result.exit_code == 1
     lines = [line.strip() for line in result.stdout.splitlines()]
     assert sum(line.startswith("aws sqs set-queue-attributes") for line in lines) == 2
-    assert "messages of dev-quarry-slices that nobody can handle go to nowhere:" in lines
+    assert "messages of dev-quarry-slices that cannot be handled go to nowhere:" in lines
 
 
 def test_no_control_character_of_the_account_reaches_the_terminal(account):

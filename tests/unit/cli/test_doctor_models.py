@@ -232,7 +232,7 @@ def test_a_bedrock_that_does_not_answer_is_an_error(account, operation):
     refused = models(account)
 
     assert refused.exit_code == 5
-    assert "not allowed to look" in refused.stderr
+    assert "not allowed to read it" in refused.stderr
 
 
 def test_without_a_region_it_says_so(account):
@@ -251,7 +251,7 @@ def test_a_table_is_printed_with_access_if_it_was_asked(account):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (NoCredentialsError(), "no AWS credentials were found: sign in"),
+        (NoCredentialsError(), "no AWS credentials found: sign in"),
         (ProfileNotFound(profile="nope"), "AWS_PROFILE names a profile that is not configured"),
         (EndpointConnectionError(endpoint_url="http://127.0.0.1:9"), "nothing answers at http://127.0.0.1:9"),
     ],

@@ -116,7 +116,7 @@ def test_a_run_with_an_id_of_its_own_that_only_begins_so_is_named_and_not_follow
     result = quarry("watch", "2026-11-30", "--timeout", "5")
 
     assert result.exit_code == 4
-    assert "no run 2026-11-30 yet, and 2026-11-30-reviews begins so: if that one is meant" in result.stdout
+    assert "no run 2026-11-30 yet, but 2026-11-30-reviews begins with this: if you mean that one" in result.stdout
     assert "RUNNING" not in result.stdout
 
 
@@ -155,7 +155,7 @@ def test_ctrl_c_ends_the_watching_and_says_that_the_run_goes_on(quarry):
     result = quarry("watch", run_id)
 
     assert result.exit_code == 130
-    assert f"the run goes on: quarry watch {run_id}" in result.stderr
+    assert f"the run continues: quarry watch {run_id}" in result.stderr
     assert quarry.status(run_id)["state"] == "RUNNING"
 
 
@@ -168,7 +168,7 @@ def test_submit_and_wait_follows_from_the_queue_to_the_end(quarry, tmp_path):
 
     assert result.exit_code == 0, result.output
     assert result.stdout.split() == [run["run_id"] for run in json.loads(quarry("runs", "--json").stdout)]
-    assert "from the queue" in result.stderr
+    assert "to receive its manifest" in result.stderr
     assert "SUCCEEDED: 300 of 300 rows" in result.stderr
 
 
@@ -190,7 +190,7 @@ def test_time_that_runs_out_is_exit_code_4_and_the_run_goes_on(quarry):
     result = quarry("watch", run_id, "--timeout", "7", "--every", "2")
 
     assert result.exit_code == 4
-    assert "it goes on" in result.stderr
+    assert "it continues" in result.stderr
     assert quarry.waited == [2, 2, 2, 1]
 
 
@@ -201,7 +201,7 @@ def test_a_run_nobody_takes_is_waited_for_with_a_hint(quarry, tmp_path):
     result = quarry("submit", str(path), "--wait", "--timeout", "100")
 
     assert result.exit_code == 4
-    assert "does a preprocessor run?" in result.stderr
+    assert "is a preprocessor running?" in result.stderr
 
 
 class _Seen:
@@ -233,17 +233,17 @@ def test_an_answer_that_fails_to_come_does_not_end_the_watching(quarry):
 
 
 async def test_silences_between_answers_may_be_as_many_as_they_like(quarry):
-    looks = 0
+    reads = 0
 
     async def read():
-        nonlocal looks
-        looks += 1
-        if looks % 2:
+        nonlocal reads
+        reads += 1
+        if reads % 2:
             raise Throttled("slower")
 
     with pytest.raises(StillRunning):
         await follow(read, quarry.world.clock, _Seen(), "r", every_s=1, timeout_s=3 * SILENCES_MAX)
-    assert looks > 2 * SILENCES_MAX
+    assert reads > 2 * SILENCES_MAX
 
 
 def test_a_silence_that_lasts_ends_it_with_exit_code_5(quarry):

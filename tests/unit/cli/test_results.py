@@ -195,7 +195,7 @@ def test_a_part_that_is_missing_in_the_bucket_is_found_out(quarry, run_id, tmp_p
     result = quarry("results", run_id, "-o", str(tmp_path))
 
     assert result.exit_code == 1
-    assert "the parts have 200 rows, and 300 should be in them" in result.stderr
+    assert "the parts have 200 rows, but should have 300" in result.stderr
     assert "nothing is missing" not in result.stdout
 
 
@@ -211,7 +211,7 @@ def test_a_part_with_answers_that_the_ledger_does_not_know_is_found_out(quarry, 
     result = quarry("results", run_id, "-o", str(tmp_path))
 
     assert result.exit_code == 1
-    assert "the parts have 299 rows with an answer, the ledger 300" in result.stderr
+    assert "the parts have 299 rows with an answer, but the ledger has 300" in result.stderr
 
 
 @pytest.mark.promise("H1")
@@ -224,7 +224,7 @@ def test_a_report_that_says_otherwise_or_is_missing_is_found_out(quarry, run_id,
     missing = quarry("results", run_id, "-o", str(tmp_path))
 
     assert reported_otherwise.exit_code == missing.exit_code == 1
-    assert "the report says 299 rows ok, the ledger 300" in reported_otherwise.stderr
+    assert "the report says 299 rows ok, but the ledger has 300" in reported_otherwise.stderr
     assert "there is no report" in missing.stderr
 
 
@@ -256,7 +256,7 @@ def test_a_source_that_breaks_while_it_is_read_leaves_an_account_that_adds_up(qu
 
     assert result.exit_code == 0
     assert "rows in = 5,000  =  300 ok + 4,700 with an error" in result.stdout
-    assert "4,400 rows with an error stand in no part" in result.stdout
+    assert "4,400 rows with an error are in no part" in result.stdout
     assert "the parts hold 600 rows: as many as were read" in result.stdout
     assert "the run is FAILED" in result.stderr
 

@@ -119,7 +119,7 @@ def test_a_directory_that_is_a_link_is_refused(quarry, run_id, tmp_path, name):
     result = quarry("results", run_id, "-o", str(tmp_path / "out"))
 
     assert result.exit_code == 2
-    assert "is a link" in result.stderr
+    assert "is a symbolic link" in result.stderr
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -153,4 +153,4 @@ def test_a_note_that_is_a_link_is_refused(quarry, run_id, tmp_path):
     result = quarry("results", run_id, "-o", str(tmp_path / "out"))
 
     assert result.exit_code == 2
-    assert "is a link" in result.stderr
+    assert "is a symbolic link" in result.stderr

@@ -103,7 +103,7 @@ def test_runs_are_filtered_by_name_model_and_state_beyond_the_limit(quarry):
     assert len(listed("--model", "HAIKU", "--state", "succeeded", "--state", "running")) == 4
     assert len(listed("--state", "FAILED")) == 1
     assert listed("--model", "titan") == []
-    assert "no run fits" in quarry("runs", "--model", "titan").stderr
+    assert "no run matches" in quarry("runs", "--model", "titan").stderr
     assert quarry("runs", "--state", "nearly").exit_code == 2
 
 

@@ -313,18 +313,18 @@ FREE = replace(FULL, in_use=2)
 @pytest.mark.parametrize(
     ("reported", "totals", "shards", "more"),
     [
-        (["a preprocessor: the rows are counted and planned"], {"state": RunState.PLANNING}, {}, {}),
-        (["a preprocessor: 400 rows are to be written"], {"enlisted": 600}, {}, {}),
+        (["a preprocessor, to count and plan the rows"], {"state": RunState.PLANNING}, {}, {}),
+        (["a preprocessor: 400 rows to be written"], {"enlisted": 600}, {}, {}),
         (["a slot: 3 shards; all 3 of us-east-1#m are in use"], {}, {"PENDING": 3}, {"pool": FULL}),
         (["a scheduler: 1 shard to be admitted"], {}, {"PENDING": 1}, {"pool": FREE}),
         (
-            ["a scheduler: 2 shards to be ended, for the run goes no further"],
+            ["a scheduler: 2 shards to be ended, because the run stops here"],
             {},
             {"PENDING": 2},
             {"lane": replace(LANE, gate=Gate.REFUSED)},
         ),
         (
-            ["its pause: 2 shards before another attempt", "a slot: 1 shard; all 3 of us-east-1#m are in use"],
+            ["the end of a pause: 2 shards before another attempt", "a slot: 1 shard; all 3 of us-east-1#m are in use"],
             {},
             {"PENDING": 3},
             {"pool": FULL, "paused": 2},
@@ -335,8 +335,8 @@ FREE = replace(FULL, in_use=2)
             {"ADMITTED": 1, "SUBMITTED": 2, "ENDED": 40},
             {},
         ),
-        (["a collector: the run is to be closed"], {"open": 0, "ok": 1000}, {"SETTLED": 10}, {}),
-        (["a collector: the last parts and the report are written"], {"state": RunState.CLOSING}, {}, {}),
+        (["a collector, to close the run"], {"open": 0, "ok": 1000}, {"SETTLED": 10}, {}),
+        (["a collector, to write the last parts and the report"], {"state": RunState.CLOSING}, {}, {}),
         ([], {"state": RunState.SUCCEEDED}, {"SETTLED": 10}, {}),
     ],
 )
@@ -347,7 +347,7 @@ def test_a_run_says_whom_it_waits_for(reported, totals, shards, more):
     )
 
     assert view.waits_for == reported
-    assert wording.waits_of(view) == (f"waits for {'; '.join(reported)}" if reported else "")
+    assert wording.waits_of(view) == (f"waiting for {'; '.join(reported)}" if reported else "")
 
 
 def test_while_it_is_followed_the_settling_is_estimated_by_what_was_seen():

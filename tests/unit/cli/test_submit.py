@@ -125,7 +125,7 @@ def test_the_same_manifest_under_its_run_id_again_is_told_to_change_nothing(quar
 
     assert result.exit_code == 0
     assert result.stdout.strip() == "mine"
-    assert "nothing happens a second time" in result.stderr
+    assert "nothing happens twice" in result.stderr
 
 
 def test_a_file_that_is_not_there_is_a_usage_error(quarry, tmp_path):

@@ -106,7 +106,7 @@ def test_a_bucket_of_the_environment_that_is_missing_is_no_missing_prompt(quarry
 
     reported = refused()
 
-    assert "QUARRY_BUCKET is 'nope-nope', and there is no such bucket" in reported
+    assert "QUARRY_BUCKET is 'nope-nope', but there is no such bucket" in reported
     assert "prompt_id" not in reported
 
 
@@ -204,7 +204,7 @@ def test_the_manifests_dialect_is_the_one_that_is_looked_at(quarry, bedrock):
     ("change", "message"),
     [
         ({"s3_uri": "s3://world/inputs/topics.cvs"}, "did you mean .csv?"),
-        ({"s3_uri": "s3://world/rows/r/00000.parquet"}, "lies among Quarry's own working files"),
+        ({"s3_uri": "s3://world/rows/r/00000.parquet"}, "is one of Quarry's own working files"),
         ({"tags": {"aws:x": "y"}}, "does not begin with aws:"),
         (
             {"model_id": f"arn:aws:bedrock:eu-west-1::foundation-model/{CLAUDE}"},
@@ -245,7 +245,7 @@ def test_parameters_of_a_stored_prompt_are_judged_with_the_manifests(quarry, ref
         (f"eu.{CLAUDE}", f"there is no inference profile eu.{CLAUDE} in us-east-1; did you mean us.{CLAUDE}?"),
         (CLAUDE.replace("anthropic", "antropic"), "does it begin with anthropic.claude? (supported are: "),
         (CLAUDE.replace("anthropic", "antropic"), f"; did you mean model_id {CLAUDE}?"),
-        ("anthropic.claude-sonnet-5", "batch inference does not take anthropic.claude-sonnet-5 in us-east-1"),
+        ("anthropic.claude-sonnet-5", "batch inference does not support anthropic.claude-sonnet-5 in us-east-1"),
         (f"us.{CLAUDE.replace('haiku', 'haikoo')}", f"did you mean us.{CLAUDE}?"),
     ],
 )
@@ -378,7 +378,7 @@ URL = "https://sqs.us-east-1.amazonaws.com/123456789012/"
         ("prod-quarry-collector", "Quarry's queue 'collector'"),
         ("test-quarry-manifests-dlq", "Quarry's queue 'manifests-dlq'"),
         ("test-quarry-event-target-dlq", "Quarry's queue 'event-target-dlq'"),
-        ("prod-quarry-manifests", "the queue of the environment 'prod', and QUARRY_ENV is 'test'"),
+        ("prod-quarry-manifests", "the queue of the environment 'prod', but QUARRY_ENV is 'test'"),
         ("my-own-dlq", "a dead-letter queue by its name"),
         ("renamed-events", "the environment's queue 'events'"),
     ],
@@ -391,7 +391,7 @@ def test_a_queue_that_is_not_the_manifests_is_refused_unless_it_is_meant(quarry,
     result = quarry("submit", str(tmp_path / "m.json"), "--no-check")
 
     assert result.exit_code == 2
-    assert f"QUARRY_MANIFEST_QUEUE_URL leads to {name}, which is" in result.stderr
+    assert f"QUARRY_MANIFEST_QUEUE_URL points to {name}, which is" in result.stderr
     assert message in result.stderr
     assert not quarry.world.queues["manifests"].bodies
     assert quarry("submit", str(tmp_path / "m.json"), "--any-queue").exit_code == 0

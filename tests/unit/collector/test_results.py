@@ -49,7 +49,9 @@ def test_an_unknown_answer_column_is_refused():
 
 @pytest.mark.parametrize("name", ["Status", "RESPONSE", "Record_Id", "sTATUS"])
 def test_a_column_that_is_ours_but_for_case_is_refused_naming_both(name):
-    with pytest.raises(ColumnTaken, match=rf"named '{name.lower()}' \('{name}' but for .*result_prefix to 'quarry_'"):
+    with pytest.raises(
+        ColumnTaken, match=rf"named '{name.lower()}' \('{name}', apart from .*result_prefix to 'quarry_'"
+    ):
         check_columns(pa.schema([(name, pa.string())]), "response")
 
 

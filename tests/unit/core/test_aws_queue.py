@@ -84,7 +84,7 @@ async def test_a_message_with_nothing_but_a_body_is_one_too():
 
 
 @pytest.mark.promise("S9")
-async def test_a_dead_letter_that_is_too_large_for_its_queue_is_cut_and_sent_again():
+async def test_a_dead_letter_message_that_is_too_large_for_its_queue_is_cut_and_sent_again():
     def small_queue(request):
         size = len(request.body["MessageBody"])
         return Answer({"MessageId": "new"}) if size <= 200_000 else wrong("InvalidParameterValue")
@@ -110,7 +110,7 @@ async def test_a_dead_letter_that_is_too_large_for_its_queue_is_cut_and_sent_aga
     ("line", "kind"),
     [(CUT, Unknown), (wrong("RequestThrottled", 403), Throttled), (wrong("AccessDenied", 403), Refused)],
 )
-async def test_a_dead_letter_that_failed_is_reported_so_that_nobody_acks(line, kind):
+async def test_a_dead_letter_message_that_failed_is_reported_so_that_nobody_acks(line, kind):
     async with scripted("sqs", [line]) as (aws, _):
         with pytest.raises(kind):
             await queue_at(aws).dead_letter(MESSAGE, "reason", "step")

@@ -55,7 +55,7 @@ def test_temperature_and_top_p_together_are_refused_by_claude_4_5_and_later(mode
 @pytest.mark.parametrize("given", [{"temperature": 1}, {"top_p": 0.9}, {"top_k": 5}])
 def test_the_newest_models_take_no_sampling_parameter_at_all(model, given):
     [name] = given
-    with pytest.raises(ValueError, match=f"takes no {name} .*: leave it out"):
+    with pytest.raises(ValueError, match=f"does not accept {name} .*: leave it out"):
         check_inference(model, given)
     check_inference(model, {"max_tokens": 100})
 
@@ -94,7 +94,7 @@ def thinking(budget):
         (SONNET_4_5, {"thinking": 4_000}, "thinking must be"),
         (SONNET_4_5, thinking(2_000) | {"max_tokens": 4_000, "top_k": 5}, "top_k cannot be set together with thinking"),
         (SONNET_4_5, thinking(2_000) | {"max_tokens": 4_000, "temperature": 0.5}, "temperature cannot be set"),
-        (HAIKU_3, thinking(2_000) | {"max_tokens": 4_000}, "knows no thinking"),
+        (HAIKU_3, thinking(2_000) | {"max_tokens": 4_000}, "does not support thinking"),
     ],
 )
 def test_a_thinking_budget_that_bedrock_refuses_is_refused(model, given, message):

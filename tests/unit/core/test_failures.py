@@ -81,7 +81,7 @@ def test_what_the_process_has_run_out_of_is_no_fault_of_the_message(error, what)
         RecursionError("deep"),
         OSError("Corrupt snappy compressed data."),  # as pyarrow says it, without a number
         FileNotFoundError(errno.ENOENT, "No such file or directory"),
-        Conflict("another object stands there"),
+        Conflict("another object already exists there"),
         Refused("the item is too large", "ValidationException", malformed=True),
     ],
     ids=lambda error: f"{type(error).__name__}",

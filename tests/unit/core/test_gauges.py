@@ -38,7 +38,7 @@ async def test_each_state_of_a_queue_is_reported(clock):
     assert shown == {"visible": 3, "in_flight": 1, "delayed": 1, "dead": 1}
 
 
-async def test_whatever_lies_on_a_queue_of_dead_letters_is_dead(clock):
+async def test_whatever_lies_on_a_queue_of_dead_letter_messages_is_dead(clock):
     queue = FakeQueue("dead_letters", clock)
     queue.put("undelivered")
     queue.put("undelivered too")

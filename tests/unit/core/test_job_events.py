@@ -32,15 +32,15 @@ def test_an_event_of_bedrock_of_another_kind_is_none_of_our_business(kind):
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (MANIFEST, "it is a manifest: send it to the queue of manifests"),
+        (MANIFEST, "it is a manifest: send it to the manifest queue"),
         (DETAIL, "the rule's target must have no input path"),
         ({"Type": "Notification", "TopicArn": "t", "Message": json.dumps(EVENT)}, "raw message delivery"),
-        (EVENT | {"source": "my.app"}, "no event of aws.bedrock but 'Batch Inference Job State Change' of my.app"),
+        (EVENT | {"source": "my.app"}, "not an event of aws.bedrock but 'Batch Inference Job State Change' of my.app"),
         ({"detail-type": "Object Created", "source": "aws.s3", "detail": {}}, "'Object Created' of aws.s3"),
-        ({"source": "aws.bedrock"}, "no event of aws.bedrock"),
-        ({"v": 2, "step": "admit"}, "on the wrong queue"),
-        ({"some": 1, "thing": 2}, "no event of EventBridge: some, thing"),
-        ({}, "no event of EventBridge: empty"),
+        ({"source": "aws.bedrock"}, "not an event of aws.bedrock"),
+        ({"v": 2, "step": "admit"}, "to the wrong queue"),
+        ({"some": 1, "thing": 2}, "not an EventBridge event: some, thing"),
+        ({}, "not an EventBridge event: empty"),
         (EVENT | {"detail": None}, "detail: not an object"),
         (EVENT | {"detail": {"batchJobName": 1}}, "batchJobName, batchJobArn or status is missing"),
         (EVENT | {"detail": DETAIL | {"batchJobArn": "\ud83d"}}, "detail.batchJobArn: character 1 is half"),
@@ -75,7 +75,7 @@ def test_any_object_is_an_event_or_a_sentence(data):
 
 @pytest.mark.promise("L6")
 def test_a_manifest_on_any_other_queue_is_reported_where_it_belongs():
-    with pytest.raises(NotAMessage, match="it is a manifest: send it to the queue of manifests"):
+    with pytest.raises(NotAMessage, match="it is a manifest: send it to the manifest queue"):
         read_wakeup(json.dumps(MANIFEST))
 
 

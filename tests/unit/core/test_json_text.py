@@ -52,7 +52,7 @@ def test_text_that_is_no_object_is_reported_what_it_is(text, why):
     assert len(str(refused.value)) < 600
 
 
-def test_text_of_an_object_inside_a_string_is_given_back_as_text():
+def test_text_of_an_object_inside_a_string_is_returned_as_text():
     assert parse_object(json.dumps(json.dumps({"a": 1}))) == '{"a": 1}'
     assert parse_object(json.dumps(json.dumps(json.dumps({"a": 1})))) == json.dumps('{"a": 1}')
 
@@ -74,7 +74,7 @@ def test_every_key_that_stands_twice_is_found_with_its_place():
     found = dict(repeated_keys(data))
 
     assert sorted(found) == ["a", "b.0.c.d"]
-    assert found["a"] == "the key stands twice in its object: keep one"
+    assert found["a"] == "the key appears twice in its object: keep one"
     assert data["a"] == 2
 
 

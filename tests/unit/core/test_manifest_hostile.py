@@ -1,4 +1,4 @@
-"""Manifests that no sender means well by, or that a careless one sends: always a sentence, never an exception."""
+"""Manifests that a hostile sender, or a careless one, sends: always a sentence, never an exception."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_an_application_inference_profile_is_not_yet_supported():
 
 @pytest.mark.parametrize("kind", ["provisioned-model", "imported-model", "custom-model-deployment"])
 def test_kinds_of_model_without_batch_are_refused_by_kind(kind):
-    with pytest.raises(UnsupportedModel, match=f"no batch jobs on a {kind}"):
+    with pytest.raises(UnsupportedModel, match=f"does not run batch jobs on a {kind}"):
         family_of(f"arn:aws:bedrock:us-east-1:123456789012:{kind}/abcdefghijkl")
 
 
@@ -198,7 +198,7 @@ def test_an_answer_without_counts_is_an_answer():
         ({"maxTokens": 5}, "did you mean max_tokens"),
         ({"temprature": 1}, "did you mean temperature"),
         ({"zzz": 1}, "'zzz' is not a parameter of anthropic"),
-        ({"tools": []}, "tools cannot be set here: batch inference knows no tool calling"),
+        ({"tools": []}, "tools cannot be set here: batch inference does not support tool calling"),
         ({"model": "x"}, "model_id"),
         ({"thinking": {}}, "thinking must be"),
     ],

@@ -58,7 +58,7 @@ def test_a_job_of_another_environment_is_not_ours():
 
 
 @given(shard=shards, row=st.integers(0, names.ROW_MAX))
-def test_a_record_id_is_eleven_digits_and_gives_its_row_back(shard, row):
+def test_a_record_id_is_eleven_digits_and_tells_its_row(shard, row):
     record = names.record_id(shard, row)
     assert re.fullmatch(r"[0-9]{11}", record)
     assert names.row_of(record, shard) == row
@@ -78,5 +78,5 @@ def test_an_s3_uri_that_is_none_is_reported():
 
 @pytest.mark.parametrize("bucket", ["YOUR_BUCKET", "Bucket", "b", "my bucket", "b" * 64])
 def test_a_name_that_no_bucket_has_is_reported_as_that(bucket):
-    with pytest.raises(ValueError, match=f"^'{bucket}' is not a bucket's name: those have 3 to 63 of a-z"):
+    with pytest.raises(ValueError, match=f"^'{bucket}' is not a bucket name: bucket names have 3 to 63 of a-z"):
         names.parse_s3_uri(f"s3://{bucket}/inputs/jokes.csv")

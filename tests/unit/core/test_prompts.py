@@ -87,10 +87,10 @@ def test_what_is_escaped_comes_back_as_it_was(pairs, tail):
         ("Say { }", "holds no name"),
         ("{a!r}", r"conversions.*write \{a\}"),
         ("{a:>10}", r"formats.*write \{a\}"),
-        ('{"answer": 1} {topic}', r"character 1 holds .* no name of a column.*JSON, write \{\{ and \}\}"),
+        ('{"answer": 1} {topic}', r"character 1 holds .* not a column name.*JSON, write \{\{ and \}\}"),
         ('{\n "answer": 1} {topic}', "JSON"),
         ('{"a": {"b": 1}}', "not closed.*JSON"),
-        ("{ topic }", "no name of a column"),
+        ("{ topic }", "not a column name"),
         ("no placeholder at all", "no placeholder"),
         ("", "no placeholder"),
         ("{{topic}}", "no placeholder"),
@@ -166,8 +166,8 @@ inference: {max_tokens: 5}
         (b"\xff\xfe", "not UTF-8"),
         (b"template: !!python/object/apply:os.getcwd []", "template: YAML tags .* are not supported"),
         (b"template: '{a}'\nsystem: !!binary aGk=", "system: YAML tags"),
-        (b"template: '{a}'\ntemplate: '{b}'", "template: the key stands twice"),
-        (b"template: '{a}'\ninference: {top_k: 1, top_k: 2}", "inference.top_k: the key stands twice"),
+        (b"template: '{a}'\ntemplate: '{b}'", "template: the key appears twice"),
+        (b"template: '{a}'\ninference: {top_k: 1, top_k: 2}", "inference.top_k: the key appears twice"),
         (b"template: '{a}'\n---\ntemplate: '{b}'", "several YAML documents"),
         (b"template: '{a}'\n? [x]\n: 1", "a key must be a word"),
         (b"template: {topic}", "template: "),
@@ -233,7 +233,7 @@ def test_a_prompt_id_that_could_leave_its_folder_is_refused(prompt_id):
         load_prompt(b"template: '{a}'", prompt_id)
 
 
-def test_a_prompt_id_is_given_back():
+def test_a_prompt_id_is_returned():
     assert check_prompt_id("joke_about-Topic2") == "joke_about-Topic2"
 
 

@@ -27,7 +27,7 @@ async def test_the_clock_knows_its_zone_goes_forward_and_deals_fresh_tokens():
     assert all(2.0 <= clock.uniform(2.0, 3.0) <= 3.0 for _ in range(100))
 
 
-async def test_work_runs_beside_the_loop_and_gives_back_its_value_or_its_error():
+async def test_work_runs_beside_the_loop_and_returns_its_value_or_its_error():
     with ThreadOffload(1) as offload:
         assert await offload.run(threading.get_ident) != threading.get_ident()
 

@@ -19,7 +19,7 @@ def test_formats_that_do_not_work_yet_are_named_as_such(key):
 
 
 def test_a_key_that_names_no_format_is_refused_with_the_remedy():
-    with pytest.raises(UnknownFormat, match=r"ends neither in \.csv nor in \.parquet: name the object for its format"):
+    with pytest.raises(UnknownFormat, match=r"ends in neither \.csv nor \.parquet: rename the object for its format"):
         source_format("data")
 
 

@@ -49,7 +49,7 @@ SHARD_WRITES: dict[str, tuple[list[Write], ShardState | None]] = {
     "enlist below minimum": (moves.enlist(shard(ShardState.PENDING), 0, below_minimum="few"), None),
     "admit": (moves.admit(QUOTA, LANE, shard(ShardState.PENDING), "b"), ShardState.PENDING),
     "submit": (moves.submit(shard(ShardState.ADMITTED), JOB), ShardState.ADMITTED),
-    "give back": (moves.give_back(shard(ShardState.ADMITTED)), ShardState.ADMITTED),
+    "return the slot": (moves.return_slot(shard(ShardState.ADMITTED)), ShardState.ADMITTED),
     "refuse": (moves.refuse(shard(ShardState.ADMITTED), "no"), ShardState.ADMITTED),
     "refuse waiting": (moves.refuse_waiting(LANE, shard(ShardState.PENDING)), ShardState.PENDING),
     "end unsent": (moves.end_unsent(shard(ShardState.ADMITTED), "INTERNAL_ERROR", "no"), ShardState.ADMITTED),

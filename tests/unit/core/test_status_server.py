@@ -77,7 +77,7 @@ async def test_the_three_addresses_say_how_the_service_is():
         code, headers, body = await asked(server, "/metrics")
         assert (code, headers["Content-Length"]) == (200, str(len(body)))
         assert f"# TYPE {metrics.BUILD_INFO._name} gauge".encode() in body
-        assert (await asked(server, "/"))[::2] == (404, b"ask /metrics, /healthz or /readyz\n")
+        assert (await asked(server, "/"))[::2] == (404, b"this server has /metrics, /healthz and /readyz\n")
         assert (await asked(server, "/healthz", "HEAD"))[::2] == (200, b"")
         assert (await asked(server, "/healthz", "POST"))[0] == 405
 

@@ -35,7 +35,7 @@ from tests.world.clock import EPOCH, FakeClock
 from tests.world.world import SimulatedWorld, settings
 
 ROOT = Path(__file__).resolve().parents[3]
-SAID = "the-words-of-a-patient"
+SAID = "the-words-of-a-stranger"
 STEPS = ["write", "admit", "create", "job", "settle", "part"]
 ATTRIBUTES = {
     *("run_id", "shard", "attempt", "attempts", "pool", "job", "status", "outcome", "error.type"),
@@ -62,7 +62,7 @@ class TracedWorld(SimulatedWorld):
         self.share = share
         self.opened = []
         super().__init__(**changes)
-        self.clock.auto_advance = False  # time is what the test says, not how often a heart beats
+        self.clock.auto_advance = False  # time is what the test says, not how often the heartbeat runs
 
     def process_world(self, faults=None):
         traces = ExportedTraces("quarry-test", "test", self.clock, self.share, SimpleSpanProcessor(self.exporter))

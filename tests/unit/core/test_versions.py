@@ -72,7 +72,7 @@ def test_keys_that_are_not_known_yet_are_ignored():
 
 @pytest.mark.parametrize("version", [3, 4, 99])
 def test_a_later_version_is_not_ours_to_judge(version):
-    with pytest.raises(UnknownVersion, match=f"version {version}; this code knows 1 and 2"):
+    with pytest.raises(UnknownVersion, match=f"version {version}; this release reads 1 and 2"):
         read_wakeup(json.dumps({"v": version, "whatever": [1]}))
 
 
@@ -90,7 +90,7 @@ def test_what_is_nested_too_deep_to_be_read_is_poison():
 def test_two_releases_later_the_first_version_is_poison_that_names_it(monkeypatch):
     monkeypatch.setattr(messages, "READERS", {2: messages.READERS[2], 3: third_version})
 
-    with pytest.raises(NotAMessage, match="version 1 is no longer read; this code knows 2 and 3"):
+    with pytest.raises(NotAMessage, match="version 1 is no longer read; this release reads 2 and 3"):
         read_wakeup(json.dumps({"v": 1, **WAKEUP}))
 
 

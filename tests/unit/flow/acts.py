@@ -84,5 +84,5 @@ def errors_of(world: SimulatedWorld, run_id: str) -> Counter[str]:
 
 
 def healthy_dead(world: SimulatedWorld) -> dict[str, int]:
-    """Dead letters by queue, of the queues that have any."""
+    """Dead-letter messages by queue, of the queues that have any."""
     return {name: len(queue.dead) for name, queue in world.queues.items() if queue.dead}

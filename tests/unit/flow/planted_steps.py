@@ -1,7 +1,7 @@
 """A bug in each step of each service, and how its run ends: `python -m tests.unit.flow.planted_steps` prints the table.
 
 Each plant makes one function raise, always and in the same way, from the beginning or from the moment at which jobs
-run. The run must come to an end that says why, in bounded (virtual) time, with few dead letters, and nothing of it may
+run. The run must come to an end that says why, in bounded (virtual) time, with few dead-letter messages, and nothing of it may
 go on afterwards.
 """
 
@@ -133,7 +133,7 @@ async def ending_of(plant: Plant) -> Ending:
                 break
         seconds = world.clock.monotonic() - began
         created = len(world.jobs.all) - jobs
-        for _ in range(20):  # what is still on its way; then nothing may be rung any more
+        for _ in range(20):  # what is still on its way; then nothing may be woken any more
             await step_on(world)
     dead = sum(len(queue.dead) for queue in world.queues.values())
     return Ending(world, run_id, totals, seconds, dead, created)
@@ -149,7 +149,7 @@ async def step_on(world: SimulatedWorld) -> None:
 
 async def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    print(f"{'step':8} {'bug in':32} {'planted':8} {'end':10} {'code':16} {'told':8} {'after s':>8} {'dead':>5}")
+    print(f"{'step':8} {'bug in':32} {'planted':8} {'end':10} {'code':16} {'step':8} {'after s':>8} {'dead':>5}")
     for plant in PLANTS:
         end = await ending_of(plant)
         totals = end.totals

@@ -271,7 +271,7 @@ async def test_a_parquet_source_replaced_before_its_part_was_written_is_reported
     totals = await play(world, run_id)
 
     assert totals.state is RunState.FAILED
-    assert "source.parquet cannot be joined any more" in totals.message
+    assert "source.parquet can no longer be joined" in totals.message
     assert f"outcomes/{run_id}/" in totals.message
     assert len([key for key in world.objects.bodies if key.startswith(f"outcomes/{run_id}/")]) == 2
 

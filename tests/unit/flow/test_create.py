@@ -54,7 +54,7 @@ async def test_a_job_whose_creation_was_not_heard_back_from_is_adopted():
 
 
 @pytest.mark.promise("L5")
-async def test_a_throttled_create_gives_the_slot_back_and_uses_no_attempt():
+async def test_a_throttled_create_returns_the_slot_and_uses_no_attempt():
     world = SimulatedWorld()
     run_id = await enlist(world, world.joke(rows=100))
     world.jobs.refuse_once(Throttled("slow down"))

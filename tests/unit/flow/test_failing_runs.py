@@ -361,7 +361,7 @@ async def test_a_job_that_cannot_be_written_down_keeps_its_slot_until_bedrock_sa
                 await world.scheduler.tick_all()
         active = len(world.bedrock.active)
         assert active == 2
-        assert (await pool(world)).in_use == active, "a slot was given back under a job that runs"
+        assert (await pool(world)).in_use == active, "a slot was returned under a job that runs"
 
         totals = await play_on(world, run_id)
 

@@ -9,7 +9,7 @@ from tests.world.world import SimulatedWorld
 
 
 @pytest.mark.promise("L1", "L2")
-async def test_a_job_that_bedrock_knows_no_more_gives_its_slot_back_and_is_asked_again():
+async def test_a_job_that_bedrock_knows_no_more_returns_its_slot_and_is_asked_again():
     world = SimulatedWorld(job_quota=1)
     run_id = world.send(world.joke(rows=120))
     await world.idle()

@@ -19,7 +19,7 @@ from tests.unit.flow.acts import another_scheduler, play
 from tests.world.faults import Faults
 from tests.world.world import CLAUDE, SimulatedWorld
 
-SAID = "the-words-of-a-patient"
+SAID = "the-words-of-a-stranger"
 SECRET = "wJalrXUtnFEMIquarrySECRETkey"
 # Lines of one message, of a tick of a pool, and of a sweep: the last two are of no message.
 OF_A_SHARD = {

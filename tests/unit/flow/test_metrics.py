@@ -77,7 +77,7 @@ class Seen:
         return sorted(name for name in METRICS if all(look[name] == self.samples[0][name] for look in self.samples))
 
     def labels(self):
-        """(metric, label, value) of every sample that has moved; what other tests left stands still."""
+        """(metric, label, value) of every sample that has moved; what other tests left does not change."""
         first = self.samples[0]
         return {
             (name, label, value)
@@ -105,7 +105,7 @@ async def whole_runs(world, seen):
         world.jobs.finish(job.arn, "InProgress", success=10)
     await step(world, lambda _: None)
     seen.look()
-    world.bedrock.events_lost_share = 1.0  # now the sweep must learn of each end
+    world.bedrock.events_lost_share = 1.0  # now the sweep must find each end
     for _ in range(40):
         await step(world)
         seen.look()

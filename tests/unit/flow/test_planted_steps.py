@@ -18,7 +18,7 @@ MADE_GOOD = {"create JobCreator._submitted", "close Runs._tell"}
 
 @pytest.mark.promise("L1", "L2", "S3", "S5", "H1")
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.id)
-async def test_a_bug_in_a_step_ends_the_run_with_its_reason_in_bounded_time_and_dead_letters(plant):
+async def test_a_bug_in_a_step_ends_the_run_with_its_reason_in_bounded_time_and_bounded_dead_lettering(plant):
     end = await ending_of(plant)
     world, totals = end.world, end.totals
 

@@ -9,7 +9,7 @@ from tests.world.world import TITAN, SimulatedWorld
 
 
 @pytest.mark.promise("S3", "L2")
-async def test_a_text_run_gives_every_row_back_once_with_its_answer():
+async def test_a_text_run_returns_every_row_once_with_its_answer():
     world = SimulatedWorld()
     run_id = world.send(world.joke(rows=1200, max_records_per_job=100))
 

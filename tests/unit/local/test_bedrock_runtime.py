@@ -1,4 +1,4 @@
-"""On-demand calls to the simulated Bedrock: boto3's `bedrock-runtime` over HTTP, on a clock that stands still."""
+"""On-demand calls to the simulated Bedrock: boto3's `bedrock-runtime` over HTTP, on a stepped clock."""
 
 import base64
 import http.client

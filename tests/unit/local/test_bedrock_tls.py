@@ -1,4 +1,4 @@
-"""The TLS door: who may trust it, under which names it answers, and who can read its key."""
+"""The TLS endpoint: who may trust it, under which names it answers, and who can read its key."""
 
 import json
 import socket

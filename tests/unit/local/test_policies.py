@@ -154,7 +154,7 @@ class JudgedQueue:
 
 
 class JudgedDeadLetters:
-    """The one queue that has no other for its dead letters."""
+    """The one queue that has no other for its dead-letter messages."""
 
     name = "event_target"
 
@@ -405,7 +405,7 @@ async def a_wakeup_that_is_lost_and_a_job_too_many(world: JudgedWorld) -> None:
     world.jobs.add_second(job.arn)
     await world.scheduler.sweeper.sweep()
     world.bedrock.end(job)
-    for _ in range(3):  # it learns that the job has ended, that the collector is waited for, whether that is behind
+    for _ in range(3):  # it finds that the job has ended, that the collector is waited for, whether that is behind
         await world.scheduler.sweeper.sweep()
     await world.idle()
     assert (await world.totals(run_id)).state is RunState.SUCCEEDED

@@ -124,7 +124,7 @@ def test_where_there_is_no_prometheus_up_says_how_to_get_it_and_starts_nothing(s
 def test_a_name_that_is_no_program_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("QUARRY_PROMETHEUS", str(tmp_path))
 
-    with pytest.raises(prometheus.PrometheusUnavailable, match="which is no program"):
+    with pytest.raises(prometheus.PrometheusUnavailable, match="which is not a program"):
         prometheus.executable()
 
 

@@ -1,4 +1,4 @@
-"""The local stack through its public door, `quarry_local.stack.Stack`, on the real emulator with stubs for the rest."""
+"""The local stack through its public interface, `quarry_local.stack.Stack`, on the real emulator with stubs for the rest."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_the_environment_holds_what_a_client_needs(stack_of, settings, aws):
         assert variables[variable.replace("_QUEUE_URL", "_DLQ_URL")].endswith(f"{name}-dlq")
 
 
-def test_a_service_gets_the_stack_the_short_waits_and_a_door_of_its_own(stack_of, settings):
+def test_a_service_gets_the_stack_the_short_waits_and_a_port_of_its_own(stack_of, settings):
     stack = stack_of(dataclasses.replace(settings, overrides={"QUARRY_TICK_EVERY_S": "9", "MAX_TOTAL_RECORDS": "10"}))
     client = stack.up()
 
@@ -326,7 +326,7 @@ def test_a_second_scheduler_runs_beside_the_first_and_goes_down_with_it(stack_of
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("scheduler", "runs already"), ("schduler", "no service"), ("bedrock.2", "no service")]
+    ("name", "message"), [("scheduler", "is already running"), ("schduler", "no service"), ("bedrock.2", "no service")]
 )
 def test_a_process_that_cannot_be_started_is_reported_as_such(stack_of, settings, name, message):
     stack = stack_of(settings)

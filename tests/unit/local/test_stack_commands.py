@@ -122,7 +122,7 @@ def test_up_on_another_stack_says_which_setting_differs_and_changes_nothing(run,
         assert said in refused.stderr
     assert "env is" not in refused.stderr
     assert "--tls" not in refused.stderr
-    assert "--tls is not on here" in run("up", "--tls").stderr
+    assert "TLS is off" in run("up", "--tls").stderr
     assert stack.processes() == before
     assert run("up", "--quota", "3").exit_code == 0
 

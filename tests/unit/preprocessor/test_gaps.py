@@ -18,7 +18,7 @@ from quarry_preprocessor.sources import count_gaps, inspect
 from tests.unit.preprocessor.columns import COLUMNS
 from tests.world.objects import FakeObjects
 
-# Types that Parquet gives back as they are: the others are rendered in test_text.
+# Types that Parquet returns as they are: the others are rendered in test_text.
 STORED = [column for column in COLUMNS if column.type != pa.null() and column.type != pa.date64()]
 
 

@@ -31,7 +31,7 @@ COMES_OF_IT = {
     "rows over the model's limit": '"sendable": 0, "unsent": ["TOO_LARGE"]',
     "control characters": '"sendable": 0, "unsent": ["TOO_LARGE"]',
     "a template times a giant": '"sendable": 0, "unsent": ["TOO_LARGE"]',
-    "a template times a cell": "passes 150000000 bytes",
+    "a template times a cell": "exceeds 150000000 bytes",
     "giants among dwarfs": '"too_large"',
     "rows of 24 MB in UTF-16": '"sendable": 3',
     "as many columns as may be": '"sendable": 1000',

@@ -334,7 +334,7 @@ def test_halves_are_even_and_the_second_has_the_next_odd_number(index, first_row
 
 
 def test_a_half_is_not_halved_again():
-    with pytest.raises(HalfTooLarge, match=r"shard 00013 .* a half already"):
+    with pytest.raises(HalfTooLarge, match=r"shard 00013 .* already half of a shard"):
         split_in_halves(ShardRange(13, 5_000, 1_000), records_min=100)
 
 

@@ -105,7 +105,7 @@ async def test_what_bedrock_has_processed_is_progress_until_it_is_settled():
     progress(world, first, 100)
     await world.scheduler.sweeper.sweep()
     world.bedrock.end(first)
-    await world.consumers[-1].run_once()  # learned, and nobody has settled it yet
+    await world.consumers[-1].run_once()  # noticed, and nobody has settled it yet
     world.jobs.set_quota(0)
     await world.scheduler.sweeper.sweep()
     assert shown("shards", state="ENDED") == 1
@@ -196,7 +196,7 @@ async def test_a_slot_without_a_job_is_idle_since_it_was_first_seen_so():
     assert of_pool("slot_oldest_admitted_timestamp_seconds") == 0
 
 
-async def test_a_slot_whose_job_has_ended_unheard_is_idle_until_the_sweep_has_learned_of_it():
+async def test_a_slot_whose_job_has_ended_unheard_is_idle_until_the_sweep_has_noticed_it():
     world = SimulatedWorld(job_quota=2)
     world.bedrock.events_lost_share = 1.0
     await submitted(world, rows=100)

@@ -86,7 +86,7 @@ async def test_after_a_crash_all_ports_of_that_worker_are_shut_and_no_handler_ca
     for call in calls:
         with pytest.raises(Crash):
             await call
-    assert await table.get(KEY) is None, "another worker lives on"
+    assert await table.get(KEY) is None, "another worker still holds it"
 
 
 async def test_an_answer_can_be_lost_like_any_other_reply():
@@ -210,7 +210,7 @@ async def test_a_delayed_message_comes_when_its_delay_ends():
 
 
 @pytest.mark.promise("I4")
-async def test_dead_letters_can_be_moved_back():
+async def test_dead_letter_messages_can_be_moved_back():
     queue = FakeQueue("work", FakeClock())
     queue.put("x")
     (message,) = await queue.receive(1, 0)

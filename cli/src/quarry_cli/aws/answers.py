@@ -22,13 +22,13 @@ from quarry_core.errors import (
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 LOCAL_ENV = 'eval "$(quarry local env)"'
 _CREDENTIALS = {
-    "missing": "no AWS credentials were found: sign in (`aws sso login` or `aws configure`) or set AWS_PROFILE; "
+    "missing": "no AWS credentials found: sign in (`aws sso login` or `aws configure`) or set AWS_PROFILE; "
     f"for a local stack run  {LOCAL_ENV}",
     "expired": "the AWS credentials have expired: sign in again (`aws sso login`), or renew the AWS_* variables",
     "invalid": "AWS does not accept these credentials: check AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
     f"for a local stack run  {LOCAL_ENV}",
-    "profile": "AWS_PROFILE names a profile that is not configured: `aws configure list-profiles` lists those that are; "
-    f"for a local stack run  {LOCAL_ENV}",
+    "profile": "AWS_PROFILE names a profile that is not configured: `aws configure list-profiles` lists those that "
+    f"are; for a local stack run  {LOCAL_ENV}",
 }
 _VARIABLES: dict[Resource, tuple[str, str]] = {
     "table": ("QUARRY_TABLE", "table"),
@@ -55,7 +55,7 @@ def for_people(error: PortError, settings: ClientSettings, queue: str = "") -> Q
     if resource is not None:
         return NotConfigured(_missing(resource, settings, queue))
     if isinstance(error, Refused) and error.denied:
-        return NoConnection(f"AWS does not allow it: {error}; `quarry doctor` names the statement that is missing")
+        return NoConnection(f"AWS does not allow it: {error}; `quarry doctor` names the missing statement")
     return None
 
 
@@ -67,8 +67,8 @@ def out_of_reach(error: PortError) -> bool:
 def _unreachable(endpoint: str, region: str) -> str:
     if urlsplit(endpoint).hostname in LOCAL_HOSTS:
         return (
-            f"nothing answers at {endpoint}: a local stack that is started again has other ports; "
-            f"run `quarry local up`, then  {LOCAL_ENV}"
+            f"nothing answers at {endpoint}: a restarted local stack has other "
+            f"ports; run `quarry local up`, then  {LOCAL_ENV}"
         )
     return f"no connection to {endpoint}: check the network, and the region {region!r} (QUARRY_REGION)"
 
@@ -77,6 +77,6 @@ def _missing(resource: Resource, settings: ClientSettings, queue: str) -> str:
     variable, field = _VARIABLES[resource]
     named = f"{queue} is set" if queue else f"{variable} is {getattr(settings, field)!r}"
     return (
-        f"{named}, and there is no such {resource} in {settings.region}: take the values of one environment together "
+        f"{named}, but there is no such {resource} in {settings.region}: take the values of one environment together "
         f"(`terraform output`, or  {LOCAL_ENV}  for a local stack); `quarry doctor` checks them"
     )

@@ -28,7 +28,7 @@ class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: what a manifest's `model_id` takes.
         family: Quarry's adapter; None: Quarry cannot prompt it.
-        batch: whether batch inference takes it here; `why` says how that is known.
+        batch: whether batch inference takes it here; `why` says how this is known.
         access: whether the account may use it; None if it was not asked.
         regions: where a profile may send its requests.
         legacy: AWS is going to take the model away.
@@ -136,7 +136,7 @@ async def _with_access(asking: Asking, lines: Sequence[ModelLine]) -> list[Model
     models = list(dict.fromkeys(canonical_model(line.id) for line in lines if ":application-" not in line.id))
     if len(models) > ACCESS_MAX:
         raise NotKnown(
-            f"access of {len(models)} models would be asked for, one by one: narrow the text to {ACCESS_MAX}"
+            f"access would be checked for {len(models)} models, one by one: narrow the text to at most {ACCESS_MAX}"
         )
     answers = await asyncio.gather(*(_access(asking, model) for model in models))
     known = dict(zip(models, answers, strict=True))

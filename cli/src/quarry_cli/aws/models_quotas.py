@@ -36,7 +36,7 @@ class Access(StrEnum):
     YES = "yes"
     NOT_AUTHORIZED = "not authorized"
     NOT_HERE = "not in this region"
-    PENDING = "the subscription is being made"
+    PENDING = "the subscription is being created"
     NO_AGREEMENT = "no agreement"
 
 
@@ -133,7 +133,7 @@ class BatchQuotas:
 
 
 def takes_batch(model_id: str, model_name: str, quotas: BatchQuotas | None) -> tuple[Batch, str]:
-    """Whether a model takes batch jobs in the region of the quotas, and how that is known.
+    """Whether a model takes batch jobs in the region of the quotas, and how this is known.
 
     Args:
         model_id: a model's, or an inference profile's.
@@ -147,10 +147,10 @@ def takes_batch(model_id: str, model_name: str, quotas: BatchQuotas | None) -> t
         did = "took" if _SEEN[model] is Batch.YES else "refused"
         return _SEEN[model], f"Bedrock {did} a batch job of it ({SEEN_ON}, in another account)"
     if model.startswith(_NEVER):
-        return Batch.NO, "no model of its family ever had a batch quota"
+        return Batch.NO, "no model of its family has ever had a batch quota"
     if quotas is None:
         return Batch.UNKNOWN, "Service Quotas could not be read"
-    return Batch.UNKNOWN, "no batch quota names it; new models lag behind"
+    return Batch.UNKNOWN, "no batch quota names it; quotas for new models appear later"
 
 
 def read_access(reported: Mapping[str, Any]) -> Access:

@@ -70,7 +70,7 @@ class Client:
     takes a run id, its beginning is enough if it fits one run alone.
 
     Args:
-        connect: opens the doors; by default as the environment variables say.
+        connect: opens the connections; by default from the environment variables.
     """
 
     def __init__(self, connect: Connect = connect) -> None:
@@ -190,7 +190,7 @@ class Client:
         view, objects = self._readable(run_id, partial=partial)
         rows = first_rows(objects, view.run_id, most)
         if rows is None:
-            raise NoResults(f"run {view.run_id} has no part of a result yet")
+            raise NoResults(f"run {view.run_id} has no result parts yet")
         return rows
 
     def table(self, run_id: str, *, columns: Sequence[str] | None = None, partial: bool = False) -> pa.Table:
@@ -198,11 +198,11 @@ class Client:
         view, objects = self._readable(run_id, partial=partial)
         rows = _whole(objects, view.run_id, columns)
         if view.state.terminal and rows.num_rows != view.rows.enlisted:
-            raise Unaccounted(f"{rows.num_rows:,} rows were read, and {view.rows.enlisted:,} should be there")
+            raise Unaccounted(f"{rows.num_rows:,} rows were read, but there should be {view.rows.enlisted:,}")
         return rows
 
     def _readable(self, run_id: str, *, partial: bool) -> tuple[RunView, Objects]:
-        """A run whose results may be read, and the door to them, which outlives the connection."""
+        """A run whose results may be read, and the object store to read them from, which outlives the connection."""
 
         async def look(connections: Connections) -> tuple[RunView, Objects]:
             view = await RunReader(connections, await find_run(connections, run_id)).read(all_jobs=False)
@@ -213,11 +213,11 @@ class Client:
         view, objects = self._do(look)
         run_id = view.run_id
         if view.results_uri is None:
-            raise NoResults(f"run {run_id} failed without results: {view.error or 'no reason is noted'}")
+            raise NoResults(f"run {run_id} failed without results: {view.error or 'no reason is recorded'}")
         if not view.state.terminal and not partial:
             raise NotEnded(
-                f"run {run_id} is {view.state}: its results are whole when it has ended "
-                f"(quarry watch {run_id}); what stands already can be taken as partial results"
+                f"run {run_id} is {view.state}: its results are complete when it "
+                f"has ended (quarry watch {run_id}); the parts so far are available as partial results"
             )
         return view, objects
 
@@ -305,5 +305,5 @@ def _whole(objects: Objects, run_id: str, columns: Sequence[str] | None) -> pa.T
         with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source, open_part(source) as part:
             tables += tables_of(part, columns)
     if not tables:
-        raise NoResults(f"run {run_id} has no part of a result yet")
+        raise NoResults(f"run {run_id} has no result parts yet")
     return pa.concat_tables(tables)

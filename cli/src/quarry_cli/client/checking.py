@@ -208,7 +208,10 @@ async def _model(asking: Asking, model_id: str, region: str) -> Checked:
     if takes is Batch.NO:
         return Checked(
             [
-                f"model_id: batch inference does not take {model_id} in {region}: {why}; `quarry models` lists those that it takes"
+                (
+                    f"model_id: batch inference does not support {model_id} in {region}: {why}; `quarry models` lists"
+                    " those that it supports"
+                )
             ]
         )
     return Checked()

@@ -1,4 +1,4 @@
-"""The client's connection: the few doors of the environment that it goes through, opened for one command.
+"""The client's connection: the few ports to the environment that it uses, opened for one command.
 
 Owns the AWS clients while the context is open. Whatever needs AWS takes `Connections`, so that tests open others.
 """
@@ -19,7 +19,7 @@ from quarry_core.ports import Clock, Objects, Queue, Table
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """`queue` and `objects` are made when they are asked for. The objects' door is a client of its own, which outlives
+    """`queue` and `objects` are made when they are asked for. The object store has a client of its own, which outlives
     the connection: bulk bytes move without an event loop.
 
     Attributes:

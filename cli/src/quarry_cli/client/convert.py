@@ -86,7 +86,9 @@ def _values(field: pa.Field, column: pa.Array) -> list[Any]:
     try:
         return plain_values(column)
     except ValueError as error:
-        raise NotWritten(f"{field.name}: {field.type} has no form there ({error}): take --format parquet") from error
+        raise NotWritten(
+            f"{field.name}: {field.type} cannot be written in this format ({error}): use --format parquet"
+        ) from error
 
 
 def _safe(column: pa.Array) -> pa.Array:

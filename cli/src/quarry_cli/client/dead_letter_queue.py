@@ -1,9 +1,9 @@
-"""Dead letters: looking at them, moving them back to where they came from, deleting them.
+"""Dead-letter messages: looking at them, moving them back to where they came from, deleting them.
 
-Theory of operation. A dead letter is only ever borrowed: what a pass over the queue receives is given back at its end,
-but for the letters whose taker said that they are gone. Moving back is send, then delete, letter by letter, and not
+Theory of operation. A dead-letter message is only ever borrowed: what a pass over the queue receives is made visible again
+at its end, except for messages that were moved or deleted. Moving back is send, then delete, message by message, and not
 SQS's own move task, which knows neither a reason nor a count, and nothing of `quarry_origin_id`. Whoever dies in
-between has moved a letter and left it too: twice is harmless, for every handler may be called twice, and never is one
+between has moved a message and left it too: twice is harmless, for every handler may be called twice, and never is one
 lost.
 
 What may be moved or deleted is agreed upon first: a look gives the ids, and the pass that acts leaves all others alone,
@@ -33,7 +33,7 @@ DEAD_LETTER_QUEUES = (*QUEUES, EVENT_TARGET)
 RECEIVE_MAX = 10
 # A short poll asks only some of SQS's servers; a long one asks them all.
 WAIT_S = 1
-# Letters that one pass looks at, at most: SQS keeps 120,000 in flight, and the pass remembers each one's receipt.
+# Messages that one pass reads, at most: SQS keeps 120,000 in flight, and the pass remembers each one's receipt.
 PASS_MAX = 10_000
 SHOWN_BODY_CHARS_MAX = 2_000
 REASON = "quarry_reason"
@@ -41,12 +41,12 @@ STEP = "quarry_step"
 _BODY_BYTES = re.compile("[0-9]{1,9}")
 # What EventBridge says of an event that it could not deliver.
 EVENT_ERROR = ("ERROR_CODE", "ERROR_MESSAGE")
-NO_REASON = "(none: it was received too often without an end)"
+NO_REASON = "(none: it was received too often and never finished)"
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead letter as it is shown. `reason` is empty where SQS moved it by itself; times are UTC.
+    """A dead-letter message as it is shown. `reason` is empty where SQS moved it by itself; times are UTC.
 
     Attributes:
         origin_id: the id that the message had when it was first sent; a manifest's run id is derived from it.
@@ -71,7 +71,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """A dead-letter queue, counted. `oldest` is the oldest of the (at most ten) letters that were looked at.
+    """A dead-letter queue, counted. `oldest` is the oldest of the (at most ten) messages that were read.
 
     `error` says why there is no count.
     """
@@ -85,7 +85,7 @@ class Depth:
 
 @dataclass(slots=True)
 class Done:
-    """What became of the letters that were to be moved or deleted; `left` says of each that was not, why."""
+    """What became of the messages that were to be moved or deleted; `left` gives the reason for each that was not."""
 
     done: int = 0
     left: dict[str, str] = field(default_factory=dict)
@@ -99,13 +99,13 @@ def every_one(_: DeadLetter) -> bool:
 
 
 def with_reason(text: str) -> Choose:
-    """Chooses letters by a part of their reason, in any case of letters; an empty text takes all."""
+    """Chooses messages by a part of their reason, ignoring case; an empty text chooses all."""
     wanted = text.casefold()
     return lambda dead_letter: wanted in dead_letter.reason.casefold()
 
 
 async def depth_of(name: str, dead_letters: Queue) -> Depth:
-    """Count one dead-letter queue and look at its oldest letter; an error of this queue alone is told, not raised.
+    """Count one dead-letter queue and read its oldest message; an error of this queue alone is reported, not raised.
 
     Raises:
         PortError: AWS cannot be asked at all.
@@ -122,7 +122,7 @@ async def depth_of(name: str, dead_letters: Queue) -> Depth:
 
 
 async def look(dead_letters: Queue, *, most: int, choose: Choose = every_one) -> list[DeadLetter]:
-    """The first `most` letters that are chosen, oldest first; they stay where they are. Raises PortError."""
+    """The first `most` messages that are chosen, oldest first; they stay where they are. Raises PortError."""
     found: list[DeadLetter] = []
 
     async def note(message: Message) -> bool:
@@ -136,11 +136,11 @@ async def look(dead_letters: Queue, *, most: int, choose: Choose = every_one) ->
 
 
 async def redrive(dead_letters: Queue, source: Queue, ids: Sequence[str]) -> Done:
-    """Move these letters back. Sent first, deleted then; what cannot be sent stays. Raises PortError of the reading."""
+    """Move these messages back. Sent first, then deleted; what cannot be sent stays. Raises PortError of the reading."""
 
     async def move(message: Message) -> str:
         if _bytes_before_cut(message) is not None:
-            return "its body was cut when it was dead-lettered: send the original again"
+            return "its body was truncated when it was dead-lettered: send the original again"
         try:
             await source.send(message.body, restored(message))
         except PortError as error:
@@ -155,7 +155,7 @@ async def redrive(dead_letters: Queue, source: Queue, ids: Sequence[str]) -> Don
 
 
 async def purge(dead_letters: Queue, ids: Sequence[str]) -> Done:
-    """Delete these letters for good. Raises PortError of the reading."""
+    """Delete these messages permanently. Raises PortError of the reading."""
 
     async def drop(message: Message) -> str:
         try:
@@ -168,9 +168,9 @@ async def purge(dead_letters: Queue, ids: Sequence[str]) -> Done:
 
 
 def restored(message: Message) -> dict[str, str]:
-    """The attributes with which a letter goes back: without what its dead-lettering said, and with its origin.
+    """The attributes with which a message goes back: without those of its dead-lettering, and with its origin.
 
-    A letter that SQS moved by itself has no origin attribute yet, and kept its id; the message that goes back gets a
+    A message that SQS moved by itself has no origin attribute yet, and kept its id; the message that goes back gets a
     new one, and a manifest's run id would change with it.
     """
     theirs = {name: value for name, value in apart(message.attributes).items() if value and name not in {REASON, STEP}}
@@ -222,9 +222,9 @@ Take = Callable[[Message], Awaitable[bool]]
 
 
 async def _each(dead_letters: Queue, take: Take, *, enough: Callable[[], bool]) -> None:
-    """Receive letters until there are enough, none is left or 10,000 came; `take` sees each once.
+    """Receive messages until there are enough, none is left or 10,000 came; `take` sees each once.
 
-    Those of which `take` says that they are gone are forgotten, all others are given back at the end, however it comes.
+    Those of which `take` says that they are gone are forgotten, all others are made visible again at the end, however it comes.
     """
     borrowed: dict[str, Message] = {}
     seen: set[str] = set()
@@ -235,7 +235,7 @@ async def _each(dead_letters: Queue, take: Take, *, enough: Callable[[], bool]) 
             if not messages:
                 break
             received += len(messages)
-            # One whose time ran out during a long pass comes once more: only the last receipt gives it back.
+            # One whose time ran out during a long pass comes once more: only the last receipt makes it visible.
             borrowed |= {message.id: replace(message, body="", attributes={}) for message in messages}
             fresh = [message for message in messages if message.id not in seen]
             seen |= {message.id for message in fresh}
@@ -244,11 +244,11 @@ async def _each(dead_letters: Queue, take: Take, *, enough: Callable[[], bool]) 
                 if is_gone:
                     del borrowed[message.id]
     finally:
-        await _give_back(dead_letters, list(borrowed.values()))
+        await _make_visible(dead_letters, list(borrowed.values()))
 
 
-async def _give_back(dead_letters: Queue, borrowed: Sequence[Message]) -> None:
-    """Raises the first error, when all were tried; a letter that is no longer ours is given back already."""
+async def _make_visible(dead_letters: Queue, borrowed: Sequence[Message]) -> None:
+    """Raises the first error, when all were tried; a message that is no longer ours is visible already."""
     errors: list[PortError] = []
 
     async def give(message: Message) -> None:
@@ -266,7 +266,7 @@ async def _give_back(dead_letters: Queue, borrowed: Sequence[Message]) -> None:
 
 
 async def _act(dead_letters: Queue, ids: Sequence[str], do: Callable[[Message], Awaitable[str]]) -> Done:
-    """Do it to each letter of `ids` that comes; `do` says why it was not done."""
+    """Do it to each message of `ids` that comes; `do` says why it was not done."""
     outcome, missing = Done(), set(ids)
 
     async def take(message: Message) -> bool:
@@ -281,5 +281,5 @@ async def _act(dead_letters: Queue, ids: Sequence[str], do: Callable[[Message], 
         return True
 
     await _each(dead_letters, take, enough=lambda: not missing)
-    outcome.left |= dict.fromkeys(sorted(missing), "not met again: somebody else has it, or it is gone")
+    outcome.left |= dict.fromkeys(sorted(missing), "not found again: another receiver has it, or it is gone")
     return outcome

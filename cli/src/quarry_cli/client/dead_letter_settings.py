@@ -16,7 +16,7 @@ class DeadLetterSettings(EnvironmentSettings):
         return self.event_target_dlq_url if name == EVENT_TARGET else self.dead_letter_url(name)
 
     def source_url(self, name: str) -> str:
-        """The queue that its letters go back to: what EventBridge could not deliver is for the events queue."""
+        """The queue that its messages go back to: what EventBridge could not deliver is for the events queue."""
         return self.queue_url(source_of(name))
 
     def known(self) -> list[str]:
@@ -29,10 +29,10 @@ class DeadLetterSettings(EnvironmentSettings):
     def require_queue(self, name: str, *, source: bool) -> None:
         """Raises NotConfigured, naming the variable without which the queue, or its source, is not known."""
         if not self.dead_letters_url(name):
-            raise NotConfigured(f"{variable_of(name)} is not set; `terraform output` or `quarry local env` gives it")
+            raise NotConfigured(f"{variable_of(name)} is not set; `terraform output` or `quarry local env` prints it")
         if source and not self.source_url(name):
             variable = names.queue_url_variable(source_of(name))
-            raise NotConfigured(f"{variable} is not set; `terraform output` or `quarry local env` gives it")
+            raise NotConfigured(f"{variable} is not set; `terraform output` or `quarry local env` prints it")
 
 
 def source_of(name: str) -> str:

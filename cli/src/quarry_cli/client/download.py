@@ -181,7 +181,7 @@ def _note(folder: Folder, beside: Folder, asked: Note) -> Note:
     body = beside.read(NOTE)
     if body is None:
         if any(folder.path.glob("part-*")):
-            raise NotWritten(f"{folder.path} holds parts that are not from here: give a directory of its own")
+            raise NotWritten(f"{folder.path} holds parts that Quarry did not write: give another directory")
         return asked
     try:
         note = msgspec.json.decode(body, type=Note)
@@ -189,7 +189,7 @@ def _note(folder: Folder, beside: Folder, asked: Note) -> Note:
         raise NotWritten(f"{beside.path / NOTE} cannot be read ({error}): give another directory") from error
     if (note.run_id, note.format, note.safe_cells) != (asked.run_id, asked.format, asked.safe_cells):
         form = note.format + (" with safe cells" if note.safe_cells else "")
-        raise NotWritten(f"{folder.path} holds run {note.run_id} as {form}: give a directory of its own")
+        raise NotWritten(f"{folder.path} holds run {note.run_id} as {form}: give another directory")
     return note
 
 
@@ -254,4 +254,4 @@ def _report(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except msgspec.DecodeError as error:
-        raise NotWritten(f"the run's report is no JSON: {error}") from error
+        raise NotWritten(f"the run's report is not JSON: {error}") from error

@@ -45,9 +45,9 @@ class Folder:
         except FileExistsError:
             found = self.path.lstat().st_mode
             if stat.S_ISLNK(found):
-                raise NotWritten(f"{self.path} is a link: give the directory that it points to") from None
+                raise NotWritten(f"{self.path} is a symbolic link: give the directory that it points to") from None
             if not stat.S_ISDIR(found):
-                raise NotWritten(f"{self.path} is no directory: give another place") from None
+                raise NotWritten(f"{self.path} is not a directory: give another path") from None
 
     def size_of(self, name: str) -> int | None:
         """Bytes of a file of one's own; None if there is none, or something else."""
@@ -67,7 +67,7 @@ class Folder:
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-            raise NotWritten(f"{self.path / name} is a link: give another directory") from error
+            raise NotWritten(f"{self.path / name} is a symbolic link: give another directory") from error
 
     @contextmanager
     def new(self, name: str) -> Iterator[BinaryIO]:

@@ -81,7 +81,7 @@ async def follow(
             silences += 1
             if silences >= SILENCES_MAX or credentials_fault(error) or (unreachable_endpoint(error) and not answered):
                 raise
-            show.note(f"no answer from AWS, asking again: {error}")
+            show.note(f"no answer from AWS, retrying: {error}")
         else:
             silences, answered = 0, True
             if view is not None:
@@ -93,19 +93,20 @@ async def follow(
                 show.note(_waiting(run_id, clock.monotonic() - begun, like))
         left_s = every_s if timeout_s is None else min(every_s, begun + timeout_s - clock.monotonic())
         if left_s <= 0:
-            reported = f"run {run_id} has not ended after {timeout_s:g} s; it goes on"
+            reported = f"run {run_id} has not ended after {timeout_s:g} s; it continues"
             if not seen:
-                reported = f"there is still no run {run_id} after {timeout_s:g} s; go on waiting"
+                reported = f"there is still no run {run_id} after {timeout_s:g} s; to keep waiting"
             raise StillRunning(f"{reported}: quarry watch {run_id}")
         await clock.sleep(left_s)
 
 
 def _waiting(run_id: str, waited_s: float, like: list[str]) -> str:
     if like:
-        return f"no run {run_id} yet, and {like[0]} begins so: if that one is meant, give its whole id"
+        return f"no run {run_id} yet, but {like[0]} begins with this: if you mean that one, give its full id"
     if waited_s < ARRIVAL_HINT_AFTER_S:
-        return f"no run {run_id} yet: waiting for a preprocessor to take its manifest from the queue"
+        return f"no run {run_id} yet: waiting for a preprocessor to receive its manifest"
     return (
-        f"still no run {run_id}: is the id right (quarry runs), and does a preprocessor run? If too many runs are open it "
-        "waits its turn; if it broke, it is in the dead-letter queue with the reason (quarry dlq list)"
+        f"still no run {run_id}: is the id right (quarry runs), and is a preprocessor running? If too many"
+        " runs are open, the manifest waits its turn; if it failed, it is in the dead-letter queue with the reason"
+        " (quarry dlq list)"
     )

@@ -1,6 +1,6 @@
 """Whether a queue is the one for manifests, told by its name. Pure.
 
-A manifest on another of Quarry's queues is nobody's: at best it becomes a dead letter, and no run ever tells of it.
+A manifest on another of Quarry's queues is nobody's: at best it becomes a dead-letter message, and no run ever tells of it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def wrong_queue(url: str, env: str, others: Mapping[str, str]) -> str | None:
     if ours is not None and ours["queue"] != "manifests":
         return _sentence(name, f"Quarry's queue {ours['queue']!r}", env)
     if ours is not None and env and ours["env"] != env:
-        return _sentence(name, f"the queue of the environment {ours['env']!r}, and QUARRY_ENV is {env!r}", env)
+        return _sentence(name, f"the queue of the environment {ours['env']!r}, but QUARRY_ENV is {env!r}", env)
     if name.endswith(("-dlq", "-dlq.fifo")):
         return _sentence(name, "a dead-letter queue by its name", env)
     return None
@@ -38,4 +38,4 @@ def wrong_queue(url: str, env: str, others: Mapping[str, str]) -> str | None:
 
 def _sentence(name: str, what: str, env: str) -> str:
     right = f"{env or '<env>'}-quarry-manifests"
-    return f"{_VARIABLE} leads to {shown_name(name)}, which is {what}: set it to the URL of {right}"
+    return f"{_VARIABLE} points to {shown_name(name)}, which is {what}: set it to the URL of {right}"

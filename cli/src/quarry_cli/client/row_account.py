@@ -36,15 +36,15 @@ def account(rows: Rows, report: Any, parts_rows: int, parts_ok: int) -> Account:
     if rows.accepted != rows.ok + rows.error:
         faults.append(f"the ledger has {rows.ok:,} ok + {rows.error:,} error rows for {rows.accepted:,} accepted ones")
     if parts_rows != rows.accepted - unread:
-        faults.append(f"the parts have {parts_rows:,} rows, and {rows.accepted - unread:,} should be in them")
+        faults.append(f"the parts have {parts_rows:,} rows, but should have {rows.accepted - unread:,}")
     if parts_ok != rows.ok:
-        faults.append(f"the parts have {parts_ok:,} rows with an answer, the ledger {rows.ok:,}")
+        faults.append(f"the parts have {parts_ok:,} rows with an answer, but the ledger has {rows.ok:,}")
     if report is None:
         faults.append("there is no report")
     else:
         reported = _reported(report)
         faults += [
-            f"the report says {reported.get(name)} rows {name}, the ledger {number}"
+            f"the report says {reported.get(name)} rows {name}, but the ledger has {number}"
             for name, number in (
                 ("accepted", rows.accepted - unread),
                 ("ok", rows.ok),

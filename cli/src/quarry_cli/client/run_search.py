@@ -122,8 +122,8 @@ async def no_such_run(connections: Connections, run_id: str) -> NoSuchRun:
     nearest = difflib.get_close_matches(run_id, await _ids(connections, RUNS_MAX), n=1)
     hint = f" (the nearest is {nearest[0]})" if nearest else ""
     return NoSuchRun(
-        f"there is no run {run_id!r} in this environment{hint}; one that was just submitted appears when a "
-        f"preprocessor takes its manifest from the queue: `quarry watch {run_id}` waits for it"
+        f"there is no run {run_id!r} in this environment{hint}; a run that was just submitted "
+        f"appears when a preprocessor receives its manifest: `quarry watch {run_id}` waits for it"
     )
 
 

@@ -81,8 +81,8 @@ async def submit(connections: Connections, text: str, *, check: bool = True, any
     found = REFUSED_CHARACTER.search(text)
     if found is not None:
         raise NotSubmitted(
-            f"character {found.start() + 1} of the manifest is {shown_name(found[0])}, which no message can carry:"
-            " write it as an escape of JSON, or take it out"
+            f"character {found.start() + 1} of the manifest is {shown_name(found[0])}, which no message can"
+            " carry: write it as a JSON escape, or remove it"
         )
     if not text.strip():
         raise NotSubmitted("the manifest is empty")
@@ -109,7 +109,7 @@ async def _check(connections: Connections, text: str, data: ManifestData) -> tup
     """Whether the run stands already, and what could not be checked. Raises NotSubmitted."""
     size_bytes = len(text.encode())
     if size_bytes > MANIFEST_BYTES_MAX:
-        raise NotSubmitted(f"the manifest has {size_bytes} bytes; at most {MANIFEST_BYTES_MAX} are taken")
+        raise NotSubmitted(f"the manifest has {size_bytes} bytes; at most {MANIFEST_BYTES_MAX} are allowed")
     try:
         manifest = read_manifest(data)
     except ManifestError as error:

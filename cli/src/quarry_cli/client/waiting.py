@@ -24,15 +24,15 @@ def waits_for(
     if totals.state.terminal:
         return []
     if totals.state in (RunState.ACCEPTED, RunState.PLANNING):
-        return ["a preprocessor: the rows are counted and planned"]
+        return ["a preprocessor, to count and plan the rows"]
     if totals.state is RunState.CLOSING:
-        return ["a collector: the last parts and the report are written"]
+        return ["a collector, to write the last parts and the report"]
     reported = []
     if not totals.fault and totals.enlisted < totals.accepted:
-        reported.append(f"a preprocessor: {totals.accepted - totals.enlisted:,} rows are to be written")
+        reported.append(f"a preprocessor: {totals.accepted - totals.enlisted:,} rows to be written")
     paused = min(paused, shards[ShardState.PENDING])
     if paused:
-        reported.append(f"its pause: {_shards(paused)} before another attempt")
+        reported.append(f"the end of a pause: {_shards(paused)} before another attempt")
     reported += _pending(shards[ShardState.PENDING] - paused, lane, pool)
     if admitted := shards[ShardState.ADMITTED]:
         reported.append(f"a scheduler: {_shards(admitted)} to become jobs")
@@ -41,7 +41,7 @@ def waits_for(
     if ended := shards[ShardState.ENDED]:
         reported.append(f"a collector: {_shards(ended)} to be settled")
     if totals.whole:
-        reported.append("a collector: the run is to be closed")
+        reported.append("a collector, to close the run")
     return reported
 
 
@@ -49,7 +49,7 @@ def _pending(waiting: int, lane: Lane | None, pool: Pool | None) -> list[str]:
     if waiting <= 0:
         return []
     if lane is not None and lane.gate is Gate.REFUSED:
-        return [f"a scheduler: {_shards(waiting)} to be ended, for the run goes no further"]
+        return [f"a scheduler: {_shards(waiting)} to be ended, because the run stops here"]
     if pool is None or pool.free:
         return [f"a scheduler: {_shards(waiting)} to be admitted"]
     return [f"a slot: {_shards(waiting)}; all {pool.admit_limit:,} of {pool.pool} are in use"]

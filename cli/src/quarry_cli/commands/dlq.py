@@ -30,12 +30,12 @@ from quarry_core.ports import Queue
 T = TypeVar("T")
 LIMIT_MAX = 1_000
 
-app = typer.Typer(no_args_is_help=True, help="Dead letters: look at them, move them back, delete them.")
+app = typer.Typer(no_args_is_help=True, help="Dead-letter messages: list, show, move back or delete them.")
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """The queues, opened for one command: by name, the dead letters of one, and where they go back to."""
+    """The queues, opened for one command: by name, the dead-letter messages of one, and where they go back to."""
 
     dead_letters: Callable[[str], Queue]
     source: Callable[[str], Queue]
@@ -59,16 +59,19 @@ async def open_post(settings: DeadLetterSettings) -> AsyncIterator[Post]:
 
 QueueName = StrEnum("QueueName", {name.replace("-", "_"): name for name in DEAD_LETTER_QUEUES})  # type: ignore[misc]
 QueueArgument = Annotated[
-    QueueName, typer.Argument(metavar="QUEUE", help=f"Whose dead letters: {', '.join(DEAD_LETTER_QUEUES)}.")
+    QueueName,
+    typer.Argument(
+        metavar="QUEUE", help=f"The queue whose dead-letter messages are meant: {', '.join(DEAD_LETTER_QUEUES)}."
+    ),
 ]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Only letters with this in their reason.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=LIMIT_MAX, help="At most this many letters.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Only messages with this text in their reason.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=LIMIT_MAX, help="At most this many messages.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 @app.command("list")
 def list_queues(ctx: typer.Context, as_json: Json = False) -> None:
-    """Count the dead letters of every queue, and show why the oldest one lies there.
+    """Count the dead-letter messages of every queue, and show why the oldest one lies there.
 
     A queue whose variable is not set is left out, and named on standard error.
     """
@@ -82,7 +85,7 @@ def list_queues(ctx: typer.Context, as_json: Json = False) -> None:
         depths = _run(ctx, settings, count)
     for name in DEAD_LETTER_QUEUES:
         if name not in known:
-            typer.echo(f"{name} is left out: {variable_of(name)} is not set", err=True)
+            typer.echo(f"{name} is skipped: {variable_of(name)} is not set", err=True)
     if as_json:
         printing.print_json(depths)
     else:
@@ -95,11 +98,11 @@ def list_queues(ctx: typer.Context, as_json: Json = False) -> None:
 def show(
     ctx: typer.Context, queue: QueueArgument, reason: Reason = "", limit: Limit = 10, as_json: Json = False
 ) -> None:
-    """Show dead letters, and leave them where they are.
+    """Show dead-letter messages, and leave them where they are.
 
     Of a body the first 2,000 characters are shown; a manifest's may hold a prompt, the others hold keys alone.
 
-    Looking counts as one delivery more in the receive count, and hides the letter for that moment.
+    Looking adds one to the receive count and hides the message for a moment.
     """
     with printing.telling():
         settings = _settings(queue)
@@ -110,7 +113,7 @@ def show(
         for dead_letter in dead_letters:
             printing.console().print(_card(dead_letter))
     else:
-        typer.echo(f"no such letter on the dead-letter queue of {queue}", err=True)
+        typer.echo(f"no such message on the dead-letter queue of {queue}", err=True)
 
 
 @app.command()
@@ -119,14 +122,14 @@ def redrive(
     queue: QueueArgument,
     reason: Reason = "",
     limit: Limit = 100,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be moved.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be moved.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Move dead letters back to the queue that they came from, once the fault is fixed.
+    """Move dead-letter messages back to the queue that they came from, once the fault is fixed.
 
-    A letter keeps its origin, so a manifest keeps its run id. It is sent before it is deleted, so none is lost; an interruption may leave one in both places, which is harmless.
+    A message keeps its first message id, so a manifest keeps its run id. Each message is sent before it is deleted, so none is lost; an interruption may leave one in both queues, which is harmless.
 
-    Exit code 1: somebody said no, or some letters were not moved; they are named with the reason.
+    Exit code 1: the question was answered with no, or some messages were not moved; each is listed with the reason.
     """
     with printing.telling():
         settings = _settings(queue, source=True)
@@ -147,19 +150,19 @@ def redrive(
 
 @app.command()
 def purge(ctx: typer.Context, queue: QueueArgument, reason: Reason = "", limit: Limit = 100, yes: Yes = False) -> None:
-    """Delete dead letters for good.
+    """Delete dead-letter messages for good.
 
     Without --yes their number has to be typed. A manifest that is deleted here is lost, if nobody has it elsewhere.
 
-    Exit code 1: another number was typed, or some letters were not deleted; they are named with the reason.
+    Exit code 1: another number was typed, or some messages were not deleted; each is listed with the reason.
     """
     with printing.telling():
         settings = _settings(queue)
         dead_letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
-        if not _reported(dead_letters, queue, "to be deleted for good"):
+        if not _reported(dead_letters, queue, "to be deleted permanently"):
             return
-        if not yes and typer.prompt("Type their number to delete them") != str(len(dead_letters)):
-            typer.echo("that is not their number: nothing was deleted", err=True)
+        if not yes and typer.prompt("Type the number of messages to delete them") != str(len(dead_letters)):
+            typer.echo("that is not the number: nothing was deleted", err=True)
             raise typer.Exit(Exit.FAILED)
         ids = [dead_letter.id for dead_letter in dead_letters]
         done = _run(ctx, settings, lambda _, post: dead_letter_queue.purge(post.dead_letters(queue), ids), queue)
@@ -206,9 +209,9 @@ async def _look(post: Post, queue: str, reason: str, limit: int) -> list[DeadLet
 
 
 def _reported(dead_letters: Sequence[DeadLetter], queue: str, what: str) -> bool:
-    """Say which letters; whether there are any."""
+    """Print which messages; whether there are any."""
     if not dead_letters:
-        typer.echo(f"no such letter on the dead-letter queue of {queue}: nothing to do", err=True)
+        typer.echo(f"no such message on the dead-letter queue of {queue}: nothing to do", err=True)
         return False
     reasons: dict[str, int] = {}
     for dead_letter in dead_letters:
@@ -231,7 +234,7 @@ def _depth_table(depths: Sequence[Depth]) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
     for title in ("queue", "dead_letters", "in flight", "oldest"):
         table.add_column(title, no_wrap=True)
-    table.add_column("why it lies there", overflow="fold")
+    table.add_column("reason", overflow="fold")
     for depth in depths:
         oldest = depth.oldest
         cells = [depth.queue, f"{depth.visible:,}", f"{depth.in_flight:,}"]
@@ -246,7 +249,7 @@ def _card(dead_letter: DeadLetter) -> Table:
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    size = f"{dead_letter.body_bytes:,} bytes" + ("" if dead_letter.whole else ", cut when it was dead-lettered")
+    size = f"{dead_letter.body_bytes:,} bytes" + ("" if dead_letter.whole else ", truncated when it was dead-lettered")
     for name, value in (
         ("message", dead_letter.id),
         ("reason", dead_letter.reason or NO_REASON),

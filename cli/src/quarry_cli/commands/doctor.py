@@ -39,7 +39,7 @@ class Blind(Exception):
 
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", metavar="ID", help="A model or inference profile to look at; may be given again."),
+    typer.Option("--model", metavar="ID", help="A model or inference profile to check; may be repeated."),
 ]
 
 
@@ -49,12 +49,12 @@ def doctor(
     scheduler_role: Annotated[
         str | None,
         typer.Option(
-            "--scheduler-role", metavar="NAME", help="The role that creates jobs, if it bears a name of yours."
+            "--scheduler-role", metavar="NAME", help="The role that creates jobs, if it has a name of your own."
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Examine the environment in AWS, and say what to add where.
+    """Check the environment in AWS, and show what to add and where.
 
     All checks only read. What may not be looked at is unknown, which is no failure. Without --model, the models of open
     runs are looked at.
@@ -94,7 +94,7 @@ async def _report(open_with: Open, models: Sequence[str], scheduler_role: str | 
                 settings, reading.ask, reading.clock, models=models[:MODELS_MAX], scheduler_role=scheduler_role
             )
         except PortError as error:
-            raise Blind(f"AWS does not say who is asking: {reason(error)}{_skewed(error, reading)}") from error
+            raise Blind(f"AWS does not identify the caller: {reason(error)}{_skewed(error, reading)}") from error
         return await check_all(environment)
 
 

@@ -21,7 +21,7 @@ RUN_EXITS = {
     RunState.FAILED: Exit.FAILED,
 }
 
-Every = Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.2, help="Pause between two looks.")]
+Every = Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.2, help="Seconds between two checks.")]
 Timeout = Annotated[
     float | None,
     typer.Option("--timeout", metavar="SECONDS", min=0, help="Stop waiting after this long, with exit code 4."),
@@ -37,5 +37,5 @@ def follow(client: Client, run: str, stream: TextIO, every_s: float, timeout_s: 
         lines = Lines(lambda line: typer.echo(line, file=stream), SystemClock())
         return client.follow(run, lines, every_s=every_s, timeout_s=timeout_s)
     except KeyboardInterrupt:
-        typer.echo(f"stopped watching; the run goes on: quarry watch {run}", err=True)
+        typer.echo(f"stopped watching; the run continues: quarry watch {run}", err=True)
         raise typer.Exit(printing.INTERRUPTED) from None

@@ -28,10 +28,10 @@ COLOURS = {"yes": "green", "no": "red", "unknown": "yellow"}
 def models(
     ctx: typer.Context,
     text: Annotated[
-        str, typer.Argument(metavar="TEXT", help="Only those with this in id, name, provider or family.")
+        str, typer.Argument(metavar="TEXT", help="Only those with this text in id, name, provider or family.")
     ] = "",
     access: Annotated[
-        bool, typer.Option("--access", help="Ask for each model whether the account may use it.")
+        bool, typer.Option("--access", help="Check for each model whether the account may use it.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -75,5 +75,5 @@ def _table(lines: Sequence[ModelLine], width_chars: int, *, access: bool) -> Tab
     if access:
         styles = [COLOURS.get(line.access or "", "") for line in lines]
         columns.append(Column("access", [line.access or "-" for line in lines], styles=styles))
-    columns.append(Column("how that is known", [line.why for line in lines], keep=1, folds=True))
+    columns.append(Column("how this is known", [line.why for line in lines], keep=1, folds=True))
     return fit(columns, width_chars)

@@ -8,9 +8,7 @@ import typer
 
 from quarry_cli.client.api import Client
 
-RunId = Annotated[
-    str, typer.Argument(metavar="RUN", help="The run's id, as `quarry submit` printed it, or its beginning.")
-]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run id that `quarry submit` printed, or its beginning.")]
 
 
 def open_client(ctx: typer.Context) -> Client:

@@ -23,23 +23,27 @@ def results(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="DIR", file_okay=False, help="Where to put the parts; the report goes to DIR.quarry."
+            "--out",
+            "-o",
+            metavar="DIR",
+            file_okay=False,
+            help="Directory for the parts; the report goes to DIR.quarry.",
         ),
     ] = None,
     file_format: Annotated[
-        Format, typer.Option("--format", help="Format of the parts. Parquet loses nothing.")
+        Format, typer.Option("--format", help="Format of the parts. Parquet is lossless.")
     ] = "parquet",
     head: Annotated[int, typer.Option("--head", metavar="N", min=0, max=1_000, help="Print the first N rows.")] = 0,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Take the parts that stand, though the run has not ended.")
+        bool, typer.Option("--partial", help="Take the parts written so far, though the run has not ended.")
     ] = False,
     safe_cells: Annotated[
         bool,
-        typer.Option("--safe-cells", help="In CSV: put ' before texts that a spreadsheet would take for a formula."),
+        typer.Option("--safe-cells", help="In CSV, put ' before text that a spreadsheet would treat as a formula."),
     ] = False,
     mode: Annotated[
         str,
-        typer.Option("--mode", metavar="OCTAL", help="Permissions of the files; whoever may read may look into DIR."),
+        typer.Option("--mode", metavar="OCTAL", help="Permissions of the files; who may read them may also list DIR."),
     ] = "600",
 ) -> None:
     """Download a run's results, and prove that no row is missing.
@@ -49,11 +53,11 @@ def results(
     Called again with the same directory, it brings only what is missing. Exit code 1 if the rows do not add up.
     """
     if out is None and not head:
-        raise typer.BadParameter("say where to put the results (-o DIR), or how many rows to show (--head N)")
+        raise typer.BadParameter("give a directory for the results (-o DIR), or the number of rows to show (--head N)")
     if safe_cells and file_format != "csv":
-        raise typer.BadParameter("only cells of CSV can be formulas: add --format csv", param_hint="--safe-cells")
+        raise typer.BadParameter("only CSV cells can be formulas: add --format csv", param_hint="--safe-cells")
     if not re.fullmatch("[67][0-7]{2}", mode):
-        raise typer.BadParameter("give three octal digits, of which the owner's is 6 or 7, as 640", param_hint="--mode")
+        raise typer.BadParameter("give three octal digits, the owner's 6 or 7, for example 640", param_hint="--mode")
     with printing.telling():
         client = open_client(ctx)
         if head:
@@ -68,7 +72,7 @@ def _bring(
     client: Client, run: str, out: Path, file_format: Format, *, partial: bool, safe_cells: bool, mode: int
 ) -> None:
     console = Console(stderr=True, highlight=False)
-    with console.status("looking at the results") as working:
+    with console.status("reading the results") as working:
         found = client.results(
             run,
             out,
@@ -84,16 +88,16 @@ def _bring(
     if brought.report is not None:
         typer.echo(f"the report: {brought.report_path}")
     if account is None:
-        typer.echo(f"rows so far = {brought.rows:,}, {brought.ok:,} of them ok: the run goes on")
+        typer.echo(f"rows so far = {brought.rows:,}, {brought.ok:,} of them ok: the run continues")
         return
     typer.echo(f"rows in = {account.accepted:,}  =  {account.ok:,} ok + {account.error:,} with an error")
     if account.unread:
-        typer.echo(f"{account.unread:,} rows with an error stand in no part: the source broke before they were read")
+        typer.echo(f"{account.unread:,} rows with an error are in no part: reading the source failed before them")
     if found.view.error:
         typer.echo(f"the run is {found.view.state}: {plain(found.view.error)}", err=True)
     if account.faults:
         for fault in account.faults:
             printing.print_error(fault)
         raise typer.Exit(Exit.FAILED)
-    whole = "as many as were read" if account.unread else "nothing is missing, nothing is doubled"
+    whole = "as many as were read" if account.unread else "nothing is missing, nothing is duplicated"
     typer.echo(f"the parts hold {brought.rows:,} rows: {whole}")

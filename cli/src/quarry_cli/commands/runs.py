@@ -17,12 +17,14 @@ def runs(
     ctx: typer.Context,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="At most this many runs.")] = 20,
     name: Annotated[
-        str, typer.Option("--name", metavar="TEXT", help="Only those whose job name prefix begins so.")
+        str, typer.Option("--name", metavar="TEXT", help="Only runs whose job name prefix begins with this.")
     ] = "",
-    model: Annotated[str, typer.Option("--model", metavar="TEXT", help="Only those with this in the model id.")] = "",
+    model: Annotated[
+        str, typer.Option("--model", metavar="TEXT", help="Only runs with this text in the model id.")
+    ] = "",
     state: Annotated[
         list[RunState] | None,
-        typer.Option("--state", case_sensitive=False, help="Only those in this state; may be repeated."),
+        typer.Option("--state", case_sensitive=False, help="Only runs in this state; may be repeated."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -39,6 +41,6 @@ def runs(
             console = printing.console()
             console.print(live.run_table(found, console.width))
         elif wanted.all:
-            typer.echo("no run is open, and none ended this month or last", err=True)
+            typer.echo("no run is open, and none ended this month or last month", err=True)
         else:
-            typer.echo("no run fits, of those that are open or ended this month or last", err=True)
+            typer.echo("no run matches, among those that are open or ended this month or last month", err=True)

@@ -26,12 +26,10 @@ def submit(
         Path,
         typer.Argument(metavar="FILE", allow_dash=True, help="The manifest, a JSON file; - reads standard input."),
     ],
-    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end, as `quarry watch` does.")] = False,
-    no_check: Annotated[
-        bool, typer.Option("--no-check", help="Send the text as it is, whatever is wrong with it.")
-    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run until it ends, as `quarry watch` does.")] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Send the text as it is, without any check.")] = False,
     any_queue: Annotated[
-        bool, typer.Option("--any-queue", help="Send it though the queue looks like another of Quarry's.")
+        bool, typer.Option("--any-queue", help="Send it even if the queue looks like another of Quarry's queues.")
     ] = False,
     every: Every = WAIT_EVERY_S,
     timeout: Timeout = None,
@@ -49,19 +47,22 @@ def submit(
         for sentence in sent.unchecked:
             typer.echo(f"not checked: {plain(sentence)}", err=True)
         if sent.run_id is None:
-            typer.echo("sent, but it is no JSON object: it will be in the dead-letter queue, with the reason", err=True)
+            typer.echo(
+                "sent, but it is not a JSON object: it will go to the dead-letter queue, with the reason", err=True
+            )
             if as_json:
                 printing.print_json(sent)
             raise typer.Exit(Exit.USAGE)
         if sent.known:
-            typer.echo(f"run {sent.run_id} was accepted before: nothing happens a second time", err=True)
+            typer.echo(f"run {sent.run_id} was accepted before: nothing happens twice", err=True)
         if not wait:
             if as_json:
                 printing.print_json(sent)
             else:
                 typer.echo(sent.run_id)
                 typer.echo(
-                    f"follow it with: quarry watch {sent.run_id}  (it waits until a preprocessor takes the manifest)",
+                    f"follow it with: quarry watch {sent.run_id}  (it waits until a preprocessor receives the"
+                    " manifest)",
                     err=True,
                 )
             return

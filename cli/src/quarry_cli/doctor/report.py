@@ -45,14 +45,14 @@ CHECKS = (
     ),
     Check(
         "bucket",
-        "Is the bucket there, in the region of the jobs?",
+        "Does the bucket exist, in the region of the jobs?",
         "The input is uploaded, but the job remains in Submitted, or fails in Validating",
         ("s3:GetBucketLocation",),
         bucket.region,
     ),
     Check(
         "bucket-versioning",
-        "Does the bucket keep versions?",
+        "Is versioning of the bucket enabled?",
         "A run fails because its source was overwritten",
         ("s3:GetBucketVersioning",),
         bucket.versioning,
@@ -66,14 +66,14 @@ CHECKS = (
     ),
     Check(
         "bucket-encryption",
-        "Does the bucket encrypt what is put into it?",
+        "Does the bucket encrypt new objects?",
         "A finding of every security review",
         ("s3:GetEncryptionConfiguration", "s3:GetBucketLocation"),
         bucket.encryption,
     ),
     Check(
         "role",
-        "Is the role of QUARRY_BEDROCK_ROLE_ARN there, in this account?",
+        "Does the role of QUARRY_BEDROCK_ROLE_ARN exist, in this account?",
         "Bedrock cannot find the role",
         ("iam:GetRole",),
         bedrock_role.there,
@@ -95,13 +95,13 @@ CHECKS = (
     Check(
         "key-access",
         "If the bucket uses a KMS key: may the role use it, by its own policy and the key's?",
-        "AccessDenied that speaks of KMS",
+        "AccessDenied that mentions KMS",
         (*_ROLE_READS, "s3:GetEncryptionConfiguration", "s3:GetBucketLocation", "kms:DescribeKey", "kms:GetKeyPolicy"),
         bedrock_role.key_access,
     ),
     Check(
         "profile-access",
-        "May the role invoke each inference profile, and its model in every region of it?",
+        "May the role invoke each inference profile, and its model in every region of the profile?",
         "AccessDenied for bedrock:InvokeModel",
         (*_ROLE_READS, "bedrock:GetInferenceProfile"),
         bedrock_role.profile_access,
@@ -122,28 +122,28 @@ CHECKS = (
     ),
     Check(
         "model",
-        "Are the models of a family that Quarry can prompt, and there in the region?",
+        "Do the models belong to a family that Quarry can prompt, and are they available in the region?",
         "The manifest is refused, or ValidationException when the job is created",
         ("bedrock:ListFoundationModels", "bedrock:GetInferenceProfile"),
         models.there,
     ),
     Check(
         "model-access",
-        "Has the account access to the models?",
+        "Does the account have access to the models?",
         "ValidationException: model not accessible, or an error about a subscription",
         ("bedrock:GetFoundationModelAvailability",),
         models.access,
     ),
     Check(
         "model-batch",
-        "Does batch inference take the models in this region?",
+        "Does batch inference support the models in this region?",
         "ValidationException: Batch inference is not supported for the requested model",
         ("bedrock:ListFoundationModels", *_QUOTA_READS),
         models.batch,
     ),
     Check(
         "records",
-        "How many records must and may a job hold, and does MAX_RECORDS_PER_JOB lie between?",
+        "How many records must and may a job hold, and is MAX_RECORDS_PER_JOB between the two?",
         "Job contains less records than the required minimum",
         ("bedrock:ListFoundationModels", *_QUOTA_READS),
         quotas.records,
@@ -157,15 +157,15 @@ CHECKS = (
     ),
     Check(
         "queues",
-        "Are the five queues there, in this region?",
-        "Manifests stay where they are",
+        "Do the five queues exist, in this region?",
+        "Manifests stay in their queue",
         _QUEUE_READS,
         queues.there,
     ),
     Check(
         "redrive",
-        "Has each queue its dead-letter queue?",
-        "A message that nobody can handle comes again and again",
+        "Does each queue have its dead-letter queue?",
+        "A message that cannot be handled is delivered again and again",
         _QUEUE_READS,
         queues.redrive,
     ),
@@ -178,43 +178,43 @@ CHECKS = (
     ),
     Check(
         "event-rule",
-        "Is the rule for job events there, and on?",
-        "Ends of jobs are seen late, by the sweep only",
+        "Does the rule for job events exist, and is it enabled?",
+        "Only the sweep sees that jobs end, late",
         ("events:DescribeRule",),
         events.rule,
     ),
     Check(
         "event-pattern",
-        "Does it let job events of this environment through?",
-        "Ends of jobs are seen late, by the sweep only",
+        "Does it match job events of this environment?",
+        "Only the sweep sees that jobs end, late",
         ("events:DescribeRule", "events:TestEventPattern"),
         events.pattern,
     ),
     Check(
         "event-target",
-        "Does it deliver to the events queue, with a place for what cannot be delivered?",
-        "Ends of jobs are seen late, by the sweep only",
+        "Does it deliver to the events queue, with a dead-letter queue for what it cannot deliver?",
+        "Only the sweep sees that jobs end, late",
         ("events:DescribeRule", "events:ListTargetsByRule", *_QUEUE_READS),
         events.target,
     ),
     Check(
         "event-delivery",
-        "Do the queues let this rule deliver, and no other; and their keys, if they have any?",
+        "Do the queues, and their keys if they have any, let this rule deliver and no other?",
         "FailedInvocations of the rule, and nothing in the queue",
         (*_QUEUE_READS, "kms:DescribeKey", "kms:GetKeyPolicy"),
         events.delivery,
     ),
     Check(
         "ledger",
-        "Is the table there, with its keys?",
+        "Does the table exist, with its keys?",
         "The services do not become ready",
         ("dynamodb:DescribeTable",),
         ledger.table,
     ),
     Check(
         "ledger-expiry",
-        "Does what has expired leave the table?",
-        "The table grows for ever",
+        "Are expired items deleted from the table?",
+        "The table grows forever",
         ("dynamodb:DescribeTimeToLive",),
         ledger.expiry,
     ),
@@ -228,7 +228,7 @@ CHECKS = (
     Check(
         "sweep",
         "Is there a schedule that wakes the scheduler?",
-        "With no scheduler up, nothing is submitted",
+        "With no scheduler running, nothing is submitted",
         ("scheduler:ListSchedules", "scheduler:GetSchedule", *_QUEUE_READS),
         schedule.sweep,
     ),
@@ -272,7 +272,7 @@ async def _made(check: Check, environment: Environment) -> Finding:
     except PortError as error:
         return Finding(check=check.name, outcome=Outcome.UNKNOWN, message=reason(error))
     except Exception as error:  # a policy or an answer of a form that nobody foresaw must not hide the other checks
-        message = f"what was read cannot be understood: {type(error).__name__}: {error}"
+        message = f"the answer cannot be interpreted: {type(error).__name__}: {error}"
         return Finding(check=check.name, outcome=Outcome.UNKNOWN, message=message)
     if isinstance(message, str):
         return Finding(check=check.name, outcome=Outcome.OK, message=message)

@@ -26,7 +26,7 @@ def lines(report: Report) -> Iterator[Text]:
     counted = ", ".join(f"{report.count(outcome)} {outcome}" for outcome in Outcome)
     yield Text(counted)
     if not report.healthy:
-        yield Text("Where Terraform made the environment, `terraform apply` puts back what was changed by hand.")
+        yield Text("Where Terraform made the environment, `terraform apply` restores what was changed by hand.")
 
 
 def _line(finding: Finding) -> Text:

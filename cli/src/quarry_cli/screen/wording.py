@@ -69,7 +69,7 @@ def slots_of(view: RunView) -> str:
 
 def waits_of(view: RunView) -> str:
     """Whom the run waits for: `waits for Bedrock: 20 jobs; a collector: 3 shards to be settled`."""
-    return f"waits for {'; '.join(plain(each) for each in view.waits_for)}" if view.waits_for else ""
+    return f"waiting for {'; '.join(plain(each) for each in view.waits_for)}" if view.waits_for else ""
 
 
 def eta_of(view: RunView) -> str:

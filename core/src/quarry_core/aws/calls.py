@@ -81,7 +81,7 @@ class Calls(ABC):
         region: a region name; None takes AWS's environment.
         endpoint_urls: endpoint by service (`dynamodb`, `sqs`, `bedrock`, `events`); others take AWS's environment.
         observe: called after every call with (service, operation, outcome, seconds); outcome is `ok`, the name of
-            the port error in small letters, or `aborted` when the caller was cancelled.
+            the port error in lower case, or `aborted` when the caller was cancelled.
     """
 
     def __init__(

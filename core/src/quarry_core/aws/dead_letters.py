@@ -27,7 +27,7 @@ REFUSED_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U001
 
 
 def dead_lettered(message: Message, reason: str, step: str, *, cut: bool = False) -> tuple[str, dict[str, str]]:
-    """Body and attributes of the dead letter.
+    """Body and attributes of the dead-letter message.
 
     Args:
         message: the delivery that is given up.

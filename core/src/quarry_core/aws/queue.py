@@ -90,7 +90,7 @@ class SqsQueue:
     async def _dead_letter(self, body: str, attributes: Mapping[str, str]) -> None:
         refuse_too_large(body, attributes, self.name)
         request = {"QueueUrl": self._dead_letter_url, "MessageBody": body, "MessageAttributes": _wire(attributes)}
-        await self._call("send_message", request, "burying a message of")
+        await self._call("send_message", request, "dead-lettering a message of")
 
     async def backlog(self) -> int:
         return sum((await self._counts(self._url)).values())

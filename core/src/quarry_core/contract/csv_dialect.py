@@ -120,7 +120,7 @@ def _fault(key: Any, value: Any) -> str | None:
     close = difflib.get_close_matches(plain, known, n=1, cutoff=0.6)
     meant = _MEANT[key].get(plain) or (close[0] if close else None)
     hint = f"; did you mean {_shown(meant)}?" if meant else ""
-    return f"csv.{key}: {_shown(value)} is none of {', '.join(_shown(one) for one in known)}{hint}"
+    return f"csv.{key}: {_shown(value)} is not one of {', '.join(_shown(one) for one in known)}{hint}"
 
 
 def _header_fault(value: Any) -> str | None:

@@ -18,7 +18,10 @@ REQUIRED = ("job_name_prefix", "model_id", "s3_uri")
 _MANIFEST_KEYS = frozenset({*REQUIRED, "prompt", "prompt_id", "max_records_per_job"})
 _LOOKED_AT_MAX = 1_000
 _DEPTH_MAX = 4
-_NO_UPLOADS = "an upload starts no run by itself; send a manifest that names the object in s3_uri, for example from a Lambda function"
+_NO_UPLOADS = (
+    "an upload starts no run by itself; send a manifest that names the object in s3_uri, for example"
+    " from a Lambda function"
+)
 
 
 def is_manifest(value: object) -> bool:
@@ -52,7 +55,10 @@ def _sns(data: Mapping[str, Any]) -> str | None:
         return None
     topic, kind = shown_name(str(data["TopicArn"])), data.get("Type")
     if kind in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
-        return f"the message is SNS's {kind} for {topic}, not a manifest: confirm the subscription, and turn on its raw message delivery"
+        return (
+            f"the message is SNS's {kind} for {topic}, not a manifest: confirm the subscription, and turn on"
+            " its raw message delivery"
+        )
     inside = inner_object(data["Message"]) if isinstance(data.get("Message"), str) else None
     wrapped = _s3(inside) if inside is not None else None
     if wrapped is not None:
@@ -73,10 +79,15 @@ def _eventbridge(data: Mapping[str, Any]) -> str | None:
     if source == "aws.s3":
         return f"the message is {event}, not a manifest: {_NO_UPLOADS} or by the rule's input transformer"
     if is_manifest(detail):
-        return f"the message is {event}: give the rule's target the input path $.detail, so that the manifest alone is sent"
+        return (
+            f"the message is {event}: give the rule's target the input path $.detail, so that only the manifest is sent"
+        )
     inside = _place_of_manifest({"detail": detail})
     if inside:
-        return f"the message is {event}: give the rule's target the input path $.{inside}, so that the manifest alone is sent"
+        return (
+            f"the message is {event}: give the rule's target the input path $.{inside}, so that only the"
+            " manifest is sent"
+        )
     return f"the message is {event}, not a manifest: give the rule's target an input transformer that makes one"
 
 
@@ -97,32 +108,33 @@ def _records(data: Mapping[str, Any]) -> str | None:
     if not isinstance(first, Mapping):
         return None
     source = shown_name(str(first.get("eventSource") or first.get("EventSource") or "unknown source"))
-    return f"the message is a Lambda event with Records ({source}), not a manifest: send what is inside, one manifest a message"
+    return (
+        f"the message is a Lambda event with Records ({source}), not a manifest: send the content, one manifest"
+        " per message"
+    )
 
 
 def _sqs(data: Mapping[str, Any]) -> str | None:
     lower = {str(key).casefold() for key in data}
     if {"body", "messageid"} <= lower or {"body", "receipthandle"} <= lower:
-        return "the message is a whole SQS message with its ids: send its Body alone"
+        return "the message is a whole SQS message with its ids: send only its Body"
     messages = data.get("Messages")
     if isinstance(messages, list) and messages and isinstance(messages[0], Mapping) and "Body" in messages[0]:
-        return "the message is the answer of ReceiveMessage: send the Body of each message alone"
+        return "the message is the answer of ReceiveMessage: send only the Body of each message"
     if "MessageBody" in data:
-        return "the manifest stands inside MessageBody: that is SendMessage's parameter; send its value alone"
+        return "the manifest is inside MessageBody: that is a parameter of SendMessage; send only its value"
     return None
 
 
 def _cloud_event(data: Mapping[str, Any]) -> str | None:
     if "specversion" in data and "type" in data:
-        return "the message is a CloudEvent: send its data alone, as the whole message"
+        return "the message is a CloudEvent: send only its data, as the whole message"
     return None
 
 
 def _wake_up(data: Mapping[str, Any]) -> str | None:
     if is_wakeup(data):
-        return (
-            "the message is one that Quarry's services send each other, not a manifest: it was put on the wrong queue"
-        )
+        return "the message is an internal message of Quarry's services, not a manifest: it was sent to the wrong queue"
     return None
 
 
@@ -130,7 +142,7 @@ def _somewhere_inside(data: Mapping[str, Any]) -> str | None:
     inside = _place_of_manifest(data)
     if not inside:
         return None
-    return f"the manifest stands inside {inside}: send that object alone, as the whole message"
+    return f"the manifest is inside {inside}: send only that object, as the whole message"
 
 
 def _place_of_manifest(data: Mapping[str, Any]) -> str:

@@ -50,7 +50,7 @@ TAG_ENV = "quarry-env"
 TAG_RUN = "quarry-run"
 OWN_TAGS = (TAG_ENV, TAG_RUN)
 RESERVED_TAG_PREFIX = "quarry-"
-# Only AWS itself may write tags of these names, in capital or small letters: Create refuses them.
+# Only AWS itself may write tags of these names, in upper or lower case: Create refuses them.
 AWS_TAG_PREFIX = "aws:"
 USER_TAGS_MAX = TAGS_MAX - len(OWN_TAGS)
 TAG_KEY_CHARS_MAX = 128
@@ -181,7 +181,7 @@ def check_user_tags(tags: Mapping[str, str]) -> None:
         if key.lower().startswith(RESERVED_TAG_PREFIX):
             raise ValueError(
                 f"tags: {_shown(key)} is reserved; choose a key that does not begin with {RESERVED_TAG_PREFIX!r}, in"
-                " capital or small letters"
+                " upper or lower case"
             )
     check_tags(tags)
 
@@ -196,7 +196,7 @@ def check_tags(tags: Mapping[str, str]) -> None:
             raise ValueError("tags: a key is empty; give every tag a name")
         if key.lower().startswith(AWS_TAG_PREFIX):
             raise ValueError(
-                f"tags: {_shown(key)} is AWS's own; choose a key that does not begin with {AWS_TAG_PREFIX}"
+                f"tags: {_shown(key)} is reserved by AWS; choose a key that does not begin with {AWS_TAG_PREFIX}"
             )
         _check(key, "tags", TAG_PATTERN, TAG_KEY_CHARS_MAX, f"{alphabet}; a key has at most {TAG_KEY_CHARS_MAX}")
         _check(
@@ -235,7 +235,7 @@ def check_invocation_type(invocation_type: str) -> None:
     """`InvokeModel` or `Converse`: how Bedrock reads each record."""
     if invocation_type not in INVOCATION_TYPES:
         raise ValueError(
-            f"model_id: its adapter asks for invocation type {_shown(invocation_type)}; "
+            f"model_id: its adapter requires invocation type {_shown(invocation_type)}; "
             f"Bedrock knows {' and '.join(INVOCATION_TYPES)}"
         )
 

@@ -145,7 +145,7 @@ def repeated_keys(data: object) -> Iterator[tuple[str, str]]:
         where, value = waiting.pop()
         if isinstance(value, _Repeating):
             for key in value.repeated:
-                yield _below(where, key), "the key stands twice in its object: keep one"
+                yield _below(where, key), "the key appears twice in its object: keep one"
         if isinstance(value, dict):
             waiting += [(_below(where, str(key)), one) for key, one in value.items()]
         elif isinstance(value, list):

@@ -91,19 +91,19 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     job_name_prefix: Annotated[str, StringConstraints(min_length=1, max_length=63)] = Field(
-        description="Begins the name of every Bedrock job of the run."
+        description="Prefix of the name of every Bedrock job of the run."
     )
     model_id: str = Field(description="A model id, an inference profile id, or the ARN of either.")
     s3_uri: str = Field(description="The dataset: one CSV or Parquet object, s3://bucket/key.")
     input_bucket_owner: Annotated[str, StringConstraints(pattern="^[0-9]{12}$")] | None = Field(
-        None, description="The account that owns the dataset's bucket; nothing is read if another does."
+        None, description="The account that owns the dataset's bucket; nothing is read if another account owns it."
     )
     prompt_id: str | None = Field(None, description="A prompt of the prompt store; null for embeddings.")
     prompt: Prompt | None = Field(
         None, description="The prompt itself, instead of prompt_id: a template, or an object."
     )
     inference: Mapping[str, Any] = Field(
-        default_factory=dict, description="Inference parameters of the model's family; they win over the prompt's."
+        default_factory=dict, description="Inference parameters for the model's family; they override the prompt's."
     )
     csv: Csv | None = Field(None, description="For a CSV file that is not RFC 4180 in UTF-8 with commas: its dialect.")
     run_id: str | None = Field(
@@ -112,21 +112,21 @@ class Manifest(BaseModel):
         description="Your idempotency key, up to 32 of a-z, 0-9 and inner hyphens; without it one is derived.",
     )
     max_records_total: Count | None = Field(None, description="Take at most this many rows.")
-    max_num_jobs: Count | None = Field(None, description="Make at most this many jobs; what is not taken is told.")
+    max_num_jobs: Count | None = Field(None, description="Make at most this many jobs; rows left out are reported.")
     max_records_per_job: Count | None = Field(None, description="Put at most this many records into one job.")
     timeout_hours: Annotated[int, Field(strict=True)] | None = Field(
         None, description="Bedrock's job timeout, 24 to 168 hours, waiting included."
     )
     tags: Mapping[str, str] = Field(
         default_factory=dict,
-        description="Tags of every Bedrock job: at most 48. Keys that begin with quarry- are Quarry's own.",
+        description="Tags of every Bedrock job: at most 48. Keys that begin with quarry- are reserved.",
     )
     output_kms_key: str | None = Field(None, description="KMS key with which Bedrock encrypts its output.")
     vpc: Vpc | None = Field(None, description="Subnets and security groups for the jobs.")
     result_prefix: str | None = Field(
         None,
         pattern=f"^{RESULT_PREFIX_PATTERN.pattern}$",
-        description="Goes before the name of every column that Quarry adds to the result.",
+        description="Prefix of every column that Quarry adds to the result.",
     )
 
     @field_validator("prompt", mode="before")
@@ -205,7 +205,8 @@ class Manifest(BaseModel):
         if family.kind == "embedding":
             if self.prompt_id is not None or self.prompt is not None:
                 raise ValueError(
-                    f"prompt_id: {self.model_id} makes embeddings of the column input_text; leave prompt_id and prompt null"
+                    f"prompt_id: {self.model_id} makes embeddings of the column input_text; leave prompt_id and"
+                    " prompt null"
                 )
         elif (self.prompt_id is None) == (self.prompt is None):
             raise ValueError("prompt_id: a text model needs exactly one of prompt_id and prompt")
@@ -249,10 +250,10 @@ def read_manifest(data: ManifestData, size_bytes: int = 0) -> Manifest:
 def _faults(data: Mapping[str, Any], size_bytes: int) -> Iterator[str]:
     """What is wrong before any field is looked at."""
     if size_bytes > MANIFEST_BYTES_MAX:
-        yield f"the manifest has {size_bytes} bytes, and at most {MANIFEST_BYTES_MAX} are taken"
+        yield f"the manifest has {size_bytes} bytes; at most {MANIFEST_BYTES_MAX} are allowed"
     depth = nested(data)
     if depth > NESTING_MAX:
-        yield f"the manifest is nested {depth} deep, and at most {NESTING_MAX} are taken"
+        yield f"the manifest is nested {depth} deep; at most {NESTING_MAX} levels are allowed"
     for field, sentence in chain(half_pairs(data), repeated_keys(data)):
         yield f"{field}: {sentence}"
     yield from _key_faults(data)

@@ -41,7 +41,8 @@ def _regions(manifest: Manifest, region: str | None) -> list[str]:
         match = _REGION_OF_ARN.match(arn or "")
         if match is not None and region is not None and match["region"] != region:
             faults.append(
-                f"{field}: the ARN is of the region {match['region']}, and this environment is in {region}: {meant} {region}"
+                f"{field}: the ARN is of the region {match['region']}, and this environment is in {region}:"
+                f" {meant} {region}"
             )
     return faults
 
@@ -51,8 +52,8 @@ def _place(manifest: Manifest, own_bucket: str, owner_required: bool) -> list[st
     own = bucket == own_bucket
     if (own or _ALIAS.search(bucket)) and in_own_folder(key):
         fault = (
-            f"s3_uri: {manifest.s3_uri} lies among Quarry's own working files, which are no source:"
-            f" copy the data to a folder of yours, or name a part under {RESULTS} of an earlier run"
+            f"s3_uri: {manifest.s3_uri} is one of Quarry's own working files, which cannot be a"
+            f" source: copy the data to a folder of your own, or name a part under {RESULTS} of an earlier run"
         )
         return [fault]
     if not own and owner_required and manifest.input_bucket_owner is None:

@@ -1,6 +1,6 @@
 """The attributes of a message that is sent on: SQS takes ten, and Quarry adds its own. Pure.
 
-A message that waits its turn is sent again with its first id beside it, and a dead letter says why it is one. Where
+A message that waits its turn is sent again with its first id beside it, and a dead-letter message says why it is one. Where
 the sender's attributes leave no room for ours, all of theirs travel in one, `quarry_attributes`, as a JSON object.
 """
 

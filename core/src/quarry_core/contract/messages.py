@@ -75,8 +75,8 @@ def read_wakeup(body: str) -> Wakeup:
     if read is None:
         known = " and ".join(map(str, sorted(READERS)))
         if version > max(READERS):
-            raise UnknownVersion(f"message version {version}; this code knows {known}")
-        raise NotAMessage(f"v: version {version} is no longer read; this code knows {known}")
+            raise UnknownVersion(f"message version {version}; this release reads {known}")
+        raise NotAMessage(f"v: version {version} is no longer read; this release reads {known}")
     try:
         return read(data)
     except ValidationError as error:
@@ -98,7 +98,7 @@ class JobEvent(BaseModel):
 BEDROCK = "aws.bedrock"
 JOB_EVENT = "Batch Inference Job State Change"
 KEYS_SHOWN_MAX = 5
-_MANIFEST = "it is a manifest: send it to the queue of manifests (QUARRY_MANIFEST_QUEUE_URL)"
+_MANIFEST = "it is a manifest: send it to the manifest queue (QUARRY_MANIFEST_QUEUE_URL)"
 
 
 def read_job_event(body: str) -> JobEvent | None:
@@ -129,14 +129,15 @@ def _why_no_event(data: Mapping[str, Any]) -> str:
     if "batchJobArn" in data:
         return "it is the detail of a job event alone: the rule's target must have no input path"
     if "TopicArn" in data:
-        return "it is wrapped by SNS: turn on raw message delivery, or let the rule send to the queue itself"
+        return "it is wrapped by SNS: turn on raw message delivery, or let the rule send to the queue directly"
     if "detail-type" in data or "source" in data:
         kind, source = shown_name(str(data.get("detail-type"))), shown_name(str(data.get("source")))
-        return f"it is no event of {BEDROCK} but {kind!r} of {source}: narrow the rule to {BEDROCK}, {JOB_EVENT!r}"
+        return f"it is not an event of {BEDROCK} but {kind!r} of {source}: narrow the rule to {BEDROCK}, {JOB_EVENT!r}"
     if is_wakeup(data):
-        return "it is a message between Quarry's services, on the wrong queue"
+        return "it is an internal message of Quarry's services, sent to the wrong queue"
     return (
-        f"it is no event of EventBridge: {', '.join(shown_name(key) for key in list(data)[:KEYS_SHOWN_MAX]) or 'empty'}"
+        "it is not an EventBridge event:"
+        f" {', '.join(shown_name(key) for key in list(data)[:KEYS_SHOWN_MAX]) or 'empty'}"
     )
 
 

@@ -163,7 +163,7 @@ def parse_s3_uri(uri: str) -> tuple[str, str]:
     if match is None:
         shaped = re.fullmatch("s3://([^/]+)/.+", uri, re.DOTALL)
         if shaped is not None:
-            raise ValueError(f"{shaped[1]!r} is not a bucket's name: those have 3 to 63 of a-z, 0-9, '-' and '.'")
+            raise ValueError(f"{shaped[1]!r} is not a bucket name: bucket names have 3 to 63 of a-z, 0-9, '-' and '.'")
         raise ValueError(f"{uri!r} is not of the form s3://bucket/key")
     return match[1], match[2]
 

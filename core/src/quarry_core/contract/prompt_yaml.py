@@ -104,7 +104,7 @@ class _Reader:
                 raise YamlError(f"{_field(path)}a key must be a word; for braces in a text put it into quotation marks")
             key = event.value
             if key in items:
-                raise YamlError(f"{_field((*path, key))}the key stands twice: keep one")
+                raise YamlError(f"{_field((*path, key))}the key appears twice: keep one")
             items[key] = self.value(next(self._events), (*path, key))
         return items
 
@@ -133,7 +133,7 @@ def _number(text: str, path: tuple[str, ...]) -> int | float:
         return int(text)
     number = float(text)
     if number in {float("inf"), float("-inf")}:
-        raise YamlError(f"{_field(path)}{_shown(text)} is no number that can be held: write a smaller one")
+        raise YamlError(f"{_field(path)}{_shown(text)} is not a number that can be stored: write a smaller one")
     return number
 
 

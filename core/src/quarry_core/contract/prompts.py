@@ -102,7 +102,7 @@ def parse_template(text: str) -> Template:
         if token[0] in {"{{", "}}"}:
             literal.append(token[0][0])
         elif token[0] == "}":
-            raise TemplateError(f"'}}' at {_place(text, token.start())} closes nothing: for a brace write }}}}")
+            raise TemplateError(f"'}}' at {_place(text, token.start())} closes nothing: for a literal brace write }}}}")
         else:
             name, at = _name(text, token.start())
             placeholders += 1
@@ -114,7 +114,7 @@ def parse_template(text: str) -> Template:
     if any(literal):
         parts.append("".join(literal))
     if placeholders == 0:
-        raise TemplateError("the template has no placeholder, so every row would be asked the same: write {column}")
+        raise TemplateError("the template has no placeholder, so every row would get the same prompt: write {column}")
     if placeholders > PLACEHOLDERS_MAX:
         raise TemplateError(f"the template has {placeholders} placeholders, more than {PLACEHOLDERS_MAX}")
     return Template(tuple(parts))
@@ -132,7 +132,7 @@ def _name(text: str, start: int) -> tuple[str, int]:
     if not name.strip():
         raise TemplateError(f"{where} holds no name: write the name of a column, as in {{topic}}; {braces}")
     if name != name.strip() or any(dead_letter in name for dead_letter in "\"'\n\r\t"):
-        raise TemplateError(f"{where} holds {shown!r}, which is no name of a column; {braces}")
+        raise TemplateError(f"{where} holds {shown!r}, which is not a column name; {braces}")
     plain = re.match(r"[^!:]*", name)
     if plain is not None and plain[0] != name:
         raise TemplateError(
@@ -197,10 +197,10 @@ class Prompt(BaseModel):
     system: str | None = Field(
         None, min_length=1, max_length=SYSTEM_CHARS_MAX, description="The system prompt, sent as it is written."
     )
-    version: str | None = Field(None, max_length=64, description="Your own word for this state of the prompt.")
+    version: str | None = Field(None, max_length=64, description="Your own label for this version of the prompt.")
     description: str | None = Field(None, max_length=2_000, description="What the prompt is for.")
     inference: Mapping[str, Any] = Field(
-        default_factory=dict, description="Inference parameters of the model's family; the manifest's win."
+        default_factory=dict, description="Inference parameters for the model's family; the manifest's override them."
     )
 
     @field_validator("template")
@@ -211,7 +211,7 @@ class Prompt(BaseModel):
 
 
 def check_prompt_id(prompt_id: str) -> str:
-    """Give back a prompt id that is well formed. Raises ValueError."""
+    """Return a prompt id that is well formed. Raises ValueError."""
     if PROMPT_ID_PATTERN.fullmatch(prompt_id) is None:
         shown = repr(prompt_id if len(prompt_id) <= _SHOWN_CHARS_MAX else prompt_id[: _SHOWN_CHARS_MAX - 1] + "…")
         raise ValueError(f"prompt_id: {shown} must be 1 to 64 letters, digits, - and _")

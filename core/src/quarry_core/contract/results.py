@@ -85,7 +85,7 @@ def check_columns(source: pa.Schema, answer_column: str, prefix: str = "") -> No
         listed = ", ".join(_reported(name, ours[name.casefold()]) for name in taken[:TAKEN_NAMES_MAX])
         remedy = f"result_prefix to {'quarry_' if prefix != 'quarry_' else 'q_'!r}"
         raise ColumnTaken(
-            f"the result has columns of its own named {listed}, and so has the source: set {remedy} in the manifest, "
+            f"the result has columns of its own named {listed}, and so does the source: set {remedy} in the manifest, "
             f"or rename them in the source, for example to {'source_' + taken[0]!r}"
         )
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
@@ -98,7 +98,7 @@ def _reported(name: str, ours: str) -> str:
     return (
         repr(name)
         if name == ours
-        else f"{ours!r} ({name!r} but for upper and lower case, which DuckDB and Spark ignore)"
+        else f"{ours!r} ({name!r}, apart from upper and lower case, which DuckDB and Spark ignore)"
     )
 
 

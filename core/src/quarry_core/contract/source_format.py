@@ -32,4 +32,4 @@ def source_format(key: str) -> Literal["csv", "parquet"]:
     ending = last[last.rfind(".") :] if "." in last else ""
     near = _MEANT.get(ending) or next(iter(difflib.get_close_matches(ending, FORMATS, n=1, cutoff=0.5)), "")
     guess = f" (did you mean {near}?)" if near else ""
-    raise UnknownFormat(f"{key!r} ends neither in .csv nor in .parquet{guess}: name the object for its format")
+    raise UnknownFormat(f"{key!r} ends in neither .csv nor .parquet{guess}: rename the object for its format")

@@ -42,13 +42,13 @@ RUN_TERMINAL = frozenset({RunState.SUCCEEDED, RunState.SUCCEEDED_WITH_ERRORS, Ru
 RUN_MOVES: dict[tuple[RunState | None, RunState], str] = {
     (None, RunState.ACCEPTED): "a manifest arrives",
     (RunState.ACCEPTED, RunState.PLANNING): "its rows are being counted",
-    (RunState.ACCEPTED, RunState.FAILED): "the manifest is refused, or a step failed for good",
-    (RunState.PLANNING, RunState.FAILED): "the source is refused, or a step failed for good",
-    (RunState.PLANNING, RunState.RUNNING): "the plan stands",
-    (RunState.RUNNING, RunState.CLOSING): "every shard is settled; of a broken run, every enlisted one",
+    (RunState.ACCEPTED, RunState.FAILED): "the manifest is refused, or a step failed permanently",
+    (RunState.PLANNING, RunState.FAILED): "the source is refused, or a step failed permanently",
+    (RunState.PLANNING, RunState.RUNNING): "the plan is complete",
+    (RunState.RUNNING, RunState.CLOSING): "every shard is settled; for a broken run, every enlisted shard",
     (RunState.CLOSING, RunState.SUCCEEDED): "every row has a result",
     (RunState.CLOSING, RunState.SUCCEEDED_WITH_ERRORS): "some rows have an error",
-    (RunState.CLOSING, RunState.FAILED): "no row has a result, the source broke, or a step failed for good",
+    (RunState.CLOSING, RunState.FAILED): "no row has a result, the source broke, or a step failed permanently",
 }
 
 SHARD_MOVES: dict[tuple[ShardState | None, ShardState], str] = {
@@ -61,9 +61,9 @@ SHARD_MOVES: dict[tuple[ShardState | None, ShardState], str] = {
     (
         ShardState.ADMITTED,
         ShardState.ENDED,
-    ): "Bedrock answered: refused; or it has no job of the attempt, and none is to be made",
-    (ShardState.SUBMITTED, ShardState.ENDED): "Get says that the job ended",
-    (ShardState.ENDED, ShardState.PENDING): "nothing usable came out: next attempt",
+    ): "Bedrock answered: refused; or it has no job for the attempt, and none is to be created",
+    (ShardState.SUBMITTED, ShardState.ENDED): "Get reports that the job ended",
+    (ShardState.ENDED, ShardState.PENDING): "no usable output: next attempt",
     (ShardState.ENDED, ShardState.SETTLED): "every record has its outcome",
 }
 

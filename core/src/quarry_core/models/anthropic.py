@@ -25,7 +25,7 @@ _RULES: Mapping[str, Rule] = {
     # The least budget: AWS's page on extended thinking. What it may be beside others: `claude_rules`.
     "thinking": Thinking(1_024),
 }
-_NO_TOOLS = "batch inference knows no tool calling"
+_NO_TOOLS = "batch inference does not support tool calling"
 _NEVER = {
     "system": "it is the prompt's own field `system`",
     "messages": "they are made from the prompt's template",

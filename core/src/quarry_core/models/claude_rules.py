@@ -88,7 +88,7 @@ def check_claude(model: str, inference: Mapping[str, Any], max_tokens_default: i
     sampling = [name for name in _SAMPLING if name in inference]
     if sampling and _from(model, _NO_SAMPLING_FROM):
         it = "it" if len(sampling) == 1 else "them"
-        raise ValueError(f"inference: {model} takes no {' and no '.join(sampling)} (as of {AS_OF}): leave {it} out")
+        raise ValueError(f"inference: {model} does not accept {' or '.join(sampling)} (as of {AS_OF}): leave {it} out")
     if "temperature" in inference and "top_p" in inference and _from(model, _NOT_BOTH_FROM):
         raise ValueError(
             f"inference: {model} refuses temperature and top_p together (as of {AS_OF}): leave one of them out"
@@ -100,7 +100,7 @@ def check_claude(model: str, inference: Mapping[str, Any], max_tokens_default: i
 
 def _check_thinking(model: str, budget: int, max_tokens: int | None, inference: Mapping[str, Any]) -> None:
     if model.startswith(_NO_THINKING):
-        raise ValueError(f"inference: {model} knows no thinking: leave thinking out")
+        raise ValueError(f"inference: {model} does not support thinking: leave thinking out")
     if max_tokens is not None and budget >= max_tokens:
         raise ValueError(
             f"inference: thinking.budget_tokens is {budget}, and must be less than max_tokens, which is {max_tokens}"

@@ -38,7 +38,7 @@ def too_few(rows: int, rows_available: int, limits: ModelLimits) -> str:
     else:
         remedy = f"the dataset has {rows} rows: add rows until it has {limits.records_min}"
     return (
-        f"{remedy}. The model's smallest batch job has {limits.records_min} records, and asking fewer than that"
+        f"{remedy}. The model's smallest batch job has {limits.records_min} records, and processing fewer"
         " on demand, record by record, is not yet supported"
     )
 

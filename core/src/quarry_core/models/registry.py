@@ -37,7 +37,7 @@ def family_of(model_id: str) -> Family:
             " name the model or a system-defined profile"
         )
     if model.startswith(_NO_BATCH):
-        raise UnsupportedModel(f"{model_id!r}: Bedrock runs no batch jobs on a {model.partition('/')[0]}")
+        raise UnsupportedModel(f"{model_id!r}: Bedrock does not run batch jobs on a {model.partition('/')[0]}")
     base = model.removeprefix(CUSTOM)
     for beginning, family in FAMILIES.items():
         if base.startswith(beginning):

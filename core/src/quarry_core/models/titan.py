@@ -58,7 +58,7 @@ class TitanTextEmbeddings:
     def body(self, text: str, *, system: str | None, inference: Mapping[str, Any]) -> dict[str, Any]:
         """One record's `modelInput`. Raises ValueError if there is a `system`: an embedding has none."""
         if system is not None:
-            raise ValueError("system: an embedding model takes a text alone, without a prompt")
+            raise ValueError("system: an embedding model takes only a text, without a prompt")
         return {
             "inputText": text,
             "dimensions": inference.get("dimensions", DIMENSIONS_DEFAULT),

@@ -4,12 +4,12 @@ Theory of operation. A consumer takes no more messages than it can work on at on
 keeps its message invisible. The handler's verdict is closed: `Done` acks, `Retry` hands back, `Poison` dead-letters with
 its reason; nothing else acks. An exception is never a verdict of its own, and there are three kinds (`failures.py`).
 An outage becomes a `Retry`: a wake-up that met nothing else `wakeup_tries_max` times is acked, for it only says "look",
-the ledger's marker stands, and the sweep rings again; a user's message is `renewed` instead. So an outage, or a
+the ledger's marker stays, and the sweep sends it again; a user's message is `renewed` instead. So an outage, or a
 permission that is missing, fills no dead-letter queue. A process that has no disk, memory or file left is treated
 alike, and receives nothing until it has paused: it is not the message that failed. What fails by itself is counted by
 its step (`steps.py`), which ends the run; where no step knows a run, it is a `Retry` until `tries_max`, then `Poison`
 with its text, so that nobody loses a message without a word. Of wake-ups that fail alike one is dead-lettered and the others
-are acked: a bug that the sweep rings for again and again must not fill the dead-letter queue either.
+are acked: a bug that the sweep sends wake-ups for again and again must not fill the dead-letter queue either.
 
 SIGTERM: no new receive; work in hand has `drain_s` to finish, then it is cancelled and handed back at once. A long
 poll that is on the wire is let come home, since SQS may have given it messages already; those are handed back too.

@@ -28,7 +28,7 @@ async def end_run(world: World, run_id: str, why: Why, *, wake_admit: bool = Tru
     """Bring a run as near to its end as can be now, and say why. A run that is closing is its closer's to end.
 
     Args:
-        ring_admit: whether the scheduler is rung; it does not ring itself.
+        wake_admit: whether the scheduler is woken; it does not wake itself.
     """
     for _ in range(STALE_MAX):
         totals = await world.ledger.totals(run_id)
@@ -39,7 +39,7 @@ async def end_run(world: World, run_id: str, why: Why, *, wake_admit: bool = Tru
         except Stale:
             continue  # it has just moved: look again
         return DONE
-    raise Stale(f"run {run_id} moves faster than it can be ended")
+    raise Stale(f"run {run_id} changes faster than it can be ended")
 
 
 async def _end(world: World, totals: Totals, why: Why, *, wake_admit: bool) -> None:

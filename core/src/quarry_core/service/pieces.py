@@ -214,7 +214,7 @@ class Pieces:
                     raise
             self._open[message.id, token] = (piece, entry)
             return entry
-        raise Throttled(f"{piece.step} {piece.subject}: others begin it all the time")
+        raise Throttled(f"{piece.step} {piece.subject}: other workers keep starting it")
 
     async def _leave(self, piece: Piece, message_id: str, entry: Entry) -> None:
         if self._open.pop((message_id, entry.token), None) is None:
@@ -227,7 +227,7 @@ class Pieces:
         except PortError as error:
             self._left.append(entry.token)
             self._given_up.append(message_id)
-            log.warning("mark_left_standing", piece=piece.step, subject=piece.subject, error=str(error))
+            log.warning("mark_not_removed", piece=piece.step, subject=piece.subject, error=str(error))
 
     async def _finish(self, piece: Piece, message_id: str, entry: Entry) -> None:
         self._open.pop((message_id, entry.token), None)
@@ -237,7 +237,7 @@ class Pieces:
             pass  # withdrawn, or finished by another
         except PortError as error:
             self._left.append(entry.token)
-            log.warning("mark_left_standing", piece=piece.step, subject=piece.subject, error=str(error))
+            log.warning("mark_not_removed", piece=piece.step, subject=piece.subject, error=str(error))
 
 
 def _noted(row: BegunRow) -> int:

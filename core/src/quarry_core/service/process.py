@@ -94,7 +94,7 @@ Wrap = Callable[[World], World]
 
 
 def consumer_limits(settings: Settings, concurrency: int, *, wakeups: bool = True) -> Limits:
-    """How a consumer works; `wake-ups` where the sweep would ring again for what is given up."""
+    """How a consumer works; `wake-ups` where the sweep would send again what is given up."""
     return Limits(
         wakeup_tries_max=WAKEUP_TRIES_MAX if wakeups else None,
         concurrency=concurrency,
@@ -140,7 +140,7 @@ def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda 
     Args:
         service: its name, in logs and metrics.
         build: makes the service's parts.
-        queues: the queues that it reads or rings.
+        queues: the queues that it reads or sends to.
         wrap: puts something between the service and its world; chaos tests do.
     """
     try:
@@ -152,7 +152,7 @@ def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda 
         faults = faults_of(error) if isinstance(error, ValidationError) else [str(error)]
         for fault in faults:
             print(f"{service}: {fault}", file=sys.stderr)  # noqa: T201 logs need settings
-        print(f"{service}: `terraform output` or `quarry local env` gives the values", file=sys.stderr)  # noqa: T201 likewise
+        print(f"{service}: `terraform output` or `quarry local env` prints the values", file=sys.stderr)  # noqa: T201 likewise
         return 2
     logs.set_up_logs(service, settings.log_level)
     announce(service, settings)
@@ -202,7 +202,7 @@ def with_gauges(parts: Parts, settings: Settings) -> Parts:
 
 
 async def gauge_queues(read: Sequence[Queue], dead: Sequence[Queue]) -> None:
-    """Set the depths of queues: two requests for each of `read`, one for each of `dead`, which hold dead letters only.
+    """Set the depths of queues: two requests for each of `read`, one for each of `dead`, which hold dead-letter messages only.
 
     A queue that does not answer keeps its last figures, and is told of in the log.
     """

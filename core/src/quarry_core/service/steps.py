@@ -104,7 +104,7 @@ class Steps:
             log.debug("failed_elsewhere_since", failed=piece.step, run_id=piece.run_id)
         except PortError as error:
             self._failed[piece] = token  # what is done is done; this can wait for the next time
-            log.warning("failures_not_forgotten", failed=piece.step, run_id=piece.run_id, error=str(error))
+            log.warning("failures_not_cleared", failed=piece.step, run_id=piece.run_id, error=str(error))
 
     async def _end(self, piece: Piece, why: Why, end: Callable[[Why], Awaitable[T]]) -> T:
         log.error("step_given_up", failed=piece.step, run_id=piece.run_id, subject=piece.subject, code=why.code)
@@ -136,7 +136,7 @@ class Steps:
                 continue
             self._remember(piece, token)
             return noted
-        raise Throttled(f"{piece.step} {piece.subject}: others count its failures all the time")
+        raise Throttled(f"{piece.step} {piece.subject}: other workers keep counting its failures")
 
     def _remember(self, piece: Piece, token: str) -> None:
         self._failed[piece] = token
@@ -181,6 +181,7 @@ def _failed(piece: Piece, noted: FailureRow) -> str:
 def killed_sentence(killed: WorkerKilled) -> str:
     """What is said of a piece that killed its workers."""
     return (
-        f"the step {killed.piece} killed its worker {killed.deaths} times, most likely for want of memory: give the service"
+        f"the step {killed.piece} killed its worker {killed.deaths} times, most likely because they ran out of"
+        " memory: give the service"
         " more memory, or make the rows smaller"
     )

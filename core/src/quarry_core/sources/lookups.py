@@ -70,7 +70,7 @@ def _bucket_hint(objects: Objects, ref: ObjectRef) -> str:
     try:
         objects.head(ObjectRef(ref.key))
     except PortError:
-        return "buckets are named in small letters, and are not folders"
+        return "bucket names are lower case, and folders are not buckets"
     return "did you mean the environment's own bucket? It has an object of that key"
 
 

@@ -60,47 +60,49 @@ OLDEST_PENDING_SHARD = Gauge(
 )
 SLOT_OLDEST_ADMITTED = Gauge(
     "quarry_slot_oldest_admitted_timestamp_seconds",
-    "Since when the longest idle slot is held without an active job, as this process's sweeps saw it; 0: none is.",
+    "Since when the slot held longest without an active job has been held, as this process's sweeps saw it; 0:"
+    " none is.",
     ["pool"],
 )
-ROWS_OPEN = Gauge("quarry_rows_open", "Rows of open runs that have no outcome yet.", ["pool"])
+ROWS_OPEN = Gauge("quarry_rows_open", "Rows of open runs without an outcome yet.", ["pool"])
 ROWS_PROCESSED = Gauge(
     "quarry_rows_processed",
-    "Of the open rows, those that Bedrock says it has processed; its counts may lag by a minute.",
+    "Open rows that Bedrock reports as processed; its counts may lag by a minute.",
     ["pool"],
 )
 ETA = Gauge(
     "quarry_eta_timestamp_seconds",
-    "When the last open row is expected to be settled, at the last hour's pace; absent until rows were processed between two sweeps.",
+    "When the last open row is expected to be settled, at the last hour's rate; absent until rows were processed"
+    " between two sweeps.",
     ["pool"],
 )
 ROWS_UNACCOUNTED = Gauge(
     "quarry_rows_unaccounted",
-    "Rows by which the accounts of open runs, or of one that is being closed, do not add up; must be 0.",
+    "Rows by which the counts of open runs, or of one being closed, do not add up; must be 0.",
 )
 
 STEP_FAILURES = Counter(
     "quarry_step_failures_total",
-    "Failures of a step by itself, which count towards the end of its run: arrive, count, slice, admit, create, track,"
+    "Failures of a step itself, which count towards ending its run: arrive, count, slice, admit, create, track,"
     " settle, part, close.",
     ["step"],
 )
 RUNS_ENDED_BY_FAILURE = Counter(
     "quarry_runs_ended_by_failure_total",
-    "Runs that failed by Quarry itself: internal_error, worker_killed, part_unwritable.",
+    "Runs that failed because of Quarry itself: internal_error, worker_killed, part_unwritable.",
     ["code"],
 )
 EXHAUSTED = Counter(
     "quarry_exhausted_total",
-    "Messages returned since the process had run out of something: disk, files, memory, threads, workers.",
+    "Messages returned because the process had run out of something: disk, files, memory, threads, workers.",
     ["queue", "what"],
 )
 
-RUNS_ACCEPTED = Counter("quarry_runs_accepted_total", "Manifests that became runs, refused ones included.")
+RUNS_ACCEPTED = Counter("quarry_runs_accepted_total", "Manifests that became runs, including refused ones.")
 ROWS_ACCEPTED = Counter("quarry_rows_accepted_total", "Rows of accepted runs.")
 ROWS_FINISHED = Counter(
     "quarry_rows_finished_total",
-    "Rows by outcome: ok, or the error code in small letters: model_error, empty_answer, corrupt_answer, missing,"
+    "Rows by outcome: ok, or the error code in lower case: model_error, empty_answer, corrupt_answer, missing,"
     " not_processed, expired, job_failed, refused, null_input, bad_value, too_large, below_minimum, internal_error.",
     ["outcome"],
 )
@@ -112,26 +114,28 @@ TOKENS = Counter(
 )
 COST = Counter(
     "quarry_cost_dollars_total",
-    "What those tokens cost by the table in prices.json, at batch prices: an estimate.",
+    "Estimated cost of those tokens, at the batch prices in prices.json.",
     ["model"],
 )
 PRICE_UNKNOWN = Counter(
-    "quarry_price_unknown_total", "Answers whose model has no price in that table; their cost is missing.", ["model"]
+    "quarry_price_unknown_total",
+    "Answers whose model has no price in that table; their cost is not included.",
+    ["model"],
 )
 TICK = Histogram(
-    "quarry_tick_seconds", "One pass of admission over one pool.", buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30)
+    "quarry_tick_seconds", "Time of one admission pass over one pool.", buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30)
 )
-SLOTS_LIMIT = Gauge("quarry_slots_limit", "Jobs that may be active in a pool.", ["pool"])
-SLOTS_IN_USE = Gauge("quarry_slots_in_use", "Slots that are held.", ["pool"])
+SLOTS_LIMIT = Gauge("quarry_slots_limit", "Most jobs that may be active in a pool.", ["pool"])
+SLOTS_IN_USE = Gauge("quarry_slots_in_use", "Slots in use.", ["pool"])
 SLOTS_FOREIGN = Gauge("quarry_slots_foreign", "Active jobs in a pool that are not ours.", ["pool"])
 JOBS_SUBMITTED = Counter(
     "quarry_jobs_submitted_total",
-    "Create calls by what came of them: created, adopted, throttled, quota, refused, unknown.",
+    "Create calls by outcome: created, adopted, throttled, quota, refused, unknown.",
     ["pool", "outcome"],
 )
 JOBS_ENDED = Counter(
     "quarry_jobs_ended_total",
-    "Jobs at their end, by Bedrock's status: Completed, PartiallyCompleted, Failed, Stopped, Expired.",
+    "Ended jobs, by Bedrock's status: Completed, PartiallyCompleted, Failed, Stopped, Expired.",
     ["pool", "status"],
 )
 JOB_DURATION = Histogram(
@@ -141,14 +145,14 @@ JOB_DURATION = Histogram(
     buckets=(1, 10, 60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 43_200, 86_400, 172_800, 259_200, 604_800),
 )
 JOB_STATUS_OBSERVATIONS = Counter(
-    "quarry_job_status_observations_total", "Job states learned, by who told: event, sweep.", ["source"]
+    "quarry_job_status_observations_total", "Job states observed, by source: event, sweep.", ["source"]
 )
 SWEEP_CORRECTIONS = Counter(
     "quarry_sweep_corrections_total",
-    "What the sweep fixed: ended, adopted, stopped; or rang again: count, slice, settle, close.",
+    "What the sweep fixed: ended, adopted, stopped; or sent again: count, slice, settle, close.",
     ["kind"],
 )
-SWEEP_LAST_SUCCESS = Gauge("quarry_sweep_last_success_timestamp_seconds", "When a sweep last ran to its end.")
+SWEEP_LAST_SUCCESS = Gauge("quarry_sweep_last_success_timestamp_seconds", "When a sweep last completed.")
 BUDGET = Gauge(
     "quarry_budget_dollars",
     "What 30 days may cost, where QUARRY_BUDGET_DOLLARS is set; absent otherwise.",
@@ -162,7 +166,7 @@ AWS_REQUESTS = Counter(
 )
 AWS_REQUEST_SECONDS = Histogram(
     "quarry_aws_request_duration_seconds",
-    "Time of AWS calls, retries included; of s3, until the head of the answer. Services: dynamodb, sqs, bedrock,"
+    "Time of AWS calls, retries included; for s3, until the response headers. Services: dynamodb, sqs, bedrock,"
     " events, s3.",
     ["service", "operation"],
 )

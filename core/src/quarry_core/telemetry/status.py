@@ -176,7 +176,7 @@ class StatusServer:
             return _reported("alive", holds=self._health.alive)
         if path == READY:
             return _reported("ready", holds=self._health.ready and self._health.alive)
-        return Answer(404, f"ask {METRICS}, {HEALTHY} or {READY}\n".encode())
+        return Answer(404, f"this server has {METRICS}, {HEALTHY} and {READY}\n".encode())
 
     async def _metrics(self, accept: str) -> Answer:
         making = self._pages.get(accept)

@@ -5,7 +5,7 @@ of Quarry's own code: where both agree, they agree because both read the same co
 
 The way of a request and of a job:
 
-    http -> checks -> register -> lives -> (records -> answers -> spool) -> S3
+    http -> checks -> register -> lifecycle -> (records -> answers -> spool) -> S3
                                       '-> events -> delivery -> the rule's own queue
 
 `jobs`, `models`, `answers`, `policy` and `events` decide and do no I/O; `lifecycle`, `spool`, `records` and `delivery` act.

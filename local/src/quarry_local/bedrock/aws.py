@@ -1,6 +1,6 @@
 """The emulator's clients: S3 for the files, EventBridge and SQS for events, IAM and STS for names.
 
-The simulator lives beside an emulator and never beside AWS: an address under amazonaws.com is refused, for a job there
+The simulator runs beside an emulator and never beside AWS: an address under amazonaws.com is refused, for a job there
 would read and write real buckets.
 """
 

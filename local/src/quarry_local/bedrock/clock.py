@@ -4,7 +4,7 @@ At speed 1 it *is* the wall clock. Faster, it runs ahead of it for good: a job's
 the filters of List all use this one clock, so that they agree with each other. Nobody waits on it for a time alone:
 every wait ends early when its event is set, which is how a stop, a new speed and the end of the server arrive.
 
-`SteppedClock` stands still until it is told to go on, and then goes from one thing that is due to the next, each done
+`SteppedClock` stops until `advance` is called, and then goes from one thing that is due to the next, each done
 before the next begins. So the order of all that happens follows from the requests alone, however busy the machine is.
 For that it must know which tasks work: who drives something says `begin_work` and `end_work` of its task, and a wait on
 the clock is no work. The running clock does not care.
@@ -78,7 +78,7 @@ class _Sleeper:
 
 
 class SteppedClock(SimulatedClock):
-    """Stands still but for `advance`. Its own time has no speed."""
+    """Stopped but for `advance`. Its own time has no speed."""
 
     stepped = True
 

@@ -134,7 +134,7 @@ class BedrockSim:
 
     def _path(self, bucket: str, key: str) -> Path:
         if self.store is None:
-            raise RuntimeError("this simulator has no directory: its files lie in the emulator's S3")
+            raise RuntimeError("this simulator has no directory: its files are in the emulator's S3")
         return self.store / bucket / key
 
     def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:

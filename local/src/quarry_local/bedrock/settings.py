@@ -27,7 +27,7 @@ class Pace(BaseModel):
 
     speed: float = Field(1.0, gt=0, le=1_000_000, description="simulated seconds per second; none on a stepped clock")
     submitted_s: NonNegativeFloat = Field(0.1, description="time in Submitted")
-    validating_s: NonNegativeFloat = Field(0.4, description="least time in Validating")
+    validating_s: NonNegativeFloat = Field(0.4, description="minimum time in Validating")
     queue_s: NonNegativeFloat = Field(0.4, description="time in Scheduled, waiting for capacity")
     starting_s: NonNegativeFloat = Field(0.5, description="time in InProgress before the first record is done")
     seconds_per_1000_records: NonNegativeFloat = Field(1.0, description="time in InProgress per 1,000 records")
@@ -45,23 +45,23 @@ class LiveSettings(FaultsAndPace):
     )
 
     batch_models: dict[str, Family] = Field(
-        default_factory=dict, description="further models that batch inference takes: base model id and family"
+        default_factory=dict, description="further models that batch inference supports: base model id and family"
     )
 
-    records_min: NonNegativeInt = Field(100, description="least records of a job; fewer end it Failed")
-    records_max: PositiveInt = Field(50_000, description="most records of a job, and of a file")
-    file_bytes_max: PositiveInt = Field(1 << 30, description="most bytes of one input file")
-    job_bytes_max: PositiveInt = Field(5 << 30, description="most bytes of a job's input files together")
+    records_min: NonNegativeInt = Field(100, description="minimum records of a job; with fewer it ends Failed")
+    records_max: PositiveInt = Field(50_000, description="maximum records of a job, and of a file")
+    file_bytes_max: PositiveInt = Field(1 << 30, description="maximum bytes of one input file")
+    job_bytes_max: PositiveInt = Field(5 << 30, description="maximum total bytes of a job's input files")
 
     requests_per_minute: NonNegativeInt = Field(
         1_000, description="on-demand requests in 60 s, per model and per inference profile (contract section 9)"
     )
     requests_per_minute_by_model: dict[str, NonNegativeInt] = Field(
-        default_factory=dict, description="exceptions from it, by base model id or by a profile's id"
+        default_factory=dict, description="overrides, by base model id or by a profile's id"
     )
     tokens_per_minute: NonNegativeInt = Field(2_000_000, description="on-demand tokens in 60 s, likewise")
     tokens_per_minute_by_model: dict[str, NonNegativeInt] = Field(
-        default_factory=dict, description="exceptions from it, by base model id or by a profile's id"
+        default_factory=dict, description="overrides, by base model id or by a profile's id"
     )
     invocation_s: NonNegativeFloat = Field(0.0, description="time that one on-demand invocation takes")
     invocation_faults: dict[InvocationFault, Share] = Field(
@@ -83,31 +83,33 @@ class Settings(LiveSettings, BaseSettings):
     )
 
     port: int = Field(0, ge=0, le=65535, description="port on 127.0.0.1; 0 takes a free one")
-    tls: bool = Field(False, description="listen with TLS too, on `tls_port`")
+    tls: bool = Field(False, description="also listen with TLS, on `tls_port`")
     tls_port: int = Field(
-        0, ge=0, le=65535, description="port for that on 127.0.0.1, which opens it too; 0 takes a free one"
+        0, ge=0, le=65535, description="TLS port on 127.0.0.1, which also turns TLS on; 0 takes a free one"
     )
     tls_directory: Path = Field(
-        Path(".quarry", "tls"), description="where its certificates are made once: `ca.pem` is for clients to trust"
+        Path(".quarry", "tls"), description="where its certificates are created once: clients trust `ca.pem`"
     )
-    seed: int = Field(0, description="seed of every choice: failing records, faults of events, order of the output")
+    seed: int = Field(
+        0, description=("seed of every random choice: failing records, faults of events, order of the output")
+    )
     workers: int = Field(2, ge=1, le=16, description="threads that read, answer and write")
     aws_endpoint_url: str | None = Field(
-        None, description="the emulator's address; AWS_ENDPOINT_URL and its kin when unset"
+        None, description="the emulator's address; AWS_ENDPOINT_URL and its per-service variants when unset"
     )
-    aws_timeout_s: float = Field(10.0, gt=0, description="real seconds before a call to the emulator is given up")
+    aws_timeout_s: float = Field(10.0, gt=0, description="real seconds before a call to the emulator is abandoned")
     check_role: bool = Field(True, description="ask the emulator's IAM at Create whether the role exists")
     check_access: bool = Field(
-        True, description="judge the role's trust policy at Create, its access to the job's files in Validating"
+        True, description="evaluate the role's trust policy at Create, its access to the job's files in Validating"
     )
     check_profiles: bool = Field(
-        True, description="with an inference profile, judge too whether the role may invoke it and its models"
+        True, description="with an inference profile, also evaluate whether the role may invoke it and its models"
     )
     caller_role: str | None = Field(
-        None, description="name of the role whose policies must let it pass the job's role; unset: not judged"
+        None, description="name of the role whose policies must let it pass the job's role; unset: not evaluated"
     )
     clock: Literal["running", "stepped"] = Field(
-        "running", description="stepped: stands still but for POST /_quarry/clock, so that a run repeats exactly"
+        "running", description="stepped: time moves only by POST /_quarry/clock, so that a run repeats exactly"
     )
     store: Path | None = Field(
         None, description="a directory in place of the emulator's S3 (`<bucket>/<key>`); then no emulator is needed"

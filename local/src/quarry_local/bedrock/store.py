@@ -100,7 +100,7 @@ class DirectoryStore:
         root = self._bucket(bucket)
         path = (root / key).resolve()
         if root not in path.parents:
-            raise _refusal("InvalidURI", f"{key} leads out of its bucket")
+            raise _refusal("InvalidURI", f"{key} points outside its bucket")
         return path
 
     def _existing(self, bucket: str, key: str) -> Path:

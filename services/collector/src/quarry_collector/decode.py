@@ -139,7 +139,7 @@ class _Wire(Generic[Read]):
     def _line(self, raw: bytes, found: dict[str, Any]) -> Line[Read] | Corrupt:
         record_id, error = found.get("recordId"), found.get("error")
         if not isinstance(record_id, str):
-            return _corrupt(raw, "the line has no recordId that is a text")
+            return _corrupt(raw, "the line has no recordId that is a string")
         output, reason = None, EMPTY_ANSWERS
         if found.get("modelOutput") is not None:
             try:

@@ -1,4 +1,4 @@
-"""Lines that the fast decoder refuses, read by the standard library's parser with its doors wide open. Pure.
+"""Lines that the fast decoder refuses, read by the standard library's parser at its most lenient. Pure.
 
 The answer in such a line was paid for; what makes the line odd usually lies beside it. So NaN, infinities and numbers
 beyond measure become None, lone surrogates and broken UTF-8 are replaced, control characters inside a text are let
@@ -60,7 +60,7 @@ def as_text(value: Any) -> str:
     try:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     except (ValueError, RecursionError):
-        return "a value too large or too deep to be shown"
+        return "a value too large or too deep to show"
 
 
 def _finite(word: str) -> float | None:

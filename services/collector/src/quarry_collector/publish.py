@@ -61,7 +61,7 @@ class Publisher:
             if exhausted(error):
                 raise  # the worker's want, not the source's fault
             uri = salvage.pins.source.uri
-            sentence = f"s3_uri: {uri} cannot be joined any more ({error}); {_where(salvage)}"
+            sentence = f"s3_uri: {uri} can no longer be joined ({error}); {_where(salvage)}"
             # Whether it ends the run is closing's to decide: the source may come back before.
             log.error(  # noqa: TRY400 told whole
                 "part_not_written", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, why=str(error)
@@ -76,4 +76,4 @@ class Publisher:
 
 
 def _where(salvage: Salvage) -> str:
-    return f"the answers stand under outcomes/{salvage.run_id}/"
+    return f"the answers are under outcomes/{salvage.run_id}/"

@@ -150,7 +150,7 @@ class Runs:
             log.debug("end_decided_by_another", run_id=totals.run_id)
         now = await ledger.totals(totals.run_id)
         if now is None or not now.end_state:
-            raise Stale(f"run {totals.run_id} is closed by another")
+            raise Stale(f"run {totals.run_id} is being closed by another collector")
         return now
 
     async def _end(self, totals: Totals, pool: str, note: str = "") -> None:

@@ -97,24 +97,24 @@ def decide(ended: Ended, repeats_max: int = REPEATS_MAX) -> Decision:
         NotConserved: more rows are unsent or told about than there are.
     """
     if ended.unsent + ended.reported > ended.rows:
-        raise NotConserved(f"{ended.unsent} unsent + {ended.reported} told of are more than {ended.rows} rows")
+        raise NotConserved(f"{ended.unsent} unsent + {ended.reported} reported are more than {ended.rows} rows")
     if ended.error_code:
         return Settle(ErrorCode(ended.error_code), ended.message)
     if ended.below_minimum:
-        return Settle(ErrorCode.BELOW_MINIMUM, _said("fewer records than the smallest batch job takes", ended.message))
+        return Settle(ErrorCode.BELOW_MINIMUM, _said("fewer records than the smallest batch job allows", ended.message))
     if ended.refused:
         return Settle(ErrorCode.REFUSED, _said("Bedrock refused to create the job", ended.message))
     try:
         status = JobStatus(ended.status or "")
     except ValueError:
-        raise NotEnded(f"status {ended.status!r} is not one that this code knows as an end") from None
+        raise NotEnded(f"status {ended.status!r} is not a final status known to this release") from None
     match status:
         case JobStatus.COMPLETED:
             rest = Settle(ErrorCode.MISSING, _said("the job completed without a line for this record", ended.message))
         case JobStatus.PARTIALLY_COMPLETED:
             rest = Settle(ErrorCode.NOT_PROCESSED, _said("the job ran out of time before this record", ended.message))
         case JobStatus.EXPIRED:
-            rest = Settle(ErrorCode.EXPIRED, _said("the job expired before it began", ended.message))
+            rest = Settle(ErrorCode.EXPIRED, _said("the job expired before it started", ended.message))
         case JobStatus.FAILED:
             rest = Settle(ErrorCode.JOB_FAILED, _said("the job failed", ended.message))
         case JobStatus.STOPPED:

@@ -135,7 +135,9 @@ class Spool:
     def leave_out(self, row: int, code: ErrorCode, message: str) -> None:
         """Note a row that was never sent. All of these come before `place`. Raises NotConserved."""
         if not 0 <= row < self.rows or self._status[row] != _NONE:
-            raise NotConserved(f"row {row} of shard {self.shard} cannot be left out: it has an outcome, or is no row")
+            raise NotConserved(
+                f"row {row} of shard {self.shard} cannot be left out: it has an outcome, or does not exist"
+            )
         self._put_payload(row, _NUMBER[code], _message(message))
         self._unsent += 1
 
@@ -287,7 +289,7 @@ class Spool:
         lengths, offsets = self._length[start:stop], self._offset[start:stop]
         payloads = [os.pread(spool, length, offset) for length, offset in zip(lengths, offsets, strict=True)]
         if sum(map(len, payloads)) != sum(lengths):
-            raise NotConserved(f"the spool of shard {self.shard} does not give back what was written to it")
+            raise NotConserved(f"the spool of shard {self.shard} does not return what was written to it")
         return payloads
 
     def _batch(self, start: int, stop: int) -> pa.RecordBatch:

@@ -59,7 +59,7 @@ class Arrivals:
         self._steps = steps
 
     async def on_manifest(self, message: Message) -> Verdict:
-        """Make a run of a manifest, and ring for its rows to be counted."""
+        """Make a run of a manifest, and send the wake-up to count its rows."""
         try:
             data = parse_object(message.body)
         except NotAnObject as error:
@@ -78,7 +78,7 @@ class Arrivals:
         await self._world.queues["manifests"].send(message.body, attributes, delay_s=FULL_WAIT_S)
 
     async def _give_up(self, run_id: str, data: ManifestData, why: Why) -> Verdict:
-        """A FAILED run instead of a dead letter: its sender can look it up."""
+        """A FAILED run instead of a dead-letter message: its sender can look it up."""
         ledger = self._world.ledger
         digest = manifest_hash(data)
         standing = await ledger.run(run_id)
@@ -194,7 +194,8 @@ class Arrivals:
         size_bytes = len(pins.model_dump_json().encode())
         if size_bytes > PINS_BYTES_MAX:
             raise ManifestError(
-                f"prompt: prompt and parameters take {size_bytes} bytes, and at most {PINS_BYTES_MAX} are kept: shorten the prompt"
+                f"prompt: prompt and parameters take {size_bytes} bytes, and at most {PINS_BYTES_MAX} are allowed:"
+                " shorten the prompt"
             )
         return pins
 

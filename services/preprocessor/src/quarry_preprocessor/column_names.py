@@ -9,7 +9,7 @@ from quarry_core.tabular.errors import SourceError
 
 
 def checked_names(columns: Sequence[str], key: str) -> tuple[str, ...]:
-    """Give back the names of a source's columns. Raises SourceError naming the column that cannot be told apart."""
+    """Return the names of a source's columns. Raises SourceError naming the column that cannot be distinguished."""
     fault = names_fault(columns)
     if fault:
         raise SourceError(f"{key}: {fault}")

@@ -4,7 +4,7 @@ Theory of operation. Counting reads the source once and judges it: whatever is w
 size refuses the run here, before anything is paid for. The plan is written once under a name of the run; who comes
 second reads the first one's, so that all work of a run follows one plan. PLANNING -> RUNNING is the last write.
 
-May be called any number of times: a run that is RUNNING already only has its open slices rung again.
+May be called any number of times: a run that is RUNNING already only has wake-ups sent for its open slices again.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Counting:
         self._pieces = pieces
 
     async def on_count(self, wakeup: Wakeup) -> Verdict:
-        """Count, plan, open the slices and ring for them."""
+        """Count, plan, open the slices and wake their writers."""
         ledger, run_id = self._world.ledger, wakeup.run_id
         totals = await ledger.totals(run_id)
         if totals is None:

@@ -182,7 +182,7 @@ class _Judge:
             del self._data[: end - self._begin]
             self._begin = end
         elif is_header(record, self.columns, self._dialect):
-            raise SourceError(f"{self._key}: the first record is csv.header word for word; leave csv.header out")
+            raise SourceError(f"{self._key}: the first record equals csv.header word for word; leave csv.header out")
 
     def judge(self, notes: Sequence[tuple[int, int]]) -> None:
         """Judge up to the last of these notes. Raises SourceError."""

@@ -36,7 +36,8 @@ def count_parquet(objects: Objects, ref: ObjectRef) -> Count:
     with open_parquet(objects, ref) as file:
         if file.leaf_count > LEAVES_MAX:
             raise SourceError(
-                f"{ref.key} has {file.leaf_count} columns, counting the fields of structs, and Quarry reads {LEAVES_MAX} "
+                f"{ref.key} has {file.leaf_count} columns, counting the fields of structs, and Quarry reads"
+                f" {LEAVES_MAX} "
                 "of a Parquet file; leave out those that the prompt and the result do not need"
             )
         file.check_footer()
@@ -64,7 +65,7 @@ def _no_text(file: ParquetSource) -> dict[str, str]:
         logical = json.loads(leaf.logical_type.to_json())
         # Arrow itself wrote all times as if in UTC for years; where it wrote, its own schema tells.
         if logical.get("Type") == "Time" and logical.get("isAdjustedToUTC") and _ARROW_SCHEMA not in file.metadata_keys:
-            reported[column] = "is TIME WITH TIME ZONE, whose zone no reader gets back: cast it to TIME or to text"
+            reported[column] = "is TIME WITH TIME ZONE, whose zone no reader recovers: cast it to TIME or to text"
         elif logical.get("Type") == "Interval" or leaf.converted_type == "INTERVAL":
             reported[column] = "is an INTERVAL, which has no text: cast it to text"
     for part in file.schema:

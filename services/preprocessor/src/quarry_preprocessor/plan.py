@@ -220,13 +220,16 @@ def plan_shards(
         rows_planned = min(rows, at_most * ceiling)
         stretches = (Stretch(shards=at_most, rows=rows_planned),)
         if rows_planned < rows:
-            why = f"the last {rows - rows_planned} rows would make a job under the model's minimum of {limits.records_min}"
+            why = (
+                f"the last {rows - rows_planned} rows would make a job below the model's minimum of"
+                f" {limits.records_min}"
+            )
             left_out.append(LeftOut(rows=rows - rows_planned, why=why))
             rows = rows_planned
         if -(-rows // at_most) > most:
             notes.append(
                 f"jobs hold up to {-(-rows // at_most)} records instead of {most} (max_records_per_job),"
-                f" since none may be under the model's minimum of {limits.records_min}"
+                f" since none may be below the model's minimum of {limits.records_min}"
             )
     return Plan(
         rows_available=rows_available,
@@ -250,11 +253,12 @@ def split_in_halves(shard: ShardRange, records_min: int) -> tuple[ShardRange, Sh
         f"shard {shard.number:05d} ({shard.rows} rows from row {shard.first_row}) is larger than a job's file may be"
     )
     if shard.number % 2:
-        raise HalfTooLarge(f"{where}, and is a half already: give a smaller max_records_per_job")
+        raise HalfTooLarge(f"{where}, and is already half of a shard: give a smaller max_records_per_job")
     second = shard.rows // 2
     if second < records_min:
         raise HalfTooLarge(
-            f"{where}, and half of it is under the model's minimum of {records_min} records: shorten the prompt or the rows"
+            f"{where}, and half of it is below the model's minimum of {records_min} records: shorten the prompt or"
+            " the rows"
         )
     first = shard.rows - second
     return (
@@ -284,7 +288,8 @@ def _check(
             raise BadLimit(f"{field} is {value}: give at least 1, or leave it out")
     if max_records_per_job is not None and max_records_per_job < limits.records_min:
         raise BadLimit(
-            f"max_records_per_job is {max_records_per_job}, and the model's smallest job has {limits.records_min} records:"
+            f"max_records_per_job is {max_records_per_job}, and the model's smallest job has {limits.records_min}"
+            " records:"
             f" give at least {limits.records_min}, or leave it out"
         )
 
@@ -294,7 +299,8 @@ def _ceiling(record_bytes: float, limits: ModelLimits) -> int:
     by_bytes = int(FILE_FILL * min(limits.file_bytes_max, limits.job_bytes_max) / record_bytes)
     if by_bytes < limits.records_min:
         raise RecordsTooLarge(
-            f"records of about {record_bytes:.0f} bytes: the model's smallest job, {limits.records_min} records, would be"
+            f"records of about {record_bytes:.0f} bytes: the model's smallest job, {limits.records_min} records,"
+            " would be"
             f" larger than a file of {limits.file_bytes_max} bytes: shorten the prompt or the rows"
         )
     return min(by_bytes, limits.records_max, ROW_MAX + 1)

@@ -2,7 +2,7 @@
 
 Theory of operation. What is enlisted in the ledger is the worker's progress: a restarted worker begins at the first
 row that no enlisted shard of its slice holds. Each shard is enlisted in one transaction, which refuses a second
-enlistment and a run that has ended. After each the scheduler is rung: the first jobs run while later shards are still
+enlistment and a run that has ended. After each the scheduler is woken: the first jobs run while later shards are still
 being written.
 
 May be called twice at once: both write the same bytes under the same names, and one enlists.
@@ -136,7 +136,8 @@ class Slices:
             written = await self._written(work, half)
         except ShardTooLarge as error:
             raise HalfTooLarge(
-                f"{error}, and it is a half already: shorten the prompt or the rows, or set max_records_per_job lower"
+                f"{error}, and it is already half of a shard: shorten the prompt or the rows, or set"
+                " max_records_per_job lower"
             ) from error
         await self._enlist(work, half, written, half=True)
 

@@ -44,7 +44,7 @@ class Fault(Enum):
     INFINITE = "is infinite"
     NOT_UTF8 = "holds bytes that are not UTF-8 text"
     OUT_OF_RANGE = "holds a date outside of the years 1 to 9999, or a time outside of the day,"
-    SAME_KEYS = "holds a map with one key twice"
+    SAME_KEYS = "holds a map with a duplicate key"
     TOO_LONG = "is longer than any record may be"
 
 

@@ -117,7 +117,7 @@ def _check_kept(objects: Objects, ref: ObjectRef, part: io.BytesIO) -> None:
 def _compared(source: Sequence[Leaf], part: Sequence[Leaf]) -> Iterator[Annotation]:
     if [leaf.column for leaf in source] != [leaf.column for leaf in part]:
         column = next((one.column for one, two in zip(source, part, strict=False) if one.column != two.column), "")
-        raise PartError(column, "its parts would not be those of the source")
+        raise PartError(column, "its parts would not match those of the source")
     grouped: set[int] = set()
     for number, (before, after) in enumerate(zip(source, part, strict=True)):
         if before.group != after.group and id(before.parent) not in grouped:

@@ -112,7 +112,7 @@ class ShardWriter:
             for encoded in self.encoder.encode_bounded(batch, shard, row):
                 written.input_bytes += len(encoded.data)
                 if written.input_bytes > self.shard_bytes_max:
-                    raise ShardTooLarge(f"shard {shard} passes {self.shard_bytes_max} bytes behind row {row}")
+                    raise ShardTooLarge(f"shard {shard} exceeds {self.shard_bytes_max} bytes after row {row}")
                 records.write(encoded.data)
                 written.sendable += encoded.records
                 written.unsent += encoded.unsent

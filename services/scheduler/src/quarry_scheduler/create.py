@@ -134,10 +134,10 @@ class JobCreator:
         try:
             arn = await self._world.jobs.create(request)
         except Throttled:
-            await self._world.ledger.apply(moves.give_back(row))
+            await self._world.ledger.apply(moves.return_slot(row))
             return "throttled"
         except QuotaExceeded:
-            await self._world.ledger.apply(moves.give_back(row))
+            await self._world.ledger.apply(moves.return_slot(row))
             return "quota"
         except Refused as answer:
             await self._world.ledger.apply(moves.refuse(row, str(answer)))

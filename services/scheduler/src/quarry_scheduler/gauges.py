@@ -21,7 +21,7 @@ from quarry_core.ports import Job
 
 RATE_WINDOW_S = 3_600.0
 SETTLING_WINDOW_S = 600.0  # collectors are busy by fits and starts: their pace is that of the last minutes
-SWEEPS_REMEMBERED_MAX = 720  # sweeps may be rung more often than they are due
+SWEEPS_REMEMBERED_MAX = 720  # sweeps may be requested more often than they are due
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def _oldest_pending_s(view: Ledgered) -> float:
 
 
 def _idle(view: Ledgered) -> list[Shard]:
-    """Held slots without a job that is active: not created yet, or ended and not learned of."""
+    """Held slots without a job that is active: not created yet, or ended and not noticed."""
     active = {job.arn for job in view.active}
     return [shard for shard in view.held if shard.state is ShardState.ADMITTED or shard.arn not in active]
 

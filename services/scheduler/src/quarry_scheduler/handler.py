@@ -1,4 +1,4 @@
-"""What the scheduler does with a message: wake-ups ring a tick or a sweep, events are hints."""
+"""What the scheduler does with a message: wake-ups start a tick or a sweep, events are hints."""
 
 from __future__ import annotations
 

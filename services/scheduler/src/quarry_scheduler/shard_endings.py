@@ -1,6 +1,6 @@
 """The ending of a shard that holds a slot, when creating or tracking its job has failed for good.
 
-Theory of operation. A slot is not given back for a job that may stand with Bedrock, whatever is wrong with us. So this
+Theory of operation. A slot is not returned for a job that Bedrock may have, whatever is wrong with us. So this
 asks Bedrock in the plainest way there is, and believes nothing else: of a row with an ARN, Get; of one without, List
 by the job's name. A job that runs is waited for: this is asked again by every tick and sweep. One that ended ends its
 shard, and what it wrote is settled. Where List has not shown the name for `list_settle_s`, no job stands, and the
@@ -67,7 +67,7 @@ class ShardEndings:
         if job is not None:
             writes = moves.end_plainly(shard, job.arn, job.status, job.message)
         elif shard.state is ShardState.SUBMITTED:
-            writes = moves.end_plainly(shard, shard.arn, JobStatus.FAILED, "Bedrock knows this job no more")
+            writes = moves.end_plainly(shard, shard.arn, JobStatus.FAILED, "Bedrock no longer knows this job")
         else:
             writes = moves.end_unsent(shard, code, message)
         try:

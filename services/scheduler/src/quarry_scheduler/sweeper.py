@@ -25,7 +25,7 @@ from quarry_scheduler.staleness import Staleness
 from quarry_scheduler.sweep import Action, Foreign, Look, Tell, View, decide
 from quarry_scheduler.tick import Ticker
 from quarry_scheduler.track_step import Tracking
-from quarry_scheduler.tracking import NOTHING, Learned
+from quarry_scheduler.tracking import NOTHING, Observed
 from quarry_scheduler.wake_ups import Stuck, WakeUps
 
 log = structlog.get_logger()
@@ -254,7 +254,7 @@ class Sweeper:
                 log.warning("woken", **wakeup.model_dump(exclude_none=True), stale_s=round(action.stale_s, 1))
                 return action.step
 
-    async def _looked(self, shard: Shard) -> Learned:
+    async def _looked(self, shard: Shard) -> Observed:
         job = await self._look(shard)
         if job is None:
             return NOTHING
@@ -277,7 +277,7 @@ class Sweeper:
             log.error(  # noqa: TRY400 told whole
                 "job_forgotten", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, arn=shard.arn
             )
-            return Job(shard.arn, row.name, JobStatus.FAILED, "", "", "", message="Bedrock knows this job no more")
+            return Job(shard.arn, row.name, JobStatus.FAILED, "", "", "", message="Bedrock no longer knows this job")
 
     async def _limit(self, name: str, foreign: int) -> None:
         pool = await self._world.ledger.pool(name)

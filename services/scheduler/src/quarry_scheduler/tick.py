@@ -56,7 +56,7 @@ class Ticked:
 
 @dataclass(slots=True)
 class Memory:
-    """What this process knows of one pool's admissions, by their beats."""
+    """What this process knows of one pool's admissions, by their heartbeats."""
 
     staleness: Staleness = field(default_factory=Staleness)
     ours: set[str] = field(default_factory=set)  # this process is to finish them
@@ -162,7 +162,7 @@ class Ticker:
                 log.debug("pool_opened_by_another", pool=name)
             pool = await self._world.ledger.pool(name)
         if pool is None:
-            raise Missing(f"pool {name} does not stand in the ledger")
+            raise Missing(f"pool {name} is not in the ledger")
         return pool
 
     # ----------------------------------------------------------------- finish

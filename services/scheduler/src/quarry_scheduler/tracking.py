@@ -1,4 +1,4 @@
-"""Learning what became of a job: events and the sweep tell it here, and Bedrock alone is believed.
+"""Tracking what became of a job: events and the sweep report it here, and only Bedrock is believed.
 
 Theory of operation. A row is found by the job's *name*, so an event that overtakes our own write is not foreign. An
 event is a hint: before a shard ends, Get must say that this very job is terminal; before a job is stopped, Get must say
@@ -31,14 +31,14 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class Observed:
     """What one look at a job changed: `kind` is adopted, ended, stopped or nothing; `pool` has a free slot now."""
 
     kind: str = ""
     pool: str = ""
 
 
-NOTHING = Learned()
+NOTHING = Observed()
 
 
 class JobTracker:
@@ -50,7 +50,7 @@ class JobTracker:
 
     async def job_seen(
         self, name: str, arn: str, status: str, source: str, reported: Job | None = None, *, redelivered: bool = False
-    ) -> Learned:
+    ) -> Observed:
         """Take note that a job of this name stands in this status.
 
         Args:
@@ -77,7 +77,7 @@ class JobTracker:
 
     async def _seen(
         self, shard: Shard, parsed: JobName, arn: str, status: str, source: str, reported: Job | None
-    ) -> Learned:
+    ) -> Observed:
         adopted = False
         if parsed.attempt > shard.attempt:
             return NOTHING  # not of our making: this row has not come that far
@@ -92,8 +92,8 @@ class JobTracker:
             return await self._stop(shard, arn, status)  # its row was ended without a job, before Bedrock heard of this
         if shard.state is ShardState.SUBMITTED:
             learned = await self._observe(shard, arn, status, source, reported)
-            return Learned("adopted") if adopted and not learned.kind else learned
-        return Learned("adopted") if adopted else NOTHING
+            return Observed("adopted") if adopted and not learned.kind else learned
+        return Observed("adopted") if adopted else NOTHING
 
     async def _adopt(self, shard: Shard, arn: str, reported: Job | None) -> Shard | None:
         request = await self._request(shard)
@@ -108,10 +108,10 @@ class JobTracker:
             await self._world.ledger.apply(moves.submit(shard, row))
             log.info("adopted", job=request.name)
         except Stale:
-            pass  # its creator, or another teller, was faster; the row says which
+            pass  # whoever created it, or another reporter, was faster; the row says which
         return await self._world.ledger.shard(shard.run_id, shard.shard)
 
-    async def _stop(self, attempt: Shard, arn: str, status: str) -> Learned:
+    async def _stop(self, attempt: Shard, arn: str, status: str) -> Observed:
         """Stop a second job for an attempt, one of a past attempt, or one of an attempt that ended without a job.
 
         Records in it are paid twice, or in vain, and it runs without a slot.
@@ -130,7 +130,7 @@ class JobTracker:
             return NOTHING
         log.warning("stopping_second_job", arn=arn, status=job.status)
         await self._world.jobs.stop(arn)
-        return Learned("stopped")
+        return Observed("stopped")
 
     async def name_of(self, shard: Shard) -> str:
         """The name of the job of a row's present attempt."""
@@ -142,7 +142,7 @@ class JobTracker:
         pins = await self._pins.of(shard.run_id)
         return job_request(pins, shard, settings.env, settings.bucket, settings.bedrock_role_arn)
 
-    async def _observe(self, shard: Shard, arn: str, status: str, source: str, reported: Job | None) -> Learned:
+    async def _observe(self, shard: Shard, arn: str, status: str, source: str, reported: Job | None) -> Observed:
         job = reported or (await self._get(arn) if job_ended(status) else None)
         if job is not None and job_ended(job.status):
             return await self._end(shard, job, source)
@@ -172,7 +172,7 @@ class JobTracker:
             )
             _note_duration(shard.pool, "queue", since, self._world.clock.now())
 
-    async def _end(self, shard: Shard, job: Job, source: str) -> Learned:
+    async def _end(self, shard: Shard, job: Job, source: str) -> Observed:
         row = _row(shard, job.name, job.arn, job)
         try:
             await self._world.ledger.apply(moves.end(shard, row))
@@ -185,7 +185,7 @@ class JobTracker:
         self._world.traces.add(_span(shard, job, self._world.clock.now()))
         log.info("job_ended", job=job.name, status=job.status, source=source)
         await self._wake_settle(shard)
-        return Learned("ended", shard.pool)
+        return Observed("ended", shard.pool)
 
     async def _get(self, arn: str) -> Job | None:
         try:

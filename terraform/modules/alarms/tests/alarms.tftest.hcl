@@ -29,7 +29,7 @@ run "a_dead_letter_queue_that_is_not_empty" {
       "dev-quarry-collector-dlq-not-empty"    = "QueueName=dev-quarry-collector-dlq"
       "dev-quarry-event-target-dlq-not-empty" = "QueueName=dev-quarry-event-target-dlq"
     }
-    error_message = "The five queues' dead letters and the event target's must be watched."
+    error_message = "The five queues' dead-letter messages and the event target's must be watched."
   }
 
   assert {
@@ -88,7 +88,7 @@ run "every_alarm_tells_someone_what_to_do" {
       endswith(alarm.alarm_description, "See docs/operations.md, section \"Dead-letter queues\".") &&
       strcontains(alarm.alarm_description, "${alarm.dimensions.QueueName} is not empty. ")
     ])
-    error_message = "A dead letter's alarm must name the queue and the page."
+    error_message = "A dead-letter message's alarm must name the queue and the page."
   }
 
   assert {

@@ -41,13 +41,13 @@ run "a_repository_for_each_image" {
         rules = [
           {
             rulePriority = 1
-            description  = "Untagged images go after a week"
+            description  = "Untagged images are deleted after a week"
             selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 7 }
             action       = { type = "expire" }
           },
           {
             rulePriority = 2
-            description  = "The newest 30 images stay"
+            description  = "The newest 30 images are kept"
             selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 30 }
             action       = { type = "expire" }
           },

@@ -49,7 +49,7 @@ run "what_the_preprocessor_may_do" {
           ]
         },
         {
-          Sid    = "BuryMessages"
+          Sid    = "DeadLetterMessages"
           Effect = "Allow"
           Action = "sqs:SendMessage"
           Resource = [
@@ -170,7 +170,7 @@ run "what_the_scheduler_may_do" {
           ]
         },
         {
-          Sid    = "BuryMessages"
+          Sid    = "DeadLetterMessages"
           Effect = "Allow"
           Action = "sqs:SendMessage"
           Resource = [
@@ -284,7 +284,7 @@ run "what_the_collector_may_do" {
           ]
         },
         {
-          Sid      = "BuryMessages"
+          Sid      = "DeadLetterMessages"
           Effect   = "Allow"
           Action   = "sqs:SendMessage"
           Resource = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-collector-dlq"
@@ -372,7 +372,7 @@ run "what_the_collector_may_do" {
           }
         },
         {
-          Sid      = "TellOfRuns"
+          Sid      = "ReportRuns"
           Effect   = "Allow"
           Action   = "events:PutEvents"
           Resource = "arn:aws:events:us-east-1:123456789012:event-bus/default"

@@ -74,7 +74,7 @@ run "the_role_trusts_scheduler_for_this_account_and_group" {
     condition = aws_iam_role_policy.access.role == "dev-quarry-sweep" && jsondecode(aws_iam_role_policy.access.policy) == {
       Version = "2012-10-17"
       Statement = [{
-        Sid      = "RingTheScheduler"
+        Sid      = "WakeTheScheduler"
         Effect   = "Allow"
         Action   = "sqs:SendMessage"
         Resource = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler"
@@ -102,7 +102,7 @@ run "a_key_is_used_through_sqs_alone" {
       Version = "2012-10-17"
       Statement = [
         {
-          Sid      = "RingTheScheduler"
+          Sid      = "WakeTheScheduler"
           Effect   = "Allow"
           Action   = "sqs:SendMessage"
           Resource = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler"

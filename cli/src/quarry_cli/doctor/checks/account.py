@@ -13,7 +13,7 @@ SKEW_MAX_S = 60
 
 async def clock(environment: Environment) -> str | Sequence[Fault]:
     if environment.skew_s is None:
-        raise NotKnown("AWS's answer bears no Date")
+        raise NotKnown("AWS's answer has no Date")
     return judge_skew(environment.skew_s)
 
 
@@ -24,7 +24,7 @@ def judge_skew(skew_s: float) -> str | Sequence[Fault]:
     return [
         Fault(
             message=f"the clock here is {abs(skew_s):.0f} s {way} AWS's",
-            remedy="Let NTP keep the clock: AWS refuses requests whose signature is 5 minutes off.",
+            remedy="Set the clock by NTP: AWS refuses requests whose signature is 5 minutes off.",
             fix=Fix(kind="command", value="timedatectl set-ntp true"),
         )
     ]

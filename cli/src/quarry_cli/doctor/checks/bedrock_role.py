@@ -23,14 +23,14 @@ async def there(environment: Environment) -> str | Sequence[Fault]:
         return [_misnamed(environment, str(error), f"arn:{environment.partition}:iam::{environment.account}:role/...")]
     account = arn.split(":")[4]
     if account != environment.account:
-        message = f"{arn} is of account {account}, the credentials are of {environment.account}"
+        message = f"{arn} belongs to account {account}, the credentials belong to {environment.account}"
         return [_misnamed(environment, message, arn.replace(f":{account}:", f":{environment.account}:", 1))]
     role = await environment.role_trusting(role_name(arn))
     if role is None:
         return [
             Fault(
                 message=f"there is no role {arn}",
-                remedy="Make it, or copy the ARN again from IAM into QUARRY_BEDROCK_ROLE_ARN.",
+                remedy="Create it, or copy the ARN again from IAM into QUARRY_BEDROCK_ROLE_ARN.",
                 fix=command(
                     *("iam", "create-role", "--role-name", role_name(arn)),
                     *("--assume-role-policy-document", needed.policy(needed.trust(environment))),
@@ -39,13 +39,13 @@ async def there(environment: Environment) -> str | Sequence[Fault]:
         ]
     if role["Arn"] != arn:
         return [_misnamed(environment, f"the role's ARN is {role['Arn']}, not {arn}", role["Arn"])]
-    return f"{arn} is there"
+    return f"{arn} exists"
 
 
 def _misnamed(environment: Environment, message: str, arn: str) -> Fault:
     return Fault(
         message=message,
-        remedy="Copy the ARN from IAM: the role must be of the account that the jobs run in.",
+        remedy="Copy the ARN from IAM: the role must belong to the account that the jobs run in.",
         fix=setting("QUARRY_BEDROCK_ROLE_ARN", arn if arn != environment.bedrock_role_arn else "<the role's ARN>"),
     )
 
@@ -53,9 +53,9 @@ def _misnamed(environment: Environment, message: str, arn: str) -> Fault:
 async def trust(environment: Environment) -> str | Sequence[Fault]:
     role = await environment.role_trusting(role_name(environment.bedrock_role_arn))
     if role is None or role["Arn"] != environment.bedrock_role_arn:
-        raise NotKnown("there is no such role: see the check `role`")
+        raise NotKnown("the role does not exist: see the check `role`")
     policy = document(role.get("AssumeRolePolicyDocument"))
-    where = f"trust policy of role {role_name(environment.bedrock_role_arn)}, in the place of its statement for Bedrock"
+    where = f"trust policy of role {role_name(environment.bedrock_role_arn)}, in place of its statement for Bedrock"
     fix = statements(where, needed.trust(environment))
     ours = _assumed(policy, environment.account, environment.jobs_arn.replace("/*", "/000000000000"))
     if ours.refused:
@@ -71,12 +71,12 @@ async def trust(environment: Environment) -> str | Sequence[Fault]:
         return [
             Fault(
                 message="Bedrock may assume the role for jobs of any account: aws:SourceAccount is missing",
-                remedy="Bind the trust to this account and its batch jobs.",
+                remedy="Restrict the trust to this account and its batch jobs.",
                 fix=fix,
             )
         ]
     if not ours.allowed:
-        raise NotKnown("the trust policy has conditions that cannot be judged from outside")
+        raise NotKnown("the trust policy has conditions that cannot be evaluated from outside")
     return "Bedrock may assume the role, for batch jobs of this account only"
 
 
@@ -92,9 +92,7 @@ async def s3_access(environment: Environment) -> str | Sequence[Fault]:
     verdicts = [_s3_verdict(environment, role, policy, act) for act in acts]
     missing = [act for act, verdict in zip(acts, verdicts, strict=True) if verdict.allow is Holds.NO]
     denied = [act for act, verdict in zip(acts, verdicts, strict=True) if verdict.deny is Holds.YES]
-    fix = statements(
-        f"policy of role {role.name}, in the place of its statements for S3", *needed.s3_access(environment)
-    )
+    fix = statements(f"policy of role {role.name}, in place of its statements for S3", *needed.s3_access(environment))
     faults = []
     if missing:
         faults.append(
@@ -107,8 +105,8 @@ async def s3_access(environment: Environment) -> str | Sequence[Fault]:
     if denied:
         faults.append(
             Fault(
-                message=f"a Deny stands against {_listed(denied)}",
-                remedy="Take it out of the role's policy or the bucket's; no Allow wins against it.",
+                message=f"a Deny blocks {_listed(denied)}",
+                remedy="Remove it from the role's policy or the bucket's; a Deny overrides any Allow.",
             )
         )
     if faults:
@@ -122,12 +120,14 @@ async def s3_access(environment: Environment) -> str | Sequence[Fault]:
         return [
             Fault(
                 message=f"the role may {_listed(loose)} whoever owns the bucket: aws:ResourceAccount is missing",
-                remedy="Bind the statements to this account: a bucket of that name could be somebody else's.",
+                remedy=(
+                    "Restrict the statements to this account: a bucket of that name could belong to another account."
+                ),
                 fix=fix,
             )
         ]
     if not all(verdict.allowed for verdict in verdicts):
-        raise NotKnown("the policies have conditions that cannot be judged from outside")
+        raise NotKnown("the policies have conditions that cannot be evaluated from outside")
     return f"the role reads batch-input and writes batch-output in {environment.bucket}, in this account only"
 
 
@@ -179,10 +179,12 @@ async def key_access(environment: Environment) -> str | Sequence[Fault]:
     try:
         key = (await environment.asking("kms", "describe_key", KeyId=named))["KeyMetadata"]
     except Missing:
-        gone = f"the bucket's key {named} does not exist: nothing can be written, nor read that was written with it"
+        gone = (
+            f"the bucket's key {named} does not exist: nothing can be written, and nothing written with it can be read"
+        )
         return [Fault(message=gone, remedy="Give the bucket a key that exists, in its own region.")]
     if key.get("KeyManager") == "AWS":
-        return "the bucket's key is AWS's own, which every role of the account may use through S3"
+        return "the bucket's key is an AWS managed key, which every role of the account may use through S3"
     if key.get("KeyState", "Enabled") != "Enabled":
         enable = command("kms", "enable-key", "--key-id", key["Arn"])
         return [Fault(message=f"key {key['Arn']} is {key['KeyState']}", remedy="Enable it.", fix=enable)]
@@ -224,15 +226,15 @@ def _judge_key(environment: Environment, role: Role, key: str, policy: Document)
     if own:
         faults.append(
             Fault(
-                message=f"the policy of the bucket's key lets neither the role nor IAM decide: {', '.join(own)}",
-                remedy="Add the role to the key's own policy.",
+                message=f"the policy of the bucket's key allows neither the role nor IAM policies: {', '.join(own)}",
+                remedy="Add the role to the key policy.",
                 fix=statements(f"policy of key {key}", needed.key_policy(role.arn)),
             )
         )
     if faults:
         return faults
     if unclear:
-        raise NotKnown("the policies have conditions that cannot be judged from outside")
+        raise NotKnown("the policies have conditions that cannot be evaluated from outside")
     return f"the role may decrypt and encrypt with {key}"
 
 

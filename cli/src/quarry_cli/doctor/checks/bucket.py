@@ -23,7 +23,7 @@ async def region(environment: Environment) -> str | Sequence[Fault]:
         return [
             Fault(
                 message=f"there is no bucket {environment.bucket}",
-                remedy="Make it, or give QUARRY_BUCKET the bucket's name as `terraform output` tells it.",
+                remedy="Create it, or set QUARRY_BUCKET to the name that `terraform output` prints.",
                 fix=command("s3api", "create-bucket", "--bucket", environment.bucket, *configuration),
             )
         ]
@@ -32,7 +32,10 @@ async def region(environment: Environment) -> str | Sequence[Fault]:
         return f"{environment.bucket} is in {there}, where the jobs run"
     return [
         Fault(
-            message=f"{environment.bucket} is in {there}, the jobs are to run in {environment.region}: they stay in Submitted, or fail",
+            message=(
+                f"{environment.bucket} is in {there}, the jobs are to run in {environment.region}: they stay"
+                " in Submitted, or fail"
+            ),
             remedy=f"Use one region for both: run Quarry in {there}, or give it a bucket in {environment.region}.",
             fix=setting("QUARRY_REGION", there),
         )
@@ -47,7 +50,7 @@ async def versioning(environment: Environment) -> str | Sequence[Fault]:
     return [
         Fault(
             message=f"versioning of {environment.bucket} is {str(message.get('Status', 'off')).lower()}",
-            remedy="Switch it on: a source that is overwritten while its run goes on would fail the run.",
+            remedy="Enable it: a source that is overwritten during its run would fail the run.",
             fix=command("s3api", "put-bucket-versioning", "--bucket", environment.bucket, *change),
         )
     ]
@@ -64,7 +67,7 @@ async def public_access(environment: Environment) -> str | Sequence[Fault]:
     return [
         Fault(
             message=f"public access to {environment.bucket} is not blocked: {', '.join(off)}",
-            remedy="Block it on all four.",
+            remedy="Turn on all four blocks.",
             fix=command("s3api", "put-public-access-block", "--bucket", environment.bucket, *change),
         )
     ]
@@ -80,7 +83,7 @@ async def encryption(environment: Environment) -> str | Sequence[Fault]:
     return [
         Fault(
             message=f"{environment.bucket} has no default encryption",
-            remedy="Give it one.",
+            remedy="Add one.",
             fix=command("s3api", "put-bucket-encryption", "--bucket", environment.bucket, *change),
         )
     ]
@@ -99,7 +102,7 @@ async def _of_the_bucket(environment: Environment, operation: str) -> Mapping[st
     try:
         return await environment.asking("s3", operation, Bucket=environment.bucket)
     except Missing as error:
-        raise NotKnown("there is no such bucket: see the check `bucket`") from error
+        raise NotKnown("the bucket does not exist: see the check `bucket`") from error
 
 
 async def _there(environment: Environment) -> None:

@@ -20,7 +20,7 @@ class Check:
         asks: the question that it answers.
         finds: what it is like when this is wrong: an error of AWS, or what does not happen.
         reads: the IAM actions that looking takes.
-        check: gives what is well in words, or the faults. Raises NotKnown, and any PortError.
+        check: gives what is healthy in words, or the faults. Raises NotKnown, and any PortError.
     """
 
     name: str

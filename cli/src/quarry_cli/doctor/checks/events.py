@@ -19,8 +19,11 @@ async def rule(environment: Environment) -> str | Sequence[Fault]:
     if message is None:
         return [
             Fault(
-                message=f"there is no rule {environment.rule}: job events go nowhere, and ends are seen by the sweep only",
-                remedy="Make the rule, then look again at its target.",
+                message=(
+                    f"there is no rule {environment.rule}: job events are not delivered, and only the sweep"
+                    " sees that jobs end"
+                ),
+                remedy="Create the rule, then check its target again.",
                 fix=_put_rule(environment),
             )
         ]
@@ -29,7 +32,7 @@ async def rule(environment: Environment) -> str | Sequence[Fault]:
     return [
         Fault(
             message=f"rule {environment.rule} is {str(message['State']).lower()}",
-            remedy="Switch it on.",
+            remedy="Enable it.",
             fix=command("events", "enable-rule", "--name", environment.rule),
         )
     ]
@@ -42,10 +45,13 @@ async def pattern(environment: Environment) -> str | Sequence[Fault]:
         "events", "test_event_pattern", EventPattern=message.get("EventPattern", "{}"), Event=event
     )
     if answer["Result"]:
-        return "the rule lets job events of this environment through"
+        return "the rule matches job events of this environment"
     return [
         Fault(
-            message=f"an event of a job of this environment does not match the rule's pattern: {message.get('EventPattern')}",
+            message=(
+                "an event of a job of this environment does not match the rule's pattern:"
+                f" {message.get('EventPattern')}"
+            ),
             remedy="Give the rule the pattern for jobs whose names end in the environment's name.",
             fix=_put_rule(environment),
         )
@@ -64,11 +70,9 @@ async def target(environment: Environment) -> str | Sequence[Fault]:
     elif not any(each.get("DeadLetterConfig", {}).get("Arn") for each in ours):
         message = "an event that the rule cannot deliver is lost: its target has no dead-letter queue"
     else:
-        return "the rule delivers to the events queue, and has a place for what it cannot deliver"
+        return "the rule delivers to the events queue, and has a dead-letter queue"
     if dead is None:
-        raise NotKnown(
-            f"{message}; there is no queue {environment.event_target_dlq} for what cannot be delivered either"
-        )
+        raise NotKnown(f"{message}; there is no queue {environment.event_target_dlq} for undeliverable events either")
     wanted = [
         {
             "Id": ours[0]["Id"] if ours else needed.EVENT_TARGET_ID,
@@ -87,7 +91,7 @@ async def delivery(environment: Environment) -> str | Sequence[Fault]:
     faults = [fault for each in ends if (fault := _judge_delivery(environment, each))]
     for each in ends:
         faults += await _locked(environment, each)
-    return faults or "the queues let the rule deliver, and nobody else"
+    return faults or "the queues let the rule deliver, and no other sender"
 
 
 def _judge_delivery(environment: Environment, queue: Answer) -> Fault | None:
@@ -99,19 +103,19 @@ def _judge_delivery(environment: Environment, queue: Answer) -> Fault | None:
         return by_resource(policy, {needed.EVENTS}, Act("sqs:SendMessage", arn, context))
 
     name = arn.rsplit(":", 1)[-1]
-    where = f"policy of queue {name}, in the place of its statement for {needed.EVENTS}"
+    where = f"policy of queue {name}, in place of its statement for {needed.EVENTS}"
     fix = statements(where, needed.delivery(arn, environment.rule_arn))
     if sent_by(environment.rule_arn, environment.account).refused:
         return Fault(
-            message=f"{name} does not let {environment.rule} deliver: events are lost without a word",
+            message=f"{name} does not let {environment.rule} deliver: events are lost silently",
             remedy="Let the rule, by its ARN, send to the queue.",
             fix=fix,
         )
     foreign = sent_by(f"arn:{environment.partition}:events:{environment.region}:{STRANGER}:rule/anybody", STRANGER)
     if foreign.allow is Holds.YES and foreign.deny is Holds.NO:
         return Fault(
-            message=f"{name} takes events of any rule of any account",
-            remedy="Bind its statement to the rule's ARN.",
+            message=f"{name} accepts events from any rule of any account",
+            remedy="Restrict its statement to the rule's ARN.",
             fix=fix,
         )
     return None
@@ -124,11 +128,17 @@ async def _locked(environment: Environment, queue: Answer) -> list[Fault]:
         return []
     name = queue["QueueArn"].rsplit(":", 1)[-1]
     key = (await environment.asking("kms", "describe_key", KeyId=named))["KeyMetadata"]
-    message = f"EventBridge may not use the key of {name}: events are lost without a word"
+    message = f"EventBridge may not use the key of {name}: events are lost silently"
     if key.get("KeyManager") == "AWS":
         managed = ["--queue-url", queue["url"], "--attributes", '{"KmsMasterKeyId":"","SqsManagedSseEnabled":"true"}']
         fix = command("sqs", "set-queue-attributes", *managed)
-        return [Fault(message=message, remedy="AWS's own key for SQS lets no service in: let SQS encrypt.", fix=fix)]
+        return [
+            Fault(
+                message=message,
+                remedy="The AWS managed key for SQS admits no other service: use SQS-managed encryption.",
+                fix=fix,
+            )
+        ]
     policy = document(
         (await environment.asking("kms", "get_key_policy", KeyId=key["Arn"], PolicyName="default"))["Policy"]
     )
@@ -137,13 +147,13 @@ async def _locked(environment: Environment, queue: Answer) -> list[Fault]:
     if not any(by_resource(policy, {needed.EVENTS}, act).refused for act in acts):
         return []
     fix = statements(f"policy of key {key['Arn']}", needed.event_key(environment.rule_arn))
-    return [Fault(message=message, remedy="Add EventBridge to the key's own policy.", fix=fix)]
+    return [Fault(message=message, remedy="Add EventBridge to the key policy.", fix=fix)]
 
 
 async def _rule(environment: Environment) -> Answer:
     message = await environment.asking.found("events", "describe_rule", Name=environment.rule)
     if message is None:
-        raise NotKnown("there is no rule: see the check `event-rule`")
+        raise NotKnown("the rule does not exist: see the check `event-rule`")
     return message
 
 

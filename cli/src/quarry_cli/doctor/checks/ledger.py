@@ -23,7 +23,7 @@ async def table(environment: Environment) -> str | Sequence[Fault]:
         '[{"AttributeName":"pk","AttributeType":"S"},{"AttributeName":"sk","AttributeType":"S"}]',
     )
     if message is None:
-        remedy = "Make it, or give QUARRY_TABLE the name that `terraform output` tells."
+        remedy = "Create it, or set QUARRY_TABLE to the name that `terraform output` prints."
         return [Fault(message=f"there is no table {name}", remedy=remedy, fix=create)]
     described = message["Table"]
     keys = {each["KeyType"]: each["AttributeName"] for each in described["KeySchema"]}
@@ -32,12 +32,14 @@ async def table(environment: Environment) -> str | Sequence[Fault]:
         reported_keys = ", ".join(f"{attribute} ({types.get(attribute)})" for attribute in keys.values())
         return [
             Fault(
-                message=f"the keys of {name} are {reported_keys}, and should be pk and sk, both text",
-                remedy="It is another table, or was made by hand: a table's keys cannot be changed. Make a new one.",
+                message=f"the keys of {name} are {reported_keys}, but must be pk and sk, both strings",
+                remedy=(
+                    "It is another table, or was created by hand: a table's keys cannot be changed. Create a new one."
+                ),
                 fix=create,
             )
         ]
-    return f"{name} is there, with its keys"
+    return f"{name} exists, with its keys"
 
 
 async def expiry(environment: Environment) -> str | Sequence[Fault]:
@@ -47,16 +49,16 @@ async def expiry(environment: Environment) -> str | Sequence[Fault]:
             "TimeToLiveDescription"
         ]
     except Missing as error:
-        raise NotKnown("there is no such table: see the check `ledger`") from error
+        raise NotKnown("the table does not exist: see the check `ledger`") from error
     on = message.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}
     if on and message.get("AttributeName") == TTL_ATTRIBUTE:
-        return f"what has expired goes, by {TTL_ATTRIBUTE}"
+        return f"expired items are deleted, by {TTL_ATTRIBUTE}"
     wanted = f'{{"Enabled":true,"AttributeName":"{TTL_ATTRIBUTE}"}}'
     change = ["--table-name", name, "--time-to-live-specification", wanted]
     return [
         Fault(
             message=f"nothing in {name} expires" + (f": TTL is on for {message.get('AttributeName')}" if on else ""),
-            remedy=f"Switch TTL on for {TTL_ATTRIBUTE}; else the table grows for ever.",
+            remedy=f"Enable TTL for {TTL_ATTRIBUTE}; otherwise the table grows forever.",
             fix=command("dynamodb", "update-time-to-live", *change),
         )
     ]
@@ -67,7 +69,7 @@ async def recovery(environment: Environment) -> str | Sequence[Fault]:
     try:
         message = await environment.asking("dynamodb", "describe_continuous_backups", TableName=name)
     except Missing as error:
-        raise NotKnown("there is no such table: see the check `ledger`") from error
+        raise NotKnown("the table does not exist: see the check `ledger`") from error
     state = message["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
     if state.get("PointInTimeRecoveryStatus") == "ENABLED":
         return "the table can be restored to any second of the last weeks"
@@ -76,7 +78,7 @@ async def recovery(environment: Environment) -> str | Sequence[Fault]:
     return [
         Fault(
             message=f"{name} cannot be restored: point-in-time recovery is off",
-            remedy="Switch it on.",
+            remedy="Enable it.",
             fix=command("dynamodb", "update-continuous-backups", *change),
         )
     ]

@@ -36,14 +36,14 @@ async def there(environment: Environment) -> str | Sequence[Fault]:
                 faults.append(await _absent(environment, model))
         elif canonical_model(model) not in await environment.model_names():
             faults.append(await _absent(environment, model))
-    return faults or f"{', '.join(environment.named())}: there in {environment.region}"
+    return faults or f"{', '.join(environment.named())}: available in {environment.region}"
 
 
 async def _absent(environment: Environment, model: str) -> Fault:
     near = difflib.get_close_matches(canonical_model(model), await environment.model_names(), n=1, cutoff=0.6)
     return Fault(
         message=f"there is no {model} in {environment.region}",
-        remedy="Name a model that is there: `quarry models` lists them." + (f" Near it: {near[0]}." if near else ""),
+        remedy="Name a model that exists: `quarry models` lists them." + (f" Did you mean {near[0]}?" if near else ""),
         fix=setting("model_id", near[0] if near else "<an id of `quarry models`>", "the manifest"),
     )
 
@@ -63,13 +63,13 @@ async def access(environment: Environment) -> str | Sequence[Fault]:
             continue
         match read_access(message):
             case Access.NOT_AUTHORIZED:
-                ask = "An organization's policy forbids it, or AWS has closed it to the account: ask AWS's support."
+                ask = "An organization's policy forbids it, or AWS has blocked it for the account: ask AWS Support."
                 faults.append(Fault(message=f"the account is not authorized to use {model}", remedy=ask))
             case Access.NOT_HERE:
-                other = "Use another region, or an inference profile that reaches one."
+                other = "Use another region, or an inference profile that covers one."
                 faults.append(Fault(message=f"{model} is not offered in {environment.region}", remedy=other))
             case Access.PENDING:
-                unknown.append(f"{model}: the subscription is being made; that takes up to 15 minutes")
+                unknown.append(f"{model}: the subscription is being created; that takes up to 15 minutes")
             case Access.NO_AGREEMENT:
                 faults.append(_no_agreement(model))
     if faults:
@@ -83,8 +83,8 @@ def _no_agreement(model: str) -> Fault:
     form = " For Claude, fill in the use case form of the Bedrock console first." if "anthropic." in model else ""
     return Fault(
         message=f"the account has no agreement for {model}: Create answers that the model is not accessible",
-        remedy=f"Call the model once as somebody who may subscribe, and wait up to 15 minutes.{form}",
-        fix=statements("policy of whoever calls the model first", MARKETPLACE),
+        remedy=f"Call the model once as a principal that may subscribe, and wait up to 15 minutes.{form}",
+        fix=statements("policy of the principal that first calls the model", MARKETPLACE),
     )
 
 
@@ -101,8 +101,8 @@ async def batch(environment: Environment) -> str | Sequence[Fault]:
         if takes is Batch.NO:
             faults.append(
                 Fault(
-                    message=f"batch inference does not take {model} in {environment.region}: {why}",
-                    remedy="Use another model or profile; `quarry models` says which take batch jobs.",
+                    message=f"batch inference does not support {model} in {environment.region}: {why}",
+                    remedy="Use another model or profile; `quarry models` shows which take batch jobs.",
                     fix=setting("model_id", "<an id of `quarry models` with batch: yes>", "the manifest"),
                 )
             )
@@ -111,6 +111,6 @@ async def batch(environment: Environment) -> str | Sequence[Fault]:
     if faults:
         return faults
     if unknown:
-        tried = "the first job will tell: Create refuses at once what batch inference does not take"
+        tried = "the first job will show it: Create immediately refuses what batch inference does not support"
         raise NotKnown(f"{'; '.join(unknown)}; {tried}")
     return "; ".join(message)

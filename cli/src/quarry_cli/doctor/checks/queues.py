@@ -30,14 +30,14 @@ async def there(environment: Environment) -> str | Sequence[Fault]:
                     fix=setting(names.queue_url_variable(name), f"<the URL of {expected} in {environment.region}>"),
                 )
             )
-    return faults or f"all {len(names.QUEUES)} queues are there"
+    return faults or f"all {len(names.QUEUES)} queues exist"
 
 
 def _absent(environment: Environment, name: str) -> Fault:
     url = environment.settings.queue_url(name)
     return Fault(
         message=f"there is no queue {url or names.queue_name(environment.env, name)}",
-        remedy=f"Make it, or give {names.queue_url_variable(name)} the URL that `terraform output` tells.",
+        remedy=f"Create it, or set {names.queue_url_variable(name)} to the URL that `terraform output` prints.",
         fix=command("sqs", "create-queue", "--queue-name", names.queue_name(environment.env, name)),
     )
 
@@ -52,7 +52,7 @@ async def redrive(environment: Environment) -> str | Sequence[Fault]:
             faults.append(
                 Fault(
                     message=f"{names.queue_name(environment.env, name)} has no dead-letter queue",
-                    remedy="Make it; what cannot be read is put there, with the reason.",
+                    remedy="Create it; messages that cannot be processed go there, with the reason.",
                     fix=command(
                         "sqs", "create-queue", "--queue-name", names.dead_letter_queue_name(environment.env, name)
                     ),
@@ -69,7 +69,9 @@ def _not_wired(queue: Answer, dead: Answer, target: str | None) -> Fault:
     wanted = {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": RECEIVES_MAX}
     attributes = json.dumps({"RedrivePolicy": json.dumps(wanted)})
     return Fault(
-        message=f"messages of {queue['QueueArn'].rsplit(':', 1)[-1]} that nobody can handle go to {target or 'nowhere'}",
+        message=(
+            f"messages of {queue['QueueArn'].rsplit(':', 1)[-1]} that cannot be handled go to {target or 'nowhere'}"
+        ),
         remedy="Point its redrive policy to its dead-letter queue.",
         fix=command("sqs", "set-queue-attributes", "--queue-url", queue["url"], "--attributes", attributes),
     )
@@ -89,11 +91,11 @@ async def dead_letters(environment: Environment) -> str | Sequence[Fault]:
             faults.append(
                 Fault(
                     message=f"{name} holds {count:,} messages",
-                    remedy="Read why they are there; when the cause is fixed, move them back or delete them.",
+                    remedy="Read the reasons; when the cause is fixed, move the messages back or delete them.",
                     fix=command("sqs", "receive-message", "--queue-url", queue["url"], *look),
                 )
             )
     if not faults and not all(queues.values()):
         missing = [name for name, queue in queues.items() if queue is None]
         raise NotKnown(f"there is no queue {', '.join(missing)}")
-    return faults or "no dead-letter queue holds anything"
+    return faults or "all dead-letter queues are empty"

@@ -35,26 +35,26 @@ async def jobs(environment: Environment) -> str | Sequence[Fault]:
         if Limit.JOBS in found.limits
     }
     if not known:
-        raise NotKnown(f"no quota tells how many jobs of {', '.join(environment.models) or 'any model'} may be active")
+        raise NotKnown(f"no quota states how many jobs of {', '.join(environment.models) or 'any model'} may be active")
     short = {name: quota for name, quota in known.items() if quota.value < wanted}
     if not short:
         least = min(known.values(), key=lambda quota: quota.value)
-        return f"QUARRY_JOB_QUOTA is {wanted}, and the account allows {least.value:g} active jobs of {', '.join(known)}"
+        return f"QUARRY_JOB_QUOTA is {wanted}, but the account allows {least.value:g} active jobs of {', '.join(known)}"
     return [_too_many(name, quota, wanted) for name, quota in short.items()]
 
 
 def _too_many(name: str, quota: Quota, wanted: int) -> Fault:
     raised = ""
     if quota.adjustable:
-        raised = " Or ask for more: " + str(
+        raised = " Or request an increase: " + str(
             command(
                 *("service-quotas", "request-service-quota-increase", "--service-code", SERVICE),
                 *("--quota-code", quota.code, "--desired-value", str(wanted)),
             ).value
         )
     return Fault(
-        message=f"QUARRY_JOB_QUOTA is {wanted}, and the account allows {quota.value:g} active jobs of {name}",
-        remedy=f"Lower the setting: Create refuses the others, or they wait in Bedrock's queue.{raised}",
+        message=f"QUARRY_JOB_QUOTA is {wanted}, but the account allows {quota.value:g} active jobs of {name}",
+        remedy=f"Lower the setting: Create refuses the excess jobs, or they wait in Bedrock's queue.{raised}",
         fix=setting("QUARRY_JOB_QUOTA", f"{quota.value:g}"),
     )
 
@@ -74,8 +74,13 @@ async def records(environment: Environment) -> str | Sequence[Fault]:
         if wanted is not None and not least <= wanted <= most:
             faults.append(
                 Fault(
-                    message=f"MAX_RECORDS_PER_JOB is {wanted:,}, and a job of {model} holds {least:,.0f} to {most:,.0f}",
-                    remedy="Set it within these, or leave it out; a manifest's own max_records_per_job is bound likewise.",
+                    message=(
+                        f"MAX_RECORDS_PER_JOB is {wanted:,}, and a job of {model} holds {least:,.0f} to {most:,.0f}"
+                    ),
+                    remedy=(
+                        "Set it within these limits, or leave it out; the same limits apply to a manifest's"
+                        " max_records_per_job."
+                    ),
                     fix=setting("MAX_RECORDS_PER_JOB", f"{min(max(wanted, least), most):.0f}"),
                 )
             )
@@ -91,4 +96,4 @@ async def _chosen(environment: Environment, quotas: BatchQuotas) -> dict[str, Mo
     if not with_jobs:
         return {}
     most = max(with_jobs, key=lambda each: each.limits[Limit.JOBS].value)
-    return {f"{most.name} (no model is named, so the one that may have most)": most}
+    return {f"{most.name} (no model is named, so this is the highest of any)": most}

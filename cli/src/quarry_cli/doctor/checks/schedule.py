@@ -9,7 +9,7 @@ from quarry_cli.aws.environment import Environment
 from quarry_cli.aws.finding import Fault, NotKnown, command
 from quarry_core.contract import names
 
-NONE = "there is no schedule of the sweep: at least one scheduler must always run"
+NONE = "there is no sweep schedule: at least one scheduler must always run"
 
 
 async def sweep(environment: Environment) -> str | Sequence[Fault]:
@@ -23,7 +23,7 @@ async def sweep(environment: Environment) -> str | Sequence[Fault]:
     if not ours:
         raise NotKnown(NONE)
     if any(each.get("State") == "ENABLED" for each in ours):
-        return "a schedule puts the sweep on the scheduler's queue"
+        return "a schedule sends the sweep to the scheduler's queue"
     name, group = ours[0]["Name"], ours[0].get("GroupName", "default")
     message = await environment.asking("scheduler", "get_schedule", Name=name, GroupName=group)
     change = [
@@ -34,8 +34,8 @@ async def sweep(environment: Environment) -> str | Sequence[Fault]:
     ]
     return [
         Fault(
-            message=f"schedule {name} is off: a scheduler that was scaled to zero is not woken",
-            remedy="Switch it on.",
+            message=f"schedule {name} is off: a scheduler scaled to zero is not woken",
+            remedy="Enable it.",
             fix=command("scheduler", "update-schedule", *change),
         )
     ]

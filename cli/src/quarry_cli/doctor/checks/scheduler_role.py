@@ -53,12 +53,12 @@ async def _may(environment: Environment, act: Act, what: str, statement: Mapping
         if simulated is None:
             raise NotKnown(unread)
         if simulated.get("EvalDecision") == "allowed":
-            return f"IAM's simulation says: the scheduler's role may {what}"
+            return f"according to IAM's simulation, the scheduler's role may {what}"
         return [_fault("the scheduler's role", what, where, statement)]
     verdict = by_identity(role.policies, act)
     if verdict.deny is Holds.YES:
-        message = f"{role.name} may not {what}: a Deny of its own stands against it"
-        return [Fault(message=message, remedy="Take the Deny out of its policies; no Allow wins against it.")]
+        message = f"{role.name} may not {what}: a Deny in its own policies blocks it"
+        return [Fault(message=message, remedy="Remove the Deny from its policies; a Deny overrides any Allow.")]
     if verdict.refused:
         return [_fault(role.name, what, where, statement)]
     if simulated is not None and (limit := _limit(simulated)):
@@ -70,7 +70,7 @@ async def _may(environment: Environment, act: Act, what: str, statement: Mapping
             )
         ]
     if not verdict.allowed and (simulated is None or simulated.get("EvalDecision") != "allowed"):
-        raise NotKnown("the role's policies have conditions that cannot be judged from outside")
+        raise NotKnown("the role's policies have conditions that cannot be evaluated from outside")
     return f"{role.name} may {what}"
 
 

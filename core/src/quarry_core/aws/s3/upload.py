@@ -29,7 +29,7 @@ PUBLISH_PAUSE_S = 0.5
 
 
 def checked_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """The metadata, if S3 will give it back as it is: lower-case names, printable ASCII values, at most 2,048 bytes.
+    """The metadata, if S3 will return it unchanged: lower-case names, printable ASCII values, at most 2,048 bytes.
 
     Raises:
         ValueError: it would be refused, or come back changed, or it is empty: then no object could be recognised.
@@ -68,7 +68,7 @@ class Target:
         """Do `send`, then believe what stands. True: created by this call. False: ours stood there already.
 
         Raises:
-            Conflict: another object stands there.
+            Conflict: another object already exists there.
             PortError: nothing stands there, and `send` failed for this reason.
         """
         for tries in range(1, PUBLISH_TRIES_MAX + 1):
@@ -86,7 +86,7 @@ class Target:
             # Two conditional writers met (409), or what stood was deleted since: look again.
             if tries < PUBLISH_TRIES_MAX:
                 self._pause(PUBLISH_PAUSE_S * tries)
-        raise Unknown(f"{self.doing}: other writers were in the way {PUBLISH_TRIES_MAX} times")
+        raise Unknown(f"{self.doing}: other writers interfered {PUBLISH_TRIES_MAX} times")
 
     def _meaning(self, error: Exception) -> PortError:
         try:
@@ -103,7 +103,9 @@ class Target:
             raise answer from error
         differing = sorted(name for name, value in self.metadata.items() if standing.get(name) != value)
         if differing:
-            raise Conflict(f"{self.doing}: another object stands there (its {', '.join(differing)})") from answer
+            raise Conflict(
+                f"{self.doing}: another object already exists there (its {', '.join(differing)})"
+            ) from answer
         return True
 
 

@@ -23,7 +23,7 @@ _FIRST_ERROR_STATUS = 300
 def watch(client: Any, observe: Observe) -> None:
     """Tell `observe` of every call of this client as (`s3`, operation, outcome, seconds).
 
-    Outcome is `ok`, or the name of the port error in small letters. Calls may be made from many threads at once.
+    Outcome is `ok`, or the name of the port error in lower case. Calls may be made from many threads at once.
     """
 
     def begin(context: dict[str, Any], **_: Any) -> None:

@@ -94,7 +94,7 @@ def refuse_run(totals: Totals, message: str, ended_at: str, *, code: str, step: 
 
 
 def begin_running(totals: Totals, pool: str, tag: int, rows: int, rows_source: int, plan: str) -> list[Write]:
-    """PLANNING -> RUNNING: the plan stands (the slices too), its rows are accepted, its lane opens.
+    """PLANNING -> RUNNING: the plan is complete (the slices too), its rows are accepted, its lane opens.
 
     Args:
         tag: the lane's first stride tag: the pool's virtual time, so that no credit is saved by coming late.

@@ -139,7 +139,7 @@ def submit(shard: Shard, job: JobRow) -> list[Write]:
     ]
 
 
-def give_back(shard: Shard) -> list[Write]:
+def return_slot(shard: Shard) -> list[Write]:
     """ADMITTED -> PENDING: Bedrock answered "not now"; no attempt is used."""
     return [
         _release(shard),

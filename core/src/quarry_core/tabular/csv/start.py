@@ -60,4 +60,4 @@ def _byte_order(head: bytes, key: str) -> str:
         big = sum(pair[0] == 0 and pair[1] in signs for pair in pairs)
         if little != big:
             return "utf-16-le" if little > big else "utf-16-be"
-    raise SourceError(f"{key}: its byte order cannot be told; save it with a byte order mark, or as UTF-8")
+    raise SourceError(f"{key}: its byte order cannot be determined; save it with a byte order mark, or as UTF-8")

@@ -76,11 +76,11 @@ def _row_groups(footer: bytes) -> Iterator[dict[int, Any]]:
 
 def _fault(reported: dict[int, Any] | None, leaf: Leaf) -> str | None:
     if not isinstance(reported, dict) or not 0 <= reported.get(_TYPE, -1) < len(_PHYSICAL):
-        return "nothing is told of its type"
+        return "its type is not given"
     if _PHYSICAL[reported[_TYPE]] != leaf.physical:
-        return f"it is told as {_PHYSICAL[reported[_TYPE]]}, and the schema says {leaf.physical}"
+        return f"it is given as {_PHYSICAL[reported[_TYPE]]}, and the schema says {leaf.physical}"
     if not 0 <= reported.get(_CODEC, -1) < _CODECS:
-        return "its compression is of an unknown kind"
+        return "its compression is unknown"
     if reported.get(_VALUES, -1) < 0:
         return "its number of values is negative"
     statistics = reported.get(_STATISTICS) or {}

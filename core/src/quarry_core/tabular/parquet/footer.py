@@ -217,7 +217,7 @@ def _leaves(elements: Sequence[SchemaElement]) -> list[Leaf]:
     except NotAFooter:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, StopIteration, RuntimeError) as error:
-        raise NotAFooter(f"the footer's schema does not hold together: {type(error).__name__}") from error
+        raise NotAFooter(f"the footer's schema is inconsistent: {type(error).__name__}") from error
 
 
 # --------------------------------------------------------------------------- Thrift's compact protocol
@@ -283,7 +283,7 @@ class _Thrift:
             case 12:
                 return {number: self._value(inner, depth + 1) for number, inner in self._fields()}
             case _:
-                raise NotAFooter(f"the footer has a value of the unknown kind {kind}")
+                raise NotAFooter(f"the footer has a value of unknown kind {kind}")
 
     def _list_head(self) -> tuple[int, int]:
         head = self._byte()

@@ -1,4 +1,4 @@
-"""What a Parquet reader is about to decode, learned from the pages' own headers as they pass, before it decodes them.
+"""What a Parquet reader is about to decode, read from the pages' own headers as they pass, before it decodes them.
 
 Theory of operation. A footer says how large a column chunk is in the file, not how large it becomes: one string in a
 dictionary may stand in a million rows, a run of one value takes two bytes whatever its length, and a page of nothing
@@ -219,7 +219,7 @@ class PageWatch(io.RawIOBase, BinaryIO):
             if header is None:
                 if len(data) - offset > HEADER_BYTES_MAX:
                     self._fail(
-                        Unbounded(f"column {track.chunk.path!r}: its pages cannot be told apart; write it again")
+                        Unbounded(f"column {track.chunk.path!r}: its page boundaries cannot be found; write it again")
                     )
                 track.kept = data[offset:]
                 return
@@ -284,9 +284,12 @@ class PageWatch(io.RawIOBase, BinaryIO):
             largest = max(self._tracks, key=lambda one: one.page_bytes + one.dictionary_bytes)
             self._fail(
                 Unbounded(
-                    f"the pages of {len(self._tracks)} columns that must be open at once have {self._held_bytes // MIB} "
-                    f"MiB (the largest are those of {largest.chunk.path!r}), and Quarry opens {_pages_bytes_max // MIB} "
-                    "MiB at most; write it with fewer rows to a row group (DuckDB: ROW_GROUP_SIZE), or give the services "
+                    f"the pages of {len(self._tracks)} columns that must be open at once have"
+                    f" {self._held_bytes // MIB} "
+                    f"MiB (the largest are those of {largest.chunk.path!r}), and Quarry opens"
+                    f" {_pages_bytes_max // MIB} "
+                    "MiB at most; write it with fewer rows to a row group (DuckDB: ROW_GROUP_SIZE), or give the"
+                    " services "
                     f"more memory and a larger {PAGES_SETTING}"
                 )
             )
@@ -303,7 +306,8 @@ class PageWatch(io.RawIOBase, BinaryIO):
         largest = max(self._tracks, key=lambda one: one.window_bytes)
         self._fail(
             Unbounded(
-                f"a single row has up to {int(window) // MIB + 1} MiB, most of it in column {largest.chunk.path!r}, and "
+                f"a single row has up to {int(window) // MIB + 1} MiB, most of it in column"
+                f" {largest.chunk.path!r}, and "
                 f"Quarry reads rows of {ROW_BYTES_MAX // MIB} MiB at most; shorten its values, or leave it out"
             )
         )
@@ -335,7 +339,7 @@ def count_lists(source: BinaryIO, chunk: Chunk) -> np.ndarray[Any, Any]:
             source.seek(at)
             header = header or read_header(source.read(header_bytes), 0)
         if header is None:
-            raise Unbounded(f"column {chunk.path!r}: its pages cannot be told apart; write it again")
+            raise Unbounded(f"column {chunk.path!r}: its page boundaries cannot be found; write it again")
         if header.bytes > _pages_bytes_max:
             raise Unbounded(
                 f"column {chunk.path!r} has a page of {header.bytes // MIB} MiB; write it with smaller pages"

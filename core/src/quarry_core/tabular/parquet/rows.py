@@ -75,7 +75,7 @@ class ParquetSource:
         self.rows = int(self._metadata.num_rows)
         if min(self.groups, default=0) < 0 or sum(self.groups) != self.rows:
             raise SourceError(
-                f"{key}: its footer tells {self.rows} rows, its row groups {self.groups[:9]}; write it again"
+                f"{key}: its footer gives {self.rows} rows, its row groups {self.groups[:9]}; write it again"
             )
         self._file = self._open(int96_unit, self.leaf_count)
 
@@ -353,7 +353,7 @@ def _inexact(micros: pa.Array, nanos: pa.Array, seconds: pa.Array) -> str | None
         return _inexact(micros.flatten(), nanos.flatten(), seconds.flatten())
     us, ns, s = (_numbers(one) for one in (micros, nanos, seconds))
     if (us // 1_000_000 != s).any():
-        return "that microseconds do not reach: cast it to a string"
+        return "outside the range of microseconds: cast it to a string"
     if (us * 1_000 != ns).any():  # wraps around as the nanoseconds do
         return "finer than microseconds: cast it to TIMESTAMP(NANOS), or round it"
     return None

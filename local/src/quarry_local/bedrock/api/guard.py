@@ -27,10 +27,10 @@ def refusal_of(method: str, headers: Mapping[str, str]) -> Refusal | None:
     """Why a request to one of the simulator's own pages is refused; None when it is not."""
     host = headers.get("Host", "")
     if not is_loopback(host):
-        return Refusal(403, f"The Host {host[:100]!r} is no name of this machine: use 127.0.0.1 or localhost")
+        return Refusal(403, f"The Host {host[:100]!r} is not a name of this machine: use 127.0.0.1 or localhost")
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if method in _WITH_BODY and kind != "application/json":
-        return Refusal(415, "The body is JSON: say so with the header Content-Type: application/json")
+        return Refusal(415, "The body is JSON: declare it with the header Content-Type: application/json")
     return None
 
 

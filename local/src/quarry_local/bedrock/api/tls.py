@@ -1,4 +1,4 @@
-"""The TLS door: for clients that speak HTTPS only, or have no setting for an endpoint.
+"""The TLS endpoint: for clients that speak HTTPS only, or have no setting for an endpoint.
 
 A certificate authority of this directory's own vouches for one server certificate, for loopback and for the names that
 AWS gives Bedrock's endpoints in this region, so that a client may be led here by its resolver. The authority's key is
@@ -17,7 +17,7 @@ CA = "ca.pem"
 
 
 class NoTls(Exception):
-    """The TLS door cannot be opened; the message says what would help."""
+    """The TLS endpoint cannot be opened; the message says what would help."""
 
 
 def context(directory: Path, region: str) -> ssl.SSLContext:

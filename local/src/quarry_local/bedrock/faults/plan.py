@@ -58,7 +58,7 @@ class Faults(BaseModel):
     job_partial_share: Share = Field(
         0.0, description="share of jobs that end PartiallyCompleted, without waiting for their timeout"
     )
-    job_hung_share: Share = Field(0.0, description="share of jobs that stand still in InProgress until their timeout")
+    job_hung_share: Share = Field(0.0, description="share of jobs that hang in InProgress until their timeout")
     job_output_early: bool = Field(
         False,
         description="whether jobs write what they have done when that is half, and again at their end (contract 4.3)",
@@ -68,33 +68,33 @@ class Faults(BaseModel):
         description="faults by pattern of the job's name (`*`, `?`); the first that matches wins over the shares",
     )
     job_done_share: Share = Field(
-        0.5, description="share of its records that a failing, partial or hung job has done, always less than all"
+        0.5, description="share of its records that a failing, partial or hung job has processed, always less than all"
     )
 
     throttled_share: Share = Field(0.0, description="share of requests answered 429 ThrottlingException, nothing done")
     throttled_by_operation: dict[str, Share] = Field(
-        default_factory=dict, description="exceptions from it, by operation (`CreateModelInvocationJob`)"
+        default_factory=dict, description="overrides, by operation (`CreateModelInvocationJob`)"
     )
     server_error_share: Share = Field(0.0, description="share of requests answered 500, nothing done")
-    server_error_by_operation: dict[str, Share] = Field(default_factory=dict, description="exceptions from it")
+    server_error_by_operation: dict[str, Share] = Field(default_factory=dict, description="overrides")
     reply_lost_share: Share = Field(
         0.0, description="share of requests whose work is done and whose connection is closed without a reply"
     )
-    reply_lost_by_operation: dict[str, Share] = Field(default_factory=dict, description="exceptions from it")
+    reply_lost_by_operation: dict[str, Share] = Field(default_factory=dict, description="overrides")
     reply_slow_share: Share = Field(0.0, description="share of requests answered late, after the work is done")
-    reply_slow_by_operation: dict[str, Share] = Field(default_factory=dict, description="exceptions from it")
+    reply_slow_by_operation: dict[str, Share] = Field(default_factory=dict, description="overrides")
     reply_slow_s: float = Field(1.0, ge=0, le=600, description="how late, in real seconds")
 
     create_refused: CreateRefusal | None = Field(
         None, description="why Create is refused, in the words of contract section 7; not refused when unset"
     )
-    create_refused_share: Share = Field(1.0, description="share of Creates that are refused so")
+    create_refused_share: Share = Field(1.0, description="share of Creates that are refused this way")
 
     quota_mode: Literal["refuse", "queue"] = Field(
         "refuse", description="above the quota: refuse Create, or let the job wait in Scheduled; sources disagree"
     )
     token_window_s: NonNegativeFloat | None = Field(
-        28_800.0, description="how long a client request token is remembered; for ever when null (not documented)"
+        28_800.0, description="how long a client request token is remembered; forever when null (not documented)"
     )
     token_mismatch: Literal["same", "conflict"] = Field(
         "same",
@@ -109,18 +109,18 @@ class Faults(BaseModel):
 
     foreign_jobs: dict[str, NonNegativeInt] = Field(
         default_factory=dict,
-        description="jobs of somebody else that take slots, by pool (the canonical base model id): how many at once",
+        description="jobs of other users that take slots, by pool (the canonical base model id): how many at once",
     )
     foreign_job_s: PositiveFloat = Field(30.0, description="time that such a job stays active")
     foreign_pause_s: PositiveFloat = Field(
         5.0, description="time from its end, or from a refusal of it, to the next in its place"
     )
 
-    events_lost_share: Share = Field(0.0, description="share of events that never come (contract section 3)")
-    events_doubled_share: Share = Field(0.0, description="share of events that come twice")
+    events_lost_share: Share = Field(0.0, description="share of events that are never delivered (contract section 3)")
+    events_doubled_share: Share = Field(0.0, description="share of events that are delivered twice")
     events_reordered_share: Share = Field(0.0, description="share of events that the job's next event overtakes")
     events_delay_s: NonNegativeFloat = Field(0.0, description="time from a change of status to its event")
-    events_late_share: Share = Field(0.0, description="share of events that come later than that")
+    events_late_share: Share = Field(0.0, description="share of events that are delivered later than that")
     events_late_s: NonNegativeFloat = Field(30.0, description="how much later")
     events_early_share: Share = Field(
         0.0, description="share of jobs whose first event is delivered before Create is answered"
@@ -138,7 +138,7 @@ class Faults(BaseModel):
         ):
             more = sum(self.record_stop_reasons.values()) if "record_error" in names else 0.0
             if sum(getattr(self, f"{name}_share") for name in names) + more > 1 + 1e-9:
-                raise ValueError(f"the shares of {', '.join(names)} are more than 1 together")
+                raise ValueError(f"the shares of {', '.join(names)} are more than 1 in total")
         return self
 
 

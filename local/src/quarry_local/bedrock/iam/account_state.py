@@ -90,7 +90,7 @@ class AccountState:
                     reported = self._iam.get_policy_version(PolicyArn=arn, VersionId=version)
                     documents.append(reported["PolicyVersion"]["Document"])
         except (ClientError, BotoCoreError, KeyError) as wrong:
-            log.warning("the policies of role %s cannot be read, so they are not judged: %s", name, wrong)
+            log.warning("the policies of role %s cannot be read, so they are not evaluated: %s", name, wrong)
             return None
         read = [_document(document) for document in documents]
         # An AWS policy that the emulator knows by name only has no statements.

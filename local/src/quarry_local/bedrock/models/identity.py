@@ -80,7 +80,7 @@ def resolve(model_id: str, *, region: str, account: str, batch_models: Mapping[s
     """The model that `model_id` names, if batch inference takes it here.
 
     Args:
-        batch_models: further models that batch inference takes, by id, with their families.
+        batch_models: further models that batch inference supports, by id, with their families.
 
     Raises:
         ApiError: ValidationException; its message tells a model that AWS refuses from one that the catalogue does not
