@@ -23,7 +23,7 @@ def project(directory: str) -> dict[str, Any]:
 
 
 def directory_of(name: str) -> str | None:
-    """Where the distribution of that name lives; None if it is none of ours."""
+    """Where the distribution of that name is; None if it is none of ours."""
     return next((directory for directory in DIRECTORIES if project(directory)["name"] == name), None)
 
 

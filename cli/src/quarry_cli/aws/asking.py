@@ -89,7 +89,7 @@ def skew_of(answer: Answer, clock: Clock) -> float | None:
 def reason(error: PortError) -> str:
     """Why something could not be read, in few words."""
     if isinstance(error, Refused) and error.denied:
-        return f"not allowed to look ({error})"
+        return f"not allowed to read it ({error})"
     if out_of_reach(error) and credentials_fault(error) != "invalid":  # AWS's own words tell a clock or a region apart
         return str(for_people(error, ClientSettings()))
     return f"{type(error).__name__}: {error}"

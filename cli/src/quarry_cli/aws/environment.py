@@ -157,7 +157,7 @@ class Environment:
         """The role of QUARRY_BEDROCK_ROLE_ARN. Raises NotKnown where the check `role` says what is wrong."""
         role = await self.role(role_name(self.bedrock_role_arn))
         if role is None or role.arn != self.bedrock_role_arn:
-            raise NotKnown("there is no such role: see the check `role`")
+            raise NotKnown("the role does not exist: see the check `role`")
         return role
 
     async def bedrock_role_absent(self) -> bool:
