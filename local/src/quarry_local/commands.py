@@ -10,7 +10,6 @@ import os
 import shlex
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, NoReturn
@@ -19,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from quarry_core.contract.text import marked
 from quarry_core.settings import Settings
 from quarry_local import demo, environment, loopback, processes
 from quarry_local.policies import SERVICES
@@ -262,9 +262,7 @@ def _known(variables: dict[str, str]) -> dict[str, str]:
 
 def _plain(_name: str, line: str) -> str:
     """No control character of a log reaches a terminal, which would obey it: an emulator logs what it is sent."""
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(each)[0] == "C" and each != "\t" else each for each in line
-    )
+    return "\t".join(marked(part) for part in line.split("\t"))
 
 
 def _prefixed(name: str, line: str) -> str:

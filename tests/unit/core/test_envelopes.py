@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from quarry_core.contract.bounded import visible
 from quarry_core.contract.envelopes import envelope_of
 from quarry_core.contract.json_text import parse_object
 from quarry_core.contract.manifest import ManifestError, read_manifest
+from quarry_core.contract.text import visible
 
 MANIFEST = {
     "job_name_prefix": "t",

@@ -10,7 +10,7 @@ import pytest
 
 from quarry_core.contract.names import parse_s3_uri
 from quarry_core.errors import Changed, Conflict, Missing, QuotaExceeded, Refused, Stale, Throttled, Unknown
-from quarry_core.service.failures import SENTENCE_CHARS_MAX, Kind, exhausted, failure_of, kind_of, printable
+from quarry_core.service.failures import SENTENCE_CHARS_MAX, Kind, exhausted, failure_of, kind_of
 
 
 def raised(error: BaseException) -> BaseException:
@@ -132,7 +132,6 @@ def test_what_is_said_of_a_failure_fits_an_item_a_message_and_a_terminal():
     assert len(sentence) <= SENTENCE_CHARS_MAX
     assert sentence.isprintable()
     sentence.encode()
-    assert printable("a\n\x00b") == "a b"
 
 
 def test_an_exception_that_cannot_be_reported_is_reported_by_its_name():

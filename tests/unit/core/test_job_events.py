@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_core.contract.bounded import visible
 from quarry_core.contract.messages import NotAMessage, read_job_event, read_wakeup
+from quarry_core.contract.text import visible
 
 DETAIL = {"batchJobName": "n", "batchJobArn": "arn", "status": "Completed"}
 EVENT = {"source": "aws.bedrock", "detail-type": "Batch Inference Job State Change", "detail": DETAIL}

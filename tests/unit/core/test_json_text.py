@@ -7,7 +7,6 @@ import json
 
 import pytest
 
-from quarry_core.contract.bounded import visible
 from quarry_core.contract.json_text import (
     NESTING_PARSED_MAX,
     NotAnObject,
@@ -18,6 +17,7 @@ from quarry_core.contract.json_text import (
     repeated_keys,
     without_nulls,
 )
+from quarry_core.contract.text import visible
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', '\ufeff{"a": 1}', ' \n{"a": 1}\r\n', '\ufeff\ufeff{"a": 1}'])

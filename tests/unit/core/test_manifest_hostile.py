@@ -8,7 +8,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quarry_core.contract.bounded import visible
 from quarry_core.contract.json_text import NotAnObject, parse_object
 from quarry_core.contract.manifest import (
     REFUSAL_BYTES_MAX,
@@ -20,6 +19,7 @@ from quarry_core.contract.manifest import (
     read_manifest,
     run_id_of,
 )
+from quarry_core.contract.text import visible
 
 GOOD = {
     "job_name_prefix": "t",

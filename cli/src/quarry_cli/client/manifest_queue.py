@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from quarry_core.contract.bounded import shown_name
+from quarry_core.contract.text import shown_name
 
 _VARIABLE = "QUARRY_MANIFEST_QUEUE_URL"
 _OURS = re.compile(r"(?P<env>[a-z0-9]{1,8})-quarry-(?P<queue>[a-z-]+)")

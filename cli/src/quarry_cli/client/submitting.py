@@ -18,7 +18,6 @@ from quarry_cli.client.connections import Connections
 from quarry_cli.client.manifest_queue import wrong_queue
 from quarry_cli.errors import NotSubmitted
 from quarry_core.aws.dead_letters import REFUSED_CHARACTER
-from quarry_core.contract.bounded import shown_name
 from quarry_core.contract.json_text import NotAnObject, parse_object
 from quarry_core.contract.manifest import (
     MANIFEST_BYTES_MAX,
@@ -30,6 +29,7 @@ from quarry_core.contract.manifest import (
     run_id_of,
 )
 from quarry_core.contract.manifest_checks import check_environment
+from quarry_core.contract.text import shown_name
 from quarry_core.models import UnsupportedModel, family_of
 
 

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from quarry_cli.aws.finding import Fault, Finding, Fix, Outcome
 from quarry_cli.doctor.report import Report
-from quarry_cli.screen.wording import plain, printable
+from quarry_cli.screen.wording import plain
+from quarry_core.contract.text import marked
 
 COLOURS = {Outcome.OK: "green", Outcome.FAILED: "red", Outcome.UNKNOWN: "yellow"}
 REPORTED_CHARS_MAX = 2_000
@@ -46,9 +47,9 @@ def _fault(fault: Fault, *, alone: bool) -> Iterator[Text]:
 
 def _fix(fix: Fix) -> Iterator[Text]:
     if fix.kind == "command":
-        yield Text(f"          {printable(str(fix.value))}")
+        yield Text(f"          {marked(str(fix.value))}")
         return
     yield Text(f"        in: {plain(fix.where, REPORTED_CHARS_MAX)}")
     text = fix.value if isinstance(fix.value, str) else ",\n".join(json.dumps(one, indent=2) for one in fix.value)
     for line in text.splitlines():
-        yield Text(f"          {printable(line)}")
+        yield Text(f"          {marked(line)}")

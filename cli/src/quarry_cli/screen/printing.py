@@ -7,7 +7,6 @@ hold control characters, which a terminal would obey.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -19,14 +18,13 @@ from quarry_cli.aws.answers import for_people
 from quarry_cli.errors import Exit, QuarryError
 from quarry_cli.screen.wording import plain
 from quarry_cli.settings import ClientSettings
+from quarry_core.contract.text import json_escaped
 from quarry_core.errors import PortError
 
 # Wider than any table: what is cut in a pipe cannot be scrolled to.
 PIPE_CHARS = 100_000
 ERROR_CHARS_MAX = 4_000
 INTERRUPTED = 130  # what a shell gives for a command that SIGINT ended
-# What JSON lets through and a terminal obeys: DEL, C1, and what turns, hides or joins text.
-_OBEYED = re.compile("[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
@@ -62,4 +60,4 @@ def console() -> Console:
 def print_json(value: Any) -> None:
     """Print a value as JSON; characters that a terminal obeys are escaped, so the text reads back the same."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    typer.echo(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    typer.echo(json_escaped(text))

@@ -6,22 +6,15 @@ character in them must not reach a terminal.
 
 from __future__ import annotations
 
-import unicodedata
-
 from quarry_cli.client.view import JobView, RunView
+from quarry_core.contract.text import one_line
 
 TEXT_CHARS_MAX = 300
 
 
 def plain(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
     """One line without control characters, cut to a length."""
-    line = printable(" ".join(text[: chars_max * 4].split()))
-    return line if len(line) <= chars_max else line[: chars_max - 1] + "…"
-
-
-def printable(line: str) -> str:
-    """A line with its spaces, and a mark for each control character."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(each)[0] == "C" else each for each in line)
+    return one_line(text, chars_max)
 
 
 def duration(seconds: float) -> str:

@@ -20,7 +20,6 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from quarry_core.contract import job_request
-from quarry_core.contract.bounded import SURROGATE, bounded_text, shown_name
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.envelopes import envelope_of
 from quarry_core.contract.field_faults import in_words
@@ -28,6 +27,7 @@ from quarry_core.contract.json_text import fixed, half_pairs, nested, repeated_k
 from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN, parse_s3_uri
 from quarry_core.contract.prompts import Prompt, check_prompt_id, parse_template
 from quarry_core.contract.source_format import source_format
+from quarry_core.contract.text import SURROGATE, bounded_text, shown_name
 from quarry_core.models import check_inference, family_of
 
 T = TypeVar("T")

@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from quarry_core.contract.bounded import bounded_text, shown_name
 from quarry_core.contract.envelopes import is_manifest, is_wakeup
 from quarry_core.contract.json_text import NotAnObject, half_pairs, parse_object
+from quarry_core.contract.text import bounded_text, shown_name
 
 VERSION = 2
 Step = Literal["count", "slice", "admit", "sweep", "settle", "close"]

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from quarry_core.contract.bounded import bounded_text
 from quarry_core.contract.run import Run
+from quarry_core.contract.text import bounded_text
 from quarry_core.ledger import rows
 from quarry_core.ledger.rows import BegunRow, FailureRow, JobRow, Lane, Pool, Shard, Slice, Totals, Waiting
 from quarry_core.ports import Item, Put, Table, Update, Write

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
 
+from quarry_core.contract.text import one_line
 from quarry_core.errors import Conflict, PortError, Refused
 
 OURS = "quarry_"
@@ -132,14 +133,7 @@ def failure_of(error: BaseException) -> Failure:
     digest = hashlib.sha256(seed.encode("utf-8", "replace")).hexdigest()
     where = f" (in {place})" if place else ""
     sentence = f"{name}: {text}" if text else name
-    return Failure(digest[:FINGERPRINT_CHARS], printable(sentence, SENTENCE_CHARS_MAX - len(where)) + where)
-
-
-def printable(text: str, chars_max: int = SENTENCE_CHARS_MAX) -> str:
-    """One line that fits an item, a message and a terminal: no control characters, no half of a surrogate pair."""
-    whole = text[: 4 * chars_max].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    line = " ".join("".join(each if each.isprintable() else " " for each in whole).split())
-    return line if len(line) <= chars_max else line[: max(chars_max - 1, 0)].rstrip() + "…"
+    return Failure(digest[:FINGERPRINT_CHARS], one_line(sentence, SENTENCE_CHARS_MAX - len(where), mark=" ") + where)
 
 
 # In this order: what is recognised by its form before what is only digits.
@@ -161,7 +155,7 @@ def normalised(text: str) -> str:
 
 def _text(error: BaseException) -> str:
     try:
-        return printable(str(error))
+        return one_line(str(error), SENTENCE_CHARS_MAX, mark=" ")
     except Exception:  # an exception may have a bug of its own
         return ""
 

@@ -10,10 +10,10 @@ import difflib
 from collections.abc import Iterator
 from itertools import islice
 
-from quarry_core.contract.bounded import shown_name
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.names import in_own_folder, parse_s3_uri, prompt_key
 from quarry_core.contract.prompts import PROMPT_BYTES_MAX, Prompt, load_prompt
+from quarry_core.contract.text import shown_name
 from quarry_core.errors import Missing, MissingBucket, PortError, Refused
 from quarry_core.ports import ObjectInfo, ObjectRef, Objects
 

@@ -15,7 +15,6 @@ from functools import partial
 
 import structlog
 
-from quarry_core.contract.bounded import bounded_text
 from quarry_core.contract.json_text import NotAnObject, parse_object
 from quarry_core.contract.manifest import (
     ORIGIN_ATTRIBUTE,
@@ -36,6 +35,7 @@ from quarry_core.contract.prompts import Prompt, PromptError
 from quarry_core.contract.run import PINS_BYTES_MAX, Pins, Run, Source
 from quarry_core.contract.source_format import source_format
 from quarry_core.contract.states import RunState
+from quarry_core.contract.text import bounded_text
 from quarry_core.errors import Refused, Stale
 from quarry_core.ledger import moves
 from quarry_core.models import check_inference, family_of, pool_of
