@@ -144,6 +144,43 @@ async def test_a_worker_that_died_before_an_upgrade_counts_after_it():
     assert (await world.totals(run_id)).code == "WORKER_KILLED"
 
 
+@pytest.mark.promise("L9")
+async def test_an_end_that_was_decided_before_an_upgrade_is_the_end():
+    run_id = LATEST.about["run_ids"]["jokes"]
+    decided = {
+        "end_state": "FAILED",
+        "end_message": "the source is gone",
+        "end_code": "SOURCE_BROKEN",
+        "end_step": "part",
+    }
+
+    def change(item: dict[str, Any]) -> None:
+        if (item["pk"]["S"], item["sk"]["S"]) == (f"run#{run_id}", "totals"):
+            item |= {name: form.typed(value) for name, value in decided.items()}
+
+    world, _ = await replayed(LATEST, tampered(LATEST.cut("closing-decided"), "item", change))
+
+    totals = await world.totals(run_id)
+    assert [totals.state, totals.message, totals.code, totals.step] == list(decided.values())
+
+
+@pytest.mark.promise("L9")
+@pytest.mark.parametrize(("broken", "code"), [(False, "REFUSED"), (True, "NOT_PROCESSED")])
+async def test_what_waits_in_a_lane_that_was_refused_before_an_upgrade_is_given_the_reason(broken, code):
+    run_id = LATEST.about["run_ids"]["jokes"]
+    refused = {"gate": "refused", "message": "no access to the model"} | ({"broken": True} if broken else {})
+
+    def change(item: dict[str, Any]) -> None:
+        if item["sk"]["S"] == f"lane#{run_id}":
+            item |= {name: form.typed(value) for name, value in refused.items()}
+
+    world, _ = await replayed(LATEST, tampered(LATEST.cut("shards-waiting"), "item", change))
+
+    result = world.result(run_id)
+    assert set(result["error_code"].to_pylist()) == {code}
+    assert all("no access to the model" in message for message in result["error_message"].to_pylist())
+
+
 async def test_a_history_that_is_recorded_today_can_be_read_and_replayed(tmp_path):
     today = await recorded("today")
     form.write(today, tmp_path / "today")
