@@ -54,7 +54,7 @@ class Bedrock:
     def calm(self) -> None:
         """As it was at its start, with every window empty."""
         self.change(**DEFAULTS)
-        self.later()
+        self.later(61)  # a whole window, whatever a float makes of it
 
     def _ask(self, method: str, page: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()

@@ -129,7 +129,7 @@ class Rate:
 
         Here the second one tells a client that it has been refused, without a pause, as often as its limit allows.
         """
-        if now - self._refused_at > WINDOW_S:
+        if now - self._refused_at >= WINDOW_S:
             self._refused_in_a_row = 0
         self._refused_at = now
         self._refused_in_a_row += 1
