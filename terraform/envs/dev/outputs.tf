@@ -14,6 +14,6 @@ output "role_arns" {
 }
 
 output "operator_policy_arn" {
-  description = "ARN of the managed policy for those who submit, look and cancel."
+  description = "ARN of the managed policy for those who submit, monitor and cancel."
   value       = module.pipeline.operator_policy_arn
 }

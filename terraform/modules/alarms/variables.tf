@@ -9,7 +9,7 @@ variable "place" {
 }
 
 variable "alarm_action_arns" {
-  description = "ARNs of what is told when an alarm goes off and when it is over, as of an SNS topic; at most five, may be empty."
+  description = "ARNs to notify when an alarm fires and when it clears, for example of an SNS topic; at most five, may be empty."
   type        = list(string)
   default     = []
   nullable    = false

@@ -9,7 +9,7 @@ variable "place" {
 }
 
 variable "deletion_window_days" {
-  description = "Days between the destruction of the key and its end, in which it can be taken back: what is encrypted with it is lost after."
+  description = "Days between the destruction of the key and its final deletion, in which the deletion can be cancelled: what is encrypted with it is lost after."
   type        = number
   default     = 30
   nullable    = false

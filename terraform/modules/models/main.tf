@@ -8,7 +8,7 @@ locals {
   own_profile = "${local.here}:${var.place.account_id}:inference-profile/"
 
   # Each as it was written, to its id without an ARN around it and to its geography, "" for a model named directly. A model's
-  # own id may hold two dots (`deepseek.v3.2`), so geographies are told by name.
+  # own id may hold two dots (`deepseek.v3.2`), so geographies are recognized by name.
   names = { for model in var.models : model => trimprefix(trimprefix(model, local.own_model), local.own_profile) }
   geography = {
     for model, name in local.names : model => join("", [

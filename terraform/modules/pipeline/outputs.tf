@@ -25,7 +25,7 @@ output "role_arns" {
 }
 
 output "bedrock_role_arn" {
-  description = "ARN of the role that Bedrock works under."
+  description = "ARN of the role that Bedrock uses."
   value       = module.bedrock_batch_role.role_arn
 }
 
@@ -35,7 +35,7 @@ output "instance_profile" {
 }
 
 output "operator_policy_arn" {
-  description = "ARN of the managed policy for those who submit, look and cancel: attach it to people's roles."
+  description = "ARN of the managed policy for those who submit, monitor and cancel: attach it to people's roles."
   value       = module.operator_policy.policy_arn
 }
 

@@ -196,7 +196,7 @@ variable "encryption" {
 }
 
 variable "key_deletion_window_days" {
-  description = "Days between the destruction of the KMS key and its end, in which it can be taken back."
+  description = "Days between the destruction of the KMS key and its final deletion, in which the deletion can be cancelled."
   type        = number
   default     = 30
   nullable    = false

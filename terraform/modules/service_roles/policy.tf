@@ -137,7 +137,7 @@ data "aws_iam_policy_document" "access" {
     }
   }
 
-  # Never listed: only so that a source that was deleted is told from one that may not be read.
+  # Never listed: only so that a deleted source is distinguished from one that may not be read.
   dynamic "statement" {
     for_each = local.reads_sources[each.key] && length(var.source_buckets) > 0 ? [var.source_buckets] : []
 
