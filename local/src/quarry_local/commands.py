@@ -52,7 +52,8 @@ def up(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An environment variable of the services.")
     ] = None,
     services: Annotated[
-        bool | None, typer.Option("--services/--no-services", help="Also start the three services. [default: services]")
+        bool | None,
+        typer.Option("--services/--no-services", help="Whether to start the three services. [default: services]"),
     ] = None,
     prometheus: Annotated[bool, typer.Option("--prometheus", help=PROMETHEUS_HELP)] = False,
     tls: Annotated[
@@ -63,8 +64,8 @@ def up(
 ) -> None:
     """Start everything and return when it is ready.
 
-    Where a stack is up already, what died is started again; an option that is not given stays as it stands, one that is
-    given otherwise is refused by name, and --prometheus adds one.
+    If a stack is already up, processes that died are started again. Options that are not given keep their values, a
+    different value is refused by name, and --prometheus adds a Prometheus.
     """
     given: dict[str, Any] = {
         "quota": quota,
@@ -114,7 +115,7 @@ def env_(directory: Directory = None) -> None:
 
 @app.command()
 def status(directory: Directory = None) -> None:
-    """Show what runs. Fails if the stack is not up, or a process of it has died."""
+    """Show what is running. Fails if the stack is not up, or if one of its processes has died."""
     stack = Stack(directory)
     try:
         sound = _show(stack)
@@ -139,7 +140,7 @@ def logs(
 ) -> None:
     """Print the last lines of the logs; they stay readable after `down`.
 
-    In JSON every line says of which process it is; what a process wrote that is no JSON stands in `event`.
+    In JSON every line names its process; output that is not JSON is in `event`.
     """
     stack = Stack(directory)
     written = sorted(path.stem for path in (stack.directory / "logs").glob("*.log"))
@@ -161,7 +162,7 @@ def logs(
 
 @app.command()
 def down(directory: Directory = None) -> None:
-    """Stop everything that `up` started. Harmless if nothing runs."""
+    """Stop everything that `up` started. Does nothing if nothing is running."""
     stack = Stack(directory)
     try:
         with console.status("stopping"):
@@ -197,8 +198,8 @@ def bedrock_(
 ) -> None:
     """The simulated Bedrock alone, in the foreground, until interrupted.
 
-    It says its port in one line of JSON. Every other setting is an option too, and a variable QUARRY_SIM_...:
-    --seconds-per-1000-records 5 --events-lost-share 0.5. docs/simulated-bedrock.md has them all.
+    It prints its port in one line of JSON. Every other setting is also an option, and a variable QUARRY_SIM_...:
+    --seconds-per-1000-records 5 --events-lost-share 0.5. docs/simulated-bedrock.md lists them all.
     """
     # A server is a heavy import, and the other commands need none.
     from quarry_local.bedrock.__main__ import run  # noqa: PLC0415
@@ -214,7 +215,7 @@ def demo_(
     prometheus: Annotated[bool, typer.Option("--prometheus", help=PROMETHEUS_HELP)] = False,
     directory: Directory = None,
 ) -> None:
-    """The main job, from a manifest to joined rows: a text run and an embedding run. Fails unless every row is back."""
+    """The main job, from a manifest to joined rows: a text run and an embedding run. Fails unless every row has come back."""
     processes.interrupt_on_sigterm()
     try:
         demo.run(directory, typer.echo, keep=keep, prometheus=prometheus)

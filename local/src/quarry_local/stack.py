@@ -137,7 +137,7 @@ class Stack:
             self._ready(standing, PROMETHEUS)
 
     def down(self) -> list[str]:
-        """Stop everything: the services first, then Bedrock, then AWS. Harmless if nothing runs.
+        """Stop everything: the services first, then Bedrock, then AWS. Does nothing if nothing is running.
 
         Returns:
             The names of those that did not stop by themselves and were killed.

@@ -60,9 +60,7 @@ async def open_post(settings: DeadLetterSettings) -> AsyncIterator[Post]:
 QueueName = StrEnum("QueueName", {name.replace("-", "_"): name for name in DEAD_LETTER_QUEUES})  # type: ignore[misc]
 QueueArgument = Annotated[
     QueueName,
-    typer.Argument(
-        metavar="QUEUE", help=f"The queue whose dead-letter messages are meant: {', '.join(DEAD_LETTER_QUEUES)}."
-    ),
+    typer.Argument(metavar="QUEUE", help=f"The queue that the messages came from: {', '.join(DEAD_LETTER_QUEUES)}."),
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Only messages with this text in their reason.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=LIMIT_MAX, help="At most this many messages.")]
@@ -71,9 +69,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmat
 
 @app.command("list")
 def list_queues(ctx: typer.Context, as_json: Json = False) -> None:
-    """Count the dead-letter messages of every queue, and show why the oldest one lies there.
+    """Count the dead-letter messages of every queue, and show the reason of the oldest one.
 
-    A queue whose variable is not set is left out, and named on standard error.
+    A queue whose variable is not set is skipped, and named on standard error.
     """
 
     async def count(settings: DeadLetterSettings, post: Post) -> list[Depth]:
@@ -100,7 +98,7 @@ def show(
 ) -> None:
     """Show dead-letter messages, and leave them where they are.
 
-    Of a body the first 2,000 characters are shown; a manifest's may hold a prompt, the others hold keys alone.
+    The first 2,000 characters of a body are shown; a manifest may contain a prompt, other messages hold only keys.
 
     Looking adds one to the receive count and hides the message for a moment.
     """
@@ -125,7 +123,7 @@ def redrive(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be moved.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Move dead-letter messages back to the queue that they came from, once the fault is fixed.
+    """Move dead-letter messages back to the queue that they came from, once the cause is fixed.
 
     A message keeps its first message id, so a manifest keeps its run id. Each message is sent before it is deleted, so none is lost; an interruption may leave one in both queues, which is harmless.
 
@@ -150,9 +148,9 @@ def redrive(
 
 @app.command()
 def purge(ctx: typer.Context, queue: QueueArgument, reason: Reason = "", limit: Limit = 100, yes: Yes = False) -> None:
-    """Delete dead-letter messages for good.
+    """Delete dead-letter messages permanently.
 
-    Without --yes their number has to be typed. A manifest that is deleted here is lost, if nobody has it elsewhere.
+    Without --yes their number must be typed. A manifest that is deleted here is lost unless there is a copy elsewhere.
 
     Exit code 1: another number was typed, or some messages were not deleted; each is listed with the reason.
     """

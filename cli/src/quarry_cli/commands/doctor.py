@@ -56,10 +56,10 @@ def doctor(
 ) -> None:
     """Check the environment in AWS, and show what to add and where.
 
-    All checks only read. What may not be looked at is unknown, which is no failure. Without --model, the models of open
-    runs are looked at.
+    All checks only read. What may not be read is unknown, which is not a failure. Without --model, the models of
+    open runs are checked.
 
-    Exit code 0: nothing failed; 1: a check failed; 2: nothing could be looked at.
+    Exit code 0: nothing failed; 1: a check failed; 2: nothing could be checked.
     """
     named = list(dict.fromkeys(model or []))
     if len(named) > MODELS_MAX:

@@ -37,7 +37,7 @@ def models(
 ) -> None:
     """List the region's models and profiles, and which take batch jobs.
 
-    The family is Quarry's adapter; a model without one cannot be prompted yet. No API of AWS says which models take batch jobs: it is read from the names of the quotas, and unknown otherwise.
+    The family is Quarry's adapter; a model without one cannot be prompted yet. No AWS API lists which models take batch jobs: it is read from the names of the quotas, and unknown otherwise.
     """
     open_with: Open = ctx.obj if ctx.obj is not None else open_reading
     with printing.telling():

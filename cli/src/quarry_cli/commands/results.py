@@ -48,9 +48,9 @@ def results(
 ) -> None:
     """Download a run's results, and prove that no row is missing.
 
-    DIR holds the parts alone, so that every reader of Parquet opens it; the report lies in DIR.quarry beside it. Parts are numbered without gaps: part n holds the rows whose record id begins with 2n.
+    DIR holds only the parts, so that every Parquet reader can open it; the report is in DIR.quarry beside it. Parts are numbered without gaps: part n holds the rows whose record id begins with 2n.
 
-    Called again with the same directory, it brings only what is missing. Exit code 1 if the rows do not add up.
+    Called again with the same directory, it downloads only what is missing. Exit code 1 if the rows do not add up.
     """
     if out is None and not head:
         raise typer.BadParameter("give a directory for the results (-o DIR), or the number of rows to show (--head N)")

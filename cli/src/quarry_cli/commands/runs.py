@@ -28,7 +28,7 @@ def runs(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the open runs, then those that ended this month or last.
+    """List the open runs, then those that ended this month or last month.
 
     A narrow terminal shows fewer columns; ids and numbers stay whole.
     """

@@ -8,7 +8,7 @@ import typer
 
 
 def schema() -> None:
-    """Print the JSON Schema of the manifest, for editors and for checks of your own."""
+    """Print the JSON Schema of the manifest, for editors and for your own checks."""
     from quarry_core.contract.manifest import manifest_schema  # noqa: PLC0415 beside its only user
 
     typer.echo(json.dumps(manifest_schema(), indent=2))

@@ -12,7 +12,7 @@ from quarry_cli.screen.printing import Json
 def status(ctx: typer.Context, run: RunId, as_json: Json = False) -> None:
     """Show a run once: state, rows, shards, jobs, slots, what is left.
 
-    The exit code tells whether the run exists (0 or 1), not how it fares.
+    The exit code shows whether the run exists (0 or 1), not how it is doing.
     """
     with printing.telling():
         view = open_client(ctx).status(run)

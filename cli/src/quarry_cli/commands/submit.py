@@ -37,7 +37,7 @@ def submit(
 ) -> None:
     """Put a manifest on the queue and print its run id.
 
-    The manifest is checked here first, and so are source, columns, prompt and model in AWS; one that is refused is not sent (exit code 2). What could not be checked is said, and sent.
+    The manifest is checked here first, and so are source, columns, prompt and model in AWS; one that is refused is not sent (exit code 2). What cannot be checked is reported, and the manifest is sent.
 
     With --wait the exit code is that of `quarry watch`.
     """

@@ -15,7 +15,7 @@ from quarry_cli.screen import printing
 def watch(ctx: typer.Context, run: RunId, every: Every = WAIT_EVERY_S, timeout: Timeout = None) -> None:
     """Follow a run to its end, live on a terminal, line by line elsewhere.
 
-    A run that no preprocessor has taken from the queue yet is waited for. Ctrl-C ends the watching and not the run (exit code 130).
+    If no preprocessor has received the manifest yet, the command waits for it. Ctrl-C stops watching, not the run (exit code 130).
 
     Exit code 0: every row has an answer; 3: some have an error instead; 1: the run failed.
     """
