@@ -159,7 +159,7 @@ format: setup ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: setup ## Generate the pages, and the rules' growth, that can be generated
+docs: setup ## Generate what is made from the code: pages, tables, parts of the recording rules
 	@$(BIN)/python tools/generate_docs.py
 	@$(BIN)/python tools/conformance_table.py
 	@$(BIN)/python tools/terraform_docs.py

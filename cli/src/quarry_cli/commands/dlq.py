@@ -100,7 +100,7 @@ def show(
 
     The first 2,000 characters of a body are shown; a manifest may contain a prompt, other messages hold only keys.
 
-    Looking adds one to the receive count and hides the message for a moment.
+    Showing a message adds one to its receive count and hides it for a moment.
     """
     with printing.telling():
         settings = _settings(queue)
@@ -127,7 +127,7 @@ def redrive(
 
     A message keeps its first message id, so a manifest keeps its run id. Each message is sent before it is deleted, so none is lost; an interruption may leave one in both queues, which is harmless.
 
-    Exit code 1: the question was answered with no, or some messages were not moved; each is listed with the reason.
+    Exit code 1: you answered no, or some messages were not moved; each is listed with the reason.
     """
     with printing.telling():
         settings = _settings(queue, source=True)
@@ -152,7 +152,7 @@ def purge(ctx: typer.Context, queue: QueueArgument, reason: Reason = "", limit: 
 
     Without --yes their number must be typed. A manifest that is deleted here is lost unless there is a copy elsewhere.
 
-    Exit code 1: another number was typed, or some messages were not deleted; each is listed with the reason.
+    Exit code 1: you typed another number, or some messages were not deleted; each is listed with the reason.
     """
     with printing.telling():
         settings = _settings(queue)

@@ -34,7 +34,7 @@ class DoctorExit(IntEnum):
 
 
 class Blind(Exception):
-    """Nothing can be looked at; the message says why."""
+    """Nothing can be checked; the message says why."""
 
 
 Models = Annotated[

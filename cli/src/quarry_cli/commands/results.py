@@ -35,7 +35,7 @@ def results(
     ] = "parquet",
     head: Annotated[int, typer.Option("--head", metavar="N", min=0, max=1_000, help="Print the first N rows.")] = 0,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Take the parts written so far, though the run has not ended.")
+        bool, typer.Option("--partial", help="Take the parts written so far, even if the run has not ended.")
     ] = False,
     safe_cells: Annotated[
         bool,
@@ -43,14 +43,16 @@ def results(
     ] = False,
     mode: Annotated[
         str,
-        typer.Option("--mode", metavar="OCTAL", help="Permissions of the files; who may read them may also list DIR."),
+        typer.Option(
+            "--mode", metavar="OCTAL", help="Permissions of the files; whoever may read them may also list DIR."
+        ),
     ] = "600",
 ) -> None:
     """Download a run's results, and prove that no row is missing.
 
     DIR holds only the parts, so that every Parquet reader can open it; the report is in DIR.quarry beside it. Parts are numbered without gaps: part n holds the rows whose record id begins with 2n.
 
-    Called again with the same directory, it downloads only what is missing. Exit code 1 if the rows do not add up.
+    Called again with the same directory, it downloads only what is missing. Exit code 1: the rows do not add up.
     """
     if out is None and not head:
         raise typer.BadParameter("give a directory for the results (-o DIR), or the number of rows to show (--head N)")

@@ -12,7 +12,7 @@ from quarry_cli.screen.printing import Json
 def status(ctx: typer.Context, run: RunId, as_json: Json = False) -> None:
     """Show a run once: state, rows, shards, jobs, slots, what is left.
 
-    The exit code shows whether the run exists (0 or 1), not how it is doing.
+    Exit code 0: the run exists, whatever its state; 1: there is no such run.
     """
     with printing.telling():
         view = open_client(ctx).status(run)
