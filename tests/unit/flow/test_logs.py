@@ -83,6 +83,15 @@ async def test_no_line_carries_what_was_asked_or_answered(lines):
     assert said(seen) == []
 
 
+async def test_counts_are_numbers_also_in_a_field_that_elsewhere_is_a_sentence(lines):
+    world = SimulatedWorld()
+    run_id = await a_run_with_every_ending(world)
+
+    (ended,) = [each for each in lines() if each["event"] == "run_ended"]
+    statuses = world.result(run_id)["status"].to_pylist()
+    assert (ended["ok"], ended["error"]) == (statuses.count("ok"), statuses.count("error"))
+
+
 @pytest.mark.parametrize(
     "broken",
     [
