@@ -154,9 +154,12 @@ def test_it_works_from_python_as_the_readme_says(client, manifest):
 @pytest.mark.timeout(INSTALL_S)
 def test_it_looks_at_the_environment_models_and_dead_letters(client):
     """The requests of all the services that it asks, by whichever SDK is there: each is sent and read."""
-    looked = json.loads(client.run("quarry", "doctor", "--json", exit_code=None).stdout)
-    listed = json.loads(client.run("quarry", "models", "claude", "--json", exit_code=None).stdout)
+    looked = json.loads(client.run("quarry", "doctor", "--json").stdout)
     client.run("quarry", "dlq", "list")
+    models = ("quarry", "models", "claude", "--json")
 
-    assert looked
-    assert listed
+    assert looked["healthy"]
+    if PINS == "floors":  # this boto3 knows no inference profiles
+        assert "upgrade boto3 to ask it" in client.run(*models, exit_code=5).stderr
+    else:
+        assert CLAUDE in {line["id"] for line in json.loads(client.run(*models).stdout)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -159,3 +160,55 @@ def test_an_older_build_leaves_nothing_behind(tmp_path):
     old = tmp_path / "quarry_batch-0.0.1-py3-none-any.whl"
     old.write_bytes(b"")
     assert old.name not in {path.name for path in make(tmp_path).iterdir()}
+
+
+def by_name(text: str) -> list[str]:
+    """What a text has pip take from an index under one of our names: a path, or a file of requirements, is no name."""
+    return [
+        line.strip()
+        for line in text.splitlines()
+        if (found := re.search(r"\b(?:pip3?|uv add|uv tool|pipx)\b.*\binstall\b(.*)", line))
+        and any(
+            re.match(r"quarry(?:[-_\[=<>~]|$)", word.strip("'\"`,.;:()"))
+            for word in found[1].partition(" #")[0].split()
+        )
+    ]
+
+
+def test_no_text_installs_one_of_our_names_from_an_index():
+    """`quarry` is somebody else's there, and the other names are anybody's until something is published."""
+    asked = [
+        "git",
+        "ls-files",
+        "-z",
+        "--",
+        "*.py",
+        "*.md",
+        "*.toml",
+        "*.yaml",
+        "*.sh",
+        "*.txt",
+        "*.tf",
+        "Makefile",
+        "*Dockerfile",
+    ]
+    listed = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    texts = {name: (ROOT / name).read_text(errors="replace") for name in listed if name and (ROOT / name).is_file()}
+
+    assert "docs/install.md" in texts
+    assert {
+        name: by_name(text) for name, text in texts.items() if by_name(text) and name != "tests/unit/test_wheels.py"
+    } == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pip install quarry",
+        "run `pip install 'quarry-batch[pandas]'`",
+        "uv pip install --upgrade quarry_batch_core==0.1.0",
+        "%pip install quarry",
+    ],
+)
+def test_a_text_that_does_would_be_found(text):
+    assert by_name(text)

@@ -42,6 +42,10 @@ class Refused(PortError):
         return self.code in DENIED
 
 
+class Unsupported(Refused):
+    """The SDK that is installed cannot ask for it: nothing was sent."""
+
+
 class Missing(PortError):
     """The thing asked for does not exist."""
 

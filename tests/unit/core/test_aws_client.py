@@ -11,8 +11,8 @@ import pytest
 
 from quarry_core.aws.calls import ATTEMPTS_MAX, CONNECT_TIMEOUT_S, READ_TIMEOUTS_S, USER_AGENT, Limits
 from quarry_core.aws.client import Aws
-from quarry_core.aws.threaded import THREADS_MAX, UNKNOWN_OPERATION, ThreadedAws
-from quarry_core.errors import Missing, Refused, Throttled, Unknown
+from quarry_core.aws.threaded import THREADS_MAX, ThreadedAws
+from quarry_core.errors import Missing, Refused, Throttled, Unknown, Unsupported
 from tests.unit.core.scripted import CUT, CUT_IN_BODY, MEASURES_ANSWERS, Answer, scripted, set_credentials, wrong
 from tests.world.clock import FakeClock
 
@@ -178,9 +178,8 @@ async def test_we_say_who_we_are_and_make_each_client_once(kind):
 
 async def test_what_an_older_boto3_does_not_know_is_refused_and_says_what_to_do():
     async with ThreadedAws(FakeClock(), "us-east-1") as aws:
-        with pytest.raises(Refused, match="does not know bedrock list_unheard_of_things: upgrade boto3") as refused:
+        with pytest.raises(Unsupported, match="does not know bedrock list_unheard_of_things: upgrade boto3") as refused:
             await aws.call("bedrock", "list_unheard_of_things", {}, doing="looking")
-    assert refused.value.code == UNKNOWN_OPERATION
     assert not refused.value.denied
 
 

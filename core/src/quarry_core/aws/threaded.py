@@ -24,18 +24,17 @@ from botocore.config import Config
 from quarry_core.aws.calls import Calls, Limits, Observe
 from quarry_core.aws.retries import pin, retries
 from quarry_core.aws.whole import require_whole_answers
-from quarry_core.errors import Refused
+from quarry_core.errors import Unsupported
 from quarry_core.ports import Clock
 
 # Further calls wait their turn; the wait counts towards their deadline.
 THREADS_MAX = 16
-UNKNOWN_OPERATION = "UnknownOperation"
 
 
 class ThreadedAws(Calls):
     """An async context manager: `async with ThreadedAws() as aws`, then `await aws.call(...)`. Arguments as `Calls`.
 
-    An operation that the installed boto3 does not have yet is `Refused`, with the code `UnknownOperation`.
+    An operation that the installed boto3 does not have yet is `Unsupported`.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class ThreadedAws(Calls):
             client = self._client(limits)
             method = getattr(client, operation, None)
             if method is None:
-                raise Refused(_too_old(limits.service, operation), UNKNOWN_OPERATION)
+                raise Unsupported(_too_old(limits.service, operation))
             answer: dict[str, Any] = method(**parameters)
             return answer
 
