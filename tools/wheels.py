@@ -6,8 +6,8 @@ Theory of operation. Each wheel is built by its own build backend, as pip would,
 of its files: the same commit gives the same bytes, so whoever builds again can compare hashes. SOURCE_DATE_EPOCH, where
 it is set, goes before the commit's time.
 
-Beside the wheels stand SHA256SUMS and one requirement file for each thing that can be installed. It pins our own wheels
-by their hashes, next to the third-party pins of `requirements/`, and looks for wheels in its own directory. So
+Beside the wheels stand SHA256SUMS, the requirement file of the embedded AWS, and one requirement file for each thing that
+can be installed. It pins our own wheels by their hashes, next to the third-party pins of `requirements/`, and looks for wheels in its own directory. So
 
     pip install --require-hashes -r dist/wheels/quarry-batch.txt
 
@@ -37,6 +37,8 @@ INSTALLED = {
     "local[stack,tls]": "local",
 }
 SUMS = "SHA256SUMS"
+# The local stack's embedded AWS, which lives in an environment of its own.
+EMBEDDED_AWS = "local-aws.txt"
 _BUILD = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
 
 
@@ -99,6 +101,7 @@ def main(arguments: list[str]) -> int:
     epoch = source_date_epoch()
     wheels = {directory: build(directory, to, epoch) for directory in DIRECTORIES}
     files = dict(requirement_file(installed, pins, wheels) for installed, pins in INSTALLED.items())
+    files[EMBEDDED_AWS] = (ROOT / "requirements" / EMBEDDED_AWS).read_text(encoding="utf-8")
     for name, text in files.items():
         (to / name).write_text(text, encoding="utf-8")
     sums = {path.name: sha256(path) for path in (*wheels.values(), *(to / name for name in files))}

@@ -61,7 +61,9 @@ def _checkout() -> Path:
     for directory in here:
         if (directory / REQUIREMENTS).is_file():
             return directory
-    raise EmulatorUnavailable(f"no {REQUIREMENTS} here or above: run from a checkout, or set {PYTHON_VARIABLE}")
+    raise EmulatorUnavailable(
+        f"no {REQUIREMENTS} here or above: run from a checkout, or set {PYTHON_VARIABLE} (docs/install.md)"
+    )
 
 
 def _pin(requirements: Path) -> str:
