@@ -491,7 +491,7 @@ def test_small_reads_near_each_other_are_one_request(s3_place):
 
 def test_every_request_says_who_sends_it_and_ends(client):
     config = client.meta.config
-    assert "quarry/0.1.0" in config.user_agent
+    assert "quarry/0.2.0" in config.user_agent
     assert (config.connect_timeout, config.read_timeout) == (5, 60)
     assert config.retries == {"mode": "standard", "total_max_attempts": 5}
 

@@ -345,8 +345,8 @@ def test_images_are_put_together(helm):
     }
     there = "123456789012.dkr.ecr.us-east-1.amazonaws.com/dev-quarry-"
     found = images(VARIANTS["registry"])
-    assert found["quarry-scheduler"] == f"{there}scheduler:v0.1.0"
-    assert found["quarry-doctor"] == f"{there}cli:v0.1.0"
+    assert found["quarry-scheduler"] == f"{there}scheduler:v0.2.0"
+    assert found["quarry-doctor"] == f"{there}cli:v0.2.0"
     assert found["quarry-collector"].startswith(f"{there}collector@sha256:")
     for each in of_kind(helm.objects(VARIANTS["registry"]), "Deployment", "Pod"):
         assert pod_of(each)["spec"]["imagePullSecrets"] == [{"name": "registry"}]

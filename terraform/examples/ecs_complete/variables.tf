@@ -19,7 +19,7 @@ variable "models" {
 variable "image_tag" {
   description = "Tag of the services' images in the environment's own registry, as pushed."
   type        = string
-  default     = "0.1.0"
+  default     = "0.2.0"
 }
 
 variable "availability_zones" {

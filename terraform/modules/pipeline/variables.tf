@@ -131,7 +131,7 @@ variable "ecs" {
 
   validation {
     condition     = (var.ecs != null) == (var.runtime == "ecs")
-    error_message = "runtime = \"ecs\" needs ecs, as in ecs = { image_tag = \"0.1.0\" }; no other runtime takes it."
+    error_message = "runtime = \"ecs\" needs ecs, as in ecs = { image_tag = \"0.2.0\" }; no other runtime takes it."
   }
   validation {
     condition     = var.ecs == null || (try(var.ecs.images, null) == null) != (try(var.ecs.image_tag, null) == null)

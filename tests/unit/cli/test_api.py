@@ -133,3 +133,26 @@ def test_the_package_offers_its_public_names_and_imports_none_before_it_is_used(
     ended = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=60)
 
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "name"),
+    [
+        ("quarry_cli.api", "quarry_cli", "Client"),
+        ("quarry_cli.api", "quarry_cli", "results_frame"),
+        ("quarry_core.manifest", "quarry_core.contract.manifest", "run_id_of"),
+    ],
+)
+def test_an_import_of_the_release_before_still_works_and_warns(before, now, name):
+    script = (
+        f"import warnings\nfrom {now} import {name} as todays\n"
+        "with warnings.catch_warnings(record=True) as seen:\n"
+        "    warnings.simplefilter('always')\n"
+        f"    from {before} import {name}\n"
+        f"assert {name} is todays\n"
+        "assert [each.category for each in seen if '0.2.0' in str(each.message)] == [DeprecationWarning]\n"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=60)
+
+    assert ended.returncode == 0, ended.stderr

@@ -170,7 +170,7 @@ async def test_we_say_who_we_are_and_make_each_client_once(kind):
         await asyncio.gather(*(read(aws) for _ in range(5)))
         assert len(aws._clients) == 1
     assert all(USER_AGENT in request.headers["user-agent"] for request in reported.requests)
-    assert USER_AGENT == "quarry/0.1.0"
+    assert USER_AGENT == "quarry/0.2.0"
 
 
 # --------------------------------------------------------------------------- the command's alone
