@@ -37,7 +37,7 @@ INSTALLED = {
     "local[stack,tls]": "local",
 }
 SUMS = "SHA256SUMS"
-# The local stack's embedded AWS, which lives in an environment of its own.
+# The local stack's embedded AWS, which runs in an environment of its own.
 EMBEDDED_AWS = "local-aws.txt"
 _BUILD = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
 
