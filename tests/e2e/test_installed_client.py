@@ -119,7 +119,7 @@ def test_it_submits_waits_and_brings_the_results(client, manifest):
     sent = client.run("quarry", "submit", "manifest.json", "--wait", "--every", "0.5", "--timeout", "80")
 
     assert sent.stdout.split() == ["clientwhole"]
-    assert "not looked at" not in sent.stderr
+    assert "not checked" not in sent.stderr
     assert client.stack.status("clientwhole")["rows"]["ok"] == ROWS
     shown = json.loads(client.run("quarry", "status", "clientwhole", "--json").stdout)
     assert shown["state"] == "SUCCEEDED"
