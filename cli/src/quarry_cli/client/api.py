@@ -1,8 +1,8 @@
-"""Quarry from Python, beside the queue: submit a manifest, look at a run, have its results, as a DataFrame too.
+"""Quarry from Python: submit a manifest, look at a run, read its results, also as a DataFrame.
 
     from quarry_cli import Client, results_frame
 
-    client = Client()                       # the environment is that of the variables, as for the command
+    client = Client()                       # reads the same environment variables as the command
     run = client.submit({"job_name_prefix": "demo", "model_id": ..., "s3_uri": ..., "prompt_id": ...})
     client.wait(run.run_id)
     frame = results_frame(run.run_id)       # needs the extra `pandas`
@@ -56,7 +56,7 @@ class _Idle:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What came of a download; `account` is None for a run that goes on."""
+    """A finished download; `account` is None while the run goes on."""
 
     view: RunView
     download: Download
@@ -152,19 +152,20 @@ class Client:
         safe_cells: bool = False,
         mode: int = 0o600,
     ) -> Results:
-        """Download a run's results and hold them against its account.
+        """Download a run's results, and check that every row is there.
 
         Args:
-            directory: of its own for each run and format; a second call brings what is missing. The report lies beside
-                it, in the directory of the same name with `.quarry` behind.
+            directory: one for each run and format. A second call downloads only what is missing. The report goes into
+                the directory of the same name with `.quarry` appended.
             form: parquet, csv or jsonl.
-            partial: take the parts that stand, if the run has not ended.
-            tell: told of the parts that lie there, and of all.
+            partial: accept the parts that exist so far, if the run has not ended.
+            tell: called with the number of parts downloaded so far, and of all parts.
             safe_cells: in CSV, put an apostrophe before texts that a spreadsheet would take for a formula.
-            mode: permissions of the files; who may read them may look into the directories.
+            mode: permissions of the files; the directories are open to whoever may read the files.
 
         Raises:
-            NoSuchRun, NotEnded, NoResults, NotWritten, Unreadable: see there. `Account.faults` is for the caller to look at.
+            NoSuchRun, NotEnded, NoResults, NotWritten, Unreadable. Rows that do not add up raise nothing: look at
+                `Results.account.faults`.
         """
         from quarry_cli.client.download import download  # noqa: PLC0415 likewise
         from quarry_cli.client.row_account import account  # noqa: PLC0415 pyarrow takes its time to import
@@ -253,9 +254,9 @@ def results_frame(
 
     Args:
         run_id: a run that has ended.
-        columns: only these.
-        partial: take the parts that stand, if the run has not ended.
-        client: of another environment than the variables name.
+        columns: the columns to read; all by default.
+        partial: accept the parts that exist so far, if the run has not ended.
+        client: for another environment than the one that the variables name.
 
     Raises:
         NotConfigured: pandas is not installed, or a variable is missing.
