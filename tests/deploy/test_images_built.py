@@ -20,6 +20,7 @@ from quarry_local import loopback
 from tests.deploy.images import (
     DIRECTORIES,
     REVISION,
+    ROOT,
     SERVICES,
     TARGETS,
     USER_ID,
@@ -191,7 +192,7 @@ def test_each_service_serves_and_stops(service, aws, resources, tmp_path):
 def test_a_service_without_its_environment_says_what_is_missing(service):
     answer = service.run(service.config["Entrypoint"])
     assert answer.returncode == 2
-    assert "bedrock_role_arn" in answer.stderr
+    assert "QUARRY_BEDROCK_ROLE_ARN is not set" in answer.stderr
 
 
 def test_the_command_tells_what_it_can_do_and_is_not_asked_for_its_health(images):
@@ -202,10 +203,17 @@ def test_the_command_tells_what_it_can_do_and_is_not_asked_for_its_health(images
     assert "submit" in answer.stdout
 
 
+def test_our_distributions_carry_their_licence(image):
+    [packages] = (image.root / "opt/quarry/lib").glob("python3*/site-packages")
+    ours = sorted(packages.glob("quarry_batch*.dist-info"))
+    assert len(ours) == 2
+    assert all((each / "licenses" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text() for each in ours)
+
+
 def test_nothing_but_the_sources_is_handed_to_a_build(builder):
     with builder.mounted("wheels") as stage:
         build = stage.root / "build"
         assert {str(path.relative_to(build)) for path in build.glob("requirements/*")} == {"requirements/build.txt"}
         for directory in DIRECTORIES.values():
-            assert {path.name for path in (build / directory).iterdir()} == {"pyproject.toml", "src"}
+            assert {path.name for path in (build / directory).iterdir()} == {"LICENSE", "pyproject.toml", "src"}
         assert [path for path in build.rglob("*") if path.name == "__pycache__" or path.suffix == ".egg-info"] == []
