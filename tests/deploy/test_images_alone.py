@@ -55,6 +55,8 @@ OF_AN_EXTRA = {
     "quarry_core.tabular": OF_COLUMNS,
     "quarry_core.telemetry": (*OF_SERVICES, "opentelemetry"),
 }
+# What is there for scripts of an earlier release, and warns.
+OLD_ADDRESSES = ("quarry_cli.api", "quarry_core.manifest")
 # Every module, for some are imported late.
 IMPORT_ALL = f"""
 import importlib, pkgutil, sys
@@ -63,6 +65,9 @@ for name in sys.argv[1:]:
     for module in pkgutil.walk_packages(package.__path__, name + "."):
         try:
             importlib.import_module(module.name)
+        except DeprecationWarning:
+            if module.name not in {OLD_ADDRESSES!r}:
+                raise
         except ModuleNotFoundError as missing:
             may_miss = [
                 packages

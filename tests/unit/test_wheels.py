@@ -19,12 +19,12 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from quarry_core import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECTS = {
-    table["name"]: table
-    for path in ROOT.glob("**/pyproject.toml")
-    if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
-    and (table := tomllib.loads(path.read_text()).get("project"))
-}
+FOLDERS = [
+    ROOT / each
+    for each in ("core", "services/preprocessor", "services/scheduler", "services/collector", "cli", "local")
+]
+FOLDER_OF = {tomllib.loads((each / "pyproject.toml").read_text())["project"]["name"]: each for each in FOLDERS}
+PROJECTS = {name: tomllib.loads((each / "pyproject.toml").read_text())["project"] for name, each in FOLDER_OF.items()}
 NAMES = {
     "quarry-batch",
     *(f"quarry-batch-{each}" for each in ("core", "local", "preprocessor", "scheduler", "collector")),
@@ -99,7 +99,7 @@ def test_a_wheel_holds_its_package_its_licence_and_no_more(made):
         about = f"{name.replace('-', '_')}-{__version__}.dist-info/"
         assert f"{about}licenses/LICENSE" in files
         [package] = {each.split("/")[0] for each in files if not each.startswith(about)}
-        source = next(ROOT.glob(f"**/src/{package}"))
+        source = FOLDER_OF[name] / "src" / package
         wanted = {
             f"{package}/{each.relative_to(source).as_posix()}"
             for each in source.rglob("*")
