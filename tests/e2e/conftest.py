@@ -1,4 +1,4 @@
-"""Stacks of real processes. One, `calm`, is shared by all tests that do no harm to it; the others make their own."""
+"""Stacks of real processes. The files of a directory in here share one; each other file has its own."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ from quarry_local.emulator import EmulatorUnavailable
 from quarry_local.settings import StackSettings
 from quarry_local.stack import Stack, StackError
 from tests.e2e.user import User
-
-QUOTA = 3
-# More than the services may use: what holds them to QUOTA is then themselves, not a refusal.
-BEDROCK_QUOTA = 20
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,14 +37,6 @@ def a_stack(directory, settings: StackSettings) -> Iterator[User]:
     finally:
         stack.down()
     assert stack.processes() == {}
-
-
-@pytest.fixture(scope="session")
-def calm(tmp_path_factory) -> Iterator[User]:
-    """A stack without faults."""
-    settings = StackSettings(env="calm", quota=QUOTA, simulator={"quota": str(BEDROCK_QUOTA)})
-    with a_stack(tmp_path_factory.mktemp("calm"), settings) as user:
-        yield user
 
 
 @pytest.fixture(scope="module")

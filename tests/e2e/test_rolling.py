@@ -29,6 +29,7 @@ QUEUES_OF = {
     "scheduler": ("QUARRY_SCHEDULER_QUEUE_URL", "QUARRY_EVENTS_QUEUE_URL"),
     "collector": ("QUARRY_COLLECTOR_QUEUE_URL",),
 }
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

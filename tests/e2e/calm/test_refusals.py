@@ -12,6 +12,13 @@ def source(calm):
     return calm.topics("inputs/refusals.csv", 120)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_dead_letters_are_left(calm):
+    """Other files of this stack find it healthy."""
+    yield
+    calm.sqs.purge_queue(QueueUrl=calm.env["QUARRY_MANIFEST_DLQ_URL"])
+
+
 @pytest.fixture
 def refused(calm, source):
     """Sends a manifest made of a good one and changes; gives the status of the run that it came to."""
@@ -119,6 +126,7 @@ def test_behind_all_that_is_refused_the_next_manifest_runs(calm, source):
         {"s3_uri": calm.topics("inputs/fewer.csv", 3)},
         {"s3_uri": f"s3://{calm.bucket}/inputs/there-is-none.csv"},
     ]
+    dead = calm.dead()["manifests"]
     bad = [calm.send(good(source) | change) for change in changes]
     calm.send("no JSON")
     calm.send("[]")
@@ -128,6 +136,7 @@ def test_behind_all_that_is_refused_the_next_manifest_runs(calm, source):
     assert calm.ended(run_id)["state"] == "SUCCEEDED"
     assert [calm.ended(each)["state"] for each in bad] == ["FAILED"] * len(bad)
     assert len(calm.jobs(run_id)) == 1
+    until(lambda: calm.dead()["manifests"] == dead + 2, 30, calm.ends_of_logs)
 
 
 def test_status_tells_in_json_what_is_documented(calm, source):

@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from quarry_local.clients import Clients
-from quarry_local.settings import LOCAL_WAITS, StackSettings
+from quarry_local.settings import LOCAL_WAITS
+from tests.e2e.faults.conftest import QUOTA
 from tests.e2e.user import CLAUDE, until
 
 ROWS = 300
 SHARDS = 3
-QUOTA = 4
 # No other test here has taught this pool a limit: with a lower one Quarry would ask for no job too many.
 UNTAUGHT = "anthropic.claude-3-5-haiku-20241022-v1:0"
-TERMINAL = {"Completed", "PartiallyCompleted", "Failed", "Expired", "Stopped"}
-
-
-@pytest.fixture(scope="module")
-def user(stack_of):
-    return stack_of(StackSettings(env="faults", quota=QUOTA))
-
-
-@pytest.fixture
-def bedrock(user):
-    client = Clients(user.env["AWS_ENDPOINT_URL_BEDROCK"], "us-east-1").client("bedrock")
-    yield client
-    client.close()
-
-
-@pytest.fixture(autouse=True)
-def _calm_again(user, bedrock):
-    """No test meets what another has left: neither faults nor jobs, foreign or of a test that failed."""
-    yield
-    user.stack.clear_faults()
-
-    def active():
-        return [job for job in user.stack.simulator_stats()["jobs"] if job["status"] not in TERMINAL]
-
-    for job in active():
-        # It may end by itself meanwhile.
-        with contextlib.suppress(bedrock.exceptions.ValidationException):
-            bedrock.stop_model_invocation_job(jobIdentifier=job["arn"])
-    until(lambda: not active(), 20, lambda: f"still active: {active()}")
+pytestmark = pytest.mark.slow
 
 
 def begin(user, run_id: str, model_id: str = CLAUDE, **faults: Any) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from quarry_core.contract.manifest import run_id_of
 from quarry_local.bedrock.families import titan
-from tests.e2e.conftest import BEDROCK_QUOTA, QUOTA
+from tests.e2e.calm.conftest import BEDROCK_QUOTA, QUOTA
 from tests.e2e.user import CLAUDE
 
 

@@ -7,16 +7,10 @@ import urllib.request
 
 import pytest
 
-from quarry_local.settings import StackSettings
 from tests.e2e.user import CLAUDE
 
 ROWS = 1_200
 SHARDS = 12
-
-
-@pytest.fixture(scope="module")
-def user(stack_of):
-    return stack_of(StackSettings(env="events", quota=4))
 
 
 def corrections(user) -> dict[str, float]:

@@ -21,7 +21,7 @@ import pytest
 from quarry_core import __version__
 from tests.e2e.user import CLAUDE, User
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PINS = os.environ.get("QUARRY_TEST_CLIENT_PINS", "cli-pandas")
 PYTHON = os.environ.get("QUARRY_TEST_CLIENT_PYTHON", sys.executable)
 ROWS = 240
