@@ -182,6 +182,14 @@ def test_a_role_that_does_not_trust_bedrock_is_refused_as_one_that_is_not_there(
     assert error.message == case.refused(f"arn:aws:iam::{ACCOUNT}:role/none").message.replace("/none", "/batch")
 
 
+@pytest.mark.parametrize("name", ["a&b", "a<b", "Käse", "a b", "a" * 65])
+def test_a_name_that_iam_gives_to_no_role_is_refused_and_iam_is_not_asked_for_it(name):
+    case = Case()
+    arn = f"arn:aws:iam::{ACCOUNT}:role/{name}"
+    assert arn in case.refused(arn).message
+    assert case.iam.asked == 0
+
+
 def test_a_role_under_another_path_is_another_role():
     case = Case()
     assert case.refused(f"arn:aws:iam::{ACCOUNT}:role/team/batch").code == "ValidationException"

@@ -6,6 +6,7 @@ from what is not there. May be called from several threads.
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 log = logging.getLogger(__name__)
 
 _KEPT_S = 5.0
+# IAM's roleNameType. Bedrock's model allows more behind `role/`, and an emulator may stumble over it.
+_ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 
 Document = Mapping[str, Any]
 
@@ -64,6 +67,8 @@ class AccountState:
 
     def _read_role(self, arn: str) -> Role:
         name = arn.rsplit("/", 1)[-1]
+        if not _ROLE_NAME.fullmatch(name):
+            return Role(False)
         try:
             found = self._iam.get_role(RoleName=name)["Role"]
         except ClientError as wrong:
