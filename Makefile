@@ -20,6 +20,7 @@ PACKAGES := core services/preprocessor services/scheduler services/collector cli
 EDITABLE := $(foreach package,$(PACKAGES),-e $(package))
 PIP_QUIET := --quiet --disable-pip-version-check
 TESTS ?= tests
+TEST_PROCESSES ?= 4
 IMAGE_TOOL ?= docker
 IMAGE_OPTIONS ?=
 IMAGE_TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' core/src/quarry_core/__init__.py)
@@ -27,7 +28,7 @@ SOURCE ?=
 REQUESTS ?= 20000
 SEED ?= 1
 
-.PHONY: help setup demo test test-floors test-docker conformance fuzz infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench clean
+.PHONY: help setup demo test test-fast test-floors test-docker conformance fuzz infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -52,18 +53,23 @@ $(LOCAL_AWS)/.done: requirements/local-aws.txt
 demo: setup ## Run the main job on the embedded local AWS; KEEP=1 leaves the stack up
 	@$(BIN)/quarry local demo $(if $(KEEP),--keep)
 
-# Whole stacks want both cores for themselves; all else shares them.
-test: setup ## Run all tests: unit, contract suites, end to end
+# Half of the processes begin with stacks, which wait most of the time, so two cores have work for four (tests/balance.py).
+test: setup ## Run all tests: unit, contract suites, end to end (TESTS=tests/unit/core, TEST_PROCESSES=4)
 ifeq ($(TESTS),tests)
-	@$(BIN)/python -m pytest tests --ignore=tests/e2e -n 2 --dist loadfile --durations=20
-	@$(BIN)/python -m pytest tests/e2e --durations=5
+	@$(BIN)/python -m pytest tests -n $(TEST_PROCESSES) --durations=20
 else
 	@$(BIN)/python -m pytest $(TESTS)
 endif
 
+test-fast: setup ## Run the unit tests that are not slow
+	@$(BIN)/python -m pytest tests/unit -m "not slow" -n 2 --durations=20
+
+# Tests start hundreds of processes: each would compile our code anew.
+test test-fast: export PYTHONDONTWRITEBYTECODE =
+
 test-floors: setup $(FLOORS_VENV)/.done ## Run the client's tests with its dependencies at their lowest versions (FLOORS_PYTHON=python3.11)
 	@$(FLOORS_VENV)/bin/python -m pytest tests/unit/cli tests/unit/core/test_aws_client.py tests/unit/core/test_aws_whole.py
-	@QUARRY_TEST_CLIENT_PINS=floors QUARRY_TEST_CLIENT_PYTHON=$(CURDIR)/$(FLOORS_VENV)/bin/python $(BIN)/python -m pytest tests/e2e/test_installed_client.py
+	@QUARRY_TEST_CLIENT_PINS=floors QUARRY_TEST_CLIENT_PYTHON=$(CURDIR)/$(FLOORS_VENV)/bin/python $(BIN)/python -m pytest tests/e2e/calm/test_installed_client.py
 
 $(FLOORS_VENV)/.done: requirements/floors-tests.txt $(PACKAGES:%=%/pyproject.toml)
 	@$(FLOORS_PYTHON) -c 'import sys; sys.exit("the lowest versions have wheels for Python 3.11 and 3.12 only; set FLOORS_PYTHON=python3.11") if sys.version_info[:2] not in ((3, 11), (3, 12)) else 0'

@@ -8,6 +8,7 @@ LocalStack in Docker in the emulator's place, for the same tests. `QUARRY_TEST_M
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import os
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import settings
 
-from quarry_local import emulator, environment, localstack, processes
+from quarry_local import emulator, environment, localstack
 from quarry_local import resources as local_resources
 from quarry_local.clients import Clients
 from quarry_local.resources import Resources
+from tests import balance, interruption
 
 # How long an example takes says how busy the machine is; a whole test has its own limit.
 settings.register_profile("quarry", deadline=None)
@@ -66,14 +68,18 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.emulator)
 
 
-def pytest_configure():
-    processes.interrupt_on_sigterm()
+def pytest_configure(config):
+    for plugin in (balance, interruption):
+        config.pluginmanager.register(plugin)
+
+
+def pytest_collection_finish():
+    # Thousands of tests, and all that they import, stay until the end: they are not looked through again and again.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item):
-    # A SIGTERM to the tests must not leave an emulator or a stack behind; a test whose event loop handled signals
-    # put the default back.
-    processes.interrupt_on_sigterm()
     if item.get_closest_marker("docker") is None:
         return
     if LANE != "localstack":

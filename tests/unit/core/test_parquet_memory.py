@@ -14,7 +14,10 @@ from tests.unit.core.parquet_giants import READ, REFUSED
 
 PEAK_MB_MAX = 400
 ROOT = Path(__file__).parents[3]
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc"),
+]
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ def folders(benchmark, tmp_path_factory):
             path.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 @pytest.mark.parametrize("step", ["count quoted", "read quoted", "read parquet"])
 def test_four_times_the_rows_take_no_more_memory(benchmark, folders, step):

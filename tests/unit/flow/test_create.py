@@ -168,6 +168,7 @@ MEMORIES_S = (None, 5.0, 0.0)
 LAGS_S = (0.0, 60.0)
 
 
+@pytest.mark.slow
 @pytest.mark.promise("S2", "L3")
 @pytest.mark.parametrize("memory_s", MEMORIES_S)
 @pytest.mark.parametrize("names_refused", [False, True])

@@ -70,6 +70,7 @@ async def check(world: SimulatedWorld) -> None:
         assert not queue.dead, f"healthy work in the dead-letter queue of {queue.name}"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.promise("S1", "S2", "S3", "S6", "S7", "L1", "L2", "L3", "I1")
 @pytest.mark.parametrize("service", SERVICES)

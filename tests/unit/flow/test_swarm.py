@@ -21,6 +21,7 @@ from tests.unit.flow.planted_steps import PLANTS, Planted, planted
 from tests.world.faults import KINDS, Crash, Faults
 from tests.world.world import SimulatedWorld
 
+pytestmark = pytest.mark.slow
 SERVICES = ("preprocessor", "scheduler", "collector")
 SEEDS = 60
 CALLS_MAX = 260

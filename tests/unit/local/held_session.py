@@ -24,7 +24,14 @@ def test_handles_sigterm_in_a_loop_of_its_own():
 
 def test_holds_an_emulator_and_a_stack(aws, fresh_env, tmp_path):
     launch = dict.fromkeys(("bedrock", "preprocessor", "scheduler", "collector"), STUB)
-    settings = StackSettings(env=fresh_env, aws_endpoint=aws.endpoint_url, launch=launch, drain_s=5)
+    settings = StackSettings(
+        env=fresh_env,
+        aws_endpoint=aws.endpoint_url,
+        launch=launch,
+        # A stack that needs a while to go down: it takes longer than xdist waits.
+        overrides={"STUB_STUBBORN": "1"},
+        drain_s=float(os.environ["HELD_SESSION_DRAIN_S"]),
+    )
     with Stack(tmp_path / "stack", settings):
         Path(os.environ["HELD_SESSION_STANDS"]).touch()
         threading.Event().wait()

@@ -24,7 +24,7 @@ from quarry_local.bedrock.families.answers import prompt_digest
 from quarry_local.bedrock.server import SimulatedBedrock
 from quarry_local.bedrock.settings import Settings
 
-pytestmark = pytest.mark.emulator
+pytestmark = [pytest.mark.emulator, pytest.mark.slow]
 
 MINISTACK_PYTHON = Path(__file__).parents[3] / ".venv-local-aws" / "bin" / "python"
 ACCOUNT = "000000000000"

@@ -16,6 +16,7 @@ from quarry_local.bedrock.settings import Settings
 from quarry_local.settings import LOCAL_WAITS, StackSettings
 from quarry_local.stack import Stack, StackError
 
+pytestmark = pytest.mark.slow
 STUB = (str(Path(__file__).with_name("stub_service.py")),)
 # A module that fails, whatever its environment.
 FAILING = ("-c", "import sys; sys.exit('cannot read the ledger')")

@@ -118,6 +118,7 @@ def files(draw) -> File:
 @example(File("x\n\ufeffa\n\ufeff\n", Csv(), "utf-8", b"\xef\xbb\xbf", 2))
 @example(File("x;y\r1;2\r", Csv(delimiter=";", encoding="utf-16"), "utf-16-be", b"", 3))
 @settings(max_examples=700, deadline=None)
+@pytest.mark.slow
 def test_any_range_of_any_dialect_gives_the_cells_of_the_rules_or_the_file_is_refused(file):
     expected = file.expected()
     try:

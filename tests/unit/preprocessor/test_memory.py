@@ -38,6 +38,7 @@ COMES_OF_IT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 @pytest.mark.parametrize("case", list(preparing.CASES))
 def test_no_csv_file_takes_more_than_its_share_of_the_memory(case, tmp_path):

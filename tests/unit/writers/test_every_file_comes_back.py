@@ -16,6 +16,7 @@ from tests.unit.writers.readers import READERS, CannotRead
 from tests.world.world import BUCKET, CLAUDE, SimulatedWorld
 
 FILES = all_files()
+pytestmark = pytest.mark.slow
 REFUSED = {
     "polars-int128": "'a': whole numbers of 128 bits",
     "polars-nested_int128": "'a': whole numbers of 128 bits",

@@ -1,0 +1,66 @@
+"""Which process runs which tests, where `-n` asks for several.
+
+A stack of real processes waits most of the time, a unit test never does. So one half of the processes begins with the
+tests of stacks, the other half with all else; whoever has none of its kind left takes from the other kind. Tests of one
+file stay in one process, in their random order, for they share what their module's fixtures made. Directories in
+`tests/e2e` go further: the files of one share a stack. Files that hold slow tests come first, so that no process is left
+alone with one at the end.
+
+The controller knows of a test its id alone: that is why the kind is read off the path, and the order is given by the
+processes that collect.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+STACKS = "tests/e2e/"
+
+
+def unit_of(nodeid: str) -> str:
+    """What a test is never torn apart from: its file, or the directory whose files share a stack."""
+    path = nodeid.partition("::")[0]
+    directory, _, _ = path.removeprefix(STACKS).rpartition("/")
+    return STACKS + directory if path.startswith(STACKS) and directory else path
+
+
+def begins_with_stacks(worker: str) -> bool:
+    """Every other process, the first one included: `gw0`, `gw2`, ..."""
+    return int(worker.removeprefix("gw")) % 2 == 0
+
+
+@pytest.hookimpl(trylast=True)  # when the order is random already
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    first = {unit_of(item.nodeid): index for index, item in reversed(list(enumerate(items)))}
+    slow = {unit_of(item.nodeid) for item in items if item.get_closest_marker("slow")}
+    several = hasattr(config, "workerinput")
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        unit = unit_of(item.nodeid)
+        return several and unit not in slow, first[unit]
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    if config.getvalue("dist") != "load":
+        return None  # somebody chose another way
+    from xdist.scheduler import LoadScopeScheduling  # only where the plugin is there
+
+    class Halves(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit_of(nodeid)
+
+        def _assign_work_unit(self, node: Any) -> None:
+            stacks = begins_with_stacks(node.gateway.id)
+            for unit in self.workqueue:
+                if unit.startswith(STACKS) is stacks:
+                    self.workqueue.move_to_end(unit, last=False)
+                    break
+            super()._assign_work_unit(node)
+
+    config.option.loadscopereorder = False  # the processes have put them in order
+    return Halves(config, log)
