@@ -93,7 +93,7 @@ class Scene:
 
 @fires("QuarrySlotStuck")
 def slot(scene: Scene) -> None:
-    """Bedrock answers each Create with 500, so that a slot is held and nobody knows of a job."""
+    """Bedrock answers each Create with 500, so a slot is held and no job is known."""
     scene.user.stack.set_faults(server_error_by_operation={"CreateModelInvocationJob": 1.0})
     scene.run(rows=100)
 
@@ -110,14 +110,14 @@ def scheduler(scene: Scene) -> None:
 
 @fires("QuarryTargetDown")
 def collector(scene: Scene) -> None:
-    """The collector is killed, and nobody starts it again."""
+    """The collector is killed and not started again."""
     scene.user.stack.kill("collector")
     scene.undo.callback(scene.user.stack.start, "collector")
 
 
 @fires("QuarryDeadLetterQueueNotEmpty")
 def dead_letters(scene: Scene) -> None:
-    """Messages that are no manifests come in, one a second."""
+    """Messages that are not manifests arrive, one per second."""
     url = scene.user.env["QUARRY_MANIFEST_DLQ_URL"]
     scene.undo.callback(scene.user.sqs.purge_queue, QueueUrl=url)
     for count in range(5):
@@ -127,21 +127,21 @@ def dead_letters(scene: Scene) -> None:
 
 @fires("QuarryJobEventsMissing")
 def events(scene: Scene) -> None:
-    """Not one of Bedrock's events arrives; the sweep finds the ends of nine jobs."""
+    """No event of Bedrock arrives; the sweep finds the ends of nine jobs."""
     scene.user.stack.set_faults(events_lost_share=1.0)
     scene.run(rows=900)
 
 
 @fires("QuarryRowErrorBurn")
 def row_errors(scene: Scene) -> None:
-    """Three records of ten end with an error of the model, in a run of 2,700 rows."""
+    """Three of ten records end with an error of the model, in a run of 2,700 rows."""
     scene.user.stack.set_faults(record_error_share=0.3)
     scene.run(rows=2_700, per_job=300)
 
 
 @fires("QuarrySweepStale")
 def sweep(scene: Scene) -> None:
-    """Bedrock answers each List with 500, so that no sweep comes to its end."""
+    """Bedrock answers each List with 500, so no sweep finishes."""
     scene.user.stack.set_faults(server_error_by_operation={"ListModelInvocationJobs": 1.0})
 
 
@@ -154,14 +154,14 @@ def throttled(scene: Scene) -> None:
 
 @fires("QuarryOldestShardTooOld")
 def oldest_shard(scene: Scene) -> None:
-    """Jobs take far longer than planned, so that the last shards of a run wait for a day."""
+    """Jobs take much longer than planned, so the last shards of a run wait for a day."""
     scene.user.stack.set_faults(seconds_per_1000_records=10 * SLOW_S_PER_1000)
     scene.run(rows=600)
 
 
 @fires("QuarryRowsUnaccounted")
 def account(scene: Scene) -> None:
-    """Somebody's hand adds seven rows to a run's account in the ledger."""
+    """Seven rows are added to the counts of a run in the ledger by hand."""
     scene.user.stack.set_faults(seconds_per_1000_records=10 * SLOW_S_PER_1000)
     run_id = scene.run(rows=100)
     scene.seen('quarry_shards{state="SUBMITTED"} > 0')
@@ -171,7 +171,7 @@ def account(scene: Scene) -> None:
 
 @fires("QuarryBudgetAlmostSpent")
 def budget(scene: Scene) -> None:
-    """The budget is a hundredth of a cent, and a run is paid from it."""
+    """The budget is a hundredth of a cent, and a run costs more."""
     stack = scene.user.stack
     stack.restart("collector", variables={"QUARRY_BUDGET_DOLLARS": "0.0001"})
     scene.undo.callback(stack.restart, "collector")
