@@ -20,7 +20,7 @@ import pyarrow as pa
 from quarry_core.contract.names import record_id
 from quarry_core.contract.prompts import parse_template
 from quarry_core.models import family_of
-from quarry_preprocessor.encode import Encoder
+from quarry_core.rendering.encode import Encoder
 
 Way = Callable[[Sequence[pa.RecordBatch]], Iterator[bytes]]
 SHARD = "00000"

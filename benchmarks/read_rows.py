@@ -22,9 +22,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quarry_core.planning.count_file import inspect
 from quarry_core.ports import ObjectRef
 from quarry_core.tabular.rows import read_rows
-from quarry_preprocessor.sources import inspect
 
 STEPS = ("nothing", "count plain", "count quoted", "read plain", "read quoted", "read parquet")
 WORDS = ("the", "quick", "model", "answers", "data", "naïve", "größer", "数据", "модель", "of", "row")

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quarry_core.planning.count_file import inspect
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.parquet.pages import PAGES_BYTES_MAX, Chunk, allow_pages, count_lists
 from quarry_core.tabular.parquet.rows import open_parquet, read_parquet
 from quarry_core.tabular.row_bytes import indices_fit
 from quarry_core.tabular.rows import read_rows
-from quarry_preprocessor.sources import inspect
 from tests.world.objects import FakeObjects
 
 TABLE = pa.table(

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarry_core.errors import Changed, Missing
+from quarry_core.planning.count_file import inspect
 from quarry_core.ports import ObjectRef
 from quarry_core.tabular.rows import BATCH_ROWS_MAX, Count, SourceError, read_parquet, read_rows
-from quarry_preprocessor.sources import inspect
 from tests.world.objects import FakeObjects
 
 CELLS = st.text(alphabet='"ab,\n\r é\ufeff', max_size=6)

@@ -18,11 +18,11 @@ from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.run import Pins, Source
 from quarry_core.models import family_of
+from quarry_core.planning.plan import ShardRange
+from quarry_core.rendering.encoders import encoder_of
 from quarry_core.tabular.memory import choose_arrow_allocator
 from quarry_core.tabular.rows import SourceError
 from quarry_preprocessor.count import count_source
-from quarry_preprocessor.encoders import encoder_of
-from quarry_preprocessor.plan import ShardRange
 from quarry_preprocessor.write import ShardTooLarge, ShardWriter
 
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"

@@ -26,18 +26,18 @@ from quarry_core.errors import Changed, Conflict, Missing, Refused, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Totals
 from quarry_core.models import limits_of
+from quarry_core.planning.count_file import count_gaps, inspect, sample
+from quarry_core.planning.plan import Plan, PlanError, plan_shards
+from quarry_core.planning.trial import name_unreadable, try_out
 from quarry_core.ports import ObjectRef, Objects
+from quarry_core.rendering.encode import NotEncodable, estimate_record_bytes
+from quarry_core.rendering.encoders import check_needed, encoder_of
 from quarry_core.service.failures import RunCode, Step, exhausted
 from quarry_core.service.pieces import Piece, Pieces
 from quarry_core.service.process import World
 from quarry_core.service.verdicts import DONE, Verdict
 from quarry_core.tabular.rows import Count, SourceError
 from quarry_core.telemetry import metrics
-from quarry_preprocessor.encode import NotEncodable, estimate_record_bytes
-from quarry_preprocessor.encoders import check_needed, encoder_of
-from quarry_preprocessor.plan import Plan, PlanError, plan_shards
-from quarry_preprocessor.sources import count_gaps, inspect, sample
-from quarry_preprocessor.trial import name_unreadable, try_out
 from quarry_preprocessor.write import rows_per_shard_max
 
 log = structlog.get_logger()

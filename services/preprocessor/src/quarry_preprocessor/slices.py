@@ -23,7 +23,9 @@ from quarry_core.errors import Changed, Missing, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard, Slice, Totals
 from quarry_core.models import limits_of
+from quarry_core.planning.plan import HalfTooLarge, Plan, ShardRange, split_in_halves
 from quarry_core.ports import ObjectRef
+from quarry_core.rendering.encoders import encoder_of
 from quarry_core.service.endings import wake_broken
 from quarry_core.service.failures import RunCode, Step, exhausted
 from quarry_core.service.pieces import Piece, Pieces
@@ -31,8 +33,6 @@ from quarry_core.service.process import World
 from quarry_core.service.verdicts import DONE, Verdict
 from quarry_core.tabular.rows import Count, SourceError
 from quarry_core.telemetry import metrics
-from quarry_preprocessor.encoders import encoder_of
-from quarry_preprocessor.plan import HalfTooLarge, Plan, ShardRange, split_in_halves
 from quarry_preprocessor.write import ShardTooLarge, ShardWriter, Written
 
 log = structlog.get_logger()

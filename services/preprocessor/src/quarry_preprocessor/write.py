@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 
 from quarry_core.contract.names import input_key, rows_key, shard_id, unsent_key
 from quarry_core.contract.run import Pins
+from quarry_core.planning.plan import ShardRange
 from quarry_core.ports import Objects, Upload
+from quarry_core.rendering.encode import Encoder, Unsent
 from quarry_core.tabular.rows import Count, read_rows
 from quarry_core.tabular.upload_sink import UploadSink
-from quarry_preprocessor.encode import Encoder, Unsent
-from quarry_preprocessor.plan import ShardRange
 
 ROW_GROUP_ROWS_MAX = 8_192
 # A row group is written when it has so many bytes, decoded. Each column of one costs the footer a few hundred bytes until

@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quarry_core.contract.csv_dialect import Csv
+from quarry_core.planning import count_csv
+from quarry_core.planning.count_file import inspect
 from quarry_core.ports import ObjectRef
 from quarry_core.tabular.rows import Count, SourceError, read_rows
-from quarry_preprocessor import csv_count
-from quarry_preprocessor.sources import inspect
 from tests.unit.core.csv_reference import NoCsv, parse
 from tests.world.objects import FakeObjects
 
@@ -63,9 +63,9 @@ class File:
         objects = FakeObjects()
         ref = objects.plant("in/data.csv", self.data)
         with pytest.MonkeyPatch.context() as small:
-            small.setattr(csv_count, "BLOCK_BYTES", self.block_bytes)
-            small.setattr(csv_count, "OFFSET_EVERY_ROWS", 2)
-            small.setattr(csv_count, "OFFSET_EVERY_BYTES", 16)
+            small.setattr(count_csv, "BLOCK_BYTES", self.block_bytes)
+            small.setattr(count_csv, "OFFSET_EVERY_ROWS", 2)
+            small.setattr(count_csv, "OFFSET_EVERY_BYTES", 16)
             count = inspect(objects, ref, "csv", self.csv)
         count = Count.model_validate_json(count.model_dump_json())
         return (rows_of(objects, ref, count, first) for first in range(count.rows))

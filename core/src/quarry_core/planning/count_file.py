@@ -13,12 +13,12 @@ from itertools import pairwise
 import pyarrow as pa
 
 from quarry_core.contract.csv_dialect import Csv
+from quarry_core.planning.count_csv import count_csv
+from quarry_core.planning.count_parquet import count_parquet, parquet_sample, proves_whole, spread
 from quarry_core.ports import ObjectRef, Objects
+from quarry_core.rendering.encode import Encoder
 from quarry_core.tabular.parquet.rows import open_parquet
 from quarry_core.tabular.rows import Count, SourceFormat, read_rows
-from quarry_preprocessor.csv_count import count_csv
-from quarry_preprocessor.encode import Encoder
-from quarry_preprocessor.parquet_count import count_parquet, parquet_sample, proves_whole, spread
 
 SAMPLE_ROWS = 200
 SAMPLE_PLACES = 8

@@ -26,8 +26,8 @@ import pyarrow.compute as pc
 from quarry_core.contract.names import ROW_MAX, SHARD_PATTERN
 from quarry_core.contract.prompts import EMBEDDING_COLUMN, Placeholder, Template, columns_of
 from quarry_core.models import Family
+from quarry_core.rendering.text import Fault, NotEncodable, Rendered, as_text, check_encodable
 from quarry_core.tabular.row_bytes import pieces
-from quarry_preprocessor.text import Fault, NotEncodable, Rendered, as_text, check_encodable
 
 __all__ = [
     "BLOCK_BYTES",

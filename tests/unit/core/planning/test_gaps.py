@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from quarry_core.contract.prompts import parse_template
 from quarry_core.models import family_of
+from quarry_core.planning.count_file import count_gaps, inspect
+from quarry_core.rendering.encode import Encoder
 from quarry_core.tabular.rows import read_rows
-from quarry_preprocessor.encode import Encoder
-from quarry_preprocessor.sources import count_gaps, inspect
-from tests.unit.preprocessor.columns import COLUMNS
+from tests.unit.core.rendering.columns import COLUMNS
 from tests.world.objects import FakeObjects
 
 # Types that Parquet returns as they are: the others are rendered in test_text.

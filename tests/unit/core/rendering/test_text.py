@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quarry_preprocessor.text import Fault, as_text, why_no_text
-from tests.unit.preprocessor.columns import COLUMNS, broken_text
+from quarry_core.rendering.text import Fault, as_text, why_no_text
+from tests.unit.core.rendering.columns import COLUMNS, broken_text
 
 UUID_TEXT = "99edf7c2-1931-4e88-ac98-1036f65f8021"
 UUIDS = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([uuid.UUID(UUID_TEXT).bytes, None], pa.binary(16)))

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from quarry_core.contract.prompts import parse_template
 from quarry_core.errors import Missing
 from quarry_core.models import family_of
-from quarry_core.ports import ObjectRef
-from quarry_core.tabular.rows import Count, SourceError, read_rows
-from quarry_preprocessor import csv_count
-from quarry_preprocessor.csv_count import OFFSET_EVERY_BYTES, OFFSET_EVERY_ROWS
-from quarry_preprocessor.encode import Encoder
-from quarry_preprocessor.sources import (
+from quarry_core.planning import count_csv
+from quarry_core.planning.count_csv import OFFSET_EVERY_BYTES, OFFSET_EVERY_ROWS
+from quarry_core.planning.count_file import (
     count_gaps,
     inspect,
     sample,
 )
+from quarry_core.ports import ObjectRef
+from quarry_core.rendering.encode import Encoder
+from quarry_core.tabular.rows import Count, SourceError, read_rows
 from quarry_preprocessor.write import rows_per_shard_max
 from tests.world.objects import FakeObjects
 
@@ -73,9 +73,9 @@ def test_offsets_noted_anywhere_and_blocks_of_any_size_give_the_same_rows(texts,
     data = ("h,i\r\n" + "".join('"' + text.replace('"', '""') + '",1\r\n\n' for text in texts)).encode()
     objects, ref = planted(data)
     with pytest.MonkeyPatch.context() as small:
-        small.setattr(csv_count, "BLOCK_BYTES", block_bytes)
-        small.setattr(csv_count, "OFFSET_EVERY_ROWS", 3)
-        small.setattr(csv_count, "OFFSET_EVERY_BYTES", 20)
+        small.setattr(count_csv, "BLOCK_BYTES", block_bytes)
+        small.setattr(count_csv, "OFFSET_EVERY_ROWS", 3)
+        small.setattr(count_csv, "OFFSET_EVERY_BYTES", 20)
         count = inspect(objects, ref, "csv")
     assert count.rows == len(texts)
     for first in range(count.rows):
@@ -125,7 +125,7 @@ def test_a_csv_file_that_cannot_be_used_is_refused_with_its_remedy(body, message
 
 @pytest.mark.parametrize("begin", [b'"', b""])
 def test_a_row_of_absurd_length_is_refused_before_it_fills_the_memory(monkeypatch, begin):
-    monkeypatch.setattr(csv_count, "RECORD_BYTES_MAX", 2 << 20)
+    monkeypatch.setattr(count_csv, "RECORD_BYTES_MAX", 2 << 20)
     with pytest.raises(SourceError, match=r"data row 1 \(byte 2\) is over"):
         counted(b"a\n" + begin + b"x" * (4 << 20))
 

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quarry_core.planning.column_names import checked_names
 from quarry_core.ports import ObjectRef, Objects
+from quarry_core.rendering.text import certain_range
 from quarry_core.tabular.arrow_types import is_binary_view
 from quarry_core.tabular.counted import Count
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.parquet.rows import ParquetSource, check_int96, open_parquet
-from quarry_preprocessor.column_names import checked_names
-from quarry_preprocessor.text import certain_range
 
 # Each has a page open at a time: 2,000 take about 200 MB, 5,000 twice as much.
 LEAVES_MAX = 2_000

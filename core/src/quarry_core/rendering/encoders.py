@@ -5,8 +5,8 @@ from __future__ import annotations
 from quarry_core.contract.prompts import check_columns, parse_template, template_of
 from quarry_core.contract.run import Pins
 from quarry_core.models import family_of
+from quarry_core.rendering.encode import Encoder, NotEncodable, check_encodable
 from quarry_core.tabular.counted import Count
-from quarry_preprocessor.encode import Encoder, NotEncodable, check_encodable
 
 
 def encoder_of(pins: Pins) -> Encoder:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from quarry_core.contract.names import record_id
 from quarry_core.contract.prompts import MissingColumn, parse_template
 from quarry_core.models import family_of
-from quarry_preprocessor.encode import (
+from quarry_core.rendering.encode import (
     BLOCK_BYTES,
     LINES_BYTES_MAX,
     SLICE_BYTES,

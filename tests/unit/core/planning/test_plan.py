@@ -8,7 +8,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from quarry_core.models import ModelLimits
-from quarry_preprocessor.plan import (
+from quarry_core.planning.plan import (
     FILE_FILL,
     SHARDS_MAX,
     BadLimit,
