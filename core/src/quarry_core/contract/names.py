@@ -122,7 +122,28 @@ def manifest_key(run_id: str) -> str:
 
 
 def offsets_key(run_id: str, source: int) -> str:
+    """The count of a source of one object, as release 0.1.0 wrote it."""
     return f"plans/{run_id}/count-{source}.json"
+
+
+def listing_key(run_id: str) -> str:
+    """The files of a source of several."""
+    return f"plans/{run_id}/files.json"
+
+
+def count_key(run_id: str) -> str:
+    """What was counted of all files together."""
+    return f"plans/{run_id}/count.json"
+
+
+def counts_key(run_id: str, group: int) -> str:
+    """What was counted of each of a group of files."""
+    return f"plans/{run_id}/counts/{group:05d}.json"
+
+
+def spool_key(run_id: str, file: int, suffix: str) -> str:
+    """A file of the source, decompressed or fetched from elsewhere; `suffix` is that of its format."""
+    return f"rows/{run_id}/source-{file:05d}.{suffix}"
 
 
 def plan_key(run_id: str) -> str:

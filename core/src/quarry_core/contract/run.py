@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.manifest import Vpc
 from quarry_core.contract.prompts import Prompt
+from quarry_core.contract.source_format import SourceFormat
 from quarry_core.ports import ObjectRef
 
 # A DynamoDB item holds 400 KB: the pins, a refusal and the rest of the run's item fit into it.
@@ -17,24 +18,40 @@ PINS_BYTES_MAX = 360_000
 
 
 class Source(BaseModel):
-    """The object that holds the rows, pinned by version or ETag."""
+    """What holds the rows: one object, pinned by version or ETag, or several, pinned by a list of them.
+
+    Attributes:
+        format: of all files.
+        bucket: of the object, or of all files that do not name another.
+        key: the object's; of several files what the manifest named: a folder, a pattern, or the first of a list.
+        size_bytes: of all files together.
+        etag: of the one object; empty for several.
+        files: how many there are.
+        listing: SHA-256 of `plans/<run_id>/files.json`, which pins each of several files; empty for one object.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    format: Literal["csv", "parquet"]
+    format: SourceFormat
     bucket: str
     key: str
     size_bytes: int
-    etag: str
+    etag: str = ""
     version_id: str | None = None
     bucket_owner: str | None = None
+    files: int = 1
+    listing: str = ""
 
     @property
     def ref(self) -> ObjectRef:
+        """The one object."""
         return ObjectRef(self.key, self.bucket, self.etag, self.version_id, self.bucket_owner)
 
     @property
     def uri(self) -> str:
+        """For people."""
+        if "://" in self.bucket:
+            return f"{self.bucket}/{self.key}"
         return f"s3://{self.bucket}/{self.key}"
 
 

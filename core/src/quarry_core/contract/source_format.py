@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import Literal
 
-FORMATS: dict[str, Literal["csv", "parquet"]] = {".csv": "csv", ".parquet": "parquet"}
+SourceFormat = Literal["csv", "parquet", "jsonl"]
+FORMATS: dict[str, SourceFormat] = {".csv": "csv", ".parquet": "parquet"}
 _NOT_YET = (".jsonl", ".json", ".tsv", ".csv.gz", ".csv.zst", ".csv.bz2", ".jsonl.gz", ".arrow", ".feather", ".xlsx")
 # What people write for one of the two; a misspelt one is found by its letters.
 _MEANT = {".parq": ".parquet", ".pq": ".parquet", ".txt": ".csv", ".text": ".csv"}
@@ -15,7 +16,7 @@ class UnknownFormat(ValueError):
     """The name does not say that the object is one of the formats that are read; the text says what to do."""
 
 
-def source_format(key: str) -> Literal["csv", "parquet"]:
+def source_format(key: str) -> SourceFormat:
     """The format that a key's suffix names, in either case. Raises UnknownFormat."""
     name = key.lower()
     for suffix, known in FORMATS.items():

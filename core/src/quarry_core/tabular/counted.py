@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import base64
-from typing import Literal
-
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from quarry_core.contract.csv_dialect import CsvDialect
+from quarry_core.contract.source_format import SourceFormat
 from quarry_core.tabular.parquet.footer import Annotation
-
-SourceFormat = Literal["csv", "parquet"]
 
 
 class Count(BaseModel):
