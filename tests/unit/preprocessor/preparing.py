@@ -17,12 +17,13 @@ from quarry_core.contract.column_names import COLUMNS_MAX
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.run import Pins, Source
+from quarry_core.errors import Missing
 from quarry_core.models import family_of
+from quarry_core.planning.counting import count_source
 from quarry_core.planning.plan import ShardRange
 from quarry_core.rendering.encoders import encoder_of
 from quarry_core.tabular.memory import choose_arrow_allocator
 from quarry_core.tabular.rows import SourceError
-from quarry_preprocessor.count import count_source
 from quarry_preprocessor.write import ShardTooLarge, ShardWriter
 
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -35,6 +36,7 @@ class Files:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.written: dict[str, bytes] = {}
 
     def stream(self, ref: Any, start_byte: int = 0) -> io.FileIO:
         opened = io.FileIO(self.folder / ref.key)
@@ -47,7 +49,13 @@ class Files:
     def create(self, key: str, metadata: Any) -> FileUpload:
         return FileUpload()
 
+    def read(self, ref: Any, start_byte: int = 0, length_bytes: int | None = None) -> bytes:
+        if ref.key not in self.written:
+            raise Missing(ref.key)
+        return self.written[ref.key]
+
     def put_once(self, key: str, body: bytes, metadata: Any) -> bool:
+        self.written[key] = body
         return True
 
 
@@ -127,12 +135,12 @@ def prepare(case: str, folder: Path) -> dict[str, Any]:
         csv=csv,
     )
     try:
-        count = count_source(objects, pins).count
+        dataset = count_source(objects, "run", pins).dataset
     except SourceError as error:
         return {"refused": str(error)}
-    writer = ShardWriter(objects, "run", "plan", pins, count, encoder_of(pins), 1, SHARD_BYTES_MAX)
+    writer = ShardWriter(objects, "run", "plan", pins, dataset, encoder_of(pins), 1, SHARD_BYTES_MAX)
     try:
-        written = writer.write(ShardRange(number=0, first_row=0, rows=count.rows))
+        written = writer.write(ShardRange(number=0, first_row=0, rows=dataset.count.rows))
     except ShardTooLarge as error:
         return {"too_large": str(error)}
     return {"sendable": written.sendable, "unsent": sorted({one.code for one in written.unsent})}

@@ -48,6 +48,11 @@ class Source(BaseModel):
         return ObjectRef(self.key, self.bucket, self.etag, self.version_id, self.bucket_owner)
 
     @property
+    def copied(self) -> bool:
+        """Whether the rows of each shard are kept in the bucket, for the join: all but those of Parquet in S3 are."""
+        return self.format != "parquet" or "://" in self.bucket
+
+    @property
     def uri(self) -> str:
         """For people."""
         if "://" in self.bucket:

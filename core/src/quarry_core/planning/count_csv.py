@@ -58,8 +58,6 @@ def count_csv(body: BinaryIO, key: str, options: Csv | None = None) -> Count:
     notes.take(starts, len(judge.columns))
     if notes.records == 0:
         raise SourceError(f"{key} is empty; give a source with a header and at least one row")
-    if notes.rows == 0:
-        raise SourceError(f"{key} has a header and no rows; give a source with at least one row")
     judge.judge([*notes.offsets, (notes.rows, at)])
     return Count(
         format="csv",

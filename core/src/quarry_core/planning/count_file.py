@@ -1,4 +1,4 @@
-"""Looking at a source before it is planned: its format, schema, number of rows, and a sample for estimating bytes.
+"""Looking at one file of a source: its schema, its number of rows, and where in it a sample is taken.
 
 Owns nothing and writes nothing; the same pinned object gives the same `Count`, so any worker may do it again. A
 Parquet file tells its rows in its footer; a CSV file is read once, in blocks of 1 MiB, and notes on the way where
@@ -7,61 +7,80 @@ rows begin, so that a worker can start in the middle.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise
 
 import pyarrow as pa
 
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.planning.count_csv import count_csv
-from quarry_core.planning.count_parquet import count_parquet, parquet_sample, proves_whole, spread
+from quarry_core.planning.count_parquet import count_parquet, parquet_sample, spread
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.rendering.encode import Encoder
-from quarry_core.tabular.parquet.rows import open_parquet
 from quarry_core.tabular.rows import Count, SourceFormat, read_rows
 
 SAMPLE_ROWS = 200
 SAMPLE_PLACES = 8
 
 
-def inspect(objects: Objects, ref: ObjectRef, form: SourceFormat, csv: Csv | None = None) -> Count:
-    """Count a source's rows and read its schema, in one pass with flat memory.
+def inspect(
+    objects: Objects,
+    ref: ObjectRef,
+    form: SourceFormat,
+    csv: Csv | None = None,
+    needed: Collection[str] = (),
+) -> Count:
+    """Count a file's rows and read its schema, in one pass with flat memory.
 
-    `csv` is what the manifest says of a CSV file's form.
+    Args:
+        objects: the port that reads it.
+        ref: the file, pinned.
+        form: its format.
+        csv: what the manifest says of a CSV file's form.
+        needed: the columns that the prompt needs.
 
     Raises:
-        SourceError: it is empty, not of its format, or its columns cannot be told apart.
+        SourceError: it is not of its format, or its columns cannot be told apart.
         PortError: as `Objects.stream` and `Objects.random_access` do.
     """
     if form == "csv":
         with objects.stream(ref) as body:
             return count_csv(body, ref.key, csv)
-    return count_parquet(objects, ref)
+    return count_parquet(objects, ref, needed)
 
 
 def count_gaps(objects: Objects, ref: ObjectRef, count: Count, encoder: Encoder) -> int:
-    """How many rows the encoder will leave out, by the encoder itself; the plan makes shards that can do without them.
+    """As `unsent_rows`, of a file whose columns are those of the dataset."""
+    return unsent_rows(lambda first, rows: read_rows(objects, ref, count, first, rows, encoder.columns), count, encoder)
 
-    What need not be read for that is not: CSV, whose cells are all text, but for stretches in which a record could be
-    too large; a Parquet file whose footer proves that each value can be sent. Else the columns of the prompt are read.
+
+def unsent_rows(read: Callable[[int, int], Iterator[pa.RecordBatch]], count: Count, encoder: Encoder) -> int:
+    """How many rows of a file the encoder will leave out, by the encoder itself.
+
+    The plan makes shards that can do without them. What need not be read for that is not: CSV, whose cells are all
+    text, but for stretches in which a record could be too large; a Parquet file whose footer proves that each value can
+    be sent. Else the columns of the prompt are read.
+
+    Args:
+        read: gives rows of the file, by first row and number.
+        count: what was counted of the file.
+        encoder: of the run.
 
     Raises:
-        SourceError: the source cannot be read to its end.
+        SourceError: the file cannot be read to its end.
         PortError: as `Objects.stream` and `Objects.random_access` do.
     """
-    if count.format == "csv":
-        stretches = [*count.offsets, (count.rows, count.size_bytes)]
+    if count.format == "csv" and set(encoder.columns) <= set(count.columns):
         unsent = 0
-        for (row, byte), (next_row, next_byte) in pairwise(stretches):
+        for (row, byte), (next_row, next_byte) in pairwise([*count.offsets, (count.rows, count.size_bytes)]):
             # A byte of another encoding is up to three of UTF-8.
             text_bytes = (next_byte - byte) * (1 if count.dialect.encoding == "utf-8" else 3)
             if encoder.could_be_too_large(text_bytes):
-                unsent += sum(map(encoder.count_unsent, read_rows(objects, ref, count, row, next_row - row)))
+                unsent += sum(map(encoder.count_unsent, read(row, next_row - row)))
         return unsent
-    with open_parquet(objects, ref) as file:
-        if proves_whole(file, encoder.columns):
-            return 0
-        return sum(map(encoder.count_unsent, file.read(0, file.rows, encoder.columns)))
+    if set(encoder.columns) <= set(count.whole):
+        return 0
+    return sum(map(encoder.count_unsent, read(0, count.rows)))
 
 
 # --------------------------------------------------------------------------- sampling

@@ -6,9 +6,8 @@ make a plan whose shards may fall under the minimum; sizes are watched while rea
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +16,7 @@ from quarry_core.planning.column_names import checked_names
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.rendering.text import certain_range
 from quarry_core.tabular.arrow_types import is_binary_view
-from quarry_core.tabular.counted import Count
+from quarry_core.tabular.counted import Count, schema_text
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.parquet.rows import ParquetSource, check_int96, open_parquet
 
@@ -26,8 +25,10 @@ LEAVES_MAX = 2_000
 _ARROW_SCHEMA = b"ARROW:schema"
 
 
-def count_parquet(objects: Objects, ref: ObjectRef) -> Count:
+def count_parquet(objects: Objects, ref: ObjectRef, needed: Collection[str] = ()) -> Count:
     """Count the rows of a Parquet object by its footer, and read its schema.
+
+    `needed` are the columns of which the footer may prove that each value can be sent.
 
     Raises:
         SourceError: it is not Parquet, encrypted, damaged, empty, or its columns cannot be told apart or read exactly.
@@ -42,16 +43,15 @@ def count_parquet(objects: Objects, ref: ObjectRef) -> Count:
             )
         file.check_footer()
         columns = checked_names(file.schema.names, ref.key)
-        if file.rows == 0:
-            raise SourceError(f"{ref.key} has no rows; give a source with at least one")
         int96 = file.int96_columns()
         counted = Count(
             format="parquet",
             rows=file.rows,
             columns=columns,
             size_bytes=file.size_bytes,
-            schema_ipc=base64.b64encode(file.schema.serialize()).decode(),
+            schema_ipc=schema_text(file.schema),
             no_text=_no_text(file),
+            whole=tuple(column for column in columns if column in needed and _proves_whole(file, column)),
         )
     if int96:
         check_int96(objects, ref)
@@ -88,15 +88,11 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return any(is_bytes(kind) for is_bytes in (pa.types.is_binary, pa.types.is_large_binary, is_binary_view))
 
 
-def proves_whole(file: ParquetSource, columns: Sequence[str]) -> bool:
-    """Whether the footer proves that each row has a value in each of these columns that can be sent.
+def _proves_whole(file: ParquetSource, column: str) -> bool:
+    """Whether the footer proves that each row has a value in this column that can be sent.
 
     It cannot for text, whose bytes may be no UTF-8, for floats, whose statistics leave NaN out, and for nested columns.
     """
-    return all(_proves_whole(file, column) for column in columns)
-
-
-def _proves_whole(file: ParquetSource, column: str) -> bool:
     kind = file.schema.field(column).type
     exact = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
     ranged = pa.types.is_temporal(kind) and not pa.types.is_duration(kind)

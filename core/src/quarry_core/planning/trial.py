@@ -15,41 +15,57 @@ from quarry_core.contract.results import OUR_COLUMNS, outcome_schema, result_sch
 from quarry_core.contract.run import Pins
 from quarry_core.models import family_of
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.tabular.counted import Count
+from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.parquet.footer import Annotation, Leaf, NotAFooter, leaves_of
 from quarry_core.tabular.parquet.part_file import PartError, Proof, write_rows
 from quarry_core.tabular.row_bytes import pieces, row_bytes
-from quarry_core.tabular.rows import read_rows
 
 TRIAL_ROWS = 64
 # Decoded; the first row is tried in any case.
 TRIAL_BYTES_MAX = 4 << 20
 COLUMNS_NAMED_MAX = 5
+SCHEMAS_TRIED_MAX = 16
 
 
-def try_out(objects: Objects, pins: Pins, count: Count) -> Count:
-    """The count, with the annotations that parts of this source need. Blocking.
+def try_out(dataset: Dataset, pins: Pins) -> tuple[Annotation, ...]:
+    """The annotations that parts of this source need. Blocking.
+
+    Each schema that is found among the files is tried with rows of the first file that has it.
 
     Raises:
         ColumnTaken: a column has a name of ours.
         SourceError: a column cannot come back as it is; the text names it, its type and a cast.
         PortError: as `Objects.random_access` does.
     """
-    ref, answer = pins.source.ref, family_of(pins.model_id).answer_column
-    schema = result_schema(count.schema, answer, pins.result_prefix)
+    schema = result_schema(dataset.schema, family_of(pins.model_id).answer_column, pins.result_prefix)
+    tried: dict[str, tuple[Annotation, ...]] = {}
+    for file, rows in enumerate(dataset.count.file_rows):
+        # Columns of plain strings can be written whatever is in them.
+        if not rows or (tried and dataset.count.format != "parquet"):
+            continue
+        found = dataset.count_of(file).schema_ipc
+        if found not in tried and len(tried) < SCHEMAS_TRIED_MAX:
+            tried[found] = _tried(dataset, file, schema, pins)
+    annotations = set(tried.values())
+    return annotations.pop() if len(annotations) == 1 else ()
+
+
+def _tried(dataset: Dataset, file: int, schema: pa.Schema, pins: Pins) -> tuple[Annotation, ...]:
+    ref, answer = dataset.ref(file), family_of(pins.model_id).answer_column
+    # What is cast on the way has no annotation of its own any more.
+    as_stored = dataset.count.format == "parquet" and dataset.count_of(file).schema.equals(dataset.schema)
     try:
         empty = _written(schema, [], ())
-        annotations = _lost(objects, ref, empty) if count.format == "parquet" else []
-        # Columns of plain strings can be written whatever is in them, and a first row may have 32 MiB.
-        taken = min(count.rows, TRIAL_ROWS) if count.format == "parquet" else 0
-        rows = _few(read_rows(objects, ref, count, 0, taken))
-        tried = _written(schema, [_answered(batch, schema, answer) for batch in rows], annotations)
+        annotations = _lost(dataset.objects, ref, empty) if as_stored else []
+        taken = min(dataset.count.file_rows[file], TRIAL_ROWS) if dataset.count.format == "parquet" else 0
+        rows = _few(dataset.read_file(file, 0, taken))
+        part = _written(schema, [_answered(batch, schema, answer) for batch in rows], annotations)
         if annotations:
-            _check_kept(objects, ref, tried)
+            _check_kept(dataset.objects, ref, part)
     except PartError as error:
         raise SourceError(f"{ref.key}: {_refusal(error, schema)}") from error
-    return count.model_copy(update={"annotations": tuple(annotations)})
+    return tuple(annotations)
 
 
 def _few(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

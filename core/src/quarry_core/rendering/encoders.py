@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from quarry_core.contract.prompts import check_columns, parse_template, template_of
+from quarry_core.contract.prompts import check_columns, columns_of, parse_template, template_of
 from quarry_core.contract.run import Pins
 from quarry_core.models import family_of
 from quarry_core.rendering.encode import Encoder, NotEncodable, check_encodable
-from quarry_core.tabular.counted import Count
+from quarry_core.tabular.counted import DatasetCount
 
 
 def encoder_of(pins: Pins) -> Encoder:
@@ -15,7 +15,12 @@ def encoder_of(pins: Pins) -> Encoder:
     return Encoder(family_of(pins.model_id), template, system, pins.inference)
 
 
-def check_needed(pins: Pins, count: Count) -> None:
+def needed_columns(pins: Pins) -> tuple[str, ...]:
+    """The columns that go into the records."""
+    return columns_of(template_of(pins.prompt))
+
+
+def check_needed(pins: Pins, count: DatasetCount) -> None:
     """Hold the columns that the prompt needs against those of the source.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
@@ -12,7 +13,7 @@ from quarry_core.tabular.parquet.footer import Annotation
 
 
 class Count(BaseModel):
-    """What one pass over a source told: everything that reading a range of it needs.
+    """What one pass over a file told: everything that reading a range of it needs.
 
     Attributes:
         rows: rows without the header.
@@ -25,6 +26,7 @@ class Count(BaseModel):
             maps, which Arrow never compares.
         annotations: Parquet only: what the file's schema says of columns beyond Arrow's, to be said by the parts too.
         no_text: columns that cannot stand in a prompt though their Arrow type could, and why: "is …: cast it to …".
+        whole: Parquet only: columns whose every value can be sent, as the footer proves.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,6 +40,7 @@ class Count(BaseModel):
     schema_ipc: str = ""
     annotations: tuple[Annotation, ...] = ()
     no_text: dict[str, str] = {}
+    whole: tuple[str, ...] = ()
 
     @property
     def schema(self) -> pa.Schema:
@@ -45,3 +48,56 @@ class Count(BaseModel):
         if self.format == "csv":
             return pa.schema([(column, pa.string()) for column in self.columns])
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.schema_ipc)))
+
+
+class DatasetCount(BaseModel):
+    """What was counted of all files of a source together: `plans/<run_id>/count.json`.
+
+    Attributes:
+        format: of all files.
+        rows: of all files, without headers.
+        columns: of the dataset, in order.
+        size_bytes: of all files, as they are read.
+        schema_ipc: the dataset's Arrow schema as an IPC message in base64.
+        file_rows: the rows of each file, in the order of the listing.
+        groups: how many files each of the objects `plans/<run_id>/counts/` tells of.
+        annotations, no_text: as of `Count`.
+        notes: sentences for the user about what was found.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: SourceFormat
+    rows: int
+    columns: tuple[str, ...]
+    size_bytes: int
+    schema_ipc: str
+    file_rows: tuple[int, ...]
+    groups: tuple[int, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
+    no_text: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of every batch of the dataset, with its metadata."""
+        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.schema_ipc)))
+
+    @classmethod
+    def of_one(cls, count: Count) -> DatasetCount:
+        """The count of a source of one file."""
+        return cls(
+            format=count.format,
+            rows=count.rows,
+            columns=count.columns,
+            size_bytes=count.size_bytes,
+            schema_ipc=schema_text(count.schema),
+            file_rows=(count.rows,),
+            annotations=count.annotations,
+            no_text=count.no_text,
+        )
+
+
+def schema_text(schema: pa.Schema) -> str:
+    """A schema as it stands in a count."""
+    return base64.b64encode(schema.serialize()).decode()

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from quarry_core.contract.source_format import SourceFormat
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.tabular.counted import Count, SourceFormat
+from quarry_core.tabular.counted import Count
 from quarry_core.tabular.csv.rows import read_csv
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.parquet.rows import read_parquet

@@ -23,7 +23,7 @@ from quarry_collector.decode import read_lines
 from quarry_collector.parts import Identity, counts_of, part_stands, read_outcome, write_outcome, write_part
 from quarry_collector.settle import Ended, ErrorCode, Repeat, Settle, Settlement, decide
 from quarry_collector.spool import Spool
-from quarry_core.contract.names import offsets_key, outcome_key, output_prefix, rows_key, unsent_key
+from quarry_core.contract.names import outcome_key, output_prefix, rows_key, unsent_key
 from quarry_core.contract.run import Pins
 from quarry_core.errors import Missing
 from quarry_core.ledger.moves import BELOW_MINIMUM, REFUSED
@@ -31,7 +31,8 @@ from quarry_core.ledger.rows import Shard
 from quarry_core.models import Family, family_of
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.service.failures import Kind, kind_of
-from quarry_core.tabular.rows import Count, read_parquet
+from quarry_core.tabular.dataset import Dataset, open_dataset
+from quarry_core.tabular.rows import read_parquet
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -147,20 +148,20 @@ class Salvage:
         """
         identity = self.identity(shard)
         outcome = read_outcome(self.objects, identity)
-        count = Count.model_validate_json(self.objects.read(ObjectRef(offsets_key(self.run_id, 0))))
+        dataset = open_dataset(self.objects, self.run_id, self.pins.source)
         return write_part(
             self.objects,
             identity,
-            count.schema,
-            self._rows(shard),
+            dataset.schema,
+            self._rows(dataset, shard),
             outcome,
             prefix=self.pins.result_prefix,
-            annotations=count.annotations,
+            annotations=dataset.count.annotations,
         ).settlement
 
-    def _rows(self, shard: Shard) -> Iterator[pa.RecordBatch]:
-        if self.pins.source.format == "parquet":
-            return read_parquet(self.objects, self.pins.source.ref, shard.first_row, shard.rows)
+    def _rows(self, dataset: Dataset, shard: Shard) -> Iterator[pa.RecordBatch]:
+        if not self.pins.source.copied:
+            return dataset.read(shard.first_row, shard.rows)
         return read_parquet(self.objects, ObjectRef(rows_key(self.run_id, shard.shard)), 0, shard.rows)
 
     def _unsent(self, shard: Shard) -> Iterator[tuple[int, str, str]]:

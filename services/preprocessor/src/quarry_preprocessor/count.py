@@ -10,14 +10,12 @@ May be called any number of times: a run that is RUNNING already only has wake-u
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import partial
 
-import pyarrow as pa
 import structlog
 
 from quarry_core.contract.messages import Wakeup
-from quarry_core.contract.names import offsets_key, plan_key
+from quarry_core.contract.names import plan_key
 from quarry_core.contract.prompts import MissingColumn
 from quarry_core.contract.results import ColumnTaken
 from quarry_core.contract.run import Pins
@@ -26,28 +24,21 @@ from quarry_core.errors import Changed, Conflict, Missing, Refused, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Totals
 from quarry_core.models import limits_of
-from quarry_core.planning.count_file import count_gaps, inspect, sample
+from quarry_core.planning.counting import count_source, write_count
 from quarry_core.planning.plan import Plan, PlanError, plan_shards
-from quarry_core.planning.trial import name_unreadable, try_out
-from quarry_core.ports import ObjectRef, Objects
-from quarry_core.rendering.encode import NotEncodable, estimate_record_bytes
-from quarry_core.rendering.encoders import check_needed, encoder_of
+from quarry_core.ports import ObjectRef
+from quarry_core.rendering.encode import NotEncodable
 from quarry_core.service.failures import RunCode, Step, exhausted
 from quarry_core.service.pieces import Piece, Pieces
 from quarry_core.service.process import World
 from quarry_core.service.verdicts import DONE, Verdict
-from quarry_core.tabular.rows import Count, SourceError
+from quarry_core.tabular.counted import DatasetCount
+from quarry_core.tabular.dataset import Dataset
+from quarry_core.tabular.errors import SourceError
 from quarry_core.telemetry import metrics
 from quarry_preprocessor.write import rows_per_shard_max
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    count: Count
-    record_bytes: float
-    gaps: int
 
 
 class Counting:
@@ -81,13 +72,13 @@ class Counting:
         assert run.pins is not None
         objects, pins = self._world.objects, run.pins
         try:
-            counted = await self._world.offload.run(partial(count_source, objects, pins))
+            counted = await self._world.offload.run(partial(count_source, objects, run_id, pins))
             plan = plan_shards(
-                rows_available=counted.count.rows,
+                rows_available=counted.dataset.count.rows,
                 record_bytes=counted.record_bytes,
                 limits=limits_of(pins.model_id),
                 slots=self._world.settings.job_quota,
-                max_records_per_job=_records_per_job(pins, counted.count),
+                max_records_per_job=_records_per_job(pins, counted.dataset.count),
                 max_num_jobs=pins.max_num_jobs,
                 max_records_total=pins.max_records_total,
                 gaps=counted.gaps,
@@ -106,7 +97,7 @@ class Counting:
             if exhausted(error):
                 raise  # the worker's want, not the source's fault
             return await self._refuse(totals, str(error))
-        plan, digest = await self._world.offload.run(partial(write_plan, objects, run_id, counted.count, plan))
+        plan, digest = await self._world.offload.run(partial(write_plan, counted.dataset, run_id, plan))
         for number in range(plan.slice_count):
             piece = plan.slice_at(number)
             try:
@@ -117,7 +108,7 @@ class Counting:
         tag = pool.virtual_time[moves.NEW_RUN_CLASS] if pool else 0
         try:
             await ledger.apply(
-                moves.begin_running(totals, pins.pool, tag, plan.rows_planned, counted.count.rows, digest)
+                moves.begin_running(totals, pins.pool, tag, plan.rows_planned, counted.dataset.count.rows, digest)
             )
             metrics.ROWS_ACCEPTED.inc(plan.rows_planned)
             log.info("planned", rows=plan.rows_planned, shards=plan.shard_count, slices=plan.slice_count)
@@ -137,45 +128,21 @@ class Counting:
         return now
 
 
-def _records_per_job(pins: Pins, count: Count) -> int | None:
+def _records_per_job(pins: Pins, count: DatasetCount) -> int | None:
     """What the user wants, or less where the copy of so wide a shard could not be held."""
-    limits, copied = limits_of(pins.model_id), rows_per_shard_max(count)
+    limits, copied = limits_of(pins.model_id), rows_per_shard_max(pins.source, count)
     if copied is None or copied >= limits.records_max:
         return pins.max_records_per_job
     return min(pins.max_records_per_job or limits.records_max, max(copied, limits.records_min))
 
 
-def count_source(objects: Objects, pins: Pins) -> Counted:
-    """Read the source once: its rows, its columns, and about how many bytes a record will have. Blocking.
-
-    Raises:
-        SourceError, MissingColumn, NotEncodable, ColumnTaken: the source is refused; the text says what to change.
-        Changed, Missing: the source is not what was accepted.
-    """
-    count = _inspected(objects, pins)
-    check_needed(pins, count)
-    count = try_out(objects, pins, count)
-    encoder = encoder_of(pins)
-    record_bytes = estimate_record_bytes(encoder, sample(objects, pins.source.ref, count))
-    return Counted(count, record_bytes, count_gaps(objects, pins.source.ref, count, encoder))
-
-
-def _inspected(objects: Objects, pins: Pins) -> Count:
-    ref = pins.source.ref
-    try:
-        return inspect(objects, ref, pins.source.format, pins.csv)
-    except SourceError as error:
-        if isinstance(error.__cause__, pa.ArrowNotImplementedError) and (why := name_unreadable(objects, ref)):
-            raise SourceError(f"{ref.key}: {why}") from error
-        raise
-
-
-def write_plan(objects: Objects, run_id: str, count: Count, plan: Plan) -> tuple[Plan, str]:
-    """Write offsets and plan once; the plan that holds (ours, or the one that stood already) and its SHA-256. Blocking."""
+def write_plan(dataset: Dataset, run_id: str, plan: Plan) -> tuple[Plan, str]:
+    """Write count and plan once; the plan that holds (ours, or the one that stood already) and its SHA-256. Blocking."""
     body = plan.model_dump_json().encode()
     digest = hashlib.sha256(body).hexdigest()
+    objects = dataset.objects
     try:
-        objects.put_once(offsets_key(run_id, 0), count.model_dump_json().encode(), {"run": run_id})
+        write_count(dataset, run_id)
         objects.put_once(plan_key(run_id), body, {"run": run_id, "plan": digest})
     except Conflict:
         body = objects.read(ObjectRef(plan_key(run_id)))

@@ -16,7 +16,7 @@ from functools import partial
 import structlog
 
 from quarry_core.contract.messages import Wakeup
-from quarry_core.contract.names import offsets_key, plan_key, shard_id
+from quarry_core.contract.names import plan_key, shard_id
 from quarry_core.contract.run import Run
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Changed, Missing, Stale
@@ -31,7 +31,8 @@ from quarry_core.service.failures import RunCode, Step, exhausted
 from quarry_core.service.pieces import Piece, Pieces
 from quarry_core.service.process import World
 from quarry_core.service.verdicts import DONE, Verdict
-from quarry_core.tabular.rows import Count, SourceError
+from quarry_core.tabular.dataset import open_dataset
+from quarry_core.tabular.errors import SourceError
 from quarry_core.telemetry import metrics
 from quarry_preprocessor.write import ShardTooLarge, ShardWriter, Written
 
@@ -81,16 +82,14 @@ class Slices:
         objects, offload = self._world.objects, self._world.offload
         assert run.pins is not None
         plan = Plan.model_validate_json(await offload.run(partial(objects.read, ObjectRef(plan_key(run.run_id)))))
-        count = Count.model_validate_json(
-            await offload.run(partial(objects.read, ObjectRef(offsets_key(run.run_id, 0))))
-        )
+        dataset = await offload.run(partial(open_dataset, objects, run.run_id, run.pins.source))
         limits = limits_of(run.pins.model_id)
         writer = ShardWriter(
             objects=objects,
             run_id=run.run_id,
             plan=totals.plan,
             pins=run.pins,
-            count=count,
+            dataset=dataset,
             encoder=encoder_of(run.pins),
             records_min=limits.records_min,
             shard_bytes_max=min(self._world.settings.shard_bytes_max, limits.file_bytes_max),

@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quarry_core.contract.names import input_key, rows_key, shard_id, unsent_key
-from quarry_core.contract.run import Pins
+from quarry_core.contract.run import Pins, Source
 from quarry_core.planning.plan import ShardRange
 from quarry_core.ports import Objects, Upload
 from quarry_core.rendering.encode import Encoder, Unsent
-from quarry_core.tabular.rows import Count, read_rows
+from quarry_core.tabular.counted import DatasetCount
+from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.upload_sink import UploadSink
 
 ROW_GROUP_ROWS_MAX = 8_192
@@ -34,9 +35,9 @@ CHUNKS_MAX = 100_000
 UNSENT_SHOWN = 3
 
 
-def rows_per_shard_max(count: Count) -> int | None:
+def rows_per_shard_max(source: Source, count: DatasetCount) -> int | None:
     """How many rows may go into one shard, so that the footer of their copy stays small; None if it has no copy."""
-    if count.format == "parquet":
+    if not source.copied:
         return None
     columns = len(count.columns)
     row_bytes = count.size_bytes / count.rows + 4 * columns  # Arrow's offsets
@@ -64,7 +65,7 @@ class ShardWriter:
     run_id: str
     plan: str
     pins: Pins
-    count: Count
+    dataset: Dataset
     encoder: Encoder
     records_min: int
     shard_bytes_max: int
@@ -85,12 +86,12 @@ class ShardWriter:
             "first-row": str(shard.first_row),
             "rows": str(shard.rows),
         }
-        batches = read_rows(self.objects, self.pins.source.ref, self.count, shard.first_row, shard.rows)
+        batches = self.dataset.read(shard.first_row, shard.rows)
         with ExitStack() as undo:
             records = self.objects.create(input_key(self.run_id, name), {"kind": "input", **identity})
             undo.callback(records.abort)
             rows: Upload | None = None
-            if self.pins.source.format != "parquet":
+            if self.pins.source.copied:
                 rows = self.objects.create(rows_key(self.run_id, name), {"kind": "rows", **identity})
                 undo.callback(rows.abort)
                 copied = _copied(batches, rows)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarry_core.contract.prompts import parse_template
+from quarry_core.contract.run import Source
 from quarry_core.errors import Missing
 from quarry_core.models import family_of
 from quarry_core.planning import count_csv
@@ -23,9 +24,12 @@ from quarry_core.planning.count_file import (
 )
 from quarry_core.ports import ObjectRef
 from quarry_core.rendering.encode import Encoder
-from quarry_core.tabular.rows import Count, SourceError, read_rows
+from quarry_core.tabular.counted import Count, DatasetCount
+from quarry_core.tabular.rows import SourceError, read_rows
 from quarry_preprocessor.write import rows_per_shard_max
 from tests.world.objects import FakeObjects
+
+CSV = Source(format="csv", bucket="b", key="in/data.csv", size_bytes=1, etag="e")
 
 
 def asking(template: str, **options) -> Encoder:
@@ -105,8 +109,6 @@ def test_empty_lines_are_no_rows_and_the_last_line_end_may_lack():
         (b"", "is empty"),
         (b"\n\r\n", "is empty"),
         (b"\xef\xbb\xbf", "is empty"),
-        (b"a,b\n", "no rows"),
-        (b"a,b", "no rows"),
         (b"a,b,a\n1,2,3\n", "several columns are named 'a'"),
         (b"a,,b\n1,2,3\n", "column 2 of 3 has no name"),
         (b"a, \n1,2\n", "column 2 of 2 has no name"),
@@ -138,11 +140,21 @@ def test_a_parquet_file_tells_its_rows_without_being_read():
 
 
 @pytest.mark.parametrize(
+    ("form", "body"),
+    [("csv", b"a,b\n"), ("csv", b"a,b"), ("parquet", parquet(pa.table({"a": pa.array([], pa.int64())})))],
+)
+def test_a_file_without_rows_counts_none(form, body):
+    objects, ref = planted(body, f"in/d.{form}")
+    count = inspect(objects, ref, form)
+    assert count.rows == 0
+    assert list(read_rows(objects, ref, count, 0, 0)) == []
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         (b"", "not a readable Parquet file"),
         (b"a,b\n1,2\n", "not a readable Parquet file"),
-        (parquet(pa.table({"a": pa.array([], pa.int64())})), "no rows"),
         (parquet(pa.table({})), "no columns"),
         (parquet(pa.table([[1], [2]], names=["a", "a"])), "several columns are named 'a'"),
         (parquet(pa.table({"": [1]})), "has no name"),
@@ -210,12 +222,14 @@ def test_a_row_that_cannot_be_parsed_is_named_before_anything_is_written(bad, me
 def test_a_wide_file_makes_shorter_shards_for_the_footer_of_their_copy():
     def rows_max(columns: int, size_bytes: int) -> int | None:
         names = tuple(f"c{number}" for number in range(columns))
-        return rows_per_shard_max(Count(format="csv", rows=100_000, columns=names, size_bytes=size_bytes))
+        count = Count(format="csv", rows=100_000, columns=names, size_bytes=size_bytes)
+        return rows_per_shard_max(CSV, DatasetCount.of_one(count))
 
     assert rows_max(3, 100_000 * 1_000) > 50_000
     assert rows_max(100, 100_000 * 1_000) > 50_000
     assert rows_max(8_000, 100_000 * 32_000) < 5_000
-    assert rows_per_shard_max(Count(format="parquet", rows=1, columns=("a",), size_bytes=1)) is None
+    parquet_count = DatasetCount(format="parquet", rows=1, columns=("a",), size_bytes=1, schema_ipc="", file_rows=(1,))
+    assert rows_per_shard_max(CSV.model_copy(update={"format": "parquet"}), parquet_count) is None
 
 
 @pytest.mark.parametrize("columns", [8_000, 8_001])

@@ -54,9 +54,11 @@ class File:
                 return None
         elif records and tuple(records[0]) == names:
             return None
-        if not records or any(len(record) != len(names) for record in records):
+        if not names or any(len(record) != len(names) for record in records):
             return None
-        return records
+        if not records and not isinstance(self.csv.header, tuple):
+            return []
+        return records or None
 
     def found(self) -> Iterator[list[list[str]]]:
         """The rows from each row on, as they are read. Raises SourceError."""

@@ -32,7 +32,7 @@ def source(table: pa.Table, **options):
     pq.write_table(table, body, **options)
     objects = FakeObjects()
     ref = objects.plant("in/d.parquet", body.getvalue())
-    return objects, ref, inspect(objects, ref, "parquet")
+    return objects, ref, inspect(objects, ref, "parquet", needed=table.column_names)
 
 
 def left_out(objects, ref, count, asking) -> int:

@@ -1,0 +1,169 @@
+"""Counting a source: each of its files, then the one schema and the rows of all of them together.
+
+Theory of operation. Whatever is wrong with a source's form, its columns or its size refuses the run here, before
+anything is paid for. Files are counted group by group, and what was counted of a group is written once: a worker that
+comes second, or a second life of the same one, goes on behind it. Memory is that of one file and one group.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+import pyarrow as pa
+
+from quarry_core.contract.listing import Listing, SourceFile, ref_of
+from quarry_core.contract.names import count_key, counts_key
+from quarry_core.contract.run import Pins
+from quarry_core.errors import Missing
+from quarry_core.planning.count_file import SAMPLE_PLACES, SAMPLE_ROWS, inspect, sample, unsent_rows
+from quarry_core.planning.trial import name_unreadable, try_out
+from quarry_core.ports import ObjectRef, Objects
+from quarry_core.rendering.encode import estimate_record_bytes
+from quarry_core.rendering.encoders import check_needed, encoder_of, needed_columns
+from quarry_core.tabular.counted import Count, DatasetCount, schema_text
+from quarry_core.tabular.dataset import COUNTS, Counts, Dataset, files_of
+from quarry_core.tabular.errors import SourceError
+
+GROUP_FILES_MAX = 256
+GROUP_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A source that was counted.
+
+    Attributes:
+        dataset: its rows; `dataset.count` is what is to be written of it.
+        record_bytes: about how long the line of a record is.
+        gaps: how many rows cannot be sent.
+    """
+
+    dataset: Dataset
+    record_bytes: float
+    gaps: int
+
+
+def count_source(objects: Objects, run_id: str, pins: Pins) -> Counted:
+    """Read a source once: its rows, its columns, and about how many bytes a record will have. Blocking.
+
+    Raises:
+        SourceError, MissingColumn, NotEncodable, ColumnTaken: the source is refused; the text says what to change.
+        Changed, Missing: the source is not what was accepted.
+    """
+    listing = files_of(objects, run_id, pins.source)
+    groups = tuple(_groups(listing.files))
+    count = _together(objects, run_id, pins, listing, groups)
+    check_needed(pins, count)
+    dataset = Dataset(objects, pins.source, listing, count, Counts(objects, run_id, groups))
+    annotations = try_out(dataset, pins)
+    dataset.count = count.model_copy(update={"annotations": annotations})
+    encoder = encoder_of(pins)
+    gaps = 0
+    for file, rows in enumerate(count.file_rows):
+        if rows:
+            gaps += unsent_rows(_reader(dataset, file, encoder.columns), dataset.count_of(file), encoder)
+    return Counted(dataset, estimate_record_bytes(encoder, sample_of(dataset)), gaps)
+
+
+def write_count(dataset: Dataset, run_id: str) -> None:
+    """Write what was counted, once."""
+    body = dataset.count.model_dump_json().encode()
+    dataset.objects.put_once(count_key(run_id), body, {"run": run_id})
+
+
+# --------------------------------------------------------------------------- files
+
+
+def _groups(files: Sequence[SourceFile]) -> Iterator[int]:
+    """How many files each group has: a function of the listing alone."""
+    size = size_bytes = 0
+    for file in files:
+        if size and (size == GROUP_FILES_MAX or size_bytes + file.size_bytes > GROUP_BYTES):
+            yield size
+            size = size_bytes = 0
+        size, size_bytes = size + 1, size_bytes + file.size_bytes
+    yield size
+
+
+def _together(objects: Objects, run_id: str, pins: Pins, listing: Listing, groups: Sequence[int]) -> DatasetCount:
+    file_rows: list[int] = []
+    size_bytes = 0
+    first: Count | None = None
+    for group, (begin, end) in enumerate(pairwise([0, *accumulate(groups)])):
+        for count in _counts(objects, run_id, pins, group, listing.files[begin:end]):
+            file_rows.append(count.rows)
+            size_bytes += count.size_bytes
+            if first is None or not first.rows:
+                first = count
+            elif count.rows and not count.schema.equals(first.schema):
+                raise SourceError(
+                    f"{listing.files[len(file_rows) - 1].key}: its columns are not those of the first file"
+                )
+    assert first is not None
+    rows = sum(file_rows)
+    if not rows:
+        what = "has a header and no rows" if pins.source.format == "csv" else "has no rows"
+        raise SourceError(f"{pins.source.key} {what}; give a source with at least one row")
+    return DatasetCount(
+        format=pins.source.format,
+        rows=rows,
+        columns=first.columns,
+        size_bytes=size_bytes,
+        schema_ipc=schema_text(first.schema),
+        file_rows=tuple(file_rows),
+        groups=tuple(groups),
+        no_text=first.no_text,
+    )
+
+
+def _counts(objects: Objects, run_id: str, pins: Pins, group: int, files: Sequence[SourceFile]) -> tuple[Count, ...]:
+    """What was counted of a group of files, by whoever came first."""
+    key = counts_key(run_id, group)
+    try:
+        return COUNTS.validate_json(objects.read(ObjectRef(key)))
+    except Missing:
+        pass
+    counts = tuple(
+        _count_file(objects, pins, ref_of(file, pins.source.bucket, pins.source.bucket_owner)) for file in files
+    )
+    objects.put_once(key, COUNTS.dump_json(counts, exclude_defaults=True), {"run": run_id})
+    return counts
+
+
+def _count_file(objects: Objects, pins: Pins, ref: ObjectRef) -> Count:
+    try:
+        return inspect(objects, ref, pins.source.format, pins.csv, needed_columns(pins))
+    except SourceError as error:
+        if isinstance(error.__cause__, pa.ArrowNotImplementedError) and (why := name_unreadable(objects, ref)):
+            raise SourceError(f"{ref.key}: {why}") from error
+        raise
+
+
+# --------------------------------------------------------------------------- sampling
+
+
+def sample_of(dataset: Dataset, rows: int = SAMPLE_ROWS, places: int = SAMPLE_PLACES) -> Iterator[pa.RecordBatch]:
+    """About `rows` rows from up to `places` places spread over the dataset, in order. Raises as `Dataset.read`."""
+    counted = dataset.count
+    if counted.rows <= rows:
+        yield from dataset.read(0, counted.rows)
+        return
+    filled = [file for file, file_rows in enumerate(counted.file_rows) if file_rows]
+    chosen: Mapping[int, int]
+    if len(filled) == 1:
+        chosen = {filled[0]: places}
+    else:
+        # By rows, not by files: many may be small.
+        at = [place * counted.rows // places for place in range(places)]
+        chosen = Counter(next(dataset.stretches(row, 1))[0] for row in at)
+    each = -(-rows // sum(chosen.values()))
+    for file, times in sorted(chosen.items()):
+        for batch in sample(dataset.objects, dataset.ref(file), dataset.count_of(file), each * times, times):
+            yield dataset.aligned(batch, file)
+
+
+def _reader(dataset: Dataset, file: int, columns: Sequence[str]) -> Callable[[int, int], Iterator[pa.RecordBatch]]:
+    return lambda first, rows: dataset.read_file(file, first, rows, columns)
