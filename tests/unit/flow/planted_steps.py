@@ -47,7 +47,7 @@ class Plant:
 PLANTS = (
     Plant("arrive", "quarry_preprocessor.arrive:read_manifest"),
     Plant("arrive", "quarry_preprocessor.arrive:Arrivals._arrive"),
-    Plant("count", "quarry_preprocessor.count:inspect"),
+    Plant("count", "quarry_core.planning.counting:inspect"),
     Plant("count", "quarry_preprocessor.count:Counting.on_count"),
     Plant("count", "quarry_preprocessor.count:plan_shards"),
     Plant("slice", "quarry_preprocessor.write:ShardWriter.write"),

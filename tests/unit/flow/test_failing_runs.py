@@ -134,10 +134,10 @@ async def test_a_count_that_kills_its_process_twice_is_set_aside_and_others_go_o
     world = SimulatedWorld()
     whole = quarry_preprocessor.count.count_source
 
-    def kills(objects, pins, *rest):
+    def kills(objects, run_id, pins):
         if "bomb" in pins.source.key:
             raise Crash("out of memory")
-        return whole(objects, pins, *rest)
+        return whole(objects, run_id, pins)
 
     monkeypatch.setattr(quarry_preprocessor.count, "count_source", kills)
     bomb = world.send(world.joke() | {"s3_uri": world.csv(100, "inputs/bomb.csv")})
