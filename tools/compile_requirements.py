@@ -25,7 +25,8 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "cli": (("cli",), ()),
     # No image is made of these: they are what `make wheels` pins, and what the bills of materials list.
     "cli-pandas": (("cli[pandas]",), ()),
-    "core": (("core[columns,services,traces]",), ()),
+    "cli-hub": (("cli[hub,pandas]",), ()),
+    "core": (("core[columns,hub,services,traces]",), ()),
     "local": (("local[stack,tls]",), ()),
     "dev": (EVERYTHING, ("dev.in",)),
     "docker": (EVERYTHING, ("dev.in", "docker.in")),

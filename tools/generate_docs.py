@@ -44,6 +44,7 @@ from quarry_core.settings import Settings
 from quarry_core.telemetry import metrics as metrics_of_core
 from quarry_local.bedrock.faults.plan import Faults as SimulatorFaults
 from quarry_local.bedrock.settings import Settings as SimulatorSettings
+from quarry_local.hub.settings import Settings as HubSettings
 from quarry_local.settings import LOCAL_WAITS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -174,6 +175,10 @@ def settings_of_the_simulator() -> Lines:
 
 def faults_of_the_simulator() -> Lines:
     return table(("Fault", *SETTING_HEAD[1:]), setting_rows(SimulatorFaults, lambda name, _: code(name)))
+
+
+def settings_of_the_hub() -> Lines:
+    return table(("`--hub-set` key", *SETTING_HEAD[1:]), setting_rows(HubSettings, lambda name, _: code(name)))
 
 
 def waits_of_the_local_stack() -> Lines:
@@ -494,6 +499,7 @@ BLOCKS: Mapping[str, Callable[[], Lines]] = {
     "settings-command": settings_of_the_command,
     "settings-simulator": settings_of_the_simulator,
     "faults-simulator": faults_of_the_simulator,
+    "settings-hub": settings_of_the_hub,
     "local-waits": waits_of_the_local_stack,
     "run-machine": run_machine,
     "shard-machine": shard_machine,

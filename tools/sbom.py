@@ -35,11 +35,11 @@ IMAGES = {
 }
 # Distribution with all its extras, and the requirement file that pins what it needs.
 DISTRIBUTIONS = {
-    "core[columns,services,traces]": "core",
+    "core[columns,hub,services,traces]": "core",
     "services/preprocessor": "preprocessor",
     "services/scheduler": "scheduler",
     "services/collector": "collector",
-    "cli[pandas]": "cli-pandas",
+    "cli[hub,pandas]": "cli-hub",
     "local[stack,tls]": "local",
 }
 Bill = dict[str, Any]

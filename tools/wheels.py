@@ -28,12 +28,13 @@ from distributions import DIRECTORIES, ROOT, closure, project, split
 
 # What can be installed (a distribution, with its extras), and the third-party pins that it goes with.
 INSTALLED = {
-    "core[columns,services,traces]": "core",
+    "core[columns,hub,services,traces]": "core",
     "services/preprocessor": "preprocessor",
     "services/scheduler": "scheduler",
     "services/collector": "collector",
     "cli": "cli",
     "cli[pandas]": "cli-pandas",
+    "cli[hub,pandas]": "cli-hub",
     "local[stack,tls]": "local",
 }
 SUMS = "SHA256SUMS"

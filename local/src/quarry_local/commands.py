@@ -60,6 +60,13 @@ def up(
         bool, typer.Option("--tls", help="Let the simulated Bedrock also listen with TLS, on a free port.")
     ] = False,
     tls_port: Annotated[int | None, typer.Option(min=1, max=65535, help="The same, on this port.")] = None,
+    hub: Annotated[
+        Path | None,
+        typer.Option(help="Serve the datasets of this folder (OWNER/NAME) as a simulated Hugging Face Hub."),
+    ] = None,
+    hub_set: Annotated[
+        list[str] | None, typer.Option("--hub-set", metavar="KEY=VALUE", help="A setting of the simulated Hub.")
+    ] = None,
     directory: Directory = None,
 ) -> None:
     """Start everything and return when it is ready.
@@ -73,6 +80,7 @@ def up(
         "services": services,
         "tls_port": tls_port,
         "prometheus": prometheus or None,
+        "hub": str(hub.resolve()) if hub is not None else None,
     }
     simulator, overrides = _pairs(sim or [], "--sim"), _known(_pairs(variables or [], "--set"))
     try:
@@ -84,6 +92,7 @@ def up(
     settings = dataclasses.replace(
         standing,
         simulator={**standing.simulator, **simulator},
+        hub_settings={**standing.hub_settings, **_pairs(hub_set or [], "--hub-set")},
         overrides={**standing.overrides, **overrides},
         **{name: value for name, value in given.items() if value is not None},
     )

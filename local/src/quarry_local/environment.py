@@ -12,6 +12,8 @@ from quarry_local.clients import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from quarry_local.loopback import LOOPBACK
 
 FOREIGN_PREFIXES = ("AWS_", "QUARRY_", "BOTO_")
+# What speaks of the Hugging Face Hub: to a simulated one, the user's own token and cache mean nothing.
+HUB_PREFIXES = ("HF_", "HUGGING_FACE_", "HUGGINGFACE_")
 FOREIGN = frozenset({"MAX_RECORDS_PER_JOB", "MAX_TOTAL_RECORDS"})
 # What would turn an AWS client away from the endpoints that `for_clients` names, were it set in the user's shell.
 MISLEADING_PREFIX = "AWS_ENDPOINT_URL_"
@@ -55,6 +57,11 @@ def for_clients(aws: Mapping[str, str], bedrock: str, quota: int, resources: Map
     }
 
 
+def for_hub(url: str) -> dict[str, str]:
+    """What a client of the simulated Hub needs beside."""
+    return {"HF_ENDPOINT": url, "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+
 def _no_proxy(shell: Mapping[str, str]) -> Iterable[str]:
     for name in ("NO_PROXY", "no_proxy"):
         yield from (host for host in shell.get(name, "").split(",") if host)
@@ -82,11 +89,22 @@ def for_service(
 ) -> dict[str, str]:
     """A service's whole environment; the later argument wins."""
     address = {"QUARRY_METRICS_HOST": LOOPBACK, "QUARRY_METRICS_PORT": str(port)}
-    return {**inherited(shell), **clients, **waits, **overrides, **address}
+    return {**_without_hub(inherited(shell), clients), **clients, **waits, **overrides, **address}
+
+
+def _without_hub(kept: Mapping[str, str], clients: Mapping[str, str]) -> dict[str, str]:
+    """Without what the shell says of the real Hub, where the stack has one of its own."""
+    if "HF_ENDPOINT" not in clients:
+        return dict(kept)
+    return {name: value for name, value in kept.items() if not name.startswith(HUB_PREFIXES)}
 
 
 def misleading(shell: Mapping[str, str], given: Mapping[str, str]) -> list[str]:
     """Variables of the user's shell that must be unset for the given ones to hold."""
+    own_hub = "HF_ENDPOINT" in given
     return sorted(
-        name for name in shell if name not in given and (name in MISLEADING or name.startswith(MISLEADING_PREFIX))
+        name
+        for name in shell
+        if name not in given
+        and (name in MISLEADING or name.startswith(MISLEADING_PREFIX) or (own_hub and name.startswith(HUB_PREFIXES)))
     )

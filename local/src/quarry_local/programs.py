@@ -15,6 +15,7 @@ from quarry_local.state import State
 EMULATOR = emulator.NAME
 BEDROCK = "bedrock"
 PROMETHEUS = prometheus.NAME
+HUB = "hub"
 TLS = "tls"
 
 
@@ -37,7 +38,7 @@ def program_of(
     """How a process of the stack is started, by its name.
 
     Args:
-        name: the emulator, the simulated Bedrock, Prometheus, or a service with a number.
+        name: the emulator, the simulated Bedrock, the simulated Hub, Prometheus, or a service with a number.
         standing: the stack as it stands.
         directory: the stack's own, in which each process has a folder and a log.
         launch_as: what Python runs instead of the process's own module.
@@ -51,6 +52,16 @@ def program_of(
         rules = prometheus.linked_rules(home)
         return prometheus.program(
             home, log, prometheus.configuration(prometheus.targets_file(home), rules, settings.env)
+        )
+    if name == HUB:
+        flags = {"folder": settings.hub, **settings.hub_settings}
+        own = environment.inherited(os.environ)
+        return Program(
+            name,
+            lambda port: [sys.executable, "-m", "quarry_local.hub", "--port", str(port), *_flags(flags)],
+            lambda _: own,
+            ready_path(name),
+            log,
         )
     if name == BEDROCK:
         behind = launch_as or settings.launch.get(BEDROCK, ("-m", "quarry_local.bedrock"))
@@ -78,7 +89,9 @@ def program_of(
 
 
 def ready_path(name: str) -> str:
-    return {EMULATOR: emulator.HEALTH, BEDROCK: "/healthz", PROMETHEUS: prometheus.READY}.get(name, "/readyz")
+    return {EMULATOR: emulator.HEALTH, BEDROCK: "/healthz", HUB: "/healthz", PROMETHEUS: prometheus.READY}.get(
+        name, "/readyz"
+    )
 
 
 def _flags(settings: Mapping[str, str]) -> list[str]:

@@ -32,6 +32,8 @@ class StackSettings:
         services: whether the three services run; without them there is AWS and Bedrock alone.
         tls_port: where the simulated Bedrock listens with TLS too; 0: nowhere.
         prometheus: whether a Prometheus scrapes them and judges by the rules that ship.
+        hub: the folder of datasets that a simulated Hugging Face Hub serves to the services; empty: none runs.
+        hub_settings: that Hub's settings by name (`throttled_share`), given to it as flags.
         simulator: the simulated Bedrock's settings by name (`seconds_per_1000_records`), given to it as flags.
         overrides: environment variables of the services, stronger than `LOCAL_WAITS`.
         launch: by process, what stands behind `python` instead of the process's own module.
@@ -46,6 +48,8 @@ class StackSettings:
     services: bool = True
     tls_port: int = 0
     prometheus: bool = False
+    hub: str = ""
+    hub_settings: Mapping[str, str] = field(default_factory=dict)
     simulator: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     launch: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -54,7 +58,7 @@ class StackSettings:
     drain_s: float = 30.0
 
 
-_OPTIONS = {"simulator": "--sim", "overrides": "--set"}
+_OPTIONS = {"simulator": "--sim", "overrides": "--set", "hub": "--hub", "hub_settings": "--hub-set"}
 
 
 def differences(standing: StackSettings, asked: StackSettings) -> list[str]:
@@ -68,7 +72,7 @@ def differences(standing: StackSettings, asked: StackSettings) -> list[str]:
             reported.append("TLS is off, and a running stack cannot add it")
             continue
         if not isinstance(here, Mapping):
-            reported += [_difference(name, here, wanted)] * (here != wanted)
+            reported += [_difference(_OPTIONS.get(name, name), here, wanted)] * (here != wanted)
             continue
         reported += [
             _difference(f"{_OPTIONS.get(name, name)} {key}", here.get(key), wanted.get(key))
@@ -79,5 +83,5 @@ def differences(standing: StackSettings, asked: StackSettings) -> list[str]:
 
 
 def _difference(name: str, here: object, wanted: object) -> str:
-    said = ("unset" if value is None else str(value) for value in (here, wanted))
+    said = ("unset" if value in {None, ""} else str(value) for value in (here, wanted))
     return f"{name} is {' here, and asked for is '.join(said)}"

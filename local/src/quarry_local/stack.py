@@ -23,7 +23,7 @@ from quarry_local.clients import Clients
 from quarry_local.launch import NotReady
 from quarry_local.policies import SERVICES
 from quarry_local.processes import Running
-from quarry_local.programs import BEDROCK, EMULATOR, PROMETHEUS, TLS, log_path, program_of, ready_path, service_of
+from quarry_local.programs import BEDROCK, EMULATOR, HUB, PROMETHEUS, TLS, log_path, program_of, ready_path, service_of
 from quarry_local.settings import LOCAL_WAITS, StackSettings, differences
 from quarry_local.state import State
 
@@ -121,6 +121,7 @@ class Stack:
         standing.environment.update(environment.for_aws(endpoint, settings.region, os.environ))
         # The simulator warms up while the resources are made; it asks nothing of AWS before its first job.
         bedrock = self._begin(standing, BEDROCK)
+        hub = self._begin(standing, HUB) if settings.hub else None
         made = resources.create(
             Clients(endpoint, settings.region), settings.env, int(_waits(settings)["QUARRY_VISIBILITY_TIMEOUT_S"])
         )
@@ -129,6 +130,9 @@ class Stack:
         standing.environment.update(
             environment.for_clients(standing.environment, url, settings.quota, made.environment())
         )
+        if hub is not None:
+            hub = self._finish(standing, hub)
+            standing.environment.update(environment.for_hub(f"http://{loopback.LOOPBACK}:{hub.port}"))
         self._save(standing)
         if settings.services:
             for process in [self._begin(standing, service) for service in SERVICES]:
@@ -137,7 +141,7 @@ class Stack:
             self._ready(standing, PROMETHEUS)
 
     def down(self) -> list[str]:
-        """Stop everything: the services first, then Bedrock, then AWS. Does nothing if nothing is running.
+        """Stop everything: the services first, then the Hub and Bedrock, then AWS. Does nothing if nothing is running.
 
         Returns:
             The names of those that did not stop by themselves and were killed.
@@ -151,9 +155,9 @@ class Stack:
     def _stop_all(self, standing: State, keep: set[Running] | None = None) -> list[str]:
         """Stop every process but those in `keep`, and forget them."""
         doomed = {name: process for name, process in standing.processes.items() if process not in (keep or set())}
-        services = [process for name, process in doomed.items() if name not in {EMULATOR, BEDROCK}]
+        services = [process for name, process in doomed.items() if name not in {EMULATOR, BEDROCK, HUB}]
         killed = processes.stop(services, standing.settings.drain_s)
-        for name in (BEDROCK, EMULATOR):
+        for name in (HUB, BEDROCK, EMULATOR):
             if name in doomed:
                 killed += processes.stop([doomed[name]], STOP_GRACE_S)
         if left := [name for name, process in doomed.items() if processes.alive(process)]:
@@ -300,6 +304,14 @@ class Stack:
         answer = loopback.ask(self.process(BEDROCK).port, "/_quarry/faults", "DELETE")
         if answer is None or answer[0] not in loopback.OK:
             raise ConnectionError(f"the simulated Bedrock does not answer: {answer}")
+
+    def hub_stats(self) -> Any:
+        """What the simulated Hub was asked. Raises ConnectionError if it does not answer."""
+        return loopback.ask_json(self.process(HUB).port, "/_quarry/stats")
+
+    def set_hub_faults(self, **faults: Any) -> Any:
+        """Set faults of the running Hub; the others stay. Raises ConnectionError with its words if it refuses."""
+        return loopback.ask_json(self.process(HUB).port, "/_quarry/faults", put=faults)
 
     # ----------------------------------------------------------------------- the inside
 

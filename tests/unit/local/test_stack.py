@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from quarry_core.contract import names
-from quarry_local import loopback, processes, state
+from quarry_local import environment, loopback, processes, state
 from quarry_local import resources as local_resources
 from quarry_local.bedrock.settings import Settings
 from quarry_local.settings import LOCAL_WAITS, StackSettings
@@ -381,3 +381,36 @@ def test_settings_of_the_simulator_that_are_switches_are_given_as_switches(stack
     assert {"--no-check-role", "--job-output-early", "--speed=3", "--tls-port=18443"} <= set(given)
     assert f"--tls-directory={stack.directory / 'tls'}" in given
     assert Settings(_cli_parse_args=[word for word in given if word.startswith("--") and word != "--port"])
+
+
+def test_a_simulated_hub_serves_a_folder_and_its_address_is_all_that_services_know_of_hubs(
+    stack_of, settings, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HF_TOKEN", "hf_of_the_shell")
+    (tmp_path / "hub" / "o" / "n").mkdir(parents=True)
+    (tmp_path / "hub" / "o" / "n" / "train.csv").write_text("a\n1\n")
+    asked = dataclasses.replace(
+        settings, hub=str(tmp_path / "hub"), hub_settings={"seed": "7"}, overrides={"HF_TOKEN": "hf_of_the_stack"}
+    )
+    stack = stack_of(asked)
+    variables = stack.up()
+    assert variables["HF_ENDPOINT"] == stack.url("hub")
+    assert list(stack.hub_stats()["datasets"]) == ["o/n"]
+    assert stack.set_hub_faults(throttled_share=1)["throttled_share"] == 1
+    seen = seen_by(stack, "preprocessor")["environment"]
+    assert seen["HF_ENDPOINT"] == stack.url("hub")
+    assert seen["HF_TOKEN"] == "hf_of_the_stack"
+    assert "hub" in live_pids(stack)
+    with pytest.raises(StackError, match="--hub-set seed is 7 here, and asked for is 8"):
+        stack_of(dataclasses.replace(asked, hub_settings={"seed": "8"})).up()
+    stack.down()
+    assert not stack.processes()
+
+
+def test_without_a_simulated_hub_the_services_keep_the_shells_own(stack_of, settings, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_of_the_shell")
+    stack = stack_of(settings)
+    assert "HF_ENDPOINT" not in stack.up()
+    assert seen_by(stack, "preprocessor")["environment"]["HF_TOKEN"] == "hf_of_the_shell"
+    assert environment.misleading({"HF_TOKEN": "x"}, {"HF_ENDPOINT": "http://127.0.0.1:1"}) == ["HF_TOKEN"]
+    assert environment.misleading({"HF_TOKEN": "x"}, {}) == []
