@@ -60,10 +60,10 @@ class Access:
         if not exists or (dataset_id in self.private and not may):
             return REPO_NOT_FOUND if token else NOT_SIGNED_IN
         if content and dataset_id in self.gated and not may:
-            told = f"Access to dataset {dataset_id} is restricted."
+            sentence = f"Access to dataset {dataset_id} is restricted."
             if token:
-                return Answer(403, "GatedRepo", f"{told} You must be authorized to access it.")
-            return Answer(401, "GatedRepo", f"{told} You must have access to it and be authenticated to access it.")
+                return Answer(403, "GatedRepo", f"{sentence} You must be authorized to access it.")
+            return Answer(401, "GatedRepo", f"{sentence} You must have access to it and be authenticated to access it.")
         return None
 
 

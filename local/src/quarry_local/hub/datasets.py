@@ -176,20 +176,20 @@ def tree(commit: Commit, folder: str, *, recursive: bool) -> list[dict[str, obje
 
 def entry(file: File) -> dict[str, object]:
     """A file as `tree` and `paths-info` tell of it."""
-    told: dict[str, object] = {"type": "file", "oid": file.oid, "size": file.size_bytes, "path": file.path}
+    shown: dict[str, object] = {"type": "file", "oid": file.oid, "size": file.size_bytes, "path": file.path}
     if file.sha256:
-        told["lfs"] = {"oid": file.sha256, "size": file.size_bytes, "pointerSize": POINTER_BYTES}
-    return told
+        shown["lfs"] = {"oid": file.sha256, "size": file.size_bytes, "pointerSize": POINTER_BYTES}
+    return shown
 
 
 def sibling(file: File, *, blobs: bool) -> dict[str, object]:
     """A file as a dataset's description tells of it; sizes and hashes only where they were asked for."""
-    told: dict[str, object] = {"rfilename": file.path}
+    shown: dict[str, object] = {"rfilename": file.path}
     if blobs:
-        told |= {"size": file.size_bytes, "blobId": file.oid}
+        shown |= {"size": file.size_bytes, "blobId": file.oid}
         if file.sha256:
-            told["lfs"] = {"sha256": file.sha256, "size": file.size_bytes, "pointerSize": POINTER_BYTES}
-    return told
+            shown["lfs"] = {"sha256": file.sha256, "size": file.size_bytes, "pointerSize": POINTER_BYTES}
+    return shown
 
 
 def folder_name(dataset_id: str, revision: str = MAIN) -> str:

@@ -116,17 +116,17 @@ class Pages:
 
     async def _refs(self, request: web.Request) -> web.Response:
         branches = self._dataset(request, "info").branches
-        told: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": []}
+        shown: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": []}
         for name, sha in sorted(branches.items()):
             converted = name == CONVERTED
-            told["converts" if converted else "branches"].append(
+            shown["converts" if converted else "branches"].append(
                 {
                     "name": name.rpartition("/")[2],
                     "ref": name if converted else f"refs/heads/{name}",
                     "targetCommit": sha,
                 }
             )
-        return _json(told)
+        return _json(shown)
 
     async def _tree(self, request: web.Request) -> web.Response:
         folder = request.match_info.get("path", "").strip("/")
@@ -252,8 +252,10 @@ async def _object(request: web.Request) -> dict[str, Any]:
 
 
 def _error(answer: Answer, headers: dict[str, str] | None = None) -> web.Response:
-    told = {"X-Error-Message": answer.message, **({"X-Error-Code": answer.code} if answer.code else {})}
-    return _json({"error": answer.message}, status=answer.status, headers={**told, **answer.headers, **(headers or {})})
+    shown = {"X-Error-Message": answer.message, **({"X-Error-Code": answer.code} if answer.code else {})}
+    return _json(
+        {"error": answer.message}, status=answer.status, headers={**shown, **answer.headers, **(headers or {})}
+    )
 
 
 def _json(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -102,7 +102,7 @@ class SimulatedHub:
 
     def stats(self) -> dict[str, object]:
         branches = {dataset.id: dict(dataset.branches) for dataset in self.datasets}
-        return {**self.figures.told(), "datasets": branches, "landing": len(self._planned)}
+        return {**self.figures.view(), "datasets": branches, "landing": len(self._planned)}
 
     def suffer(self, kind: Kind, about: str) -> web.Response | None:
         """Count a request, let what was planned behind it land, and answer it if it suffers a fault."""

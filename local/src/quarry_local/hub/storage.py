@@ -44,7 +44,7 @@ class Figures:
         self.requests[kind] += 1
         self.files.setdefault(about, Counter())[kind] += 1
 
-    def told(self) -> dict[str, object]:
+    def view(self) -> dict[str, object]:
         return {
             "requests": dict(self.requests),
             "files": {about: dict(kinds) for about, kinds in sorted(self.files.items())},
