@@ -291,7 +291,7 @@ def test_the_spool_has_room(helm):
     """16 GiB for the shard that is settled (docs/operations.md); what else is on /tmp is nothing."""
     deployments = by_service(helm.objects(VARIANTS["minimal"]), "Deployment")
     sizes = {name: pod_of(each)["spec"]["volumes"][0]["emptyDir"]["sizeLimit"] for name, each in deployments.items()}
-    assert sizes == {"preprocessor": "256Mi", "scheduler": "256Mi", "collector": "20Gi"}
+    assert sizes == {"preprocessor": "4Gi", "scheduler": "256Mi", "collector": "20Gi"}
 
 
 def test_selectors_find_the_pods_of_one_service_and_no_other(helm, variant):
