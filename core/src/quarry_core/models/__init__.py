@@ -1,14 +1,25 @@
 """Model families: how a record is asked, how its answer is read, which pool and which limits hold. Pure."""
 
-from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Family, Kind, Output
+from quarry_core.models.family import Answer, AnswerColumn, AnswerReader, EmptyAnswer, Family, Kind, Output
 from quarry_core.models.identity import canonical_model, pool_of
 from quarry_core.models.limits import ModelLimits, limits_of
-from quarry_core.models.registry import FAMILIES, UnsupportedModel, check_inference, family_of
+from quarry_core.models.registry import (
+    CONVERSE,
+    FAMILIES,
+    UnsupportedModel,
+    check_converses,
+    check_inference,
+    check_ready,
+    family_of,
+    reader_named,
+)
 
 __all__ = [
+    "CONVERSE",
     "FAMILIES",
     "Answer",
     "AnswerColumn",
+    "AnswerReader",
     "EmptyAnswer",
     "Family",
     "Kind",
@@ -16,8 +27,11 @@ __all__ = [
     "Output",
     "UnsupportedModel",
     "canonical_model",
+    "check_converses",
     "check_inference",
+    "check_ready",
     "family_of",
     "limits_of",
     "pool_of",
+    "reader_named",
 ]

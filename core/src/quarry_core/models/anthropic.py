@@ -39,7 +39,8 @@ _NEVER = {
 
 
 _THINKING = ("thinking", "redacted_thinking")
-_NO_CALLS = ("text", *_THINKING)
+_NO_OTHERS = ("text", *_THINKING)
+_CALL = "tool_use"
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
@@ -62,18 +63,20 @@ class Message(Output, frozen=True, gc=False):
     usage: Usage | None = None
 
     def __post_init__(self) -> None:
-        """Let `loosely` read what says nothing and is not empty either: its other blocks are the answer."""
-        calls = False
+        """Let `loosely` read what stopped to call tools, and what says nothing and is not empty either."""
+        if self.stop_reason == _CALL:
+            raise UnreadableOutput("the message calls tools")
+        others = False
         for block in self.content or ():
             if block.type == "text" and block.text and not block.text.isspace():
                 return
-            calls = calls or block.type not in _NO_CALLS
-        if calls:
+            others = others or block.type not in _NO_OTHERS
+        if others:
             raise UnreadableOutput("the blocks of the message hold no text")
 
     @property
-    def others(self) -> str | None:
-        """The blocks that are neither text nor thinking (calls of tools, and kinds still unknown), as JSON."""
+    def as_json(self) -> str | None:
+        """The blocks as JSON, where text alone does not say what was answered."""
         return None
 
     @classmethod
@@ -84,49 +87,52 @@ class Message(Output, frozen=True, gc=False):
         content = found.get("content")
         if not isinstance(content, list | dict | str | None):
             raise UnreadableOutput("the content of the message is not a list of blocks")
-        blocks, others = _sorted(content if isinstance(content, list) else [content])
+        said = [block for block in (content if isinstance(content, list) else [content]) if _says(block)]
+        texts = [_text_of(block) for block in said]
+        stop_reason = loose.text(found.get("stop_reason"))
+        shown = [block for block, text in zip(said, texts, strict=True) if text is None or text.strip()]
+        others = None in texts and (stop_reason == _CALL or len(shown) == texts.count(None))
         usage = loose.members(found.get("usage"))
         return _OddMessage(
-            content=blocks,
-            stop_reason=loose.text(found.get("stop_reason")),
+            content=[Block("text", text) for text in texts if text is not None],
+            stop_reason=stop_reason,
             usage=Usage(loose.count(usage.get("input_tokens")), loose.count(usage.get("output_tokens"))),
-            other_blocks=json.dumps(others, ensure_ascii=False, separators=(",", ":")) if others else None,
+            blocks_json=json.dumps(shown, ensure_ascii=False, separators=(",", ":")) if others else None,
         )
 
 
 class _OddMessage(Message, frozen=True, gc=False):
     """A message with blocks that `Block` does not hold. A type of its own, so that no output can claim the member."""
 
-    other_blocks: str | None = None
+    blocks_json: str | None = None
 
     def __post_init__(self) -> None:
         """All is read."""
 
     @property
-    def others(self) -> str | None:
-        return self.other_blocks
+    def as_json(self) -> str | None:
+        return self.blocks_json
 
 
-def _sorted(content: list[Any]) -> tuple[list[Block], list[Any]]:
-    """The texts, and all other blocks but thinking, each in their order; what is null is nothing."""
-    blocks: list[Block] = []
-    others: list[Any] = []
-    for block in content:
-        kind = loose.members(block).get("type")
-        if isinstance(block, str):
-            blocks.append(Block("text", block))
-        elif kind == "text" and isinstance(block.get("text"), str | None):
-            blocks.append(Block("text", block.get("text")))
-        elif block is not None and kind not in _THINKING:
-            others.append(block)
-    return blocks, others
+def _says(block: object) -> bool:
+    """False for what is null, and for the model's thinking."""
+    return block is not None and loose.members(block).get("type") not in _THINKING
+
+
+def _text_of(block: object) -> str | None:
+    """The text of a block of text, which may be empty; None for a block of another kind."""
+    if isinstance(block, str):
+        return block
+    found = loose.members(block)
+    text = found.get("text")
+    return (text or "") if found.get("type") == "text" and isinstance(text, str | None) else None
 
 
 class Anthropic:
     """The adapter: one user message per record."""
 
     name: str = "anthropic"
-    version: str = "2"
+    version: str = "3"
     kind: Kind = "text"
     answer_column: AnswerColumn = "response"
     output_type: type[Output] = Message
@@ -147,16 +153,34 @@ class Anthropic:
     def check_inference(self, inference: Mapping[str, Any]) -> None:
         check_against(_RULES, _NEVER, inference, self.name)
 
+    def check_body(self, body: Mapping[str, Any]) -> None:
+        """What each Claude model fails a record for (contract sections 4.2 and 7)."""
+        if "inferenceConfig" in body:
+            raise ValueError(
+                "inferenceConfig belongs to Converse, and the requests are sent by InvokeModel: write the model's own form"
+            )
+        if body.get("anthropic_version") != ANTHROPIC_VERSION:
+            raise ValueError(
+                f'anthropic_version is not there or another: add "anthropic_version": "{ANTHROPIC_VERSION}"'
+            )
+        for field, remedy in (("max_tokens", 'add "max_tokens": 1024'), ("messages", 'add "messages": […]')):
+            if field not in body:
+                raise ValueError(f"{field} is not there: {remedy}")
+        for field in ("model", "modelId", "stream"):
+            if field in body:
+                raise ValueError(f"{field} is refused by every Claude model in a batch: leave it out")
+        self.check_inference({field: body[field] for field in _RULES if field in body})
+
     def answer(self, output: Any) -> Answer:
         """The text blocks, joined as they stand; a thinking block is not part of the answer.
 
-        A message whose text is blank, and that calls tools or has blocks of kinds still unknown, is answered by those,
-        as the JSON list that they stand in.
+        A message that stopped to call tools is answered by its blocks, as the JSON list that they stand in: the
+        text beside a call alone would not tell what was called. So is one without text, but with blocks of other kinds.
         """
         message: Message = output
         usage = message.usage or Usage()
         text = "".join(block.text for block in message.content or () if block.type == "text" and block.text)
-        text = (not text.strip() and message.others) or text
+        text = message.as_json or text
         if not text:
             raise EmptyAnswer(
                 f"the model gave no text (stop reason: {message.stop_reason or 'none'})",

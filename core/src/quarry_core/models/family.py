@@ -71,12 +71,12 @@ class EmptyAnswer(ValueError):
         self.output_tokens = output_tokens
 
 
-class Family(Protocol):
-    """One model family's adapter.
+class AnswerReader(Protocol):
+    """How a form of answers is read.
 
     Attributes:
-        name: the family's word in pins, metrics and messages.
-        version: the adapter's version, pinned into a run; raised when `body` writes, or `answer` reads, otherwise.
+        name: its word in pins, metrics and messages.
+        version: the adapter's version, pinned into a run; raised when what it writes, or what `answer` reads, changes.
         kind: whether records are prompts or texts to embed.
         answer_column: the column that the answers make in the result.
         output_type: what is read of `modelOutput`; what is not declared there is skipped.
@@ -87,6 +87,18 @@ class Family(Protocol):
     kind: Kind
     answer_column: AnswerColumn
     output_type: type[Output]
+
+    def answer(self, output: Any) -> Answer:
+        """Read one `output_type`.
+
+        Raises:
+            EmptyAnswer: there is nothing in it.
+        """
+        ...
+
+
+class Family(AnswerReader, Protocol):
+    """One model family's adapter: it also writes what the models are asked."""
 
     def body(self, text: str, *, system: str | None, inference: Mapping[str, Any]) -> dict[str, Any]:
         """The `modelInput` of one record (contract section 4.2). `inference` has passed `check_inference`.
@@ -104,10 +116,10 @@ class Family(Protocol):
         """
         ...
 
-    def answer(self, output: Any) -> Answer:
-        """Read one `output_type`.
+    def check_body(self, body: Mapping[str, Any]) -> None:
+        """Refuse a `modelInput` that somebody else wrote, if every model of the family does; a few cheap looks.
 
         Raises:
-            EmptyAnswer: there is nothing in it.
+            ValueError: names the field and the remedy.
         """
         ...

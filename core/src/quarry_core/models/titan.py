@@ -68,6 +68,11 @@ class TitanTextEmbeddings:
     def check_inference(self, inference: Mapping[str, Any]) -> None:
         check_against(_RULES, _NEVER, inference, self.name)
 
+    def check_body(self, body: Mapping[str, Any]) -> None:
+        """The one member that each record needs."""
+        if not isinstance(body.get("inputText"), str):
+            raise ValueError('inputText is not a text: give each record its text, as "inputText": "…"')  # noqa: TRY004 - one class for all refusals
+
     def answer(self, output: Any) -> Answer:
         """The vector, from whichever of its two places holds it."""
         found: Embedding = output
