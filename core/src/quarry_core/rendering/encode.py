@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -38,6 +38,7 @@ __all__ = [
     "Encoded",
     "Encoder",
     "NotEncodable",
+    "RowEncoder",
     "Unsent",
     "UnsentCode",
     "check_encodable",
@@ -88,6 +89,33 @@ class Encoded:
     data: bytes
     records: int
     unsent: tuple[Unsent, ...] = ()
+
+
+class RowEncoder(Protocol):
+    """What makes lines of rows: of prompts (`Encoder`), or of ready requests (`requests.RequestEncoder`).
+
+    Attributes:
+        columns: of the source, that it reads.
+    """
+
+    columns: tuple[str, ...]
+
+    @property
+    def frame_bytes(self) -> int:
+        """The length of a line that says nothing, newline included."""
+        ...
+
+    def encode_bounded(self, batch: pa.RecordBatch, shard: str, first_row: int) -> Iterator[Encoded]:
+        """The lines of a batch, in stretches of about `LINES_BYTES_MAX` bytes, or of one record that is longer."""
+        ...
+
+    def could_be_too_large(self, text_bytes: int) -> bool:
+        """Whether a row of so many bytes of text, in all columns, may have to be left out, nulls apart."""
+        ...
+
+    def count_unsent(self, batch: pa.RecordBatch) -> int:
+        """How many rows of a batch are left out."""
+        ...
 
 
 class Encoder:
@@ -274,7 +302,7 @@ class Encoder:
         }
 
 
-def estimate_record_bytes(encoder: Encoder, sample: Iterable[pa.RecordBatch]) -> float:
+def estimate_record_bytes(encoder: RowEncoder, sample: Iterable[pa.RecordBatch]) -> float:
     """The mean length of a line, newline included, over a sample of rows; an empty line's where none can be sent."""
     line_bytes = records = 0
     for batch in sample:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from quarry_core.contract.csv_dialect import CsvDialect
+from quarry_core.contract.requests import RequestFormat
 from quarry_core.contract.source_format import SourceFormat
 from quarry_core.tabular.parquet.footer import Annotation
 
@@ -25,6 +26,9 @@ class Count(BaseModel):
         schema_ipc: Parquet only: the Arrow schema as an IPC message in base64; it keeps all but the inner names of
             maps, which Arrow never compares.
         annotations: Parquet only: what the file's schema says of columns beyond Arrow's, to be said by the parts too.
+        requests: of which form the lines of a JSONL file are that holds ready requests; None for any other file.
+        gaps: requests only: how many rows cannot be sent.
+        notes: what the run's report says of the source.
         no_text: columns that cannot stand in a prompt though their Arrow type could, and why: "is …: cast it to …".
         whole: Parquet only: columns whose every value can be sent, as the footer proves.
     """
@@ -41,6 +45,9 @@ class Count(BaseModel):
     annotations: tuple[Annotation, ...] = ()
     no_text: dict[str, str] = {}
     whole: tuple[str, ...] = ()
+    requests: RequestFormat | None = None
+    gaps: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def schema(self) -> pa.Schema:
