@@ -169,7 +169,9 @@ class Anthropic:
         for field in ("model", "modelId", "stream"):
             if field in body:
                 raise ValueError(f"{field} is refused by every Claude model in a batch: leave it out")
-        self.check_inference({field: body[field] for field in _RULES if field in body})
+        # 10.0 is whole to whoever reads it there.
+        given = {field: loose.whole(body[field]) for field in _RULES if field in body}
+        self.check_inference(given)
 
     def answer(self, output: Any) -> Answer:
         """The text blocks, joined as they stand; a thinking block is not part of the answer.

@@ -27,6 +27,11 @@ def count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def whole(value: object) -> object:
+    """A number without a fraction as an integer; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def numbers(value: object) -> list[float] | None:
     """A list of finite numbers, or None if it is anything else or one element of it is."""
     if not isinstance(value, list):

@@ -3,7 +3,7 @@
 What is wrong with the file itself (a line that is no request, an id that cannot be a row's, a request for something
 else than a chat) refuses the run here, naming the line. What is wrong with one request costs its row only: it is
 counted, so that the plan can do without it. If none of the first requests can be sent, the file was made for another
-door, and is refused with what is wrong with the first.
+interface, and is refused with what is wrong with the first.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from quarry_core.tabular.counted import Count
 from quarry_core.tabular.csv.rows import read_csv
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.parquet.rows import read_parquet
+from quarry_core.tabular.requests.rows import read_requests
 from quarry_core.tabular.row_bytes import BATCH_ROWS_MAX
 
 __all__ = [
@@ -45,4 +46,6 @@ def read_rows(
         return iter(())
     if count.format == "csv":
         return read_csv(objects, ref, count, first, rows)
+    if count.requests is not None:
+        return read_requests(objects, ref, count, first, rows)
     return read_parquet(objects, ref, first, rows, columns)
