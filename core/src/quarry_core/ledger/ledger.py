@@ -10,6 +10,7 @@ from quarry_core.contract.run import Run
 from quarry_core.contract.text import bounded_text
 from quarry_core.ledger import rows
 from quarry_core.ledger.rows import BegunRow, FailureRow, JobRow, Lane, Pool, Shard, Slice, Totals, Waiting
+from quarry_core.planning.history import WEEKS_MAX, History, recent
 from quarry_core.ports import Item, Put, Table, Update, Write
 
 T = TypeVar("T")
@@ -153,6 +154,11 @@ class Ledger:
     async def lanes(self, pool: str, most: int = 1_000) -> list[Lane]:
         items = await self._table.query(f"pool#{pool}", "lane#", most=most)
         return [rows.read_lane(item) for item in items]
+
+    async def history(self, pool: str) -> History:
+        """What was seen of the pool's jobs lately."""
+        items = await self._table.query(f"pool#{pool}", rows.HISTORY, most=WEEKS_MAX, backwards=True)
+        return recent(map(rows.read_history, items))
 
     async def held(self, holders: Iterable[str]) -> list[Shard]:
         """The shard rows that a pool's holder set names."""

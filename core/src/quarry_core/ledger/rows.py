@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from quarry_core.contract.run import Pins, Run
 from quarry_core.contract.states import Gate, RunState, ShardState
+from quarry_core.planning.history import History
 from quarry_core.ports import Item, Key
 
 CLASSES = ("high", "normal", "low")
@@ -19,6 +20,7 @@ CLASSES = ("high", "normal", "low")
 ERRORS = "errors#"
 OPEN = "open"
 POOLS = "pools"
+HISTORY = "history#"
 # Release 0.1.0 wrote it under another name, and a shard may be held over an upgrade.
 HEARTBEAT = "heartbeat"
 HEARTBEAT_BEFORE = "beat"
@@ -78,6 +80,11 @@ def pool_key(pool: str) -> Key:
 def listed_pool_key(pool: str) -> Key:
     """Stands exactly while the pool's row does, so that the pools there are can be read."""
     return POOLS, pool
+
+
+def history_key(pool: str, week: str) -> Key:
+    """What was seen of a pool's jobs in a week. It outlives the pool's row, which goes when the pool is idle."""
+    return f"pool#{pool}", f"{HISTORY}{week}"
 
 
 def lane_key(pool: str, run_id: str) -> Key:
@@ -178,6 +185,8 @@ class Totals:
     output_tokens: int | None = None
     errors: Mapping[str, int] = field(default_factory=dict)  # error rows by code
     text_days: int = 0  # days that the text item stays after the run's end; 0: there is none
+    # The plan's estimate of a record's LLM input tokens, in thousandths. 0: it made none, or an earlier release planned it.
+    record_millitokens: int = 0
 
     @property
     def whole(self) -> bool:
@@ -328,6 +337,10 @@ def read_pool(item: Item) -> Pool:
         learned=item.get("learned"),
         foreign=item.get("foreign", 0),
     )
+
+
+def read_history(item: Item) -> History:
+    return History(**{each.name: item[each.name] for each in fields(History) if each.name in item})
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,10 @@ from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard
 from quarry_core.models import canonical_model
 from quarry_core.models.prices import price_of
+from quarry_core.planning.history import History, of_settled
 from quarry_core.service.endings import end_run
 from quarry_core.service.failures import Kind, RunCode, Step, StepFailed, Why, kind_of
+from quarry_core.service.history import HistoryKeeper
 from quarry_core.service.pieces import Piece
 from quarry_core.service.process import World
 from quarry_core.service.steps import Steps
@@ -46,6 +48,7 @@ class Shards:
         self._world = world
         self._steps = steps
         self._publisher = Publisher(world, steps)
+        self._history = HistoryKeeper(world)
         self._closing_woken: OrderedDict[str, int] = OrderedDict()  # by run: at which version of its totals
 
     async def on_settle(self, wakeup: Wakeup) -> Verdict:
@@ -68,7 +71,7 @@ class Shards:
             async with self._steps.pieces.begun(Piece(Step.SETTLE, wakeup.run_id, wakeup.shard)):
                 if shard.state is ShardState.ENDED:
                     with self._span("settle", shard) as reported:
-                        reported["outcome"] = await self._settle(salvage, shard)
+                        reported["outcome"] = await self._settle(salvage, shard, totals.record_millitokens)
                         ours = reported["outcome"] == "settled"
                     shard = await ledger.shard(wakeup.run_id, wakeup.shard)
                     assert shard is not None
@@ -142,7 +145,7 @@ class Shards:
                     return outcome
         return Settlement(rows=shard.rows, ok=0, errors={str(ErrorCode.INTERNAL_ERROR): shard.rows})
 
-    async def _settle(self, salvage: Salvage, shard: Shard) -> str:
+    async def _settle(self, salvage: Salvage, shard: Shard, record_millitokens: int) -> str:
         """What came of it: settled by us or by another, or repeat."""
         world = self._world
         repeats_max = world.settings.repeats_max
@@ -153,7 +156,7 @@ class Shards:
             outcome = await world.offload.run(partial(salvage.outcome, shard, 0))
             assert isinstance(outcome, Settlement)
         try:
-            await self._move_settled(shard, outcome)
+            await self._move_settled(shard, outcome, _tokens_of(outcome, record_millitokens))
         except Stale:
             log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
             return "settled_by_another"
@@ -169,21 +172,21 @@ class Shards:
         )
         return "settled"
 
-    async def _move_settled(self, shard: Shard, outcome: Settlement) -> None:
+    async def _move_settled(self, shard: Shard, outcome: Settlement, tokens: History | None = None) -> None:
         """Raises Stale: another has settled it."""
         world = self._world
         expires_at = int((world.clock.now() + timedelta(days=SHARD_TTL_DAYS)).timestamp())
-        await world.ledger.apply(
-            moves.settle(
-                shard,
-                outcome.ok,
-                outcome.error,
-                expires_at,
-                input_tokens=outcome.input_tokens,
-                output_tokens=outcome.output_tokens,
-                errors=outcome.errors,
-            )
+        move = partial(
+            moves.settle,
+            shard,
+            outcome.ok,
+            outcome.error,
+            expires_at,
+            input_tokens=outcome.input_tokens,
+            output_tokens=outcome.output_tokens,
+            errors=outcome.errors,
         )
+        await self._history.apply(shard.pool, tokens, lambda seen: move(seen=seen))
 
     async def _repeat(self, shard: Shard) -> bool:
         """Ask the whole job again, after a pause. False: it cannot be, since its lane is refused."""
@@ -245,6 +248,12 @@ class Shards:
 
 def _reported(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
+
+
+def _tokens_of(outcome: Settlement, record_millitokens: int) -> History | None:
+    """What the model counted, beside what the plan had estimated for the records that it counted."""
+    counted = outcome.ok + outcome.errors.get(ErrorCode.EMPTY_ANSWER, 0)
+    return of_settled(counted, record_millitokens, outcome.input_tokens, outcome.output_tokens)
 
 
 def _count(model_id: str, outcome: Settlement) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -19,7 +20,9 @@ from quarry_core.contract.states import JobStatus, ShardState, job_ended, job_ra
 from quarry_core.errors import Missing, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import JobRow, Shard
+from quarry_core.planning.history import History, of_job
 from quarry_core.ports import Job, JobRequest
+from quarry_core.service.history import HistoryKeeper
 from quarry_core.service.process import World
 from quarry_core.telemetry import metrics
 from quarry_core.telemetry.spans import ERROR, About, Span
@@ -47,6 +50,7 @@ class JobTracker:
     def __init__(self, world: World, pins: PinsCache) -> None:
         self._world = world
         self._pins = pins
+        self._seen_jobs = HistoryKeeper(world)
 
     async def job_seen(
         self, name: str, arn: str, status: str, source: str, reported: Job | None = None, *, redelivered: bool = False
@@ -175,7 +179,7 @@ class JobTracker:
     async def _end(self, shard: Shard, job: Job, source: str) -> Observed:
         row = _row(shard, job.name, job.arn, job)
         try:
-            await self._world.ledger.apply(moves.end(shard, row))
+            await self._seen_jobs.apply(shard.pool, _time_of(shard, job), partial(moves.end, shard, row))
         except Stale:
             return NOTHING  # told already
         metrics.JOBS_ENDED.labels(shard.pool, job.status).inc()
@@ -196,6 +200,11 @@ class JobTracker:
 
     async def _wake_settle(self, shard: Shard) -> None:
         await self._world.wake("collector", Wakeup(step="settle", run_id=shard.run_id, shard=shard.shard))
+
+
+def _time_of(shard: Shard, job: Job) -> History | None:
+    """What an ordinary ending tells of how long jobs take; one that was cut short, or failed, tells nothing."""
+    return of_job(shard.sendable, job.submitted_at, job.ended_at) if job.status == JobStatus.COMPLETED else None
 
 
 def _note_duration(pool: str, phase: str, since: datetime, until: datetime) -> None:

@@ -11,7 +11,7 @@ against those tables.
 """
 
 from quarry_core.ledger.moves.failures import begin_piece, finish_piece, forget_failures, leave_piece, note_failure
-from quarry_core.ledger.moves.pools import limit_pool, list_pool, open_pool, remove_pool
+from quarry_core.ledger.moves.pools import limit_pool, list_pool, open_history, open_pool, remove_pool, seen_in
 from quarry_core.ledger.moves.runs import (
     NEW_RUN_CLASS,
     accept,
@@ -74,6 +74,7 @@ __all__ = [
     "list_pool",
     "note_failure",
     "observe",
+    "open_history",
     "open_pool",
     "open_slice",
     "refuse",
@@ -82,6 +83,7 @@ __all__ = [
     "remove_pool",
     "repeat",
     "return_slot",
+    "seen_in",
     "settle",
     "submit",
     "take_over",

@@ -1,14 +1,18 @@
-"""The moves of a pool's limit. What it holds moves with its shards."""
+"""The moves of a pool's limit, and of what was seen of its jobs. What it holds moves with its shards."""
 
 from __future__ import annotations
+
+from dataclasses import fields
 
 from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.rows import (
     CLASSES,
     Pool,
+    history_key,
     listed_pool_key,
     pool_key,
 )
+from quarry_core.planning.history import Seen
 from quarry_core.ports import Check, Cond, Delete, Put, Update, Write
 
 
@@ -38,6 +42,19 @@ def list_pool(pool: str) -> list[Write]:
 def remove_pool(pool: Pool) -> list[Write]:
     """Remove a pool that nothing holds. Should a lane open at the same moment, its first shard makes a new one."""
     return [Delete(pool_key(pool.pool), (equal("in_use", 0),)), Delete(listed_pool_key(pool.pool))]
+
+
+def open_history(pool: str, week: str, expires_at: int) -> list[Write]:
+    """Make the row to which the moves of a week's jobs and shards add."""
+    return [Put(history_key(pool, week), {"pool": pool, "week": week, "expires_at": expires_at})]
+
+
+def seen_in(pool: str, seen: Seen | None) -> list[Write]:
+    """What a move adds to history: in its transaction, so that it counts exactly if the move is done."""
+    if seen is None:
+        return []
+    sums = {each.name: number for each in fields(seen.history) if (number := getattr(seen.history, each.name))}
+    return [Update(history_key(pool, seen.week), when=(Cond("week", "exists"),), add=sums)]
 
 
 def _listed(pool: str) -> Put:

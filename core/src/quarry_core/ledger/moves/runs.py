@@ -93,7 +93,9 @@ def refuse_run(totals: Totals, message: str, ended_at: str, *, code: str, step: 
     ]
 
 
-def begin_running(totals: Totals, pool: str, tag: int, rows: int, rows_source: int, plan: str) -> list[Write]:
+def begin_running(
+    totals: Totals, pool: str, tag: int, rows: int, rows_source: int, plan: str, *, record_millitokens: int = 0
+) -> list[Write]:
     """PLANNING -> RUNNING: the plan is complete (the slices too), its rows are accepted, its lane opens.
 
     Args:
@@ -101,6 +103,7 @@ def begin_running(totals: Totals, pool: str, tag: int, rows: int, rows_source: i
         rows: rows of the plan.
         rows_source: rows of the source, of which the plan may leave some out.
         plan: SHA-256 of the plan's bytes.
+        record_millitokens: what the plan estimates of a record's LLM input tokens, in thousandths.
     """
     return [
         Update(
@@ -112,7 +115,8 @@ def begin_running(totals: Totals, pool: str, tag: int, rows: int, rows_source: i
                 "open": rows,
                 "rows_source": rows_source,
                 "plan": plan,
-            },
+            }
+            | ({"record_millitokens": record_millitokens} if record_millitokens else {}),
             add={"version": 1},
         ),
         Put(

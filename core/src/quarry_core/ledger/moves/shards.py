@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from quarry_core.contract.states import TERMINAL_RANK, Gate, RunState, ShardState
+from quarry_core.ledger.moves.pools import seen_in
 from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.rows import (
     ERRORS,
@@ -24,6 +25,7 @@ from quarry_core.ledger.rows import (
     totals_key,
     wait_key,
 )
+from quarry_core.planning.history import Seen
 from quarry_core.ports import Cond, Delete, Put, Update, Write
 
 STRIDE = 1 << 20
@@ -226,8 +228,8 @@ def refuse_waiting(lane: Lane, shard: Shard) -> list[Write]:
     ]
 
 
-def end(shard: Shard, job: JobRow) -> list[Write]:
-    """SUBMITTED -> ENDED: Bedrock itself says that this very job is at its end."""
+def end(shard: Shard, job: JobRow, seen: Seen | None = None) -> list[Write]:
+    """SUBMITTED -> ENDED: Bedrock itself says that this very job is at its end. `seen`: how long it took."""
     return [
         _release(shard),
         Update(
@@ -243,6 +245,7 @@ def end(shard: Shard, job: JobRow) -> list[Write]:
             when=(equal("arn", job.arn),),
             set=_reported(replace(job, rank=TERMINAL_RANK)),
         ),
+        *seen_in(shard.pool, seen),
     ]
 
 
@@ -296,12 +299,14 @@ def settle(
     input_tokens: int = 0,
     output_tokens: int = 0,
     errors: Mapping[str, int] | None = None,
+    seen: Seen | None = None,
 ) -> list[Write]:
     """ENDED -> SETTLED: every record has its outcome, and the run's account moves with it.
 
     Args:
         input_tokens: LLM tokens of the shard's answers, for people; likewise `output_tokens`.
         errors: error rows by code, for people.
+        seen: the tokens that were counted beside those that had been estimated.
     """
     assert ok + error == shard.rows, f"{ok} + {error} outcomes for {shard.rows} rows of shard {shard.shard}"
     return [
@@ -326,6 +331,7 @@ def settle(
                 **{f"{ERRORS}{code}": count for code, count in (errors or {}).items() if count},
             },
         ),
+        *seen_in(shard.pool, seen),
     ]
 
 

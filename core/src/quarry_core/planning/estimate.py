@@ -1,0 +1,300 @@
+"""What a planned run will be: shards, waves, LLM tokens, dollars, and when it may have ended. Pure.
+
+Theory of operation. Shards and waves follow from the plan alone and are exact. Tokens come from a sample of the rows,
+corrected by what the model has counted so far; dollars from the tokens and the dated table of prices; times from the jobs
+that the model has had here (`history`). What nothing is known of is None, and a note says why: nobody invents an hour.
+
+The end is found by letting the plan's shards take slots as the scheduler would, first alone, then beside what waits in
+the pool already: lanes take turns, and a slot in use is half-way through its job, on average.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from quarry_core.models import family_of
+from quarry_core.models.anthropic import MAX_TOKENS_DEFAULT
+from quarry_core.models.prices import price_of, table
+from quarry_core.planning.history import NO_HISTORY, History, JobTime, input_factor, job_time, output_mean
+from quarry_core.planning.plan import LeftOut, Plan
+from quarry_core.planning.tokens import TokenEstimate
+
+ESTIMATE_VERSION = 1
+# Of jobs that take slots one after the other; what is beyond them is reckoned by the mean.
+STEPS_MAX = 200_000
+_DOLLARS_DIGITS = 6
+# Under these names families take the most tokens that an answer may have.
+_OUTPUT_MAX = ("max_tokens", "maxTokens", "max_completion_tokens", "max_new_tokens", "max_gen_len", "maxTokenCount")
+
+OutputFrom = Literal["history", "max_tokens", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a pool has to do already: `in_use` slots, and for each other run the shards that wait."""
+
+    in_use: int = 0
+    waiting: tuple[int, ...] = ()
+
+    @property
+    def shards(self) -> int:
+        return self.in_use + sum(self.waiting)
+
+
+NOTHING_AHEAD = Ahead()
+
+
+class Duration(BaseModel):
+    """Seconds from the first job's submission to the last one's end.
+
+    Attributes:
+        seconds: if the run had the pool to itself.
+        low_s, high_s: between which that lies, as far as the jobs so far can tell.
+        behind_s: beside what waits in the pool already.
+        fixed_s, row_s: the line by which it was reckoned, fixed_s + row_s x rows for a job.
+        jobs: from how many completed jobs the line is known.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    seconds: int
+    low_s: int
+    high_s: int
+    behind_s: int
+    fixed_s: float
+    row_s: float
+    jobs: int
+
+
+class Estimate(BaseModel):
+    """What `quarry plan --json` prints, and what stands at `plans/<run_id>/estimate.json`.
+
+    Attributes:
+        rows_source, rows_planned: rows of the source, and those that the plan takes.
+        rows_unsent: planned rows that perhaps cannot be sent, and will end as error rows.
+        shards: jobs, at most `slots` of them at once, in `waves`.
+        shard_rows_max: rows of the longest shard.
+        input_bytes: of all shards' input files together.
+        input_tokens: LLM tokens of all records; `tokens` is the estimate for one of them, before `input_factor`.
+        input_factor: what the model has counted for each token estimated; from `factor_records` records.
+        output_tokens: likewise; `output_from` says whether by history, or the most that max_tokens allows.
+        dollars: by the table of prices of `prices_as_of`; None where the model is not in it.
+        duration: None while the model has no history here.
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    version: int = ESTIMATE_VERSION
+    model_id: str
+    source_uri: str
+    rows_source: int
+    rows_planned: int
+    rows_left_out: tuple[LeftOut, ...] = ()
+    rows_unsent: int = 0
+    shards: int
+    shard_rows_max: int
+    slots: int
+    waves: int
+    input_bytes: int
+    tokens: TokenEstimate | None = None
+    input_tokens: int | None = None
+    input_factor: float = 1.0
+    factor_records: int = 0
+    output_tokens: int | None = None
+    output_from: OutputFrom = "none"
+    dollars: float | None = None
+    prices_as_of: str = ""
+    duration: Duration | None = None
+    ahead_shards: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def record_millitokens(self) -> int:
+        """Input tokens of a record before any correction, in thousandths: what history compares counts with."""
+        return round(self.tokens.mean * 1_000) if self.tokens else 0
+
+
+def estimate_run(
+    *,
+    plan: Plan,
+    model_id: str,
+    source_uri: str,
+    inference: Mapping[str, Any],
+    tokens: TokenEstimate | None,
+    unsent: int,
+    slots: int,
+    history: History = NO_HISTORY,
+    ahead: Ahead = NOTHING_AHEAD,
+    notes: Sequence[str] = (),
+) -> Estimate:
+    """Put together what is known of a planned run.
+
+    Args:
+        plan: the plan.
+        model_id, source_uri: for people, and for prices.
+        inference: its parameters, which may bound an answer's tokens.
+        tokens: the estimate for one record; None where the records' texts are not known.
+        unsent: rows of the source that cannot be sent.
+        slots: jobs that may be active at once.
+        history: of the pool.
+        ahead: what the pool has to do already.
+        notes: more that is to be said.
+    """
+    shards = [length for stretch in plan.stretches for length in _lengths(stretch.shards, stretch.rows)]
+    unsent = min(unsent, plan.rows_planned)
+    sent = plan.rows_planned - unsent
+    factor = input_factor(history)
+    told = [*plan.notes, *notes]
+    input_tokens = None if tokens is None else round(tokens.mean * factor * sent)
+    if tokens is not None:
+        told += _token_notes(tokens, history)
+    output_tokens, output_from = _output(model_id, inference, history, sent)
+    if output_from == "max_tokens" and output_tokens is not None:
+        told.append(
+            "no answer of this model has been counted here yet: output tokens, and with them the cost, are the most"
+            " that max_tokens allows"
+        )
+    price = price_of(model_id)
+    dollars = None
+    if price is None:
+        told.append(f"the table of prices has no {model_id}: no cost is estimated")
+    elif input_tokens is not None and output_tokens is not None:
+        dollars = round(price.dollars(input_tokens, output_tokens), _DOLLARS_DIGITS)
+    time = job_time(history)
+    duration = None if time is None else _duration(shards, slots, time, ahead)
+    told += _time_notes(time, shards)
+    return Estimate(
+        model_id=model_id,
+        source_uri=source_uri,
+        rows_source=plan.rows_available,
+        rows_planned=plan.rows_planned,
+        rows_left_out=plan.rows_left_out,
+        rows_unsent=unsent,
+        shards=len(shards),
+        shard_rows_max=max(shards),
+        slots=slots,
+        waves=-(-len(shards) // slots),
+        input_bytes=round(plan.record_bytes * sent),
+        tokens=tokens,
+        input_tokens=input_tokens,
+        input_factor=round(factor, 4),
+        factor_records=history.records,
+        output_tokens=output_tokens,
+        output_from=output_from,
+        dollars=dollars,
+        prices_as_of=table().as_of,
+        duration=duration,
+        ahead_shards=ahead.shards,
+        notes=tuple(told),
+    )
+
+
+def _lengths(shards: int, rows: int) -> list[int]:
+    each, longer = divmod(rows, shards)
+    return [each + 1] * longer + [each] * (shards - longer)
+
+
+# --------------------------------------------------------------------------- tokens
+
+
+def _token_notes(tokens: TokenEstimate, history: History) -> Iterable[str]:
+    if history.records < 1:
+        whose = "the model's own tokenizer" if tokens.own else f"the nearest published tokenizer, {tokens.tokenizer}"
+        yield f"input tokens are estimated by {whose}; the first results of this model here will correct them"
+    if tokens.uncertainty > _UNCERTAIN:
+        yield (
+            f"the rows looked at differ much: their mean, and with it the input tokens, is sure to"
+            f" {2 * tokens.uncertainty:.0%} only"
+        )
+
+
+_UNCERTAIN = 0.04
+
+
+def _output(
+    model_id: str, inference: Mapping[str, Any], history: History, records: int
+) -> tuple[int | None, OutputFrom]:
+    if family_of(model_id).kind == "embedding":
+        return 0, "none"
+    most = next((inference[name] for name in _OUTPUT_MAX if isinstance(inference.get(name), int)), MAX_TOKENS_DEFAULT)
+    mean = output_mean(history)
+    if mean is None:
+        return most * records, "max_tokens"
+    return round(min(mean, most) * records), "history"
+
+
+# --------------------------------------------------------------------------- time
+
+
+def _time_notes(time: JobTime | None, shards: Sequence[int]) -> Iterable[str]:
+    if time is None:
+        yield "no job of this model has completed here yet: how long one takes is not known"
+        return
+    far = max(abs(rows / time.rows_mean - 1) for rows in (shards[0], shards[-1]))
+    if not time.split_known and far > _FAR:
+        yield (
+            f"all jobs of this model so far had about {time.rows_mean:,.0f} rows: for others the time is a guess"
+            " between the two that are shown"
+        )
+
+
+_FAR = 0.1
+
+
+def _duration(shards: Sequence[int], slots: int, time: JobTime, ahead: Ahead) -> Duration:
+    alone = finish_s(shards, slots, time)
+    lines = [time]
+    if not time.split_known:
+        # What is known is the mean alone: all of it may be fixed, or none.
+        mean = time.seconds(time.rows_mean)
+        lines += [replace(time, fixed_s=mean, row_s=0.0), replace(time, fixed_s=0.0, row_s=mean / time.rows_mean)]
+    ends = [finish_s(shards, slots, line) for line in lines]
+    waves = -(-len(shards) // slots)
+    # The jobs of a slot follow each other, so what they are off the line evens out in part.
+    off = time.spread_s * waves**0.5
+    return Duration(
+        seconds=round(alone),
+        low_s=max(0, round(min(ends) - off)),
+        high_s=round(max(ends) + off),
+        behind_s=round(finish_s(shards, slots, time, ahead)) if ahead.shards else round(alone),
+        fixed_s=round(time.fixed_s, 1),
+        row_s=round(time.row_s, 6),
+        jobs=time.jobs,
+    )
+
+
+def finish_s(shards: Sequence[int], slots: int, time: JobTime, ahead: Ahead = NOTHING_AHEAD) -> float:
+    """When the last of a run's jobs ends, in seconds from now.
+
+    Args:
+        shards: rows of each, in order.
+        slots: jobs that may be active at once.
+        time: how long a job takes.
+        ahead: what the pool has to do already; its jobs are taken to be as long as those so far.
+    """
+    mean_s = time.seconds(time.rows_mean)
+    busy = min(ahead.in_use, slots)
+    turns = len(shards) * (len(ahead.waiting) + 1)
+    if turns > STEPS_MAX:
+        others = busy / 2 + sum(min(waiting, len(shards)) for waiting in ahead.waiting)
+        return (others * mean_s + sum(map(time.seconds, shards))) / slots
+    free = [mean_s * (place + 0.5) / busy for place in range(busy)] + [0.0] * (slots - busy)
+    heapq.heapify(free)
+    lanes = deque([waiting for waiting in ahead.waiting if waiting])
+    last = 0.0
+    for rows in shards:
+        for _ in range(len(lanes)):
+            heapq.heappush(free, heapq.heappop(free) + mean_s)
+            left = lanes.popleft() - 1
+            if left:
+                lanes.append(left)
+        end = heapq.heappop(free) + time.seconds(rows)
+        heapq.heappush(free, end)
+        last = max(last, end)
+    return last
