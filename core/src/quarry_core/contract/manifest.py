@@ -53,7 +53,6 @@ NOT_YET = {
     "deadline": "deadlines are not yet supported",
     "on_demand_below": "on-demand processing is not yet supported",
     "stages": "stages are not yet supported: send the next manifest when this run has ended",
-    "dry_run": "dry runs are not yet supported",
 }
 
 
@@ -127,6 +126,10 @@ class Manifest(BaseModel):
         None,
         pattern=f"^{RESULT_PREFIX_PATTERN.pattern}$",
         description="Prefix of every column that Quarry adds to the result.",
+    )
+
+    dry_run: Annotated[bool, Field(strict=True)] = Field(
+        False, description="Count, plan and report what the run would be; nothing is sent to Bedrock, nothing is paid."
     )
 
     @field_validator("prompt", mode="before")

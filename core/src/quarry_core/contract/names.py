@@ -150,6 +150,11 @@ def plan_key(run_id: str) -> str:
     return f"plans/{run_id}.json"
 
 
+def estimate_key(run_id: str) -> str:
+    """What the plan was estimated to cost and to take, when it was made."""
+    return f"plans/{run_id}/estimate.json"
+
+
 def outcome_key(run_id: str, shard: str, attempt: int) -> str:
     return f"outcomes/{run_id}/{shard}-{attempt}.parquet"
 

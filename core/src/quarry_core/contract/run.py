@@ -82,6 +82,7 @@ class Pins(BaseModel):
     vpc: Vpc | None = None
     csv: Csv | None = None
     result_prefix: str = ""
+    dry_run: bool = False
 
 
 class Run(BaseModel):

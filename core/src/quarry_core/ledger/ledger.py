@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from quarry_core.contract.run import Run
+from quarry_core.contract.states import Gate
 from quarry_core.contract.text import bounded_text
 from quarry_core.ledger import rows
 from quarry_core.ledger.rows import BegunRow, FailureRow, JobRow, Lane, Pool, Shard, Slice, Totals, Waiting
+from quarry_core.planning.estimate import Ahead
 from quarry_core.planning.history import WEEKS_MAX, History, recent
 from quarry_core.ports import Item, Put, Table, Update, Write
 
@@ -159,6 +161,13 @@ class Ledger:
         """What was seen of the pool's jobs lately."""
         items = await self._table.query(f"pool#{pool}", rows.HISTORY, most=WEEKS_MAX, backwards=True)
         return recent(map(rows.read_history, items))
+
+    async def ahead(self, pool: str, run_id: str = "") -> Ahead:
+        """What a pool has to do for others than this run."""
+        standing = await self.pool(pool)
+        lanes = await self.lanes(pool)
+        waiting = (lane.waiting for lane in lanes if lane.gate is Gate.OPEN and lane.run_id != run_id)
+        return Ahead(standing.in_use if standing else 0, tuple(count for count in waiting if count > 0))
 
     async def held(self, holders: Iterable[str]) -> list[Shard]:
         """The shard rows that a pool's holder set names."""

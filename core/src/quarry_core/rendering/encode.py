@@ -148,6 +148,7 @@ class Encoder:
         self._placeholders = shape.placeholders
         self._times = Counter(shape.placeholders)
         self._record_bytes_max = record_bytes_max
+        self._template = shape
         self._constants = _constants(family, shape, system, inference or {})
 
     @property
@@ -190,6 +191,18 @@ class Encoder:
             records, size_bytes = records + block_records, size_bytes + len(block)
         unsent.sort(key=lambda one: one.row)
         yield Encoded(b"".join(lines), records, tuple(unsent))
+
+    def texts(self, batch: pa.RecordBatch) -> Iterator[str]:
+        """What each record says to the model: the prompt with its values, and no JSON. Rows that are not sent have none."""
+        for start, stop, rendered in self._rendered(batch):
+            columns = {column: one.texts for column, one in rendered.items()}
+            for row in range(stop - start):
+                values = {column: texts[row] for column, texts in columns.items()}
+                if not all(value.is_valid for value in values.values()):
+                    continue
+                size_bytes = sum(values[column].as_buffer().size * times for column, times in self._times.items())
+                if size_bytes <= self._record_bytes_max:
+                    yield self._template.render({column: value.as_py() for column, value in values.items()})
 
     def could_be_too_large(self, text_bytes: int) -> bool:
         """Whether a row of so many bytes of text, in all columns, may make a line over the limit."""

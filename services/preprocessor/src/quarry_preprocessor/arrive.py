@@ -190,6 +190,7 @@ class Arrivals:
             vpc=manifest.vpc,
             csv=manifest.csv,
             result_prefix=manifest.result_prefix or "",
+            dry_run=manifest.dry_run,
         )
         size_bytes = len(pins.model_dump_json().encode())
         if size_bytes > PINS_BYTES_MAX:

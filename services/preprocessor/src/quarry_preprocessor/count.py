@@ -10,33 +10,29 @@ May be called any number of times: a run that is RUNNING already only has wake-u
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from quarry_core.contract.messages import Wakeup
-from quarry_core.contract.names import plan_key
-from quarry_core.contract.prompts import MissingColumn
-from quarry_core.contract.results import ColumnTaken
+from quarry_core.contract.names import estimate_key, plan_key
 from quarry_core.contract.run import Pins
 from quarry_core.contract.states import RunState
-from quarry_core.errors import Changed, Conflict, Missing, Refused, Stale
+from quarry_core.errors import Conflict, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Totals
-from quarry_core.models import limits_of
-from quarry_core.planning.counting import count_source, write_count
-from quarry_core.planning.plan import Plan, PlanError, plan_shards
-from quarry_core.ports import ObjectRef
-from quarry_core.rendering.encode import NotEncodable
+from quarry_core.planning.counting import write_count
+from quarry_core.planning.estimate import Estimate, estimate_run
+from quarry_core.planning.plan import Plan
+from quarry_core.planning.plan_source import REFUSING, Planned, plan_source, refusal_of
+from quarry_core.ports import ObjectRef, Objects
 from quarry_core.service.failures import RunCode, Step, exhausted
 from quarry_core.service.pieces import Piece, Pieces
 from quarry_core.service.process import World
 from quarry_core.service.verdicts import DONE, Verdict
-from quarry_core.tabular.counted import DatasetCount
 from quarry_core.tabular.dataset import Dataset
-from quarry_core.tabular.errors import SourceError
 from quarry_core.telemetry import metrics
-from quarry_preprocessor.write import rows_per_shard_max
 
 log = structlog.get_logger()
 
@@ -59,7 +55,11 @@ class Counting:
         if totals.state is RunState.PLANNING:
             async with self._pieces.begun(Piece(Step.COUNT, run_id)):
                 totals = await self._plan(totals)
-        if totals.state is RunState.RUNNING:
+        if totals.state is RunState.RUNNING and totals.whole:
+            await self._world.wake(
+                "collector", Wakeup(step="close", run_id=run_id)
+            )  # a dry run: there is nothing to write
+        elif totals.state is RunState.RUNNING:
             async for piece in ledger.slices(run_id):
                 if piece.state == "OPEN":
                     await self._world.wake("slices", Wakeup(step="slice", run_id=run_id, slice=piece.number))
@@ -71,34 +71,17 @@ class Counting:
         assert run is not None
         assert run.pins is not None
         objects, pins = self._world.objects, run.pins
+        slots = self._world.settings.job_quota
         try:
-            counted = await self._world.offload.run(partial(count_source, objects, run_id, pins))
-            plan = plan_shards(
-                rows_available=counted.dataset.count.rows,
-                record_bytes=counted.record_bytes,
-                limits=limits_of(pins.model_id),
-                slots=self._world.settings.job_quota,
-                max_records_per_job=_records_per_job(pins, counted.dataset.count),
-                max_num_jobs=pins.max_num_jobs,
-                max_records_total=pins.max_records_total,
-                gaps=counted.gaps,
-            )
-        except Changed as error:
-            return await self._refuse(totals, f"s3_uri: {pins.source.uri} was changed after it was accepted ({error})")
-        except Missing:
-            return await self._refuse(totals, f"s3_uri: {pins.source.uri} was deleted after it was accepted")
-        except Refused as error:
-            # HEAD, by which it was accepted, needs no permission on the object's KMS key.
-            return await self._refuse(
-                totals,
-                f"s3_uri: {pins.source.uri} cannot be read ({error}): grant s3:GetObject, and kms:Decrypt on its key",
-            )
-        except (SourceError, MissingColumn, NotEncodable, ColumnTaken, PlanError) as error:
+            planned = await self._world.offload.run(partial(plan_source, objects, run_id, pins, slots))
+        except REFUSING as error:
             if exhausted(error):
                 raise  # the worker's want, not the source's fault
-            return await self._refuse(totals, str(error))
-        plan, digest = await self._world.offload.run(partial(write_plan, counted.dataset, run_id, plan))
-        for number in range(plan.slice_count):
+            return await self._refuse(totals, refusal_of(error, pins.source))
+        dataset = planned.counted.dataset
+        plan, digest = await self._world.offload.run(partial(write_plan, dataset, run_id, planned.plan))
+        estimate = await self._estimate(run_id, pins, replace(planned, plan=plan))
+        for number in range(0 if pins.dry_run else plan.slice_count):
             piece = plan.slice_at(number)
             try:
                 await ledger.apply(moves.open_slice(run_id, number, piece.first_shard, piece.shards))
@@ -108,15 +91,47 @@ class Counting:
         tag = pool.virtual_time[moves.NEW_RUN_CLASS] if pool else 0
         try:
             await ledger.apply(
-                moves.begin_running(totals, pins.pool, tag, plan.rows_planned, counted.dataset.count.rows, digest)
+                moves.begin_running(
+                    totals,
+                    pins.pool,
+                    tag,
+                    0 if pins.dry_run else plan.rows_planned,
+                    dataset.count.rows,
+                    digest,
+                    record_millitokens=estimate.record_millitokens,
+                )
             )
-            metrics.ROWS_ACCEPTED.inc(plan.rows_planned)
-            log.info("planned", rows=plan.rows_planned, shards=plan.shard_count, slices=plan.slice_count)
+            metrics.ROWS_ACCEPTED.inc(0 if pins.dry_run else plan.rows_planned)
+            log.info(
+                "planned",
+                rows=plan.rows_planned,
+                shards=plan.shard_count,
+                slices=plan.slice_count,
+                dry_run=pins.dry_run,
+            )
         except Stale:
             log.debug("planned_by_another")
         now = await ledger.totals(run_id)
         assert now is not None
         return now
+
+    async def _estimate(self, run_id: str, pins: Pins, planned: Planned) -> Estimate:
+        """What the run will be, as far as is known now; the first worker's is kept."""
+        ledger, slots = self._world.ledger, self._world.settings.job_quota
+        pool = await ledger.pool(pins.pool)
+        estimate = estimate_run(
+            plan=planned.plan,
+            model_id=pins.model_id,
+            source_uri=pins.source.uri,
+            inference=pins.inference,
+            tokens=planned.tokens,
+            unsent=planned.counted.gaps,
+            slots=pool.admit_limit if pool and pool.admit_limit else slots,
+            history=await ledger.history(pins.pool),
+            ahead=await ledger.ahead(pins.pool, run_id),
+            notes=planned.counted.dataset.count.notes,
+        )
+        return await self._world.offload.run(partial(keep_estimate, self._world.objects, run_id, estimate))
 
     async def _refuse(self, totals: Totals, why: str) -> Totals:
         ledger = self._world.ledger
@@ -126,14 +141,6 @@ class Counting:
         now = await ledger.totals(totals.run_id)
         assert now is not None
         return now
-
-
-def _records_per_job(pins: Pins, count: DatasetCount) -> int | None:
-    """What the user wants, or less where the copy of so wide a shard could not be held."""
-    limits, copied = limits_of(pins.model_id), rows_per_shard_max(pins.source, count)
-    if copied is None or copied >= limits.records_max:
-        return pins.max_records_per_job
-    return min(pins.max_records_per_job or limits.records_max, max(copied, limits.records_min))
 
 
 def write_plan(dataset: Dataset, run_id: str, plan: Plan) -> tuple[Plan, str]:
@@ -148,3 +155,11 @@ def write_plan(dataset: Dataset, run_id: str, plan: Plan) -> tuple[Plan, str]:
         body = objects.read(ObjectRef(plan_key(run_id)))
         return Plan.model_validate_json(body), hashlib.sha256(body).hexdigest()
     return plan, digest
+
+
+def keep_estimate(objects: Objects, run_id: str, estimate: Estimate) -> Estimate:
+    """Write an estimate once; the one that stands. Blocking."""
+    body = estimate.model_dump_json().encode()
+    if objects.put_once(estimate_key(run_id), body, {"run": run_id}):
+        return estimate
+    return Estimate.model_validate_json(objects.read(ObjectRef(estimate_key(run_id))))

@@ -17,31 +17,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quarry_core.contract.names import input_key, rows_key, shard_id, unsent_key
-from quarry_core.contract.run import Pins, Source
+from quarry_core.contract.run import Pins
 from quarry_core.planning.plan import ShardRange
+from quarry_core.planning.plan_source import CHUNK_BYTES, ROW_GROUP_BYTES
 from quarry_core.ports import Objects, Upload
 from quarry_core.rendering.encode import Encoder, Unsent
-from quarry_core.tabular.counted import DatasetCount
 from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.upload_sink import UploadSink
 
 ROW_GROUP_ROWS_MAX = 8_192
-# A row group is written when it has so many bytes, decoded. Each column of one costs the footer a few hundred bytes until
-# the file is closed, so a table of many columns has larger ones.
-ROW_GROUP_BYTES = 8 << 20
-CHUNK_BYTES = 2_048
-# Of one file: about 80 MB, as pyarrow holds a footer in the making.
-CHUNKS_MAX = 100_000
 UNSENT_SHOWN = 3
-
-
-def rows_per_shard_max(source: Source, count: DatasetCount) -> int | None:
-    """How many rows may go into one shard, so that the footer of their copy stays small; None if it has no copy."""
-    if not source.copied:
-        return None
-    columns = len(count.columns)
-    row_bytes = count.size_bytes / count.rows + 4 * columns  # Arrow's offsets
-    return max(1, int(CHUNKS_MAX * max(ROW_GROUP_BYTES / columns, CHUNK_BYTES) / row_bytes))
 
 
 class ShardTooLarge(Exception):

@@ -22,11 +22,11 @@ from quarry_core.planning.count_file import (
     inspect,
     sample,
 )
+from quarry_core.planning.plan_source import copied_rows_max
 from quarry_core.ports import ObjectRef
 from quarry_core.rendering.encode import Encoder
 from quarry_core.tabular.counted import Count, DatasetCount
 from quarry_core.tabular.rows import SourceError, read_rows
-from quarry_preprocessor.write import rows_per_shard_max
 from tests.world.objects import FakeObjects
 
 CSV = Source(format="csv", bucket="b", key="in/data.csv", size_bytes=1, etag="e")
@@ -223,13 +223,13 @@ def test_a_wide_file_makes_shorter_shards_for_the_footer_of_their_copy():
     def rows_max(columns: int, size_bytes: int) -> int | None:
         names = tuple(f"c{number}" for number in range(columns))
         count = Count(format="csv", rows=100_000, columns=names, size_bytes=size_bytes)
-        return rows_per_shard_max(CSV, DatasetCount.of_one(count))
+        return copied_rows_max(CSV, DatasetCount.of_one(count))
 
     assert rows_max(3, 100_000 * 1_000) > 50_000
     assert rows_max(100, 100_000 * 1_000) > 50_000
     assert rows_max(8_000, 100_000 * 32_000) < 5_000
     parquet_count = DatasetCount(format="parquet", rows=1, columns=("a",), size_bytes=1, schema_ipc="", file_rows=(1,))
-    assert rows_per_shard_max(CSV.model_copy(update={"format": "parquet"}), parquet_count) is None
+    assert copied_rows_max(CSV.model_copy(update={"format": "parquet"}), parquet_count) is None
 
 
 @pytest.mark.parametrize("columns", [8_000, 8_001])

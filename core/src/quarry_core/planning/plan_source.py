@@ -1,0 +1,96 @@
+"""From a pinned source to its plan: counted, planned, and its records' tokens estimated. The preprocessor and `quarry plan`.
+
+Reads the source, and writes only what `counting` writes. The same pins and slots give the same plan, whoever makes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quarry_core.contract.prompts import MissingColumn
+from quarry_core.contract.results import ColumnTaken
+from quarry_core.contract.run import Pins, Source
+from quarry_core.errors import Changed, Missing, Refused
+from quarry_core.models import limits_of
+from quarry_core.planning.counting import Counted, count_source
+from quarry_core.planning.plan import Plan, PlanError, plan_shards
+from quarry_core.planning.sampling import estimate_tokens
+from quarry_core.planning.tokens import TokenEstimate
+from quarry_core.ports import Objects
+from quarry_core.rendering.encode import NotEncodable
+from quarry_core.rendering.encoders import encoder_of
+from quarry_core.tabular.counted import DatasetCount
+from quarry_core.tabular.errors import SourceError
+
+# What refuses a run here: `refusal_of` has the sentence.
+REFUSING = (SourceError, MissingColumn, NotEncodable, ColumnTaken, PlanError, Changed, Missing, Refused)
+
+# The copy of a shard's rows is a Parquet file. A row group is written when it has so many bytes, decoded. Each column of
+# one costs the footer a few hundred bytes until the file is closed, so a table of many columns has larger ones.
+ROW_GROUP_BYTES = 8 << 20
+CHUNK_BYTES = 2_048
+# Of one file: about 80 MB, as pyarrow holds a footer in the making.
+CHUNKS_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A source that was counted and planned; `tokens` are those of one record."""
+
+    counted: Counted
+    plan: Plan
+    tokens: TokenEstimate
+
+
+def plan_source(objects: Objects, run_id: str, pins: Pins, slots: int) -> Planned:
+    """Count a source and plan its shards. Blocking.
+
+    Args:
+        slots: jobs that may be active at once, as the environment is configured.
+
+    Raises:
+        REFUSING: the source cannot be processed as the manifest wants it.
+    """
+    counted = count_source(objects, run_id, pins)
+    plan = plan_shards(
+        rows_available=counted.dataset.count.rows,
+        record_bytes=counted.record_bytes,
+        limits=limits_of(pins.model_id),
+        slots=slots,
+        max_records_per_job=_records_per_job(pins, counted.dataset.count),
+        max_num_jobs=pins.max_num_jobs,
+        max_records_total=pins.max_records_total,
+        gaps=counted.gaps,
+    )
+    return Planned(counted, plan, estimate_tokens(counted.dataset, pins, encoder_of(pins), plan.rows_planned))
+
+
+def refusal_of(error: Exception, source: Source) -> str:
+    """Why a source is refused, for one of `REFUSING`."""
+    match error:
+        case Changed():
+            return f"s3_uri: {source.uri} was changed after it was accepted ({error})"
+        case Missing():
+            return f"s3_uri: {source.uri} was deleted after it was accepted"
+        case Refused():
+            # HEAD, by which it was accepted, needs no permission on the object's KMS key.
+            return f"s3_uri: {source.uri} cannot be read ({error}): grant s3:GetObject, and kms:Decrypt on its key"
+        case _:
+            return str(error)
+
+
+def _records_per_job(pins: Pins, count: DatasetCount) -> int | None:
+    """What the user wants, or less where the copy of so wide a shard could not be held."""
+    limits, copied = limits_of(pins.model_id), copied_rows_max(pins.source, count)
+    if copied is None or copied >= limits.records_max:
+        return pins.max_records_per_job
+    return min(pins.max_records_per_job or limits.records_max, max(copied, limits.records_min))
+
+
+def copied_rows_max(source: Source, count: DatasetCount) -> int | None:
+    """How many rows may go into one shard, so that the footer of their copy stays small; None if it has no copy."""
+    if not source.copied:
+        return None
+    columns = len(count.columns)
+    row_bytes = count.size_bytes / count.rows + 4 * columns  # Arrow's offsets
+    return max(1, int(CHUNKS_MAX * max(ROW_GROUP_BYTES / columns, CHUNK_BYTES) / row_bytes))

@@ -1,0 +1,77 @@
+"""The records whose LLM tokens are counted: a few from everywhere, at no more than the cost of one further look.
+
+A dataset may be sorted by anything, by language for one, so a sample must not come from its beginning. `SAMPLE_ROWS` rows
+are taken from `SAMPLE_PLACES` places, evenly over the rows of the plan. A text file is entered at its noted offsets; a
+Parquet file in which several places lie is read through once, and only the prompt's columns of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from quarry_core.contract.run import Pins
+from quarry_core.planning.tokens import TokenEstimate, TokenSample, spread_places
+from quarry_core.rendering.encode import Encoder
+from quarry_core.tabular.dataset import Dataset
+
+SAMPLE_ROWS = 4_096
+SAMPLE_PLACES = 64
+# Of all texts looked at; where they are longer, fewer of each place are.
+SAMPLE_CHARS_MAX = 32_000_000
+# So many places of a Parquet file are each decoded from the beginning of their row group.
+ENTERED_MAX = 2
+
+
+def estimate_tokens(dataset: Dataset, pins: Pins, encoder: Encoder, rows: int) -> TokenEstimate:
+    """LLM input tokens of a record, from a sample of the first `rows` rows, those of the plan. Blocking.
+
+    Raises:
+        SourceError, PortError: as `Dataset.read`.
+    """
+    system = pins.prompt.system if pins.prompt else None
+    tokens = TokenSample(pins.model_id, system or "")
+    for batch in _places(dataset, encoder.columns, rows):
+        tokens.take(_first_chars(encoder.texts(batch), SAMPLE_CHARS_MAX // SAMPLE_PLACES))
+    return tokens.estimate()
+
+
+def _first_chars(texts: Iterator[str], most: int) -> Iterator[str]:
+    """The first texts up to so many characters, and the one that passes them."""
+    taken = 0
+    for text in texts:
+        yield text
+        taken += len(text)
+        if taken >= most:
+            return
+
+
+def _places(dataset: Dataset, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+    by_file: dict[int, list[tuple[int, int]]] = {}
+    for first, each in spread_places(rows, SAMPLE_PLACES, SAMPLE_ROWS // SAMPLE_PLACES):
+        file = next(dataset.stretches(first, 1))[0]
+        by_file.setdefault(file, []).append((first, each))
+    for places in by_file.values():
+        if dataset.count.format == "parquet" and len(places) > ENTERED_MAX:
+            yield from _on_the_way(dataset, columns, places)
+        else:
+            for first, each in places:
+                yield from dataset.read(first, each, columns)
+
+
+def _on_the_way(
+    dataset: Dataset, columns: Sequence[str], places: Sequence[tuple[int, int]]
+) -> Iterator[pa.RecordBatch]:
+    """Each place's rows, as one pass from the first to the last place comes by."""
+    at, until = places[0][0], sum(places[-1])
+    ahead = list(reversed(places))
+    for batch in dataset.read(at, until - at, columns):
+        end = at + batch.num_rows
+        while ahead and ahead[-1][0] < end:
+            first, each = ahead.pop()
+            taken = min(each, end - first)
+            yield batch.slice(first - at, taken)
+            if taken < each:
+                ahead.append((end, each - taken))
+        at = end
