@@ -71,6 +71,11 @@ EXCEPTIONS = (
         "the alphabet",
     ),
     Exempt("", r"no letter or digit|more than letters and digits|letters that hardly|by its letters", "the alphabet"),
+    Exempt(
+        "",
+        r"(?:ASCII|Latin|Latin-1|Vietnamese) letters?|[Ll]etters (?:of each|by) script|\bletter_(?:before|after)\b",
+        "the alphabet",
+    ),
     Exempt("tests/unit/local/test_bedrock_runtime.py", r"Who wrote the letters\?", "a prompt's text"),
     Exempt("", r"\blearned\b|\blearn_limit\b|limit_learned|pool learns a limit", "the limit that a pool learned"),
     Exempt("", r"\b_?[Jj]ob_?[Cc]reator\b", "creates jobs; no role"),

@@ -20,6 +20,7 @@ from quarry_core.contract.states import (
 )
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals, shard_key, totals_key
+from quarry_core.planning.history import History, Seen
 from quarry_core.ports import Put, Update, Write
 
 POOL = "us-east-1#m"
@@ -42,6 +43,7 @@ WHY = {"code": "REFUSED", "step": "arrive"}
 LANE = Lane(POOL, "r", "normal", 1, 0, Gate.OPEN, 1)
 QUOTA = Pool(POOL, 3, 3, 0, frozenset(), {"high": 0, "normal": 0, "low": 0})
 JOB = JobRow("r", "00000", 1, "n", "a", "Completed")
+SEEN = Seen("2026-W01", History(jobs=1, rows=100, ms=5))
 RUN = Run(run_id="r", manifest_hash="h", accepted_at=AT)
 
 SHARD_WRITES: dict[str, tuple[list[Write], ShardState | None]] = {
@@ -59,8 +61,10 @@ SHARD_WRITES: dict[str, tuple[list[Write], ShardState | None]] = {
     ),
     "end plainly": (moves.end_plainly(shard(ShardState.SUBMITTED), "a", "Completed", ""), ShardState.SUBMITTED),
     "end": (moves.end(shard(ShardState.SUBMITTED), JOB), ShardState.SUBMITTED),
+    "end, with its time": (moves.end(shard(ShardState.SUBMITTED), JOB, SEEN), ShardState.SUBMITTED),
     "repeat": (moves.repeat(shard(ShardState.ENDED), 60_000), ShardState.ENDED),
     "settle": (moves.settle(shard(ShardState.ENDED), 99, 1, 0), ShardState.ENDED),
+    "settle, with its tokens": (moves.settle(shard(ShardState.ENDED), 99, 1, 0, seen=SEEN), ShardState.ENDED),
 }
 RUN_WRITES: dict[str, tuple[list[Write], RunState | None]] = {
     "accept": (moves.accept(RUN), None),

@@ -150,25 +150,25 @@ def estimate_run(
     unsent = min(unsent, plan.rows_planned)
     sent = plan.rows_planned - unsent
     factor = input_factor(history)
-    told = [*plan.notes, *notes]
+    said = [*plan.notes, *notes]
     input_tokens = None if tokens is None else round(tokens.mean * factor * sent)
     if tokens is not None:
-        told += _token_notes(tokens, history)
+        said += _token_notes(tokens, history)
     output_tokens, output_from = _output(model_id, inference, history, sent)
     if output_from == "max_tokens" and output_tokens is not None:
-        told.append(
+        said.append(
             "no answer of this model has been counted here yet: output tokens, and with them the cost, are the most"
             " that max_tokens allows"
         )
     price = price_of(model_id)
     dollars = None
     if price is None:
-        told.append(f"the table of prices has no {model_id}: no cost is estimated")
+        said.append(f"the table of prices has no {model_id}: no cost is estimated")
     elif input_tokens is not None and output_tokens is not None:
         dollars = round(price.dollars(input_tokens, output_tokens), _DOLLARS_DIGITS)
     time = job_time(history)
     duration = None if time is None else _duration(shards, slots, time, ahead)
-    told += _time_notes(time, shards)
+    said += _time_notes(time, shards)
     return Estimate(
         model_id=model_id,
         source_uri=source_uri,
@@ -191,7 +191,7 @@ def estimate_run(
         prices_as_of=table().as_of,
         duration=duration,
         ahead_shards=ahead.shards,
-        notes=tuple(told),
+        notes=tuple(said),
     )
 
 

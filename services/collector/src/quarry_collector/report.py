@@ -17,6 +17,7 @@ from quarry_core.contract.names import part_key, results_prefix, s3_uri
 from quarry_core.contract.states import RunState
 from quarry_core.ledger.rows import Totals
 from quarry_core.models.prices import price_of, table
+from quarry_core.planning.estimate import Estimate
 
 REPORT_VERSION = 1
 DOLLARS_DIGITS = 9  # one record of an embedding model costs less than a millionth
@@ -47,6 +48,7 @@ class RunFacts:
     `source_rows` counts all rows of the source, `planned_rows` those that the plan took; the rest was cut off by
     `max_num_jobs` or `max_records_total`. `state`, `reason`, `code` and `step` are the end that the ledger decided on;
     the last three say why a run is FAILED. `broken`: not all of its rows were enlisted, and those are told as `unread`.
+    `dry_run`: nothing was to be sent. `estimate`: what was expected when the run was planned.
     """
 
     run_id: str
@@ -62,6 +64,13 @@ class RunFacts:
     code: str = ""
     step: str = ""
     broken: bool = False
+    dry_run: bool = False
+    estimate: Estimate | None = None
+
+    @property
+    def planned(self) -> int:
+        """Rows of the plan, also of one that was only made to be looked at."""
+        return self.estimate.rows_planned if self.dry_run and self.estimate else self.planned_rows
 
 
 def state_of(ok: int, error: int) -> RunState:
@@ -101,18 +110,20 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
             "source": run.source_uri,
             "accepted_at": run.accepted_at,
             "ended_at": run.ended_at,
+            "dry_run": run.dry_run,
             "results_uri": s3_uri(run.bucket, results_prefix(run.run_id)),
             "rows": {
                 "source": run.source_rows,
-                "planned": run.planned_rows,
-                "left_out": run.source_rows - run.planned_rows,
+                "planned": run.planned,
+                "left_out": run.source_rows - run.planned,
                 "accepted": total.rows,
                 "ok": total.ok,
                 "error": total.error,
-                "unread": run.planned_rows - total.rows,
+                "unread": 0 if run.dry_run else run.planned_rows - total.rows,
             },
             "llm_tokens": {"input": total.input_tokens, "output": total.output_tokens},
             "cost": _cost(run.model_id, total),
+            "estimate": None if run.estimate is None else run.estimate.model_dump(mode="json"),
             "errors": _errors(total),
             "unexpected": _unexpected(total),
             "parts": [
@@ -139,6 +150,7 @@ def short_report(totals: Totals, bucket: str, parts: Sequence[str]) -> bytes:
             "source": None,
             "accepted_at": totals.started_at,
             "ended_at": totals.closing_at,
+            "dry_run": False,
             "results_uri": s3_uri(bucket, results_prefix(totals.run_id)),
             "rows": {
                 "source": totals.rows_source,
@@ -151,6 +163,7 @@ def short_report(totals: Totals, bucket: str, parts: Sequence[str]) -> bytes:
             },
             "llm_tokens": None,
             "cost": None,
+            "estimate": None,
             "errors": {},
             "unexpected": {},
             "parts": [{"uri": s3_uri(bucket, key), "rows": None} for key in parts],

@@ -20,12 +20,23 @@ from quarry_collector.publish import Publisher
 from quarry_collector.report import SUCCESS, RunFacts, ShardEnd, build_report, short_report, state_of
 from quarry_collector.salvage import Salvage
 from quarry_core.contract.messages import Wakeup
-from quarry_core.contract.names import input_key, part_key, report_key, results_prefix, s3_uri, shard_id, success_key
+from quarry_core.contract.names import (
+    estimate_key,
+    input_key,
+    part_key,
+    report_key,
+    results_prefix,
+    s3_uri,
+    shard_id,
+    success_key,
+)
 from quarry_core.contract.run import Pins
 from quarry_core.contract.states import RunState, ShardState
-from quarry_core.errors import Stale
+from quarry_core.errors import Missing, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard, Totals
+from quarry_core.planning.estimate import Estimate
+from quarry_core.ports import ObjectRef
 from quarry_core.service.failures import Kind, RunCode, Step, StepFailed, Why, kind_of
 from quarry_core.service.pieces import Piece
 from quarry_core.service.process import World
@@ -127,19 +138,21 @@ class Runs:
             source_rows=totals.rows_source,
             planned_rows=totals.accepted,
             broken=bool(totals.fault),
+            dry_run=pins.dry_run,
+            estimate=await self._estimate(run_id),
         )
         if not totals.end_state:
-            state, message, code, step = _end_of_run(totals, ends, why)
+            state, message, code, step = _end_of_run(totals, ends, why, dry_run=pins.dry_run)
             # Before it is decided on: of an end that cannot be reported another one is to be found.
             build_report(facts(state=state, reason=message, code=code, step=step), ends)
             totals = await self._decide(totals, state, message, code, step)
         end = RunState(totals.end_state)
         reported = facts(state=end, reason=totals.end_message, code=totals.end_code, step=totals.end_step)
         await self._put_report(totals, build_report(reported, ends))
-        if end is not RunState.FAILED:
+        if end is not RunState.FAILED and not pins.dry_run:
             await self._put_marker(totals)
         await self._delete_inputs(run_id, shards, broken=bool(totals.fault))
-        await self._tell(totals)
+        await self._tell(totals, dry_run=pins.dry_run)
         await self._end(totals, pins.pool)
 
     async def _decide(self, totals: Totals, state: RunState, message: str, code: str, step: str) -> Totals:
@@ -163,7 +176,15 @@ class Runs:
         except Stale:
             log.debug("closed_by_another", run_id=totals.run_id)
 
-    async def _tell(self, totals: Totals) -> None:
+    async def _estimate(self, run_id: str) -> Estimate | None:
+        """What was expected; None for a run that an earlier release planned."""
+        try:
+            body = await self._world.offload.run(partial(self._world.objects.read, ObjectRef(estimate_key(run_id))))
+        except Missing:
+            return None
+        return Estimate.model_validate_json(body)
+
+    async def _tell(self, totals: Totals, *, dry_run: bool = False) -> None:
         bucket = self._world.settings.bucket
         await self._world.bus.put(
             RUN_ENDED,
@@ -176,6 +197,7 @@ class Runs:
                 "rows": _rows(totals),
                 "results_uri": s3_uri(bucket, results_prefix(totals.run_id)),
                 "report_uri": s3_uri(bucket, report_key(totals.run_id)),
+                "dry_run": dry_run,
             },
         )
 
@@ -255,13 +277,17 @@ class Runs:
         return found
 
 
-def _end_of_run(totals: Totals, ends: list[ShardEnd], why: Why | None) -> tuple[RunState, str, str, str]:
+def _end_of_run(
+    totals: Totals, ends: list[ShardEnd], why: Why | None, *, dry_run: bool
+) -> tuple[RunState, str, str, str]:
     """State, message, code and step."""
     if totals.fault:
         code, step = totals.fault_code or RunCode.SOURCE_BROKEN, totals.fault_step or Step.SLICE
         return RunState.FAILED, totals.fault, code, step
     if why is not None:
         return RunState.FAILED, why.sentence, why.code, why.step
+    if dry_run:
+        return RunState.SUCCEEDED, "", "", ""
     state = state_of(totals.ok, totals.error)
     if state is RunState.FAILED:
         return state, _why_failed(ends), RunCode.NO_RESULTS, Step.SETTLE
