@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -487,6 +487,27 @@ def test_small_reads_near_each_other_are_one_request(s3_place):
     with objects.random_access(ref) as source:
         assert [source.read(100) for _ in range(50)] == [BIG[at : at + 100] for at in range(0, 5_000, 100)]
     assert lossy.calls == ["head_object", "get_object"]
+
+
+def test_the_end_of_an_object_is_one_request_however_it_is_read(s3_place):
+    ref = replace(s3_place.plant("k", BIG), size_bytes=len(BIG))
+    lossy, objects = with_faults(s3_place)
+    with objects.random_access(ref) as source:
+        for at in (8, 60_000, 500, 8):
+            source.seek(-at, io.SEEK_END)
+            assert source.read(at) == BIG[-at:]
+    assert lossy.calls == ["get_object"]
+
+
+def test_a_replaced_object_is_asked_for_by_its_version_once(s3_place):
+    ref = replace(s3_place.plant("k", BIG), size_bytes=len(BIG))
+    s3_place.plant("k", b"another")
+    lossy, objects = with_faults(s3_place)
+    with objects.random_access(ref) as source:
+        for at in (0, 1 << 20, 2 << 20):
+            source.seek(at)
+            assert source.read(10) == BIG[at : at + 10]
+    assert len(lossy.calls) == 4
 
 
 def test_every_request_says_who_sends_it_and_ends(client):

@@ -159,6 +159,7 @@ class ObjectRef:
 
     Attributes:
         owner: the account that must own the bucket, 12 digits; S3 refuses every read if another does.
+        size_bytes: of the pinned object, where it is known; then nobody asks for it.
     """
 
     key: str
@@ -166,6 +167,7 @@ class ObjectRef:
     etag: str | None = None
     version_id: str | None = None
     owner: str | None = None
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +218,7 @@ class Objects(Protocol):
         ...
 
     def random_access(self, ref: ObjectRef) -> BinaryIO:
-        """A seekable reader by ranged requests, for Parquet. Raises as `read`."""
+        """A seekable reader by ranged requests, for Parquet. Raises as `read`, at the first read if the size is known."""
         ...
 
     def put_once(self, key: str, body: bytes, metadata: Mapping[str, str]) -> bool:

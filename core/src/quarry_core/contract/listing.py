@@ -50,4 +50,4 @@ def digest_of(listing_json: bytes) -> str:
 
 def ref_of(file: SourceFile, bucket: str, owner: str | None) -> ObjectRef:
     """The pinned object; `bucket` and `owner` are the source's."""
-    return ObjectRef(file.key, file.bucket or bucket, file.etag, file.version_id, owner)
+    return ObjectRef(file.key, file.bucket or bucket, file.etag, file.version_id, owner, file.size_bytes)

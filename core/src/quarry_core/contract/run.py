@@ -45,7 +45,7 @@ class Source(BaseModel):
     @property
     def ref(self) -> ObjectRef:
         """The one object."""
-        return ObjectRef(self.key, self.bucket, self.etag, self.version_id, self.bucket_owner)
+        return ObjectRef(self.key, self.bucket, self.etag, self.version_id, self.bucket_owner, self.size_bytes)
 
     @property
     def copied(self) -> bool:

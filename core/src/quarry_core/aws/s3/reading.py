@@ -112,6 +112,11 @@ class ForwardReader(io.RawIOBase, BinaryIO):
         self._resumes = 0
         self._request()
 
+    @property
+    def source(self) -> Source:
+        """As the next request should ask for it."""
+        return self._source
+
     def _request(self) -> None:
         ranged = bool(self._at) or self._end is not None
         extra = {"Range": f"bytes={self._at}-{'' if self._end is None else self._end - 1}"} if ranged else {}
@@ -201,16 +206,23 @@ class ForwardReader(io.RawIOBase, BinaryIO):
 class RandomReader(io.RawIOBase, BinaryIO):
     """A seekable view of one object: each read is one ranged request, small ones read a little ahead.
 
-    Holds at most `READ_AHEAD_BYTES` between reads, so its memory does not depend on the object's size.
+    The object's last bytes are fetched once and kept, for a Parquet file's footer stands there, and is read piece by
+    piece. Holds at most twice `READ_AHEAD_BYTES` between reads, so its memory does not depend on the object's size.
     """
 
     def __init__(self, source: Source) -> None:
         super().__init__()
-        looked, self._source = source.ask("head_object")
-        self._size = int(looked["ContentLength"])
+        size_bytes = source.ref.size_bytes if source.ref.etag is not None else None
+        if size_bytes is None:
+            looked, source = source.ask("head_object")
+            size_bytes = int(looked["ContentLength"])
+        self._source = source
+        self._size = size_bytes
         self._at = 0
         self._ahead = b""
         self._ahead_at = 0
+        self._tail = b""
+        self._tail_at = max(size_bytes - READ_AHEAD_BYTES, 0)
 
     def readable(self) -> bool:
         return True
@@ -239,18 +251,31 @@ class RandomReader(io.RawIOBase, BinaryIO):
             return b""
         skip = self._at - self._ahead_at
         piece = self._ahead[skip : skip + wanted] if skip >= 0 else b""
-        if len(piece) < wanted:
+        if self._at >= self._tail_at:
+            piece = self._of_tail(wanted)
+        elif len(piece) < wanted:
             piece = self._fetch(wanted)
         self._at += len(piece)
         return piece
 
+    def _of_tail(self, wanted: int) -> bytes:
+        if not self._tail:
+            self._tail = self._get(self._tail_at, self._size)
+        skip = self._at - self._tail_at
+        return self._tail[skip : skip + wanted]
+
     def _fetch(self, wanted: int) -> bytes:
         end = min(self._at + max(wanted, READ_AHEAD_BYTES), self._size)
-        with ForwardReader(self._source, self._at, end) as body:
-            fetched = body.read(end - self._at)
+        fetched = self._get(self._at, end)
         if wanted < READ_AHEAD_BYTES:
             self._ahead, self._ahead_at = fetched, self._at
         return fetched[:wanted]
+
+    def _get(self, start: int, end: int) -> bytes:
+        with ForwardReader(self._source, start, end) as body:
+            fetched = body.read(end - start)
+            self._source = body.source  # by version, once the current object has become another
+        return fetched
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
