@@ -125,10 +125,10 @@ def main() -> None:
             generate(client, files, given.rows)
             command = [sys.executable, __file__, "--step", str(files), "--endpoint", endpoint]
             ran = subprocess.run(command, check=True, capture_output=True, text=True)
-            told = json.loads(ran.stdout)
+            found = json.loads(ran.stdout)
             print(
-                f"{files:6} {told['count']:14} {told['count'] / files:7.2f} {told['write']:14} "
-                f"{told['write'] / files:7.2f} {told['lists']:6} {told['heads']:6} {told['cpu_s']:6.1f} {told['peak_mb']:8.0f}"
+                f"{files:6} {found['count']:14} {found['count'] / files:7.2f} {found['write']:14} "
+                f"{found['write'] / files:7.2f} {found['lists']:6} {found['heads']:6} {found['cpu_s']:6.1f} {found['peak_mb']:8.0f}"
             )
 
 
