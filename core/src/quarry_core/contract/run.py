@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.manifest import Vpc
 from quarry_core.contract.prompts import Prompt
+from quarry_core.contract.selection import PartitionType
 from quarry_core.contract.source_format import SourceFormat
 from quarry_core.ports import ObjectRef
 
@@ -81,6 +82,7 @@ class Pins(BaseModel):
     output_kms_key: str | None = None
     vpc: Vpc | None = None
     csv: Csv | None = None
+    partition_types: Mapping[str, PartitionType] = Field(default_factory=dict)
     result_prefix: str = ""
     dry_run: bool = False
 

@@ -54,7 +54,9 @@ def count_gaps(objects: Objects, ref: ObjectRef, count: Count, encoder: Encoder)
     return unsent_rows(lambda first, rows: read_rows(objects, ref, count, first, rows, encoder.columns), count, encoder)
 
 
-def unsent_rows(read: Callable[[int, int], Iterator[pa.RecordBatch]], count: Count, encoder: Encoder) -> int:
+def unsent_rows(
+    read: Callable[[int, int], Iterator[pa.RecordBatch]], count: Count, encoder: Encoder, whole: Collection[str] = ()
+) -> int:
     """How many rows of a file the encoder will leave out, by the encoder itself.
 
     The plan makes shards that can do without them. What need not be read for that is not: CSV, whose cells are all
@@ -65,12 +67,13 @@ def unsent_rows(read: Callable[[int, int], Iterator[pa.RecordBatch]], count: Cou
         read: gives rows of the file, by first row and number.
         count: what was counted of the file.
         encoder: of the run.
+        whole: columns that have a value in every row, whatever the file says.
 
     Raises:
         SourceError: the file cannot be read to its end.
         PortError: as `Objects.stream` and `Objects.random_access` do.
     """
-    if count.format == "csv" and set(encoder.columns) <= set(count.columns):
+    if count.format == "csv" and set(encoder.columns) <= {*count.columns, *whole}:
         unsent = 0
         for (row, byte), (next_row, next_byte) in pairwise([*count.offsets, (count.rows, count.size_bytes)]):
             # A byte of another encoding is up to three of UTF-8.
@@ -78,7 +81,7 @@ def unsent_rows(read: Callable[[int, int], Iterator[pa.RecordBatch]], count: Cou
             if encoder.could_be_too_large(text_bytes):
                 unsent += sum(map(encoder.count_unsent, read(row, next_row - row)))
         return unsent
-    if set(encoder.columns) <= set(count.whole):
+    if set(encoder.columns) <= {*count.whole, *whole}:
         return 0
     return sum(map(encoder.count_unsent, read(0, count.rows)))
 

@@ -21,11 +21,14 @@ from quarry_core.errors import Missing
 from quarry_core.planning.count_file import SAMPLE_PLACES, SAMPLE_ROWS, inspect, sample, unsent_rows
 from quarry_core.planning.trial import name_unreadable, try_out
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.rendering.encode import estimate_record_bytes
+from quarry_core.rendering.encode import Encoder, estimate_record_bytes
 from quarry_core.rendering.encoders import check_needed, encoder_of, needed_columns
 from quarry_core.tabular.counted import Count, DatasetCount, schema_text
 from quarry_core.tabular.dataset import COUNTS, Counts, Dataset, files_of
 from quarry_core.tabular.errors import SourceError
+from quarry_core.tabular.partition_values import partition_type
+from quarry_core.tabular.rows import read_rows
+from quarry_core.tabular.unify import Unifier
 
 GROUP_FILES_MAX = 256
 GROUP_BYTES = 1 << 30
@@ -58,13 +61,14 @@ def count_source(objects: Objects, run_id: str, pins: Pins) -> Counted:
     count = _together(objects, run_id, pins, listing, groups)
     check_needed(pins, count)
     dataset = Dataset(objects, pins.source, listing, count, Counts(objects, run_id, groups))
+    _check_values(dataset)
     annotations = try_out(dataset, pins)
     dataset.count = count.model_copy(update={"annotations": annotations})
     encoder = encoder_of(pins)
     gaps = 0
     for file, rows in enumerate(count.file_rows):
         if rows:
-            gaps += unsent_rows(_reader(dataset, file, encoder.columns), dataset.count_of(file), encoder)
+            gaps += _gaps(dataset, file, encoder)
     return Counted(dataset, estimate_record_bytes(encoder, sample_of(dataset)), gaps)
 
 
@@ -91,31 +95,56 @@ def _groups(files: Sequence[SourceFile]) -> Iterator[int]:
 def _together(objects: Objects, run_id: str, pins: Pins, listing: Listing, groups: Sequence[int]) -> DatasetCount:
     file_rows: list[int] = []
     size_bytes = 0
-    first: Count | None = None
+    no_text: dict[str, str] = {}
+    unifier = Unifier(partitions=_partitions(pins, listing))
     for group, (begin, end) in enumerate(pairwise([0, *accumulate(groups)])):
         for count in _counts(objects, run_id, pins, group, listing.files[begin:end]):
             file_rows.append(count.rows)
             size_bytes += count.size_bytes
-            if first is None or not first.rows:
-                first = count
-            elif count.rows and not count.schema.equals(first.schema):
-                raise SourceError(
-                    f"{listing.files[len(file_rows) - 1].key}: its columns are not those of the first file"
-                )
-    assert first is not None
+            unifier.add(count.schema, listing.files[len(file_rows) - 1].key, count.rows)
+            no_text = {**count.no_text, **no_text}
     rows = sum(file_rows)
     if not rows:
         what = "has a header and no rows" if pins.source.format == "csv" else "has no rows"
         raise SourceError(f"{pins.source.key} {what}; give a source with at least one row")
+    unified = unifier.unified()
     return DatasetCount(
         format=pins.source.format,
         rows=rows,
-        columns=first.columns,
+        columns=tuple(unified.schema.names),
         size_bytes=size_bytes,
-        schema_ipc=schema_text(first.schema),
+        schema_ipc=schema_text(unified.schema),
         file_rows=tuple(file_rows),
         groups=tuple(groups),
-        no_text=first.no_text,
+        no_text=no_text,
+        notes=unified.notes,
+    )
+
+
+def _partitions(pins: Pins, listing: Listing) -> dict[str, pa.DataType]:
+    return {name: partition_type(pins.partition_types.get(name, "string")) for name in listing.partitions}
+
+
+def _check_values(dataset: Dataset) -> None:
+    """Read what the types alone do not prove to be the same in the dataset's schema. Raises SourceError."""
+    for file, rows in enumerate(dataset.count.file_rows):
+        aligner = dataset.aligner(file) if rows else None
+        if aligner is None or not aligner.uncertain:
+            continue
+        at = 0
+        counted = dataset.count_of(file)
+        for batch in read_rows(dataset.objects, dataset.ref(file), counted, 0, counted.rows, aligner.uncertain):
+            aligner.check(batch.select(aligner.uncertain), at)
+            at += batch.num_rows
+
+
+def _gaps(dataset: Dataset, file: int, encoder: Encoder) -> int:
+    """How many rows of a file cannot be sent, read as far as must be."""
+    aligner = dataset.aligner(file, encoder.columns)
+    if aligner.nulls:
+        return dataset.count.file_rows[file]
+    return unsent_rows(
+        _reader(dataset, file, encoder.columns), dataset.count_of(file), encoder, whole=aligner.constants
     )
 
 
@@ -161,8 +190,9 @@ def sample_of(dataset: Dataset, rows: int = SAMPLE_ROWS, places: int = SAMPLE_PL
         chosen = Counter(next(dataset.stretches(row, 1))[0] for row in at)
     each = -(-rows // sum(chosen.values()))
     for file, times in sorted(chosen.items()):
+        aligner = dataset.aligner(file)
         for batch in sample(dataset.objects, dataset.ref(file), dataset.count_of(file), each * times, times):
-            yield dataset.aligned(batch, file)
+            yield aligner.align(batch, 0)  # no row is told: its values were looked at
 
 
 def _reader(dataset: Dataset, file: int, columns: Sequence[str]) -> Callable[[int, int], Iterator[pa.RecordBatch]]:

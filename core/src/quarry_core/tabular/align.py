@@ -30,6 +30,8 @@ class Aligner:
     Attributes:
         columns: what has to be read of the file, in the file's order.
         uncertain: those of them of which only the values tell whether they can be read as the dataset's.
+        constants: the dataset's columns that a folder's name gives a value for all of the file's rows.
+        nulls: the dataset's columns that are null in all of the file's rows.
 
     Raises:
         SourceError: a partition's value is not of its column's type.
@@ -50,6 +52,13 @@ class Aligner:
         self.uncertain = tuple(
             name for name in self.columns if name in self._constants or may_refuse(kinds[name], target.field(name).type)
         )
+        self.constants = tuple(name for name, value in self._constants.items() if value.is_valid)
+        self.nulls = tuple(
+            name
+            for name in target.names
+            if (name not in self._constants and name not in kinds)
+            or (name in self._constants and name not in self.constants)
+        )
         self._plain = self.columns == tuple(target.names) and not self._constants and own.equals(target)
 
     def align(self, batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
@@ -61,10 +70,15 @@ class Aligner:
         if self._plain:
             return pa.RecordBatch.from_arrays(batch.columns, schema=self._target)
         own = dict(zip(batch.schema.names, batch.columns, strict=True))
-        return pa.RecordBatch.from_arrays(
-            [self._column(field, own.get(field.name), batch.num_rows, first_row) for field in self._target],
-            schema=self._target,
-        )
+        return self._batch(own, batch.num_rows, first_row)
+
+    def align_none(self, rows: int) -> pa.RecordBatch:
+        """So many rows of a file of which nothing has to be read."""
+        return self._batch({}, rows, 0)
+
+    def _batch(self, own: Mapping[str, pa.Array], rows: int, first_row: int) -> pa.RecordBatch:
+        columns = [self._column(field, own.get(field.name), rows, first_row) for field in self._target]
+        return pa.RecordBatch.from_arrays(columns, schema=self._target)
 
     def check(self, batch: pa.RecordBatch, first_row: int) -> None:
         """Of a batch of some of `uncertain`, refuse what `align` would. Raises SourceError."""

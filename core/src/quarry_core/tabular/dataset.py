@@ -20,8 +20,9 @@ from quarry_core.contract.names import count_key, counts_key, listing_key, offse
 from quarry_core.contract.run import Source
 from quarry_core.errors import Changed, Missing
 from quarry_core.ports import ObjectRef, Objects
+from quarry_core.tabular.align import Aligner
 from quarry_core.tabular.counted import Count, DatasetCount
-from quarry_core.tabular.errors import SourceError
+from quarry_core.tabular.row_bytes import BATCH_ROWS_MAX
 from quarry_core.tabular.rows import read_rows
 
 COUNTS = TypeAdapter(tuple[Count, ...])
@@ -97,19 +98,29 @@ class Dataset:
         self, file: int, first: int, rows: int, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Rows [first, first + rows) of one file, counted in the file. Raises as `read`."""
-        for batch in read_rows(self.objects, self.ref(file), self.count_of(file), first, rows, columns):
-            yield self.aligned(batch, file, columns)
+        aligner = self.aligner(file, columns)
+        if not aligner.columns:
+            yield from _nothing_read(aligner, first, rows)
+            return
+        for batch in read_rows(self.objects, self.ref(file), self.count_of(file), first, rows, aligner.columns):
+            yield aligner.align(batch, first)
+            first += batch.num_rows
 
-    def aligned(self, batch: pa.RecordBatch, file: int, columns: Sequence[str] | None = None) -> pa.RecordBatch:
-        """A batch of a file in the dataset's schema. Raises SourceError naming what does not fit."""
-        schema = self.schema
-        wanted = schema.names if columns is None else [name for name in schema.names if name in set(columns)]
-        if batch.schema.names != wanted and set(wanted) <= set(batch.schema.names):
-            batch = batch.select(wanted)
-        expected = schema if columns is None else pa.schema([schema.field(name) for name in wanted], schema.metadata)
-        if not batch.schema.equals(expected):
-            raise SourceError(f"{self.listing.files[file].key}: its columns are not those of the first file")
-        return batch
+    def aligner(self, file: int, columns: Sequence[str] | None = None) -> Aligner:
+        """What brings a file's batches into the dataset's schema, of these columns or all. Raises SourceError."""
+        pinned = self.listing.files[file]
+        values = dict(zip(self.listing.partitions, pinned.values, strict=True))
+        target = self.schema
+        if columns is not None:
+            wanted = set(columns)
+            target = pa.schema([each for each in target if each.name in wanted], target.metadata)
+        return Aligner(self.count_of(file).schema, target, pinned.key, values)
+
+
+def _nothing_read(aligner: Aligner, first: int, rows: int) -> Iterator[pa.RecordBatch]:
+    """Rows of a file that has none of the columns that are wanted."""
+    for at in range(first, first + rows, BATCH_ROWS_MAX):
+        yield aligner.align_none(min(BATCH_ROWS_MAX, first + rows - at))
 
 
 def files_of(objects: Objects, run_id: str, source: Source) -> Listing:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 from math import isfinite
-from typing import Literal, get_args
 
 import pyarrow as pa
 
+from quarry_core.contract.selection import PartitionType
 from quarry_core.tabular.errors import SourceError
 
-PartitionType = Literal["string", "int", "float", "bool", "date", "timestamp"]
-PARTITION_TYPES: tuple[str, ...] = get_args(PartitionType)
-_ARROW: dict[str, pa.DataType] = {
+_ARROW: dict[PartitionType, pa.DataType] = {
     "string": pa.string(),
     "int": pa.int64(),
     "float": pa.float64(),
@@ -43,7 +41,7 @@ def partition_scalar(text: str | None, kind: pa.DataType, column: str, file: str
         return pa.scalar(None, kind)
     value = _parsed(text, kind)
     if value is None:
-        name = next((name for name, one in _ARROW.items() if one == kind), str(kind))
+        name = next(name for name, one in _ARROW.items() if one == kind)
         shown = text if len(text) <= _SHOWN_CHARS_MAX else text[: _SHOWN_CHARS_MAX - 1] + "…"
         raise SourceError(
             f"{file}: the folder {column}={shown!r} holds no {name}, which partition_types asks for; take {column!r} "

@@ -10,7 +10,7 @@ Where all files agree, their schema comes out as it went in, with its metadata.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -51,10 +51,15 @@ class Unifier:
 
     Args:
         columns: of these alone, the others are not looked at; None: of all.
+        partitions: columns that the names of folders make, with their types. They stand behind the files' own, and
+            what a file has of the same name is not looked at: `align` holds it against the folder.
     """
 
-    def __init__(self, columns: Collection[str] | None = None) -> None:
+    def __init__(
+        self, columns: Collection[str] | None = None, partitions: Mapping[str, pa.DataType] | None = None
+    ) -> None:
         self._chosen = None if columns is None else frozenset(columns)
+        self._partitions = dict(partitions or {})
         self._columns: dict[str, _Column] = {}
         self._files = 0
         self._first_file = ""
@@ -66,8 +71,8 @@ class Unifier:
         """Take the next file's schema; one without rows is passed over."""
         if not rows:
             return
-        if self._chosen is not None:
-            kept = [field for field in schema if field.name in self._chosen]
+        kept = [field for field in schema if self._looked_at(field.name)]
+        if len(kept) < len(schema):
             schema = pa.schema(kept, schema.metadata)
         self._files += 1
         self._first_file = self._first_file or file
@@ -102,8 +107,9 @@ class Unifier:
         """
         if not self._files:
             raise SourceError("no file has a row; give a source with at least one")
-        self._check_case()
-        fault = names_fault(list(self._columns))
+        partitions = [name for name in self._partitions if self._chosen is None or name in self._chosen]
+        self._check_case(partitions)
+        fault = names_fault([*self._columns, *partitions])
         if fault:
             raise SourceError(f"{self._first_file} and the other files: {fault}")
         fields = []
@@ -114,13 +120,26 @@ class Unifier:
                 raise SourceError(str(clash)) from clash
             nullable = column.nullable or column.files < self._files
             fields.append(pa.field(name, kind, nullable, column.metadata or None))
+        notes = self._notes(pa.schema(fields))
+        fields += [pa.field(name, self._partitions[name]) for name in partitions]
         metadata = self._metadata or {}
-        if len(self._known) > 1 or self._chosen is not None:
+        if len(self._known) > 1 or self._chosen is not None or partitions:
             metadata = {key: value for key, value in metadata.items() if key not in _TELL_COLUMNS}
-        return Unified(pa.schema(fields, metadata or None), tuple(self._notes(pa.schema(fields))))
+        return Unified(pa.schema(fields, metadata or None), tuple(notes))
 
-    def _check_case(self) -> None:
+    def _looked_at(self, name: str) -> bool:
+        return name not in self._partitions and (self._chosen is None or name in self._chosen)
+
+    def _check_case(self, partitions: Sequence[str]) -> None:
         folded: dict[str, list[str]] = {}
+        names = {name.casefold(): name for name in self._columns}
+        for name in partitions:
+            other = names.get(name.casefold())
+            if other is not None:
+                raise SourceError(
+                    f"column {other!r} of {self._columns[other].first_file} and the folders named {name}=… differ only "
+                    "in upper and lower case; rename one of them"
+                )
         for name in self._columns:
             folded.setdefault(name.casefold(), []).append(name)
         for one, other in _pairs(folded):
