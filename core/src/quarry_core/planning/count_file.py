@@ -1,8 +1,8 @@
 """Looking at one file of a source: its schema, its number of rows, and where in it a sample is taken.
 
 Owns nothing and writes nothing; the same pinned object gives the same `Count`, so any worker may do it again. A
-Parquet file tells its rows in its footer; a CSV file is read once, in blocks of 1 MiB, and notes on the way where
-rows begin, so that a worker can start in the middle.
+Parquet file tells its rows in its footer; a CSV or JSONL file is read once, in blocks of 1 MiB, and notes on the way
+where rows begin, so that a worker can start in the middle.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.planning.count_csv import count_csv
+from quarry_core.planning.count_jsonl import count_jsonl
 from quarry_core.planning.count_parquet import count_parquet, parquet_sample, spread
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.rendering.encode import Encoder
@@ -46,6 +47,9 @@ def inspect(
     if form == "csv":
         with objects.stream(ref) as body:
             return count_csv(body, ref.key, csv)
+    if form == "jsonl":
+        with objects.stream(ref) as body:
+            return count_jsonl(body, ref.key)
     return count_parquet(objects, ref, needed)
 
 
@@ -60,8 +64,8 @@ def unsent_rows(
     """How many rows of a file the encoder will leave out, by the encoder itself.
 
     The plan makes shards that can do without them. What need not be read for that is not: CSV, whose cells are all
-    text, but for stretches in which a record could be too large; a Parquet file whose footer proves that each value can
-    be sent. Else the columns of the prompt are read.
+    text, and JSONL of which each row was seen to have a value, but for stretches in which a record could be too large;
+    a Parquet file whose footer proves that each value can be sent. Else the columns of the prompt are read.
 
     Args:
         read: gives rows of the file, by first row and number.
@@ -73,7 +77,7 @@ def unsent_rows(
         SourceError: the file cannot be read to its end.
         PortError: as `Objects.stream` and `Objects.random_access` do.
     """
-    if count.format == "csv" and set(encoder.columns) <= {*count.columns, *whole}:
+    if count.format != "parquet" and set(encoder.columns) <= {*_without_gaps(count), *whole}:
         unsent = 0
         for (row, byte), (next_row, next_byte) in pairwise([*count.offsets, (count.rows, count.size_bytes)]):
             # A byte of another encoding is up to three of UTF-8.
@@ -86,28 +90,39 @@ def unsent_rows(
     return sum(map(encoder.count_unsent, read(0, count.rows)))
 
 
+def _without_gaps(count: Count) -> tuple[str, ...]:
+    return count.columns if count.format == "csv" else count.whole
+
+
 # --------------------------------------------------------------------------- sampling
 
 
 def sample(
-    objects: Objects, ref: ObjectRef, count: Count, rows: int = SAMPLE_ROWS, places: int = SAMPLE_PLACES
+    objects: Objects,
+    ref: ObjectRef,
+    count: Count,
+    rows: int = SAMPLE_ROWS,
+    places: int = SAMPLE_PLACES,
+    schema: pa.Schema | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """About `rows` rows from up to `places` places spread over the source, in order; all of them if it has no more.
 
-    A place is a noted offset (CSV) or the beginning of a row group (Parquet), so that nothing is decoded to be
+    A place is a noted offset (CSV, JSONL) or the beginning of a row group (Parquet), so that nothing is decoded to be
     dropped. A Parquet file with few row groups is therefore sampled at few places. The batches stay apart: their
-    dictionaries may differ, and together they may be large. Raises as `read_rows`.
+    dictionaries may differ, and together they may be large. `schema` and errors are those of `read_rows`.
     """
     if count.rows <= rows:
-        return read_rows(objects, ref, count, 0, count.rows)
-    if count.format == "csv":
-        return _csv_places(objects, ref, count, rows, places)
-    return parquet_sample(objects, ref, rows, places)
+        return read_rows(objects, ref, count, 0, count.rows, None, schema)
+    if count.format == "parquet":
+        return parquet_sample(objects, ref, rows, places)
+    return _noted_places(objects, ref, count, rows, places, schema)
 
 
-def _csv_places(objects: Objects, ref: ObjectRef, count: Count, rows: int, places: int) -> Iterator[pa.RecordBatch]:
+def _noted_places(
+    objects: Objects, ref: ObjectRef, count: Count, rows: int, places: int, schema: pa.Schema | None
+) -> Iterator[pa.RecordBatch]:
     chosen = spread(len(count.offsets), places)
     each = -(-rows // len(chosen))
     begins = [count.offsets[place][0] for place in chosen]
     for begin, end in pairwise([*begins, count.rows]):
-        yield from read_rows(objects, ref, count, begin, min(each, end - begin))
+        yield from read_rows(objects, ref, count, begin, min(each, end - begin), None, schema)

@@ -26,9 +26,10 @@ from quarry_core.rendering.encoders import check_needed, encoder_of, needed_colu
 from quarry_core.tabular.counted import Count, DatasetCount, schema_text
 from quarry_core.tabular.dataset import COUNTS, Counts, Dataset, files_of
 from quarry_core.tabular.errors import SourceError
+from quarry_core.tabular.jsonl.kinds import Kinds, merged
 from quarry_core.tabular.partition_values import partition_type
 from quarry_core.tabular.rows import read_rows
-from quarry_core.tabular.unify import Unifier
+from quarry_core.tabular.unify import NOTES_MAX, Unified, Unifier
 
 GROUP_FILES_MAX = 256
 GROUP_BYTES = 1 << 30
@@ -96,18 +97,22 @@ def _together(objects: Objects, run_id: str, pins: Pins, listing: Listing, group
     file_rows: list[int] = []
     size_bytes = 0
     no_text: dict[str, str] = {}
+    kinds: dict[str, Kinds] = {}
     unifier = Unifier(partitions=_partitions(pins, listing))
     for group, (begin, end) in enumerate(pairwise([0, *accumulate(groups)])):
         for count in _counts(objects, run_id, pins, group, listing.files[begin:end]):
             file_rows.append(count.rows)
             size_bytes += count.size_bytes
-            unifier.add(count.schema, listing.files[len(file_rows) - 1].key, count.rows)
+            unifier.add(_named(count), listing.files[len(file_rows) - 1].key, count.rows)
+            merged(kinds, count.kinds if count.rows else {})
             no_text = {**count.no_text, **no_text}
     rows = sum(file_rows)
     if not rows:
         what = "has a header and no rows" if pins.source.format == "csv" else "has no rows"
         raise SourceError(f"{pins.source.key} {what}; give a source with at least one row")
     unified = unifier.unified()
+    if kinds:
+        unified = _typed(unified, kinds)
     return DatasetCount(
         format=pins.source.format,
         rows=rows,
@@ -119,6 +124,21 @@ def _together(objects: Objects, run_id: str, pins: Pins, listing: Listing, group
         no_text=no_text,
         notes=unified.notes,
     )
+
+
+def _named(count: Count) -> pa.Schema:
+    """A file's schema; of a JSONL file the names, for the types are told by all files together."""
+    if count.is_jsonl:
+        return pa.schema([(name, pa.string()) for name in count.columns])
+    return count.schema
+
+
+def _typed(unified: Unified, kinds: Mapping[str, Kinds]) -> Unified:
+    """JSONL's columns with the types that hold what all files have in them."""
+    fields = [kinds[each.name].field(each.name) if each.name in kinds else each for each in unified.schema]
+    mixed = [name for name, one in kinds.items() if one.mixed][:NOTES_MAX]
+    notes = [f"column {name!r} holds {kinds[name].told()}: each value is read as its JSON" for name in mixed]
+    return Unified(pa.schema(fields), (*unified.notes, *notes))
 
 
 def _partitions(pins: Pins, listing: Listing) -> dict[str, pa.DataType]:
@@ -133,7 +153,8 @@ def _check_values(dataset: Dataset) -> None:
             continue
         at = 0
         counted = dataset.count_of(file)
-        for batch in read_rows(dataset.objects, dataset.ref(file), counted, 0, counted.rows, aligner.uncertain):
+        own = dataset.own_schema(file)
+        for batch in read_rows(dataset.objects, dataset.ref(file), counted, 0, counted.rows, aligner.uncertain, own):
             aligner.check(batch.select(aligner.uncertain), at)
             at += batch.num_rows
 
@@ -191,7 +212,8 @@ def sample_of(dataset: Dataset, rows: int = SAMPLE_ROWS, places: int = SAMPLE_PL
     each = -(-rows // sum(chosen.values()))
     for file, times in sorted(chosen.items()):
         aligner = dataset.aligner(file)
-        for batch in sample(dataset.objects, dataset.ref(file), dataset.count_of(file), each * times, times):
+        counted_file, own = dataset.count_of(file), dataset.own_schema(file)
+        for batch in sample(dataset.objects, dataset.ref(file), counted_file, each * times, times, own):
             yield aligner.align(batch, 0)  # no row is told: its values were looked at
 
 

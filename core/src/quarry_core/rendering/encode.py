@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from quarry_core.contract.names import ROW_MAX, SHARD_PATTERN
 from quarry_core.contract.prompts import EMBEDDING_COLUMN, Placeholder, Template, columns_of
 from quarry_core.models import Family
-from quarry_core.rendering.text import Fault, NotEncodable, Rendered, as_text, check_encodable
+from quarry_core.rendering.text import Fault, NotEncodable, Rendered, check_encodable, field_as_text
 from quarry_core.tabular.row_bytes import pieces
 
 __all__ = [
@@ -236,7 +236,14 @@ class Encoder:
             return
         columns = {column: batch.column(column) for column in self.columns}
         for start, stop in pieces(list(columns.values()), PIECE_BYTES_MAX, VALUE_BYTES_MIN):
-            yield start, stop, {name: as_text(values.slice(start, stop - start)) for name, values in columns.items()}
+            yield (
+                start,
+                stop,
+                {
+                    name: field_as_text(batch.schema.field(name), values.slice(start, stop - start))
+                    for name, values in columns.items()
+                },
+            )
 
     def _piece(
         self, head: bytes, rows: range, rendered: Mapping[str, Rendered], unsent: list[Unsent]

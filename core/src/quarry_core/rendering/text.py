@@ -25,8 +25,10 @@ import pyarrow.compute as pc
 
 from quarry_core.contract.prompts import require_columns
 from quarry_core.tabular.arrow_types import is_large_list_view, is_list_view, is_string_view
+from quarry_core.tabular.json_column import is_json
 
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(str).decode
 # The text of one nested value; a record of that size is never sent (`encode.RECORD_BYTES_MAX`), so none is built.
 NESTED_TEXT_BYTES_MAX = 25_000_000
 # 0001-01-01 and 10000-01-01 in seconds since 1970-01-01.
@@ -103,6 +105,11 @@ def why_no_text(kind: pa.DataType) -> str | None:
     return "has no text: make it a column of strings"
 
 
+def field_as_text(field: pa.Field, column: pa.Array) -> Rendered:
+    """As `as_text`; of a column of JSON values a text is the text itself, and everything else its JSON."""
+    return _json_values(column) if is_json(field) else as_text(column)
+
+
 def as_text(column: pa.Array) -> Rendered:
     """A column that has passed `check_encodable`, as strings; null where there is no value."""
     kind = column.type
@@ -114,6 +121,17 @@ def as_text(column: pa.Array) -> Rendered:
         rendered = _json(column)
         return Rendered(pc.if_else(column.is_valid(), rendered.texts, None), rendered.faults)
     return _leaf(column)
+
+
+def _json_values(column: pa.Array) -> Rendered:
+    texts = pc.starts_with(column, '"')
+    if not pc.any(texts, min_count=0).as_py():
+        return Rendered(column)
+    return Rendered(
+        pa.array(
+            [_decode(one) if one is not None and one[:1] == '"' else one for one in column.to_pylist()], pa.string()
+        )
+    )
 
 
 # --------------------------------------------------------------------------- single values

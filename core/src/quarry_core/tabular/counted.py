@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from quarry_core.contract.csv_dialect import CsvDialect
 from quarry_core.contract.requests import RequestFormat
 from quarry_core.contract.source_format import SourceFormat
+from quarry_core.tabular.jsonl.kinds import Kinds, schema_of
 from quarry_core.tabular.parquet.footer import Annotation
 
 
@@ -20,8 +21,9 @@ class Count(BaseModel):
         rows: rows without the header.
         columns: their names, in order.
         size_bytes: of the object.
-        offsets: CSV only: (row, byte at which it begins), ascending, row 0 first; neighbours are at most
+        offsets: CSV and JSONL only: (row, byte at which it begins), ascending, row 0 first; neighbours are at most
             4,096 rows, and 1 MiB (or 512 bytes a column) plus one row, apart.
+        kinds: JSONL only: what the values of each column are.
         dialect: CSV only: in which form it is written.
         schema_ipc: Parquet only: the Arrow schema as an IPC message in base64; it keeps all but the inner names of
             maps, which Arrow never compares.
@@ -30,7 +32,8 @@ class Count(BaseModel):
         gaps: requests only: how many rows cannot be sent.
         notes: what the run's report says of the source.
         no_text: columns that cannot stand in a prompt though their Arrow type could, and why: "is …: cast it to …".
-        whole: Parquet only: columns whose every value can be sent, as the footer proves.
+        whole: columns of which every row has a value that can be sent, if it is not too large: proved by the footer
+            of a Parquet file, seen in a JSONL file.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,12 +51,20 @@ class Count(BaseModel):
     requests: RequestFormat | None = None
     gaps: int | None = None
     notes: tuple[str, ...] = ()
+    kinds: dict[str, Kinds] = {}
+
+    @property
+    def is_jsonl(self) -> bool:
+        """Whether it is JSONL whose keys are the columns; a file of ready requests has columns of its own."""
+        return self.format == "jsonl" and self.requests is None
 
     @property
     def schema(self) -> pa.Schema:
-        """The Arrow schema of every batch that `read_rows` gives, with its metadata."""
+        """The Arrow schema of the file alone, with its metadata."""
         if self.format == "csv":
             return pa.schema([(column, pa.string()) for column in self.columns])
+        if self.is_jsonl:
+            return schema_of(self.kinds)
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.schema_ipc)))
 
 

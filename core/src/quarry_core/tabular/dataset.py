@@ -102,7 +102,16 @@ class Dataset:
         if not aligner.columns:
             yield from _nothing_read(aligner, first, rows)
             return
-        for batch in read_rows(self.objects, self.ref(file), self.count_of(file), first, rows, aligner.columns):
+        batches = read_rows(
+            self.objects,
+            self.ref(file),
+            self.count_of(file),
+            first,
+            rows,
+            aligner.columns,
+            self.own_schema(file),
+        )
+        for batch in batches:
             yield aligner.align(batch, first)
             first += batch.num_rows
 
@@ -114,7 +123,17 @@ class Dataset:
         if columns is not None:
             wanted = set(columns)
             target = pa.schema([each for each in target if each.name in wanted], target.metadata)
-        return Aligner(self.count_of(file).schema, target, pinned.key, values)
+        return Aligner(self.own_schema(file), target, pinned.key, values)
+
+    def own_schema(self, file: int) -> pa.Schema:
+        """Of what is read of a file, before it is brought into the dataset's schema."""
+        counted = self.count_of(file)
+        if not counted.is_jsonl:
+            return counted.schema
+        # JSON has no types of its own: what all files hold of a column decides.
+        over_all = self.schema
+        known = set(over_all.names) - set(self.listing.partitions)
+        return pa.schema([over_all.field(each.name) if each.name in known else each for each in counted.schema])
 
 
 def _nothing_read(aligner: Aligner, first: int, rows: int) -> Iterator[pa.RecordBatch]:
