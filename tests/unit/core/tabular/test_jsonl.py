@@ -208,6 +208,12 @@ def test_only_the_wanted_keys_become_values():
     assert batch.to_pylist() == [{"c": "[1]", "a": 1}]
 
 
+def test_many_keys_in_any_order_are_read():
+    names = [f"k{n}" for n in range(300)]
+    body = b"".join(json.dumps({name: name for name in order}).encode() + b"\n" for order in (names, names[::-1]))
+    assert table_of(body).to_pylist() == [{name: name for name in names}] * 2
+
+
 @pytest.mark.parametrize(
     "write",
     [

@@ -24,6 +24,7 @@ from quarry_core.tabular.row_bytes import BATCH_ROWS_MAX
 
 Decode = Callable[[bytes], Sequence[Any]]
 
+STRUCT_FIELDS_MAX = 256
 _ODD = re.compile('["\\\\\x00-\x1f]')
 _parse_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -55,10 +56,11 @@ def _decoder(schema: pa.Schema) -> Decode:
     """Parses a line to the values of the wanted keys, in order; the others are passed over.
 
     A TypedDict would take any name, and lose keys that are not ASCII without a word (msgspec 0.23). A Struct does not,
-    but refuses names with a quote or a backslash: objects of these are parsed value by value.
+    but refuses names with a quote or a backslash, and looks a field up one after the other where keys come in another
+    order: objects of such names, or of very many, are parsed value by value.
     """
     types = [_python_type(field) for field in schema]
-    if not any(_ODD.search(name) for name in schema.names):
+    if len(types) <= STRUCT_FIELDS_MAX and not any(_ODD.search(name) for name in schema.names):
         names = {f"f{place}": name for place, name in enumerate(schema.names)}
         fields = [(field, kind, None) for field, kind in zip(names, types, strict=True)]
         row = msgspec.defstruct("Row", fields, rename=names, gc=False)
