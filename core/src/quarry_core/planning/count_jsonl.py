@@ -13,7 +13,7 @@ from quarry_core.contract.column_names import COLUMNS_MAX, names_fault
 from quarry_core.planning.count_csv import OFFSET_EVERY_BYTES, OFFSET_EVERY_ROWS
 from quarry_core.tabular.counted import Count
 from quarry_core.tabular.errors import SourceError
-from quarry_core.tabular.jsonl.kinds import Kinds, kinds_of, merged
+from quarry_core.tabular.json_kinds import Kinds, kinds_of, merged
 from quarry_core.tabular.jsonl.lines import LINE_BYTES_MAX, UTF8_MARK, LineFault, parse_lines
 
 BLOCK_BYTES = 1 << 20

@@ -26,7 +26,7 @@ from quarry_core.rendering.encoders import check_needed, encoder_of, needed_colu
 from quarry_core.tabular.counted import Count, DatasetCount, schema_text
 from quarry_core.tabular.dataset import COUNTS, Counts, Dataset, files_of
 from quarry_core.tabular.errors import SourceError
-from quarry_core.tabular.jsonl.kinds import Kinds, merged
+from quarry_core.tabular.json_kinds import Kinds, merged
 from quarry_core.tabular.partition_values import partition_type
 from quarry_core.tabular.rows import read_rows
 from quarry_core.tabular.unify import NOTES_MAX, Unified, Unifier

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from quarry_core.contract.csv_dialect import CsvDialect
 from quarry_core.contract.requests import RequestFormat
 from quarry_core.contract.source_format import SourceFormat
-from quarry_core.tabular.jsonl.kinds import Kinds, schema_of
+from quarry_core.tabular.json_kinds import Kinds, schema_of
 from quarry_core.tabular.parquet.footer import Annotation
 
 
