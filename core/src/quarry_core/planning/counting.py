@@ -137,7 +137,7 @@ def _typed(unified: Unified, kinds: Mapping[str, Kinds]) -> Unified:
     """JSONL's columns with the types that hold what all files have in them."""
     fields = [kinds[each.name].field(each.name) if each.name in kinds else each for each in unified.schema]
     mixed = [name for name, one in kinds.items() if one.mixed][:NOTES_MAX]
-    notes = [f"column {name!r} holds {kinds[name].told()}: each value is read as its JSON" for name in mixed]
+    notes = [f"column {name!r} holds {kinds[name].in_words()}: each value is read as its JSON" for name in mixed]
     return Unified(pa.schema(fields), (*unified.notes, *notes))
 
 

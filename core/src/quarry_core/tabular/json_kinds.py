@@ -90,7 +90,7 @@ class Kinds(BaseModel):
             return pa.field(name, pa.uint64())
         return pa.field(name, pa.decimal128(38, 0))
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """For people: "text, lists or objects"."""
         numbers = self.least is not None or self.decimal or self.huge
         words = {"text": self.text, "true or false": self.truth, "numbers": numbers, "lists or objects": self.nested}
