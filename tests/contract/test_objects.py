@@ -256,6 +256,14 @@ def test_another_bucket_is_listed_by_its_name(place):
     assert [info.key for info in place.objects.list("here/", bucket)] == ["here/1"]
 
 
+def test_a_listing_is_in_the_order_of_the_keys_bytes(place):
+    keys = ["o/a", "o/z", "o/é", "o/\uffee", "o/\U0001f600"]
+    for key in reversed(keys):
+        place.plant(key, b"x")
+
+    assert [info.key for info in place.objects.list("o/")] == keys
+
+
 @pytest.mark.parametrize("how", ["head", "read", "stream", "random_access"])
 def test_a_replaced_object_is_not_taken_for_the_pinned_one(place, how):
     pinned = place.plant("k", b"one")
@@ -515,6 +523,28 @@ def test_every_request_says_who_sends_it_and_ends(client):
     assert "quarry/0.2.0" in config.user_agent
     assert (config.connect_timeout, config.read_timeout) == (5, 60)
     assert config.retries == {"mode": "standard", "total_max_attempts": 5}
+
+
+def test_every_listing_says_who_must_own_the_bucket():
+    asked = []
+
+    class Client:
+        """The emulator's buckets are nobody's."""
+
+        def get_paginator(self, operation):
+            return self
+
+        def paginate(self, **arguments):
+            asked.append(arguments)
+            return []
+
+    objects = S3Objects("ours", client=Client())
+    assert list(objects.list("a/", "theirs", "123456789012")) == []
+    assert list(objects.list("a/")) == []
+    assert asked == [
+        {"Bucket": "theirs", "Prefix": "a/", "ExpectedBucketOwner": "123456789012"},
+        {"Bucket": "ours", "Prefix": "a/"},
+    ]
 
 
 def test_every_read_says_who_must_own_the_bucket(s3_place):

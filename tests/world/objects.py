@@ -123,11 +123,14 @@ class FakeObjects:
     def create(self, key: str, metadata: Mapping[str, str]) -> FakeUpload:
         return FakeUpload(self, key, checked_metadata(metadata))
 
-    def list(self, prefix: str, bucket: str = "") -> Iterator[ObjectInfo]:
-        if bucket and bucket not in self._buckets:
-            raise MissingBucket(f"there is no bucket {bucket}")
-        home = self._buckets[bucket or self.bucket]
-        for key in sorted(home.versions):
+    def list(self, prefix: str, bucket: str = "", owner: str | None = None) -> Iterator[ObjectInfo]:
+        name = bucket or self.bucket
+        if name not in self._buckets:
+            raise MissingBucket(f"there is no bucket {name}")
+        if owner is not None and owner != self.owners.get(name, self.account):
+            raise Refused(f"list s3://{name}/{prefix}: AccessDenied: Access Denied", "AccessDenied")
+        home = self._buckets[name]
+        for key in sorted(home.versions, key=str.encode):
             version = home.current(key)
             if version is not None and key.startswith(prefix):
                 yield ObjectInfo(key, len(version.body), version.etag)

@@ -229,8 +229,11 @@ class Objects(Protocol):
         """Begin a write-once object of any size."""
         ...
 
-    def list(self, prefix: str, bucket: str = "") -> Iterator[ObjectInfo]:
-        """A bucket's objects under a prefix, in key order, without metadata; the environment's own by default."""
+    def list(self, prefix: str, bucket: str = "", owner: str | None = None) -> Iterator[ObjectInfo]:
+        """A bucket's objects under a prefix, in key order, without metadata; the environment's own by default.
+
+        A page of 1,000 is asked for when its first object is. Raises `MissingBucket`, `Refused`.
+        """
         ...
 
     def delete(self, key: str) -> None:

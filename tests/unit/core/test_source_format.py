@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quarry_core.contract.source_format import UnknownFormat, source_format
+from quarry_core.contract.source_format import UnknownFormat, promise_of, source_format
 
 
 @pytest.mark.parametrize(("key", "expected"), [("a/b.csv", "csv"), ("B.CSV", "csv"), ("x.PARQUET", "parquet")])
@@ -12,15 +12,37 @@ def test_the_suffix_names_the_format(key, expected):
     assert source_format(key) == expected
 
 
-@pytest.mark.parametrize("key", ["a.jsonl", "a.csv.gz", "folder/", "a.tsv", ""])
+@pytest.mark.parametrize("key", ["a.jsonl", "a.csv.gz", "a.csv.bz2", "a.orc"])
 def test_formats_that_do_not_work_yet_are_named_as_such(key):
     with pytest.raises(UnknownFormat, match="not yet supported"):
         source_format(key)
 
 
-def test_a_key_that_names_no_format_is_refused_with_the_remedy():
-    with pytest.raises(UnknownFormat, match=r"ends in neither \.csv nor \.parquet: rename the object for its format"):
-        source_format("data")
+@pytest.mark.parametrize("key", ["data", "a/v1.2", "a/part-00000", "a/0_0_0.gz", ""])
+def test_a_key_whose_name_tells_nothing_is_told_by_what_is_in_it(key):
+    assert source_format(key) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "form", "compressed"),
+    [
+        ("a.jsonl", "jsonl", False),
+        ("A.NDJSON", "jsonl", False),
+        ("part-0.json.gz", "jsonl", True),
+        ("data_0_0_0.csv.gz", "csv", True),
+        ("a.csv.zst", "csv", True),
+        ("part-0.snappy.parquet", "parquet", False),
+        ("part-0.gz.parquet", "parquet", False),
+    ],
+)
+def test_an_ending_may_have_two_parts(key, form, compressed):
+    promise = promise_of(key)
+    assert (promise.format, promise.compressed) == (form, compressed)
+
+
+def test_tabs_are_a_dialect_that_is_said():
+    with pytest.raises(UnknownFormat, match='give "format": "csv" and "csv"'):
+        source_format("a.tsv")
 
 
 @pytest.mark.parametrize(

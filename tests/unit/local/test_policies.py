@@ -219,9 +219,9 @@ class JudgedObjects:
             self._ask("GetObject", key)
         return created
 
-    def list(self, prefix: str) -> Any:
+    def list(self, prefix: str, bucket: str = "", owner: str | None = None) -> Any:
         self._judge.ask("s3:ListBucket", BUCKET, s3__prefix=prefix)
-        return self._objects.list(prefix)
+        return self._objects.list(prefix, bucket, owner)
 
     def delete(self, key: str) -> None:
         self._ask("DeleteObject", key)

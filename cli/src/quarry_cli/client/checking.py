@@ -11,7 +11,7 @@ import asyncio
 import difflib
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -24,15 +24,16 @@ from quarry_cli.client.connections import Connections
 from quarry_cli.settings import ClientSettings
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.prompts import Prompt, PromptError
-from quarry_core.contract.source_format import source_format
 from quarry_core.errors import MissingBucket, PortError
 from quarry_core.models import UnsupportedModel, canonical_model, check_inference, family_of
 from quarry_core.ports import Objects
-from quarry_core.sources.lookups import NotReadable, look_at_source, look_up_prompt, source_ref
+from quarry_core.sources.lookups import NotReadable, TooManyKeys, look_up_prompt
 
 T = TypeVar("T")
 CHECK_S = 15.0
 HINT_S = 5.0
+# Twenty requests; the services have more time.
+KEYS_LISTED_MAX = 20_000
 SERVICE_QUOTAS = "service-quotas"
 
 
@@ -48,7 +49,11 @@ async def check(connections: Connections, manifest: Manifest, within_s: float = 
     """Look at what a manifest names. Never raises what AWS answers."""
     found = Checked()
     objects = (connections.glance or connections.objects)()
-    tasks = [_bounded("the source and the prompt", _aside(partial(_in_s3, objects, manifest)), found, within_s)]
+    tasks = [
+        _bounded(
+            "the source and the prompt", _aside(partial(_in_s3, objects, manifest, connections.bucket)), found, within_s
+        )
+    ]
     if connections.ask is not None:
         tasks.append(
             _bounded(
@@ -121,11 +126,11 @@ def _has_family(model_id: str) -> bool:
 # --------------------------------------------------------------------------- S3
 
 
-def _in_s3(objects: Objects, manifest: Manifest) -> Checked:
+def _in_s3(objects: Objects, manifest: Manifest, own_bucket: str) -> Checked:
     found = Checked()
     prompt, known = _prompt(objects, manifest, found)
     try:
-        _source(objects, manifest, prompt if known else None, found, columns=known)
+        _source(objects, manifest, own_bucket, prompt if known else None, found, columns=known)
     except PortError as error:
         found.unchecked.append(f"s3_uri: {error}")
     return found
@@ -149,27 +154,30 @@ def _prompt(objects: Objects, manifest: Manifest, found: Checked) -> tuple[Promp
     return None, False
 
 
-def _source(objects: Objects, manifest: Manifest, prompt: Prompt | None, found: Checked, *, columns: bool) -> None:
+def _source(
+    objects: Objects, manifest: Manifest, own_bucket: str, prompt: Prompt | None, found: Checked, *, columns: bool
+) -> None:
     # pyarrow takes its time to import, and `quarry --help` needs none of it.
-    from quarry_core.contract.csv_dialect import Csv  # noqa: PLC0415 see above
-    from quarry_core.sources.preview import SourceError, faults_of, preview  # noqa: PLC0415 see above
+    from quarry_core.sources.listing import find_source  # noqa: PLC0415 see above
+    from quarry_core.sources.preview import SourceError, faults_of, preview_source  # noqa: PLC0415 see above
 
     try:
-        info = look_at_source(objects, manifest)
-    except NotReadable as error:
+        source = find_source(objects, manifest, own_bucket, KEYS_LISTED_MAX)
+    except (NotReadable, TooManyKeys) as error:
         found.unchecked.append(str(error))
         return
     except ManifestError as error:
         found.faults.append(str(error))
         return
-    ref = replace(source_ref(manifest), etag=info.etag)
     try:
-        seen = preview(objects, ref, source_format(ref.key), info.size_bytes, manifest.csv or Csv())
+        seen = preview_source(objects, manifest, source)
     except SourceError as error:
         found.faults.append(f"s3_uri: {error}")
         return
     if seen is not None and columns:
-        found.faults += faults_of(seen, manifest, prompt)
+        faults = faults_of(seen, manifest, prompt)
+        found.faults += faults.sure
+        found.unchecked += faults.likely
 
 
 # --------------------------------------------------------------------------- Bedrock

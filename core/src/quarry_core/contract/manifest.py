@@ -24,16 +24,16 @@ from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.envelopes import envelope_of
 from quarry_core.contract.field_faults import in_words
 from quarry_core.contract.json_text import fixed, half_pairs, nested, repeated_keys, without_nulls
-from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN, parse_s3_uri
+from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN
+from quarry_core.contract.partitions import PartitionType
 from quarry_core.contract.prompts import Prompt, check_prompt_id, parse_template
-from quarry_core.contract.source_format import source_format
+from quarry_core.contract.s3_names import URIS_MAX, parse_s3_name
+from quarry_core.contract.source_format import READ, SourceFormat, UnknownFormat, source_format
 from quarry_core.contract.text import SURROGATE, bounded_text, shown_name
 from quarry_core.models import check_inference, family_of
 
 T = TypeVar("T")
 MANIFEST_BYTES_MAX = 256 * 1024
-# S3's own limit, in bytes of UTF-8.
-KEY_BYTES_MAX = 1_024
 REFUSAL_BYTES_MAX = 4 * 1024
 NESTING_MAX = 32
 FAULTS_MAX = 20
@@ -93,7 +93,16 @@ class Manifest(BaseModel):
         description="Prefix of the name of every Bedrock job of the run."
     )
     model_id: str = Field(description="A model id, an inference profile id, or the ARN of either.")
-    s3_uri: str = Field(description="The dataset: one CSV or Parquet object, s3://bucket/key.")
+    s3_uri: str | tuple[str, ...] = Field(
+        description="The dataset: an object, a folder or a pattern (s3://bucket/key), or a list of them."
+    )
+    format: SourceFormat | None = Field(
+        None, description="Of all files; needed where neither their names nor their first bytes tell it."
+    )
+    partition_types: Mapping[str, PartitionType] = Field(
+        default_factory=dict,
+        description="Types of columns that folders named column=value make; they are text otherwise.",
+    )
     input_bucket_owner: Annotated[str, StringConstraints(pattern="^[0-9]{12}$")] | None = Field(
         None, description="The account that owns the dataset's bucket; nothing is read if another account owns it."
     )
@@ -137,10 +146,20 @@ class Manifest(BaseModel):
     def _bare_template(cls, value: object) -> object:
         return {"template": value} if isinstance(value, str) else value
 
+    @field_validator("s3_uri", mode="before")
+    @classmethod
+    def _text_or_list(cls, value: object) -> object:
+        # Of a union pydantic would say what is wrong with each of its forms.
+        each = value if isinstance(value, (list, tuple)) else (value,)
+        if not all(isinstance(uri, str) for uri in each):
+            raise ValueError("must be text in double quotes, or a list of such texts")
+        return tuple(each) if isinstance(value, (list, tuple)) else value
+
     @field_validator("job_name_prefix", "s3_uri", "tags", mode="before")
     @classmethod
     def _no_controls(cls, value: object) -> object:
-        for text in (*value, *value.values()) if isinstance(value, dict) else (value,):
+        texts = (*value, *value.values()) if isinstance(value, dict) else value
+        for text in texts if isinstance(texts, (list, tuple)) else (texts,):
             found = _CONTROL.search(text) if isinstance(text, str) else None
             if found is not None:
                 raise ValueError(
@@ -150,13 +169,23 @@ class Manifest(BaseModel):
 
     @field_validator("s3_uri")
     @classmethod
-    def _one_object(cls, value: str) -> str:
-        _, key = parse_s3_uri(value)
-        if len(key.encode()) > KEY_BYTES_MAX:
-            raise ValueError(f"the key has {len(key.encode())} bytes, and S3 takes at most {KEY_BYTES_MAX}")
-        if value.endswith("/"):
-            raise ValueError("names a folder; several objects are not yet supported: name one .csv or .parquet object")
-        source_format(key)
+    def _uris(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        uris = (value,) if isinstance(value, str) else value
+        if len(uris) > URIS_MAX:
+            raise ValueError(f"has {len(uris)} entries; at most {URIS_MAX} are allowed: name folders or patterns")
+        seen: set[str] = set()
+        for uri in uris:
+            parse_s3_name(uri)
+            if uri in seen:
+                raise ValueError(f"{shown_name(uri)} appears twice: its rows would be taken twice; name it once")
+            seen.add(uri)
+        return value
+
+    @field_validator("format")
+    @classmethod
+    def _format_is_read(cls, value: SourceFormat | None) -> SourceFormat | None:
+        if value is not None and value not in READ:
+            raise ValueError(f"{value} is not yet supported; convert the files to .csv or .parquet")
         return value
 
     @field_validator("model_id")
@@ -196,10 +225,25 @@ class Manifest(BaseModel):
     def _kms_key(cls, value: str | None) -> str | None:
         return _checked(job_request.check_kms_key, value)
 
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """What `s3_uri` names, one by one."""
+        return (self.s3_uri,) if isinstance(self.s3_uri, str) else self.s3_uri
+
     @model_validator(mode="after")
-    def _csv_fits_source(self) -> Self:
-        if self.csv is not None and self.s3_uri.lower().endswith(".parquet"):
-            raise ValueError("csv: s3_uri names a Parquet object, which needs no dialect; leave csv out")
+    def _names_promise_one_format(self) -> Self:
+        """As far as they tell it. A folder may have a name of any kind, and what is in it is seen later."""
+        if self.format is None:
+            for uri in self.uris:
+                name = parse_s3_name(uri)
+                try:
+                    promised = source_format(name.key) if name.kind == "object" else None
+                except UnknownFormat as error:
+                    raise ValueError(f"s3_uri: {error}") from error
+                if self.csv is not None and promised == "parquet":
+                    raise ValueError("csv: s3_uri names a Parquet object, which needs no dialect; leave csv out")
+        elif self.csv is not None and self.format != "csv":
+            raise ValueError(f"csv: format is {self.format}, which needs no dialect; leave csv out")
         return self
 
     @model_validator(mode="after")

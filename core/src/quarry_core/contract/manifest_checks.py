@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 
-from quarry_core.contract.manifest import Manifest, ManifestError
-from quarry_core.contract.names import RESULTS, in_own_folder, parse_s3_uri
+from quarry_core.contract.manifest import FAULTS_MAX, Manifest, ManifestError
+from quarry_core.contract.names import RESULTS, covers_own_folders, in_own_folder
+from quarry_core.contract.s3_names import S3Name, parse_s3_name
 
 _REGION_OF_ARN = re.compile(r"arn:[a-z-]+:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]+):")
 # An access point's alias is a bucket's second name: which bucket's, it does not say.
@@ -48,18 +49,30 @@ def _regions(manifest: Manifest, region: str | None) -> list[str]:
 
 
 def _place(manifest: Manifest, own_bucket: str, owner_required: bool) -> list[str]:
-    bucket, key = parse_s3_uri(manifest.s3_uri)
-    own = bucket == own_bucket
-    if (own or _ALIAS.search(bucket)) and in_own_folder(key):
-        fault = (
-            f"s3_uri: {manifest.s3_uri} is one of Quarry's own working files, which cannot be a"
+    names = [parse_s3_name(uri) for uri in manifest.uris]
+    faults = [fault for name in names if (fault := own_file_fault(name, own_bucket))]
+    others = [name for name in names if name.bucket != own_bucket]
+    if others and not faults and owner_required and manifest.input_bucket_owner is None:
+        faults.append(
+            f"input_bucket_owner: this environment requires it for buckets other than {own_bucket}:"
+            f" give the 12 digits of the account that owns {others[0].bucket}"
+        )
+    return faults[:FAULTS_MAX]
+
+
+def own_file_fault(name: S3Name, own_bucket: str) -> str:
+    """Why something may not be a source that is, or has in it, Quarry's own working files; empty if it has none."""
+    if name.bucket != own_bucket and not _ALIAS.search(name.bucket):
+        return ""
+    # What is named without its slash may be a folder too.
+    if in_own_folder(name.prefix) or (name.kind == "object" and in_own_folder(f"{name.key}/")):
+        return (
+            f"s3_uri: {name.uri} is one of Quarry's own working files, which cannot be a"
             f" source: copy the data to a folder of your own, or name a part under {RESULTS} of an earlier run"
         )
-        return [fault]
-    if not own and owner_required and manifest.input_bucket_owner is None:
-        fault = (
-            f"input_bucket_owner: this environment requires it for buckets other than {own_bucket}:"
-            f" give the 12 digits of the account that owns {bucket}"
+    if name.kind != "object" and covers_own_folders(name.prefix):
+        return (
+            f"s3_uri: {name.uri} takes in Quarry's own working files (plans/, rows/ and others), which cannot be a"
+            f" source: begin with a folder of your own, such as s3://{name.bucket}/inputs/"
         )
-        return [fault]
-    return []
+    return ""

@@ -100,6 +100,11 @@ def in_own_folder(key: str) -> bool:
     return key.startswith(_OWN_FOLDERS) or plain.startswith(_OWN_FOLDERS)
 
 
+def covers_own_folders(prefix: str) -> bool:
+    """Whether keys of Quarry's own working files begin with a prefix: a listing of it would meet them."""
+    return any(folder.startswith(prefix) for folder in _OWN_FOLDERS)
+
+
 def input_key(run_id: str, shard: str) -> str:
     return f"batch-input/{run_id}/{shard}.jsonl"
 

@@ -3,34 +3,93 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from typing import Literal
 
 SourceFormat = Literal["csv", "parquet", "jsonl"]
-FORMATS: dict[str, SourceFormat] = {".csv": "csv", ".parquet": "parquet"}
-_NOT_YET = (".jsonl", ".json", ".tsv", ".csv.gz", ".csv.zst", ".csv.bz2", ".jsonl.gz", ".arrow", ".feather", ".xlsx")
-# What people write for one of the two; a misspelt one is found by its letters.
+FORMATS: dict[str, SourceFormat] = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",  # what Spark and Snowflake call JSON lines
+}
+# Around a whole file of text.
+COMPRESSIONS = (".gz", ".zst", ".zstd")
+# What can be read so far; the rest is recognized, and refused.
+READ: frozenset[SourceFormat] = frozenset({"csv", "parquet"})
+READ_COMPRESSED = False
+
+_ENDINGS = (".csv", ".parquet")
+_CONVERT = "not yet supported; convert it to .csv or .parquet"
+_REPACK = "not yet supported; compress it with gzip or zstd, or not at all"
+_UNPACK = "not yet supported; unpack it"
+_NO_DATA = "no data file"
+_TABS = 'not read as it is; give "format": "csv" and "csv": {"delimiter": "\\t"}'
+# Endings of files that are not read, and what to do with them.
+_OTHERS = {
+    **dict.fromkeys((".tsv", ".tab"), _TABS),
+    **dict.fromkeys((".arrow", ".feather", ".xlsx", ".xls", ".orc", ".avro"), _CONVERT),
+    **dict.fromkeys((".bz2", ".xz", ".lz4", ".snappy", ".br"), _REPACK),
+    **dict.fromkeys((".zip", ".tar", ".tgz"), _UNPACK),
+    **dict.fromkeys((".md", ".log", ".pdf", ".html", ".xml", ".yaml", ".yml"), _NO_DATA),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".crc"), _NO_DATA),
+}
+# What people write for one of the formats; a misspelt one is found by its letters.
 _MEANT = {".parq": ".parquet", ".pq": ".parquet", ".txt": ".csv", ".text": ".csv"}
 
 
 class UnknownFormat(ValueError):
-    """The name does not say that the object is one of the formats that are read; the text says what to do."""
+    """The name says that the object is none of the formats that are read; the text says what to do."""
 
 
-def source_format(key: str) -> SourceFormat:
-    """The format that a key's suffix names, in either case. Raises UnknownFormat."""
-    name = key.lower()
-    for suffix, known in FORMATS.items():
-        if name.endswith(suffix):
-            return known
-    if name.endswith("/") or not name:
-        raise UnknownFormat(
-            f"{key!r} is a folder, which is not yet supported; name one object that ends in .csv or .parquet"
-        )
-    for suffix in _NOT_YET:
-        if name.endswith(suffix):
-            raise UnknownFormat(f"{key!r}: {suffix} is not yet supported; convert it to .csv or .parquet")
-    last = name.rpartition("/")[2]
-    ending = last[last.rfind(".") :] if "." in last else ""
-    near = _MEANT.get(ending) or next(iter(difflib.get_close_matches(ending, FORMATS, n=1, cutoff=0.5)), "")
-    guess = f" (did you mean {near}?)" if near else ""
-    raise UnknownFormat(f"{key!r} ends in neither .csv nor .parquet{guess}: rename the object for its format")
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a name promises.
+
+    Attributes:
+        format: None if the name has no ending, or one that says nothing.
+        compressed: the whole file is.
+        ending: the suffix that says it, in lower case.
+        fault: why it is not read: "ends in .tsv, which is …". Empty if it is read.
+    """
+
+    format: SourceFormat | None
+    compressed: bool
+    ending: str
+    fault: str = ""
+
+
+def promise_of(key: str) -> Promise:
+    """What a key's suffix says, in either case."""
+    name = key.rpartition("/")[2].lower()
+    packed = next((suffix for suffix in COMPRESSIONS if name.endswith(suffix)), "")
+    inner = name.removesuffix(packed)
+    form = next((suffix for suffix in FORMATS if inner.endswith(suffix)), "")
+    if form:
+        return Promise(FORMATS[form], bool(packed), form + packed, _not_read(FORMATS[form], form + packed, packed))
+    ending = inner[inner.rfind(".") :] if "." in inner else ""
+    if ending in _OTHERS:
+        fault = f"ends in {ending}{packed}, which is {_OTHERS[ending]}"
+        return Promise(None, bool(packed), ending + packed, fault)
+    near = _MEANT.get(ending) or next(iter(difflib.get_close_matches(ending, _ENDINGS, n=1, cutoff=0.5)), "")
+    if near:
+        fault = f"ends in neither .csv nor .parquet (did you mean {near}?): rename the object for its format"
+        return Promise(None, bool(packed), ending + packed, fault)
+    return Promise(None, bool(packed), packed)
+
+
+def _not_read(form: SourceFormat, ending: str, packed: str) -> str:
+    if form == "parquet" and packed:
+        return f"ends in {ending}, which is not read: Parquet is compressed inside; decompress the file"
+    if form not in READ or (packed and not READ_COMPRESSED):
+        return f"ends in {ending}, which is {_CONVERT}"
+    return ""
+
+
+def source_format(key: str) -> SourceFormat | None:
+    """The format that a key's suffix names, in either case; None if it names none. Raises UnknownFormat."""
+    promise = promise_of(key)
+    if promise.fault:
+        raise UnknownFormat(f"{key!r} {promise.fault}")
+    return promise.format

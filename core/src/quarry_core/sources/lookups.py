@@ -1,7 +1,7 @@
-"""What a manifest names, looked up in S3: its source and its prompt. Blocking; the services and the command use it.
+"""One object that a manifest names, and its prompt, looked up in S3. Blocking; the services and the command use it.
 
-Only reads: one HEAD for the source, one GET for the prompt, and where something is missing one page of names, for the
-nearest that is there. A listing that is not allowed only costs the hint.
+Only reads: one HEAD for the object, one GET for the prompt, and where something is missing one page of names, for the
+nearest that is there. A listing that is not allowed only costs the hint. Sources of several objects: `listing`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import difflib
 from collections.abc import Iterator
 from itertools import islice
 
-from quarry_core.contract.manifest import Manifest, ManifestError
-from quarry_core.contract.names import in_own_folder, parse_s3_uri, prompt_key
+from quarry_core.contract.manifest import ManifestError
+from quarry_core.contract.names import in_own_folder, prompt_key
 from quarry_core.contract.prompts import PROMPT_BYTES_MAX, Prompt, load_prompt
 from quarry_core.contract.text import shown_name
 from quarry_core.errors import Missing, MissingBucket, PortError, Refused
@@ -25,25 +25,23 @@ class NotReadable(ManifestError):
     """Whoever asked may not read it; others may."""
 
 
-def source_ref(manifest: Manifest) -> ObjectRef:
-    bucket, key = parse_s3_uri(manifest.s3_uri)
-    return ObjectRef(key, bucket, owner=manifest.input_bucket_owner)
+class TooManyKeys(ManifestError):
+    """More are to be listed than whoever asked would wait for."""
 
 
-def look_at_source(objects: Objects, manifest: Manifest) -> ObjectInfo:
-    """HEAD of the manifest's source.
+def look_at_object(objects: Objects, ref: ObjectRef, uri: str) -> ObjectInfo:
+    """HEAD of an object that a manifest names by `uri`.
 
     Raises:
         ManifestError: it does not exist (bucket and object are told apart).
         NotReadable: it may not be read.
         PortError: S3 gave no answer.
     """
-    ref, uri = source_ref(manifest), manifest.s3_uri
     try:
         return objects.head(ref)
     except Missing as error:
         if _bucket_is_missing(objects, ref):
-            raise ManifestError(f"s3_uri: there is no bucket {ref.bucket}: {_bucket_hint(objects, ref)}") from error
+            raise no_bucket(objects, ref) from error
         near = _nearest_key(objects, ref)
         hint = f"; did you mean s3://{ref.bucket}/{near}?" if near else ""
         raise ManifestError(
@@ -53,6 +51,11 @@ def look_at_source(objects: Objects, manifest: Manifest) -> ObjectInfo:
         owned = f", and does account {ref.owner} own the bucket (input_bucket_owner)?" if ref.owner else ""
         remedy = f"grant s3:GetObject on it{' if it should be read' if owned else ''}{owned}"
         raise NotReadable(f"s3_uri: {uri} cannot be read ({error}): {remedy}") from error
+
+
+def no_bucket(objects: Objects, ref: ObjectRef) -> ManifestError:
+    """The answer to whoever names a bucket that is not there."""
+    return ManifestError(f"s3_uri: there is no bucket {ref.bucket}: {_bucket_hint(objects, ref)}")
 
 
 def _bucket_is_missing(objects: Objects, ref: ObjectRef) -> bool:
@@ -77,15 +80,15 @@ def _bucket_hint(objects: Objects, ref: ObjectRef) -> str:
 def _nearest_key(objects: Objects, ref: ObjectRef) -> str:
     folder = ref.key.rpartition("/")[0]
     for prefix in dict.fromkeys((f"{folder}/" if folder else "", ref.key[:1], "")):
-        near = difflib.get_close_matches(ref.key, _keys(objects, prefix, ref.bucket), n=1, cutoff=0.6)
+        near = difflib.get_close_matches(ref.key, _keys(objects, prefix, ref.bucket, ref.owner), n=1, cutoff=0.6)
         if near:
             return shown_name(near[0])
     return ""
 
 
-def _keys(objects: Objects, prefix: str, bucket: str) -> list[str]:
+def _keys(objects: Objects, prefix: str, bucket: str, owner: str | None) -> list[str]:
     try:
-        found: Iterator[ObjectInfo] = islice(objects.list(prefix, bucket), NAMES_LOOKED_AT_MAX)
+        found: Iterator[ObjectInfo] = islice(objects.list(prefix, bucket, owner), NAMES_LOOKED_AT_MAX)
         return [info.key for info in found if not in_own_folder(info.key)]
     except PortError:
         return []

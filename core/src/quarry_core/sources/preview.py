@@ -1,16 +1,18 @@
 """A look at a source's beginning: its columns, and its rows where that costs nothing. Blocking; for whoever submits.
 
 A Parquet file tells both in its footer. Of a CSV file the first mebibyte is read: its header, and its rows if that is
-all of it. What is wrong further on, the count finds that every source goes through.
+all of it. Of several files the first and the last are looked at: what columns the others have is not known, so a column
+that is in neither may still be there. What is wrong further on, the count finds that every source goes through.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from quarry_core.contract.csv_dialect import Csv
+from quarry_core.contract.listing import ref_of
 from quarry_core.contract.manifest import Manifest
 from quarry_core.contract.prompts import MissingColumn, Prompt, check_columns, template_of
 from quarry_core.contract.results import ColumnTaken
@@ -18,6 +20,7 @@ from quarry_core.contract.results import check_columns as check_result_columns
 from quarry_core.models import family_of, limits_of
 from quarry_core.models.limits import too_few
 from quarry_core.ports import ObjectRef, Objects
+from quarry_core.sources.listing import Found
 from quarry_core.tabular.csv.header import names_at_start
 from quarry_core.tabular.csv.records import RecordScanner
 from quarry_core.tabular.csv.start import start_of
@@ -29,10 +32,43 @@ PREVIEW_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """`rows` is None where they are not counted without reading on."""
+    """`rows` is None where they are not counted without reading on; `whole`: there are no other columns."""
 
     schema: pa.Schema
     rows: int | None
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """`sure`: for which the run would be refused. `likely`: for which it would if other files are like those seen."""
+
+    sure: list[str] = field(default_factory=list)
+    likely: list[str] = field(default_factory=list)
+
+
+def preview_source(objects: Objects, manifest: Manifest, found: Found) -> Preview | None:
+    """Look at what a manifest's `s3_uri` was found to name; None if its header is not to be seen.
+
+    Raises: as `preview`.
+    """
+    csv = manifest.csv or Csv()
+    if found.one is not None:
+        ref = ObjectRef(found.key, found.bucket, found.one.etag, owner=manifest.input_bucket_owner)
+        return preview(objects, ref, found.format, found.one.size_bytes, csv)
+    assert found.listing is not None
+    files = found.listing.files
+    fields = [pa.field(name, pa.string()) for name in found.listing.partitions]
+    rows: int | None = None
+    for file in (files[0], files[-1])[: len(files)]:
+        ref = ref_of(file, found.bucket, manifest.input_bucket_owner)
+        seen = preview(objects, ref, found.format, file.size_bytes, csv)
+        if seen is None:
+            return None
+        rows = seen.rows if len(files) == 1 else None
+        names = {each.name for each in fields}
+        fields += [each for each in seen.schema if each.name not in names]
+    return Preview(pa.schema(fields), rows, whole=len(files) <= 2)
 
 
 def preview(objects: Objects, ref: ObjectRef, form: SourceFormat, size_bytes: int, csv: Csv) -> Preview | None:
@@ -57,13 +93,16 @@ def preview(objects: Objects, ref: ObjectRef, form: SourceFormat, size_bytes: in
     return Preview(pa.schema([(name, pa.string()) for name in names]), rows)
 
 
-def faults_of(found: Preview, manifest: Manifest, prompt: Prompt | None) -> list[str]:
+def faults_of(found: Preview, manifest: Manifest, prompt: Prompt | None) -> Faults:
     """What the preprocessor would refuse of it, in its own sentences."""
-    faults = []
+    faults, likely = [], []
     try:
         check_columns(template_of(prompt), found.schema.names)
     except MissingColumn as error:
-        faults.append(str(error))
+        if found.whole:
+            faults.append(str(error))
+        else:
+            likely.append(f"the columns of all files: of the first and the last, {error}")
     try:
         check_result_columns(found.schema, family_of(manifest.model_id).answer_column, manifest.result_prefix or "")
     except ColumnTaken as error:
@@ -73,7 +112,7 @@ def faults_of(found: Preview, manifest: Manifest, prompt: Prompt | None) -> list
         rows = min(found.rows, manifest.max_records_total or found.rows)
         if rows < limits.records_min:
             faults.append(too_few(rows, found.rows, limits))
-    return faults
+    return Faults(faults, likely)
 
 
 def _rows(whole: bytes, key: str, csv: Csv) -> int | None:
@@ -86,4 +125,4 @@ def _rows(whole: bytes, key: str, csv: Csv) -> int | None:
     return max(records - (not isinstance(csv.header, tuple)), 0)
 
 
-__all__ = ["Preview", "SourceError", "faults_of", "preview"]
+__all__ = ["Faults", "Preview", "SourceError", "faults_of", "preview", "preview_source"]

@@ -16,6 +16,7 @@ from functools import partial
 import structlog
 
 from quarry_core.contract.json_text import NotAnObject, parse_object
+from quarry_core.contract.listing import Listing, digest_of
 from quarry_core.contract.manifest import (
     ORIGIN_ATTRIBUTE,
     REFUSAL_BYTES_MAX,
@@ -30,23 +31,23 @@ from quarry_core.contract.manifest import (
 from quarry_core.contract.manifest_checks import check_environment
 from quarry_core.contract.message_attributes import with_origin
 from quarry_core.contract.messages import Wakeup
-from quarry_core.contract.names import manifest_key, parse_s3_uri
+from quarry_core.contract.names import listing_key, manifest_key
 from quarry_core.contract.prompts import Prompt, PromptError
 from quarry_core.contract.run import PINS_BYTES_MAX, Pins, Run, Source
-from quarry_core.contract.source_format import source_format
 from quarry_core.contract.states import RunState
 from quarry_core.contract.text import bounded_text
-from quarry_core.errors import Refused, Stale
+from quarry_core.errors import Conflict, Refused, Stale
 from quarry_core.ledger import moves
 from quarry_core.models import check_inference, family_of, pool_of
-from quarry_core.ports import Message
+from quarry_core.ports import Message, ObjectRef, Objects
 from quarry_core.service.endings import end_run
 from quarry_core.service.failures import RunCode, Step, Why, exhausted
 from quarry_core.service.pieces import Piece
 from quarry_core.service.process import World
 from quarry_core.service.steps import Steps
 from quarry_core.service.verdicts import DONE, Poison, Retry, Verdict
-from quarry_core.sources.lookups import look_at_source, look_up_prompt
+from quarry_core.sources.listing import LISTING_BYTES_MAX, find_source
+from quarry_core.sources.lookups import look_up_prompt
 from quarry_core.telemetry import metrics
 
 log = structlog.get_logger()
@@ -134,16 +135,17 @@ class Arrivals:
         accepted_at = self._world.clock.now().isoformat()
         pins, refusal = None, ""
         text = canonical_json(data).encode()
+        objects = self._world.objects
+        # First, so that what is written for this run id from now on is of this manifest and no other.
+        await self._world.offload.run(
+            partial(objects.put_once, manifest_key(run_id), text, {"run": run_id, "manifest": digest})
+        )
         try:
-            pins = await self._pin(read_manifest(data, len(text)))
+            pins = await self._pin(run_id, read_manifest(data, len(text)))
         except (ManifestError, PromptError) as error:
             if exhausted(error):
                 raise  # the worker's want, not the manifest's fault
             refusal = bounded_text(str(error), REFUSAL_BYTES_MAX)
-        objects = self._world.objects
-        await self._world.offload.run(
-            partial(objects.put_once, manifest_key(run_id), text, {"run": run_id, "manifest": digest})
-        )
         run = Run(run_id=run_id, manifest_hash=digest, accepted_at=accepted_at, pins=pins, refusal=refusal)
         try:
             await self._world.ledger.apply(moves.accept(run, self._world.settings.prompt_text_days))
@@ -156,7 +158,7 @@ class Arrivals:
         log.info("accepted", model_id=pins.model_id if pins else None, refused=bool(refusal))
         return run
 
-    async def _pin(self, manifest: Manifest) -> Pins:
+    async def _pin(self, run_id: str, manifest: Manifest) -> Pins:
         """What the manifest means today. Raises ManifestError, PromptError."""
         settings = self._world.settings
         check_environment(
@@ -178,7 +180,7 @@ class Arrivals:
             pool=pool_of(settings.region, manifest.model_id),
             family=family.name,
             family_version=family.version,
-            source=await self._source(manifest),
+            source=await self._source(run_id, manifest),
             prompt=prompt,
             inference=inference,
             max_records_total=manifest.max_records_total or settings.max_total_records,
@@ -189,6 +191,7 @@ class Arrivals:
             output_kms_key=manifest.output_kms_key,
             vpc=manifest.vpc,
             csv=manifest.csv,
+            partition_types=manifest.partition_types,
             result_prefix=manifest.result_prefix or "",
             dry_run=manifest.dry_run,
         )
@@ -203,15 +206,57 @@ class Arrivals:
     async def _prompt(self, prompt_id: str) -> Prompt:
         return await self._world.offload.run(partial(look_up_prompt, self._world.objects, prompt_id))
 
-    async def _source(self, manifest: Manifest) -> Source:
-        bucket, key = parse_s3_uri(manifest.s3_uri)
-        info = await self._world.offload.run(partial(look_at_source, self._world.objects, manifest))
+    async def _source(self, run_id: str, manifest: Manifest) -> Source:
+        source = await self._world.offload.run(
+            partial(pin_source, self._world.objects, run_id, manifest, self._world.settings.bucket)
+        )
+        if source.listing:
+            log.info("listed", files=source.files, bytes=source.size_bytes)
+        return source
+
+
+def pin_source(objects: Objects, run_id: str, manifest: Manifest, own_bucket: str) -> Source:
+    """Look up what a manifest names, and pin it; the list of several files is written once. Blocking.
+
+    A worker that died here has left a list, and its run was not accepted. Who comes next takes that list, though it would
+    make another by now: a list that was written is never written again, and whichever of two workers is first with the
+    ledger has pinned the same one.
+
+    Raises:
+        ManifestError: the source is refused; the text says what to do.
+        PortError: S3 gave no answer.
+    """
+    found = find_source(objects, manifest, own_bucket)
+    if found.one is not None:
+        one = found.one
         return Source(
-            format=source_format(key),
-            bucket=bucket,
-            key=key,
-            size_bytes=info.size_bytes,
-            etag=info.etag,
-            version_id=info.version_id,
+            format=found.format,
+            bucket=found.bucket,
+            key=found.key,
+            size_bytes=one.size_bytes,
+            etag=one.etag,
+            version_id=one.version_id,
             bucket_owner=manifest.input_bucket_owner,
         )
+    assert found.listing is not None
+    listing = found.listing
+    body = listing.to_json()
+    if len(body) > LISTING_BYTES_MAX:
+        raise ManifestError(
+            f"s3_uri: the list of its {len(listing.files)} files takes {len(body)} bytes, and at most {LISTING_BYTES_MAX} are"
+            " allowed: name fewer, or give them shorter keys"
+        )
+    try:
+        objects.put_once(listing_key(run_id), body, {"run": run_id, "listing": digest_of(body)})
+    except Conflict:
+        body = objects.read(ObjectRef(listing_key(run_id)))
+        listing = Listing.model_validate_json(body)
+    return Source(
+        format=found.format,
+        bucket=found.bucket,
+        key=found.key,
+        size_bytes=sum(file.size_bytes for file in listing.files),
+        bucket_owner=manifest.input_bucket_owner,
+        files=len(listing.files),
+        listing=digest_of(body),
+    )

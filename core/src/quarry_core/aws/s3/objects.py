@@ -138,9 +138,10 @@ class S3Objects:
     def create(self, key: str, metadata: Mapping[str, str]) -> S3Upload:
         return S3Upload(self._target(key, metadata), self._upload_part_bytes)
 
-    def list(self, prefix: str, bucket: str = "") -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, bucket: str = "", owner: str | None = None) -> Iterator[ObjectInfo]:
         bucket = bucket or self.bucket
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        owned = {} if owner is None else {"ExpectedBucketOwner": owner}
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **owned)
         try:
             for page in pages:
                 for found in page.get("Contents", ()):
