@@ -38,7 +38,7 @@ PREFIXES = (
     "other",
 )
 READS = {
-    "preprocessor": {"inputs", "prompts", "plans", "rows", "batch-input"},
+    "preprocessor": {"inputs", "prompts", "plans", "rows", "batch-input", "results"},
     "scheduler": set(),
     "collector": {"inputs", "plans", "rows", "batch-output", "outcomes", "results"},
     BEDROCK: {"batch-input", "batch-output"},

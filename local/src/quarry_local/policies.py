@@ -149,7 +149,7 @@ _READINGS = {
         receives=("manifests", "slices"),
         wakes=("manifests", "slices", "scheduler", "collector"),
         items=("GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
-        gets=("inputs", "prompts", "plans", "rows", "batch-input"),
+        gets=("inputs", "prompts", "plans", "rows", "batch-input", "results"),
         puts=("plans", "rows", "batch-input"),
         uploads=("rows", "batch-input"),
     ),
@@ -168,7 +168,8 @@ _READINGS = {
         deletes=("batch-input",),
     ),
 }
-# Where sources stand: the one thing that is pinned for days, and asked for by its version when it was overwritten.
+# Where sources stand: the one thing that is pinned for days, and asked for by its version when it was overwritten. The
+# results of an earlier run may be a source too; nothing overwrites them.
 _SOURCES = ("inputs",)
 
 

@@ -31,7 +31,7 @@ locals {
   # Who reads and who writes below which prefix of the bucket, by what the services' code asks for; to delete is to write.
   # The bucket's policy holds the roles to it, and its tests compare it with the roles' own policies.
   reads = {
-    preprocessor = ["inputs", "prompts", "plans", "rows", "batch-input"]
+    preprocessor = ["inputs", "prompts", "plans", "rows", "batch-input", "results"]
     scheduler    = []
     collector    = ["inputs", "plans", "rows", "batch-output", "outcomes", "results"]
   }

@@ -12,7 +12,7 @@ locals {
       wakes    = ["manifests", "slices", "scheduler", "collector"]
       counts   = []
       items    = local.item_actions
-      gets     = ["inputs", "prompts", "plans", "rows", "batch-input"]
+      gets     = ["inputs", "prompts", "plans", "rows", "batch-input", "results"]
       puts     = ["plans", "rows", "batch-input"]
       uploads  = ["rows", "batch-input"]
       deletes  = []
@@ -38,7 +38,8 @@ locals {
       deletes  = ["batch-input"]
     }
   }
-  # Where sources stand: the one thing that is pinned for days, and asked for by its version when it was overwritten.
+  # Where sources stand: the one thing that is pinned for days, and asked for by its version when it was overwritten. The
+  # results of an earlier run may be a source too; nothing overwrites them.
   sources = "inputs"
 
   objects = {
@@ -137,12 +138,13 @@ data "aws_iam_policy_document" "access" {
     }
   }
 
-  # Never listed: only so that a deleted source is distinguished from one that may not be read.
+  # A source may be a folder or a pattern, at any key. The collector lists none: for it, this only distinguishes a source that
+  # was deleted from one that may not be read.
   dynamic "statement" {
     for_each = local.reads_sources[each.key] && length(var.source_buckets) > 0 ? [var.source_buckets] : []
 
     content {
-      sid       = "SeeSourceIsGone"
+      sid       = "ListSourceBuckets"
       actions   = ["s3:ListBucket"]
       resources = [for name in statement.value : "arn:${var.place.partition}:s3:::${name}"]
     }

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 import pytest
 
-from quarry_core.contract.partitions import NotOfType, is_hidden, partition_value, partitions_of
+from quarry_core.contract.partitions import is_hidden, partitions_of
 
 
 @pytest.mark.parametrize(
@@ -54,43 +52,3 @@ def test_a_column_twice_or_bytes_that_are_no_text_are_refused():
 )
 def test_what_begins_with_an_underscore_or_a_dot_is_hidden_but_for_columns(name, folder, hidden):
     assert is_hidden(name, folder=folder) is hidden
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "value"),
-    [
-        ("01", "string", "01"),
-        ("01", "int", 1),
-        ("-5", "int", -5),
-        ("9223372036854775807", "int", 2**63 - 1),
-        ("1.50", "float", 1.5),
-        ("1e3", "float", 1000.0),
-        ("TRUE", "bool", True),
-        ("2024-02-29", "date", date(2024, 2, 29)),
-        (None, "int", None),
-    ],
-)
-def test_a_value_in_the_type_that_it_is_given(text, kind, value):
-    found = partition_value(text, kind)
-    assert (found, type(found)) == (value, type(value))
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "why"),
-    [
-        ("", "int", "'' is not a whole number of 64 bits"),
-        ("1.0", "int", "whole number"),
-        ("1_000", "int", "whole number"),
-        ("١", "int", "whole number"),
-        ("9223372036854775808", "int", "whole number"),
-        ("1" * 5_000, "int", "whole number"),
-        ("nan", "float", "finite number"),
-        ("1e999", "float", "finite number"),
-        ("yes", "bool", "true or false"),
-        ("2023-02-29", "date", "a date of the form"),
-        ("20240101", "date", "a date of the form"),
-    ],
-)
-def test_a_value_that_is_none_of_its_type_is_refused(text, kind, why):
-    with pytest.raises(NotOfType, match=why):
-        partition_value(text, kind)

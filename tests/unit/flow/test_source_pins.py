@@ -32,7 +32,6 @@ async def pins_of(world: SimulatedWorld, run_id: str = "several"):
     return run.pins
 
 
-@pytest.mark.promise("I2")
 async def test_a_folder_is_pinned_by_the_list_that_was_made_on_arrival():
     world = SimulatedWorld()
     world.send(folder(world, "1.csv", "2.csv"))
@@ -60,7 +59,7 @@ async def test_one_object_is_pinned_in_place_and_no_list_is_written():
     assert listing_key("one") not in world.objects.bodies
 
 
-@pytest.mark.promise("I2", "S4")
+@pytest.mark.promise("I1", "S4")
 async def test_a_second_delivery_takes_the_list_that_stands():
     """The first worker dies between the list and the run; until the second comes, a file is added."""
     world = SimulatedWorld()
@@ -86,7 +85,7 @@ async def test_a_second_delivery_takes_the_list_that_stands():
     assert (source.listing, source.files, source.size_bytes) == (digest_of(standing), 2, 2 * len(TOPICS))
 
 
-@pytest.mark.promise("I2")
+@pytest.mark.promise("I3")
 async def test_a_delivery_after_the_run_was_accepted_lists_nothing(monkeypatch):
     world = SimulatedWorld()
     manifest = folder(world, "1.csv")

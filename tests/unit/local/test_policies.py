@@ -371,6 +371,16 @@ async def a_shard_that_is_too_short_and_one_that_is_too_long(world: JudgedWorld)
     assert (await world.run(long)).shards_enlisted == 2
 
 
+async def sources_of_several_files(world: JudgedWorld) -> None:
+    rows = pa.table({"topic": [f"topic {row}" for row in range(100)]})
+    for number in range(2):
+        world.parquet(rows, f"inputs/folder/{number}.parquet")
+    first = world.send(world.joke(result_prefix="first_") | {"s3_uri": "s3://world/inputs/folder/"})
+    assert (await world.run(first)).ok == 200
+    pattern = f"s3://world/results/{first}/part-*.parquet"
+    assert (await world.run(world.send(world.joke(s3_uri=pattern)))).ok == 200
+
+
 async def replies_that_are_lost(world: JudgedWorld) -> None:
     world.judges["preprocessor"].troubles += ["write shard#"]
     world.judges["collector"].troubles += ["write shard#", "look outcomes/"]
@@ -423,6 +433,7 @@ SCENES = {
     manifests_that_are_refused_or_must_wait: {"open_runs_max": 1},
     words_that_nobody_can_read: {},
     a_shard_that_is_too_short_and_one_that_is_too_long: {"shard_bytes_max": 100_000},
+    sources_of_several_files: {},
     replies_that_are_lost: {},
     a_part_that_cannot_be_joined: {},
     a_wakeup_that_is_lost_and_a_job_too_many: {},

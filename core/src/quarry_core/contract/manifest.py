@@ -25,9 +25,9 @@ from quarry_core.contract.envelopes import envelope_of
 from quarry_core.contract.field_faults import in_words
 from quarry_core.contract.json_text import fixed, half_pairs, nested, repeated_keys, without_nulls
 from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN
-from quarry_core.contract.partitions import PartitionType
 from quarry_core.contract.prompts import Prompt, check_prompt_id, parse_template
 from quarry_core.contract.s3_names import URIS_MAX, parse_s3_name
+from quarry_core.contract.selection import PartitionType
 from quarry_core.contract.source_format import READ, SourceFormat, UnknownFormat, source_format
 from quarry_core.contract.text import SURROGATE, bounded_text, shown_name
 from quarry_core.models import check_inference, family_of

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.manifest import Vpc
-from quarry_core.contract.partitions import PartitionType
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.selection import PartitionType
 from quarry_core.contract.source_format import SourceFormat

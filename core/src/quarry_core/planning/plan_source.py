@@ -71,7 +71,8 @@ def refusal_of(error: Exception, source: Source) -> str:
         case Changed():
             return f"s3_uri: {source.uri} was changed after it was accepted ({error})"
         case Missing():
-            return f"s3_uri: {source.uri} was deleted after it was accepted"
+            which = f" ({error})" if source.listing else ""
+            return f"s3_uri: {source.uri} was deleted after it was accepted{which}"
         case Refused():
             # HEAD, by which it was accepted, needs no permission on the object's KMS key.
             return f"s3_uri: {source.uri} cannot be read ({error}): grant s3:GetObject, and kms:Decrypt on its key"

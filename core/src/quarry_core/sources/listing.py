@@ -17,8 +17,9 @@ from itertools import islice
 from quarry_core.contract.listing import FILES_MAX, Listing, SourceFile
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_checks import own_file_fault
-from quarry_core.contract.partitions import NotOfType, PartitionType, partition_value, partitions_of
+from quarry_core.contract.partitions import partitions_of
 from quarry_core.contract.s3_names import S3Name, parse_s3_name
+from quarry_core.contract.selection import PartitionType
 from quarry_core.contract.source_format import SourceFormat
 from quarry_core.errors import Missing, MissingBucket, Refused
 from quarry_core.ports import ObjectInfo, ObjectRef, Objects
@@ -99,7 +100,7 @@ def find_source(objects: Objects, manifest: Manifest, own_bucket: str, keys_list
     if form == "parquet":
         finder.probe_above()
     partitions = _partitions(finder.files)
-    _check_types(manifest.partition_types, partitions, files)
+    _check_types(manifest.partition_types, partitions)
     listing = Listing(files=tuple(files), partitions=partitions)
     return Found(form, bucket, names[0].key, listing=listing, skipped=finder.skipped)
 
@@ -373,25 +374,10 @@ def _said(columns: Sequence[str]) -> str:
     return ", ".join(f"{shown_key(column)}=" for column in columns) or "none"
 
 
-def _check_types(types: Mapping[str, PartitionType], partitions: Sequence[str], files: Sequence[SourceFile]) -> None:
+def _check_types(types: Mapping[str, PartitionType], partitions: Sequence[str]) -> None:
     unknown = {column: kind for column, kind in types.items() if column not in partitions}
     if unknown:
         raise _no_such_partition(unknown, partitions)
-    for at, column in enumerate(partitions):
-        kind = types.get(column, "string")
-        seen: set[str | None] = set()
-        for file in files:
-            value = file.values[at]
-            if kind == "string" or value in seen:
-                continue
-            seen.add(value)
-            try:
-                partition_value(value, kind)
-            except NotOfType as error:
-                raise ManifestError(
-                    f"partition_types: {shown_key(column)} is given as {kind}, and of {shown_key(file.key)} the value"
-                    f" {error}: leave {shown_key(column)} out, and it stays text"
-                ) from error
 
 
 def _no_such_partition(unknown: Mapping[str, PartitionType], partitions: Sequence[str]) -> ManifestError:

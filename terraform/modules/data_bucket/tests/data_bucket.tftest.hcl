@@ -158,6 +158,7 @@ run "encrypted_by_s3s_keys" {
             "Action": "s3:GetObject*",
             "NotResource": [
               "arn:aws:s3:::dev-quarry-123456789012/rows/*",
+              "arn:aws:s3:::dev-quarry-123456789012/results/*",
               "arn:aws:s3:::dev-quarry-123456789012/prompts/*",
               "arn:aws:s3:::dev-quarry-123456789012/plans/*",
               "arn:aws:s3:::dev-quarry-123456789012/inputs/*",

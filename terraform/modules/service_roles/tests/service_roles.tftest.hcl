@@ -86,6 +86,7 @@ run "what_the_preprocessor_may_do" {
           Action = "s3:GetObject"
           Resource = [
             "arn:aws:s3:::dev-quarry-123456789012/rows/*",
+            "arn:aws:s3:::dev-quarry-123456789012/results/*",
             "arn:aws:s3:::dev-quarry-123456789012/prompts/*",
             "arn:aws:s3:::dev-quarry-123456789012/plans/*",
             "arn:aws:s3:::dev-quarry-123456789012/inputs/*",
@@ -130,6 +131,7 @@ run "what_the_preprocessor_may_do" {
                 "plans/*",
                 "rows/*",
                 "batch-input/*",
+                "results/*",
               ]
             }
           }
@@ -568,7 +570,7 @@ run "other_buckets_are_read_by_those_who_read_sources_and_never_written" {
           Resource = "arn:aws:s3:::research-data/*"
         },
         {
-          Sid      = "SeeSourceIsGone"
+          Sid      = "ListSourceBuckets"
           Effect   = "Allow"
           Action   = "s3:ListBucket"
           Resource = "arn:aws:s3:::research-data"
@@ -582,7 +584,7 @@ run "other_buckets_are_read_by_those_who_read_sources_and_never_written" {
         },
       ]
     ])
-    error_message = "Preprocessor and collector must read the bucket, and see that a source is gone."
+    error_message = "Preprocessor and collector must read the bucket, list it, and see that a source is gone."
   }
 
   assert {
