@@ -58,6 +58,10 @@ class Changed(PortError):
     """A pinned source is no longer what it was when the run was accepted."""
 
 
+class NoRanges(PortError):
+    """A file was asked for a range and gave something else: it can only be read from its beginning."""
+
+
 class Stale(PortError):
     """A conditional write met another state than its premise: re-read and decide again."""
 

@@ -146,11 +146,14 @@ class Storage:
             return answer
         cut = self._cut[about] < faults.cut_first
         self._cut[about] += cut
-        await self._write(answer, file, start, start + (end - start) // 2 if cut else end)
-        if cut and request.transport is not None:
-            request.transport.close()
-            return answer
-        await answer.write_eof()
+        try:
+            await self._write(answer, file, start, start + (end - start) // 2 if cut else end)
+            if not cut:
+                await answer.write_eof()
+            elif request.transport is not None:
+                request.transport.close()
+        except ConnectionError:
+            pass  # the client has what it wanted
         return answer
 
     async def _write(self, answer: web.StreamResponse, file: File, start: int, end: int) -> None:

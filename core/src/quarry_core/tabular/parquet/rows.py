@@ -389,12 +389,12 @@ def _check_ending(source: Any, key: str, size_bytes: int) -> int:
     """The footer's length, before it is read."""
     source.seek(max(size_bytes - 8, 0))
     ending = source.read(8)
-    source.seek(0)
-    beginning = source.read(4)
     if ending[4:] == b"PARE":
         raise SourceError(f"{key} is encrypted, and Quarry has no keys; write it unencrypted")
-    if beginning == b"PAR1" and ending[4:] != b"PAR1":
-        raise SourceError(f"{key} is cut short: a Parquet file ends in PAR1; write or upload it again")
+    if ending[4:] != b"PAR1":
+        source.seek(0)  # a request, which a sound file is spared
+        if source.read(4) == b"PAR1":
+            raise SourceError(f"{key} is cut short: a Parquet file ends in PAR1; write or upload it again")
     footer_bytes = int.from_bytes(ending[:4], "little")
     if ending[4:] == b"PAR1" and footer_bytes > FOOTER_BYTES_MAX:
         raise SourceError(

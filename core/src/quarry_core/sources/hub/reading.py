@@ -1,0 +1,267 @@
+"""Reading one file of the Hub: forward with resumption, and at random for Parquet.
+
+A reader belongs to one thread. `Open` is how it gets bytes: a range of one pinned file, whose answer has been held
+against the pin already. Resumptions are bounded.
+
+At random, each request asks for a run of bytes and hands them out as they are wanted, for columns are read piece by
+piece, several at once. What is asked for costs nothing before it is read, and little when it is dropped; so a few runs
+stay open, and a row group takes a request, or a few, instead of one for each mebibyte.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+from urllib3.exceptions import HTTPError
+
+from quarry_core.errors import Unknown
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+RESUMES_MAX = 5  # for every RESUME_WINDOW_BYTES read
+RESUME_WINDOW_BYTES = 1 << 30
+RESUME_PAUSE_S = 0.2
+PIECE_BYTES_MAX = 8 << 20
+ENDING_BYTES = 64 << 10
+RUN_BYTES = 16 << 20
+RUNS_MAX = 16
+SKIP_BYTES_MAX = 64 << 10
+_BROKEN = (HTTPError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Bytes [start, end) of a file of `size_bytes`, on their way; no response of urllib3 where there are none."""
+
+    start: int
+    end: int
+    size_bytes: int
+    response: Any = None
+
+
+Open = Callable[[int, int | None], Body]
+"""Gives a body from a byte on, up to a byte or the file's end; one that begins earlier is the whole file."""
+
+
+class ForwardReader(io.RawIOBase, BinaryIO):
+    """Bytes [start, end) of one file in order; `read(n)` gives n bytes unless the file ends before."""
+
+    def __init__(
+        self, begin: Open, name: str, pause: Callable[[float], None], start_byte: int = 0, end_byte: int | None = None
+    ) -> None:
+        super().__init__()
+        self._begin = begin
+        self._name = name
+        self._pause = pause
+        self._at = self._start = start_byte
+        self._end = end_byte
+        self._resumes = 0
+        self._body: Body | None = None
+        self._request()
+
+    def _request(self) -> None:
+        self._body = body = self._begin(self._at, self._end)
+        self._end = body.end if self._end is None else min(self._end, body.end)
+        self._skip = self._at - body.start
+
+    def _some(self, most: int) -> bytes:
+        """One piece of at most `most` bytes; empty only at the end."""
+        assert self._end is not None
+        while self._at < self._end:
+            broken: Exception | None = None
+            wanted = self._skip or min(most, self._end - self._at)
+            try:
+                piece: bytes = b"" if self._body is None else self._body.response.read(min(wanted, PIECE_BYTES_MAX))
+            except _BROKEN as error:
+                broken, piece = error, b""
+            if piece and self._skip:
+                self._skip -= len(piece)
+            elif piece:
+                self._at += len(piece)
+                return piece
+            else:
+                # An early end without an error is a broken connection too: the answer gave its length.
+                self._resume(broken)
+        return b""
+
+    def _resume(self, broken: Exception | None) -> None:
+        self._drop()
+        self._resumes += 1
+        if self._resumes > RESUMES_MAX * (1 + (self._at - self._start) // RESUME_WINDOW_BYTES):
+            raise Unknown(
+                f"read {self._name}: the connection broke {self._resumes} times, last at byte {self._at}"
+            ) from broken
+        self._pause(RESUME_PAUSE_S * self._resumes)
+        self._request()
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    @property
+    def left(self) -> int:
+        """Bytes up to the end."""
+        assert self._end is not None
+        return self._end - self._at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.closed:
+            raise ValueError("read of a closed file")
+        wanted = None if size is None or size < 0 else size
+        pieces: list[bytes] = []
+        have = 0
+        while wanted is None or have < wanted:
+            piece = self._some(PIECE_BYTES_MAX if wanted is None else wanted - have)
+            if not piece:
+                break
+            pieces.append(piece)
+            have += len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        piece = self.read(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def _drop(self) -> None:
+        """Give the connection back if all of it was read, else close it: the rest of the body is in it."""
+        if self._body is not None:
+            response = self._body.response
+            if response is not None and self._at >= self._body.end:
+                response.drain_conn()
+                response.release_conn()
+            elif response is not None:
+                response.close()
+            self._body = None
+
+    def close(self) -> None:
+        if not self.closed:
+            self._drop()
+        super().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+
+class RandomReader(io.RawIOBase, BinaryIO):
+    """A seekable view of one file.
+
+    Holds the file's last `ENDING_BYTES` between reads, so its memory does not depend on the file's size.
+
+    Args:
+        begin: see `Open`.
+        name: of the file, for messages.
+        pause: waits that many seconds.
+        size_bytes: of the file.
+        ending: the file's last bytes, where they are known.
+        learn: is given the file's last bytes when they were read.
+    """
+
+    def __init__(
+        self,
+        begin: Open,
+        name: str,
+        pause: Callable[[float], None],
+        size_bytes: int,
+        ending: bytes = b"",
+        learn: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
+        super().__init__()
+        self._begin = begin
+        self._name = name
+        self._pause = pause
+        self._size = size_bytes
+        self._at = 0
+        self._runs: list[ForwardReader] = []
+        self._ending = ending
+        self._learn = learn
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        if self.closed:
+            raise ValueError("seek in a closed file")
+        at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if at < 0:
+            raise ValueError(f"cannot seek to byte {at}")
+        self._at = at
+        return at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.closed:
+            raise ValueError("read of a closed file")
+        left = max(self._size - self._at, 0)
+        wanted = left if size is None or size < 0 else min(size, left)
+        if wanted == 0:
+            return b""
+        piece = self._from_ending(self._at, wanted) or self._read(self._at, wanted)
+        self._at += len(piece)
+        return piece
+
+    def _from_ending(self, at: int, wanted: int) -> bytes:
+        """Out of the file's last bytes, which are read once; empty where it begins before them."""
+        begins = max(self._size - ENDING_BYTES, 0)
+        if at < begins:
+            return b""
+        if not self._ending:
+            self._ending = self._read(begins, self._size - begins)
+            self._learn(self._ending)
+        return self._ending[at - begins :][:wanted]
+
+    def _read(self, at: int, length: int) -> bytes:
+        pieces: list[bytes] = []
+        while length:
+            run = self._run(at, length)
+            piece = run.read(min(length, run.left))
+            if not run.left:
+                self._runs.remove(run)
+                run.close()
+            pieces.append(piece)
+            at += len(piece)
+            length -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _run(self, at: int, length: int) -> ForwardReader:
+        """The run that stands at a byte or a little before it, or a new one."""
+        for run in self._runs:
+            if 0 <= at - run.tell() <= min(SKIP_BYTES_MAX, run.left - 1):
+                run.read(at - run.tell())
+                self._runs.remove(run)
+                break
+        else:
+            if len(self._runs) >= RUNS_MAX:
+                self._runs.pop(0).close()
+            end = min(at + max(length, RUN_BYTES), self._size)
+            run = ForwardReader(self._begin, self._name, self._pause, at, end)
+        self._runs.append(run)  # the one read last is closed last
+        return run
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        piece = self.read(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        if not self.closed:
+            for run in self._runs:
+                run.close()
+            self._runs.clear()
+        super().close()
+
+    def __enter__(self) -> Self:
+        return self
