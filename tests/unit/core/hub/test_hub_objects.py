@@ -1,5 +1,6 @@
 """Files of the Hub through the reading half of the port: fewest requests, and nothing believed."""
 
+import dataclasses
 import hashlib
 import io
 import threading
@@ -72,11 +73,12 @@ def objects(hub, pauses):
     made.close()
 
 
-def ref_to(hub, name, dataset="o/n"):
+def ref_to(hub, name, dataset="o/n", *, sized=False):
     body = FILES[name]
     lfs = name.endswith((".parquet", ".bin"))
     etag = hashlib.sha256(body).hexdigest() if lfs else hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()
-    return ObjectRef(name, hub_bucket(dataset, hub.stats()["datasets"][dataset]["main"]), etag)
+    bucket = hub_bucket(dataset, hub.stats()["datasets"][dataset]["main"])
+    return ObjectRef(name, bucket, etag, size_bytes=len(body) if sized else None)
 
 
 class Counted:
@@ -93,9 +95,10 @@ class Counted:
         }
 
 
+@pytest.mark.parametrize("sized", [False, True])
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_comes_whole_by_range_and_from_an_offset(hub, objects, name):
-    ref, body = ref_to(hub, name), FILES[name]
+def test_a_file_comes_whole_by_range_and_from_an_offset(hub, objects, name, sized):
+    ref, body = ref_to(hub, name, sized=sized), FILES[name]
     assert objects.read(ref) == body
     assert objects.read(ref, 3, 5) == body[3:8]
     assert objects.read(ref, len(body), 5) == b""
@@ -114,8 +117,9 @@ def test_a_file_comes_whole_by_range_and_from_an_offset(hub, objects, name):
     assert (info.key, info.size_bytes, info.etag) == (name, len(body), ref.etag)
 
 
-def test_a_parquet_files_end_and_its_rows_take_the_fewest_requests(hub, objects):
-    ref, counted = ref_to(hub, "rows.parquet"), Counted(hub, "rows.parquet")
+@pytest.mark.parametrize("sized", [False, True])
+def test_a_parquet_files_end_and_its_rows_take_the_fewest_requests(hub, objects, sized):
+    ref, counted = ref_to(hub, "rows.parquet", sized=sized), Counted(hub, "rows.parquet")
     with open_parquet(objects, ref) as file:
         file.check_footer()
     assert counted() == {"resolve": 1, "storage": 1}, "its place, and its end"
@@ -209,6 +213,9 @@ def test_an_answer_of_another_commit_or_another_content_is_not_taken(hub, object
         objects.read(ObjectRef(ref.key, ref.bucket, "0" * 64))
     with pytest.raises(Changed, match="was pinned"):
         objects.read(ObjectRef("small.csv", ref.bucket, "0" * 40))
+    for name in ("large.bin", "small.csv"):
+        with pytest.raises(Changed, match="were pinned"):
+            objects.read(dataclasses.replace(ref_to(hub, name), size_bytes=1))
     hub.faults(other_commit=True)
     for name in ("small.csv", "large.bin"):
         with pytest.raises(Changed, match="the answer is of the commit"):

@@ -207,7 +207,7 @@ def _slices(dataset_id: str, config: str, splits: Mapping[str, Sequence[str]], w
 
 def _near(wanted: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(wanted, names, n=1)
-    return (f"; did you mean {shown_name(near[0])}?" if near else "") + f" It has: {_names(names)}"
+    return (f"; did you mean {shown_name(near[0])}? It" if near else "; it") + f" has: {_names(names)}"
 
 
 def _names(names: Iterable[str]) -> str:

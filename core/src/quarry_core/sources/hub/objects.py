@@ -112,7 +112,9 @@ class HubObjects:
         )
 
     def _size_of(self, ref: ObjectRef) -> int:
-        """A file's size, with one request to the Hub; what that brings of the file's end is kept."""
+        """A file's size: as it was pinned, or with one request; what that brings of the file's end is kept."""
+        if ref.etag is not None and ref.size_bytes is not None:
+            return ref.size_bytes
         name = name_of(ref)
         place, ending = self._places.get(name), self._endings.get(name)
         if place is not None and place.size_bytes is not None:
@@ -230,9 +232,10 @@ class HubObjects:
             response.close()
             raise NoRanges(f"read {name}: the answer {response.status} does not say which bytes it has")
         place = self._places.get(name)
-        if place is not None and place.size_bytes not in {None, answer.size_bytes}:
-            response.close()
-            raise Changed(f"read {name}: it has {answer.size_bytes} bytes, and {place.size_bytes} were promised")
+        for expected in (ref.size_bytes, place.size_bytes if place is not None else None):
+            if expected is not None and expected != answer.size_bytes:
+                response.close()
+                raise Changed(f"read {name}: it has {answer.size_bytes} bytes, and {expected} were pinned")
         return answer
 
 

@@ -161,7 +161,7 @@ class RandomReader(io.RawIOBase, BinaryIO):
         pause: waits that many seconds.
         size_bytes: of the file.
         ending: the file's last bytes, where they are known.
-        learn: is given the file's last bytes when they were read.
+        keep: is given the file's last bytes when they were read.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class RandomReader(io.RawIOBase, BinaryIO):
         pause: Callable[[float], None],
         size_bytes: int,
         ending: bytes = b"",
-        learn: Callable[[bytes], None] = lambda _: None,
+        keep: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         super().__init__()
         self._begin = begin
@@ -181,7 +181,7 @@ class RandomReader(io.RawIOBase, BinaryIO):
         self._at = 0
         self._runs: list[ForwardReader] = []
         self._ending = ending
-        self._learn = learn
+        self._keep = keep
 
     def readable(self) -> bool:
         return True
@@ -219,7 +219,7 @@ class RandomReader(io.RawIOBase, BinaryIO):
             return b""
         if not self._ending:
             self._ending = self._read(begins, self._size - begins)
-            self._learn(self._ending)
+            self._keep(self._ending)
         return self._ending[at - begins :][:wanted]
 
     def _read(self, at: int, length: int) -> bytes:
