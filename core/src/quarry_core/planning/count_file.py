@@ -19,6 +19,7 @@ from quarry_core.planning.count_parquet import count_parquet, parquet_sample, sp
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.rendering.encode import Encoder
 from quarry_core.tabular.rows import Count, SourceFormat, read_rows
+from quarry_core.tabular.spool import SpoolPlace, open_body
 
 SAMPLE_ROWS = 200
 SAMPLE_PLACES = 8
@@ -30,6 +31,7 @@ def inspect(
     form: SourceFormat,
     csv: Csv | None = None,
     needed: Collection[str] = (),
+    place: SpoolPlace | None = None,
 ) -> Count:
     """Count a file's rows and read its schema, in one pass with flat memory.
 
@@ -39,18 +41,19 @@ def inspect(
         form: its format.
         csv: what the manifest says of a CSV file's form.
         needed: the columns that the prompt needs.
+        place: where a compressed file goes unpacked; None: nowhere, so that its rows cannot be read after this.
 
     Raises:
         SourceError: it is not of its format, or its columns cannot be told apart.
+        Conflict: another object stands at `place`.
         PortError: as `Objects.stream` and `Objects.random_access` do.
     """
-    if form == "csv":
-        with objects.stream(ref) as body:
-            return count_csv(body, ref.key, csv)
-    if form == "jsonl":
-        with objects.stream(ref) as body:
-            return count_jsonl(body, ref.key)
-    return count_parquet(objects, ref, needed)
+    if form == "parquet":
+        return count_parquet(objects, ref, needed)
+    with open_body(objects, ref, place) as body:
+        count = count_csv(body, ref.key, csv) if form == "csv" else count_jsonl(body, ref.key)
+        spool = body.publish(objects, place) if place is not None else None
+    return count if spool is None else count.model_copy(update={"spool": spool})
 
 
 def count_gaps(objects: Objects, ref: ObjectRef, count: Count, encoder: Encoder) -> int:

@@ -15,7 +15,7 @@ from itertools import accumulate, pairwise
 import pyarrow as pa
 
 from quarry_core.contract.listing import Listing, SourceFile, ref_of
-from quarry_core.contract.names import count_key, counts_key
+from quarry_core.contract.names import count_key, counts_key, spool_key
 from quarry_core.contract.run import Pins
 from quarry_core.errors import Missing
 from quarry_core.planning.count_file import SAMPLE_PLACES, SAMPLE_ROWS, inspect, sample, unsent_rows
@@ -29,6 +29,7 @@ from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.json_kinds import Kinds, merged
 from quarry_core.tabular.partition_values import partition_type
 from quarry_core.tabular.rows import read_rows
+from quarry_core.tabular.spool import SpoolPlace
 from quarry_core.tabular.unify import NOTES_MAX, Unified, Unifier
 
 GROUP_FILES_MAX = 256
@@ -100,7 +101,7 @@ def _together(objects: Objects, run_id: str, pins: Pins, listing: Listing, group
     kinds: dict[str, Kinds] = {}
     unifier = Unifier(partitions=_partitions(pins, listing))
     for group, (begin, end) in enumerate(pairwise([0, *accumulate(groups)])):
-        for count in _counts(objects, run_id, pins, group, listing.files[begin:end]):
+        for count in _counts(objects, run_id, pins, group, listing.files[begin:end], begin):
             file_rows.append(count.rows)
             size_bytes += count.size_bytes
             unifier.add(_named(count), listing.files[len(file_rows) - 1].key, count.rows)
@@ -169,23 +170,37 @@ def _gaps(dataset: Dataset, file: int, encoder: Encoder) -> int:
     )
 
 
-def _counts(objects: Objects, run_id: str, pins: Pins, group: int, files: Sequence[SourceFile]) -> tuple[Count, ...]:
-    """What was counted of a group of files, by whoever came first."""
+def _counts(
+    objects: Objects, run_id: str, pins: Pins, group: int, files: Sequence[SourceFile], first: int
+) -> tuple[Count, ...]:
+    """What was counted of a group of files, by whoever came first; `first` is the number of its first file."""
     key = counts_key(run_id, group)
     try:
         return COUNTS.validate_json(objects.read(ObjectRef(key)))
     except Missing:
         pass
     counts = tuple(
-        _count_file(objects, pins, ref_of(file, pins.source.bucket, pins.source.bucket_owner)) for file in files
+        _count_file(
+            objects,
+            pins,
+            ref_of(file, pins.source.bucket, pins.source.bucket_owner),
+            _place(run_id, first + place, pins.source.format, file.etag),
+        )
+        for place, file in enumerate(files)
     )
     objects.put_once(key, COUNTS.dump_json(counts, exclude_defaults=True), {"run": run_id})
     return counts
 
 
-def _count_file(objects: Objects, pins: Pins, ref: ObjectRef) -> Count:
+def _place(run_id: str, file: int, suffix: str, etag: str) -> SpoolPlace:
+    """Where a file goes that cannot be read in the middle."""
+    identity = {"kind": "source", "run": run_id, "file": str(file), "etag": etag.strip('"')}
+    return SpoolPlace(spool_key(run_id, file, suffix), identity)
+
+
+def _count_file(objects: Objects, pins: Pins, ref: ObjectRef, place: SpoolPlace) -> Count:
     try:
-        return inspect(objects, ref, pins.source.format, pins.csv, needed_columns(pins))
+        return inspect(objects, ref, pins.source.format, pins.csv, needed_columns(pins), place)
     except SourceError as error:
         if isinstance(error.__cause__, pa.ArrowNotImplementedError) and (why := name_unreadable(objects, ref)):
             raise SourceError(f"{ref.key}: {why}") from error

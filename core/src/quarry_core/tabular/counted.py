@@ -14,13 +14,24 @@ from quarry_core.tabular.json_kinds import Kinds, schema_of
 from quarry_core.tabular.parquet.footer import Annotation
 
 
+class Spool(BaseModel):
+    """An object of the environment's bucket that holds a file of the source, unpacked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    etag: str
+    size_bytes: int
+
+
 class Count(BaseModel):
     """What one pass over a file told: everything that reading a range of it needs.
 
     Attributes:
         rows: rows without the header.
         columns: their names, in order.
-        size_bytes: of the object.
+        size_bytes: of the file, unpacked.
+        spool: where it stands unpacked, if the file itself cannot be read in the middle.
         offsets: CSV and JSONL only: (row, byte at which it begins), ascending, row 0 first; neighbours are at most
             4,096 rows, and 1 MiB (or 512 bytes a column) plus one row, apart.
         kinds: JSONL only: what the values of each column are.
@@ -52,6 +63,7 @@ class Count(BaseModel):
     gaps: int | None = None
     notes: tuple[str, ...] = ()
     kinds: dict[str, Kinds] = {}
+    spool: Spool | None = None
 
     @property
     def is_jsonl(self) -> bool:

@@ -58,7 +58,10 @@ class Dataset:
         return self.count.schema
 
     def ref(self, file: int) -> ObjectRef:
-        """The pinned object that is file number `file`."""
+        """The pinned object that holds the rows of file number `file`."""
+        spool = self.count_of(file).spool
+        if spool is not None:
+            return ObjectRef(spool.key, etag=spool.etag)
         return ref_of(self.listing.files[file], self.source.bucket, self.source.bucket_owner)
 
     def begin(self, file: int) -> int:
