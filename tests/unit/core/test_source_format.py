@@ -7,12 +7,14 @@ import pytest
 from quarry_core.contract.source_format import UnknownFormat, promise_of, source_format
 
 
-@pytest.mark.parametrize(("key", "expected"), [("a/b.csv", "csv"), ("B.CSV", "csv"), ("x.PARQUET", "parquet")])
+@pytest.mark.parametrize(
+    ("key", "expected"), [("a/b.csv", "csv"), ("B.CSV", "csv"), ("x.PARQUET", "parquet"), ("a.jsonl.gz", "jsonl")]
+)
 def test_the_suffix_names_the_format(key, expected):
     assert source_format(key) == expected
 
 
-@pytest.mark.parametrize("key", ["a.jsonl", "a.csv.gz", "a.csv.bz2", "a.orc"])
+@pytest.mark.parametrize("key", ["a.csv.bz2", "a.orc", "a.avro", "a.zip"])
 def test_formats_that_do_not_work_yet_are_named_as_such(key):
     with pytest.raises(UnknownFormat, match="not yet supported"):
         source_format(key)

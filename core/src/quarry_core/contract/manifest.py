@@ -28,7 +28,7 @@ from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN
 from quarry_core.contract.prompts import Prompt, check_prompt_id, parse_template
 from quarry_core.contract.s3_names import URIS_MAX, parse_s3_name
 from quarry_core.contract.selection import PartitionType
-from quarry_core.contract.source_format import READ, SourceFormat, UnknownFormat, source_format
+from quarry_core.contract.source_format import SourceFormat, UnknownFormat, source_format
 from quarry_core.contract.text import SURROGATE, bounded_text, shown_name
 from quarry_core.models import check_inference, family_of
 
@@ -179,13 +179,6 @@ class Manifest(BaseModel):
             if uri in seen:
                 raise ValueError(f"{shown_name(uri)} appears twice: its rows would be taken twice; name it once")
             seen.add(uri)
-        return value
-
-    @field_validator("format")
-    @classmethod
-    def _format_is_read(cls, value: SourceFormat | None) -> SourceFormat | None:
-        if value is not None and value not in READ:
-            raise ValueError(f"{value} is not yet supported; convert the files to .csv or .parquet")
         return value
 
     @field_validator("model_id")

@@ -16,12 +16,9 @@ FORMATS: dict[str, SourceFormat] = {
 }
 # Around a whole file of text.
 COMPRESSIONS = (".gz", ".zst", ".zstd")
-# What can be read so far; the rest is recognized, and refused.
-READ: frozenset[SourceFormat] = frozenset({"csv", "parquet"})
-READ_COMPRESSED = False
 
-_ENDINGS = (".csv", ".parquet")
-_CONVERT = "not yet supported; convert it to .csv or .parquet"
+_ENDINGS = (".csv", ".parquet", ".jsonl")
+_CONVERT = "not yet supported; convert it to .csv, .parquet or .jsonl"
 _REPACK = "not yet supported; compress it with gzip or zstd, or not at all"
 _UNPACK = "not yet supported; unpack it"
 _NO_DATA = "no data file"
@@ -74,7 +71,7 @@ def promise_of(key: str) -> Promise:
         return Promise(None, bool(packed), ending + packed, fault)
     near = _MEANT.get(ending) or next(iter(difflib.get_close_matches(ending, _ENDINGS, n=1, cutoff=0.5)), "")
     if near:
-        fault = f"ends in neither .csv nor .parquet (did you mean {near}?): rename the object for its format"
+        fault = f"ends in neither .csv, .parquet nor .jsonl (did you mean {near}?): rename the object for its format"
         return Promise(None, bool(packed), ending + packed, fault)
     return Promise(None, bool(packed), packed)
 
@@ -82,8 +79,6 @@ def promise_of(key: str) -> Promise:
 def _not_read(form: SourceFormat, ending: str, packed: str) -> str:
     if form == "parquet" and packed:
         return f"ends in {ending}, which is not read: Parquet is compressed inside; decompress the file"
-    if form not in READ or (packed and not READ_COMPRESSED):
-        return f"ends in {ending}, which is {_CONVERT}"
     return ""
 
 

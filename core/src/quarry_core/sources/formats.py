@@ -16,7 +16,7 @@ import pyarrow as pa
 from quarry_core.contract.listing import SourceFile
 from quarry_core.contract.magic import magic_of, other_name
 from quarry_core.contract.manifest import Manifest, ManifestError
-from quarry_core.contract.source_format import FORMATS, READ, READ_COMPRESSED, Promise, SourceFormat, promise_of
+from quarry_core.contract.source_format import FORMATS, Promise, SourceFormat, promise_of
 from quarry_core.sources.folders import shown_key
 
 SNIFFED_MAX = 16
@@ -82,7 +82,7 @@ def _by_bytes(nameless: Sequence[SourceFile], told: SourceFormat | None, head: H
     assert first is not None
     if first[1] is None:
         raise ManifestError(
-            f"s3_uri: {shown_key(first[0].key)!r} ends in neither .csv nor .parquet: rename the object for its format, or"
+            f"s3_uri: {shown_key(first[0].key)!r} ends in neither .csv, .parquet nor .jsonl: rename the object for its format, or"
             " give the format in `format`"
         )
     return first[1]
@@ -100,13 +100,10 @@ def _seen(head: bytes, key: str) -> SourceFormat | None:
         )
     if kind == "binary" or (kind == "parquet" and packed):
         what = "Parquet inside gzip or zstd" if packed else other_name(head) or "binary data of no known format"
-        raise ManifestError(f"s3_uri: {shown_key(key)!r} is {what}, which is not read; convert it to .csv or .parquet")
-    form: SourceFormat | None = "parquet" if kind == "parquet" else "jsonl" if kind == "json" else None
-    if (form is not None and form not in READ) or (packed and not READ_COMPRESSED):
-        what = "JSON lines" if form == "jsonl" else "compressed"
         raise ManifestError(
-            f"s3_uri: {shown_key(key)!r} is {what}, which is not yet supported; convert it to .csv or .parquet"
+            f"s3_uri: {shown_key(key)!r} is {what}, which is not read; convert it to .csv, .parquet or .jsonl"
         )
+    form: SourceFormat | None = "parquet" if kind == "parquet" else "jsonl" if kind == "json" else None
     return form
 
 

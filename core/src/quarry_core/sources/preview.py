@@ -1,7 +1,7 @@
 """A look at a source's beginning: its columns, and its rows where that costs nothing. Blocking; for whoever submits.
 
-A Parquet file tells both in its footer. Of a CSV file the first mebibyte is read: its header, and its rows if that is
-all of it. Of several files the first and the last are looked at: what columns the others have is not known, so a column
+A Parquet file tells both in its footer. Of a CSV or JSONL file the first mebibyte is read: its header or its first
+rows, and how many there are if that is all of it. Of several files the first and the last are looked at: what columns the others have is not known, so a column
 that is in neither may still be there. What is wrong further on, the count finds that every source goes through.
 """
 
@@ -21,9 +21,12 @@ from quarry_core.models import family_of, limits_of
 from quarry_core.models.limits import too_few
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.sources.listing import Found
+from quarry_core.tabular.compressed import compression_of, unpacked_beginning
 from quarry_core.tabular.csv.header import names_at_start
 from quarry_core.tabular.csv.records import RecordScanner
 from quarry_core.tabular.csv.start import start_of
+from quarry_core.tabular.json_kinds import kinds_of, schema_of
+from quarry_core.tabular.jsonl.lines import UTF8_MARK, LineFault, parse_lines
 from quarry_core.tabular.parquet.rows import open_parquet
 from quarry_core.tabular.rows import SourceError, SourceFormat
 
@@ -59,7 +62,7 @@ def preview_source(objects: Objects, manifest: Manifest, found: Found) -> Previe
     assert found.listing is not None
     files = found.listing.files
     fields = [pa.field(name, pa.string()) for name in found.listing.partitions]
-    rows: int | None = None
+    rows, whole = None, len(files) <= 2
     for file in (files[0], files[-1])[: len(files)]:
         ref = ref_of(file, found.bucket, manifest.input_bucket_owner)
         seen = preview(objects, ref, found.format, file.size_bytes, csv)
@@ -68,7 +71,8 @@ def preview_source(objects: Objects, manifest: Manifest, found: Found) -> Previe
         rows = seen.rows if len(files) == 1 else None
         names = {each.name for each in fields}
         fields += [each for each in seen.schema if each.name not in names]
-    return Preview(pa.schema(fields), rows, whole=len(files) <= 2)
+        whole = whole and seen.whole
+    return Preview(pa.schema(fields), rows, whole=whole)
 
 
 def preview(objects: Objects, ref: ObjectRef, form: SourceFormat, size_bytes: int, csv: Csv) -> Preview | None:
@@ -82,15 +86,34 @@ def preview(objects: Objects, ref: ObjectRef, form: SourceFormat, size_bytes: in
         with open_parquet(objects, ref) as file:
             return Preview(file.schema, file.rows)
     head = objects.read(ref, 0, PREVIEW_BYTES)
+    compression = compression_of(head, ref.key)
+    ended = size_bytes == len(head) and compression is None
+    if compression is not None:
+        head = unpacked_beginning(head, compression, PREVIEW_BYTES)
+    if form == "jsonl":
+        return _jsonl(head if ended else head[: head.rfind(b"\n") + 1], ref.key, ended=ended)
     names = names_at_start(head, ref.key, csv)
-    if names is None and size_bytes == len(head):
+    if names is None and ended:
         if not head.strip():
             raise SourceError(f"{ref.key} is empty; give a source with a header and at least one row")
         raise SourceError(f"{ref.key} has a header and no rows; give a source with at least one row")
     if names is None:
         return None
-    rows = _rows(head, ref.key, csv) if size_bytes == len(head) else None
+    rows = _rows(head, ref.key, csv) if ended else None
     return Preview(pa.schema([(name, pa.string()) for name in names]), rows)
+
+
+def _jsonl(lines: bytes, key: str, *, ended: bool) -> Preview | None:
+    """What the first whole lines have; there may be other keys further on."""
+    if not lines and not ended:
+        return None
+    rows = [line for line in lines.removeprefix(UTF8_MARK).split(b"\n") if line and not line.isspace()]
+    parsed = parse_lines(rows)
+    if isinstance(parsed, LineFault):
+        raise SourceError(f"{key}: data row {parsed.line + 1} {parsed.why}")
+    if ended and not rows:
+        raise SourceError(f"{key} is empty; give a source with at least one row")
+    return Preview(schema_of(kinds_of(parsed)), len(rows) if ended else None, whole=ended)
 
 
 def faults_of(found: Preview, manifest: Manifest, prompt: Prompt | None) -> Faults:
@@ -102,7 +125,7 @@ def faults_of(found: Preview, manifest: Manifest, prompt: Prompt | None) -> Faul
         if found.whole:
             faults.append(str(error))
         else:
-            likely.append(f"the columns of all files: of the first and the last, {error}")
+            likely.append(f"all columns: among those of the first rows of the first and the last file, {error}")
     try:
         check_result_columns(found.schema, family_of(manifest.model_id).answer_column, manifest.result_prefix or "")
     except ColumnTaken as error:

@@ -17,6 +17,7 @@ from typing import BinaryIO, Literal, Self
 
 import pyarrow as pa
 
+from quarry_core.contract.magic import magic_of, other_name
 from quarry_core.tabular.errors import SourceError
 
 Compression = Literal["gzip", "zstd"]
@@ -31,36 +32,24 @@ EXPANSION_FREE_BYTES = 4 * GIB
 EXPANDED_BYTES_MAX = 1024 * GIB
 
 _GZIP = b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
-_OTHERS = (
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ\x00", "xz"),
-    (b"PK\x03\x04", "a zip archive or a workbook"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"\xff\x06\x00\x00sNaPpY", "Snappy"),
-    (b"\x04\x22\x4d\x18", "LZ4"),
-    (b"\x89LZO", "LZO"),
-    (b"\x78\x9c", "zlib (deflate)"),
-    (b"\x78\xda", "zlib (deflate)"),
-)
 
 
 def compression_of(head: bytes, key: str) -> Compression | None:
-    """What the first `MAGIC_BYTES` of a file say; None if it is not compressed.
+    """What the first `MAGIC_BYTES` of a file of text say; None if it is not compressed.
 
     Raises:
-        SourceError: it is compressed or packed in a way that is not read; the text says how to write it again.
+        SourceError: it is packed in a way that is not read, or no text at all; the text says what to do.
     """
-    if head.startswith(_GZIP):
-        return "gzip"
-    # Frames that hold no data may stand in front; their magic numbers are sixteen.
-    if head.startswith(_ZSTD) or (head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F):
-        return "zstd"
-    for sign, name in _OTHERS:
-        if head.startswith(sign):
-            raise SourceError(
-                f"{key} is {name}, which is not read; unpack it, or compress it with gzip or zstd (gzip FILE, zstd FILE)"
-            )
+    kind = magic_of(head)
+    if kind in ("gzip", "zstd"):
+        return kind
+    if kind in ("parquet", "encrypted"):
+        raise SourceError(f'{key} is Parquet data; narrow s3_uri to files of one format, or set format to "parquet"')
+    name = other_name(head)
+    if name:
+        raise SourceError(
+            f"{key} is {name}, which is not read; unpack or convert it, and compress it with gzip or zstd if you like"
+        )
     return None
 
 
@@ -173,7 +162,7 @@ def _gunzipped(body: io.RawIOBase, key: str) -> Iterator[bytes]:
     while data:
         if len(data) == 1:
             data += body.read(CHUNK_BYTES) or b""
-        if not data.startswith(_GZIP):
+        if not data.startswith(_GZIP) and data != _GZIP[:1]:
             _check_padding(data, body, key)
             return
         data = yield from _member(data, body, key)

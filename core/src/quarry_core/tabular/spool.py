@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from quarry_core.ports import ObjectRef, Objects, Upload
 from quarry_core.tabular.compressed import MAGIC_BYTES, Chunks, compression_of, unpacked
@@ -60,7 +60,7 @@ class Body(io.RawIOBase, BinaryIO):
         self.size_bytes += len(data)
         return data
 
-    def __enter__(self) -> Body:
+    def __enter__(self) -> Self:
         return self
 
     def publish(self, objects: Objects, place: SpoolPlace) -> Spool | None:

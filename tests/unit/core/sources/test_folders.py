@@ -195,9 +195,9 @@ def test_files_of_several_kinds_are_refused_with_what_was_found(data):
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [
-        ("t/1.txt", "'t/1.txt' ends in neither .csv nor .parquet (did you mean .csv?)"),
+        ("t/1.txt", "'t/1.txt' ends in neither .csv, .parquet nor .jsonl (did you mean .csv?)"),
         ("t/1.tsv", 'ends in .tsv, which is not read as it is; give "format": "csv" and "csv": {"delimiter": "\\t"}'),
-        ("t/1.orc", "'t/1.orc' ends in .orc, which is not yet supported; convert it to .csv or .parquet"),
+        ("t/1.orc", "'t/1.orc' ends in .orc, which is not yet supported; convert it to .csv, .parquet or .jsonl"),
         ("t/1.csv.bz2", "compress it with gzip or zstd, or not at all"),
         ("t/1.zip", "unpack it"),
         ("t/1.parquet.gz", "ends in .parquet.gz, which is not read: Parquet is compressed inside; decompress the file"),
@@ -220,7 +220,7 @@ def test_the_manifest_may_say_the_format(data):
 def test_a_dialect_says_that_files_without_an_ending_are_csv(data):
     data.put("t/1", "t/2")
     assert data.find("s3://data/t/", csv={"delimiter": "|"}).format == "csv"
-    assert "neither .csv nor .parquet" in data.refused("s3://data/t/")
+    assert "neither .csv, .parquet nor .jsonl" in data.refused("s3://data/t/")
 
 
 def test_names_without_an_ending_are_told_by_a_few_first_bytes(data):
@@ -252,7 +252,7 @@ def test_files_without_names_that_differ_by_their_bytes_are_refused_naming_both(
     ("body", "what"),
     [
         (b"PARE" + b"x" * 20, "is Parquet with an encrypted footer, and Quarry has no keys; write it unencrypted"),
-        (b"ORC" + b"x" * 20, "is ORC, which is not read; convert it to .csv or .parquet"),
+        (b"ORC" + b"x" * 20, "is ORC, which is not read; convert it to .csv, .parquet or .jsonl"),
         (b"Obj\x01" + b"x" * 20, "is Avro, which"),
         (b"BZh91AY", "is bzip2, which"),
         (b"\xfd7zXZ\x00", "is xz, which"),

@@ -1,4 +1,4 @@
-"""What the first bytes of a CSV object tell: its byte order mark, or that it is something else altogether. Pure."""
+"""What the first bytes of a CSV object tell: its byte order mark, and the byte order if it has none. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,6 @@ START_BYTES = 64 * 1024
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _UTF32_MARKS = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
-_OTHERS = (
-    (b"\x1f\x8b", "is gzip data, which is not yet supported; unpack it"),
-    (b"\x28\xb5\x2f\xfd", "is zstd data, which is not yet supported; unpack it"),
-    (b"PK\x03\x04", "is a zip archive or a workbook, which is not yet supported; unpack it, or save it as CSV"),
-    (b"PAR1", "is Parquet data; name it .parquet"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +25,6 @@ class Start:
 
 def start_of(head: bytes, key: str, options: Csv) -> Start:
     """Judge the first `START_BYTES` of an object, or all of them. Raises SourceError with the remedy."""
-    for sign, what in _OTHERS:
-        if head.startswith(sign):
-            raise SourceError(f"{key} {what}")
     if head.startswith(_UTF32_MARKS):
         raise SourceError(f"{key} is UTF-32; save it as UTF-8")
     asked = options.encoding or "utf-8"
