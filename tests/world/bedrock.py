@@ -70,6 +70,7 @@ class FakeBedrock:
     def _write_output(self, job: Job) -> tuple[int, int]:
         bucket, key = parse_s3_uri(job.input_uri)
         lines, good, bad = [], 0, 0
+        request = self.jobs.request_of(job.arn)
         for text in self.objects.read(ObjectRef(key, bucket)).splitlines():
             record = json.loads(text)
             chance = random.Random(f"{self.seed} {job.name} {record['recordId']}").random()
@@ -80,7 +81,7 @@ class FakeBedrock:
                 lines.append(line | {"error": {"errorCode": 400, "errorMessage": "bad request"}})
                 bad += 1
             else:
-                lines.append(line | {"modelOutput": answer(record["modelInput"])})
+                lines.append(line | {"modelOutput": answered(record["modelInput"], request.invocation_type)})
                 good += 1
         self._random.shuffle(lines)
         out_bucket, prefix = parse_s3_uri(job.output_uri)
@@ -107,6 +108,16 @@ def answer(body: dict) -> dict:
         "stop_reason": "end_turn",
         "usage": {"input_tokens": len(prompt) // 4, "output_tokens": 7},
     }
+
+
+def answered(body: dict, invocation_type: str | None) -> dict:
+    """In the form of the job's invocation type."""
+    if invocation_type != "Converse":
+        return answer(body)
+    prompt = body["messages"][0]["content"][0]["text"]
+    message = {"role": "assistant", "content": [{"text": f"answer to: {prompt}"}]}
+    usage = {"inputTokens": len(prompt) // 4, "outputTokens": 7, "totalTokens": len(prompt) // 4 + 7}
+    return {"output": {"message": message}, "stopReason": "end_turn", "usage": usage}
 
 
 def event(job: Job, status: str, message: str = "") -> str:

@@ -125,6 +125,10 @@ class FakeJobs:
         """What each of `all` was created with."""
         return [kept.request for kept in self._account.jobs.values()]
 
+    def request_of(self, arn: str) -> JobRequest:
+        """What a job was created with."""
+        return self._kept(arn).request
+
     @property
     def peak(self) -> int:
         """The most jobs that were ever active at once."""

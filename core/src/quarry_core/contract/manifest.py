@@ -26,11 +26,12 @@ from quarry_core.contract.field_faults import in_words
 from quarry_core.contract.json_text import fixed, half_pairs, nested, repeated_keys, without_nulls
 from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN
 from quarry_core.contract.prompts import Prompt, check_prompt_id, parse_template
+from quarry_core.contract.requests import RequestFormat, could_be_requests
 from quarry_core.contract.s3_names import URIS_MAX, parse_s3_name
 from quarry_core.contract.selection import PartitionType
 from quarry_core.contract.source_format import SourceFormat, UnknownFormat, source_format
 from quarry_core.contract.text import SURROGATE, bounded_text, shown_name
-from quarry_core.models import check_inference, family_of
+from quarry_core.models import UnsupportedModel, check_converses, check_inference, family_of
 
 T = TypeVar("T")
 MANIFEST_BYTES_MAX = 256 * 1024
@@ -56,6 +57,7 @@ NOT_YET = {
 }
 
 
+ONE_PROMPT = "a text model needs exactly one of prompt_id and prompt"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -112,6 +114,9 @@ class Manifest(BaseModel):
     )
     inference: Mapping[str, Any] = Field(
         default_factory=dict, description="Inference parameters for the model's family; they override the prompt's."
+    )
+    request_format: RequestFormat | None = Field(
+        None, description="The source is JSONL of ready requests in Bedrock's or OpenAI's form, which need no prompt."
     )
     csv: Csv | None = Field(None, description="For a CSV file that is not RFC 4180 in UTF-8 with commas: its dialect.")
     run_id: str | None = Field(
@@ -185,7 +190,6 @@ class Manifest(BaseModel):
     @classmethod
     def _known_model(cls, value: str) -> str:
         job_request.check_model_id(value)
-        family_of(value)
         return value
 
     @field_validator("prompt_id")
@@ -223,6 +227,11 @@ class Manifest(BaseModel):
         """What `s3_uri` names, one by one."""
         return (self.s3_uri,) if isinstance(self.s3_uri, str) else self.s3_uri
 
+    @property
+    def may_be_requests(self) -> bool:
+        """Whether the source may hold ready requests, as far as `format` and its names tell."""
+        return self.format == "jsonl" if self.format is not None else could_be_requests(self.uris)
+
     @model_validator(mode="after")
     def _names_promise_one_format(self) -> Self:
         """As far as they tell it. A folder may have a name of any kind, and what is in it is seen later."""
@@ -240,7 +249,20 @@ class Manifest(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _requests_fit(self) -> Self:
+        if self.request_format is not None:
+            fault = prompt_of_requests(self) or _source_of_requests(self)
+            if fault:
+                raise ValueError(fault)
+        return self
+
+    @model_validator(mode="after")
     def _prompt_fits_model(self) -> Self:
+        fault = _model_fault(self.model_id, self.request_format)
+        if fault:
+            raise ValueError(fault)
+        if self.request_format is not None:
+            return self
         family = family_of(self.model_id)
         if family.kind == "embedding":
             if self.prompt_id is not None or self.prompt is not None:
@@ -248,11 +270,45 @@ class Manifest(BaseModel):
                     f"prompt_id: {self.model_id} makes embeddings of the column input_text; leave prompt_id and"
                     " prompt null"
                 )
-        elif (self.prompt_id is None) == (self.prompt is None):
-            raise ValueError("prompt_id: a text model needs exactly one of prompt_id and prompt")
+        elif (self.prompt_id is not None and self.prompt is not None) or (
+            self.prompt_id is None and self.prompt is None and not self.may_be_requests
+        ):
+            raise ValueError(f"prompt_id: {ONE_PROMPT}")
         given = {**(self.prompt.inference if self.prompt is not None else {}), **self.inference}
         check_inference(self.model_id, given, whole=self.prompt_id is None)
         return self
+
+
+def prompt_of_requests(manifest: Manifest) -> str | None:
+    """What a manifest says of prompts though its source holds ready requests; None if it says nothing."""
+    for field in ("prompt_id", "prompt", "inference"):
+        if getattr(manifest, field):
+            return f"{field}: the source holds ready requests, in which all of it stands: leave {field} out"
+    return None
+
+
+def _source_of_requests(manifest: Manifest) -> str | None:
+    if not manifest.may_be_requests:
+        return "request_format: ready requests are JSONL, and the source is a table: leave request_format out"
+    if manifest.csv is not None:
+        return "csv: ready requests are JSONL: leave csv out"
+    return None
+
+
+def _model_fault(model_id: str, request_format: str | None) -> str | None:
+    """Why Quarry cannot ask this model; of requests in Bedrock's form the family must be known, to read the answers."""
+    try:
+        job_request.check_model_id(model_id)
+    except ValueError:
+        return None  # its own field says so
+    try:
+        if request_format == "openai":
+            check_converses(model_id)
+        else:
+            family_of(model_id)
+    except UnsupportedModel as error:
+        return f"model_id: {error}"
+    return None
 
 
 def _checked(check: Callable[[T], None], value: T | None) -> T | None:
@@ -281,7 +337,8 @@ def read_manifest(data: ManifestData, size_bytes: int = 0) -> Manifest:
         manifest = Manifest.model_validate(known)
     except ValidationError as error:
         reported = {fault.partition(":")[0].partition(".")[0] for fault in faults}
-        faults += [_sentence(fault) for fault in error.errors(include_url=False) if _field(fault) not in reported]
+        more = (_sentence(fault) for fault in error.errors(include_url=False) if _field(fault) not in reported)
+        faults += [sentence for sentence in more if sentence not in faults]
     if faults or manifest is None:
         raise ManifestError(_listed(faults))
     return manifest
@@ -297,6 +354,11 @@ def _faults(data: Mapping[str, Any], size_bytes: int) -> Iterator[str]:
     for field, sentence in chain(half_pairs(data), repeated_keys(data)):
         yield f"{field}: {sentence}"
     yield from _key_faults(data)
+    # Here, so that it is told beside what is wrong with other fields.
+    model_id = data.get("model_id")
+    fault = _model_fault(model_id, data.get("request_format")) if isinstance(model_id, str) else None
+    if fault:
+        yield fault
     if not data.get("s3_uri"):
         if not data.get("dataset_id"):
             yield "s3_uri: no source is named: give s3_uri (exactly one source is needed)"

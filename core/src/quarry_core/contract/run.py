@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.manifest import Vpc
 from quarry_core.contract.prompts import Prompt
+from quarry_core.contract.requests import Invocation, RequestFormat
 from quarry_core.contract.selection import PartitionType
 from quarry_core.contract.source_format import SourceFormat
 from quarry_core.ports import ObjectRef
@@ -62,7 +63,13 @@ class Source(BaseModel):
 
 
 class Pins(BaseModel):
-    """What the manifest meant on the day it was accepted."""
+    """What the manifest meant on the day it was accepted.
+
+    Attributes:
+        family: by which name `models.reader_named` knows how the answers are read.
+        request_format: of the source's ready requests; None where a prompt, or the column `input_text`, asks.
+        invocation: how Bedrock is to read the records; None is its own default, InvokeModel.
+    """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
@@ -85,6 +92,8 @@ class Pins(BaseModel):
     partition_types: Mapping[str, PartitionType] = Field(default_factory=dict)
     result_prefix: str = ""
     dry_run: bool = False
+    request_format: RequestFormat | None = None
+    invocation: Invocation | None = None
 
 
 class Run(BaseModel):

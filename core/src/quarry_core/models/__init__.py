@@ -11,6 +11,7 @@ from quarry_core.models.registry import (
     check_inference,
     check_ready,
     family_of,
+    makes_embeddings,
     reader_named,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "check_ready",
     "family_of",
     "limits_of",
+    "makes_embeddings",
     "pool_of",
     "reader_named",
 ]

@@ -49,13 +49,19 @@ def family_of(model_id: str) -> Family:
     raise UnsupportedModel(f"{model_id!r} is not of a supported model family{guess} (supported are: {known})")
 
 
+def makes_embeddings(model_id: str) -> bool:
+    """Whether a model makes embeddings, as far as its id says so: the ids of all that Bedrock has do."""
+    return "embed" in canonical_model(model_id)
+
+
 def check_converses(model_id: str) -> None:
     """Refuse a model that cannot be asked by Converse, as far as its id tells: which model chats, only Bedrock knows.
 
     Raises:
         UnsupportedModel: names the id and why.
     """
-    if "embed" in _base(model_id):
+    _base(model_id)
+    if makes_embeddings(model_id):
         raise UnsupportedModel(f"{model_id!r} makes embeddings, and does not converse: name a model that chats")
 
 

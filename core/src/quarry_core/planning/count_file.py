@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise
+from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -17,7 +18,7 @@ from quarry_core.planning.count_csv import count_csv
 from quarry_core.planning.count_jsonl import count_jsonl
 from quarry_core.planning.count_parquet import count_parquet, parquet_sample, spread
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.rendering.encode import Encoder
+from quarry_core.rendering.encode import RowEncoder
 from quarry_core.tabular.rows import Count, SourceFormat, read_rows
 from quarry_core.tabular.spool import SpoolPlace, open_body
 
@@ -50,25 +51,33 @@ def inspect(
     """
     if form == "parquet":
         return count_parquet(objects, ref, needed)
+    if form == "csv":
+        return count_text(objects, ref, place, lambda body: count_csv(body, ref.key, csv))
+    return count_text(objects, ref, place, lambda body: count_jsonl(body, ref.key))
+
+
+def count_text(objects: Objects, ref: ObjectRef, place: SpoolPlace | None, count: Callable[[BinaryIO], Count]) -> Count:
+    """Count a file of text, unpacked on the way if it is compressed. Arguments and errors are those of `inspect`."""
     with open_body(objects, ref, place) as body:
-        count = count_csv(body, ref.key, csv) if form == "csv" else count_jsonl(body, ref.key)
+        counted = count(body)
         spool = body.publish(objects, place) if place is not None else None
-    return count if spool is None else count.model_copy(update={"spool": spool})
+    return counted if spool is None else counted.model_copy(update={"spool": spool})
 
 
-def count_gaps(objects: Objects, ref: ObjectRef, count: Count, encoder: Encoder) -> int:
+def count_gaps(objects: Objects, ref: ObjectRef, count: Count, encoder: RowEncoder) -> int:
     """As `unsent_rows`, of a file whose columns are those of the dataset."""
     return unsent_rows(lambda first, rows: read_rows(objects, ref, count, first, rows, encoder.columns), count, encoder)
 
 
 def unsent_rows(
-    read: Callable[[int, int], Iterator[pa.RecordBatch]], count: Count, encoder: Encoder, whole: Collection[str] = ()
+    read: Callable[[int, int], Iterator[pa.RecordBatch]], count: Count, encoder: RowEncoder, whole: Collection[str] = ()
 ) -> int:
     """How many rows of a file the encoder will leave out, by the encoder itself.
 
     The plan makes shards that can do without them. What need not be read for that is not: CSV, whose cells are all
     text, and JSONL of which each row was seen to have a value, but for stretches in which a record could be too large;
-    a Parquet file whose footer proves that each value can be sent. Else the columns of the prompt are read.
+    a Parquet file whose footer proves that each value can be sent; ready requests, each of which was judged by the count.
+    Else the columns of the prompt are read.
 
     Args:
         read: gives rows of the file, by first row and number.
@@ -80,6 +89,8 @@ def unsent_rows(
         SourceError: the file cannot be read to its end.
         PortError: as `Objects.stream` and `Objects.random_access` do.
     """
+    if count.gaps is not None:
+        return count.gaps
     if count.format != "parquet" and set(encoder.columns) <= {*_without_gaps(count), *whole}:
         unsent = 0
         for (row, byte), (next_row, next_byte) in pairwise([*count.offsets, (count.rows, count.size_bytes)]):

@@ -18,10 +18,12 @@ from quarry_core.contract.listing import Listing, SourceFile, ref_of
 from quarry_core.contract.names import count_key, counts_key, spool_key
 from quarry_core.contract.run import Pins
 from quarry_core.errors import Missing
-from quarry_core.planning.count_file import SAMPLE_PLACES, SAMPLE_ROWS, inspect, sample, unsent_rows
+from quarry_core.planning.count_file import SAMPLE_PLACES, SAMPLE_ROWS, count_text, inspect, sample, unsent_rows
+from quarry_core.planning.count_requests import count_requests
+from quarry_core.planning.request_ids import RequestIds
 from quarry_core.planning.trial import name_unreadable, try_out
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.rendering.encode import Encoder, estimate_record_bytes
+from quarry_core.rendering.encode import RowEncoder, estimate_record_bytes
 from quarry_core.rendering.encoders import check_needed, encoder_of, needed_columns
 from quarry_core.tabular.counted import Count, DatasetCount, schema_text
 from quarry_core.tabular.dataset import COUNTS, Counts, Dataset, files_of
@@ -60,10 +62,12 @@ def count_source(objects: Objects, run_id: str, pins: Pins) -> Counted:
     """
     listing = files_of(objects, run_id, pins.source)
     groups = tuple(_groups(listing.files))
-    count = _together(objects, run_id, pins, listing, groups)
-    check_needed(pins, count)
-    dataset = Dataset(objects, pins.source, listing, count, Counts(objects, run_id, groups))
-    _check_values(dataset)
+    with RequestIds(pins.request_format) as ids:
+        count = _together(objects, run_id, pins, listing, groups, ids)
+        check_needed(pins, count)
+        dataset = Dataset(objects, pins.source, listing, count, Counts(objects, run_id, groups))
+        _check_values(dataset)
+        ids.check(dataset)
     annotations = try_out(dataset, pins)
     dataset.count = count.model_copy(update={"annotations": annotations})
     encoder = encoder_of(pins)
@@ -94,15 +98,19 @@ def _groups(files: Sequence[SourceFile]) -> Iterator[int]:
     yield size
 
 
-def _together(objects: Objects, run_id: str, pins: Pins, listing: Listing, groups: Sequence[int]) -> DatasetCount:
+def _together(
+    objects: Objects, run_id: str, pins: Pins, listing: Listing, groups: Sequence[int], ids: RequestIds
+) -> DatasetCount:
     file_rows: list[int] = []
+    notes: dict[str, None] = {}
     size_bytes = 0
     no_text: dict[str, str] = {}
     kinds: dict[str, Kinds] = {}
     unifier = Unifier(partitions=_partitions(pins, listing))
     for group, (begin, end) in enumerate(pairwise([0, *accumulate(groups)])):
-        for count in _counts(objects, run_id, pins, group, listing.files[begin:end], begin):
+        for count in _counts(objects, run_id, pins, group, listing.files[begin:end], begin, ids):
             file_rows.append(count.rows)
+            notes |= dict.fromkeys(count.notes[: NOTES_MAX - len(notes)])
             size_bytes += count.size_bytes
             unifier.add(_named(count), listing.files[len(file_rows) - 1].key, count.rows)
             merged(kinds, count.kinds if count.rows else {})
@@ -123,7 +131,7 @@ def _together(objects: Objects, run_id: str, pins: Pins, listing: Listing, group
         file_rows=tuple(file_rows),
         groups=tuple(groups),
         no_text=no_text,
-        notes=unified.notes,
+        notes=(*unified.notes, *notes),
     )
 
 
@@ -160,7 +168,7 @@ def _check_values(dataset: Dataset) -> None:
             at += batch.num_rows
 
 
-def _gaps(dataset: Dataset, file: int, encoder: Encoder) -> int:
+def _gaps(dataset: Dataset, file: int, encoder: RowEncoder) -> int:
     """How many rows of a file cannot be sent, read as far as must be."""
     aligner = dataset.aligner(file, encoder.columns)
     if aligner.nulls:
@@ -171,20 +179,30 @@ def _gaps(dataset: Dataset, file: int, encoder: Encoder) -> int:
 
 
 def _counts(
-    objects: Objects, run_id: str, pins: Pins, group: int, files: Sequence[SourceFile], first: int
+    objects: Objects,
+    run_id: str,
+    pins: Pins,
+    group: int,
+    files: Sequence[SourceFile],
+    first: int,
+    ids: RequestIds,
 ) -> tuple[Count, ...]:
     """What was counted of a group of files, by whoever came first; `first` is the number of its first file."""
     key = counts_key(run_id, group)
     try:
-        return COUNTS.validate_json(objects.read(ObjectRef(key)))
+        stands = COUNTS.validate_json(objects.read(ObjectRef(key)))
     except Missing:
         pass
+    else:
+        ids.miss()
+        return stands
     counts = tuple(
         _count_file(
             objects,
             pins,
             ref_of(file, pins.source.bucket, pins.source.bucket_owner),
             _place(run_id, first + place, pins.source.format, file.etag),
+            ids,
         )
         for place, file in enumerate(files)
     )
@@ -198,7 +216,12 @@ def _place(run_id: str, file: int, suffix: str, etag: str) -> SpoolPlace:
     return SpoolPlace(spool_key(run_id, file, suffix), identity)
 
 
-def _count_file(objects: Objects, pins: Pins, ref: ObjectRef, place: SpoolPlace) -> Count:
+def _count_file(objects: Objects, pins: Pins, ref: ObjectRef, place: SpoolPlace, ids: RequestIds) -> Count:
+    form = pins.request_format
+    if form is not None:
+        return count_text(
+            objects, ref, place, lambda body: count_requests(body, ref.key, form, pins.model_id, ids.take)
+        )
     try:
         return inspect(objects, ref, pins.source.format, pins.csv, needed_columns(pins), place)
     except SourceError as error:

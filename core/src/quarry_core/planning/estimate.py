@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from quarry_core.models import family_of
+from quarry_core.models import makes_embeddings
 from quarry_core.models.anthropic import MAX_TOKENS_DEFAULT
 from quarry_core.models.prices import price_of, table
 from quarry_core.planning.history import NO_HISTORY, History, JobTime, input_factor, job_time, output_mean
@@ -220,7 +220,7 @@ _UNCERTAIN = 0.04
 def _output(
     model_id: str, inference: Mapping[str, Any], history: History, records: int
 ) -> tuple[int | None, OutputFrom]:
-    if family_of(model_id).kind == "embedding":
+    if makes_embeddings(model_id):
         return 0, "none"
     most = next((inference[name] for name in _OUTPUT_MAX if isinstance(inference.get(name), int)), MAX_TOKENS_DEFAULT)
     mean = output_mean(history)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from quarry_core.contract.run import Pins
 from quarry_core.planning.tokens import TokenEstimate, TokenSample, spread_places
-from quarry_core.rendering.encode import Encoder
+from quarry_core.rendering.encode import RowEncoder
 from quarry_core.tabular.dataset import Dataset
 
 SAMPLE_ROWS = 4_096
@@ -24,7 +24,7 @@ SAMPLE_CHARS_MAX = 32_000_000
 ENTERED_MAX = 2
 
 
-def estimate_tokens(dataset: Dataset, pins: Pins, encoder: Encoder, rows: int) -> TokenEstimate:
+def estimate_tokens(dataset: Dataset, pins: Pins, encoder: RowEncoder, rows: int) -> TokenEstimate:
     """LLM input tokens of a record, from a sample of the first `rows` rows, those of the plan. Blocking.
 
     Raises:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from quarry_core.contract.results import OUR_COLUMNS, outcome_schema, result_schema
 from quarry_core.contract.run import Pins
-from quarry_core.models import family_of
+from quarry_core.models import reader_named
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.errors import SourceError
@@ -38,7 +38,7 @@ def try_out(dataset: Dataset, pins: Pins) -> tuple[Annotation, ...]:
         SourceError: a column cannot come back as it is; the text names it, its type and a cast.
         PortError: as `Objects.random_access` does.
     """
-    schema = result_schema(dataset.schema, family_of(pins.model_id).answer_column, pins.result_prefix)
+    schema = result_schema(dataset.schema, reader_named(pins.family).answer_column, pins.result_prefix)
     tried: dict[str, tuple[Annotation, ...]] = {}
     for file, rows in enumerate(dataset.count.file_rows):
         # Columns of plain strings can be written whatever is in them.
@@ -52,7 +52,7 @@ def try_out(dataset: Dataset, pins: Pins) -> tuple[Annotation, ...]:
 
 
 def _tried(dataset: Dataset, file: int, schema: pa.Schema, pins: Pins) -> tuple[Annotation, ...]:
-    ref, answer = dataset.ref(file), family_of(pins.model_id).answer_column
+    ref, answer = dataset.ref(file), reader_named(pins.family).answer_column
     # What is cast on the way has no annotation of its own any more.
     as_stored = dataset.count.format == "parquet" and dataset.count_of(file).schema.equals(dataset.schema)
     try:

@@ -109,6 +109,10 @@ class RowEncoder(Protocol):
         """The lines of a batch, in stretches of about `LINES_BYTES_MAX` bytes, or of one record that is longer."""
         ...
 
+    def texts(self, batch: pa.RecordBatch) -> Iterator[str]:
+        """What each record that is sent says to the model, and no JSON."""
+        ...
+
     def could_be_too_large(self, text_bytes: int) -> bool:
         """Whether a row of so many bytes of text, in all columns, may have to be left out, nulls apart."""
         ...

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from quarry_core.contract.prompts import check_columns, columns_of, parse_template, template_of
+from quarry_core.contract.requests import BODY_COLUMNS
 from quarry_core.contract.run import Pins
 from quarry_core.models import family_of
-from quarry_core.rendering.encode import Encoder, NotEncodable, check_encodable
+from quarry_core.rendering.encode import Encoder, NotEncodable, RowEncoder, check_encodable
+from quarry_core.rendering.requests import RequestEncoder
 from quarry_core.tabular.counted import DatasetCount
 
 
-def encoder_of(pins: Pins) -> Encoder:
+def encoder_of(pins: Pins) -> RowEncoder:
+    if pins.request_format is not None:
+        return RequestEncoder(pins.request_format)
     template = parse_template(pins.prompt.template) if pins.prompt else None
     system = pins.prompt.system if pins.prompt else None
     return Encoder(family_of(pins.model_id), template, system, pins.inference)
@@ -17,6 +21,8 @@ def encoder_of(pins: Pins) -> Encoder:
 
 def needed_columns(pins: Pins) -> tuple[str, ...]:
     """The columns that go into the records."""
+    if pins.request_format is not None:
+        return (BODY_COLUMNS[pins.request_format],)
     return columns_of(template_of(pins.prompt))
 
 
@@ -27,6 +33,8 @@ def check_needed(pins: Pins, count: DatasetCount) -> None:
         MissingColumn: one is not there; the text names the nearest that is.
         ValueError: one cannot be written as text; the text names it.
     """
+    if pins.request_format is not None:
+        return  # each line of each file was seen to have its request
     template = template_of(pins.prompt)
     check_columns(template, count.columns)
     for column in template.placeholders:

@@ -7,6 +7,7 @@ row that cannot be sent keeps its place and its record id and is told in `unsent
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -48,7 +49,7 @@ class RequestEncoder:
     """
 
     def __init__(self, form: RequestFormat, record_bytes_max: int = RECORD_BYTES_MAX) -> None:
-        self.columns = (BODY_COLUMNS[form],)
+        self.columns: tuple[str, ...] = (BODY_COLUMNS[form],)
         self._translates = form == "openai"
         self._record_bytes_max = record_bytes_max
 
@@ -97,6 +98,14 @@ class RequestEncoder:
             size_bytes += len(line)
         yield Encoded(b"".join(lines), len(lines), tuple(unsent))
 
+    def texts(self, batch: pa.RecordBatch) -> Iterator[str]:
+        """The texts of each request that is sent: of its system prompt, its messages and what they hold."""
+        for body in self._bodies(batch):
+            try:
+                yield "\n".join(_texts(_decode(self._checked(body)), ""))
+            except (NotSent, msgspec.MsgspecError, RecursionError):
+                continue
+
     def could_be_too_large(self, text_bytes: int) -> bool:
         """Whether a request in a row of so many bytes may make no line: one that is translated may fail at any size."""
         return self._translates or self.frame_bytes + text_bytes > self._record_bytes_max
@@ -119,6 +128,22 @@ class RequestEncoder:
         if body is None:
             raise NotSent("NULL_INPUT", f"the column {self.columns[0]!r} is null in this row")
         return self.model_input(body)
+
+
+# Where requests of all forms have what the model reads; an image is no text.
+_TEXTS = frozenset({"text", "content", "system", "prompt", "inputText", "thinking"})
+
+
+def _texts(value: Any, name: str) -> Iterator[str]:
+    match value:
+        case str() if name in _TEXTS:
+            yield value
+        case list():
+            for one in value:
+                yield from _texts(one, name)
+        case dict():
+            for key, one in value.items():
+                yield from _texts(one, key)
 
 
 def _translated(body: bytes) -> bytes:

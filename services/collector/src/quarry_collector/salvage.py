@@ -28,7 +28,7 @@ from quarry_core.contract.run import Pins
 from quarry_core.errors import Missing
 from quarry_core.ledger.moves import BELOW_MINIMUM, REFUSED
 from quarry_core.ledger.rows import Shard
-from quarry_core.models import Family, family_of
+from quarry_core.models import AnswerReader, reader_named
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.service.failures import Kind, kind_of
 from quarry_core.tabular.dataset import Dataset, open_dataset
@@ -48,8 +48,8 @@ class Salvage:
     pins: Pins
 
     @property
-    def family(self) -> Family:
-        return family_of(self.pins.model_id)
+    def family(self) -> AnswerReader:
+        return reader_named(self.pins.family)
 
     def identity(self, shard: Shard) -> Identity:
         return Identity(self.run_id, shard.shard, shard.attempt, self.plan)

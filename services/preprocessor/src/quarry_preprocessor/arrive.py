@@ -16,7 +16,7 @@ from functools import partial
 import structlog
 
 from quarry_core.contract.json_text import NotAnObject, parse_object
-from quarry_core.contract.listing import Listing, digest_of
+from quarry_core.contract.listing import Listing, digest_of, ref_of
 from quarry_core.contract.manifest import (
     ORIGIN_ATTRIBUTE,
     REFUSAL_BYTES_MAX,
@@ -33,12 +33,13 @@ from quarry_core.contract.message_attributes import with_origin
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import listing_key, manifest_key
 from quarry_core.contract.prompts import Prompt, PromptError
+from quarry_core.contract.requests import INVOCATIONS
 from quarry_core.contract.run import PINS_BYTES_MAX, Pins, Run, Source
 from quarry_core.contract.states import RunState
 from quarry_core.contract.text import bounded_text
 from quarry_core.errors import Conflict, Refused, Stale
 from quarry_core.ledger import moves
-from quarry_core.models import check_inference, family_of, pool_of
+from quarry_core.models import CONVERSE, check_inference, family_of, pool_of
 from quarry_core.ports import Message, ObjectRef, Objects
 from quarry_core.service.endings import end_run
 from quarry_core.service.failures import RunCode, Step, Why, exhausted
@@ -48,6 +49,8 @@ from quarry_core.service.steps import Steps
 from quarry_core.service.verdicts import DONE, Poison, Retry, Verdict
 from quarry_core.sources.listing import LISTING_BYTES_MAX, find_source
 from quarry_core.sources.lookups import look_up_prompt
+from quarry_core.sources.ready import find_requests
+from quarry_core.tabular.dataset import files_of
 from quarry_core.telemetry import metrics
 
 log = structlog.get_logger()
@@ -167,20 +170,27 @@ class Arrivals:
             bucket=settings.bucket,
             owner_required=settings.input_bucket_owner_required,
         )
-        family = family_of(manifest.model_id)
         prompt = manifest.prompt if manifest.prompt_id is None else await self._prompt(manifest.prompt_id)
         inference = {**(prompt.inference or {} if prompt else {}), **manifest.inference}
-        try:
-            check_inference(manifest.model_id, inference)
-        except ValueError as error:
-            raise ManifestError(str(error)) from error
+        if manifest.request_format is None:
+            try:
+                check_inference(manifest.model_id, inference)
+            except ValueError as error:
+                raise ManifestError(str(error)) from error
+        source = await self._source(run_id, manifest)
+        first = partial(first_file, self._world.objects, run_id, source)
+        requests = await self._world.offload.run(
+            partial(find_requests, self._world.objects, manifest, source.format, first)
+        )
+        invocation = INVOCATIONS[requests] if requests else None
+        family = CONVERSE if invocation == "Converse" else family_of(manifest.model_id)
         pins = Pins(
             job_name_prefix=manifest.job_name_prefix,
             model_id=manifest.model_id,
             pool=pool_of(settings.region, manifest.model_id),
             family=family.name,
             family_version=family.version,
-            source=await self._source(run_id, manifest),
+            source=source,
             prompt=prompt,
             inference=inference,
             max_records_total=manifest.max_records_total or settings.max_total_records,
@@ -194,6 +204,8 @@ class Arrivals:
             partition_types=manifest.partition_types,
             result_prefix=manifest.result_prefix or "",
             dry_run=manifest.dry_run,
+            request_format=requests,
+            invocation=invocation,
         )
         size_bytes = len(pins.model_dump_json().encode())
         if size_bytes > PINS_BYTES_MAX:
@@ -213,6 +225,13 @@ class Arrivals:
         if source.listing:
             log.info("listed", files=source.files, bytes=source.size_bytes)
         return source
+
+
+def first_file(objects: Objects, run_id: str, source: Source) -> ObjectRef:
+    """The file that holds a source's first row. Blocking. Raises as `files_of`."""
+    if not source.listing:
+        return source.ref
+    return ref_of(files_of(objects, run_id, source).files[0], source.bucket, source.bucket_owner)
 
 
 def pin_source(objects: Objects, run_id: str, manifest: Manifest, own_bucket: str) -> Source:

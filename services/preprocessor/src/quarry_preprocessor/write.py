@@ -21,7 +21,7 @@ from quarry_core.contract.run import Pins
 from quarry_core.planning.plan import ShardRange
 from quarry_core.planning.plan_source import CHUNK_BYTES, ROW_GROUP_BYTES
 from quarry_core.ports import Objects, Upload
-from quarry_core.rendering.encode import Encoder, Unsent
+from quarry_core.rendering.encode import RowEncoder, Unsent
 from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.upload_sink import UploadSink
 
@@ -51,7 +51,7 @@ class ShardWriter:
     plan: str
     pins: Pins
     dataset: Dataset
-    encoder: Encoder
+    encoder: RowEncoder
     records_min: int
     shard_bytes_max: int
 

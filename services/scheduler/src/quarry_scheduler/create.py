@@ -47,6 +47,7 @@ def job_request(pins: Pins, shard: Shard, env: str, bucket: str, role_arn: str) 
         output_kms_key=pins.output_kms_key,
         subnet_ids=pins.vpc.subnet_ids if pins.vpc else (),
         security_group_ids=pins.vpc.security_group_ids if pins.vpc else (),
+        invocation_type=pins.invocation,
     )
 
 

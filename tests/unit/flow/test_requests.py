@@ -1,0 +1,200 @@
+"""Ready requests as a source: Bedrock's form by InvokeModel, OpenAI's by Converse, each answer beside its own id."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from quarry_core.contract.names import input_key
+from quarry_core.contract.states import RunState
+from tests.world.world import BUCKET, CLAUDE, TITAN, SimulatedWorld
+
+NOVA = "amazon.nova-lite-v1:0"
+
+
+def chat(number: int, **more: object) -> dict:
+    body = {"model": CLAUDE, "messages": [{"role": "user", "content": f"Question {number}?"}], "max_tokens": 20}
+    return {"custom_id": f"row {number}", "method": "POST", "url": "/v1/chat/completions", "body": body} | more
+
+
+def record(number: int, **more: object) -> dict:
+    content = [{"type": "text", "text": f"Question {number}?"}]
+    body = {
+        "anthropic_version": "bedrock-2023-05-31",
+        "max_tokens": 20,
+        "messages": [{"role": "user", "content": content}],
+    }
+    return {"recordId": f"row-{number}", "modelInput": body} | more
+
+
+def plant(world: SimulatedWorld, records: list[dict], key: str = "inputs/requests.jsonl") -> str:
+    world.objects.plant(key, "".join(json.dumps(one) + "\n" for one in records).encode())
+    return f"s3://{BUCKET}/{key}"
+
+
+def manifest(world: SimulatedWorld, records: list[dict], **more: object) -> dict:
+    return {"job_name_prefix": "ready", "model_id": CLAUDE, "s3_uri": plant(world, records)} | more
+
+
+async def refused(world: SimulatedWorld, sent: dict) -> str:
+    run_id = world.send(sent)
+    await world.idle()
+    totals = await world.totals(run_id)
+    assert totals.state is RunState.FAILED
+    assert not world.jobs.all
+    return totals.message
+
+
+async def test_openais_requests_are_asked_by_converse_and_answered_by_their_own_ids():
+    world = SimulatedWorld()
+    run_id = world.send(manifest(world, [chat(number) for number in range(250)]))
+
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
+
+    rows = world.result(run_id).to_pylist()
+    assert [row["custom_id"] for row in rows] == [f"row {number}" for number in range(250)]
+    assert [row["response"] for row in rows] == [f"answer to: Question {number}?" for number in range(250)]
+    assert [json.loads(row["body"]) for row in rows] == [chat(number)["body"] for number in range(250)]
+    assert {request.invocation_type for request in world.jobs.requests} == {"Converse"}
+    assert rows[0]["input_tokens"] is not None
+
+
+async def test_bedrocks_requests_are_sent_as_they_are():
+    world = SimulatedWorld()
+    records = [record(number) for number in range(120)]
+    del records[7]["recordId"]
+    run_id = world.send(manifest(world, records))
+    await world.idle()
+    (job,) = world.jobs.requests
+    sent = [json.loads(line) for line in world.objects.bodies[input_key(run_id, "00000")].splitlines()]
+
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
+
+    assert [line["modelInput"] for line in sent] == [one["modelInput"] for one in records]
+    assert job.invocation_type == "InvokeModel"
+    rows = world.result(run_id).to_pylist()
+    assert [row["recordId"] for row in rows] == [one.get("recordId") for one in records]
+    assert [row["response"] for row in rows] == [f"answer to: Question {number}?" for number in range(120)]
+
+
+async def test_a_model_of_any_family_can_be_asked_by_converse():
+    world = SimulatedWorld()
+    sent = manifest(world, [chat(number) for number in range(100)], model_id=NOVA, request_format="openai")
+
+    assert (await world.run(world.send(sent))).state is RunState.SUCCEEDED
+
+
+async def test_embeddings_can_be_asked_for_by_ready_requests():
+    world = SimulatedWorld()
+    records = [{"recordId": str(n), "modelInput": {"inputText": f"text {n}", "dimensions": 256}} for n in range(100)]
+    sent = manifest(world, records, model_id=TITAN, request_format="bedrock")
+    run_id = world.send(sent)
+
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
+    assert {len(vector) for vector in world.result(run_id)["embedding"].to_pylist()} == {256}
+
+
+async def test_a_request_that_cannot_be_sent_is_an_error_row_with_its_field_and_its_id():
+    world = SimulatedWorld()
+    records = [chat(number) for number in range(130)]
+    records[3]["body"]["seed"] = 7
+    records[90]["body"]["messages"][0]["content"] = [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]
+    run_id = world.send(manifest(world, records))
+
+    totals = await world.run(run_id)
+
+    assert (totals.ok, totals.error) == (128, 2)
+    bad = [row for row in world.result(run_id).to_pylist() if row["status"] == "error"]
+    assert [(row["custom_id"], row["error_code"]) for row in bad] == [("row 3", "BAD_VALUE"), ("row 90", "BAD_VALUE")]
+    assert bad[0]["error_message"] == "body.seed: Converse has no place for it: leave it out"
+    assert bad[1]["error_message"].startswith("body.messages.0.content.0.image_url.url is no data: URL")
+
+
+async def test_what_else_stands_in_the_lines_comes_back():
+    world = SimulatedWorld()
+    records = [chat(number) | ({"tags": [number]} if number == 5 else {}) for number in range(100)]
+    run_id = world.send(manifest(world, records))
+    await world.run(run_id)
+
+    others = world.result(run_id)["other"].to_pylist()
+    assert [one for one in others if one is not None] == ['{"tags":[5]}']
+
+
+async def test_parts_of_requests_read_back_as_they_are():
+    world = SimulatedWorld()
+    run_id = world.send(manifest(world, [chat(number) for number in range(100)]))
+    await world.run(run_id)
+
+    schema = world.part(run_id, "00000").schema
+    assert schema.names[:3] == ["custom_id", "body", "response"]
+
+
+async def test_two_requests_of_one_id_are_refused_before_anything_is_sent():
+    world = SimulatedWorld()
+    records = [chat(number) for number in range(150)]
+    records[120]["custom_id"] = "row 17"
+
+    reason = await refused(world, manifest(world, records))
+
+    assert reason == (
+        "inputs/requests.jsonl: data row 121 has the custom_id 'row 17', which inputs/requests.jsonl: data row 18 has"
+        " too; give each request an id of its own"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"custom_id": ""}, "data row 6 (byte 1045) has the custom_id '', which is empty"),
+        ({"custom_id": 6}, "has the custom_id 6, which is no text; put it into double quotes"),
+        ({"url": "/v1/embeddings"}, 'has the url "/v1/embeddings"; only /v1/chat/completions is supported'),
+    ],
+)
+async def test_a_line_that_is_no_request_refuses_the_run(change, sentence):
+    world = SimulatedWorld()
+    records = [chat(number) for number in range(100)]
+    records[5] |= change
+
+    assert sentence in await refused(world, manifest(world, records))
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"request_format": "openai", "prompt_id": "x"}, "prompt_id: the source holds ready requests, in which all"),
+        ({"request_format": "openai", "prompt": "Say {x}"}, "prompt: the source holds ready requests"),
+        ({"request_format": "openai", "inference": {"max_tokens": 3}}, "inference: the source holds ready requests"),
+        ({"inference": {"max_tokens": 3}}, "inference: the source holds ready requests"),
+        ({"request_format": "OpenAI"}, "request_format: "),
+        ({"request_format": "openai", "system": "Be brief."}, "system: unknown key"),
+        ({"request_format": "openai", "csv": {"delimiter": ";"}}, "csv: ready requests are JSONL: leave csv out"),
+        (
+            {"request_format": "openai", "s3_uri": f"s3://{BUCKET}/in/t.csv"},
+            "ready requests are JSONL, and the source is a table",
+        ),
+        ({"request_format": "openai", "model_id": TITAN}, "model_id: 'amazon.titan-embed-text-v2:0' makes embeddings"),
+        ({"request_format": "bedrock", "model_id": NOVA}, "model_id: 'amazon.nova-lite-v1:0' is not of a supported"),
+        ({"model_id": NOVA}, "model_id: 'amazon.nova-lite-v1:0' is not of a supported model family"),
+    ],
+)
+async def test_a_manifest_that_says_more_than_its_requests_is_refused(more, sentence):
+    world = SimulatedWorld()
+
+    assert sentence in await refused(world, manifest(world, [chat(number) for number in range(100)], **more))
+
+
+async def test_a_table_without_a_prompt_is_refused_with_what_was_seen():
+    world = SimulatedWorld()
+
+    reason = await refused(world, manifest(world, [{"id": number, "text": "x"} for number in range(100)]))
+
+    assert reason.startswith("prompt_id: a text model needs exactly one of prompt_id and prompt, or a source of ready")
+    assert "it has the keys id, text" in reason
+
+
+async def test_requests_of_the_other_form_are_refused_by_their_first_line():
+    world = SimulatedWorld()
+    sent = manifest(world, [record(number) for number in range(100)], request_format="openai")
+
+    assert "data row 1 (byte 0) has no body; give each line its request, as body" in await refused(world, sent)
