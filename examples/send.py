@@ -1,4 +1,4 @@
-"""Upload a CSV file and put a manifest on the queue, with boto3 alone: sending work needs nothing of Quarry.
+"""Upload a dataset and put a manifest on the queue, with boto3 alone: sending work needs nothing of Quarry.
 
 python examples/send.py examples/jokes.json examples/jokes.csv
 
