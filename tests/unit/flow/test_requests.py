@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -198,3 +199,83 @@ async def test_requests_of_the_other_form_are_refused_by_their_first_line():
     sent = manifest(world, [record(number) for number in range(100)], request_format="openai")
 
     assert "data row 1 (byte 0) has no body; give each line its request, as body" in await refused(world, sent)
+
+
+# --------------------------------------------------------------------------- several files
+
+
+def packed(records: list[dict], members: int = 2) -> bytes:
+    """As several tools write it: one member of gzip behind the other."""
+    lines = ["".join(json.dumps(one) + "\n" for one in records[place::members]) for place in range(members)]
+    return b"".join(gzip.compress(part.encode()) for part in lines)
+
+
+async def test_a_folder_of_compressed_files_is_one_list_of_requests():
+    world = SimulatedWorld()
+    world.objects.plant("inputs/batch/a.jsonl.gz", packed([chat(number) for number in range(90)], members=1))
+    world.objects.plant("inputs/batch/b.jsonl", "".join(json.dumps(chat(n)) + "\n" for n in range(90, 150)).encode())
+    sent = {"job_name_prefix": "ready", "model_id": CLAUDE, "s3_uri": f"s3://{BUCKET}/inputs/batch/"}
+    run_id = world.send(sent)
+
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
+
+    rows = world.result(run_id).to_pylist()
+    assert [row["custom_id"] for row in rows] == [f"row {number}" for number in range(150)]
+    assert [row["response"] for row in rows] == [f"answer to: Question {number}?" for number in range(150)]
+
+
+async def test_the_members_of_a_compressed_file_are_all_read():
+    world = SimulatedWorld()
+    world.objects.plant("inputs/r.jsonl.gz", packed([chat(number) for number in range(120)], members=3))
+    sent = {"job_name_prefix": "ready", "model_id": CLAUDE, "s3_uri": f"s3://{BUCKET}/inputs/r.jsonl.gz"}
+    run_id = world.send(sent)
+    await world.run(run_id)
+
+    assert sorted(world.result(run_id)["custom_id"].to_pylist()) == sorted(f"row {number}" for number in range(120))
+
+
+def two_files(world: SimulatedWorld) -> dict:
+    plant(world, [chat(number) for number in range(100)], "inputs/batch/a.jsonl")
+    uri = plant(world, [chat(number) for number in range(200, 260)] + [chat(41)], "inputs/batch/b.jsonl")
+    return {"job_name_prefix": "ready", "model_id": CLAUDE, "s3_uri": uri.replace("b.jsonl", "*.jsonl")}
+
+
+TWICE = (
+    "inputs/batch/b.jsonl: data row 61 has the custom_id 'row 41', which inputs/batch/a.jsonl: data row 42 has too; give"
+    " each request an id of its own"
+)
+
+
+async def test_an_id_that_stands_in_two_files_is_refused_naming_both():
+    world = SimulatedWorld()
+
+    assert await refused(world, two_files(world)) == TWICE
+
+
+async def test_a_worker_that_goes_on_behind_another_holds_all_ids_against_each_other():
+    world = SimulatedWorld()
+    sent = two_files(world)
+    run_id = world.send(sent)
+    await world.idle()
+    first = {key: body for key, body in world.objects.bodies.items() if "/counts/" in key}
+    assert first
+
+    again = SimulatedWorld()
+    for key, body in first.items():
+        again.objects.plant(key, body)
+    two_files(again)
+    assert again.send(sent) == run_id
+    await again.idle()
+
+    assert (await again.totals(run_id)).message == TWICE
+
+
+async def test_other_models_that_requests_name_are_told_in_the_report():
+    world = SimulatedWorld()
+    records = [chat(number) for number in range(100)]
+    records[50]["body"]["model"] = "gpt-4o-mini"
+    run_id = world.send(manifest(world, records))
+    await world.run(run_id)
+
+    notes = world.report(run_id)["estimate"]["notes"]
+    assert f"requests name another model in their body (gpt-4o-mini): all were sent to {CLAUDE}" in notes
