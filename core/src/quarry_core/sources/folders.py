@@ -33,11 +33,11 @@ _ATHENA_SIDE_FILE = re.compile(rf"{_UUID}(-manifest\.csv|(\.csv)?\.metadata)")
 _UNFINISHED = re.compile("_temporary|__magic(_job-.*)?")
 _TABLES = {
     "Delta": (
-        "Read it through its log (deltalake: `DeltaTable(…).file_uris()`) and name these files in a list, or export a"
-        " snapshot of it to a folder of its own"
+        "Export a snapshot of it to a folder of its own, or read its log (deltalake: `DeltaTable(…).file_uris()`) and, if it"
+        " has no deletion vectors, name these files in a list"
     ),
-    "Iceberg": "Read it through its metadata (pyiceberg), and export a snapshot of it to a folder of its own",
-    "Hudi": "Read it through Spark or Athena, and export a snapshot of it to a folder of its own",
+    "Iceberg": "Read it through its metadata (pyiceberg, Spark, Athena), and export a snapshot to a folder of its own",
+    "Hudi": "Read it through Spark or Athena, and export a snapshot to a folder of its own",
     "Lance": "Read it with lance or lancedb, and export it to Parquet",
 }
 
@@ -159,7 +159,7 @@ class Sifter:
         Raises:
             ManifestError: the folder is a table, or its job has not finished.
         """
-        for folder, kind in self._tables.items():
+        for folder, kind in sorted(self._tables.items()):  # the table's own folder before those in it
             if folder in self._folders:
                 raise self.is_table(folder, kind)
         for folder in sorted(self._unfinished - self._ended):

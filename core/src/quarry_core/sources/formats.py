@@ -54,7 +54,7 @@ def _settled(manifest: Manifest, files: Sequence[SourceFile], head: Head, uri: s
         raise ManifestError(_mixed(kinds, promises, uri))
     for promise, file in promises:
         if promise.fault:
-            raise ManifestError(f"s3_uri: {shown_key(file.key)!r} {promise.fault}, or give its format in `format`")
+            raise ManifestError(f"s3_uri: {shown_key(file.key)!r} {promise.fault}")
     told: SourceFormat | None = next(iter(formats), None)
     if not nameless or (told is None and manifest.csv is not None):
         return told or "csv"
