@@ -176,6 +176,7 @@ def test_folders_of_the_names_that_tables_use_are_no_tables(data):
     data.put("t/data/1.parquet", "t/metadata/notes.parquet", "t/versions/1.parquet", body=PARQUET)
     data.put("t/_delta_log/", body=b"")
     assert len(data.keys("s3://data/t/")) == 3
+    assert len(data.keys("s3://data/t/data/")) == 1
 
 
 # --------------------------------------------------------------------------- formats
@@ -240,6 +241,11 @@ def test_names_without_an_ending_beside_others_must_be_of_their_format(data):
         "s3_uri: 't/3' is text by its first bytes, and the files whose names say so are parquet: a source is of one"
         " format. Narrow the pattern, or give the format in `format`"
     )
+
+
+def test_text_without_an_ending_beside_csv_is_csv(data):
+    data.put("t/1.csv", "t/part-2")
+    assert data.find("s3://data/t/").format == "csv"
 
 
 def test_files_without_names_that_differ_by_their_bytes_are_refused_naming_both(data):

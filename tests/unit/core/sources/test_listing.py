@@ -66,6 +66,14 @@ def test_a_folder_is_its_files_in_the_order_of_their_bytes(data):
     ]  # fmt: skip
 
 
+def test_a_bucket_that_lists_in_an_order_of_its_own_changes_nothing(data, monkeypatch):
+    """A directory bucket of S3 Express, for one."""
+    data.put("a/1.csv", "a/2.csv", "a/3.csv")
+    listed = data.objects.list
+    monkeypatch.setattr(data.objects, "list", lambda *asked: reversed(list(listed(*asked))))
+    assert data.keys("s3://data/a/") == ["a/1.csv", "a/2.csv", "a/3.csv"]
+
+
 @pytest.mark.parametrize("name", ["out", "out.csv", "v1.2"])
 def test_a_folder_may_be_named_without_its_slash(data, name):
     data.put(f"{name}/1.csv", f"{name}x/2.csv")
@@ -130,6 +138,12 @@ def test_a_list_among_many_other_objects_costs_no_more_than_one_request_and_a_ha
     data.put("a/x.csv", "a/y.csv")
     data.keys([f"s3://data/a/{name}.csv" for name in ("0000", "x", "y", "0001")])
     assert data.objects.asked == ["LIST a/", "LIST a/", "HEAD a/x.csv", "HEAD a/y.csv"]
+
+
+def test_a_list_is_looked_up_no_further_than_its_last_object(data):
+    data.put(*(f"a/{number:04d}.csv" for number in range(3_000)))
+    data.keys([f"s3://data/a/{name}.csv" for name in ("0000", "0001", "0500", "0999")])
+    assert data.objects.asked == ["LIST a/0"]
 
 
 def test_a_list_where_nothing_may_be_listed_is_asked_for_one_by_one(data, monkeypatch):
