@@ -7,17 +7,15 @@ one that is different.
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-
-import pyarrow as pa
 
 from quarry_core.contract.listing import SourceFile
 from quarry_core.contract.magic import magic_of, other_name
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.source_format import FORMATS, Promise, SourceFormat, promise_of
 from quarry_core.sources.folders import shown_key
+from quarry_core.tabular.compressed import unpacked_beginning
 
 SNIFFED_MAX = 16
 SNIFFED_BYTES = 4_096
@@ -82,8 +80,8 @@ def _by_bytes(nameless: Sequence[SourceFile], told: SourceFormat | None, head: H
     assert first is not None
     if first[1] is None:
         raise ManifestError(
-            f"s3_uri: {shown_key(first[0].key)!r} ends in neither .csv, .parquet nor .jsonl: rename the object for its format, or"
-            " give the format in `format`"
+            f"s3_uri: {shown_key(first[0].key)!r} ends in neither .csv, .parquet nor .jsonl: rename the object for its"
+            " format, or give the format in `format`"
         )
     return first[1]
 
@@ -92,8 +90,8 @@ def _seen(head: bytes, key: str) -> SourceFormat | None:
     """By a file's first bytes; None for text that may be anything."""
     kind = magic_of(head)
     packed = kind in ("gzip", "zstd")
-    if packed:
-        kind = magic_of(_unpacked(head, kind))
+    if kind in ("gzip", "zstd"):
+        kind = magic_of(unpacked_beginning(head, kind, SNIFFED_BYTES))
     if kind == "encrypted":
         raise ManifestError(
             f"s3_uri: {shown_key(key)!r} is Parquet with an encrypted footer, and Quarry has no keys; write it unencrypted"
@@ -103,25 +101,7 @@ def _seen(head: bytes, key: str) -> SourceFormat | None:
         raise ManifestError(
             f"s3_uri: {shown_key(key)!r} is {what}, which is not read; convert it to .csv, .parquet or .jsonl"
         )
-    form: SourceFormat | None = "parquet" if kind == "parquet" else "jsonl" if kind == "json" else None
-    return form
-
-
-def _unpacked(head: bytes, kind: str) -> bytes:
-    """The beginning of what is packed; empty if it cannot be told."""
-    if kind == "gzip":
-        try:
-            return zlib.decompressobj(31).decompress(head, SNIFFED_BYTES)
-        except zlib.error:
-            return b""
-    unpacked = b""
-    try:
-        with pa.CompressedInputStream(pa.BufferReader(head), "zstd") as stream:
-            while len(unpacked) < SNIFFED_BYTES and (piece := stream.read(512)):
-                unpacked += piece
-    except (OSError, pa.ArrowException):
-        pass  # the rest of the frame is not there
-    return unpacked
+    return "parquet" if kind == "parquet" else "jsonl" if kind == "json" else None
 
 
 def _spread(files: Sequence[SourceFile]) -> list[SourceFile]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 
+import pyarrow as pa
 import pytest
 
-from tests.unit.core.sources.finding import PARQUET, Bucket
+from tests.unit.core.sources.finding import CSV, PARQUET, Bucket
 
 UUID = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
 
@@ -241,6 +242,24 @@ def test_names_without_an_ending_beside_others_must_be_of_their_format(data):
         "s3_uri: 't/3' is text by its first bytes, and the files whose names say so are parquet: a source is of one"
         " format. Narrow the pattern, or give the format in `format`"
     )
+
+
+LINES = b'{"topic": "x"}\n' * 3
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda body: pa.compress(body, "zstd", asbytes=True)])
+def test_json_lines_without_an_ending_are_told_however_they_are_packed(data, pack):
+    data.put("t/1", "t/2.gz", "t/3.zst", body=pack(LINES))
+    assert data.find("s3://data/t/").format == "jsonl"
+    data.put("u/1", "u/2.gz", body=pack(CSV))
+    assert "neither .csv, .parquet nor .jsonl" in data.refused("s3://data/u/")
+    assert data.find("s3://data/u/", format="csv").format == "csv"
+    assert data.find("s3://data/u/", csv={}).format == "csv"
+
+
+def test_an_ending_of_two_parts_is_the_format_of_the_first(data):
+    data.put("t/1.json.gz", "t/2.jsonl", "t/3.ndjson.zst", "u/1.csv.gz", "u/2.csv", "v/part-0.snappy.parquet")
+    assert [data.find(f"s3://data/{folder}/").format for folder in "tuv"] == ["jsonl", "csv", "parquet"]
 
 
 def test_text_without_an_ending_beside_csv_is_csv(data):
