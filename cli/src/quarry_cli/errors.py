@@ -79,3 +79,9 @@ class StillRunning(QuarryError):
     """The time given for waiting has passed; the run goes on."""
 
     exit_code = Exit.STILL_RUNNING
+
+
+class NotPlanned(QuarryError):
+    """The source cannot be counted from here; the services may be able to."""
+
+    exit_code = Exit.NO_ANSWER

@@ -9,6 +9,7 @@ import typer
 from quarry_cli.commands.dlq import app as dlq
 from quarry_cli.commands.doctor import doctor
 from quarry_cli.commands.models import models
+from quarry_cli.commands.plan import plan
 from quarry_cli.commands.plugins import Commands
 from quarry_cli.commands.results import results
 from quarry_cli.commands.runs import runs
@@ -58,6 +59,7 @@ def main(
 
 for command in (
     submit,
+    plan,
     status,
     watch,
     results,

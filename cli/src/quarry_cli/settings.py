@@ -55,6 +55,31 @@ class ClientSettings(BaseSettings):
             raise NotConfigured(f"{_listed(missing)} not set; {_remedy()}")
 
 
+class ServiceSettings(BaseSettings):
+    """What the services plan by (`quarry_core.settings`), where this process has their variables; None where not.
+
+    Apart from the others: only who plans needs them.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="QUARRY_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    job_quota: int | None = Field(None, ge=1, description="Jobs that may be active at once in one pool.")
+    max_records_per_job: int | None = Field(
+        None, ge=1, validation_alias="MAX_RECORDS_PER_JOB", description="Default of the manifest's field of that name."
+    )
+    max_total_records: int | None = Field(
+        None, ge=1, validation_alias="MAX_TOTAL_RECORDS", description="Default of the manifest's max_records_total."
+    )
+
+    @classmethod
+    def read(cls) -> Self:
+        """From the environment. Raises NotConfigured, naming a variable whose value cannot be read."""
+        try:
+            return cls()
+        except ValidationError as error:
+            raise NotConfigured("; ".join(faults_of(error))) from error
+
+
 def other_queue_urls() -> dict[str, str]:
     """The environment's queues that are not for manifests, by name, as far as variables tell them."""
     reported = {name: os.environ.get(queue_url_variable(name), "") for name in QUEUES if name != "manifests"}

@@ -10,8 +10,8 @@ from quarry_core.contract.listing import Listing, digest_of
 from quarry_core.contract.manifest import read_manifest
 from quarry_core.contract.names import listing_key
 from quarry_core.contract.states import RunState
-from quarry_preprocessor import arrive
-from quarry_preprocessor.arrive import pin_source
+from quarry_core.sources import pinning
+from quarry_core.sources.pinning import pin_source
 from tests.unit.flow.test_refusals import refused
 from tests.world.faults import Faults
 from tests.world.world import SimulatedWorld
@@ -93,7 +93,7 @@ async def test_a_delivery_after_the_run_was_accepted_lists_nothing(monkeypatch):
     await world.consumers[0].run_once()
     before = await pins_of(world)
     folder(world, "2.csv")
-    monkeypatch.setattr(arrive, "find_source", None)
+    monkeypatch.setattr(pinning, "find_source", None)
 
     world.send(manifest)
     await world.consumers[0].run_once()
@@ -120,7 +120,7 @@ async def test_another_manifest_does_not_take_the_list_of_the_first():
 
 async def test_a_list_that_is_too_large_is_refused(monkeypatch):
     world = SimulatedWorld()
-    monkeypatch.setattr(arrive, "LISTING_BYTES_MAX", 100)
+    monkeypatch.setattr(pinning, "LISTING_BYTES_MAX", 100)
 
     reported = await refused(world, folder(world, "1.csv", "2.csv"))
 

@@ -26,6 +26,7 @@ from quarry_cli.aws.answers import for_people
 from quarry_cli.client.connections import Connect, Connections, connect
 from quarry_cli.client.following import Show, follow
 from quarry_cli.client.formats import Format
+from quarry_cli.client.planning import PlannedRun, plan
 from quarry_cli.client.reading import RunReader
 from quarry_cli.client.run_search import RunLine, Wanted, beginning_with, find_run, no_such_run, read_runs
 from quarry_cli.client.submitting import Submitted, as_text, submit
@@ -89,6 +90,20 @@ class Client:
         """
         text = manifest if isinstance(manifest, str) else as_text(manifest)
         return self._do(lambda connections: submit(connections, text, check=check, any_queue=any_queue))
+
+    def plan(self, manifest: Mapping[str, Any] | str, *, tell: Callable[[int, int], None] | None = None) -> PlannedRun:
+        """Count a manifest's source here, and say what the run would be. Nothing is sent, and nothing is written to AWS.
+
+        Args:
+            manifest: an object, or JSON text.
+            tell: called often, in another thread, with the bytes read so far and those of the source.
+
+        Raises:
+            NotSubmitted: it would be refused, in the words with which the run would end.
+            NotPlanned: the source cannot be read with these credentials.
+        """
+        text = manifest if isinstance(manifest, str) else as_text(manifest)
+        return self._do(lambda connections: plan(connections, text, tell))
 
     def status(self, run_id: str) -> RunView:
         """A run with all its jobs. Raises NoSuchRun, SeveralRuns."""
@@ -213,6 +228,8 @@ class Client:
 
         view, objects = self._do(look)
         run_id = view.run_id
+        if view.dry_run:
+            raise NoResults(f"run {run_id} is a dry run, which has no results: quarry status {run_id} shows its plan")
         if view.results_uri is None:
             raise NoResults(f"run {run_id} failed without results: {view.error or 'no reason is recorded'}")
         if not view.state.terminal and not partial:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 from quarry_cli.aws.answers import for_people
 from quarry_cli.aws.asking import Asking
 from quarry_cli.aws.environment import is_profile
 from quarry_cli.aws.finding import NotKnown
 from quarry_cli.aws.models_quotas import SERVICE, Batch, BatchQuotas, takes_batch
+from quarry_cli.client.aside import aside
 from quarry_cli.client.connections import Connections
 from quarry_cli.settings import ClientSettings
 from quarry_core.contract.manifest import Manifest, ManifestError
@@ -29,7 +28,6 @@ from quarry_core.models import UnsupportedModel, canonical_model, check_inferenc
 from quarry_core.ports import Objects
 from quarry_core.sources.lookups import NotReadable, TooManyKeys, look_up_prompt
 
-T = TypeVar("T")
 CHECK_S = 15.0
 HINT_S = 5.0
 # Twenty requests; the services have more time.
@@ -51,7 +49,7 @@ async def check(connections: Connections, manifest: Manifest, within_s: float = 
     objects = (connections.glance or connections.objects)()
     tasks = [
         _bounded(
-            "the source and the prompt", _aside(partial(_in_s3, objects, manifest, connections.bucket)), found, within_s
+            "the source and the prompt", aside(partial(_in_s3, objects, manifest, connections.bucket)), found, within_s
         )
     ]
     if connections.ask is not None:
@@ -73,32 +71,6 @@ async def _bounded(what: str, looking: Awaitable[Checked], found: Checked, withi
         result = Checked(unchecked=[f"{what}: {error}"])
     found.faults += result.faults
     found.unchecked += result.unchecked
-
-
-async def _aside(work: Callable[[], T]) -> T:
-    """Blocking work in a thread that nobody waits for once its time is over, not even the end of the process."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: Exception | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]  # there is no error, so there is a result
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except Exception as raised:
-            error = raised
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return await done
 
 
 async def nearest_model(connections: Connections, model_id: str, within_s: float = HINT_S) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quarry_cli.aws.asking import Answer, Ask
-from quarry_cli.settings import ClientSettings, other_queue_urls
+from quarry_cli.settings import ClientSettings, ServiceSettings, other_queue_urls
 from quarry_core.ledger.ledger import Ledger
 from quarry_core.ports import Clock, Objects, Queue, Table
 
@@ -27,6 +27,7 @@ class Connections:
         ask: other read-only requests; None where there is nobody to ask.
         manifest_queue_url: where `queue` leads; `other_queue_urls` are those of the environment's other queues, by name.
         owner_required: whether the services want to know who owns a source's bucket.
+        services: by what the services plan, as far as it is known here.
     """
 
     table: Table
@@ -41,6 +42,7 @@ class Connections:
     manifest_queue_url: str = ""
     other_queue_urls: Mapping[str, str] = field(default_factory=dict)
     owner_required: bool = False
+    services: Callable[[], ServiceSettings] = ServiceSettings.read
 
     @property
     def ledger(self) -> Ledger:

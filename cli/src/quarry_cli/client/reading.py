@@ -8,14 +8,19 @@ called at any time by anyone.
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 
+from quarry_cli.client.aside import aside
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.view import RunView, count_shards, run_view
+from quarry_core.contract.names import estimate_key
 from quarry_core.contract.run import Run
+from quarry_core.errors import PortError
 from quarry_core.ledger import rows
 from quarry_core.ledger.ledger import PAGE_ITEMS
-from quarry_core.ledger.rows import JobRow, Shard
-from quarry_core.ports import Item, Key
+from quarry_core.ledger.rows import JobRow, Shard, Totals
+from quarry_core.planning.estimate import Estimate
+from quarry_core.ports import Item, Key, ObjectRef
 
 # Up to this many shards, all jobs are read every time: a page or two.
 SHARDS_WHOLE_MAX = 200
@@ -29,6 +34,7 @@ class RunReader:
         self._connections = connections
         self._run_id = run_id
         self._run: Run | None = None  # immutable once it stands
+        self._estimate: Estimate | None = None  # likewise
 
     async def read(self, *, all_jobs: bool) -> RunView | None:
         """Look once; None if the run does not exist (yet).
@@ -68,7 +74,19 @@ class RunReader:
             ended=over,
             lane=lane,
             paused=len(paused),
+            estimate=await self._estimated(totals),
         )
+
+    async def _estimated(self, totals: Totals) -> Estimate | None:
+        """What was expected of a run that is planned; no look fails for want of it."""
+        if self._estimate is None and totals.record_millitokens:
+            objects = (self._connections.glance or self._connections.objects)()
+            try:
+                body = await aside(partial(objects.read, ObjectRef(estimate_key(self._run_id))))
+            except PortError:
+                return None
+            self._estimate = Estimate.model_validate_json(body)
+        return self._estimate
 
     async def _jobs(self, wanted: Collection[tuple[str, int]]) -> list[JobRow]:
         keys = [rows.job_key(self._run_id, shard, attempt) for shard, attempt in sorted(wanted)]

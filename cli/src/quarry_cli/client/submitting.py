@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from quarry_core.contract.json_text import NotAnObject, parse_object
 from quarry_core.contract.manifest import (
     MANIFEST_BYTES_MAX,
     ORIGIN_ATTRIBUTE,
+    Manifest,
     ManifestData,
     ManifestError,
     manifest_hash,
@@ -60,6 +62,23 @@ def as_text(manifest: Mapping[str, Any]) -> str:
         raise NotSubmitted(f"the manifest cannot be written as JSON: {error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A manifest's text, as far as it was looked at here.
+
+    Attributes:
+        data: its JSON; None if it is none, and nobody asked.
+        manifest: None if it was not checked.
+        known: this very manifest, with this `run_id`, was accepted before.
+        unchecked: what could not be looked at, and why.
+    """
+
+    data: ManifestData | None
+    manifest: Manifest | None = None
+    known: bool = False
+    unchecked: list[str] = field(default_factory=list)
+
+
 async def submit(connections: Connections, text: str, *, check: bool = True, any_queue: bool = False) -> Submitted:
     """Send a manifest.
 
@@ -78,6 +97,20 @@ async def submit(connections: Connections, text: str, *, check: bool = True, any
     )
     if wrong is not None:
         raise NotSubmitted(wrong)
+    judged = await judge(connections, text, check=check)
+    origin_id = connections.clock.token() + connections.clock.token()
+    message_id = await connections.queue().send(text, {ORIGIN_ATTRIBUTE: origin_id})
+    return Submitted(
+        run_id=None if judged.data is None else run_id_of(judged.data, origin_id),
+        message_id=message_id,
+        origin_id=origin_id,
+        known=judged.known,
+        unchecked=judged.unchecked,
+    )
+
+
+async def judge(connections: Connections, text: str, *, check: bool = True) -> Judged:
+    """Look at a manifest's text, and with `check` at what it names. Raises NotSubmitted."""
     found = REFUSED_CHARACTER.search(text)
     if found is not None:
         raise NotSubmitted(
@@ -86,27 +119,17 @@ async def submit(connections: Connections, text: str, *, check: bool = True, any
         )
     if not text.strip():
         raise NotSubmitted("the manifest is empty")
-    data: ManifestData | None
     try:
         data = parse_object(text)
     except NotAnObject as error:
         if check:
             raise NotSubmitted(f"the manifest is {error}") from error
-        data = None
-    known, unchecked = (await _check(connections, text, data)) if check and data is not None else (False, [])
-    origin_id = connections.clock.token() + connections.clock.token()
-    message_id = await connections.queue().send(text, {ORIGIN_ATTRIBUTE: origin_id})
-    return Submitted(
-        run_id=None if data is None else run_id_of(data, origin_id),
-        message_id=message_id,
-        origin_id=origin_id,
-        known=known,
-        unchecked=unchecked,
-    )
+        return Judged(None)
+    return await _check(connections, text, data) if check else Judged(data)
 
 
-async def _check(connections: Connections, text: str, data: ManifestData) -> tuple[bool, list[str]]:
-    """Whether the run stands already, and what could not be checked. Raises NotSubmitted."""
+async def _check(connections: Connections, text: str, data: ManifestData) -> Judged:
+    """What came of looking. Raises NotSubmitted."""
     size_bytes = len(text.encode())
     if size_bytes > MANIFEST_BYTES_MAX:
         raise NotSubmitted(f"the manifest has {size_bytes} bytes; at most {MANIFEST_BYTES_MAX} are allowed")
@@ -126,11 +149,12 @@ async def _check(connections: Connections, text: str, data: ManifestData) -> tup
                 f"run_id: {manifest.run_id} belongs to another manifest already; give this one an id of its own"
             )
         if run is not None:
-            return True, []  # what it named may be gone by now, and nothing happens a second time
+            # What it named may be gone by now, and nothing happens a second time.
+            return Judged(data, manifest, known=True)
     checked = await check_in_aws(connections, manifest)
     if checked.faults:
         raise NotSubmitted("; ".join(checked.faults))
-    return False, checked.unchecked
+    return Judged(data, manifest, unchecked=checked.unchecked)
 
 
 async def _model_hint(connections: Connections, data: ManifestData) -> str:

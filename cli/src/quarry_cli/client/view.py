@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -17,6 +18,7 @@ from quarry_core.contract.run import Run
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals
 from quarry_core.models.prices import price_of, table
+from quarry_core.planning.estimate import Estimate
 
 # With less than this done, a rate says more about the start than about the rest.
 ETA_DONE_RATIO_MIN = 0.005
@@ -86,6 +88,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     `errors` counts the error rows of settled shards by code. `spent` is None until a shard is settled. `elapsed_s` runs
     from the run's acceptance to its end, or until now; `rows_per_minute` is None until a row is done. `result_prefix` goes
     before the names of our columns in the parts. `code` and `step` say why a run is FAILED, beside the sentence `error`.
+    `estimate` is what was expected when the run was planned (`quarry plan --json` has the same fields); None where nothing
+    was, or it cannot be read. Of a `dry_run` it is all there is.
     """
 
     run_id: str
@@ -109,6 +113,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     source_uri: str | None
     accepted_at: str
     ended_at: str | None
+    dry_run: bool
+    estimate: dict[str, Any] | None
 
 
 def count_shards(totals: Totals, lane: Lane | None, held: Iterable[Shard]) -> dict[ShardState, int]:
@@ -139,6 +145,7 @@ def run_view(
     ended: Collection[tuple[str, int]] = (),
     lane: Lane | None = None,
     paused: int = 0,
+    estimate: Estimate | None = None,
 ) -> RunView:
     """Put together what was read.
 
@@ -149,12 +156,16 @@ def run_view(
         ended: of these, those in ENDED, at most a page of them.
         lane: the run's lane, where it has one.
         paused: shards that wait for another attempt.
+        estimate: what was expected when the run was planned.
         now: for the estimate of what is left.
     """
     jobs = sorted(jobs, key=lambda job: (job.shard, job.attempt))
     over = [job for job in jobs if (job.shard, job.attempt) in ended]
     running = [job for job in jobs if (job.shard, job.attempt) in current and (job.shard, job.attempt) not in ended]
     processed = min(totals.open, processed_rows(shards.get(ShardState.ENDED, 0), over, running))
+    dry_run = run.pins is not None and run.pins.dry_run
+    planned = estimate.rows_planned if dry_run and estimate else totals.accepted
+    eta_s = _eta_s(totals, processed, settling_s(over, now) if shards.get(ShardState.ENDED) else 0.0, now)
     return RunView(
         run_id=run.run_id,
         state=totals.state,
@@ -168,8 +179,8 @@ def run_view(
             open=totals.open,
             again=totals.again,
             source=totals.rows_source,
-            planned=totals.accepted,
-            left_out=max(0, totals.rows_source - totals.accepted),
+            planned=planned,
+            left_out=max(0, totals.rows_source - planned),
             enlisted=totals.enlisted,
             processed=processed,
         ),
@@ -183,13 +194,15 @@ def run_view(
         rows_per_minute=_rows_per_minute(totals, processed, now),
         slots=_slots(pool, run.run_id),
         waits_for=waits_for(totals, {state: shards.get(state, 0) for state in ShardState}, lane, pool, paused),
-        eta_s=_eta_s(totals, processed, settling_s(over, now) if shards.get(ShardState.ENDED) else 0.0, now),
-        results_uri=_results_uri(totals, bucket),
+        eta_s=_expected_s(totals, estimate, now) if eta_s is None else eta_s,
+        results_uri=_results_uri(totals, bucket, dry_run=dry_run),
         result_prefix=run.pins.result_prefix if run.pins else "",
         model_id=run.pins.model_id if run.pins else None,
         source_uri=run.pins.source.uri if run.pins else None,
         accepted_at=run.accepted_at,
         ended_at=totals.ended_at or None,
+        dry_run=dry_run,
+        estimate=None if estimate is None else estimate.model_dump(mode="json"),
     )
 
 
@@ -243,9 +256,9 @@ def _slots(pool: Pool | None, run_id: str) -> Slots | None:
     return Slots(pool=pool.pool, limit=pool.admit_limit, in_use=pool.in_use, held=held)
 
 
-def _results_uri(totals: Totals, bucket: str) -> str | None:
+def _results_uri(totals: Totals, bucket: str, *, dry_run: bool) -> str | None:
     """None where there are no results and never will be."""
-    if totals.state is RunState.FAILED and totals.shards_settled == 0:
+    if dry_run or (totals.state is RunState.FAILED and totals.shards_settled == 0):
         return None
     return s3_uri(bucket, results_prefix(totals.run_id))
 
@@ -263,3 +276,14 @@ def _eta_s(totals: Totals, processed: int, settling_s: float, now: datetime) -> 
     if elapsed_s <= 0 or done / totals.accepted < ETA_DONE_RATIO_MIN or (done >= totals.accepted and not settling_s):
         return None
     return max(1, round(max((totals.accepted - done) * elapsed_s / done, settling_s)))
+
+
+def _expected_s(totals: Totals, estimate: Estimate | None, now: datetime) -> int | None:
+    """Until a run has come far enough to tell by itself: what is left of the time for which it was planned."""
+    if estimate is None or estimate.duration is None or totals.state is not RunState.RUNNING or not totals.started_at:
+        return None
+    if not totals.accepted or totals.ok + totals.error >= totals.accepted:
+        return None
+    elapsed_s = (now - datetime.fromisoformat(totals.started_at)).total_seconds()
+    left_s = round(estimate.duration.behind_s - elapsed_s)
+    return left_s if left_s > 0 else None

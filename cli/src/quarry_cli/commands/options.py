@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +12,26 @@ from quarry_cli.client.api import Client
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run id that `quarry submit` printed, or its beginning.")]
 
+ManifestFile = Annotated[
+    Path, typer.Argument(metavar="FILE", allow_dash=True, help="The manifest, a JSON file; - reads standard input.")
+]
+STDIN = Path("-")
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
 
 def open_client(ctx: typer.Context) -> Client:
     """The context's object may be another way to connect: tests bring their own."""
     return Client(ctx.obj) if ctx.obj is not None else Client()
+
+
+def text_of(file: Path) -> str:
+    """A manifest as it is written."""
+    try:
+        body = sys.stdin.buffer.read() if file == STDIN else file.read_bytes()
+        if body.startswith(_UTF16_MARKS):
+            raise typer.BadParameter(f"{file} is UTF-16: save it as UTF-8", param_hint="FILE")
+        return body.decode()
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="FILE") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{file} is not UTF-8: {error}", param_hint="FILE") from error

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from quarry_cli.client.api import WAIT_EVERY_S
 from quarry_cli.commands.following import RUN_EXITS, Every, Timeout, follow
-from quarry_cli.commands.options import open_client
+from quarry_cli.commands.options import ManifestFile, open_client, text_of
 from quarry_cli.errors import Exit
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
 from quarry_cli.screen.wording import plain
 
-STDIN = Path("-")
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-
 
 def submit(
     ctx: typer.Context,
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", allow_dash=True, help="The manifest, a JSON file; - reads standard input."),
-    ],
+    file: ManifestFile,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the run until it ends, as `quarry watch` does.")] = False,
     no_check: Annotated[bool, typer.Option("--no-check", help="Send the text as it is, without any check.")] = False,
     any_queue: Annotated[
@@ -43,7 +36,7 @@ def submit(
     """
     with printing.telling():
         client = open_client(ctx)
-        sent = client.submit(_text(file), check=not no_check, any_queue=any_queue)
+        sent = client.submit(text_of(file), check=not no_check, any_queue=any_queue)
         for sentence in sent.unchecked:
             typer.echo(f"not checked: {plain(sentence)}", err=True)
         if sent.run_id is None:
@@ -72,15 +65,3 @@ def submit(
         if as_json:
             printing.print_json(client.status(sent.run_id))
         raise typer.Exit(RUN_EXITS[view.state])
-
-
-def _text(file: Path) -> str:
-    try:
-        body = sys.stdin.buffer.read() if file == STDIN else file.read_bytes()
-        if body.startswith(_UTF16_MARKS):
-            raise typer.BadParameter(f"{file} is UTF-16: save it as UTF-8", param_hint="FILE")
-        return body.decode()
-    except OSError as error:
-        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="FILE") from error
-    except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"{file} is not UTF-8: {error}", param_hint="FILE") from error

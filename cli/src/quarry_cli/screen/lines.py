@@ -11,7 +11,9 @@ from typing import Self
 
 from quarry_cli.client.view import JobView, RunView
 from quarry_cli.screen import wording
+from quarry_cli.screen.plans import plan_lines, planned_of
 from quarry_core.contract.states import job_ended
+from quarry_core.planning.estimate import Estimate
 from quarry_core.ports import Clock
 
 
@@ -23,6 +25,7 @@ class Lines:
         self._clock = clock
         self._last = ""
         self._note = ""
+        self._planned = False  # whether the plan was shown
         self._statuses: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -35,6 +38,13 @@ class Lines:
 
     def show(self, view: RunView) -> None:
         self._note = ""
+        if view.estimate is not None and not self._planned:
+            self._planned = True
+            if view.dry_run:
+                for word, text in plan_lines(Estimate.model_validate(view.estimate)):
+                    self._say(f"{word}: {text}")
+            else:
+                self._say(planned_of(view))
         for job in view.jobs:
             if self._statuses.get(job.name) != job.status:
                 self._statuses[job.name] = job.status

@@ -19,9 +19,11 @@ from rich.text import Text
 from quarry_cli.client.run_search import RunLine
 from quarry_cli.client.view import JobView, RunView
 from quarry_cli.screen import wording
+from quarry_cli.screen.plans import plan_table, planned_of
 from quarry_cli.screen.tables import Column, fit
 from quarry_core.contract.states import job_ended
 from quarry_core.models import canonical_model
+from quarry_core.planning.estimate import Estimate
 
 JOBS_SHOWN = 20
 BAR_CHARS = 50
@@ -51,13 +53,16 @@ def card(view: RunView, jobs_shown: int | None = None) -> RenderableType:
     reported = (
         "" if view.rows.accepted else wording.rows_of(view),
         wording.left_out_of(view),
-        wording.shards_of(view),
+        "" if view.dry_run and view.state.terminal else wording.shards_of(view),
         "; ".join(part for part in (wording.slots_of(view), wording.eta_of(view)) if part),
         wording.waits_of(view),
         wording.errors_of(view),
         "; ".join(part for part in (wording.pace_of(view), wording.spent_of(view)) if part),
+        "" if view.dry_run else planned_of(view),
     )
     parts += [Text(line) for line in reported if line]
+    if view.dry_run and view.estimate is not None:
+        parts.append(plan_table(Estimate.model_validate(view.estimate)))
     if view.jobs:
         parts.append(_jobs(view.jobs, jobs_shown))
     if view.results_uri and view.state.terminal:

@@ -7,6 +7,7 @@ character in them must not reach a terminal.
 from __future__ import annotations
 
 from quarry_cli.client.view import JobView, RunView
+from quarry_core.contract.states import RunState
 from quarry_core.contract.text import one_line
 
 TEXT_CHARS_MAX = 300
@@ -33,6 +34,8 @@ def duration(seconds: float) -> str:
 
 def rows_of(view: RunView) -> str:
     rows = view.rows
+    if view.dry_run and view.state is RunState.SUCCEEDED:
+        return "a dry run: nothing was sent"
     if not rows.accepted:
         return "rows not counted yet" if not view.state.terminal else "no rows"
     text = f"{rows.ok + rows.error:,} of {rows.accepted:,} rows"
@@ -119,3 +122,13 @@ def end_of(view: RunView) -> str:
     if view.results_uri:
         reported.append(f"results in {view.results_uri}")
     return "; ".join(reported)
+
+
+def size(size_bytes: int) -> str:
+    """`512 B`, `3.4 GB`; decimal, as S3 bills."""
+    amount, unit = float(size_bytes), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if amount < 1_000 or unit == "TB":
+            break
+        amount /= 1_000
+    return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"

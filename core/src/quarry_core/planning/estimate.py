@@ -23,7 +23,6 @@ from quarry_core.models.anthropic import MAX_TOKENS_DEFAULT
 from quarry_core.models.prices import price_of, table
 from quarry_core.planning.history import NO_HISTORY, History, JobTime, input_factor, job_time, output_mean
 from quarry_core.planning.plan import LeftOut, Plan
-from quarry_core.planning.tokens import TokenEstimate
 
 ESTIMATE_VERSION = 1
 # Of jobs that take slots one after the other; what is beyond them is reckoned by the mean.
@@ -48,6 +47,28 @@ class Ahead:
 
 
 NOTHING_AHEAD = Ahead()
+
+
+class TokenEstimate(BaseModel):
+    """LLM input tokens of a record, estimated from a sample.
+
+    Attributes:
+        tokenizer: by which it was estimated.
+        own: whether that is the model's own tokenizer.
+        records: how many were looked at.
+        mean: tokens of a record, system prompt included.
+        spread: the standard deviation between records.
+        uncertainty: the standard error of the mean that comes from looking at a sample only, as a share of the mean.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    tokenizer: str
+    own: bool
+    records: int
+    mean: float
+    spread: float
+    uncertainty: float
 
 
 class Duration(BaseModel):

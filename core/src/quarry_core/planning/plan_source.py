@@ -13,9 +13,9 @@ from quarry_core.contract.run import Pins, Source
 from quarry_core.errors import Changed, Missing, Refused
 from quarry_core.models import limits_of
 from quarry_core.planning.counting import Counted, count_source
+from quarry_core.planning.estimate import TokenEstimate
 from quarry_core.planning.plan import Plan, PlanError, plan_shards
 from quarry_core.planning.sampling import estimate_tokens
-from quarry_core.planning.tokens import TokenEstimate
 from quarry_core.ports import Objects
 from quarry_core.rendering.encode import NotEncodable
 from quarry_core.rendering.encoders import encoder_of

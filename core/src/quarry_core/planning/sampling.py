@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from quarry_core.contract.run import Pins
-from quarry_core.planning.tokens import TokenEstimate, TokenSample, spread_places
+from quarry_core.planning.estimate import TokenEstimate
+from quarry_core.planning.tokens import TokenSample, spread_places
 from quarry_core.rendering.encode import RowEncoder
 from quarry_core.tabular.dataset import Dataset
 

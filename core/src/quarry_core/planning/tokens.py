@@ -20,9 +20,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from quarry_core.models.identity import CUSTOM, canonical_model
+from quarry_core.planning.estimate import TokenEstimate
 
 # A longer text is counted in pieces; a word that is cut makes no difference.
 PIECE_CHARS = 1 << 20
@@ -192,28 +192,6 @@ def _runs(mask: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 # --------------------------------------------------------------------------- a sample of records
-
-
-class TokenEstimate(BaseModel):
-    """LLM input tokens of a record, estimated from a sample.
-
-    Attributes:
-        tokenizer: by which it was estimated.
-        own: whether that is the model's own tokenizer.
-        records: how many were looked at.
-        mean: tokens of a record, system prompt included.
-        spread: the standard deviation between records.
-        uncertainty: the standard error of the mean that comes from looking at a sample only, as a share of the mean.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    tokenizer: str
-    own: bool
-    records: int
-    mean: float
-    spread: float
-    uncertainty: float
 
 
 class TokenSample:

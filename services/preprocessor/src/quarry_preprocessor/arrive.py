@@ -16,7 +16,6 @@ from functools import partial
 import structlog
 
 from quarry_core.contract.json_text import NotAnObject, parse_object
-from quarry_core.contract.listing import Listing, digest_of, ref_of
 from quarry_core.contract.manifest import (
     ORIGIN_ATTRIBUTE,
     REFUSAL_BYTES_MAX,
@@ -28,29 +27,23 @@ from quarry_core.contract.manifest import (
     read_manifest,
     run_id_of,
 )
-from quarry_core.contract.manifest_checks import check_environment
 from quarry_core.contract.message_attributes import with_origin
 from quarry_core.contract.messages import Wakeup
-from quarry_core.contract.names import listing_key, manifest_key
-from quarry_core.contract.prompts import Prompt, PromptError
-from quarry_core.contract.requests import INVOCATIONS
-from quarry_core.contract.run import PINS_BYTES_MAX, Pins, Run, Source
+from quarry_core.contract.names import manifest_key
+from quarry_core.contract.prompts import PromptError
+from quarry_core.contract.run import Pins, Run
 from quarry_core.contract.states import RunState
 from quarry_core.contract.text import bounded_text
-from quarry_core.errors import Conflict, Refused, Stale
+from quarry_core.errors import Refused, Stale
 from quarry_core.ledger import moves
-from quarry_core.models import CONVERSE, check_inference, family_of, pool_of
-from quarry_core.ports import Message, ObjectRef, Objects
+from quarry_core.ports import Message
 from quarry_core.service.endings import end_run
 from quarry_core.service.failures import RunCode, Step, Why, exhausted
 from quarry_core.service.pieces import Piece
 from quarry_core.service.process import World
 from quarry_core.service.steps import Steps
 from quarry_core.service.verdicts import DONE, Poison, Retry, Verdict
-from quarry_core.sources.listing import LISTING_BYTES_MAX, find_source
-from quarry_core.sources.lookups import look_up_prompt
-from quarry_core.sources.ready import find_requests
-from quarry_core.tabular.dataset import files_of
+from quarry_core.sources.pinning import Environment, pin
 from quarry_core.telemetry import metrics
 
 log = structlog.get_logger()
@@ -164,118 +157,15 @@ class Arrivals:
     async def _pin(self, run_id: str, manifest: Manifest) -> Pins:
         """What the manifest means today. Raises ManifestError, PromptError."""
         settings = self._world.settings
-        check_environment(
-            manifest,
+        environment = Environment(
             region=settings.region,
             bucket=settings.bucket,
             owner_required=settings.input_bucket_owner_required,
+            max_total_records=settings.max_total_records,
+            max_records_per_job=settings.max_records_per_job,
+            timeout_hours=settings.timeout_hours,
         )
-        prompt = manifest.prompt if manifest.prompt_id is None else await self._prompt(manifest.prompt_id)
-        inference = {**(prompt.inference or {} if prompt else {}), **manifest.inference}
-        if manifest.request_format is None:
-            try:
-                check_inference(manifest.model_id, inference)
-            except ValueError as error:
-                raise ManifestError(str(error)) from error
-        source = await self._source(run_id, manifest)
-        first = partial(first_file, self._world.objects, run_id, source)
-        requests = await self._world.offload.run(
-            partial(find_requests, self._world.objects, manifest, source.format, first)
-        )
-        invocation = INVOCATIONS[requests] if requests else None
-        family = CONVERSE if invocation == "Converse" else family_of(manifest.model_id)
-        pins = Pins(
-            job_name_prefix=manifest.job_name_prefix,
-            model_id=manifest.model_id,
-            pool=pool_of(settings.region, manifest.model_id),
-            family=family.name,
-            family_version=family.version,
-            source=source,
-            prompt=prompt,
-            inference=inference,
-            max_records_total=manifest.max_records_total or settings.max_total_records,
-            max_num_jobs=manifest.max_num_jobs,
-            max_records_per_job=manifest.max_records_per_job or settings.max_records_per_job,
-            timeout_hours=manifest.timeout_hours or settings.timeout_hours,
-            tags=manifest.tags,
-            output_kms_key=manifest.output_kms_key,
-            vpc=manifest.vpc,
-            csv=manifest.csv,
-            partition_types=manifest.partition_types,
-            result_prefix=manifest.result_prefix or "",
-            dry_run=manifest.dry_run,
-            request_format=requests,
-            invocation=invocation,
-        )
-        size_bytes = len(pins.model_dump_json().encode())
-        if size_bytes > PINS_BYTES_MAX:
-            raise ManifestError(
-                f"prompt: prompt and parameters take {size_bytes} bytes, and at most {PINS_BYTES_MAX} are allowed:"
-                " shorten the prompt"
-            )
+        pins = await self._world.offload.run(partial(pin, self._world.objects, run_id, manifest, environment))
+        if pins.source.listing:
+            log.info("listed", files=pins.source.files, bytes=pins.source.size_bytes)
         return pins
-
-    async def _prompt(self, prompt_id: str) -> Prompt:
-        return await self._world.offload.run(partial(look_up_prompt, self._world.objects, prompt_id))
-
-    async def _source(self, run_id: str, manifest: Manifest) -> Source:
-        source = await self._world.offload.run(
-            partial(pin_source, self._world.objects, run_id, manifest, self._world.settings.bucket)
-        )
-        if source.listing:
-            log.info("listed", files=source.files, bytes=source.size_bytes)
-        return source
-
-
-def first_file(objects: Objects, run_id: str, source: Source) -> ObjectRef:
-    """The file that holds a source's first row. Blocking. Raises as `files_of`."""
-    if not source.listing:
-        return source.ref
-    return ref_of(files_of(objects, run_id, source).files[0], source.bucket, source.bucket_owner)
-
-
-def pin_source(objects: Objects, run_id: str, manifest: Manifest, own_bucket: str) -> Source:
-    """Look up what a manifest names, and pin it; the list of several files is written once. Blocking.
-
-    A worker that died here has left a list, and its run was not accepted. Who comes next takes that list, though it would
-    make another by now: a list that was written is never written again, and whichever of two workers is first with the
-    ledger has pinned the same one.
-
-    Raises:
-        ManifestError: the source is refused; the text says what to do.
-        PortError: S3 gave no answer.
-    """
-    found = find_source(objects, manifest, own_bucket)
-    if found.one is not None:
-        one = found.one
-        return Source(
-            format=found.format,
-            bucket=found.bucket,
-            key=found.key,
-            size_bytes=one.size_bytes,
-            etag=one.etag,
-            version_id=one.version_id,
-            bucket_owner=manifest.input_bucket_owner,
-        )
-    assert found.listing is not None
-    listing = found.listing
-    body = listing.to_json()
-    if len(body) > LISTING_BYTES_MAX:
-        raise ManifestError(
-            f"s3_uri: the list of its {len(listing.files)} files takes {len(body)} bytes, and at most {LISTING_BYTES_MAX} are"
-            " allowed: name fewer, or give them shorter keys"
-        )
-    try:
-        objects.put_once(listing_key(run_id), body, {"run": run_id, "listing": digest_of(body)})
-    except Conflict:
-        body = objects.read(ObjectRef(listing_key(run_id)))
-        listing = Listing.model_validate_json(body)
-    return Source(
-        format=found.format,
-        bucket=found.bucket,
-        key=found.key,
-        size_bytes=sum(file.size_bytes for file in listing.files),
-        bucket_owner=manifest.input_bucket_owner,
-        files=len(listing.files),
-        listing=digest_of(body),
-    )

@@ -56,9 +56,8 @@ class Counting:
             async with self._pieces.begun(Piece(Step.COUNT, run_id)):
                 totals = await self._plan(totals)
         if totals.state is RunState.RUNNING and totals.whole:
-            await self._world.wake(
-                "collector", Wakeup(step="close", run_id=run_id)
-            )  # a dry run: there is nothing to write
+            # A dry run: there is nothing to write.
+            await self._world.wake("collector", Wakeup(step="close", run_id=run_id))
         elif totals.state is RunState.RUNNING:
             async for piece in ledger.slices(run_id):
                 if piece.state == "OPEN":

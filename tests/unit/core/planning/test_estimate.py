@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from quarry_core.models import limits_of
-from quarry_core.planning.estimate import NOTHING_AHEAD, STEPS_MAX, Ahead, estimate_run, finish_s
+from quarry_core.planning.estimate import NOTHING_AHEAD, STEPS_MAX, Ahead, TokenEstimate, estimate_run, finish_s
 from quarry_core.planning.history import History, JobTime
 from quarry_core.planning.plan import plan_shards
-from quarry_core.planning.tokens import TokenEstimate
 
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
 TITAN = "amazon.titan-embed-text-v2:0"

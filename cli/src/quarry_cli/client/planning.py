@@ -1,0 +1,145 @@
+"""What a manifest would be, counted and planned on this machine: nothing is sent, and nothing is written to AWS.
+
+Theory of operation. The manifest is judged as before it is submitted. Then the functions work that the preprocessor works
+with, on the caller's own credentials, and write what they write into a temporary folder. So the plan is the one that the
+services would make; what they know and this process may not (how many slots they were given) is read from the pool's row
+where one stands, else from the same variables, and said where it is assumed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quarry_cli.client.aside import aside
+from quarry_cli.client.connections import Connections
+from quarry_cli.client.overlay import Overlay
+from quarry_cli.client.submitting import judge
+from quarry_cli.errors import NotPlanned, NotSubmitted
+from quarry_core.contract.manifest import Manifest, ManifestError
+from quarry_core.contract.prompts import PromptError
+from quarry_core.errors import Refused
+from quarry_core.ledger.rows import Pool
+from quarry_core.models import pool_of
+from quarry_core.settings import Settings
+from quarry_core.sources.lookups import NotReadable
+from quarry_core.sources.pinning import Environment, pin
+
+if TYPE_CHECKING:
+    from quarry_core.contract.run import Pins
+    from quarry_core.planning.estimate import Estimate
+    from quarry_core.planning.plan_source import Planned
+
+# Called with the bytes read so far, and those of the source; the source may be read more than once, or in part.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """What a manifest would be. `unchecked`: what could not be looked at, and why; one sentence each."""
+
+    estimate: Estimate
+    unchecked: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """What `quarry plan --json` prints: the estimate's fields, and `unchecked`."""
+        return {**self.estimate.model_dump(mode="json"), "unchecked": self.unchecked}
+
+
+async def plan(connections: Connections, text: str, progress: Progress | None = None) -> PlannedRun:
+    """Count and plan what a manifest names.
+
+    Args:
+        text: the manifest, JSON.
+        progress: called often while the source is read, in another thread.
+
+    Raises:
+        NotSubmitted: the manifest, or its source, would be refused: in the same sentences.
+        NotPlanned: the source cannot be read from here.
+        PortError: AWS gave no answer.
+    """
+    # pyarrow takes its time to import, and `quarry --help` needs none of it.
+    from quarry_core.planning.estimate import estimate_run  # noqa: PLC0415 see above
+
+    judged = await judge(connections, text)
+    assert judged.manifest is not None
+    ledger, services = connections.ledger, connections.services()
+    standing = await ledger.pool(pool_of(connections.region, judged.manifest.model_id))
+    quota, assumed = _quota(standing, services.job_quota)
+    environment = Environment(
+        region=connections.region,
+        bucket=connections.bucket,
+        owner_required=connections.owner_required,
+        max_total_records=services.max_total_records,
+        max_records_per_job=services.max_records_per_job,
+    )
+    # Removed here, whatever becomes of the thread.
+    with tempfile.TemporaryDirectory(prefix="quarry-plan-", ignore_cleanup_errors=True) as folder:
+        work = _Work(connections, judged.manifest, environment, quota, Path(folder), progress)
+        pins, planned = await aside(work.done)
+    estimate = estimate_run(
+        plan=planned.plan,
+        model_id=pins.model_id,
+        source_uri=pins.source.uri,
+        inference=pins.inference,
+        tokens=planned.tokens,
+        unsent=planned.counted.gaps,
+        slots=standing.admit_limit if standing and standing.admit_limit else quota,
+        history=await ledger.history(pins.pool),
+        ahead=await ledger.ahead(pins.pool),
+        notes=(*planned.counted.dataset.count.notes, *assumed),
+    )
+    return PlannedRun(estimate, judged.unchecked)
+
+
+def _quota(standing: Pool | None, here: int | None) -> tuple[int, tuple[str, ...]]:
+    """How many slots the services plan for, and what is to be said about it."""
+    if standing is not None:
+        return standing.configured, ()
+    if here is not None:
+        return here, ()
+    default: int = Settings.model_fields["job_quota"].default
+    note = f"the slots are assumed to be {default}: set QUARRY_JOB_QUOTA here to what the services have (`terraform output`)"
+    return default, (note,)
+
+
+@dataclass(slots=True)
+class _Work:
+    """The blocking part."""
+
+    connections: Connections
+    manifest: Manifest
+    environment: Environment
+    slots: int
+    folder: Path
+    progress: Progress | None
+    read_bytes: int = 0
+    source_bytes: int = 0
+
+    def done(self) -> tuple[Pins, Planned]:
+        from quarry_core.planning.plan_source import REFUSING, plan_source, refusal_of  # noqa: PLC0415 see `plan`
+
+        connections = self.connections
+        run_id = f"plan-{connections.clock.token()}"
+        objects = Overlay(connections.objects(), connections.bucket, self.folder, run_id, self._read)
+        try:
+            pins = pin(objects, run_id, self.manifest, self.environment)
+        except NotReadable as error:
+            raise NotPlanned(str(error)) from error
+        except (ManifestError, PromptError) as error:
+            raise NotSubmitted(str(error)) from error
+        self.source_bytes = pins.source.size_bytes
+        try:
+            return pins, plan_source(objects, run_id, pins, self.slots)
+        except Refused as error:
+            raise NotPlanned(refusal_of(error, pins.source)) from error
+        except REFUSING as error:
+            raise NotSubmitted(refusal_of(error, pins.source)) from error
+
+    def _read(self, size_bytes: int) -> None:
+        self.read_bytes += size_bytes
+        if self.progress is not None:
+            self.progress(self.read_bytes, self.source_bytes)

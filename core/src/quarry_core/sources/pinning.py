@@ -1,0 +1,145 @@
+"""From a manifest to pins: what it means today. Blocking; the preprocessor and `quarry plan` use it.
+
+Looks up the prompt and the source, and writes nothing but the list of a source of several files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from quarry_core.contract.listing import Listing, digest_of, ref_of
+from quarry_core.contract.manifest import Manifest, ManifestError
+from quarry_core.contract.manifest_checks import check_environment
+from quarry_core.contract.names import listing_key
+from quarry_core.contract.requests import INVOCATIONS
+from quarry_core.contract.run import PINS_BYTES_MAX, Pins, Source
+from quarry_core.errors import Conflict
+from quarry_core.models import CONVERSE, check_inference, family_of, pool_of
+from quarry_core.ports import ObjectRef, Objects
+from quarry_core.sources.listing import LISTING_BYTES_MAX, find_source
+from quarry_core.sources.lookups import look_up_prompt
+from quarry_core.sources.ready import find_requests
+from quarry_core.tabular.dataset import files_of
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a manifest is held against, and what it leaves to the environment (`quarry_core.settings`)."""
+
+    region: str
+    bucket: str
+    owner_required: bool = False
+    max_total_records: int | None = None
+    max_records_per_job: int | None = None
+    timeout_hours: int = 72
+
+
+def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environment) -> Pins:
+    """What the manifest means today.
+
+    Raises:
+        ManifestError, PromptError: it is refused; the text says what to do.
+        PortError: S3 gave no answer.
+    """
+    check_environment(
+        manifest,
+        region=environment.region,
+        bucket=environment.bucket,
+        owner_required=environment.owner_required,
+    )
+    prompt = manifest.prompt if manifest.prompt_id is None else look_up_prompt(objects, manifest.prompt_id)
+    inference = {**(prompt.inference or {} if prompt else {}), **manifest.inference}
+    if manifest.request_format is None:
+        try:
+            check_inference(manifest.model_id, inference)
+        except ValueError as error:
+            raise ManifestError(str(error)) from error
+    source = pin_source(objects, run_id, manifest, environment.bucket)
+    requests = find_requests(objects, manifest, source.format, partial(first_file, objects, run_id, source))
+    invocation = INVOCATIONS[requests] if requests else None
+    family = CONVERSE if invocation == "Converse" else family_of(manifest.model_id)
+    pins = Pins(
+        job_name_prefix=manifest.job_name_prefix,
+        model_id=manifest.model_id,
+        pool=pool_of(environment.region, manifest.model_id),
+        family=family.name,
+        family_version=family.version,
+        source=source,
+        prompt=prompt,
+        inference=inference,
+        max_records_total=manifest.max_records_total or environment.max_total_records,
+        max_num_jobs=manifest.max_num_jobs,
+        max_records_per_job=manifest.max_records_per_job or environment.max_records_per_job,
+        timeout_hours=manifest.timeout_hours or environment.timeout_hours,
+        tags=manifest.tags,
+        output_kms_key=manifest.output_kms_key,
+        vpc=manifest.vpc,
+        csv=manifest.csv,
+        partition_types=manifest.partition_types,
+        result_prefix=manifest.result_prefix or "",
+        dry_run=manifest.dry_run,
+        request_format=requests,
+        invocation=invocation,
+    )
+    size_bytes = len(pins.model_dump_json().encode())
+    if size_bytes > PINS_BYTES_MAX:
+        raise ManifestError(
+            f"prompt: prompt and parameters take {size_bytes} bytes, and at most {PINS_BYTES_MAX} are allowed:"
+            " shorten the prompt"
+        )
+    return pins
+
+
+def first_file(objects: Objects, run_id: str, source: Source) -> ObjectRef:
+    """The file that holds a source's first row. Blocking. Raises as `files_of`."""
+    if not source.listing:
+        return source.ref
+    return ref_of(files_of(objects, run_id, source).files[0], source.bucket, source.bucket_owner)
+
+
+def pin_source(objects: Objects, run_id: str, manifest: Manifest, own_bucket: str) -> Source:
+    """Look up what a manifest names, and pin it; the list of several files is written once. Blocking.
+
+    A worker that died here has left a list, and its run was not accepted. Who comes next takes that list, though it would
+    make another by now: a list that was written is never written again, and whichever of two workers is first with the
+    ledger has pinned the same one.
+
+    Raises:
+        ManifestError: the source is refused; the text says what to do.
+        PortError: S3 gave no answer.
+    """
+    found = find_source(objects, manifest, own_bucket)
+    if found.one is not None:
+        one = found.one
+        return Source(
+            format=found.format,
+            bucket=found.bucket,
+            key=found.key,
+            size_bytes=one.size_bytes,
+            etag=one.etag,
+            version_id=one.version_id,
+            bucket_owner=manifest.input_bucket_owner,
+        )
+    assert found.listing is not None
+    listing = found.listing
+    body = listing.to_json()
+    if len(body) > LISTING_BYTES_MAX:
+        raise ManifestError(
+            f"s3_uri: the list of its {len(listing.files)} files takes {len(body)} bytes, and at most {LISTING_BYTES_MAX} are"
+            " allowed: name fewer, or give them shorter keys"
+        )
+    try:
+        objects.put_once(listing_key(run_id), body, {"run": run_id, "listing": digest_of(body)})
+    except Conflict:
+        body = objects.read(ObjectRef(listing_key(run_id)))
+        listing = Listing.model_validate_json(body)
+    return Source(
+        format=found.format,
+        bucket=found.bucket,
+        key=found.key,
+        size_bytes=sum(file.size_bytes for file in listing.files),
+        bucket_owner=manifest.input_bucket_owner,
+        files=len(listing.files),
+        listing=digest_of(body),
+    )
