@@ -71,6 +71,11 @@ def test_bedrocks_batch_file_is_sent_as_it_is(calm):
         }
         for number in range(120)
     ]
+    # As LiteLLM writes it for a request with tools.
+    records[7]["modelInput"] |= {
+        "system": [{"type": "text", "text": "You are a helpful assistant."}],
+        "tools": [{"name": "f", "input_schema": {"type": "object", "properties": {"a": {"type": "integer"}}}}],
+    }
     uri = plant(calm, "inputs/bedrock.jsonl", records)
 
     run_id = calm.send({"s3_uri": uri, "job_name_prefix": "as-it-is", "model_id": CLAUDE})
@@ -79,7 +84,9 @@ def test_bedrocks_batch_file_is_sent_as_it_is(calm):
     assert totals["state"] == "SUCCEEDED", totals
     rows = calm.result(run_id).to_pylist()
     assert [row["recordId"] for row in rows] == [one["recordId"] for one in records]
-    assert all(row["response"].endswith(its_answer(f"Summarize call {n}")) for n, row in enumerate(rows))
+    assert (rows[7]["stop_reason"], json.loads(rows[7]["response"])[0]["name"]) == ("tool_use", "f")
+    texts = [(number, row["response"]) for number, row in enumerate(rows) if number != 7]
+    assert all(text.endswith(its_answer(f"Summarize call {number}")) for number, text in texts)
 
 
 @pytest.mark.parametrize(

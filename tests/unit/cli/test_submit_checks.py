@@ -134,6 +134,52 @@ def test_a_column_that_the_prompt_needs_and_the_source_lacks_is_reported_with_th
     assert "the dataset has no column 'topic'; did you mean 'topics'? (it has 'topics', 'id')" in reported
 
 
+def requests(quarry, records, key="inputs/requests.jsonl"):
+    quarry.world.objects.plant(key, "".join(json.dumps(one) + "\n" for one in records).encode())
+    return f"s3://world/{key}"
+
+
+def chat(number, **more):
+    body = {"messages": [{"role": "user", "content": f"Question {number}?"}]}
+    return {"custom_id": f"r-{number}", "body": body} | more
+
+
+def test_ready_requests_are_sent_and_were_looked_at(quarry, bedrock):
+    uri = requests(quarry, [chat(number) for number in range(100)])
+    sent = quarry.client.submit({"job_name_prefix": "ready", "model_id": CLAUDE, "s3_uri": uri})
+
+    assert sent.unchecked == []
+    quarry.idle()
+    assert quarry.status(sent.run_id)["state"] == "RUNNING"
+
+
+@pytest.mark.parametrize(
+    ("records", "sentence"),
+    [
+        (
+            [chat(n % 99) for n in range(100)],
+            "data row 100 has the custom_id 'r-0', which inputs/requests.jsonl: data row 1",
+        ),
+        ([chat(n) for n in range(99)], "the dataset has 99 rows: add rows until it has 100"),
+        ([chat(n, custom_id=n) for n in range(100)], "data row 1 has the custom_id 0, which is no text"),
+        (
+            [chat(n, body={"seed": 1}) for n in range(100)],
+            "data row 1: body.messages is not a list of messages: give at",
+        ),
+        ([{"id": n, "text": "x"} for n in range(100)], "it has the keys id, text: give prompt_id or prompt"),
+        (
+            [{"modelInput": {"messages": []}} for _ in range(100)],
+            'modelInput.anthropic_version is not there or another: add "anthropic_version"',
+        ),
+    ],
+    ids=range(6),
+)
+def test_what_the_count_would_refuse_of_ready_requests_is_reported_before(quarry, refused, records, sentence):
+    reported = refused(s3_uri=requests(quarry, records), prompt_id=None)
+
+    assert sentence in reported
+
+
 def test_an_inline_prompts_columns_and_an_embeddings_are_checked(quarry, refused):
     uri = quarry.world.csv(200)
 

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarry_core.models.openai_chat import Untranslatable, converse_request
+from quarry_local.bedrock.families.registry import answering
+from quarry_local.bedrock.models.identity import resolve
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
 JPEG = b"\xff\xd8\xff\xe0" + bytes(8)
@@ -248,6 +250,34 @@ REFUSALS = [
 @pytest.mark.parametrize(("body", "sentence"), REFUSALS, ids=[sentence[:50] for _, sentence in REFUSALS])
 def test_what_cannot_be_asked_is_refused_by_its_path(body, sentence):
     assert refused(body).startswith(sentence) or sentence in refused(body)
+
+
+@pytest.mark.parametrize("model_id", ["amazon.nova-lite-v1:0", "anthropic.claude-3-haiku-20240307-v1:0"])
+def test_the_simulated_bedrock_answers_what_is_translated(model_id):
+    body = {
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "What?"}, *image(data_url(PNG))["messages"][0]["content"]],
+            },
+            {"role": "assistant", "content": "A dot."},
+            {"role": "user", "content": "Where?"},
+        ],
+        "max_tokens": 100,
+        "temperature": 0.1,
+        "stop": "END",
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "x", "schema": {"type": "object", "properties": {"a": {"type": "integer"}}}},
+        },
+    }
+
+    model = resolve(model_id, region="us-east-1", account="123456789012")
+    answer = answering(model, "Converse")(json.dumps(converse_request(body)).encode())
+
+    said = json.loads(answer.body)["output"]["message"]["content"][0]["text"]
+    assert isinstance(json.loads(said), dict)
 
 
 JSON = st.recursive(

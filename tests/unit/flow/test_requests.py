@@ -279,3 +279,17 @@ async def test_other_models_that_requests_name_are_told_in_the_report():
 
     notes = world.report(run_id)["estimate"]["notes"]
     assert f"requests name another model in their body (gpt-4o-mini): all were sent to {CLAUDE}" in notes
+
+
+async def test_the_estimate_goes_by_what_the_requests_ask_for():
+    world = SimulatedWorld()
+    records = [chat(number) for number in range(100)]
+    for one in records[:50]:
+        one["body"] |= {"max_tokens": None, "max_completion_tokens": 40}
+    run_id = world.send(manifest(world, records))
+    await world.run(run_id)
+
+    estimate = world.report(run_id)["estimate"]
+    assert estimate["output_tokens"] == 50 * 40 + 50 * 20
+    # "Question 7?" is a handful of LLM tokens; its JSON would be dozens.
+    assert estimate["input_tokens"] < 100 * 15

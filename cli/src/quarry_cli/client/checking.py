@@ -143,6 +143,9 @@ def _source(
         return
     try:
         seen = preview_source(objects, manifest, source)
+    except ManifestError as error:
+        found.faults.append(str(error))
+        return
     except SourceError as error:
         found.faults.append(f"s3_uri: {error}")
         return

@@ -160,8 +160,8 @@ async def _check(connections: Connections, text: str, data: ManifestData) -> Jud
 async def _model_hint(connections: Connections, data: ManifestData) -> str:
     """What Bedrock has that is like a model id of no family; empty for any other fault."""
     model_id = data.get("model_id") if isinstance(data, Mapping) else None
-    if not isinstance(model_id, str):
-        return ""
+    if not isinstance(model_id, str) or (isinstance(data, Mapping) and data.get("request_format") == "openai"):
+        return ""  # Converse asks models of any family
     try:
         family_of(model_id)
     except UnsupportedModel:

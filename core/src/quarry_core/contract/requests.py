@@ -29,6 +29,8 @@ OTHER_COLUMN = "other"
 HEAD_BYTES = 64 << 10
 ID_BYTES_MAX = 1_024
 KEYS_SHOWN_MAX = 8
+# If none of so many can be sent, the file was written for something else.
+FIRST_ROWS = 20
 FORMS = 'Bedrock\'s {"recordId", "modelInput"} nor OpenAI\'s {"custom_id", "method", "url", "body"}'
 
 _TABLES = (".csv", ".parquet", ".csv.gz", ".csv.zst", ".tsv", ".arrow", ".feather", ".xlsx")
@@ -79,6 +81,20 @@ def id_fault(found: str) -> str | None:
     if size_bytes > ID_BYTES_MAX:
         return f"has {size_bytes} bytes, more than {ID_BYTES_MAX}; shorten it"
     return None
+
+
+def first_rows_fault(faults: Sequence[str], rows: int) -> str | None:
+    """Why a file of requests is refused of whose first `FIRST_ROWS` rows these cannot be sent; None if it is not.
+
+    Args:
+        faults: one for each of the first rows that cannot be sent.
+        rows: how many rows were looked at.
+    """
+    looked_at = min(rows, FIRST_ROWS)
+    if not faults or len(faults) < looked_at:
+        return None
+    more = f" (and none of the first {looked_at} can be sent)" if looked_at > 1 else ""
+    return f"data row 1: {faults[0]}{more}"
 
 
 def _seen(line: bytes, keys: Sequence[str]) -> str:

@@ -15,30 +15,34 @@ from typing import Any, BinaryIO
 import msgspec
 
 from quarry_core.contract.csv_dialect import RECORD_BYTES_MAX
-from quarry_core.contract.requests import BODY_COLUMNS, RequestFormat
+from quarry_core.contract.requests import BODY_COLUMNS, FIRST_ROWS, RequestFormat, first_rows_fault
 from quarry_core.contract.text import shown_name
 from quarry_core.models import canonical_model, check_ready
+from quarry_core.models.anthropic import MAX_TOKENS_DEFAULT
 from quarry_core.rendering.requests import NotSent, RequestEncoder
 from quarry_core.tabular.counted import Count
 from quarry_core.tabular.errors import SourceError
-from quarry_core.tabular.requests.lines import LineFault, read_line
+from quarry_core.tabular.requests.lines import NotARequest, read_line
 from quarry_core.tabular.requests.rows import BOM, request_columns, request_schema
 
 OFFSET_EVERY_ROWS = 4_096
 OFFSET_EVERY_BYTES = 1 << 20
 BLOCK_BYTES = 1 << 20
-FIRST_ROWS = 20
 MODELS_NAMED_MAX = 3
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 Ids = Sequence[str | None]
 
 
-class _Named(msgspec.Struct, gc=False):
+class _Asked(msgspec.Struct, gc=False):
+    """What a request of either form says of its model and its answer."""
+
     model: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
 
 
-_named = msgspec.json.Decoder(_Named).decode
+_asked = msgspec.json.Decoder(_Asked).decode
 
 
 def count_requests(
@@ -62,7 +66,7 @@ def count_requests(
     for byte, line in _lines(body, key, notes):
         try:
             found = read_line(line, form)
-        except LineFault as error:
+        except NotARequest as error:
             raise SourceError(f"{key}: data row {notes.rows + 1} (byte {byte}) {error}") from error
         notes.take(byte)
         ids.append(found.id)
@@ -85,6 +89,7 @@ def count_requests(
         schema_ipc=base64.b64encode(request_schema(columns).serialize()).decode(),
         requests=form,
         gaps=judge.unsent,
+        answer_tokens_max=judge.answer_tokens_max,
         notes=judge.notes(),
     )
 
@@ -112,6 +117,7 @@ class _Judge:
 
     def __init__(self, form: RequestFormat, model_id: str) -> None:
         self.unsent = 0
+        self.answer_tokens_max = 0
         self._form = form
         self._model_id = model_id
         self._encoder = RequestEncoder(form)
@@ -132,15 +138,13 @@ class _Judge:
             self._faults += [fault] if fault else []
             if self._rows == FIRST_ROWS:
                 self.first_rows(key)
-        if self._form == "openai" and len(self._models) <= MODELS_NAMED_MAX:
-            self._name(body)
+        self._look_at(body)
 
     def first_rows(self, key: str) -> None:
         """Raises SourceError if none of the first requests can be sent."""
-        looked_at = min(self._rows, FIRST_ROWS)
-        if len(self._faults) == looked_at:
-            more = f" (and none of the first {looked_at} can be sent)" if looked_at > 1 else ""
-            raise SourceError(f"{key}: data row 1: {self._faults[0]}{more}")
+        fault = first_rows_fault(self._faults, self._rows)
+        if fault is not None:
+            raise SourceError(f"{key}: {fault}")
 
     def notes(self) -> tuple[str, ...]:
         """What the run's report is to say of the requests."""
@@ -166,13 +170,17 @@ class _Judge:
             return f"{name}.{str(error).removeprefix('inference: ')}"
         return ""
 
-    def _name(self, body: bytes) -> None:
+    def _look_at(self, body: bytes) -> None:
         try:
-            model = _named(body).model
+            asked = _asked(body)
         except (msgspec.MsgspecError, RecursionError):
             return
-        if isinstance(model, str) and not _is_same(model, self._model_id):
-            self._models[model] = None
+        most = next((one for one in (asked.max_tokens, asked.max_completion_tokens) if isinstance(one, int)), None)
+        self.answer_tokens_max += most if most is not None and most > 0 else MAX_TOKENS_DEFAULT
+        if self._form != "openai" or len(self._models) > MODELS_NAMED_MAX:
+            return
+        if isinstance(asked.model, str) and not _is_same(asked.model, self._model_id):
+            self._models[asked.model] = None
 
 
 def _is_same(model: str, model_id: str) -> bool:

@@ -103,7 +103,7 @@ def _together(
 ) -> DatasetCount:
     file_rows: list[int] = []
     notes: dict[str, None] = {}
-    size_bytes = 0
+    size_bytes = answer_tokens_max = 0
     no_text: dict[str, str] = {}
     kinds: dict[str, Kinds] = {}
     unifier = Unifier(partitions=_partitions(pins, listing))
@@ -112,6 +112,7 @@ def _together(
             file_rows.append(count.rows)
             notes |= dict.fromkeys(count.notes[: NOTES_MAX - len(notes)])
             size_bytes += count.size_bytes
+            answer_tokens_max += count.answer_tokens_max
             unifier.add(_named(count), listing.files[len(file_rows) - 1].key, count.rows)
             merged(kinds, count.kinds if count.rows else {})
             no_text = {**count.no_text, **no_text}
@@ -132,6 +133,7 @@ def _together(
         groups=tuple(groups),
         no_text=no_text,
         notes=(*unified.notes, *notes),
+        answer_tokens_max=answer_tokens_max,
     )
 
 

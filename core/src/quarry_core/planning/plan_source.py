@@ -5,7 +5,9 @@ Reads the source, and writes only what `counting` writes. The same pins and slot
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from quarry_core.contract.prompts import MissingColumn
 from quarry_core.contract.results import ColumnTaken
@@ -63,6 +65,13 @@ def plan_source(objects: Objects, run_id: str, pins: Pins, slots: int) -> Planne
         gaps=counted.gaps,
     )
     return Planned(counted, plan, estimate_tokens(counted.dataset, pins, encoder_of(pins), plan.rows_planned))
+
+
+def inference_of(pins: Pins, count: DatasetCount) -> Mapping[str, Any]:
+    """The parameters that bound an answer; of ready requests, which each have their own, the mean of them."""
+    if pins.request_format is None:
+        return pins.inference
+    return {"max_tokens": round(count.answer_tokens_max / count.rows)}
 
 
 def refusal_of(error: Exception, source: Source) -> str:

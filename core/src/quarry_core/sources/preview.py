@@ -15,12 +15,15 @@ from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.listing import ref_of
 from quarry_core.contract.manifest import Manifest
 from quarry_core.contract.prompts import MissingColumn, Prompt, check_columns, template_of
+from quarry_core.contract.requests import RequestFormat
 from quarry_core.contract.results import ColumnTaken
 from quarry_core.contract.results import check_columns as check_result_columns
-from quarry_core.models import family_of, limits_of
+from quarry_core.models import CONVERSE, AnswerReader, family_of, limits_of
 from quarry_core.models.limits import too_few
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.sources.listing import Found
+from quarry_core.sources.preview_requests import check_first_requests
+from quarry_core.sources.ready import find_requests
 from quarry_core.tabular.compressed import compression_of, unpacked_beginning
 from quarry_core.tabular.csv.header import names_at_start
 from quarry_core.tabular.csv.records import RecordScanner
@@ -28,6 +31,7 @@ from quarry_core.tabular.csv.start import start_of
 from quarry_core.tabular.json_kinds import kinds_of, schema_of
 from quarry_core.tabular.jsonl.lines import UTF8_MARK, LineFault, parse_lines
 from quarry_core.tabular.parquet.rows import open_parquet
+from quarry_core.tabular.requests.rows import request_columns, request_schema
 from quarry_core.tabular.rows import SourceError, SourceFormat
 
 PREVIEW_BYTES = 1 << 20
@@ -40,6 +44,7 @@ class Preview:
     schema: pa.Schema
     rows: int | None
     whole: bool = True
+    requests: RequestFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +58,13 @@ class Faults:
 def preview_source(objects: Objects, manifest: Manifest, found: Found) -> Preview | None:
     """Look at what a manifest's `s3_uri` was found to name; None if its header is not to be seen.
 
-    Raises: as `preview`.
+    Raises: as `preview`, and
+        ManifestError: as `find_requests`.
     """
     csv = manifest.csv or Csv()
+    requests = find_requests(objects, manifest, found.format, lambda: first_of(found, manifest))
+    if requests is not None:
+        return _requests(objects, manifest, found, requests)
     if found.one is not None:
         ref = ObjectRef(found.key, found.bucket, found.one.etag, owner=manifest.input_bucket_owner)
         return preview(objects, ref, found.format, found.one.size_bytes, csv)
@@ -73,6 +82,35 @@ def preview_source(objects: Objects, manifest: Manifest, found: Found) -> Previe
         fields += [each for each in seen.schema if each.name not in names]
         whole = whole and seen.whole
     return Preview(pa.schema(fields), rows, whole=whole)
+
+
+def first_of(found: Found, manifest: Manifest) -> ObjectRef:
+    """The file that holds the first row."""
+    if found.one is not None:
+        return ObjectRef(found.key, found.bucket, found.one.etag, owner=manifest.input_bucket_owner)
+    assert found.listing is not None
+    return ref_of(found.listing.files[0], found.bucket, manifest.input_bucket_owner)
+
+
+def _requests(objects: Objects, manifest: Manifest, found: Found, form: RequestFormat) -> Preview:
+    """Of several files the first is looked at; what is wrong further on, the count finds."""
+    ref = first_of(found, manifest)
+    several = found.listing is not None and len(found.listing.files) > 1
+    size_bytes = found.one.size_bytes if found.one is not None else None
+    lines, ended = _beginning(objects, ref, size_bytes)
+    rows, others = check_first_requests(lines, ref.key, form, manifest.model_id)
+    schema = request_schema(request_columns(form, others=others))
+    return Preview(schema, rows if ended and not several else None, whole=ended and not several, requests=form)
+
+
+def _beginning(objects: Objects, ref: ObjectRef, size_bytes: int | None) -> tuple[bytes, bool]:
+    """The first whole lines of a file, unpacked, and whether they are all of it."""
+    head = objects.read(ref, 0, PREVIEW_BYTES)
+    compression = compression_of(head, ref.key)
+    ended = size_bytes == len(head) and compression is None
+    if compression is not None:
+        head = unpacked_beginning(head, compression, PREVIEW_BYTES)
+    return head if ended else head[: head.rfind(b"\n") + 1], ended
 
 
 def preview(objects: Objects, ref: ObjectRef, form: SourceFormat, size_bytes: int, csv: Csv) -> Preview | None:
@@ -119,15 +157,17 @@ def _jsonl(lines: bytes, key: str, *, ended: bool) -> Preview | None:
 def faults_of(found: Preview, manifest: Manifest, prompt: Prompt | None) -> Faults:
     """What the preprocessor would refuse of it, in its own sentences."""
     faults, likely = [], []
+    family: AnswerReader = CONVERSE if found.requests == "openai" else family_of(manifest.model_id)
     try:
-        check_columns(template_of(prompt), found.schema.names)
+        if found.requests is None:
+            check_columns(template_of(prompt), found.schema.names)
     except MissingColumn as error:
         if found.whole:
             faults.append(str(error))
         else:
             likely.append(f"all columns: among those of the first rows of the first and the last file, {error}")
     try:
-        check_result_columns(found.schema, family_of(manifest.model_id).answer_column, manifest.result_prefix or "")
+        check_result_columns(found.schema, family.answer_column, manifest.result_prefix or "")
     except ColumnTaken as error:
         faults.append(str(error))
     limits = limits_of(manifest.model_id)

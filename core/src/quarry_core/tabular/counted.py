@@ -41,6 +41,7 @@ class Count(BaseModel):
         annotations: Parquet only: what the file's schema says of columns beyond Arrow's, to be said by the parts too.
         requests: of which form the lines of a JSONL file are that holds ready requests; None for any other file.
         gaps: requests only: how many rows cannot be sent.
+        answer_tokens_max: requests only: how many LLM tokens all answers may have together.
         notes: what the run's report says of the source.
         no_text: columns that cannot stand in a prompt though their Arrow type could, and why: "is …: cast it to …".
         whole: columns of which every row has a value that can be sent, if it is not too large: proved by the footer
@@ -61,6 +62,7 @@ class Count(BaseModel):
     whole: tuple[str, ...] = ()
     requests: RequestFormat | None = None
     gaps: int | None = None
+    answer_tokens_max: int = 0
     notes: tuple[str, ...] = ()
     kinds: dict[str, Kinds] = {}
     spool: Spool | None = None
@@ -91,7 +93,7 @@ class DatasetCount(BaseModel):
         schema_ipc: the dataset's Arrow schema as an IPC message in base64.
         file_rows: the rows of each file, in the order of the listing.
         groups: how many files each of the objects `plans/<run_id>/counts/` tells of.
-        annotations, no_text: as of `Count`.
+        annotations, no_text, answer_tokens_max: as of `Count`.
         notes: sentences for the user about what was found.
     """
 
@@ -106,6 +108,7 @@ class DatasetCount(BaseModel):
     groups: tuple[int, ...] = ()
     annotations: tuple[Annotation, ...] = ()
     no_text: dict[str, str] = {}
+    answer_tokens_max: int = 0
     notes: tuple[str, ...] = ()
 
     @property

@@ -25,7 +25,7 @@ from quarry_core.ledger.rows import Totals
 from quarry_core.planning.counting import write_count
 from quarry_core.planning.estimate import Estimate, estimate_run
 from quarry_core.planning.plan import Plan
-from quarry_core.planning.plan_source import REFUSING, Planned, plan_source, refusal_of
+from quarry_core.planning.plan_source import REFUSING, Planned, inference_of, plan_source, refusal_of
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.service.failures import RunCode, Step, exhausted
 from quarry_core.service.pieces import Piece, Pieces
@@ -122,7 +122,7 @@ class Counting:
             plan=planned.plan,
             model_id=pins.model_id,
             source_uri=pins.source.uri,
-            inference=pins.inference,
+            inference=inference_of(pins, planned.counted.dataset.count),
             tokens=planned.tokens,
             unsent=planned.counted.gaps,
             slots=pool.admit_limit if pool and pool.admit_limit else slots,

@@ -34,7 +34,7 @@ class Line(NamedTuple):
     other: bytes | None
 
 
-class LineFault(ValueError):
+class NotARequest(ValueError):
     """A line that is no request; the text goes on after the line's place: "has no custom_id; ..."."""
 
 
@@ -42,15 +42,15 @@ def read_line(line: bytes, form: RequestFormat) -> Line:
     """Take a line apart.
 
     Raises:
-        LineFault: it is no JSON object of the form, or its id cannot be a row's.
+        NotARequest: it is no JSON object of the form, or its id cannot be a row's.
     """
     members = _parsed(line)
     id_name, body_name = ID_COLUMNS[form], BODY_COLUMNS[form]
     body = members.pop(body_name, None)
     if body is None:
-        raise LineFault(f"has no {body_name}; give each line its request, as {body_name}")
+        raise NotARequest(f"has no {body_name}; give each line its request, as {body_name}")
     if body[:1] != b"{":
-        raise LineFault(f"has a {body_name} that is no JSON object; write the request itself, not a text of it")
+        raise NotARequest(f"has a {body_name} that is no JSON object; write the request itself, not a text of it")
     found = _id(members.pop(id_name, None), id_name, required=form == "openai")
     if form == "openai":
         _check_address({name: members.pop(name, None) for name in _ADDRESS})
@@ -60,29 +60,31 @@ def read_line(line: bytes, form: RequestFormat) -> Line:
 def _id(found: bytes | None, name: str, *, required: bool) -> str | None:
     if found is None or found == b"null":
         if required:
-            raise LineFault(f"has no {name}; give each request an id of its own")
+            raise NotARequest(f"has no {name}; give each request an id of its own")
         return None
     if found[:1] != b'"':
-        raise LineFault(f"has the {name} {shown_name(found.decode())}, which is no text; put it into double quotes")
+        raise NotARequest(f"has the {name} {shown_name(found.decode())}, which is no text; put it into double quotes")
     try:
         text = _text(found)
     except msgspec.DecodeError:
-        raise LineFault(f"has a {name} with half of a surrogate pair, which is no character; take it out") from None
+        raise NotARequest(f"has a {name} with half of a surrogate pair, which is no character; take it out") from None
     fault = id_fault(text)
     if fault:
-        raise LineFault(f"has the {name} {shown_name(text)!r}, which {fault}")
+        raise NotARequest(f"has the {name} {shown_name(text)!r}, which {fault}")
     return text
 
 
 def _check_address(address: Mapping[str, bytes | None]) -> None:
     method, url = address["method"], address["url"]
     if method not in (None, b"null", b'"POST"', b'"post"'):
-        raise LineFault(f"has the method {_shown(method)}; requests are POST")
+        raise NotARequest(f"has the method {_shown(method)}; requests are POST")
     if url in (None, b"null", b'"/v1/chat/completions"'):
         return
     name = _shown(url)
     if not name.strip('"').endswith(_CHAT):
-        raise LineFault(f"has the url {name}; only /v1/chat/completions is supported: send the others as another file")
+        raise NotARequest(
+            f"has the url {name}; only /v1/chat/completions is supported: send the others as another file"
+        )
 
 
 def _shown(value: bytes | None) -> str:
@@ -99,9 +101,9 @@ def _parsed(line: bytes) -> dict[str, bytes]:
         line.decode()
         return {name: bytes(value) for name, value in _members(line).items()}
     except UnicodeDecodeError as error:
-        raise LineFault(f"is not UTF-8 ({error.reason} at its byte {error.start}); save the file as UTF-8") from None
+        raise NotARequest(f"is not UTF-8 ({error.reason} at its byte {error.start}); save the file as UTF-8") from None
     except RecursionError:
-        raise LineFault("is nested too deep; leave the inner levels out") from None
+        raise NotARequest("is nested too deep; leave the inner levels out") from None
     except msgspec.MsgspecError:
         return _by_hand(line)
 
@@ -111,14 +113,14 @@ def _by_hand(line: bytes) -> dict[str, bytes]:
     try:
         found = json.loads(line, parse_constant=_refuse_constant)
     except RecursionError:
-        raise LineFault("is nested too deep; leave the inner levels out") from None
+        raise NotARequest("is nested too deep; leave the inner levels out") from None
     except ValueError as error:
         hint = "; JSON has double quotes (in Python: json.dumps, not str)" if line.startswith(b"{'") else ""
-        raise LineFault(f"is not JSON ({error}){hint}; write one JSON object a line") from None
+        raise NotARequest(f"is not JSON ({error}){hint}; write one JSON object a line") from None
     if not isinstance(found, dict):
-        raise LineFault("is not a JSON object; write one JSON object a line")
+        raise NotARequest("is not a JSON object; write one JSON object a line")
     if not HALF_PAIR.search(line) or any(SURROGATE.search(name) for name in found):
-        raise LineFault("is not JSON that can be read; write each line with a JSON library")
+        raise NotARequest("is not JSON that can be read; write each line with a JSON library")
     return dict(_cut(line))
 
 

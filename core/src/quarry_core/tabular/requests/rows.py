@@ -15,7 +15,7 @@ from quarry_core.contract.requests import BODY_COLUMNS, ID_COLUMNS, OTHER_COLUMN
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.tabular.counted import Count
 from quarry_core.tabular.errors import SourceError
-from quarry_core.tabular.requests.lines import Line, LineFault, read_line
+from quarry_core.tabular.requests.lines import Line, NotARequest, read_line
 from quarry_core.tabular.row_bytes import BATCH_ROWS_MAX
 
 BOM = b"\xef\xbb\xbf"
@@ -72,6 +72,6 @@ def _lines(data: bytes, key: str, form: RequestFormat, row: int, byte: int) -> l
             continue
         try:
             lines.append(read_line(line, form))
-        except LineFault as error:
+        except NotARequest as error:
             raise SourceError(f"{key}: data row {row + len(lines) + 1} (from byte {byte}) {error}") from error
     return lines
