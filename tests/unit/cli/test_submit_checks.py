@@ -239,6 +239,90 @@ def test_a_file_without_rows_is_reported(quarry, refused, body, message):
     assert message in refused(s3_uri="s3://world/inputs/x.csv")
 
 
+# --------------------------------------------------------------------------- several files
+
+
+def test_a_folder_is_listed_and_its_first_and_last_file_are_looked_at(quarry, bedrock, monkeypatch):
+    for number in range(5):
+        quarry.world.csv(200, f"inputs/f/{number}.csv")
+    objects, read, listed = quarry.world.objects, [], []
+    whole, listing = objects.read, objects.list
+    monkeypatch.setattr(objects, "read", lambda ref, *span: read.append(ref.key) or whole(ref, *span))
+    monkeypatch.setattr(objects, "list", lambda *asked: listed.append(asked[0]) or listing(*asked))
+
+    sent = quarry.client.submit(quarry.world.joke() | {"s3_uri": "s3://world/inputs/f/"})
+
+    assert sent.unchecked == []
+    assert listed == ["inputs/f/"]
+    assert [key for key in read if key.startswith("inputs/")] == ["inputs/f/0.csv", "inputs/f/4.csv"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("s3://world/inputs/f/", "s3://world/inputs/f/2.csv is empty (0 bytes)"),
+        ("s3://world/inputs/*.parquet", "matches no object"),
+        ("s3://world/inputs/g/", "is a Delta table"),
+        (["s3://world/inputs/f/1.csv", "s3://world/inputs/f/1.*"], "its rows would be taken twice"),
+        ("s3://world/", "takes in Quarry's own working files"),
+    ],
+)
+def test_a_source_of_several_files_is_refused_with_the_sentence_of_the_run(quarry, refused, uri, message):
+    quarry.world.csv(200, "inputs/f/1.csv")
+    quarry.world.objects.plant("inputs/f/2.csv", b"")
+    parquet(quarry, pa.table({"topic": ["x"] * 200}), "inputs/g/1.parquet")
+    quarry.world.objects.plant("inputs/g/_delta_log/0.json", b"{}")
+
+    assert message in refused(s3_uri=uri)
+
+
+def test_a_column_that_the_first_and_the_last_of_many_files_lack_may_still_come(quarry, bedrock):
+    for number in range(3):
+        quarry.world.csv(200, f"inputs/f/{number}.csv", ("topic" if number == 1 else "other", "id"))
+
+    sent = quarry.client.submit(quarry.world.joke() | {"s3_uri": "s3://world/inputs/f/"})
+
+    [sentence] = sent.unchecked
+    assert "of the first and the last file, the dataset has no column 'topic'" in sentence
+
+
+def test_a_column_that_both_of_two_files_lack_is_missing(quarry, refused):
+    for number in range(2):
+        quarry.world.csv(200, f"inputs/f/{number}.csv", ("other", "id"))
+
+    assert "the dataset has no column 'topic'" in refused(s3_uri="s3://world/inputs/f/")
+
+
+def test_a_column_of_folders_is_a_column(quarry, bedrock):
+    for name in ("a", "b"):
+        quarry.world.csv(200, f"inputs/f/kind={name}/1.csv")
+    manifest = quarry.world.joke(prompt_id=None, prompt="{topic} {kind}", s3_uri="s3://world/inputs/f/")
+
+    assert quarry.client.submit(manifest).unchecked == []
+
+
+def test_a_listing_that_is_long_holds_nobody_up(quarry, bedrock, monkeypatch):
+    monkeypatch.setattr(checking, "KEYS_LISTED_MAX", 2)
+    for number in range(3):
+        quarry.world.csv(200, f"inputs/f/{number}.csv")
+
+    [sentence] = quarry.client.submit(quarry.world.joke() | {"s3_uri": "s3://world/inputs/f/"}).unchecked
+
+    assert "of the keys that begin like s3://world/inputs/f/ only the first 2 were looked at" in sentence
+
+
+def test_a_folder_that_may_not_be_listed_is_said_and_stops_nobody(quarry, bedrock, monkeypatch):
+    def denied(*asked):
+        raise DENIED
+        yield
+
+    monkeypatch.setattr(quarry.world.objects, "list", denied)
+
+    [sentence] = quarry.client.submit(quarry.world.joke() | {"s3_uri": "s3://world/inputs/f/"}).unchecked
+
+    assert "s3://world/inputs/f/ cannot be listed" in sentence
+
+
 def test_the_manifests_dialect_is_the_one_that_is_looked_at(quarry, bedrock):
     quarry.world.objects.plant("inputs/semi.csv", b"a;topic\n" + b"1;x\n" * 200)
     manifest = quarry.world.joke() | {"s3_uri": "s3://world/inputs/semi.csv", "csv": {"delimiter": ";"}}

@@ -221,6 +221,11 @@ class _Finder:
         return kept
 
     def _too_many(self, name: S3Name) -> ManifestError:
+        if self.keys_listed_max < KEYS_LISTED_MAX:
+            return TooManyKeys(
+                f"s3_uri: of the keys that begin like {shown_key(name.uri)} only the first {self.keys_listed_max:,} were"
+                " looked at"
+            )
         return TooManyKeys(
             f"s3_uri: more than {self.keys_listed_max:,} keys begin like {shown_key(name.uri)}: begin it with a longer"
             " folder, or move the dataset to a folder of its own"

@@ -199,9 +199,13 @@ def test_too_many_files_are_refused_before_all_are_listed(data, monkeypatch):
     assert FILES_MAX == 50_000
 
 
-def test_a_listing_ends_at_its_limit(data):
-    data.keys_listed_max = 2_000
+def test_a_listing_ends_at_its_limit(data, monkeypatch):
     data.put(*(f"a/{number:04d}.txt" for number in range(2_500)), "a/z/1.csv")
+    data.keys_listed_max = 2_000
+    assert data.refused("s3://data/a/**/*.csv") == (
+        "s3_uri: of the keys that begin like s3://data/a/**/*.csv only the first 2,000 were looked at"
+    )
+    monkeypatch.setattr(listing_module, "KEYS_LISTED_MAX", 2_000)
     assert data.refused("s3://data/a/**/*.csv") == (
         "s3_uri: more than 2,000 keys begin like s3://data/a/**/*.csv: begin it with a longer folder, or move the"
         " dataset to a folder of its own"
