@@ -19,8 +19,9 @@ from tests.infra import working
 from tests.infra.applied import BEDROCK, CLAUDE, OPERATOR, PROFILE, TITAN
 from tests.infra.probes import MISJUDGED
 
-# The demo's two runs, smaller, one by a profile that Bedrock's role must be allowed to invoke, and one without a source.
-ROWS = {"text": 300, "embed": 150, "profile": 100, "absent": 0}
+# The demo's two runs, smaller, one over a folder, one by a profile that Bedrock's role must be allowed to invoke, and one
+# without a source.
+ROWS = {"text": 300, "embed": 150, "folder": 200, "profile": 100, "absent": 0}
 PROMPT = "joke_about_topic"
 NO = ("AccessDenied", "not authorized", "Forbidden", "(403)")
 
@@ -51,7 +52,7 @@ def played(world, tmp_path_factory) -> Played:
             "dead-letter messages": operator.quarry("dlq", "list"),
             "doctor": operator.quarry("doctor", "--model", PROFILE, codes=(0, 1)),
         }
-        for run_id in ("text", "embed", "profile"):
+        for run_id in ("text", "embed", "folder", "profile"):
             said[run_id] = operator.quarry("results", run_id, "-o", str(home / "out" / run_id))
     assert [fault for proxy in gateways for fault in proxy.faults] == []
     refusals = [
@@ -75,6 +76,8 @@ def _submit(operator: working.Operator, bucket: str) -> list[str]:
     topics = operator.put("inputs/topics.csv", demo.topics(ROWS["text"]))
     few = operator.put("inputs/few.csv", demo.topics(ROWS["profile"]))
     texts = operator.put("inputs/texts.csv", demo.texts(ROWS["embed"]))
+    for name in ("1", "2"):
+        operator.put(f"inputs/folder/{name}.csv", demo.topics(ROWS["folder"] // 2))
     absent = f"s3://{bucket}/inputs/absent.csv"
     text = {"prompt_id": PROMPT, "model_id": CLAUDE, "job_name_prefix": "proof"}
     return [
@@ -82,12 +85,13 @@ def _submit(operator: working.Operator, bucket: str) -> list[str]:
             {**text, "run_id": "text", "s3_uri": topics, "max_records_per_job": 100, "tags": {"team": "a"}}
         ),
         operator.submit({**text, "run_id": "embed", "s3_uri": texts, "model_id": TITAN, "prompt_id": None}),
+        operator.submit({**text, "run_id": "folder", "s3_uri": f"s3://{bucket}/inputs/folder/"}),
         operator.submit({**text, "run_id": "profile", "s3_uri": few, "model_id": PROFILE}),
         operator.submit({**text, "run_id": "absent", "s3_uri": absent}, check=False),
     ]
 
 
-@pytest.mark.parametrize("run_id", ["text", "embed", "profile"])
+@pytest.mark.parametrize("run_id", ["text", "embed", "folder", "profile"])
 def test_a_run_succeeds_row_for_row(played, run_id):
     view, rows = played.views[run_id], ROWS[run_id]
     assert (view["state"], view["error"]) == ("SUCCEEDED", None)

@@ -18,7 +18,7 @@ from quarry_core.contract.listing import FILES_MAX, Listing, SourceFile
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_checks import own_file_fault
 from quarry_core.contract.partitions import partitions_of
-from quarry_core.contract.s3_names import S3Name, parse_s3_name
+from quarry_core.contract.s3_names import URIS_MAX, S3Name, parse_s3_name
 from quarry_core.contract.selection import PartitionType
 from quarry_core.contract.source_format import SourceFormat
 from quarry_core.errors import Missing, MissingBucket, Refused
@@ -266,6 +266,12 @@ class _Finder:
             if fault:
                 raise ManifestError(f"s3_uri: {shown_key(name.uri)} names {fault.removeprefix('s3_uri: ')}")
         self.look_ahead(named)
+        missing = sum((each.bucket, each.key) not in self._looked_up for each in named)
+        if missing > URIS_MAX:
+            raise ManifestError(
+                f"s3_uri: of the {len(named):,} files that {shown_key(name.uri)} lists, {missing:,} were not found: run the"
+                " query again if they were deleted, or name their folder"
+            )
         folder = _common_start([each.root for each in named])
         root = _above_partitions(folder[: folder.rfind("/") + 1])
         for each in named:
@@ -284,7 +290,7 @@ class _Finder:
             if len(keys) < LOOKED_UP_MIN:
                 continue
             last = max(keys, key=str.encode)
-            pages_max = max(len(keys) // 2, 1)
+            pages_max = min(max(len(keys) // 2, 1), self.keys_listed_max // PAGE_KEYS)
             try:
                 listed = self.objects.list(_common_start(keys), bucket, self.owner)
                 for info in islice(listed, pages_max * PAGE_KEYS):

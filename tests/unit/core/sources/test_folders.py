@@ -390,6 +390,14 @@ def test_athenas_list_of_many_files_costs_pages_and_not_a_request_for_each(data)
     assert asked == [f"HEAD results/{UUID}-manifest.csv", f"GET results/{UUID}-manifest.csv", "LIST out/y=1/0"]
 
 
+def test_athenas_list_of_many_files_that_are_gone_is_not_asked_for_one_by_one(data):
+    data.put("out/x", body=PARQUET)
+    reported = data.refused(athena(data, *(f"s3://data/out/{number:05d}" for number in range(2_000))))
+    assert reported.startswith("s3_uri: of the 2,000 files that s3://data/results/")
+    assert "2,000 were not found: run the query again if they were deleted, or name their folder" in reported
+    assert len(data.objects.asked) == 3
+
+
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
