@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gzip
 import io
 import json
 
@@ -327,3 +328,45 @@ def test_names_of_the_plan_are_never_asked_for_in_s3(tmp_path):
         overlay.read(ObjectRef("plans/r1.json"))
     with pytest.raises(Refused):
         overlay.read(ObjectRef("plans/r2/counts/00000.json"))
+
+
+# --------------------------------------------------------------------------- other sources
+
+
+def test_a_folder_of_compressed_lines_is_planned_as_the_services_then_run_it(planner):
+    for number in range(5):
+        lines = "".join(json.dumps({"topic": f"topic {number} {row}"}) + "\n" for row in range(120))
+        planner.world.objects.plant(f"inputs/f/day={number}/a.jsonl.gz", gzip.compress(lines.encode()))
+    manifest = planner.world.joke(max_records_per_job=200) | {"s3_uri": f"s3://{BUCKET}/inputs/f/"}
+
+    plan = planned(planner, manifest)
+    report = planner.world.report(run(planner, manifest))
+
+    assert (plan["rows_planned"], plan["shards"]) == (600, len(report["shards"]))
+    assert report["estimate"]["input_tokens"] == plan["input_tokens"]
+
+
+def test_ready_requests_of_a_model_that_only_converses_are_planned_too(planner):
+    lines = [
+        {
+            "custom_id": f"r {row}",
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {"model": "m", "messages": [{"role": "user", "content": f"Question {row}?"}], "max_tokens": 20},
+        }
+        for row in range(150)
+    ]
+    planner.world.objects.plant("inputs/r.jsonl", "\n".join(map(json.dumps, lines)).encode())
+    manifest = {
+        "job_name_prefix": "ready",
+        "model_id": "amazon.nova-lite-v1:0",
+        "s3_uri": f"s3://{BUCKET}/inputs/r.jsonl",
+        "request_format": "openai",
+    }
+
+    plan = planned(planner, manifest)
+    report = planner.world.report(run(planner, manifest))
+
+    assert (plan["output_tokens"], plan["output_from"]) == (150 * 20, "max_tokens")
+    assert plan["tokens"]["tokenizer"] == "o200k"
+    assert (plan["shards"], report["state"]) == (1, "SUCCEEDED")

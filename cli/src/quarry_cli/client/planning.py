@@ -63,6 +63,7 @@ async def plan(connections: Connections, text: str, progress: Progress | None = 
     """
     # pyarrow takes its time to import, and `quarry --help` needs none of it.
     from quarry_core.planning.estimate import estimate_run  # noqa: PLC0415 see above
+    from quarry_core.planning.plan_source import inference_of  # noqa: PLC0415 see above
 
     judged = await judge(connections, text)
     assert judged.manifest is not None
@@ -84,7 +85,7 @@ async def plan(connections: Connections, text: str, progress: Progress | None = 
         plan=planned.plan,
         model_id=pins.model_id,
         source_uri=pins.source.uri,
-        inference=pins.inference,
+        inference=inference_of(pins, planned.counted.dataset.count),
         tokens=planned.tokens,
         unsent=planned.counted.gaps,
         slots=standing.admit_limit if standing and standing.admit_limit else quota,

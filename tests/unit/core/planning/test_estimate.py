@@ -88,6 +88,10 @@ def test_an_embedding_has_no_output_tokens():
     assert found.dollars == pytest.approx(1_200_000 * 0.01 / 1e6)
 
 
+def test_a_model_of_no_family_that_converses_is_estimated_too():
+    assert estimated(model_id="amazon.nova-lite-v1:0").output_from == "history"
+
+
 def test_a_model_without_a_price_has_no_cost_and_a_note():
     found = estimated(model_id="anthropic.claude-99-v1:0")
     assert found.dollars is None
