@@ -13,7 +13,8 @@ import pytest
 from quarry_core.contract.manifest import ManifestError, read_manifest
 from quarry_core.contract.manifest_checks import check_environment
 from quarry_core.ports import ObjectInfo
-from quarry_core.sources.listing import KEYS_LISTED_MAX, PAGE_KEYS, Found, find_source
+from quarry_core.sources.finding import KEYS_LISTED_MAX, PAGE_KEYS
+from quarry_core.sources.listing import Found, find_source
 from tests.world.objects import FakeObjects
 from tests.world.world import CLAUDE
 

@@ -6,7 +6,7 @@ import pytest
 
 from quarry_core.contract.listing import FILES_MAX
 from quarry_core.errors import Refused
-from quarry_core.sources import listing as listing_module
+from quarry_core.sources import finding as finding_module
 from tests.unit.core.sources.finding import CSV, PARQUET, Bucket
 
 
@@ -188,7 +188,7 @@ def test_a_file_that_two_entries_name_is_refused(data, second):
 
 
 def test_too_many_files_are_refused_before_all_are_listed(data, monkeypatch):
-    monkeypatch.setattr(listing_module, "FILES_MAX", 10)
+    monkeypatch.setattr(finding_module, "FILES_MAX", 10)
     data.put(*(f"a/{number:04d}.csv" for number in range(3_000)))
     assert data.refused("s3://data/a/") == (
         "s3_uri: the source has more than 10 files: merge small ones, or name fewer in each of several manifests"
@@ -205,7 +205,7 @@ def test_a_listing_ends_at_its_limit(data, monkeypatch):
     assert data.refused("s3://data/a/**/*.csv") == (
         "s3_uri: of the keys that begin like s3://data/a/**/*.csv only the first 2,000 were looked at"
     )
-    monkeypatch.setattr(listing_module, "KEYS_LISTED_MAX", 2_000)
+    monkeypatch.setattr(finding_module, "KEYS_LISTED_MAX", 2_000)
     assert data.refused("s3://data/a/**/*.csv") == (
         "s3_uri: more than 2,000 keys begin like s3://data/a/**/*.csv: begin it with a longer folder, or move the"
         " dataset to a folder of its own"
