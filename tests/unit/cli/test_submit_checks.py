@@ -166,7 +166,10 @@ def test_ready_requests_are_sent_and_were_looked_at(quarry, bedrock):
             [chat(n, body={"seed": 1}) for n in range(100)],
             "data row 1: body.messages is not a list of messages: give at",
         ),
-        ([{"id": n, "text": "x"} for n in range(100)], "it has the keys id, text: give prompt_id or prompt"),
+        (
+            [{"id": n, "text": "x"} for n in range(100)],
+            "the first line of inputs/requests.jsonl has the keys id, text, and is neither Bedrock",
+        ),
         (
             [{"modelInput": {"messages": []}} for _ in range(100)],
             'modelInput.anthropic_version is not there or another: add "anthropic_version"',

@@ -191,7 +191,7 @@ async def test_a_table_without_a_prompt_is_refused_with_what_was_seen():
     reason = await refused(world, manifest(world, [{"id": number, "text": "x"} for number in range(100)]))
 
     assert reason.startswith("prompt_id: a text model needs exactly one of prompt_id and prompt, or a source of ready")
-    assert "it has the keys id, text" in reason
+    assert "has the keys id, text, and is neither Bedrock" in reason
 
 
 async def test_requests_of_the_other_form_are_refused_by_their_first_line():

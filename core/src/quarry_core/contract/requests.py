@@ -41,7 +41,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class NotRequests(ValueError):
-    """A source that holds no ready requests; the text says what was seen, and what to do."""
+    """A source that holds no ready requests; the text goes on after "the first line": what was seen, and what to do."""
 
 
 def could_be_requests(uris: Sequence[str]) -> bool:
@@ -56,18 +56,15 @@ def request_format_of(head: bytes) -> RequestFormat:
         NotRequests: it is neither; the text says what the first line holds.
     """
     if head.startswith(_UTF16):
-        raise NotRequests("it is UTF-16: save it as UTF-8")
+        raise NotRequests("is UTF-16; save the file as UTF-8")
     line = head.removeprefix(_BOM).lstrip().partition(b"\n")[0]
     if not line:
-        raise NotRequests("its first line is empty: give a file with at least one request")
+        raise NotRequests("is empty; give a file with at least one request")
     keys = _keys(line) if line.startswith(b"{") else []
     for form, body in BODY_COLUMNS.items():
         if body in keys and (form == "bedrock" or {"custom_id", "method", "url"} & {*keys}):
             return form
-    raise NotRequests(
-        f"its first line is neither {FORMS}; {_seen(line, keys)}: give prompt_id or prompt, which a table needs, or"
-        " write the requests in one of the two forms"
-    )
+    raise NotRequests(f"{_seen(line, keys)}, and is neither {FORMS}")
 
 
 def id_fault(found: str) -> str | None:
@@ -100,8 +97,8 @@ def first_rows_fault(faults: Sequence[str], rows: int) -> str | None:
 def _seen(line: bytes, keys: Sequence[str]) -> str:
     if keys:
         more = ", …" if len(keys) > KEYS_SHOWN_MAX else ""
-        return f"it has the keys {', '.join(map(shown_name, keys[:KEYS_SHOWN_MAX]))}{more}"
-    return f"it begins with {shown_name(line[:40].decode('utf-8', 'replace'))}"
+        return f"has the keys {', '.join(map(shown_name, keys[:KEYS_SHOWN_MAX]))}{more}"
+    return f"begins with {shown_name(line[:40].decode('utf-8', 'replace'))}"
 
 
 def _keys(line: bytes) -> list[str]:

@@ -75,7 +75,7 @@ class RequestIds:
             (batch,) = dataset.read(found.again, 1)
             value = str(batch.column(ID_COLUMNS[self._form])[0])
             raise SourceError(
-                f"{_place(dataset, found.again)} has the {ID_COLUMNS[self._form]} {shown_name(value)!r}, which"
+                f"{_place(dataset, found.again)} has the {ID_COLUMNS[self._form]} '{shown_name(value)}', which"
                 f" {_place(dataset, found.first)} has too; give each request an id of its own"
             )
 

@@ -36,7 +36,7 @@ def check_first_requests(lines: bytes, key: str, form: RequestFormat, model_id: 
         others = others or found.other is not None
         if found.id is not None and rows_of.setdefault(found.id, rows) != rows:
             raise SourceError(
-                f"{key}: data row {rows} has the {ID_COLUMNS[form]} {shown_name(found.id)!r}, which {key}: data row"
+                f"{key}: data row {rows} has the {ID_COLUMNS[form]} '{shown_name(found.id)}', which {key}: data row"
                 f" {rows_of[found.id]} has too; give each request an id of its own"
             )
         if rows <= FIRST_ROWS and (fault := _fault(found.body, form, model_id)):

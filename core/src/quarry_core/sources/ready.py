@@ -42,7 +42,9 @@ def find_requests(
     try:
         found = request_format_of(_head(objects.read(ref, 0, HEAD_BYTES), ref.key))
     except NotRequests as error:
-        raise ManifestError(f"prompt_id: {ONE_PROMPT}, or a source of ready requests; of {ref.key}, {error}") from error
+        raise ManifestError(
+            f"prompt_id: {ONE_PROMPT}, or a source of ready requests: the first line of {ref.key} {error}"
+        ) from error
     fault = prompt_of_requests(manifest)
     if fault:
         raise ManifestError(fault)

@@ -81,14 +81,14 @@ def test_the_first_line_tells_the_form(head, form):
 @pytest.mark.parametrize(
     ("head", "seen"),
     [
-        (b'{"id": 1, "text": "modelInput"}\n', "it has the keys id, text:"),
-        (b'{"body": {}, "id": 1}\n', "it has the keys body, id:"),
-        (b'{"nested": {"modelInput": {}}}', "it has the keys nested:"),
-        (b"id,text\n1,x\n", "it begins with id,text:"),
-        (b"[1, 2]\n", r"it begins with \[1, 2\]:"),
-        (b"", "its first line is empty"),
-        (b" \n\n", "its first line is empty"),
-        (b"\xff\xfe{\x00", "it is UTF-16: save it as UTF-8"),
+        (b'{"id": 1, "text": "modelInput"}\n', "has the keys id, text, and is neither Bedrock"),
+        (b'{"body": {}, "id": 1}\n', "has the keys body, id, and"),
+        (b'{"nested": {"modelInput": {}}}', "has the keys nested, and"),
+        (b"id,text\n1,x\n", "begins with id,text, and"),
+        (b"[1, 2]\n", r"begins with \[1, 2\], and"),
+        (b"", "is empty; give a file"),
+        (b" \n\n", "is empty"),
+        (b"\xff\xfe{\x00", "is UTF-16; save the file as UTF-8"),
     ],
 )
 def test_what_is_neither_form_is_refused_with_what_was_seen(head, seen):

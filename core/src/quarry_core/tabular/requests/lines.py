@@ -70,7 +70,7 @@ def _id(found: bytes | None, name: str, *, required: bool) -> str | None:
         raise NotARequest(f"has a {name} with half of a surrogate pair, which is no character; take it out") from None
     fault = id_fault(text)
     if fault:
-        raise NotARequest(f"has the {name} {shown_name(text)!r}, which {fault}")
+        raise NotARequest(f"has the {name} '{shown_name(text)}', which {fault}")
     return text
 
 
