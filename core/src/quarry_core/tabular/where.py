@@ -16,9 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from quarry_core.contract.text import shown_name
-from quarry_core.contract.where import And, Compare, Condition, In, IsNull, Not, Or, Value
+from quarry_core.contract.where import And, Compare, Condition, In, IsNull, Not, Or, Value, columns_of_where
+from quarry_core.tabular.arrow_types import is_binary_view, is_string_view
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.json_column import is_json
+from quarry_core.tabular.recast import recast
 from quarry_core.tabular.where_values import ColumnAsk, Mismatch, NotANumber, among, comparing, looks_into_text
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -29,22 +31,27 @@ COLUMNS_SHOWN_MAX = 20
 class Filter:
     """A condition on the columns of a schema.
 
+    Attributes:
+        columns: what it reads.
+
     Raises:
         SourceError: a column is not there, or cannot be compared so; the text says what to write.
     """
 
     def __init__(self, condition: Condition, schema: pa.Schema) -> None:
         self._schema = schema
+        self.columns = columns_of_where(condition)
         self._ask, _ = self._asking(condition)
 
     def taken(self, batch: pa.RecordBatch, file: str, first_row: int) -> pa.Array:
-        """For each row whether it is taken. `batch` has the schema's columns, and begins at row `first_row` of `file`.
+        """For each row whether it is taken. `batch` has `columns`, and begins at row `first_row` of `file`.
 
         Raises:
             SourceError: a text is asked as a number, and is none; the text names column and row.
         """
+        asked = pa.record_batch([_plain(batch.column(name)) for name in self.columns], names=list(self.columns))
         try:
-            answer = self._ask(batch, np.arange(first_row, first_row + batch.num_rows))
+            answer = self._ask(asked, np.arange(first_row, first_row + batch.num_rows))
         except _Refused as refused:
             raise SourceError(f"{file}: {refused}") from refused
         return pc.fill_null(answer, False)
@@ -119,6 +126,16 @@ def _known(column: str, make: Callable[[], ColumnAsk]) -> ColumnAsk:
         return make()
     except Mismatch as error:
         raise SourceError(f"where: column {column!r} {error}") from error
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    """A column of which rows can be taken out: Arrow cannot of every type, and of most only null is asked."""
+    kind = array.type
+    if is_string_view(kind):
+        return recast(array, pa.string())
+    if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType) or is_binary_view(kind):
+        return pc.if_else(array.is_valid(), True, None)
+    return array
 
 
 class _Refused(ValueError):

@@ -158,6 +158,21 @@ def test_a_refused_row_is_the_files_also_behind_rows_that_were_not_asked():
         Filter(parse_where("x = 'a' and y > 0"), schema).taken(batch, "part-3", 1_000)
 
 
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array([["a"], None], pa.list_(pa.string_view())),
+        pa.array([b"a", None], pa.binary_view()),
+        pa.array([1, None]),
+    ],
+    ids=lambda array: str(array.type),
+)
+def test_a_column_of_any_type_can_be_asked_for_null_beside_others(array):
+    batch = pa.record_batch({"y": pa.array(["?", "5"], pa.string_view()), "x": array})
+    taken = Filter(parse_where("x is null and y > 4"), batch.schema).taken(batch, "f", 0)
+    assert taken.to_pylist() == [False, True]
+
+
 def test_json_of_several_kinds_is_only_asked_for_null():
     array = pa.array(['"a"', "[1]", None])
     assert answers("x is null", array, json_field("x")) == [False, False, True]
