@@ -20,7 +20,8 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from quarry_core.contract import job_request
-from quarry_core.contract.csv_dialect import Csv
+from quarry_core.contract.column_names import names_fault
+from quarry_core.contract.csv_dialect import NAMES_BYTES_MAX, Csv
 from quarry_core.contract.envelopes import envelope_of
 from quarry_core.contract.field_faults import in_words
 from quarry_core.contract.json_text import fixed, half_pairs, nested, repeated_keys, without_nulls
@@ -28,9 +29,10 @@ from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN
 from quarry_core.contract.prompts import Prompt, check_prompt_id, parse_template
 from quarry_core.contract.requests import RequestFormat, could_be_requests
 from quarry_core.contract.s3_names import URIS_MAX, parse_s3_name
-from quarry_core.contract.selection import PartitionType
+from quarry_core.contract.selection import PartitionType, Sample
 from quarry_core.contract.source_format import SourceFormat, UnknownFormat, source_format
 from quarry_core.contract.text import SURROGATE, bounded_text, shown_name
+from quarry_core.contract.where import parse_where
 from quarry_core.models import UnsupportedModel, check_converses, check_inference, family_of
 
 T = TypeVar("T")
@@ -104,6 +106,17 @@ class Manifest(BaseModel):
     partition_types: Mapping[str, PartitionType] = Field(
         default_factory=dict,
         description="Types of columns that folders named column=value make; they are text otherwise.",
+    )
+    columns: tuple[str, ...] | None = Field(
+        None, description="The columns of the source that are read and come back, in this order; by default all."
+    )
+    where: str | None = Field(
+        None, description="A condition as in SQL; only rows of which it is true are taken: lang = 'en' and stars >= 4."
+    )
+    sample: Sample | None = Field(None, description="Take a part of the rows, chosen by chance but always the same.")
+    id_column: str | None = Field(
+        None,
+        description="The column that names each row; the source is refused if a value is missing or appears twice.",
     )
     input_bucket_owner: Annotated[str, StringConstraints(pattern="^[0-9]{12}$")] | None = Field(
         None, description="The account that owns the dataset's bucket; nothing is read if another account owns it."
@@ -184,6 +197,32 @@ class Manifest(BaseModel):
             if uri in seen:
                 raise ValueError(f"{shown_name(uri)} appears twice: its rows would be taken twice; name it once")
             seen.add(uri)
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def _columns(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None:
+            fault = (
+                names_fault(value) if value else "it is empty; name at least one column, or leave columns out for all"
+            )
+            if fault:
+                raise ValueError(fault)
+            size_bytes = sum(len(name.encode()) for name in value)
+            if size_bytes > NAMES_BYTES_MAX:
+                raise ValueError(f"the names have {size_bytes} bytes, more than {NAMES_BYTES_MAX}; name fewer columns")
+        return value
+
+    @field_validator("where")
+    @classmethod
+    def _where(cls, value: str | None) -> str | None:
+        return _checked(parse_where, value)
+
+    @field_validator("id_column")
+    @classmethod
+    def _id_column(cls, value: str | None) -> str | None:
+        if value is not None and (fault := names_fault([value])):
+            raise ValueError(fault)
         return value
 
     @field_validator("model_id")
@@ -311,7 +350,7 @@ def _model_fault(model_id: str, request_format: str | None) -> str | None:
     return None
 
 
-def _checked(check: Callable[[T], None], value: T | None) -> T | None:
+def _checked(check: Callable[[T], object], value: T | None) -> T | None:
     if value is not None:
         check(value)
     return value

@@ -10,7 +10,9 @@ import re
 
 from quarry_core.contract.manifest import FAULTS_MAX, Manifest, ManifestError
 from quarry_core.contract.names import RESULTS, covers_own_folders, in_own_folder
+from quarry_core.contract.prompts import Prompt, columns_of, template_of
 from quarry_core.contract.s3_names import S3Name, parse_s3_name
+from quarry_core.contract.text import shown_name
 
 _REGION_OF_ARN = re.compile(r"arn:[a-z-]+:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]+):")
 # An access point's alias is a bucket's second name: which bucket's, it does not say.
@@ -29,6 +31,38 @@ def check_environment(manifest: Manifest, *, region: str | None, bucket: str, ow
         ManifestError: with all that is wrong.
     """
     faults = [*_regions(manifest, region), *_place(manifest, bucket, owner_required)]
+    if faults:
+        raise ManifestError("; ".join(faults))
+
+
+def check_selection(manifest: Manifest, prompt: Prompt | None, *, requests: bool = False) -> None:
+    """Refuse a choice of columns that does not fit the prompt.
+
+    Args:
+        prompt: as it was looked up.
+        requests: the source holds ready requests.
+
+    Raises:
+        ManifestError: with all that is wrong.
+    """
+    faults = []
+    if requests:
+        faults = [
+            f"{field}: the source holds ready requests, {why}; leave {field} out"
+            for field, why in (
+                ("columns", "whose lines come back whole"),
+                ("id_column", "whose ids are checked anyway"),
+            )
+            if getattr(manifest, field) is not None
+        ]
+    elif manifest.columns is not None:
+        chosen = set(manifest.columns)
+        needed = [name for name in columns_of(template_of(prompt)) if name not in chosen]
+        if needed:
+            listed = ", ".join(repr(shown_name(name)) for name in needed)
+            faults.append(f"columns: the records need {listed}: add what is missing, or leave columns out for all")
+        if manifest.id_column is not None and manifest.id_column not in chosen:
+            faults.append(f"columns: id_column is {shown_name(manifest.id_column)!r}, which is not among them: add it")
     if faults:
         raise ManifestError("; ".join(faults))
 

@@ -146,6 +146,11 @@ def counts_key(run_id: str, group: int) -> str:
     return f"plans/{run_id}/counts/{group:05d}.json"
 
 
+def chosen_key(run_id: str, group: int) -> str:
+    """How many rows are taken of each stretch of each of a group of files."""
+    return f"plans/{run_id}/chosen/{group:05d}.json"
+
+
 def spool_key(run_id: str, file: int, suffix: str) -> str:
     """A file of the source, decompressed or fetched from elsewhere; `suffix` is that of its format."""
     return f"rows/{run_id}/source-{file:05d}.{suffix}"

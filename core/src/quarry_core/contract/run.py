@@ -11,7 +11,7 @@ from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.manifest import Vpc
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.requests import Invocation, RequestFormat
-from quarry_core.contract.selection import PartitionType
+from quarry_core.contract.selection import PartitionType, Sample
 from quarry_core.contract.source_format import SourceFormat
 from quarry_core.ports import ObjectRef
 
@@ -67,6 +67,7 @@ class Pins(BaseModel):
 
     Attributes:
         family: by which name `models.reader_named` knows how the answers are read.
+        columns, where, sample, id_column: as of the manifest; empty where it has none.
         request_format: of the source's ready requests; None where a prompt, or the column `input_text`, asks.
         invocation: how Bedrock is to read the records; None is its own default, InvokeModel.
     """
@@ -90,6 +91,10 @@ class Pins(BaseModel):
     vpc: Vpc | None = None
     csv: Csv | None = None
     partition_types: Mapping[str, PartitionType] = Field(default_factory=dict)
+    columns: tuple[str, ...] | None = None
+    where: str = ""
+    sample: Sample | None = None
+    id_column: str = ""
     result_prefix: str = ""
     dry_run: bool = False
     request_format: RequestFormat | None = None

@@ -7,7 +7,7 @@ where rows begin, so that a worker can start in the middle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import pairwise
 from typing import BinaryIO
 
@@ -118,25 +118,33 @@ def sample(
     rows: int = SAMPLE_ROWS,
     places: int = SAMPLE_PLACES,
     schema: pa.Schema | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """About `rows` rows from up to `places` places spread over the source, in order; all of them if it has no more.
 
     A place is a noted offset (CSV, JSONL) or the beginning of a row group (Parquet), so that nothing is decoded to be
     dropped. A Parquet file with few row groups is therefore sampled at few places. The batches stay apart: their
-    dictionaries may differ, and together they may be large. `schema` and errors are those of `read_rows`.
+    dictionaries may differ, and together they may be large. `schema`, `columns` and errors are
+    those of `read_rows`.
     """
     if count.rows <= rows:
-        return read_rows(objects, ref, count, 0, count.rows, None, schema)
+        return read_rows(objects, ref, count, 0, count.rows, columns, schema)
     if count.format == "parquet":
-        return parquet_sample(objects, ref, rows, places)
-    return _noted_places(objects, ref, count, rows, places, schema)
+        return parquet_sample(objects, ref, rows, places, columns)
+    return _noted_places(objects, ref, count, rows, places, schema, columns)
 
 
 def _noted_places(
-    objects: Objects, ref: ObjectRef, count: Count, rows: int, places: int, schema: pa.Schema | None
+    objects: Objects,
+    ref: ObjectRef,
+    count: Count,
+    rows: int,
+    places: int,
+    schema: pa.Schema | None,
+    columns: Sequence[str] | None,
 ) -> Iterator[pa.RecordBatch]:
     chosen = spread(len(count.offsets), places)
     each = -(-rows // len(chosen))
     begins = [count.offsets[place][0] for place in chosen]
     for begin, end in pairwise([*begins, count.rows]):
-        yield from read_rows(objects, ref, count, begin, min(each, end - begin), None, schema)
+        yield from read_rows(objects, ref, count, begin, min(each, end - begin), columns, schema)

@@ -7,7 +7,7 @@ make a plan whose shards may fall under the minimum; sizes are watched while rea
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -112,14 +112,16 @@ def _in_range(kind: pa.DataType, statistics: pq.Statistics) -> bool:
     return isinstance(least, int) and isinstance(most, int) and low <= least and most <= high
 
 
-def parquet_sample(objects: Objects, ref: ObjectRef, rows: int, places: int) -> Iterator[pa.RecordBatch]:
+def parquet_sample(
+    objects: Objects, ref: ObjectRef, rows: int, places: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
     """About `rows` rows from the beginnings of up to `places` row groups."""
     with open_parquet(objects, ref) as file:
         groups = [group for group, size in enumerate(file.groups) if size]
         chosen = [groups[place] for place in spread(len(groups), places)]
         each = -(-rows // len(chosen))
         for group in chosen:
-            yield from file.read_group(group, 0, min(each, file.groups[group]))
+            yield from file.read_group(group, 0, min(each, file.groups[group]), columns)
 
 
 def spread(things: int, most: int) -> list[int]:

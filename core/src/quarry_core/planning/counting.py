@@ -8,29 +8,32 @@ comes second, or a second life of the same one, goes on behind it. Memory is tha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate, pairwise
 
 import pyarrow as pa
 
 from quarry_core.contract.listing import Listing, SourceFile, ref_of
 from quarry_core.contract.names import count_key, counts_key, spool_key
+from quarry_core.contract.prompts import MissingColumn, require_columns
 from quarry_core.contract.run import Pins
 from quarry_core.errors import Missing
 from quarry_core.planning.count_file import SAMPLE_PLACES, SAMPLE_ROWS, count_text, inspect, sample, unsent_rows
 from quarry_core.planning.count_requests import count_requests
+from quarry_core.planning.ids import check_ids
 from quarry_core.planning.request_ids import RequestIds
+from quarry_core.planning.selecting import asked_columns, choose_rows
 from quarry_core.planning.trial import name_unreadable, try_out
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.rendering.encode import RowEncoder, estimate_record_bytes
 from quarry_core.rendering.encoders import check_needed, encoder_of, needed_columns
 from quarry_core.tabular.counted import Count, DatasetCount, schema_text
-from quarry_core.tabular.dataset import COUNTS, Counts, Dataset, files_of
+from quarry_core.tabular.dataset import COUNTS, Dataset, Grouped, files_of
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.json_kinds import Kinds, merged
 from quarry_core.tabular.partition_values import partition_type
-from quarry_core.tabular.rows import read_rows
 from quarry_core.tabular.spool import SpoolPlace
 from quarry_core.tabular.unify import NOTES_MAX, Unified, Unifier
 
@@ -63,16 +66,18 @@ def count_source(objects: Objects, run_id: str, pins: Pins) -> Counted:
     listing = files_of(objects, run_id, pins.source)
     groups = tuple(_groups(listing.files))
     with RequestIds(pins.request_format) as ids:
-        count = _together(objects, run_id, pins, listing, groups, ids)
+        count, fields = _together(objects, run_id, pins, listing, groups, ids)
         check_needed(pins, count)
-        dataset = Dataset(objects, pins.source, listing, count, Counts(objects, run_id, groups))
-        _check_values(dataset)
+        counts: Grouped[Count] = Grouped(objects, partial(counts_key, run_id), COUNTS, groups)
+        dataset = Dataset(objects, pins.source, listing, count, counts)
+        _check_values(dataset, fields)
         ids.check(dataset)
-    annotations = try_out(dataset, pins)
-    dataset.count = count.model_copy(update={"annotations": annotations})
+    dataset = choose_rows(dataset, run_id, pins, fields)
+    check_ids(dataset, pins.id_column)
+    dataset.count = dataset.count.model_copy(update={"annotations": try_out(dataset, pins)})
     encoder = encoder_of(pins)
     gaps = 0
-    for file, rows in enumerate(count.file_rows):
+    for file, rows in enumerate(dataset.count.file_rows):
         if rows:
             gaps += _gaps(dataset, file, encoder)
     return Counted(dataset, estimate_record_bytes(encoder, sample_of(dataset)), gaps)
@@ -100,13 +105,14 @@ def _groups(files: Sequence[SourceFile]) -> Iterator[int]:
 
 def _together(
     objects: Objects, run_id: str, pins: Pins, listing: Listing, groups: Sequence[int], ids: RequestIds
-) -> DatasetCount:
+) -> tuple[DatasetCount, pa.Schema]:
+    """The count of all files, of the columns that are wanted; and the schema of these and of what is only asked for."""
     file_rows: list[int] = []
     notes: dict[str, None] = {}
     size_bytes = answer_tokens_max = 0
     no_text: dict[str, str] = {}
     kinds: dict[str, Kinds] = {}
-    unifier = Unifier(partitions=_partitions(pins, listing))
+    unifier = Unifier(_read_columns(pins), _partitions(pins, listing))
     for group, (begin, end) in enumerate(pairwise([0, *accumulate(groups)])):
         for count in _counts(objects, run_id, pins, group, listing.files[begin:end], begin, ids):
             file_rows.append(count.rows)
@@ -123,18 +129,37 @@ def _together(
     unified = unifier.unified()
     if kinds:
         unified = _typed(unified, kinds)
-    return DatasetCount(
+    schema = _wanted(unified, pins)
+    over_all = DatasetCount(
         format=pins.source.format,
         rows=rows,
-        columns=tuple(unified.schema.names),
+        columns=tuple(schema.names),
         size_bytes=size_bytes,
-        schema_ipc=schema_text(unified.schema),
+        schema_ipc=schema_text(schema),
         file_rows=tuple(file_rows),
         groups=tuple(groups),
         no_text=no_text,
         notes=(*unified.notes, *notes),
         answer_tokens_max=answer_tokens_max,
     )
+    return over_all, unified.schema
+
+
+def _read_columns(pins: Pins) -> tuple[str, ...] | None:
+    """The columns that anything is done with; None: all."""
+    return None if pins.columns is None else (*pins.columns, *asked_columns(pins))
+
+
+def _wanted(unified: Unified, pins: Pins) -> pa.Schema:
+    """The columns that come back, in the order in which they are asked for. Raises SourceError."""
+    asked = {"columns": pins.columns or (), "where": asked_columns(pins), "id_column": (pins.id_column,)}
+    for field, names in asked.items():
+        try:
+            require_columns([name for name in names if name], unified.names)
+        except MissingColumn as error:
+            raise SourceError(f"{field}: {error}") from error
+    schema = unified.schema
+    return schema if pins.columns is None else pa.schema([schema.field(name) for name in pins.columns], schema.metadata)
 
 
 def _named(count: Count) -> pa.Schema:
@@ -149,35 +174,31 @@ def _typed(unified: Unified, kinds: Mapping[str, Kinds]) -> Unified:
     fields = [kinds[each.name].field(each.name) if each.name in kinds else each for each in unified.schema]
     mixed = [name for name, one in kinds.items() if one.mixed][:NOTES_MAX]
     notes = [f"column {name!r} holds {kinds[name].in_words()}: each value is read as its JSON" for name in mixed]
-    return Unified(pa.schema(fields), (*unified.notes, *notes))
+    return replace(unified, schema=pa.schema(fields), notes=(*unified.notes, *notes))
 
 
 def _partitions(pins: Pins, listing: Listing) -> dict[str, pa.DataType]:
     return {name: partition_type(pins.partition_types.get(name, "string")) for name in listing.partitions}
 
 
-def _check_values(dataset: Dataset) -> None:
+def _check_values(dataset: Dataset, fields: pa.Schema) -> None:
     """Read what the types alone do not prove to be the same in the dataset's schema. Raises SourceError."""
     for file, rows in enumerate(dataset.count.file_rows):
-        aligner = dataset.aligner(file) if rows else None
-        if aligner is None or not aligner.uncertain:
-            continue
-        at = 0
-        counted = dataset.count_of(file)
-        own = dataset.own_schema(file)
-        for batch in read_rows(dataset.objects, dataset.ref(file), counted, 0, counted.rows, aligner.uncertain, own):
-            aligner.check(batch.select(aligner.uncertain), at)
-            at += batch.num_rows
+        uncertain = dataset.uncertain(file, fields) if rows else ()
+        if uncertain:
+            for _ in dataset.whole(file, 0, rows, uncertain):
+                pass
 
 
 def _gaps(dataset: Dataset, file: int, encoder: RowEncoder) -> int:
-    """How many rows of a file cannot be sent, read as far as must be."""
+    """How many of a file's rows cannot be sent, read as far as must be."""
     aligner = dataset.aligner(file, encoder.columns)
     if aligner.nulls:
         return dataset.count.file_rows[file]
-    return unsent_rows(
-        _reader(dataset, file, encoder.columns), dataset.count_of(file), encoder, whole=aligner.constants
-    )
+    counted, read = dataset.count_of(file), partial(dataset.taken_between, file, columns=encoder.columns)
+    if counted.requests is not None and dataset.count.selection is not None:
+        counted = counted.model_copy(update={"gaps": None})  # those are of all rows
+    return unsent_rows(read, counted, encoder, whole=aligner.constants)
 
 
 def _counts(
@@ -241,6 +262,10 @@ def sample_of(dataset: Dataset, rows: int = SAMPLE_ROWS, places: int = SAMPLE_PL
     if counted.rows <= rows:
         yield from dataset.read(0, counted.rows)
         return
+    if counted.selection is not None:
+        for place in range(places):
+            yield from dataset.read(place * counted.rows // places, -(-rows // places))
+        return
     filled = [file for file, file_rows in enumerate(counted.file_rows) if file_rows]
     chosen: Mapping[int, int]
     if len(filled) == 1:
@@ -252,10 +277,11 @@ def sample_of(dataset: Dataset, rows: int = SAMPLE_ROWS, places: int = SAMPLE_PL
     each = -(-rows // sum(chosen.values()))
     for file, times in sorted(chosen.items()):
         aligner = dataset.aligner(file)
+        if not aligner.columns:
+            yield from dataset.read_file(file, 0, min(each, counted.file_rows[file]))
+            continue
         counted_file, own = dataset.count_of(file), dataset.own_schema(file)
-        for batch in sample(dataset.objects, dataset.ref(file), counted_file, each * times, times, own):
+        for batch in sample(
+            dataset.objects, dataset.ref(file), counted_file, each * times, times, own, aligner.columns
+        ):
             yield aligner.align(batch, 0)  # no row is told: its values were looked at
-
-
-def _reader(dataset: Dataset, file: int, columns: Sequence[str]) -> Callable[[int, int], Iterator[pa.RecordBatch]]:
-    return lambda first, rows: dataset.read_file(file, first, rows, columns)

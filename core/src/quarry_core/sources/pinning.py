@@ -10,7 +10,7 @@ from functools import partial
 
 from quarry_core.contract.listing import Listing, digest_of, ref_of
 from quarry_core.contract.manifest import Manifest, ManifestError
-from quarry_core.contract.manifest_checks import check_environment
+from quarry_core.contract.manifest_checks import check_environment, check_selection
 from quarry_core.contract.names import listing_key
 from quarry_core.contract.requests import INVOCATIONS
 from quarry_core.contract.run import PINS_BYTES_MAX, Pins, Source
@@ -57,6 +57,7 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
             raise ManifestError(str(error)) from error
     source = pin_source(objects, run_id, manifest, environment.bucket)
     requests = find_requests(objects, manifest, source.format, partial(first_file, objects, run_id, source))
+    check_selection(manifest, prompt, requests=requests is not None)
     invocation = INVOCATIONS[requests] if requests else None
     family = CONVERSE if invocation == "Converse" else family_of(manifest.model_id)
     pins = Pins(
@@ -77,6 +78,10 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
         vpc=manifest.vpc,
         csv=manifest.csv,
         partition_types=manifest.partition_types,
+        columns=manifest.columns,
+        where=manifest.where or "",
+        sample=manifest.sample,
+        id_column=manifest.id_column or "",
         result_prefix=manifest.result_prefix or "",
         dry_run=manifest.dry_run,
         request_format=requests,

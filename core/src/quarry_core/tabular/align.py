@@ -77,13 +77,10 @@ class Aligner:
         return self._batch({}, rows, 0)
 
     def _batch(self, own: Mapping[str, pa.Array], rows: int, first_row: int) -> pa.RecordBatch:
+        if not len(self._target):
+            return pa.record_batch([pa.nulls(rows)], ["none"]).select([])  # which knows how many rows it has
         columns = [self._column(field, own.get(field.name), rows, first_row) for field in self._target]
         return pa.RecordBatch.from_arrays(columns, schema=self._target)
-
-    def check(self, batch: pa.RecordBatch, first_row: int) -> None:
-        """Of a batch of some of `uncertain`, refuse what `align` would. Raises SourceError."""
-        for name, array in zip(batch.schema.names, batch.columns, strict=True):
-            self._column(self._target.field(name), array, batch.num_rows, first_row)
 
     def _column(self, field: pa.Field, array: pa.Array | None, rows: int, first_row: int) -> pa.Array:
         constant = self._constants.get(field.name)

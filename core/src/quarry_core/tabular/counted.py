@@ -82,6 +82,31 @@ class Count(BaseModel):
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.schema_ipc)))
 
 
+class Selection(BaseModel):
+    """Which rows of a source are taken, where it is not all of them.
+
+    Attributes:
+        where: the condition; empty if there is none.
+        schema_ipc: the dataset's fields that the condition asks for, as an IPC message in base64.
+        seed: of the sample.
+        below: a row is in the sample if its place (`row_sample`) is below this; None if there is no sample.
+        file_rows: of each file, before the choice.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    where: str = ""
+    schema_ipc: str
+    seed: int = 0
+    below: int | None = None
+    file_rows: tuple[int, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the columns that the condition asks for."""
+        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.schema_ipc)))
+
+
 class DatasetCount(BaseModel):
     """What was counted of all files of a source together: `plans/<run_id>/count.json`.
 
@@ -91,10 +116,11 @@ class DatasetCount(BaseModel):
         columns: of the dataset, in order.
         size_bytes: of all files, as they are read.
         schema_ipc: the dataset's Arrow schema as an IPC message in base64.
-        file_rows: the rows of each file, in the order of the listing.
+        file_rows: the rows that are taken of each file, in the order of the listing.
         groups: how many files each of the objects `plans/<run_id>/counts/` tells of.
         annotations, no_text, answer_tokens_max: as of `Count`.
         notes: sentences for the user about what was found.
+        selection: which rows are taken; None: all.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -110,6 +136,12 @@ class DatasetCount(BaseModel):
     no_text: dict[str, str] = {}
     answer_tokens_max: int = 0
     notes: tuple[str, ...] = ()
+    selection: Selection | None = None
+
+    @property
+    def source_rows(self) -> int:
+        """Rows of all files, whether taken or not."""
+        return self.rows if self.selection is None else sum(self.selection.file_rows)
 
     @property
     def schema(self) -> pa.Schema:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from quarry_core.contract.column_names import names_fault
+from quarry_core.contract.column_names import COLUMNS_MAX, names_fault
 from quarry_core.contract.results import SCHEMAS_OF_OTHERS, SPARK_SCHEMA
 from quarry_core.tabular.common_type import UTC_NAMES, Clash, Place
 from quarry_core.tabular.errors import SourceError
@@ -30,10 +30,17 @@ Metadata = Mapping[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Unified:
-    """`notes`: sentences for the report, on what differs between the files."""
+    """One schema over all files.
+
+    Attributes:
+        schema: of the columns that are looked at.
+        notes: sentences for the report, on what differs between the files.
+        names: of all columns, those that are not looked at too.
+    """
 
     schema: pa.Schema
     notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class _Column:
@@ -61,6 +68,7 @@ class Unifier:
         self._chosen = None if columns is None else frozenset(columns)
         self._partitions = dict(partitions or {})
         self._columns: dict[str, _Column] = {}
+        self._names: dict[str, None] = {}
         self._files = 0
         self._first_file = ""
         self._known: set[bytes] = set()  # digests of schemas, metadata left out
@@ -71,6 +79,8 @@ class Unifier:
         """Take the next file's schema; one without rows is passed over."""
         if not rows:
             return
+        for name in schema.names if len(self._names) < COLUMNS_MAX else ():
+            self._names[name] = None
         kept = [field for field in schema if self._looked_at(field.name)]
         if len(kept) < len(schema):
             schema = pa.schema(kept, schema.metadata)
@@ -109,7 +119,8 @@ class Unifier:
             raise SourceError("no file has a row; give a source with at least one")
         partitions = [name for name in self._partitions if self._chosen is None or name in self._chosen]
         self._check_case(partitions)
-        fault = names_fault([*self._columns, *partitions])
+        looked_at = [*self._columns, *partitions]
+        fault = names_fault(looked_at) if looked_at or not self._names else None
         if fault:
             raise SourceError(f"{self._first_file} and the other files: {fault}")
         fields = []
@@ -125,7 +136,8 @@ class Unifier:
         metadata = self._metadata or {}
         if len(self._known) > 1 or self._chosen is not None or partitions:
             metadata = {key: value for key, value in metadata.items() if key not in _TELL_COLUMNS}
-        return Unified(pa.schema(fields, metadata or None), tuple(notes))
+        names = tuple(dict.fromkeys((*self._names, *self._partitions)))
+        return Unified(pa.schema(fields, metadata or None), tuple(notes), names)
 
     def _looked_at(self, name: str) -> bool:
         return name not in self._partitions and (self._chosen is None or name in self._chosen)
