@@ -1,23 +1,27 @@
 """A look at a source's beginning: its columns, and its rows where that costs nothing. Blocking; for whoever submits.
 
 A Parquet file tells both in its footer. Of a CSV or JSONL file the first mebibyte is read: its header or its first
-rows, and how many there are if that is all of it. Of several files the first and the last are looked at: what columns the others have is not known, so a column
-that is in neither may still be there. What is wrong further on, the count finds that every source goes through.
+rows, and how many there are if that is all of it. Of several files the first and the last are looked at: what columns
+the others have is not known, so a column that is in neither may still be there. What is wrong further on, the count
+finds that every source goes through.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.listing import ref_of
-from quarry_core.contract.manifest import Manifest
-from quarry_core.contract.prompts import MissingColumn, Prompt, check_columns, template_of
+from quarry_core.contract.manifest import Manifest, ManifestError
+from quarry_core.contract.manifest_checks import check_selection
+from quarry_core.contract.prompts import MissingColumn, Prompt, check_columns, require_columns, template_of
 from quarry_core.contract.requests import RequestFormat
 from quarry_core.contract.results import ColumnTaken
 from quarry_core.contract.results import check_columns as check_result_columns
+from quarry_core.contract.where import columns_of_where, parse_where
 from quarry_core.models import CONVERSE, AnswerReader, family_of, limits_of
 from quarry_core.models.limits import too_few
 from quarry_core.ports import ObjectRef, Objects
@@ -31,8 +35,10 @@ from quarry_core.tabular.csv.start import start_of
 from quarry_core.tabular.json_kinds import kinds_of, schema_of
 from quarry_core.tabular.jsonl.lines import UTF8_MARK, LineFault, parse_lines
 from quarry_core.tabular.parquet.rows import open_parquet
+from quarry_core.tabular.partition_values import partition_type
 from quarry_core.tabular.requests.rows import request_columns, request_schema
 from quarry_core.tabular.rows import SourceError, SourceFormat
+from quarry_core.tabular.where import Filter
 
 PREVIEW_BYTES = 1 << 20
 
@@ -70,7 +76,8 @@ def preview_source(objects: Objects, manifest: Manifest, found: Found) -> Previe
         return preview(objects, ref, found.format, found.one.size_bytes, csv)
     assert found.listing is not None
     files = found.listing.files
-    fields = [pa.field(name, pa.string()) for name in found.listing.partitions]
+    types = manifest.partition_types
+    fields = [pa.field(name, partition_type(types.get(name, "string"))) for name in found.listing.partitions]
     rows, whole = None, len(files) <= 2
     for file in (files[0], files[-1])[: len(files)]:
         ref = ref_of(file, found.bucket, manifest.input_bucket_owner)
@@ -159,23 +166,58 @@ def faults_of(found: Preview, manifest: Manifest, prompt: Prompt | None) -> Faul
     faults, likely = [], []
     family: AnswerReader = CONVERSE if found.requests == "openai" else family_of(manifest.model_id)
     try:
-        if found.requests is None:
-            check_columns(template_of(prompt), found.schema.names)
-    except MissingColumn as error:
+        check_selection(manifest, prompt, requests=found.requests is not None)
+    except ManifestError as error:
+        faults.append(str(error))
+    for fault in _missing(found, manifest, prompt):
         if found.whole:
-            faults.append(str(error))
+            faults.append(fault)
         else:
-            likely.append(f"all columns: among those of the first rows of the first and the last file, {error}")
+            likely.append(f"all columns: among those of the first rows of the first and the last file, {fault}")
     try:
-        check_result_columns(found.schema, family.answer_column, manifest.result_prefix or "")
+        chosen = [each for each in found.schema if manifest.columns is None or each.name in manifest.columns]
+        check_result_columns(pa.schema(chosen), family.answer_column, manifest.result_prefix or "")
     except ColumnTaken as error:
         faults.append(str(error))
     limits = limits_of(manifest.model_id)
-    if found.rows is not None:
-        rows = min(found.rows, manifest.max_records_total or found.rows)
+    if found.rows is not None and not manifest.where:
+        rows = min(found.rows, manifest.max_records_total or found.rows, _sampled(manifest, found.rows))
         if rows < limits.records_min:
             faults.append(too_few(rows, found.rows, limits))
     return Faults(faults, likely)
+
+
+def _missing(found: Preview, manifest: Manifest, prompt: Prompt | None) -> Iterator[str]:
+    """What asks for columns that are not among those that were seen, or for what they cannot be asked."""
+    names = found.schema.names
+    if found.requests is None and manifest.columns is None:
+        try:
+            check_columns(template_of(prompt), names)
+        except MissingColumn as error:
+            yield str(error)
+    condition = parse_where(manifest.where) if manifest.where else None
+    asked = {
+        "columns": manifest.columns or (),
+        "where": columns_of_where(condition) if condition is not None else (),
+        "id_column": (manifest.id_column,) if manifest.id_column is not None else (),
+    }
+    for asking, columns in asked.items():
+        try:
+            require_columns(columns, names)
+        except MissingColumn as error:
+            yield f"{asking}: {error}"
+        else:
+            if asking == "where" and condition is not None:
+                try:
+                    Filter(condition, found.schema)
+                except SourceError as error:
+                    yield str(error)
+
+
+def _sampled(manifest: Manifest, rows: int) -> int:
+    """How many rows a sample takes; of a share only about."""
+    sample = manifest.sample
+    return rows if sample is None or sample.rows is None else min(sample.rows, rows)
 
 
 def _rows(whole: bytes, key: str, csv: Csv) -> int | None:
