@@ -23,6 +23,8 @@ from quarry_core.ledger.rows import Totals
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.process import World
 from quarry_core.settings import Settings
+from quarry_core.sources.hub.objects import HubObjects
+from quarry_core.sources.reading import SourceObjects
 from tests.world.bedrock import FakeBedrock
 from tests.world.bus import FakeBus
 from tests.world.clock import Environment, FakeClock
@@ -54,11 +56,19 @@ def settings(**changes: object) -> Settings:
 
 
 class SimulatedWorld:
-    def __init__(self, *, quota: int | None = None, jobs: FakeJobs | None = None, **changes: object) -> None:
+    def __init__(
+        self,
+        *,
+        quota: int | None = None,
+        jobs: FakeJobs | None = None,
+        hub: HubObjects | None = None,
+        **changes: object,
+    ) -> None:
         self.settings = settings(**changes)
         self.clock = FakeClock()
         self.table = FakeTable()
         self.objects = FakeObjects(BUCKET)
+        self.hub = hub
         self.queues = {name: FakeQueue(name, self.clock) for name in QUEUES}
         self.jobs = jobs or FakeJobs(self.clock, quota=quota if quota is not None else self.settings.job_quota)
         self.bus = FakeBus("test")
@@ -81,7 +91,7 @@ class SimulatedWorld:
             clock=Environment(self.clock),
             offload=InlineOffload(),
             table=table,
-            objects=self.objects,
+            objects=self.objects if self.hub is None else SourceObjects(self.objects, self.hub),
             jobs=jobs,
             bus=bus,
             queues=queues,

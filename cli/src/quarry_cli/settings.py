@@ -9,12 +9,12 @@ import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from quarry_cli.errors import NotConfigured
 from quarry_core.contract.names import QUEUES, queue_url_variable
-from quarry_core.settings import faults_of
+from quarry_core.settings import HUB_ENDPOINT, faults_of
 
 LOCAL_STATE = "state.json"
 
@@ -38,6 +38,15 @@ class ClientSettings(BaseSettings):
         description=(
             "As for the services: a manifest must name the account that owns any bucket other than the environment's."
         ),
+    )
+
+    hf_endpoint: str = Field(
+        HUB_ENDPOINT, validation_alias="HF_ENDPOINT", description="The Hugging Face Hub, as for the services."
+    )
+    hf_token: SecretStr = Field(
+        SecretStr(""),
+        validation_alias="HF_TOKEN",
+        description="Your access token of the Hub, to check a private dataset before its manifest is sent.",
     )
 
     @classmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -18,6 +18,7 @@ Pause = Annotated[float, Field(ge=0, le=PAUSE_MAX_S)]
 
 
 VALUE_CHARS_MAX = 100
+HUB_ENDPOINT = "https://huggingface.co"
 
 
 def faults_of(error: ValidationError) -> list[str]:
@@ -59,6 +60,18 @@ class Settings(BaseSettings):
     events_dlq_url: str = Field("", description="Its dead-letter queue.")
     collector_queue_url: str = Field("", description="The collector's wake-ups.")
     collector_dlq_url: str = Field("", description="Its dead-letter queue.")
+
+    hf_endpoint: str = Field(
+        HUB_ENDPOINT,
+        validation_alias="HF_ENDPOINT",
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        description="The Hugging Face Hub that `dataset_id` names datasets of. Only the preprocessor asks it.",
+    )
+    hf_token: SecretStr = Field(
+        SecretStr(""),
+        validation_alias="HF_TOKEN",
+        description="An access token of the Hub, for private and gated datasets; it is sent to HF_ENDPOINT alone.",
+    )
 
     event_target_dlq_url: str = Field("", description="Queue of the events that EventBridge could not deliver.")
 

@@ -21,6 +21,9 @@ EMBEDDING = {
 }
 
 
+HUB = {"s3_uri": None, "dataset_id": "w601sxs/simpleCoT"}
+
+
 @pytest.mark.parametrize("data", [JOKE, EMBEDDING])
 def test_the_manifests_of_old_are_taken_letter_for_letter(data):
     assert read_manifest(data).model_id == data["model_id"]
@@ -35,7 +38,24 @@ def test_a_manifest_may_carry_a_null_for_a_key_that_it_does_not_use():
     [
         ({"s3_uri": None}, "s3_uri: no source is named"),
         ({"dataset_id": "w601sxs/simpleCoT"}, "two sources"),
-        ({"s3_uri": None, "dataset_id": "w601sxs/simpleCoT"}, "not yet supported"),
+        ({"split": "train"}, "split: it belongs to dataset_id, which is not given; leave it out"),
+        ({"config": "en"}, "config: it belongs to dataset_id"),
+        ({"revision": "main"}, "revision: it belongs to dataset_id"),
+        (HUB | {"input_bucket_owner": "123456789012"}, "input_bucket_owner: it belongs to s3_uri"),
+        (HUB | {"dataset_id": "https://huggingface.co/datasets/o/n/tree/main"}, "give the dataset's name alone, 'o/n'"),
+        (HUB | {"dataset_id": "hf://datasets/o/n@main/x.csv"}, "give the dataset's name alone, 'o/n'"),
+        (HUB | {"dataset_id": "o/n/x"}, "is not the name of a dataset: give OWNER/NAME"),
+        (HUB | {"dataset_id": "../n"}, "is not the name of a dataset"),
+        (HUB | {"dataset_id": "o/" + "n" * 97}, "is not the name of a dataset"),
+        (HUB | {"dataset_id": "o/n.git"}, "is not the name of a dataset"),
+        (HUB | {"dataset_id": ["o/n"]}, "dataset_id: must be text"),
+        (HUB | {"split": "train[:1.5%]"}, "split: 'train[:1.5%]' is no split of a dataset: a slice is train[:100]"),
+        (HUB | {"split": ""}, "split: names no split"),
+        (HUB | {"revision": " main"}, "revision: ' main' is no revision: give a branch, a tag"),
+        (HUB | {"revision": "a" * 251}, "revision: "),
+        (HUB | {"config": ""}, "config: '' is no config of a dataset"),
+        (HUB | {"config": "a\x00"}, "config: holds the control character"),
+        (HUB | {"format": "parquet", "csv": {"delimiter": ";"}}, "csv: format is parquet, which needs no dialect"),
         ({"max_record_per_job": 100}, "max_record_per_job: unknown key; did you mean max_records_per_job?"),
         ({"max_records_per_job": 0}, "max_records_per_job"),
         ({"max_records_per_job": "100"}, "max_records_per_job"),
@@ -126,8 +146,9 @@ def test_a_run_id_is_the_callers_or_a_hash_of_json_and_origin():
 def test_the_schema_names_what_works_and_refuses_the_rest():
     schema = manifest_schema()
     assert schema["additionalProperties"] is False
-    assert set(schema["required"]) == {"job_name_prefix", "model_id", "s3_uri"}
-    assert "dataset_id" not in schema["properties"]
+    assert set(schema["required"]) == {"job_name_prefix", "model_id"}
+    assert schema["anyOf"] == [{"required": ["s3_uri"]}, {"required": ["dataset_id"]}]
+    assert "budget_usd" not in schema["properties"]
 
 
 @pytest.mark.parametrize(

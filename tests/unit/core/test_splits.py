@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_core.contract.splits import SplitError, SplitSlice, ranges_of, read_split
+from quarry_core.contract.splits import SplitError, SplitSlice, read_split, taken_of
 
 
 def rows_of(text, rows):
@@ -129,15 +129,27 @@ def sliced(*given_slices):
 @pytest.mark.parametrize(
     ("slices", "file_rows", "expected"),
     [
-        ([("train", 3)], [10, 0, 20], ((0, 30),)),
-        ([("train[5:15]", 2)], [10, 10], ((5, 15),)),
-        ([("train[:10%]", 2), ("test", 1)], [10, 10, 5], ((0, 2), (20, 25))),
-        ([("train", 2), ("test", 1)], [10, 10, 5], ((0, 25),)),
-        ([("train[:5]", 1), ("train[5:]", 1)], [10, 10], ((0, 5), (15, 20))),
-        ([("train[-5:]", 1), ("train[:5]", 1)], [10, 10], ((5, 15),)),
-        ([("train[:0]", 1)], [10], ()),
-        ([("train", 1)], [0], ()),
+        ([("train", 3)], [10, 0, 20], ((0, 10), (0, 0), (0, 20))),
+        ([("train[5:15]", 2)], [10, 10], ((5, 5), (0, 5))),
+        ([("train[12:15]", 2)], [10, 10], ((10, 0), (2, 3))),
+        ([("train[:10%]", 2), ("test", 1)], [10, 10, 5], ((0, 2), (0, 0), (0, 5))),
+        ([("train[:5]", 1), ("train[5:]", 1)], [10, 10], ((0, 5), (5, 5))),
+        ([("train[-5:]", 1), ("train[:5]", 1)], [10, 10], ((5, 5), (0, 5))),
+        ([("train[:0]", 1)], [10], ((0, 0),)),
+        ([("train", 1)], [0], ((0, 0),)),
+        ([], [], ()),
     ],
 )
-def test_slices_are_ranges_over_all_files_in_their_order(slices, file_rows, expected):
-    assert ranges_of(sliced(*slices), file_rows) == expected
+def test_slices_take_a_stretch_of_each_file(slices, file_rows, expected):
+    assert taken_of(sliced(*slices), file_rows) == expected
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=6), st.integers(-120, 120), st.integers(-120, 120))
+def test_what_is_taken_of_the_files_is_the_slice(file_rows, first, last):
+    (only,) = sliced((f"train[{first}:{last}]", len(file_rows)))
+    rows = sum(file_rows)
+    begin, end = only.bounds(rows)
+    numbered, taken = iter(range(rows)), []
+    for own, (at, count) in zip(file_rows, taken_of([only], file_rows), strict=True):
+        taken += [next(numbered) for _ in range(own)][at : at + count]
+    assert taken == list(range(begin, end))

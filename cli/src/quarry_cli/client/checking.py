@@ -1,4 +1,4 @@
-"""What AWS can say of a manifest before it is sent: its source, its prompt, its model.
+"""What AWS and the Hugging Face Hub can say of a manifest before it is sent: its source, its prompt, its model.
 
 Theory of operation. Everything here only reads, and is given up after `CHECK_S`. What is surely wrong is a fault, in
 the sentence with which the run would end, but minutes earlier. What cannot be known, for want of a permission, an
@@ -104,8 +104,13 @@ def _in_s3(objects: Objects, manifest: Manifest, own_bucket: str) -> Checked:
     try:
         _source(objects, manifest, own_bucket, prompt if known else None, found, columns=known)
     except PortError as error:
-        found.unchecked.append(f"s3_uri: {error}")
+        found.unchecked.append(f"{_field(manifest)}: {error}")
     return found
+
+
+def _field(manifest: Manifest) -> str:
+    """The field that names the source."""
+    return "s3_uri" if manifest.dataset_id is None else "dataset_id"
 
 
 def _prompt(objects: Objects, manifest: Manifest, found: Checked) -> tuple[Prompt | None, bool]:
@@ -147,7 +152,7 @@ def _source(
         found.faults.append(str(error))
         return
     except SourceError as error:
-        found.faults.append(f"s3_uri: {error}")
+        found.faults.append(f"{_field(manifest)}: {error}")
         return
     if seen is not None and columns:
         faults = faults_of(seen, manifest, prompt)

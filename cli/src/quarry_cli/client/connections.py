@@ -62,6 +62,8 @@ async def connect() -> AsyncIterator[Connections]:
     from quarry_core.aws.s3.objects import S3Objects, s3_client  # noqa: PLC0415 see above
     from quarry_core.aws.table import DynamoTable  # noqa: PLC0415 see above
     from quarry_core.aws.threaded import ThreadedAws  # noqa: PLC0415 see above
+    from quarry_core.sources.hub.objects import HubObjects  # noqa: PLC0415 see above
+    from quarry_core.sources.reading import SourceObjects  # noqa: PLC0415 see above
 
     async with ThreadedAws(region=settings.region) as aws:
 
@@ -73,13 +75,15 @@ async def connect() -> AsyncIterator[Connections]:
         async def ask(service: str, operation: str, parameters: Mapping[str, Any]) -> Answer:
             return await aws.call(service, operation, parameters, doing=f"{service} {operation}")
 
+        hub = HubObjects(settings.hf_endpoint, settings.hf_token.get_secret_value().strip())
+
         def glance() -> Objects:
-            return S3Objects(settings.bucket, client=s3_client(settings.region, hasty=True))
+            return SourceObjects(S3Objects(settings.bucket, client=s3_client(settings.region, hasty=True)), hub)
 
         yield Connections(
             table=DynamoTable(aws, settings.table),
             queue=queue,
-            objects=lambda: S3Objects(settings.bucket, region=settings.region),
+            objects=lambda: SourceObjects(S3Objects(settings.bucket, region=settings.region), hub),
             clock=aws.clock,
             bucket=settings.bucket,
             env=settings.env,

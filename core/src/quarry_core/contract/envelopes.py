@@ -13,7 +13,7 @@ from typing import Any
 from quarry_core.contract.json_text import inner_object
 from quarry_core.contract.text import shown_name
 
-REQUIRED = ("job_name_prefix", "model_id", "s3_uri")
+REQUIRED = ("job_name_prefix", "model_id", "s3_uri", "dataset_id")
 # Two of these together are nobody else's.
 _MANIFEST_KEYS = frozenset({*REQUIRED, "prompt", "prompt_id", "max_records_per_job"})
 _LOOKED_AT_MAX = 1_000

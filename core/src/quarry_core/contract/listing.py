@@ -6,6 +6,7 @@ import hashlib
 
 from pydantic import BaseModel, ConfigDict
 
+from quarry_core.contract.splits import SplitSlice
 from quarry_core.ports import ObjectRef
 
 # The list of so many is about 10 MB, and is read whole.
@@ -31,12 +32,19 @@ class SourceFile(BaseModel):
 
 
 class Listing(BaseModel):
-    """The files in the order of their rows. `partitions` are the columns that folders named `column=value` make."""
+    """The files in the order of their rows.
+
+    Attributes:
+        partitions: the columns that folders named `column=value` make.
+        slices: of splits of a Hugging Face dataset: what is taken of the files of the first, of the second, and so on.
+            Empty: all of all files.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     files: tuple[SourceFile, ...]
     partitions: tuple[str, ...] = ()
+    slices: tuple[SplitSlice, ...] = ()
 
     def to_json(self) -> bytes:
         """The same bytes for the same listing."""

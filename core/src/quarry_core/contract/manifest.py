@@ -24,6 +24,7 @@ from quarry_core.contract.column_names import names_fault
 from quarry_core.contract.csv_dialect import NAMES_BYTES_MAX, Csv
 from quarry_core.contract.envelopes import envelope_of
 from quarry_core.contract.field_faults import in_words
+from quarry_core.contract.hub_names import check_config, check_dataset_id, check_revision
 from quarry_core.contract.json_text import fixed, half_pairs, nested, repeated_keys, without_nulls
 from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN
 from quarry_core.contract.prompts import Prompt, check_prompt_id, parse_template
@@ -31,6 +32,7 @@ from quarry_core.contract.requests import RequestFormat, could_be_requests
 from quarry_core.contract.s3_names import URIS_MAX, parse_s3_name
 from quarry_core.contract.selection import PartitionType, Sample
 from quarry_core.contract.source_format import SourceFormat, UnknownFormat, source_format
+from quarry_core.contract.splits import read_split
 from quarry_core.contract.text import SURROGATE, bounded_text, shown_name
 from quarry_core.contract.where import parse_where
 from quarry_core.models import UnsupportedModel, check_converses, check_inference, family_of
@@ -43,10 +45,6 @@ FAULTS_MAX = 20
 ORIGIN_ATTRIBUTE = "quarry_origin_id"
 
 NOT_YET = {
-    "dataset_id": "Hugging Face datasets are not yet supported: put the data into S3 and name it with s3_uri",
-    "split": "it belongs to dataset_id, and Hugging Face datasets are not yet supported",
-    "config": "it belongs to dataset_id, and Hugging Face datasets are not yet supported",
-    "revision": "it belongs to dataset_id, and Hugging Face datasets are not yet supported",
     "record_errors": "choosing what happens to failed records is not yet supported: they become error rows",
     "class": "admission classes are not yet supported",
     "weight": "admission weights are not yet supported",
@@ -97,8 +95,19 @@ class Manifest(BaseModel):
         description="Prefix of the name of every Bedrock job of the run."
     )
     model_id: str = Field(description="A model id, an inference profile id, or the ARN of either.")
-    s3_uri: str | tuple[str, ...] = Field(
-        description="The dataset: an object, a folder or a pattern (s3://bucket/key), or a list of them."
+    s3_uri: str | tuple[str, ...] | None = Field(
+        None, description="The dataset: an object, a folder or a pattern (s3://bucket/key), or a list of them."
+    )
+    dataset_id: str | None = Field(
+        None, description="The dataset, instead of s3_uri: one of the Hugging Face Hub, OWNER/NAME."
+    )
+    split: str | None = Field(
+        None,
+        description="Of dataset_id: a split, a slice or a sum: train[:10%]+test. By default train; all is every split.",
+    )
+    config: str | None = Field(None, description="Of dataset_id: which of its configs; by default its default one.")
+    revision: str | None = Field(
+        None, description="Of dataset_id: a branch, a tag or a commit; by default the newest commit of its main branch."
     )
     format: SourceFormat | None = Field(
         None, description="Of all files; needed where neither their names nor their first bytes tell it."
@@ -167,13 +176,15 @@ class Manifest(BaseModel):
     @field_validator("s3_uri", mode="before")
     @classmethod
     def _text_or_list(cls, value: object) -> object:
+        if value is None:
+            return None
         # Of a union pydantic would say what is wrong with each of its forms.
         each = value if isinstance(value, (list, tuple)) else (value,)
         if not all(isinstance(uri, str) for uri in each):
             raise ValueError("must be text in double quotes, or a list of such texts")
         return tuple(each) if isinstance(value, (list, tuple)) else value
 
-    @field_validator("job_name_prefix", "s3_uri", "tags", mode="before")
+    @field_validator("job_name_prefix", "s3_uri", "dataset_id", "split", "config", "revision", "tags", mode="before")
     @classmethod
     def _no_controls(cls, value: object) -> object:
         texts = (*value, *value.values()) if isinstance(value, dict) else value
@@ -187,8 +198,8 @@ class Manifest(BaseModel):
 
     @field_validator("s3_uri")
     @classmethod
-    def _uris(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        uris = (value,) if isinstance(value, str) else value
+    def _uris(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        uris = (value,) if isinstance(value, str) else value or ()
         if len(uris) > URIS_MAX:
             raise ValueError(f"has {len(uris)} entries; at most {URIS_MAX} are allowed: name folders or patterns")
         seen: set[str] = set()
@@ -224,6 +235,26 @@ class Manifest(BaseModel):
         if value is not None and (fault := names_fault([value])):
             raise ValueError(fault)
         return value
+
+    @field_validator("dataset_id")
+    @classmethod
+    def _dataset(cls, value: str | None) -> str | None:
+        return _checked(check_dataset_id, value)
+
+    @field_validator("split")
+    @classmethod
+    def _split(cls, value: str | None) -> str | None:
+        return _checked(read_split, value)
+
+    @field_validator("config")
+    @classmethod
+    def _config(cls, value: str | None) -> str | None:
+        return _checked(check_config, value)
+
+    @field_validator("revision")
+    @classmethod
+    def _revision(cls, value: str | None) -> str | None:
+        return _checked(check_revision, value)
 
     @field_validator("model_id")
     @classmethod
@@ -263,8 +294,23 @@ class Manifest(BaseModel):
 
     @property
     def uris(self) -> tuple[str, ...]:
-        """What `s3_uri` names, one by one."""
-        return (self.s3_uri,) if isinstance(self.s3_uri, str) else self.s3_uri
+        """What `s3_uri` names, one by one; nothing where the dataset is not in S3."""
+        return (self.s3_uri,) if isinstance(self.s3_uri, str) else self.s3_uri or ()
+
+    @model_validator(mode="after")
+    def _fields_of_its_source(self) -> Self:
+        """What belongs to the other kind of source is no wish that could be granted."""
+        if self.dataset_id is None:
+            for field in ("split", "config", "revision"):
+                if getattr(self, field) is not None:
+                    raise ValueError(f"{field}: it belongs to dataset_id, which is not given; leave it out")
+            return self
+        for field in ("input_bucket_owner", "partition_types"):
+            if getattr(self, field):
+                raise ValueError(
+                    f"{field}: it belongs to s3_uri, and the dataset is on the Hugging Face Hub; leave it out"
+                )
+        return self
 
     @property
     def may_be_requests(self) -> bool:
@@ -370,7 +416,8 @@ def read_manifest(data: ManifestData, size_bytes: int = 0) -> Manifest:
     faults = list(islice(_faults(data, size_bytes), FAULTS_MAX + 1))
     known = {key: value for key, value in without_nulls(fixed(dict(data))).items() if key in Manifest.model_fields}
     # A stand-in, so that the other fields are judged in the same answer.
-    known.setdefault("s3_uri", "s3://none/none.csv")
+    if "dataset_id" not in known:
+        known.setdefault("s3_uri", "s3://none/none.csv")
     manifest: Manifest | None = None
     try:
         manifest = Manifest.model_validate(known)
@@ -400,7 +447,7 @@ def _faults(data: Mapping[str, Any], size_bytes: int) -> Iterator[str]:
         yield fault
     if not data.get("s3_uri"):
         if not data.get("dataset_id"):
-            yield "s3_uri: no source is named: give s3_uri (exactly one source is needed)"
+            yield "s3_uri: no source is named: give s3_uri, or dataset_id for a dataset of the Hugging Face Hub"
     elif data.get("dataset_id"):
         yield "s3_uri: two sources are named, s3_uri and dataset_id: give exactly one"
 
@@ -469,7 +516,8 @@ def manifest_schema() -> dict[str, Any]:
     schema = Manifest.model_json_schema()
     for shape in (schema, *schema.get("$defs", {}).values()):
         _allow_null(shape)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    one_source = {"anyOf": [{"required": ["s3_uri"]}, {"required": ["dataset_id"]}]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, **one_source}
 
 
 def _allow_null(shape: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from quarry_core.contract.csv_dialect import Csv
+from quarry_core.contract.hub_names import in_hub
 from quarry_core.contract.manifest import Vpc
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.requests import Invocation, RequestFormat
@@ -50,14 +51,19 @@ class Source(BaseModel):
         return ObjectRef(self.key, self.bucket, self.etag, self.version_id, self.bucket_owner, self.size_bytes)
 
     @property
+    def field(self) -> str:
+        """The manifest's field that names it."""
+        return "dataset_id" if in_hub(self.bucket) else "s3_uri"
+
+    @property
     def copied(self) -> bool:
         """Whether the rows of each shard are kept in the bucket, for the join: all but those of Parquet in S3 are."""
-        return self.format != "parquet" or "://" in self.bucket
+        return self.format != "parquet" or in_hub(self.bucket)
 
     @property
     def uri(self) -> str:
         """For people."""
-        if "://" in self.bucket:
+        if in_hub(self.bucket):
             return f"{self.bucket}/{self.key}"
         return f"s3://{self.bucket}/{self.key}"
 

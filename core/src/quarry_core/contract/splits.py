@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -138,8 +137,8 @@ def _read_one(text: str) -> SplitSlice:
     )
 
 
-def ranges_of(slices: Sequence[SplitSlice], file_rows: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """The rows [from, to) of all files together that the slices take: ascending, apart from each other, none empty.
+def taken_of(slices: Sequence[SplitSlice], file_rows: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """What the slices take of each file: its first row, and how many; of a file that is left out nothing.
 
     Args:
         slices: with their `files`: the list of files holds those of the first slice, then those of the second, and so on.
@@ -149,17 +148,13 @@ def ranges_of(slices: Sequence[SplitSlice], file_rows: Sequence[int]) -> tuple[t
         SplitError: see `SplitSlice.bounds`.
     """
     assert sum(each.files for each in slices) == len(file_rows), "every file belongs to one slice"
-    begins = [0, *accumulate(file_rows)]
-    ranges: list[tuple[int, int]] = []
-    file = 0
+    taken: list[tuple[int, int]] = []
     for each in slices:
-        base, end = begins[file], begins[file + each.files]
-        first, last = each.bounds(end - base)
-        if first == last:
-            pass
-        elif ranges and ranges[-1][1] == base + first:
-            ranges[-1] = (ranges[-1][0], base + last)
-        else:
-            ranges.append((base + first, base + last))
-        file += each.files
-    return tuple(ranges)
+        own = file_rows[len(taken) : len(taken) + each.files]
+        first, last = each.bounds(sum(own))
+        begins = 0
+        for rows in own:
+            begin = min(max(first - begins, 0), rows)
+            taken.append((begin, max(min(last - begins, rows) - begin, 0)))
+            begins += rows
+    return tuple(taken)

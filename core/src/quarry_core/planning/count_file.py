@@ -14,13 +14,14 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from quarry_core.contract.csv_dialect import Csv
+from quarry_core.errors import NoRanges
 from quarry_core.planning.count_csv import count_csv
 from quarry_core.planning.count_jsonl import count_jsonl
 from quarry_core.planning.count_parquet import count_parquet, parquet_sample, spread
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.rendering.encode import RowEncoder
 from quarry_core.tabular.rows import Count, SourceFormat, read_rows
-from quarry_core.tabular.spool import SpoolPlace, open_body
+from quarry_core.tabular.spool import SpoolPlace, keep, open_body
 
 SAMPLE_ROWS = 200
 SAMPLE_PLACES = 8
@@ -42,7 +43,8 @@ def inspect(
         form: its format.
         csv: what the manifest says of a CSV file's form.
         needed: the columns that the prompt needs.
-        place: where a compressed file goes unpacked; None: nowhere, so that its rows cannot be read after this.
+        place: where a compressed file goes unpacked, and one that gives no ranges as it is; None: nowhere, so that its
+            rows cannot be read after this.
 
     Raises:
         SourceError: it is not of its format, or its columns cannot be told apart.
@@ -50,7 +52,14 @@ def inspect(
         PortError: as `Objects.stream` and `Objects.random_access` do.
     """
     if form == "parquet":
-        return count_parquet(objects, ref, needed)
+        try:
+            return count_parquet(objects, ref, needed)
+        except NoRanges:
+            if place is None:
+                raise
+        kept = keep(objects, ref, place)
+        counted = count_parquet(objects, ObjectRef(kept.key, etag=kept.etag, size_bytes=kept.size_bytes), needed)
+        return counted.model_copy(update={"spool": kept})
     if form == "csv":
         return count_text(objects, ref, place, lambda body: count_csv(body, ref.key, csv))
     return count_text(objects, ref, place, lambda body: count_jsonl(body, ref.key))

@@ -19,6 +19,7 @@ from quarry_core.contract.listing import Listing, SourceFile, ref_of
 from quarry_core.contract.names import count_key, counts_key, spool_key
 from quarry_core.contract.prompts import MissingColumn, require_columns
 from quarry_core.contract.run import Pins
+from quarry_core.contract.splits import SplitError, SplitSlice, taken_of
 from quarry_core.errors import Missing
 from quarry_core.planning.count_file import SAMPLE_PLACES, SAMPLE_ROWS, count_text, inspect, sample, unsent_rows
 from quarry_core.planning.count_requests import count_requests
@@ -122,10 +123,15 @@ def _together(
             unifier.add(_named(count), listing.files[len(file_rows) - 1].key, count.rows)
             merged(kinds, count.kinds if count.rows else {})
             no_text = {**count.no_text, **no_text}
-    rows = sum(file_rows)
+    rows = counted = sum(file_rows)
     if not rows:
         what = "has a header and no rows" if pins.source.format == "csv" else "has no rows"
         raise SourceError(f"{pins.source.key} {what}; give a source with at least one row")
+    file_first: tuple[int, ...] = ()
+    if not all(each.whole for each in listing.slices):
+        taken = _taken(listing.slices, file_rows)
+        file_first, file_rows = tuple(first for first, _ in taken), [own for _, own in taken]
+        rows = sum(file_rows)
     unified = unifier.unified()
     if kinds:
         unified = _typed(unified, kinds)
@@ -134,9 +140,10 @@ def _together(
         format=pins.source.format,
         rows=rows,
         columns=tuple(schema.names),
-        size_bytes=size_bytes,
+        size_bytes=-(-size_bytes * rows // counted),
         schema_ipc=schema_text(schema),
         file_rows=tuple(file_rows),
+        file_first=file_first,
         groups=tuple(groups),
         no_text=no_text,
         notes=(*unified.notes, *notes),
@@ -160,6 +167,17 @@ def _wanted(unified: Unified, pins: Pins) -> pa.Schema:
             raise SourceError(f"{field}: {error}") from error
     schema = unified.schema
     return schema if pins.columns is None else pa.schema([schema.field(name) for name in pins.columns], schema.metadata)
+
+
+def _taken(slices: Sequence[SplitSlice], file_rows: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    try:
+        taken = taken_of(slices, file_rows)
+    except SplitError as error:
+        raise SourceError(f"split: {error}") from error
+    if not any(rows for _, rows in taken):
+        named = "+".join(map(str, slices))
+        raise SourceError(f"split: {named} takes none of {sum(file_rows)} rows: name a larger slice")
+    return taken
 
 
 def _named(count: Count) -> pa.Schema:
@@ -196,8 +214,12 @@ def _gaps(dataset: Dataset, file: int, encoder: RowEncoder) -> int:
     if aligner.nulls:
         return dataset.count.file_rows[file]
     counted, read = dataset.count_of(file), partial(dataset.taken_between, file, columns=encoder.columns)
-    if counted.requests is not None and dataset.count.selection is not None:
+    cut = dataset.is_cut(file)
+    if counted.requests is not None and (cut or dataset.count.selection is not None):
         counted = counted.model_copy(update={"gaps": None})  # those are of all rows
+    if cut:
+        # What was noted of the file speaks of other rows too.
+        counted = counted.model_copy(update={"rows": dataset.source_rows(file), "offsets": ((0, 0),)})
     return unsent_rows(read, counted, encoder, whole=aligner.constants)
 
 
@@ -262,7 +284,7 @@ def sample_of(dataset: Dataset, rows: int = SAMPLE_ROWS, places: int = SAMPLE_PL
     if counted.rows <= rows:
         yield from dataset.read(0, counted.rows)
         return
-    if counted.selection is not None:
+    if counted.selection is not None or counted.file_first:
         for place in range(places):
             yield from dataset.read(place * counted.rows // places, -(-rows // places))
         return

@@ -78,10 +78,12 @@ def refusal_of(error: Exception, source: Source) -> str:
     """Why a source is refused, for one of `REFUSING`."""
     match error:
         case Changed():
-            return f"s3_uri: {source.uri} was changed after it was accepted ({error})"
+            return f"{source.field}: {source.uri} was changed after it was accepted ({error})"
         case Missing():
             which = f" ({error})" if source.listing else ""
-            return f"s3_uri: {source.uri} was deleted after it was accepted{which}"
+            return f"{source.field}: {source.uri} was deleted after it was accepted{which}"
+        case Refused() if source.field == "dataset_id":
+            return f"dataset_id: {source.uri} cannot be read ({error}): check the token in HF_TOKEN, and its access"
         case Refused():
             # HEAD, by which it was accepted, needs no permission on the object's KMS key.
             return f"s3_uri: {source.uri} cannot be read ({error}): grant s3:GetObject, and kms:Decrypt on its key"

@@ -118,7 +118,7 @@ def _named(pins: Pins) -> str:
 def _marks(dataset: Dataset, selection: Selection, chooser: Chooser, file: int, begins: int) -> Marks:
     """How many rows of a file are taken before each place; the last is the file's end."""
     rows = dataset.source_rows(file)
-    places = _places(dataset.count_of(file), rows)
+    places = _places(dataset.count_of(file), rows, dataset.count.first_of(file))
     before = np.zeros(len(places) + 1, np.int64)
     for first, mask in _masks(dataset, selection, chooser, file, begins):
         # In which stretch each row is that is taken.
@@ -128,10 +128,10 @@ def _marks(dataset: Dataset, selection: Selection, chooser: Chooser, file: int, 
     return tuple((int(place), int(count)) for place, count in zip([*places, rows], counts, strict=True))
 
 
-def _places(count: Count, rows: int) -> Sequence[int]:
-    """Where reading a file may begin, the first row among them."""
+def _places(count: Count, rows: int, begins: int = 0) -> Sequence[int]:
+    """Where reading a file may begin, the first row among them; of a slice, whose first row of the file is `begins`."""
     if count.offsets:
-        return [row for row, _ in count.offsets]
+        return [0, *(row - begins for row, _ in count.offsets if 0 < row - begins < rows)]
     return range(0, max(rows, 1), MARK_EVERY_ROWS)
 
 

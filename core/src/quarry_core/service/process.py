@@ -33,6 +33,8 @@ from quarry_core.ledger.ledger import Ledger
 from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Queue, Table
 from quarry_core.service.consumer import Consumer, Limits, every
 from quarry_core.settings import Settings, faults_of
+from quarry_core.sources.hub.objects import HubObjects
+from quarry_core.sources.reading import SourceObjects
 from quarry_core.telemetry import logs, metrics
 from quarry_core.telemetry.spans import NO_TRACES, Traces
 from quarry_core.telemetry.status import Health, StatusServer
@@ -111,17 +113,23 @@ async def open_world(settings: Settings, queues: Sequence[str] = QUEUES) -> Asyn
     clock = SystemClock()
     async with Aws(clock, settings.region, observe=metrics.observe_aws) as aws:
         offload = ThreadOffload(workers_max=4)
+        hub = HubObjects(
+            settings.hf_endpoint, settings.hf_token.get_secret_value().strip(), observe=metrics.observe_aws
+        )
         try:
             yield World(
                 settings=settings,
                 clock=clock,
                 offload=offload,
                 table=DynamoTable(aws, settings.table),
-                objects=S3Objects(
-                    settings.bucket,
-                    region=settings.region,
-                    upload_part_bytes=UPLOAD_PART_BYTES,
-                    observe=metrics.observe_aws,
+                objects=SourceObjects(
+                    S3Objects(
+                        settings.bucket,
+                        region=settings.region,
+                        upload_part_bytes=UPLOAD_PART_BYTES,
+                        observe=metrics.observe_aws,
+                    ),
+                    hub,
                 ),
                 jobs=BedrockJobs(aws),
                 bus=EventBus(aws, settings.env),
@@ -132,6 +140,7 @@ async def open_world(settings: Settings, queues: Sequence[str] = QUEUES) -> Asyn
             )
         finally:
             offload.close()
+            hub.close()
 
 
 def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda world: world) -> int:

@@ -1,4 +1,6 @@
-"""From a manifest's `s3_uri` to the objects that it names, each pinned by its ETag. Blocking; it only reads.
+"""From a manifest's `s3_uri` to the objects that it names, each pinned by its ETag; `dataset_id` is `hub`'s business.
+
+Blocking; it only reads.
 
 Theory of operation. A listing tells size and ETag of a thousand objects in one request, so no object of a folder or a
 pattern is asked for by itself: a source of n files costs the pages of its listing, one request for each folder above it
@@ -22,6 +24,9 @@ from quarry_core.ports import ObjectInfo, Objects
 from quarry_core.sources.finding import KEYS_LISTED_MAX, File, Finder
 from quarry_core.sources.folders import shown_key
 from quarry_core.sources.formats import settle_format
+from quarry_core.sources.hub.dataset import Wish, find_dataset
+from quarry_core.sources.lookups import NotReadable
+from quarry_core.sources.reading import hub_of
 
 # The list is one object, read and written whole.
 LISTING_BYTES_MAX = 32 * 1024 * 1024
@@ -34,6 +39,7 @@ class Found:
     Attributes:
         one: the object, if it is one that was named by its key; else there is a listing.
         skipped: how many objects were dropped for their names: markers, hidden ones.
+        converted: whether it is the Hub's conversion of a dataset to Parquet.
     """
 
     format: SourceFormat
@@ -42,6 +48,7 @@ class Found:
     one: ObjectInfo | None = None
     listing: Listing | None = None
     skipped: int = 0
+    converted: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -52,7 +59,7 @@ class Found:
 
 
 def find_source(objects: Objects, manifest: Manifest, own_bucket: str, keys_listed_max: int = KEYS_LISTED_MAX) -> Found:
-    """Look up what `s3_uri` names.
+    """Look up what `s3_uri` or `dataset_id` names.
 
     Args:
         own_bucket: the environment's, some folders of which cannot be a source.
@@ -64,6 +71,8 @@ def find_source(objects: Objects, manifest: Manifest, own_bucket: str, keys_list
         TooManyKeys: more than `keys_listed_max` keys were listed.
         PortError: S3 gave no answer.
     """
+    if manifest.dataset_id is not None:
+        return _in_hub(objects, manifest)
     names = [parse_s3_name(uri) for uri in manifest.uris]
     finder = Finder(objects, manifest.input_bucket_owner, own_bucket, keys_listed_max)
     if len(names) == 1 and (one := finder.alone(names[0])) is not None:
@@ -93,6 +102,18 @@ def find_source(objects: Objects, manifest: Manifest, own_bucket: str, keys_list
     _check_types(manifest.partition_types, partitions)
     listing = Listing(files=tuple(files), partitions=partitions)
     return Found(form, bucket, names[0].key, listing=listing, skipped=finder.skipped)
+
+
+def _in_hub(objects: Objects, manifest: Manifest) -> Found:
+    hub = hub_of(objects)
+    if hub is None or manifest.dataset_id is None:
+        raise NotReadable("dataset_id: datasets of the Hugging Face Hub are not looked up here")
+    wish = Wish(manifest.dataset_id, manifest.split, manifest.config, manifest.revision, manifest.format)
+    found = find_dataset(hub, wish)
+    if manifest.csv is not None and found.format != "csv":
+        raise ManifestError(f"csv: the files of the split are {found.format}, which needs no dialect; leave csv out")
+    listing = Listing(files=found.files, slices=found.slices)
+    return Found(found.format, found.bucket, found.files[0].key, listing=listing, converted=found.converted)
 
 
 def _partitions(files: Sequence[File]) -> tuple[str, ...]:

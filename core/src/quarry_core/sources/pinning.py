@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from quarry_core.contract.hub_names import in_hub
 from quarry_core.contract.listing import Listing, digest_of, ref_of
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_checks import check_environment, check_selection
@@ -131,7 +132,7 @@ def pin_source(objects: Objects, run_id: str, manifest: Manifest, own_bucket: st
     body = listing.to_json()
     if len(body) > LISTING_BYTES_MAX:
         raise ManifestError(
-            f"s3_uri: the list of its {len(listing.files)} files takes {len(body)} bytes, and at most {LISTING_BYTES_MAX} are"
+            f"{'dataset_id' if in_hub(found.bucket) else 's3_uri'}: the list of its {len(listing.files)} files takes {len(body)} bytes, and at most {LISTING_BYTES_MAX} are"
             " allowed: name fewer, or give them shorter keys"
         )
     try:
@@ -141,8 +142,9 @@ def pin_source(objects: Objects, run_id: str, manifest: Manifest, own_bucket: st
         listing = Listing.model_validate_json(body)
     return Source(
         format=found.format,
-        bucket=found.bucket,
-        key=found.key,
+        # Of a dataset on the Hub the list that stands may be of an earlier commit.
+        bucket=listing.files[0].bucket if in_hub(found.bucket) else found.bucket,
+        key=listing.files[0].key if in_hub(found.bucket) else found.key,
         size_bytes=sum(file.size_bytes for file in listing.files),
         bucket_owner=manifest.input_bucket_owner,
         files=len(listing.files),

@@ -8,7 +8,7 @@ finds that every source goes through.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ from quarry_core.contract.prompts import MissingColumn, Prompt, check_columns, r
 from quarry_core.contract.requests import RequestFormat
 from quarry_core.contract.results import ColumnTaken
 from quarry_core.contract.results import check_columns as check_result_columns
+from quarry_core.contract.splits import SplitError, SplitSlice, taken_of
 from quarry_core.contract.where import columns_of_where, parse_where
 from quarry_core.models import CONVERSE, AnswerReader, family_of, limits_of
 from quarry_core.models.limits import too_few
@@ -62,7 +63,7 @@ class Faults:
 
 
 def preview_source(objects: Objects, manifest: Manifest, found: Found) -> Preview | None:
-    """Look at what a manifest's `s3_uri` was found to name; None if its header is not to be seen.
+    """Look at what a manifest was found to name; None if its header is not to be seen.
 
     Raises: as `preview`, and
         ManifestError: as `find_requests`.
@@ -85,6 +86,8 @@ def preview_source(objects: Objects, manifest: Manifest, found: Found) -> Previe
         if seen is None:
             return None
         rows = seen.rows if len(files) == 1 else None
+        if rows is not None and found.listing.slices:
+            rows = _sliced(found.listing.slices, rows)
         names = {each.name for each in fields}
         fields += [each for each in seen.schema if each.name not in names]
         whole = whole and seen.whole
@@ -118,6 +121,13 @@ def _beginning(objects: Objects, ref: ObjectRef, size_bytes: int | None) -> tupl
     if compression is not None:
         head = unpacked_beginning(head, compression, PREVIEW_BYTES)
     return head if ended else head[: head.rfind(b"\n") + 1], ended
+
+
+def _sliced(slices: Sequence[SplitSlice], rows: int) -> int:
+    try:
+        return sum(taken for _, taken in taken_of(slices, [rows]))
+    except SplitError as error:
+        raise SourceError(f"split: {error}") from error
 
 
 def preview(objects: Objects, ref: ObjectRef, form: SourceFormat, size_bytes: int, csv: Csv) -> Preview | None:

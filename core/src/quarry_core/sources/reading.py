@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from quarry_core.contract.hub_names import in_hub
 from quarry_core.ports import ObjectInfo, ObjectRef, Objects, Upload
-
-
-class Readable(Protocol):
-    """The reading half of `Objects`."""
-
-    def head(self, ref: ObjectRef) -> ObjectInfo: ...
-
-    def read(self, ref: ObjectRef, start_byte: int = 0, length_bytes: int | None = None) -> bytes: ...
-
-    def stream(self, ref: ObjectRef, start_byte: int = 0) -> BinaryIO: ...
-
-    def random_access(self, ref: ObjectRef) -> BinaryIO: ...
+from quarry_core.sources.hub.objects import HubObjects
 
 
 class SourceObjects:
@@ -27,9 +16,9 @@ class SourceObjects:
     hub: reads what stands in a bucket `hf://...`.
     """
 
-    def __init__(self, objects: Objects, hub: Readable) -> None:
+    def __init__(self, objects: Objects, hub: HubObjects) -> None:
         self._objects = objects
-        self._hub = hub
+        self.hub = hub
 
     def head(self, ref: ObjectRef) -> ObjectInfo:
         return self._of(ref).head(ref)
@@ -49,11 +38,16 @@ class SourceObjects:
     def create(self, key: str, metadata: Mapping[str, str]) -> Upload:
         return self._objects.create(key, metadata)
 
-    def list(self, prefix: str, bucket: str = "") -> Iterator[ObjectInfo]:
-        return self._objects.list(prefix, bucket)
+    def list(self, prefix: str, bucket: str = "", owner: str | None = None) -> Iterator[ObjectInfo]:
+        return self._objects.list(prefix, bucket, owner)
 
     def delete(self, key: str) -> None:
         self._objects.delete(key)
 
-    def _of(self, ref: ObjectRef) -> Readable:
-        return self._hub if in_hub(ref.bucket) else self._objects
+    def _of(self, ref: ObjectRef) -> Objects | HubObjects:
+        return self.hub if in_hub(ref.bucket) else self._objects
+
+
+def hub_of(objects: Objects) -> HubObjects | None:
+    """The Hub that a port also reads from; None if it reads S3 alone."""
+    return objects.hub if isinstance(objects, SourceObjects) else None

@@ -32,7 +32,7 @@ def find_requests(
     """
     if manifest.request_format is not None:
         if form != "jsonl":
-            raise ManifestError("request_format: ready requests are JSONL, and s3_uri names something else")
+            raise ManifestError("request_format: ready requests are JSONL, and the source is something else")
         return manifest.request_format
     if manifest.prompt_id is not None or manifest.prompt is not None or family_of(manifest.model_id).kind != "text":
         return None

@@ -90,7 +90,7 @@ class Selection(BaseModel):
         schema_ipc: the dataset's fields that the condition asks for, as an IPC message in base64.
         seed: of the sample.
         below: a row is in the sample if its place (`row_sample`) is below this; None if there is no sample.
-        file_rows: of each file, before the choice.
+        file_rows: of each file, before the choice; where the dataset is a slice, those of the slice.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -117,6 +117,7 @@ class DatasetCount(BaseModel):
         size_bytes: of all files, as they are read.
         schema_ipc: the dataset's Arrow schema as an IPC message in base64.
         file_rows: the rows that are taken of each file, in the order of the listing.
+        file_first: which row of each file is its first of the dataset; empty where it is row 0, for every file.
         groups: how many files each of the objects `plans/<run_id>/counts/` tells of.
         annotations, no_text, answer_tokens_max: as of `Count`.
         notes: sentences for the user about what was found.
@@ -131,6 +132,7 @@ class DatasetCount(BaseModel):
     size_bytes: int
     schema_ipc: str
     file_rows: tuple[int, ...]
+    file_first: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()
     annotations: tuple[Annotation, ...] = ()
     no_text: dict[str, str] = {}
@@ -147,6 +149,10 @@ class DatasetCount(BaseModel):
     def schema(self) -> pa.Schema:
         """The Arrow schema of every batch of the dataset, with its metadata."""
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.schema_ipc)))
+
+    def first_of(self, file: int) -> int:
+        """Which row of a file is the first that is taken."""
+        return self.file_first[file] if self.file_first else 0
 
     @classmethod
     def of_one(cls, count: Count) -> DatasetCount:

@@ -87,6 +87,10 @@ class Dataset:
             return ObjectRef(spool.key, etag=spool.etag)
         return ref_of(self.listing.files[file], self.source.bucket, self.source.bucket_owner)
 
+    def is_cut(self, file: int) -> bool:
+        """Whether some of a file's rows are not in the slice that the dataset is."""
+        return self.source_rows(file) != self.count_of(file).rows
+
     def begin(self, file: int) -> int:
         """Which row of the dataset the file's first is."""
         return self._begins[file]
@@ -174,7 +178,11 @@ class Dataset:
                 yield few.select([field.name for field in fields])
 
     def whole(self, file: int, first: int, rows: int, fields: Sequence[pa.Field]) -> Iterator[pa.RecordBatch]:
-        """All rows [first, first + rows) of one file, whether taken or not, of any fields over all files. Raises as `read`."""
+        """All rows [first, first + rows) of one file, whether taken or not, of any fields over all files. Raises as `read`.
+
+        Where the dataset is a slice, a file begins with the slice's first row of it.
+        """
+        first += self.count.first_of(file)
         aligner = self._aligner(file, fields)
         if not aligner.columns:
             yield from _nothing_read(aligner, first, rows)

@@ -25,12 +25,10 @@ class SpoolPlace:
     Attributes:
         key: in the environment's bucket.
         identity: metadata that says what the object is.
-        always: keep the file whether or not it is compressed.
     """
 
     key: str
     identity: dict[str, str]
-    always: bool = False
 
 
 class Body(io.RawIOBase, BinaryIO):
@@ -86,13 +84,30 @@ def open_body(objects: Objects, ref: ObjectRef, place: SpoolPlace | None) -> Ite
         if compression is not None:
             whole = unpacked(whole, compression, ref.key)
         upload = None
-        if place is not None and (compression is not None or place.always):
+        # What gives no ranges cannot be read in the middle either.
+        needed = compression is not None or not getattr(raw, "ranged", True)
+        if place is not None and needed:
             upload = objects.create(place.key, place.identity)
         try:
             yield Body(whole, upload)
         finally:
             if upload is not None:
                 upload.abort()
+
+
+def keep(objects: Objects, ref: ObjectRef, place: SpoolPlace) -> Spool:
+    """Keep a file as it is, byte for byte; where it stands. Raises as `Objects.stream` and `Upload.commit` do."""
+    upload = objects.create(place.key, place.identity)
+    size_bytes = 0
+    try:
+        with objects.stream(ref) as raw:
+            while data := raw.read(1 << 20):
+                upload.write(data)
+                size_bytes += len(data)
+        upload.commit()
+    finally:
+        upload.abort()
+    return Spool(key=place.key, etag=objects.head(ObjectRef(place.key)).etag, size_bytes=size_bytes)
 
 
 def _rejoined(head: bytes, raw: BinaryIO) -> Iterator[bytes]:

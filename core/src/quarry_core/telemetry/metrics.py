@@ -161,7 +161,7 @@ BUDGET = Gauge(
 AWS_REQUESTS = Counter(
     "quarry_aws_requests_total",
     "AWS calls by outcome: ok, aborted, or the error: throttled, quotaexceeded, refused, missing, changed, stale,"
-    " conflict, unknown. Services: dynamodb, sqs, bedrock, events, s3.",
+    " conflict, unknown. Services: dynamodb, sqs, bedrock, events, s3, and hub (the Hugging Face Hub).",
     ["service", "operation", "outcome"],
 )
 AWS_REQUEST_SECONDS = Histogram(

@@ -146,7 +146,7 @@ class Datasets:
             while piece := body.read(_PIECE_BYTES):
                 blob.update(piece)
                 content.update(piece)
-        if size < self._lfs_bytes_min and not path.endswith(LFS_ENDINGS):
+        if path == README or (size < self._lfs_bytes_min and not path.endswith(LFS_ENDINGS)):
             return File(path, on_disk, size, found.st_mtime_ns, blob.hexdigest())
         sha256 = content.hexdigest()
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()

@@ -60,8 +60,8 @@ class Publisher:
         except (Changed, Missing, SourceError) as error:
             if exhausted(error):
                 raise  # the worker's want, not the source's fault
-            uri = salvage.pins.source.uri
-            sentence = f"s3_uri: {uri} can no longer be joined ({error}); {_where(salvage)}"
+            source = salvage.pins.source
+            sentence = f"{source.field}: {source.uri} can no longer be joined ({error}); {_where(salvage)}"
             # Whether it ends the run is closing's to decide: the source may come back before.
             log.error(  # noqa: TRY400 told whole
                 "part_not_written", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, why=str(error)

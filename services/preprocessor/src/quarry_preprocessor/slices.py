@@ -200,7 +200,7 @@ class Slices:
     async def _break(self, run: Run, totals: Totals, error: Exception) -> None:
         """The source cannot be read to its end. What is paid for is settled; nothing more is submitted."""
         assert run.pins is not None
-        fault = f"s3_uri: {run.pins.source.uri}: {error}"
+        fault = f"{run.pins.source.field}: {run.pins.source.uri}: {error}"
         log.error("run_broken", run_id=run.run_id, why=fault)
         try:
             await self._world.ledger.apply(

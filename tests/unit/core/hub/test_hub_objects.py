@@ -247,12 +247,30 @@ def test_what_is_not_the_range_is_never_taken_for_it(hub, objects, fault, name):
     assert objects.read(ref) == FILES[name], "all of it is what was asked for"
 
 
-def test_without_ranges_a_stream_still_comes_to_its_end(hub, objects, pauses):
+def test_without_ranges_a_stream_still_comes_to_its_end_and_says_that_there_are_none(hub, objects, pauses):
     ref = ref_to(hub, "large.bin")
+    with objects.stream(ref) as stream:
+        assert stream.ranged
     hub.faults(whole_for_range=True, cut_first=2)
-    with objects.stream(ref, 100) as stream:
-        assert stream.read() == LARGE[100:]
+    with objects.stream(ref) as stream:
+        assert not stream.ranged
+        assert stream.read() == LARGE
     assert len(pauses) == 2
+    with pytest.raises(NoRanges):
+        objects.stream(ref, 100)
+
+
+@pytest.mark.parametrize("name", ["large.bin", "small.csv", "empty.csv", "none.bin"])
+def test_what_is_read_whole_is_the_content_that_was_pinned(hub, objects, name, monkeypatch):
+    ref = ref_to(hub, name, sized=True)
+    monkeypatch.setattr(HubObjects, "_check", lambda *_: None)
+    with objects.stream(ref) as stream:
+        assert stream.read() == FILES[name]
+    wrong = dataclasses.replace(ref, etag=ref.etag[::-1])
+    with objects.stream(wrong) as stream, pytest.raises(Changed, match="not the pinned one"):
+        stream.read()
+    with pytest.raises(Changed, match="not the pinned one"):
+        objects.read(wrong)
 
 
 def test_a_broken_connection_is_resumed_where_it_broke_and_not_for_ever(hub, objects, pauses):

@@ -131,7 +131,14 @@ def _pinned(hub: HubObjects, chosen: _Chosen) -> DatasetFiles:
         format=chosen.format,
         slices=tuple(each.model_copy(update={"files": len(chosen.splits[each.split])}) for each in chosen.slices),
         files=tuple(
-            SourceFile(key=path, size_bytes=found.files[path].size_bytes, etag=found.files[path].etag) for path in paths
+            # Each names its commit, so that the list alone says what is read.
+            SourceFile(
+                key=path,
+                size_bytes=found.files[path].size_bytes,
+                etag=found.files[path].etag,
+                bucket=hub_bucket(found.id, found.commit),
+            )
+            for path in paths
         ),
         converted=chosen.converted,
     )

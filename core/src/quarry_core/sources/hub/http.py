@@ -21,8 +21,8 @@ from urllib3.exceptions import HTTPError
 
 from quarry_core import __version__
 from quarry_core.errors import Missing, PortError, Refused, Throttled, Unknown
+from quarry_core.settings import HUB_ENDPOINT
 
-HUB_ENDPOINT = "https://huggingface.co"
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 60.0
 ATTEMPTS_MAX = 5

@@ -22,8 +22,9 @@ from urllib.parse import quote
 from quarry_core.contract.hub_names import parse_hub_bucket
 from quarry_core.errors import Changed, NoRanges, Refused
 from quarry_core.ports import ObjectInfo, ObjectRef
-from quarry_core.sources.hub.http import HUB_ENDPOINT, REDIRECT, HubHttp, Observe, origin_of
-from quarry_core.sources.hub.reading import ENDING_BYTES, Body, ForwardReader, RandomReader
+from quarry_core.settings import HUB_ENDPOINT
+from quarry_core.sources.hub.http import REDIRECT, HubHttp, Observe, origin_of
+from quarry_core.sources.hub.reading import ENDING_BYTES, Body, Content, ForwardReader, RandomReader
 
 T = TypeVar("T")
 PLACES_MAX = 4_096
@@ -81,12 +82,15 @@ class HubObjects:
             self.head(ref)
             return b""
         end = None if length_bytes is None else start_byte + length_bytes
-        with self._forward(ref, start_byte, end, whole=False) as body:
+        with self._forward(ref, start_byte, end, whole=not start_byte and end is None) as body:
             return body.read()
 
     def stream(self, ref: ObjectRef, start_byte: int = 0) -> BinaryIO:
-        """Read forward from an offset, resuming after a broken connection; where there are no ranges, by skipping."""
-        return self._forward(ref, start_byte, None, whole=True)
+        """Read forward, resuming after a broken connection; from the beginning also where there are no ranges.
+
+        What is read from the beginning to the end is held against the pinned hash. Raises as `read`.
+        """
+        return self._forward(ref, start_byte, None, whole=not start_byte)
 
     def random_access(self, ref: ObjectRef) -> BinaryIO:
         """A seekable reader by ranged requests. It, and what it reads, raise as `read`."""
@@ -107,8 +111,10 @@ class HubObjects:
     # ----------------------------------------------------------------------- requests
 
     def _forward(self, ref: ObjectRef, start: int, end: int | None, *, whole: bool) -> ForwardReader:
+        name = name_of(ref)
+        content = Content(ref.etag, name) if whole and ref.etag is not None else None
         return ForwardReader(
-            lambda begin, until: self._open(ref, begin, until, whole=whole), name_of(ref), self._pause, start, end
+            lambda begin, until: self._open(ref, begin, until, whole=whole), name, self._pause, start, end, content
         )
 
     def _size_of(self, ref: ObjectRef) -> int:
@@ -144,15 +150,15 @@ class HubObjects:
             NoRanges: it was not the range.
             Missing, Changed, Refused, Throttled, Unknown: see the port.
         """
-        ranged = bool(start) or end is not None
-        asked = f"bytes={start}-{'' if end is None else end - 1}" if ranged else ""
+        asked = f"bytes={start}-{'' if end is None else end - 1}"
         try:
             answer = self._answer(ref, self._fetched(ref, asked))
         except _PastTheEndError as past:
             return Body(start, start, past.size_bytes)
         until = answer.size_bytes if end is None else min(end, answer.size_bytes)
         all_of_it = answer.start == 0 and answer.end == answer.size_bytes
-        if (answer.start, answer.end) != (start, until) and not (whole and all_of_it):
+        # What begins at the file's beginning is the same bytes, whoever ends it.
+        if (answer.start, answer.end) != (start, until) and not (all_of_it and (whole or not start)):
             answer.response.close()
             raise NoRanges(
                 f"read {name_of(ref)}: bytes {answer.start} to {answer.end - 1} were given for {start} to {until - 1}"
@@ -167,7 +173,7 @@ class HubObjects:
             if not isinstance(found, Place):
                 return found
             # Without the token: the storage is somebody else.
-            answer = self.http.get(found.address, "storage", {"Range": asked} if asked else {})
+            answer = self.http.get(found.address, "storage", {"Range": asked})
             if answer.status not in {401, 403}:
                 return answer
             answer.close()
@@ -181,7 +187,7 @@ class HubObjects:
         url = f"{self.http.endpoint}/datasets/{dataset_id}/resolve/{commit}/{quote(ref.key)}"
         said: str | None = None
         for _ in range(REDIRECTS_MAX):
-            answer = self.http.get(url, "resolve", {"Range": asked} if asked else {})
+            answer = self.http.get(url, "resolve", {"Range": asked})
             said = answer.headers.get("X-Repo-Commit", said)
             if answer.status not in REDIRECT:
                 self._check(ref, commit, said, answer, answer.headers.get("ETag", ""))

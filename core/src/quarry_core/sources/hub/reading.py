@@ -10,6 +10,7 @@ stay open, and a row group takes a request, or a few, instead of one for each me
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from urllib3.exceptions import HTTPError
 
-from quarry_core.errors import Unknown
+from quarry_core.errors import Changed, Unknown
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -30,6 +31,8 @@ ENDING_BYTES = 64 << 10
 RUN_BYTES = 16 << 20
 RUNS_MAX = 16
 SKIP_BYTES_MAX = 64 << 10
+SHA256_DIGITS = 64
+PARTIAL = 206
 _BROKEN = (HTTPError, OSError)
 
 
@@ -43,15 +46,60 @@ class Body:
     response: Any = None
 
 
+class Content:
+    """The hash of a whole file, taken as it passes by, against the one that was pinned.
+
+    Args:
+        etag: SHA-256 of the content (LFS), or git's id of the blob.
+    """
+
+    def __init__(self, etag: str, name: str) -> None:
+        self._etag = etag
+        self._name = name
+        self._hash: Any = None
+
+    def begin(self, size_bytes: int) -> None:
+        if len(self._etag) == SHA256_DIGITS:
+            self._hash = hashlib.sha256()
+        else:
+            # Git's own name for a content; no secret hangs on it.
+            self._hash = hashlib.sha1(b"blob %d\0" % size_bytes, usedforsecurity=False)
+
+    def pass_by(self, piece: bytes) -> None:
+        self._hash.update(piece)
+
+    def check(self) -> None:
+        """Raises Changed."""
+        if self._hash.hexdigest() != self._etag:
+            raise Changed(f"read {self._name}: its content has the hash {self._hash.hexdigest()}, not the pinned one")
+
+
 Open = Callable[[int, int | None], Body]
 """Gives a body from a byte on, up to a byte or the file's end; one that begins earlier is the whole file."""
 
 
 class ForwardReader(io.RawIOBase, BinaryIO):
-    """Bytes [start, end) of one file in order; `read(n)` gives n bytes unless the file ends before."""
+    """Bytes [start, end) of one file in order; `read(n)` gives n bytes unless the file ends before.
+
+    Args:
+        begin: see `Open`.
+        name: of the file, for messages.
+        pause: waits that many seconds.
+        start_byte, end_byte: what is read; up to the end by default.
+        content: what is read from the beginning to the end must be.
+
+    Attributes:
+        ranged: whether the file was given as the range that was asked for, and so can be read in the middle.
+    """
 
     def __init__(
-        self, begin: Open, name: str, pause: Callable[[float], None], start_byte: int = 0, end_byte: int | None = None
+        self,
+        begin: Open,
+        name: str,
+        pause: Callable[[float], None],
+        start_byte: int = 0,
+        end_byte: int | None = None,
+        content: Content | None = None,
     ) -> None:
         super().__init__()
         self._begin = begin
@@ -61,12 +109,17 @@ class ForwardReader(io.RawIOBase, BinaryIO):
         self._end = end_byte
         self._resumes = 0
         self._body: Body | None = None
-        self._request()
+        self._content = content
+        body = self._request()
+        self.ranged = body.response is None or body.response.status == PARTIAL
+        if content is not None:
+            content.begin(body.size_bytes)
 
-    def _request(self) -> None:
+    def _request(self) -> Body:
         self._body = body = self._begin(self._at, self._end)
         self._end = body.end if self._end is None else min(self._end, body.end)
         self._skip = self._at - body.start
+        return body
 
     def _some(self, most: int) -> bytes:
         """One piece of at most `most` bytes; empty only at the end."""
@@ -82,10 +135,15 @@ class ForwardReader(io.RawIOBase, BinaryIO):
                 self._skip -= len(piece)
             elif piece:
                 self._at += len(piece)
+                if self._content is not None:
+                    self._content.pass_by(piece)
                 return piece
             else:
                 # An early end without an error is a broken connection too: the answer gave its length.
                 self._resume(broken)
+        if self._content is not None:
+            self._content.check()
+            self._content = None
         return b""
 
     def _resume(self, broken: Exception | None) -> None:
