@@ -106,10 +106,13 @@ def containers(pod: Manifest) -> list[Manifest]:
 
 
 def environment(deployment: Manifest, objects: Iterable[Manifest]) -> dict[str, str]:
-    """The variables of a deployment's container, from its ConfigMap and of its own, as Kubernetes puts them together."""
+    """The variables of a deployment's container, from its ConfigMap and of its own, as Kubernetes puts them together.
+
+    Those from a Secret are left out: their values are not the chart's.
+    """
     (container,) = containers(pod_of(deployment))
     maps = {each["metadata"]["name"]: each["data"] for each in of_kind(objects, "ConfigMap")}
     variables: dict[str, str] = {}
     for source in container.get("envFrom", []):
         variables |= maps[source["configMapRef"]["name"]]
-    return variables | {each["name"]: each["value"] for each in container.get("env", [])}
+    return variables | {each["name"]: each["value"] for each in container.get("env", []) if "value" in each}

@@ -229,7 +229,21 @@ def test_no_secret_stands_anywhere(helm, variant):
         if not each["metadata"]["name"].startswith("quarry-dashboard-"):
             assert not words.search(json.dumps(each["data"]))
     for each in of_kind(objects, "Deployment", "Pod"):
-        assert not words.search(json.dumps([container.get("env", []) for container in containers(pod_of(each))]))
+        given = [one for container in containers(pod_of(each)) for one in container.get("env", [])]
+        assert not words.search(json.dumps([one for one in given if "valueFrom" not in one]))
+
+
+def test_the_preprocessor_alone_has_the_hubs_token_and_from_a_secret(helm):
+    found = {
+        service: [one for one in containers(pod_of(deployment))[0].get("env", []) if one["name"] == "HF_TOKEN"]
+        for service, deployment in by_service(helm.objects(VARIANTS["everything"]), "Deployment").items()
+    }
+    from_secret = {"secretKeyRef": {"name": "hugging-face", "key": "token"}}
+    assert found == {
+        "preprocessor": [{"name": "HF_TOKEN", "valueFrom": from_secret}],
+        "scheduler": [],
+        "collector": [],
+    }
 
 
 def test_a_changed_setting_is_a_new_pod(helm):

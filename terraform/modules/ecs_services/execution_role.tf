@@ -1,5 +1,5 @@
-# The role under which ECS itself starts a task: pulls its image and writes its log. The services' own roles come from
-# outside.
+# The role under which ECS itself starts a task: pulls its image, writes its log, reads the one secret there may be. The
+# services' own roles come from outside.
 
 data "aws_iam_policy_document" "execution_trust" {
   statement {
@@ -47,6 +47,40 @@ data "aws_iam_policy_document" "execution" {
       "arn:${var.place.partition}:logs:${var.place.region}:${var.place.account_id}:log-group:/ecs/${local.prefix}-${service}:*"
     ]
   }
+}
+
+data "aws_iam_policy_document" "token" {
+  count = var.hugging_face_token == null ? 0 : 1
+
+  statement {
+    sid       = "ReadHuggingFaceToken"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = [var.hugging_face_token.secret_arn]
+  }
+
+  dynamic "statement" {
+    for_each = var.hugging_face_token.kms_key_arn == null ? [] : [var.hugging_face_token.kms_key_arn]
+
+    content {
+      sid       = "DecryptHuggingFaceToken"
+      actions   = ["kms:Decrypt"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["secretsmanager.${var.place.region}.amazonaws.com"]
+      }
+    }
+  }
+}
+
+resource "aws_iam_role_policy" "token" {
+  count = var.hugging_face_token == null ? 0 : 1
+
+  name   = "token"
+  role   = aws_iam_role.execution.name
+  policy = data.aws_iam_policy_document.token[0].json
 }
 
 resource "aws_iam_role" "execution" {

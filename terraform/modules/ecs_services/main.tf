@@ -19,6 +19,13 @@ locals {
     scheduler    = { cpu_units = 256, memory_mib = 512, storage_gib = 20, tasks_min = 1, tasks_max = 2, backlog_per_task = 100 }
     collector    = { cpu_units = 512, memory_mib = 1024, storage_gib = 20, tasks_min = 0, tasks_max = 4, backlog_per_task = 4 }
   }
+  # ECS reads the secret when a task starts. Only the preprocessor asks the Hub.
+  secrets = {
+    for service in keys(local.defaults) : service =>
+    var.hugging_face_token != null && service == "preprocessor"
+    ? { secrets = [{ name = "HF_TOKEN", valueFrom = var.hugging_face_token.secret_arn }] }
+    : {}
+  }
   services = {
     for service, usual in local.defaults : service => {
       for field, value in usual : field => try(coalesce(var.services[service][field], value), value)
@@ -86,7 +93,7 @@ resource "aws_ecs_task_definition" "service" {
     name = "tmp"
   }
 
-  container_definitions = jsonencode([{
+  container_definitions = jsonencode([merge(local.secrets[each.key], {
     name        = each.key
     image       = var.images[each.key]
     essential   = true
@@ -121,7 +128,7 @@ resource "aws_ecs_task_definition" "service" {
         max-buffer-size       = "4m"
       }
     }
-  }])
+  })])
 
   lifecycle {
     precondition {

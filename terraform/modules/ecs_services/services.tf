@@ -40,7 +40,7 @@ resource "aws_ecs_service" "scaled" {
     registry_arn = aws_service_discovery_service.scrape[each.key].arn
   }
 
-  depends_on = [aws_iam_role_policy.execution] # the first task needs it, and so does the last
+  depends_on = [aws_iam_role_policy.execution, aws_iam_role_policy.token] # the first task needs them, and so does the last
 
   lifecycle {
     ignore_changes = [desired_count]
@@ -86,5 +86,5 @@ resource "aws_ecs_service" "fixed" {
     registry_arn = aws_service_discovery_service.scrape[each.key].arn
   }
 
-  depends_on = [aws_iam_role_policy.execution]
+  depends_on = [aws_iam_role_policy.execution, aws_iam_role_policy.token]
 }

@@ -85,6 +85,21 @@ variable "environment" {
   }
 }
 
+variable "hugging_face_token" {
+  description = "An access token of the Hugging Face Hub for the preprocessor, from a secret of AWS Secrets Manager that holds it as plain text: its ARN, and that of its KMS key if it is not AWS's own; null for none."
+  type        = object({ secret_arn = string, kms_key_arn = optional(string) })
+  default     = null
+
+  validation {
+    condition     = var.hugging_face_token == null || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6}$", var.hugging_face_token.secret_arn))
+    error_message = "hugging_face_token.secret_arn must be the whole ARN of one secret (arn:aws:secretsmanager:<region>:<account>:secret:<name>-<6 characters>)."
+  }
+  validation {
+    condition     = try(var.hugging_face_token.kms_key_arn, null) == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.hugging_face_token.kms_key_arn))
+    error_message = "hugging_face_token.kms_key_arn must be the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>)."
+  }
+}
+
 variable "services" {
   description = "Overrides of the defaults, by service: `cpu_units` (1024 are one vCPU), `memory_mib`, `storage_gib` (the task's disk, /tmp included), `tasks_min` and `tasks_max`, `backlog_per_task` (target number of messages, waiting or in progress, per task)."
   type = map(object({

@@ -176,6 +176,8 @@ module "ecs_services" {
   services        = var.ecs.services
   autoscaling     = var.ecs_autoscaling
 
+  hugging_face_token = var.ecs.hugging_face_token
+
   cpu_architecture               = var.ecs.cpu_architecture
   stop_timeout_s                 = var.ecs.stop_timeout_s
   log_retention_days             = var.ecs.log_retention_days

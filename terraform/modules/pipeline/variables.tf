@@ -50,8 +50,8 @@ variable "settings" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for name in keys(var.settings) : can(regex("^(QUARRY_[A-Z][A-Z_]*|MAX_RECORDS_PER_JOB|MAX_TOTAL_RECORDS)$", name))])
-    error_message = "settings takes the names of docs/settings.md alone: QUARRY_..., MAX_RECORDS_PER_JOB, MAX_TOTAL_RECORDS."
+    condition     = alltrue([for name in keys(var.settings) : can(regex("^(QUARRY_[A-Z][A-Z_]*|MAX_RECORDS_PER_JOB|MAX_TOTAL_RECORDS|HF_ENDPOINT)$", name))])
+    error_message = "settings takes the names of docs/settings.md alone: QUARRY_..., MAX_RECORDS_PER_JOB, MAX_TOTAL_RECORDS, HF_ENDPOINT. No secrets: HF_TOKEN comes from ecs.hugging_face_token."
   }
   validation {
     condition     = alltrue([for name in keys(var.settings) : !can(regex("^QUARRY_(ENV|REGION|BUCKET|TABLE|BEDROCK_ROLE_ARN|JOB_QUOTA|PROMPT_TEXT_DAYS|.*_(QUEUE|DLQ)_URL)$", name))])
@@ -126,6 +126,7 @@ variable "ecs" {
     log_retention_days             = optional(number, 365)
     scrape_from_security_group_ids = optional(list(string), []) # of Prometheus
     scrape_from_cidrs              = optional(list(string), [])
+    hugging_face_token             = optional(object({ secret_arn = string, kms_key_arn = optional(string) }))
   })
   default = null
 
@@ -144,6 +145,10 @@ variable "ecs" {
   validation {
     condition     = var.ecs == null || (try(var.ecs.placement, null) == null) != (var.network == null)
     error_message = "ECS needs one of network (made here) and ecs.placement (a VPC of yours)."
+  }
+  validation {
+    condition     = try(var.ecs.hugging_face_token, null) == null || var.network == null || try(var.network.egress, "endpoints") == "nat"
+    error_message = "ecs.hugging_face_token needs a way to the Hugging Face Hub and to Secrets Manager: set network.egress = \"nat\", or give a VPC of yours that has both."
   }
 }
 

@@ -247,6 +247,7 @@ async def test_an_answer_of_another_commit_ends_the_run_with_its_reason(hub, wor
     assert totals.state is RunState.FAILED
     assert "dataset_id: hf://datasets/o/csv@" in totals.message
     assert "the answer is of the commit" in totals.message
+    assert "send the manifest again" in totals.message
 
 
 @pytest.mark.parametrize("dataset", ["o/private", "o/gated"])

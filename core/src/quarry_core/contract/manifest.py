@@ -192,7 +192,7 @@ class Manifest(BaseModel):
             found = _CONTROL.search(text) if isinstance(text, str) else None
             if found is not None:
                 raise ValueError(
-                    f"holds the control character {shown_name(found[0])}, which no name in AWS may have: remove it"
+                    f"holds the control character {shown_name(found[0])}, which no name may have: remove it"
                 )
         return value
 

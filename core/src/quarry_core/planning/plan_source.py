@@ -77,6 +77,11 @@ def inference_of(pins: Pins, count: DatasetCount) -> Mapping[str, Any]:
 def refusal_of(error: Exception, source: Source) -> str:
     """Why a source is refused, for one of `REFUSING`."""
     match error:
+        case Changed() if source.field == "dataset_id":
+            return (
+                f"dataset_id: {source.uri} is not read as it was pinned ({error}): send the manifest again; if that does not"
+                " help, HF_ENDPOINT names no Hub, or a cache that gives other files"
+            )
         case Changed():
             return f"{source.field}: {source.uri} was changed after it was accepted ({error})"
         case Missing():

@@ -405,3 +405,43 @@ run "refuses_days_that_cloudwatch_does_not_know" {
   }
   expect_failures = [var.log_retention_days]
 }
+
+run "the_preprocessor_alone_gets_the_token_and_its_role_alone_the_secret" {
+  command = plan
+
+  variables {
+    hugging_face_token = {
+      secret_arn  = "arn:aws:secretsmanager:us-east-1:123456789012:secret:hub-AbCdEf"
+      kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012"
+    }
+  }
+
+  assert {
+    condition = {
+      for service in ["preprocessor", "scheduler", "collector"] : service =>
+      try(jsondecode(aws_ecs_task_definition.service[service].container_definitions)[0].secrets, null)
+      } == {
+      preprocessor = [{ name = "HF_TOKEN", valueFrom = "arn:aws:secretsmanager:us-east-1:123456789012:secret:hub-AbCdEf" }]
+      scheduler    = null
+      collector    = null
+    }
+    error_message = "A container other than the preprocessor's has the token, or the preprocessor's has not."
+  }
+  assert {
+    condition = [for each in jsondecode(data.aws_iam_policy_document.token[0].json).Statement : [each.Action, each.Resource]] == [
+      ["secretsmanager:GetSecretValue", "arn:aws:secretsmanager:us-east-1:123456789012:secret:hub-AbCdEf"],
+      ["kms:Decrypt", "arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012"],
+    ]
+    error_message = "The role that starts tasks may do other than read the one secret."
+  }
+}
+
+run "a_token_that_names_more_than_one_secret_is_refused" {
+  command = plan
+
+  variables {
+    hugging_face_token = { secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:*" }
+  }
+
+  expect_failures = [var.hugging_face_token]
+}
