@@ -326,3 +326,19 @@ async def test_a_hub_that_does_not_answer_holds_up_nobody_who_submits(world_of):
     checked = await check(connections, read_manifest(manifest(dataset_id="o/n")))
     assert not checked.faults
     assert checked.unchecked[0].startswith("dataset_id: look up the dataset o/n at http://127.0.0.1:9: ")
+
+
+@pytest.mark.parametrize("dataset", ["w601sxs/simpleCoT", "o/csv", "o/jsonl"])
+async def test_a_condition_and_a_sample_choose_among_the_rows_of_the_slice(world_of, dataset):
+    rows = TRAIN if dataset == "w601sxs/simpleCoT" else rows_of(0, 220)
+    world = world_of()
+    fields = {"split": "train[10:-10]", "where": "id < '000190'", "id_column": "id", "columns": ["source", "id"]}
+    run_id, totals = await ended(world, manifest(dataset_id=dataset, **fields))
+    assert totals.state is RunState.SUCCEEDED, totals.message
+    expected = [row for row in rows[10:-10] if row["id"] < "000190"]
+    assert world.result(run_id).select(["source", "id"]).to_pylist() == expected
+    run_id, totals = await ended(world, manifest(dataset_id=dataset, split="train[:200]", sample={"rows": 120}))
+    assert totals.state is RunState.SUCCEEDED, totals.message
+    taken = world.result(run_id)["id"].to_pylist()
+    assert len(taken) == 120
+    assert taken == sorted(set(taken) & {row["id"] for row in rows[:200]})
