@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from quarry_core.planning.count_file import inspect
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.parquet.pages import PAGES_BYTES_MAX, Chunk, allow_pages, count_lists
-from quarry_core.tabular.parquet.rows import open_parquet, read_parquet
+from quarry_core.tabular.parquet.rows import ParquetSource, open_parquet, read_parquet
 from quarry_core.tabular.row_bytes import indices_fit
 from quarry_core.tabular.rows import read_rows
 from tests.world.objects import FakeObjects
@@ -114,13 +114,13 @@ class Keys(pe.KmsClient):
         return base64.b64decode(wrapped_key)
 
 
-def encrypted(*, plaintext_footer: bool) -> bytes:
+def encrypted(*, plaintext_footer: bool, numbers: bool = False) -> bytes:
     how = pe.EncryptionConfiguration(
         footer_key="footer", column_keys={"column": ["secret"]}, plaintext_footer=plaintext_footer
     )
     properties = pe.CryptoFactory(Keys).file_encryption_properties(pe.KmsConnectionConfig(), how)
     body = io.BytesIO()
-    table = pa.table({"text": ["a", "b"], "secret": ["x", "y"]})
+    table = pa.table({"text": ["a", "b"], "secret": ["x", "y"], **({"n": [1, 2]} if numbers else {})})
     with pq.ParquetWriter(body, table.schema, encryption_properties=properties) as writer:
         writer.write_table(table)
     return body.getvalue()
@@ -131,6 +131,34 @@ def test_encryption_is_called_so_and_its_columns_are_named():
         read_whole(encrypted(plaintext_footer=False))
     with pytest.raises(SourceError, match="encrypted columns: 'secret'; Quarry has no keys"):
         read_whole(encrypted(plaintext_footer=True))
+
+
+def test_an_encrypted_column_that_is_not_used_does_not_matter():
+    objects, ref = planted(encrypted(plaintext_footer=True))
+    count = inspect(objects, ref, "parquet", needed=["text"], used=["text"])
+    assert count.rows == 2
+    assert [row for batch in read_parquet(objects, ref, 0, 2, ["text"]) for row in batch.to_pylist()] == [
+        {"text": "a"},
+        {"text": "b"},
+    ]
+    with pytest.raises(
+        SourceError, match=r"encrypted columns: 'secret'; Quarry has no keys: .* leave them out with `col"
+    ):
+        inspect(objects, ref, "parquet", used=["text", "secret"])
+
+
+def test_of_a_file_that_is_encrypted_in_part_a_row_is_decoded_before_its_statistics_are_asked_for(monkeypatch):
+    asked = []
+    read_group, statistics = ParquetSource.read_group, ParquetSource.statistics
+    monkeypatch.setattr(
+        ParquetSource, "read_group", lambda self, *args: (asked.append(args), read_group(self, *args))[1]
+    )
+    monkeypatch.setattr(
+        ParquetSource, "statistics", lambda self, column: (asked.append(column), statistics(self, column))[1]
+    )
+    objects, ref = planted(encrypted(plaintext_footer=True, numbers=True))
+    assert inspect(objects, ref, "parquet", needed=["n"], used=["n", "text"]).whole == ("n",)
+    assert asked == [(0, 0, 1, ["text"]), (0, 0, 1, ["n"]), "n"]
 
 
 # --------------------------------------------------------------------------- INT96

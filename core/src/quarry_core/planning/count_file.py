@@ -34,6 +34,7 @@ def inspect(
     csv: Csv | None = None,
     needed: Collection[str] = (),
     place: SpoolPlace | None = None,
+    used: Collection[str] | None = None,
 ) -> Count:
     """Count a file's rows and read its schema, in one pass with flat memory.
 
@@ -45,6 +46,7 @@ def inspect(
         needed: the columns that the prompt needs.
         place: where a compressed file goes unpacked, and one that gives no ranges as it is; None: nowhere, so that its
             rows cannot be read after this.
+        used: the columns of a Parquet file that anything is done with; None: all.
 
     Raises:
         SourceError: it is not of its format, or its columns cannot be told apart.
@@ -53,12 +55,12 @@ def inspect(
     """
     if form == "parquet":
         try:
-            return count_parquet(objects, ref, needed)
+            return count_parquet(objects, ref, needed, used)
         except NoRanges:
             if place is None:
                 raise
         kept = keep(objects, ref, place)
-        counted = count_parquet(objects, ObjectRef(kept.key, etag=kept.etag, size_bytes=kept.size_bytes), needed)
+        counted = count_parquet(objects, ObjectRef(kept.key, etag=kept.etag, size_bytes=kept.size_bytes), needed, used)
         return counted.model_copy(update={"spool": kept})
     if form == "csv":
         return count_text(objects, ref, place, lambda body: count_csv(body, ref.key, csv))

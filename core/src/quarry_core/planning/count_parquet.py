@@ -25,25 +25,31 @@ LEAVES_MAX = 2_000
 _ARROW_SCHEMA = b"ARROW:schema"
 
 
-def count_parquet(objects: Objects, ref: ObjectRef, needed: Collection[str] = ()) -> Count:
+def count_parquet(
+    objects: Objects, ref: ObjectRef, needed: Collection[str] = (), used: Collection[str] | None = None
+) -> Count:
     """Count the rows of a Parquet object by its footer, and read its schema.
 
-    `needed` are the columns of which the footer may prove that each value can be sent.
+    Args:
+        objects: the port that reads it.
+        ref: the file, pinned.
+        needed: the columns of which the footer may prove that each value can be sent.
+        used: the columns that anything is done with; None: all. What the others are is no matter.
 
     Raises:
-        SourceError: it is not Parquet, encrypted, damaged, empty, or its columns cannot be told apart or read exactly.
+        SourceError: it is not Parquet, encrypted, damaged, or its columns cannot be told apart or read exactly.
         PortError: as `Objects.random_access` does.
     """
     with open_parquet(objects, ref) as file:
-        if file.leaf_count > LEAVES_MAX:
+        leaves = file.leaves_under(used)
+        if leaves > LEAVES_MAX:
             raise SourceError(
-                f"{ref.key} has {file.leaf_count} columns, counting the fields of structs, and Quarry reads"
-                f" {LEAVES_MAX} "
-                "of a Parquet file; leave out those that the prompt and the result do not need"
+                f"{ref.key} has {leaves} columns, counting the fields of structs, and Quarry reads {LEAVES_MAX} of a "
+                "Parquet file; name those that the prompt and the result need in `columns`"
             )
-        file.check_footer()
+        file.check_footer(used)
         columns = checked_names(file.schema.names, ref.key)
-        int96 = file.int96_columns()
+        int96 = file.int96_columns(used)
         counted = Count(
             format="parquet",
             rows=file.rows,
@@ -54,7 +60,7 @@ def count_parquet(objects: Objects, ref: ObjectRef, needed: Collection[str] = ()
             whole=tuple(column for column in columns if column in needed and _proves_whole(file, column)),
         )
     if int96:
-        check_int96(objects, ref)
+        check_int96(objects, ref, used)
     return counted
 
 

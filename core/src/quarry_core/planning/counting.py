@@ -268,7 +268,7 @@ def _count_file(objects: Objects, pins: Pins, ref: ObjectRef, place: SpoolPlace,
             objects, ref, place, lambda body: count_requests(body, ref.key, form, pins.model_id, ids.take)
         )
     try:
-        return inspect(objects, ref, pins.source.format, pins.csv, needed_columns(pins), place)
+        return inspect(objects, ref, pins.source.format, pins.csv, needed_columns(pins), place, _read_columns(pins))
     except SourceError as error:
         if isinstance(error.__cause__, pa.ArrowNotImplementedError) and (why := name_unreadable(objects, ref)):
             raise SourceError(f"{ref.key}: {why}") from error

@@ -7,7 +7,7 @@ out which annotations of the source pyarrow drops, so that the collector puts th
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -31,7 +31,8 @@ SCHEMAS_TRIED_MAX = 16
 def try_out(dataset: Dataset, pins: Pins) -> tuple[Annotation, ...]:
     """The annotations that parts of this source need. Blocking.
 
-    Each schema that is found among the files is tried with rows of the first file that has it.
+    Each schema that is found among the files is tried with rows of the first file that has it. A column keeps what all
+    files that were tried say of it alike; where a file has it in another type, there is nothing to keep.
 
     Raises:
         ColumnTaken: a column has a name of ours.
@@ -39,33 +40,37 @@ def try_out(dataset: Dataset, pins: Pins) -> tuple[Annotation, ...]:
         PortError: as `Objects.random_access` does.
     """
     schema = result_schema(dataset.schema, reader_named(pins.family).answer_column, pins.result_prefix)
-    tried: dict[str, tuple[Annotation, ...]] = {}
+    known: dict[str, tuple[Annotation, ...]] = {}
+    tried: set[bytes] = set()
     for file, rows in enumerate(dataset.count.file_rows):
         # Columns of plain strings can be written whatever is in them.
         if not rows or (tried and dataset.count.format != "parquet"):
             continue
-        found = dataset.count_of(file).schema_ipc
-        if found not in tried and len(tried) < SCHEMAS_TRIED_MAX:
-            tried[found] = _tried(dataset, file, schema, pins)
-    annotations = set(tried.values())
-    return annotations.pop() if len(annotations) == 1 else ()
+        found = dataset.count_of(file).schema.remove_metadata().serialize().to_pybytes()
+        if found in tried or len(tried) == SCHEMAS_TRIED_MAX:
+            continue
+        tried.add(found)
+        for column, lost in _tried(dataset, file, schema, pins).items():
+            known[column] = lost if known.get(column, lost) == lost else ()
+    return tuple(each for column in schema.names for each in known.get(column, ()))
 
 
-def _tried(dataset: Dataset, file: int, schema: pa.Schema, pins: Pins) -> tuple[Annotation, ...]:
+def _tried(dataset: Dataset, file: int, schema: pa.Schema, pins: Pins) -> dict[str, tuple[Annotation, ...]]:
+    """The annotations that each of a file's columns needs."""
     ref, answer = dataset.ref(file), reader_named(pins.family).answer_column
-    # What is cast on the way has no annotation of its own any more.
-    as_stored = dataset.count.format == "parquet" and dataset.count_of(file).schema.equals(dataset.schema)
+    of_parquet = dataset.count.format == "parquet"
     try:
         empty = _written(schema, [], ())
-        annotations = _lost(dataset.objects, ref, empty) if as_stored else []
-        taken = min(dataset.count.file_rows[file], TRIAL_ROWS) if dataset.count.format == "parquet" else 0
+        lost = _lost(dataset, file, empty) if of_parquet else {}
+        annotations = [each for annotated in lost.values() for each in annotated]
+        taken = min(dataset.count.file_rows[file], TRIAL_ROWS) if of_parquet else 0
         rows = _few(dataset.read_file(file, 0, taken))
         part = _written(schema, [_answered(batch, schema, answer) for batch in rows], annotations)
         if annotations:
-            _check_kept(dataset.objects, ref, part)
+            _check_kept(_lost(dataset, file, part))
     except PartError as error:
         raise SourceError(f"{ref.key}: {_refusal(error, schema)}") from error
-    return tuple(annotations)
+    return lost
 
 
 def _few(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -114,28 +119,48 @@ def _answered(batch: pa.RecordBatch, schema: pa.Schema, answer_column: str) -> p
 # --------------------------------------------------------------------------- annotations
 
 
-def _lost(objects: Objects, ref: ObjectRef, part: io.BytesIO) -> list[Annotation]:
-    """The source's annotations that a part has not. Raises PartError for a column that is stored otherwise."""
+def _lost(dataset: Dataset, file: int, part: io.BytesIO) -> dict[str, tuple[Annotation, ...]]:
+    """By column, the annotations of a file that a part has not. Raises PartError for a column that is stored otherwise.
+
+    What is cast on the way has no annotation of its own any more.
+    """
+    ref = dataset.ref(file)
     try:
-        with objects.random_access(ref) as file:
-            source = leaves_of(file)
+        with dataset.objects.random_access(ref) as body:
+            source = leaves_of(body)
     except NotAFooter as error:
         raise SourceError(f"{ref.key} is not a readable Parquet file ({error}); write it again") from error
-    return list(_compared(source, leaves_of(part)[:-OUR_COLUMNS]))
+    written = _by_column(leaves_of(part)[:-OUR_COLUMNS])
+    stored = _by_column(source)
+    constants = set(dataset.listing.partitions)
+    lost = {}
+    for own in dataset.count_of(file).schema:
+        place = dataset.schema.get_field_index(own.name)
+        if place >= 0 and own.name not in constants:
+            alike = dataset.schema.field(place).type == own.type
+            lost[own.name] = tuple(_compared(stored.get(own.name, []), written[own.name])) if alike else ()
+    return lost
 
 
-def _check_kept(objects: Objects, ref: ObjectRef, part: io.BytesIO) -> None:
-    lost = _lost(objects, ref, part)
-    if lost:
-        raise PartError("", f"annotations of leaves {[each.leaf for each in lost]} are not kept")
+def _check_kept(lost: Mapping[str, Sequence[Annotation]]) -> None:
+    column = next((column for column, annotations in lost.items() if annotations), None)
+    if column is not None:
+        raise PartError(column, "its annotation is not kept")
 
 
-def _compared(source: Sequence[Leaf], part: Sequence[Leaf]) -> Iterator[Annotation]:
-    if [leaf.column for leaf in source] != [leaf.column for leaf in part]:
-        column = next((one.column for one, two in zip(source, part, strict=False) if one.column != two.column), "")
-        raise PartError(column, "its parts would not match those of the source")
+def _by_column(leaves: Sequence[Leaf]) -> dict[str, list[tuple[int, Leaf]]]:
+    """The leaves of each column, with their numbers in the file."""
+    columns: dict[str, list[tuple[int, Leaf]]] = {}
+    for number, leaf in enumerate(leaves):
+        columns.setdefault(leaf.column, []).append((number, leaf))
+    return columns
+
+
+def _compared(source: Sequence[tuple[int, Leaf]], part: Sequence[tuple[int, Leaf]]) -> Iterator[Annotation]:
+    if len(source) != len(part):
+        raise PartError(part[0][1].column, "its parts would not match those of the source")
     grouped: set[int] = set()
-    for number, (before, after) in enumerate(zip(source, part, strict=True)):
+    for (_, before), (number, after) in zip(source, part, strict=True):
         if before.group != after.group and id(before.parent) not in grouped:
             grouped.add(id(before.parent))
             yield before.annotation(number, on_group=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -132,3 +133,39 @@ def test_what_is_no_one_table_is_refused_when_it_is_counted(tables, options, sen
 def test_a_column_of_the_prompt_that_no_file_has_is_missing():
     with pytest.raises(MissingColumn, match="text"):
         counted("csv", {"in/0.csv": b"a\n1\n", "in/1.csv": b"b\n1\n"})
+
+
+# --------------------------------------------------------------------------- annotations
+
+
+def intervals(path, sql: str) -> bytes:
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY ({sql}) TO '{path}' (FORMAT parquet)")
+    return path.read_bytes()
+
+
+ONE_INTERVAL = "SELECT INTERVAL '3 days' AS i, 'a' AS text"
+
+
+@pytest.mark.parametrize(
+    ("second", "options"),
+    [
+        ("SELECT 'b' AS text, INTERVAL '4 days' AS i, 1 AS more", {}),
+        ("SELECT 'b' AS text", {}),
+        (ONE_INTERVAL, {"partitions": {"day": ["1", "2"]}}),
+        (ONE_INTERVAL, {"columns": ("text", "i")}),
+    ],
+    ids=["a column more", "a column less", "folders", "chosen"],
+)
+def test_what_a_file_says_of_a_column_beyond_arrow_is_kept_beside_other_files(tmp_path, second, options):
+    files = {"in/0": intervals(tmp_path / "0", ONE_INTERVAL), "in/1": intervals(tmp_path / "1", second)}
+    dataset = counted("parquet", files, **options).dataset
+    (kept,) = dataset.count.annotations
+    assert kept.leaf == dataset.schema.names.index("i")
+    assert kept.converted == 21
+
+
+def test_a_column_that_is_cast_has_no_annotation_to_keep(tmp_path):
+    plain = pa.table({"i": pa.array([b"x" * 13], pa.binary(13)), "text": ["b"]})
+    files = {"in/0": intervals(tmp_path / "0", ONE_INTERVAL), "in/1": parquet(plain)}
+    assert counted("parquet", files).dataset.count.annotations == ()

@@ -11,7 +11,7 @@ around outside of the years 1677 to 2262 without a word. `check_int96` refuses w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -93,11 +93,14 @@ class ParquetSource:
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise SourceError(_unreadable(self.key, error)) from error
 
-    def check_footer(self) -> None:
-        """Refuse a footer of which pyarrow must not be asked for columns; whoever counts a source does this first.
+    def check_footer(self, columns: Collection[str] | None = None) -> None:
+        """Refuse a footer of which pyarrow must not be asked for these columns, or for any; whoever counts does this first.
+
+        Where only others are encrypted, a row of each of these is decoded: pyarrow's word on a file that says it is
+        encrypted in part is not to be asked before, of statistics least of all.
 
         Raises:
-            SourceError: columns are encrypted, or the footer contradicts itself.
+            SourceError: columns are encrypted, cannot be decoded, or the footer contradicts itself.
         """
         self._source.seek(self.size_bytes - 8 - self._footer_bytes)
         footer = self._source.read(self._footer_bytes)
@@ -105,11 +108,18 @@ class ParquetSource:
             hidden = encrypted_leaves(footer, self._leaves)
         except Damaged as error:
             raise SourceError(f"{self.key}: its footer is damaged ({error}); write the file again") from error
-        if hidden:
-            named = ", ".join(repr(path) for path in hidden[:10])
+        used = self.columns if columns is None else [column for column in self.columns if column in columns]
+        asked_for = [path for path in hidden if any(_is_under(path, column) for column in used)]
+        if asked_for:
+            named = ", ".join(repr(path) for path in asked_for[:10])
             raise SourceError(
-                f"{self.key}: encrypted columns: {named}; Quarry has no keys: write them unencrypted, or leave them out"
+                f"{self.key}: encrypted columns: {named}; Quarry has no keys: write them unencrypted, or leave them out "
+                "with `columns`"
             )
+        if hidden and self.rows:
+            group = next(number for number, rows in enumerate(self.groups) if rows)
+            for column in used:
+                next(self.read_group(group, 0, 1, [column]))
 
     # ----------------------------------------------------------------------- reading
 
@@ -257,6 +267,12 @@ class ParquetSource:
         """Columns, counting the fields of structs."""
         return len(self._leaves)
 
+    def leaves_under(self, columns: Collection[str] | None) -> int:
+        """How many of them these columns have, or all."""
+        if columns is None:
+            return self.leaf_count
+        return sum(any(_is_under(leaf.path, column) for column in columns) for leaf in self._leaves)
+
     def leaves(self) -> Iterator[tuple[str, pq.ColumnSchema]]:
         """Each leaf of the file's own schema, after the top-level column it belongs to."""
         for place, leaf in enumerate(self._leaves):
@@ -278,10 +294,10 @@ class ParquetSource:
             if rows:
                 yield None if place is None else self._metadata.row_group(group).column(place).statistics
 
-    def int96_columns(self) -> list[str]:
-        """The top-level columns in which there is an INT96."""
+    def int96_columns(self, columns: Collection[str] | None = None) -> list[str]:
+        """The top-level columns in which there is an INT96, of these or all."""
         found = {column for column, leaf in self.leaves() if leaf.physical_type == "INT96"}
-        return [column for column in self.columns if column in found]
+        return [column for column in self.columns if column in found and (columns is None or column in columns)]
 
 
 @contextmanager
@@ -315,8 +331,8 @@ def read_parquet(
 # --------------------------------------------------------------------------- INT96
 
 
-def check_int96(objects: Objects, ref: ObjectRef) -> None:
-    """Read all INT96 columns, and refuse values that microseconds do not hold.
+def check_int96(objects: Objects, ref: ObjectRef, columns: Collection[str] | None = None) -> None:
+    """Read all INT96 columns, or those of these, and refuse values that microseconds do not hold.
 
     The same days and nanoseconds are read in three units, which overflow and round differently: a value is exact if it
     is the same in all.
@@ -326,7 +342,7 @@ def check_int96(objects: Objects, ref: ObjectRef) -> None:
     """
     with objects.random_access(ref) as source:
         files = [ParquetSource(source, ref.key, unit) for unit in (INT96_UNIT, "ns", "s")]
-        for column in files[0].int96_columns():
+        for column in files[0].int96_columns(columns):
             for group, rows in enumerate(files[0].groups):
                 at = 0
                 for batches in zip(*(file.read_group(group, 0, rows, [column]) for file in files), strict=True):
