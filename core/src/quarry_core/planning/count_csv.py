@@ -24,8 +24,18 @@ OFFSET_EVERY_COLUMN_BYTES = 512
 BLOCK_BYTES = 1 << 20
 
 
-def count_csv(body: BinaryIO, key: str, options: Csv | None = None) -> Count:
-    """Count a CSV file's rows and note where they begin, in one pass with flat memory. Raises SourceError."""
+def count_csv(body: BinaryIO, key: str, options: Csv | None = None, *, may_be_empty: bool = False) -> Count:
+    """Count a CSV file's rows and note where they begin, in one pass with flat memory.
+
+    Args:
+        body: the file, from its beginning on.
+        key: its name, for messages.
+        options: what the manifest says of its form.
+        may_be_empty: that there is nothing in it, not even a header, is no sign of a broken upload.
+
+    Raises:
+        SourceError: it is no CSV of that form; the text names the place and the remedy.
+    """
     options = options or Csv()
     head = body.read(START_BYTES)
     start = start_of(head, key, options)
@@ -56,6 +66,8 @@ def count_csv(body: BinaryIO, key: str, options: Csv | None = None) -> Count:
         raise SourceError(f"{key}: {_where(notes, scanner)} opens a quote that is never closed; close it{hint}")
     judge.first_record(starts, at)
     notes.take(starts, len(judge.columns))
+    if notes.records == 0 and may_be_empty:
+        return Count(format="csv", rows=0, columns=(), size_bytes=at, dialect=start.dialect)
     if notes.records == 0:
         raise SourceError(f"{key} is empty; give a source with a header and at least one row")
     judge.judge([*notes.offsets, (notes.rows, at)])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import pairwise
-from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -21,7 +20,7 @@ from quarry_core.planning.count_parquet import count_parquet, parquet_sample, sp
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.rendering.encode import RowEncoder
 from quarry_core.tabular.rows import Count, SourceFormat, read_rows
-from quarry_core.tabular.spool import SpoolPlace, keep, open_body
+from quarry_core.tabular.spool import Body, SpoolPlace, keep, open_body
 
 SAMPLE_ROWS = 200
 SAMPLE_PLACES = 8
@@ -63,11 +62,11 @@ def inspect(
         counted = count_parquet(objects, ObjectRef(kept.key, etag=kept.etag, size_bytes=kept.size_bytes), needed, used)
         return counted.model_copy(update={"spool": kept})
     if form == "csv":
-        return count_text(objects, ref, place, lambda body: count_csv(body, ref.key, csv))
+        return count_text(objects, ref, place, lambda body: count_csv(body, ref.key, csv, may_be_empty=body.packed))
     return count_text(objects, ref, place, lambda body: count_jsonl(body, ref.key))
 
 
-def count_text(objects: Objects, ref: ObjectRef, place: SpoolPlace | None, count: Callable[[BinaryIO], Count]) -> Count:
+def count_text(objects: Objects, ref: ObjectRef, place: SpoolPlace | None, count: Callable[[Body], Count]) -> Count:
     """Count a file of text, unpacked on the way if it is compressed. Arguments and errors are those of `inspect`."""
     with open_body(objects, ref, place) as body:
         counted = count(body)

@@ -23,6 +23,7 @@ from quarry_core.contract.splits import SplitError, SplitSlice, taken_of
 from quarry_core.errors import Missing
 from quarry_core.planning.count_file import SAMPLE_PLACES, SAMPLE_ROWS, count_text, inspect, sample, unsent_rows
 from quarry_core.planning.count_requests import count_requests
+from quarry_core.planning.csv_headers import FirstRecords
 from quarry_core.planning.ids import check_ids
 from quarry_core.planning.request_ids import RequestIds
 from quarry_core.planning.selecting import asked_columns, choose_rows
@@ -113,16 +114,19 @@ def _together(
     size_bytes = answer_tokens_max = 0
     no_text: dict[str, str] = {}
     kinds: dict[str, Kinds] = {}
-    unifier = Unifier(_read_columns(pins), _partitions(pins, listing))
+    unifier, first_records = Unifier(_read_columns(pins), _partitions(pins, listing)), FirstRecords(pins.csv)
     for group, (begin, end) in enumerate(pairwise([0, *accumulate(groups)])):
         for count in _counts(objects, run_id, pins, group, listing.files[begin:end], begin, ids):
             file_rows.append(count.rows)
             notes |= dict.fromkeys(count.notes[: NOTES_MAX - len(notes)])
             size_bytes += count.size_bytes
             answer_tokens_max += count.answer_tokens_max
-            unifier.add(_named(count), listing.files[len(file_rows) - 1].key, count.rows)
+            file = listing.files[len(file_rows) - 1].key
+            unifier.add(_named(count), file, count.rows)
+            first_records.add(count, file)
             merged(kinds, count.kinds if count.rows else {})
             no_text = {**count.no_text, **no_text}
+    first_records.check()
     rows = counted = sum(file_rows)
     if not rows:
         what = "has a header and no rows" if pins.source.format == "csv" else "has no rows"

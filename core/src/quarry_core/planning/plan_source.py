@@ -109,5 +109,5 @@ def copied_rows_max(source: Source, count: DatasetCount) -> int | None:
     if not source.copied:
         return None
     columns = len(count.columns)
-    row_bytes = count.size_bytes / count.rows + 4 * columns  # Arrow's offsets
+    row_bytes = count.size_bytes / count.source_rows + 4 * columns  # Arrow's offsets
     return max(1, int(CHUNKS_MAX * max(ROW_GROUP_BYTES / columns, CHUNK_BYTES) / row_bytes))

@@ -35,18 +35,16 @@ class Body(io.RawIOBase, BinaryIO):
     """A file of text, unpacked if it was compressed.
 
     Attributes:
-        kept: whether what is read is kept in the bucket.
+        packed: whether it was.
+        size_bytes: of what has been read.
     """
 
-    def __init__(self, inner: BinaryIO, upload: Upload | None) -> None:
+    def __init__(self, inner: BinaryIO, upload: Upload | None, *, packed: bool) -> None:
         super().__init__()
         self._inner = inner
         self._upload = upload
+        self.packed = packed
         self.size_bytes = 0
-
-    @property
-    def kept(self) -> bool:
-        return self._upload is not None
 
     def readable(self) -> bool:
         return True
@@ -89,7 +87,7 @@ def open_body(objects: Objects, ref: ObjectRef, place: SpoolPlace | None) -> Ite
         if place is not None and needed:
             upload = objects.create(place.key, place.identity)
         try:
-            yield Body(whole, upload)
+            yield Body(whole, upload, packed=compression is not None)
         finally:
             if upload is not None:
                 upload.abort()

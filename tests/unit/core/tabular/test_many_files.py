@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 
 import duckdb
 import pyarrow as pa
 import pytest
 
+from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.prompts import MissingColumn
 from quarry_core.tabular.errors import SourceError
 from tests.unit.core.tabular.planted import counted, parquet, rows_of
@@ -132,7 +134,7 @@ def test_what_is_no_one_table_is_refused_when_it_is_counted(tables, options, sen
 
 def test_a_column_of_the_prompt_that_no_file_has_is_missing():
     with pytest.raises(MissingColumn, match="text"):
-        counted("csv", {"in/0.csv": b"a\n1\n", "in/1.csv": b"b\n1\n"})
+        counted("csv", {"in/0.csv": b"a\n1\n", "in/1.csv": b"b\n1\n"}, csv=Csv(header=True))
 
 
 # --------------------------------------------------------------------------- annotations
@@ -169,3 +171,41 @@ def test_a_column_that_is_cast_has_no_annotation_to_keep(tmp_path):
     plain = pa.table({"i": pa.array([b"x" * 13], pa.binary(13)), "text": ["b"]})
     files = {"in/0": intervals(tmp_path / "0", ONE_INTERVAL), "in/1": parquet(plain)}
     assert counted("parquet", files).dataset.count.annotations == ()
+
+
+# --------------------------------------------------------------------------- headers
+
+
+SNOWFLAKE = {f"in/data_0_{n}_0.csv": f'{n},"text {n}",en\n{n + 1},x,en\n'.encode() for n in range(3)}
+
+
+def test_files_that_may_have_no_header_are_asked_about():
+    with pytest.raises(SourceError) as refused:
+        counted("csv", SNOWFLAKE)
+    assert str(refused.value) == (
+        "csv.header: no two of the files begin alike (in/data_0_0_0.csv with 0, text 0, en, in/data_0_1_0.csv with 1, text 1, "
+        'en): if they have no header, name the columns in csv.header, as in ["id", "text"]; if they have different ones, set '
+        "it to true"
+    )
+    dataset = counted("csv", SNOWFLAKE, csv=Csv(header=("id", "text", "lang"))).dataset
+    assert rows_of(dataset, 0, 3) == [
+        {"id": "0", "text": "text 0", "lang": "en"},
+        {"id": "1", "text": "x", "lang": "en"},
+        {"id": "1", "text": "text 1", "lang": "en"},
+    ]
+
+
+def test_headers_that_are_said_to_be_different_or_are_not_all_different_are_taken():
+    different = {"in/0": b"id,text\n1,a\n", "in/1": b"id,body\n2,b\n"}
+    with pytest.raises(SourceError, match=r"csv\.header: no two of the files begin alike"):
+        counted("csv", different)
+    assert counted("csv", different, csv=Csv(header=True)).dataset.schema.names == ["id", "text", "body"]
+    for third in (b"text,id\nc,3\n", b"id,text,more\n3,c,x\n"):
+        assert counted("csv", {**different, "in/2": third}).dataset.count.rows == 3
+
+
+def test_a_compressed_file_of_nothing_is_a_part_without_rows():
+    files = {"in/0.csv.gz": gzip.compress(b""), "in/1.csv.gz": gzip.compress(b"text\na\n"), "in/2.csv": b"text\n"}
+    assert counted("csv", files).dataset.count.file_rows == (0, 1, 0)
+    with pytest.raises(SourceError, match="in/1 is empty"):
+        counted("csv", {"in/0": b"text\na\n", "in/1": b""})
