@@ -81,5 +81,5 @@ class RequestIds:
 
 
 def _place(dataset: Dataset, row: int) -> str:
-    ((file, first, _),) = dataset.stretches(row, 1)
-    return f"{dataset.listing.files[file].key}: data row {first + 1}"
+    file, number = dataset.locate(row)
+    return f"{dataset.listing.files[file].key}: data row {number + 1}"

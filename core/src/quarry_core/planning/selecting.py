@@ -144,5 +144,5 @@ def _masks(dataset: Dataset, selection: Selection, chooser: Chooser, file: int, 
         return
     key, first = dataset.listing.files[file].key, 0
     for batch in dataset.whole(file, 0, rows, list(selection.schema)):
-        yield first, chooser.taken(batch, begins + first, key, first)
+        yield first, chooser.taken(batch, begins + first, key, dataset.count.first_of(file) + first)
         first += batch.num_rows

@@ -116,16 +116,17 @@ class Dataset:
     def locate(self, row: int) -> tuple[int, int]:
         """The file of one of the rows, and which row of the file it is. Raises as `read`."""
         ((file, first, _),) = self.stretches(row, 1)
+        skipped = self.count.first_of(file)
         if self._chooser is None:
-            return file, first
+            return file, skipped + first
         marks = self.marks_of(file)
         place = bisect_right(marks, first, key=itemgetter(1)) - 1
         at, before = marks[place]
         key, begins = self.listing.files[file].key, self._source_begins[file]
         for batch in self.whole(file, at, self.source_rows(file) - at, self._asked):
-            taken = np.flatnonzero(self._chooser.taken(batch, begins + at, key, at))
+            taken = np.flatnonzero(self._chooser.taken(batch, begins + at, key, skipped + at))
             if first < before + len(taken):
-                return file, at + int(taken[first - before])
+                return file, skipped + at + int(taken[first - before])
             at, before = at + batch.num_rows, before + len(taken)
         raise AssertionError("the marks count rows that are not there")
 
@@ -172,7 +173,7 @@ class Dataset:
         asked = [each for each in self._asked if each.name not in wanted]
         key, begins = self.listing.files[file].key, self._source_begins[file]
         for batch in self.whole(file, first, rows, [*fields, *asked]):
-            taken = self._chooser.taken(batch, begins + first, key, first)
+            taken = self._chooser.taken(batch, begins + first, key, self.count.first_of(file) + first)
             first += batch.num_rows
             for few in kept(batch, taken):
                 yield few.select([field.name for field in fields])

@@ -13,6 +13,7 @@ from quarry_core.contract.listing import Listing, SourceFile, digest_of
 from quarry_core.contract.names import listing_key
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.run import Pins, Source
+from quarry_core.contract.splits import SplitSlice
 from quarry_core.planning.counting import Counted, count_source
 from quarry_core.ports import ObjectRef
 from quarry_core.tabular.dataset import Dataset
@@ -35,9 +36,10 @@ def pinned(
     *,
     template: str = "{text}",
     partitions: Mapping[str, Sequence[str | None]] | None = None,
+    slices: Sequence[SplitSlice] = (),
     **pins: Any,
 ) -> Pins:
-    """Files by key, in the order of their rows. `partitions`: by name, the value of each file."""
+    """Files by key, in the order of their rows. `partitions`: by name, the value of each file; `slices`: of a split."""
     pinned_files = []
     for place, (key, body) in enumerate(files.items()):
         objects.plant(key, body)
@@ -46,7 +48,7 @@ def pinned(
         pinned_files.append(
             SourceFile(key=key, size_bytes=info.size_bytes, etag=info.etag, version_id=info.version_id, values=values)
         )
-    listing = Listing(files=tuple(pinned_files), partitions=tuple(partitions or {})).to_json()
+    listing = Listing(files=tuple(pinned_files), partitions=tuple(partitions or {}), slices=tuple(slices)).to_json()
     objects.put_once(listing_key(RUN), listing, {"run": RUN})
     source = Source(
         format=form,

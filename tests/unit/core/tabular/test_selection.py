@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarry_core.contract.selection import Sample
+from quarry_core.contract.splits import SplitSlice
 from quarry_core.planning import count_csv, count_jsonl, counting, selecting
 from quarry_core.planning.counting import count_source, write_count
 from quarry_core.tabular.dataset import open_dataset
@@ -318,3 +319,19 @@ def test_a_sample_of_any_seed_is_a_part_of_the_larger_one_of_that_seed(seed, row
     small = counted("jsonl", files, where=where, sample=Sample(rows=rows, seed=seed)).dataset
     large = counted("jsonl", files, where=where, sample=Sample(rows=rows + 13, seed=seed)).dataset
     assert set(ids(rows_of(small))) <= set(ids(rows_of(large)))
+
+
+def test_a_row_of_a_slice_is_named_by_its_place_in_the_file():
+    objects = FakeObjects()
+    slices = (SplitSlice(split="train", first=2, last=5, files=1),)
+    pins = pinned(objects, "csv", {"in/0": b"id,text\n1,a\n1,b\n2,c\n3,d\n2,e\n"}, slices=slices, id_column="id")
+    with pytest.raises(SourceError) as refused:
+        count_source(objects, RUN, pins)
+    assert str(refused.value) == (
+        "id_column: in/0: data row 5 has the id '2' in the column 'id', which in/0: data row 3 has too; give each row an id "
+        "of its own"
+    )
+    objects = FakeObjects()
+    pins = pinned(objects, "csv", {"in/0": b"id,text\n1,a\n1,b\n2,c\n3,d\n2,e\n"}, slices=slices, where="text > 3")
+    with pytest.raises(SourceError, match="in/0: column 'text', data row 3: 'c' is no number"):
+        count_source(objects, RUN, pins)
