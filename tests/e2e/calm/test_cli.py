@@ -79,3 +79,30 @@ def test_submit_wait_tells_a_failed_run_by_its_exit_code(calm, manifest_file):
 
 def test_status_of_a_run_that_does_not_exist_is_an_error(calm):
     assert "nosuchrun" in calm.quarry("status", "nosuchrun", "--json", exit_code=1).stderr
+
+
+def test_a_manifest_is_planned_here_and_by_a_dry_run_and_both_say_what_then_happens(calm, manifest_file):
+    plan = json.loads(calm.quarry("plan", manifest_file("cliplan", run_id=None), "--json").stdout)
+    assert (plan["rows_planned"], plan["shards"]) == (240, 2)
+    assert plan["input_tokens"] > 0
+
+    dry = manifest_file("clidry", dry_run=True)
+    calm.quarry("submit", dry, "--wait", "--every", "0.5", "--timeout", "60")
+    view = calm.status("clidry")
+    assert (view["state"], view["dry_run"], view["jobs"]) == ("SUCCEEDED", True, [])
+    assert view["estimate"]["shards"] == 2
+    assert "a dry run: nothing was sent" in calm.quarry("status", "clidry").stdout
+
+    calm.quarry("submit", manifest_file("cliwet"), "--wait", "--every", "0.5", "--timeout", "60")
+    wet = calm.status("cliwet")
+    assert (wet["rows"]["ok"], wet["shards"]["SETTLED"]) == (240, plan["shards"])
+    after = json.loads(calm.quarry("plan", manifest_file("cliafter", run_id=None), "--json").stdout)
+    assert after["factor_records"] >= 240
+    assert after["duration"]["jobs"] >= 2
+
+
+def test_what_cannot_be_planned_is_refused_as_by_submit(calm, manifest_file):
+    wrong = manifest_file("cliwrong", prompt_id=None, prompt="{nothing}")
+    plan = calm.quarry("plan", wrong, exit_code=2)
+    submit = calm.quarry("submit", wrong, exit_code=2)
+    assert (plan.returncode, plan.stderr) == (submit.returncode, submit.stderr)

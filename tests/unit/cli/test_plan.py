@@ -236,6 +236,8 @@ def test_the_command_shows_a_dry_run_as_a_plan(planner):
     assert "a dry run: nothing was sent" in shown
     assert watched.exit_code == 0
     assert "SUCCEEDED: a dry run: nothing was sent" in watched.stdout
+    assert "SUCCEEDED (dry run)" in planner("runs").stdout
+    assert [each["dry_run"] for each in json.loads(planner("runs", "--json").stdout)] == [True]
     assert "shards: 10 in 4 waves over 3 slots" in watched.stdout
 
 

@@ -31,7 +31,8 @@ _MADE_ID = re.compile("[0-9a-f]{12}")
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):
     """A run in a list. Times are ISO 8601 in UTC; `age_s` is the time since its manifest was accepted.
 
-    `name` is its `job_name_prefix`; it and `model_id` are None where the manifest was refused.
+    `name` is its `job_name_prefix`; it and `model_id` are None where the manifest was refused. Of a `dry_run` nothing was
+    sent.
     """
 
     run_id: str
@@ -45,6 +46,7 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str | None
     ended_at: str | None
     age_s: int
+    dry_run: bool = False
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +152,7 @@ def _line(run: Run, totals: Totals, now: datetime) -> RunLine:
         started_at=totals.started_at or None,
         ended_at=totals.ended_at or None,
         age_s=max(0, round((now - datetime.fromisoformat(run.accepted_at)).total_seconds())),
+        dry_run=run.pins is not None and run.pins.dry_run,
     )
 
 

@@ -88,13 +88,17 @@ def _jobs(jobs: Sequence[JobView], shown: int | None) -> RenderableType:
     return table
 
 
+def _state(run: RunLine) -> str:
+    return f"{run.state} (dry run)" if run.dry_run else run.state
+
+
 def run_table(runs: Sequence[RunLine], width_chars: int) -> RenderableType:
     return fit(
         [
             Column("run", [run.run_id for run in runs]),
             Column("name", [run.name or "-" for run in runs], keep=2),
             Column("model", [canonical_model(run.model_id) if run.model_id else "-" for run in runs], keep=1),
-            Column("state", [run.state for run in runs], styles=[COLOURS.get(run.state, "cyan") for run in runs]),
+            Column("state", [_state(run) for run in runs], styles=[COLOURS.get(run.state, "cyan") for run in runs]),
             Column("rows", [f"{run.accepted:,}" for run in runs], justify="right"),
             Column("ok", [f"{run.ok:,}" for run in runs], keep=3, justify="right"),
             Column("error", [f"{run.error:,}" for run in runs], justify="right"),
