@@ -51,13 +51,13 @@ class Command:
     async def connect(self):
         self.connects += 1
         world = self.world
+        known = {"objects": lambda: world.objects} | self.connections
         yield Connections(
             table=world.table,
             queue=lambda: world.queues["manifests"],
-            objects=lambda: world.objects,
             clock=WaitingClock(self),
             bucket=BUCKET,
-            **self.connections,
+            **known,
         )
 
     @property

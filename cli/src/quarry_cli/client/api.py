@@ -26,7 +26,6 @@ from quarry_cli.aws.answers import for_people
 from quarry_cli.client.connections import Connect, Connections, connect
 from quarry_cli.client.following import Show, follow
 from quarry_cli.client.formats import Format
-from quarry_cli.client.planning import PlannedRun, plan
 from quarry_cli.client.reading import RunReader
 from quarry_cli.client.run_search import RunLine, Wanted, beginning_with, find_run, no_such_run, read_runs
 from quarry_cli.client.submitting import Submitted, as_text, submit
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from quarry_cli.client.download import Download
+    from quarry_cli.client.planning import PlannedRun
     from quarry_cli.client.row_account import Account
 
 T = TypeVar("T")
@@ -102,6 +102,8 @@ class Client:
             NotSubmitted: it would be refused, in the words with which the run would end.
             NotPlanned: the source cannot be read with these credentials.
         """
+        from quarry_cli.client.planning import plan  # noqa: PLC0415 pyarrow takes its time to import
+
         text = manifest if isinstance(manifest, str) else as_text(manifest)
         return self._do(lambda connections: plan(connections, text, tell))
 

@@ -16,6 +16,8 @@ from typing import Any, BinaryIO, cast
 
 from quarry_core.errors import Conflict, Missing
 from quarry_core.ports import ObjectInfo, ObjectRef, Objects, Upload
+from quarry_core.sources.hub.objects import HubObjects
+from quarry_core.sources.reading import SourceObjects, hub_of
 
 _OWN = ("plans/", "rows/")
 
@@ -118,6 +120,25 @@ class Overlay:
             return False
         self._kept[key] = _Kept(path, ObjectInfo(key, path.stat().st_size, etag, None, dict(metadata)))
         return True
+
+
+class HubOverlay(SourceObjects):
+    """An overlay over a port that reads the Hugging Face Hub too, as which it is known."""
+
+    def __init__(self, overlay: Overlay, hub: HubObjects) -> None:
+        super().__init__(overlay, hub)
+        self._overlay = overlay
+
+    def _of(self, ref: ObjectRef) -> Objects:  # noqa: ARG002 all of them go one way
+        return self._overlay  # what is below it knows the way, and reads are counted
+
+
+def overlaid(
+    objects: Objects, bucket: str, folder: Path, run_id: str, read: Callable[[int], None] = lambda _: None
+) -> Objects:
+    """An `Overlay` with these arguments, which reads the Hub where `objects` does."""
+    overlay, hub = Overlay(objects, bucket, folder, run_id, read), hub_of(objects)
+    return overlay if hub is None else HubOverlay(overlay, hub)
 
 
 class _LocalUpload:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from quarry_cli.client.aside import aside
 from quarry_cli.client.connections import Connections
-from quarry_cli.client.overlay import Overlay
 from quarry_cli.client.submitting import judge
 from quarry_cli.errors import NotPlanned, NotSubmitted
 from quarry_core.contract.manifest import Manifest, ManifestError
@@ -121,11 +120,13 @@ class _Work:
     source_bytes: int = 0
 
     def done(self) -> tuple[Pins, Planned]:
+        # Requests of the Hub take their time to import, too.
+        from quarry_cli.client.overlay import overlaid  # noqa: PLC0415 see above
         from quarry_core.planning.plan_source import REFUSING, plan_source, refusal_of  # noqa: PLC0415 see `plan`
 
         connections = self.connections
         run_id = f"plan-{connections.clock.token()}"
-        objects = Overlay(connections.objects(), connections.bucket, self.folder, run_id, self._read)
+        objects = overlaid(connections.objects(), connections.bucket, self.folder, run_id, self._read)
         try:
             pins = pin(objects, run_id, self.manifest, self.environment)
         except NotReadable as error:

@@ -33,9 +33,9 @@ def estimate_tokens(dataset: Dataset, pins: Pins, encoder: RowEncoder, rows: int
     """
     system = pins.prompt.system if pins.prompt else None
     tokens = TokenSample(pins.model_id, system or "")
-    for batch in _places(dataset, encoder.columns, rows):
-        tokens.take(_first_chars(encoder.texts(batch), SAMPLE_CHARS_MAX // SAMPLE_PLACES))
-    return tokens.estimate()
+    for place, batch in _places(dataset, encoder.columns, rows):
+        tokens.take(_first_chars(encoder.texts(batch), SAMPLE_CHARS_MAX // SAMPLE_PLACES), place)
+    return tokens.estimate(rows)
 
 
 def _first_chars(texts: Iterator[str], most: int) -> Iterator[str]:
@@ -48,7 +48,8 @@ def _first_chars(texts: Iterator[str], most: int) -> Iterator[str]:
             return
 
 
-def _places(dataset: Dataset, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+def _places(dataset: Dataset, columns: Sequence[str], rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Batches, each with the first row of its place."""
     by_file: dict[int, list[tuple[int, int]]] = {}
     for first, each in spread_places(rows, SAMPLE_PLACES, SAMPLE_ROWS // SAMPLE_PLACES):
         file = next(dataset.stretches(first, 1))[0]
@@ -58,21 +59,22 @@ def _places(dataset: Dataset, columns: Sequence[str], rows: int) -> Iterator[pa.
             yield from _on_the_way(dataset, columns, places)
         else:
             for first, each in places:
-                yield from dataset.read(first, each, columns)
+                for batch in dataset.read(first, each, columns):
+                    yield first, batch
 
 
 def _on_the_way(
     dataset: Dataset, columns: Sequence[str], places: Sequence[tuple[int, int]]
-) -> Iterator[pa.RecordBatch]:
+) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Each place's rows, as one pass from the first to the last place comes by."""
     at, until = places[0][0], sum(places[-1])
-    ahead = list(reversed(places))
+    ahead = [(first, first, each) for first, each in reversed(places)]
     for batch in dataset.read(at, until - at, columns):
         end = at + batch.num_rows
-        while ahead and ahead[-1][0] < end:
-            first, each = ahead.pop()
-            taken = min(each, end - first)
-            yield batch.slice(first - at, taken)
-            if taken < each:
-                ahead.append((end, each - taken))
+        while ahead and ahead[-1][1] < end:
+            place, first, left = ahead.pop()
+            taken = min(left, end - first)
+            yield place, batch.slice(first - at, taken)
+            if taken < left:
+                ahead.append((place, end, left - taken))
         at = end

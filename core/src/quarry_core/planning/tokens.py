@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,7 @@ class TokenSample:
         self._tokenizer = tokenizer_of(model_id)
         self._system = self._tokenizer.tokens(count_features(system))
         self._places: list[tuple[int, float]] = []  # records and tokens of each
+        self._place: int | None = None
         self._squares = 0.0
         self.chars = 0
 
@@ -212,19 +214,23 @@ class TokenSample:
     def places(self) -> int:
         return len(self._places)
 
-    def take(self, texts: Iterable[str]) -> None:
-        """Count the prompts of the records of one place."""
+    def take(self, texts: Iterable[str], place: int | None = None) -> None:
+        """Count the prompts of records of one place; of the one before, if it has the same name."""
         records, tokens = 0, 0.0
         for text in texts:
             of_record = self._system + self._tokenizer.tokens(count_features(text))
             records, tokens = records + 1, tokens + of_record
             self._squares += of_record * of_record
             self.chars += len(text)
+        if records and place is not None and place == self._place:
+            before = self._places.pop()
+            records, tokens = records + before[0], tokens + before[1]
         if records:
             self._places.append((records, tokens))
+            self._place = place
 
-    def estimate(self) -> TokenEstimate:
-        """Of what was taken so far; of nothing it is the system prompt alone."""
+    def estimate(self, rows: int | None = None) -> TokenEstimate:
+        """Of what was taken so far, of `rows` in all; of nothing it is the system prompt alone."""
         records = sum(count for count, _ in self._places)
         mean = sum(tokens for _, tokens in self._places) / records if records else self._system
         variance = max(0.0, self._squares / records - mean * mean) if records else 0.0
@@ -234,16 +240,22 @@ class TokenSample:
             records=records,
             mean=round(mean, 3),
             spread=round(math.sqrt(variance), 3),
-            uncertainty=round(self._error(records, mean, variance) / mean, 4) if mean else 0.0,
+            uncertainty=round(self._error(records, mean, variance, rows) / mean, 4) if mean else 0.0,
         )
 
-    def _error(self, records: int, mean: float, variance: float) -> float:
-        """The standard error of the mean: between places where there are some, else between records."""
+    def _error(self, records: int, mean: float, variance: float, rows: int | None) -> float:
+        """The standard error of the mean.
+
+        Places come in the order of the dataset, so each is compared with its neighbour: where a dataset is sorted, places
+        far apart differ, and the sample has its share of both. A sample of everything has no error.
+        """
+        unseen = 1.0 if rows is None else max(0.0, 1 - records / max(rows, 1))
         places = len(self._places)
         if places > 1:
-            off = sum((tokens - count * mean) ** 2 for count, tokens in self._places)
-            return math.sqrt(off * places / (places - 1)) / records
-        return math.sqrt(variance / records) if records else 0.0
+            off = [tokens - count * mean for count, tokens in self._places]
+            jumps = sum((one - other) ** 2 for one, other in pairwise(off)) / (2 * (places - 1))
+            return math.sqrt(unseen * places * jumps) / records
+        return math.sqrt(unseen * variance / records) if records else 0.0
 
 
 def spread_places(rows: int, places: int, rows_each: int) -> Iterator[tuple[int, int]]:

@@ -94,7 +94,7 @@ def test_a_dataset_that_is_sorted_by_kind_is_estimated_as_if_it_were_shuffled(na
 
     assert SAMPLE_ROWS * 0.9 <= found.tokens.records <= SAMPLE_ROWS
     assert found.tokens.mean == pytest.approx(mean_of_all, rel=0.04)
-    assert found.tokens.uncertainty > 0.02  # places differ, and it says so
+    assert found.tokens.uncertainty < 0.03  # places far apart differ, and have their share
 
 
 def test_only_the_rows_that_the_plan_takes_are_sampled():

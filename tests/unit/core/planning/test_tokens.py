@@ -90,15 +90,26 @@ def test_a_sample_tells_mean_and_spread_with_the_system_prompt_in_each_record():
     assert with_system.estimate().mean == pytest.approx(found.mean + system, abs=2e-3)
 
 
-def test_a_sample_of_places_that_differ_is_told_to_be_unsure_and_one_of_places_alike_to_be_sure():
-    alike, apart = TokenSample("anthropic.claude-3"), TokenSample("anthropic.claude-3")
-    for place in range(8):
-        alike.take(["word " * 10, "word " * 30])
-        apart.take(["word " * (10 if place < 4 else 30)] * 2)
+def sample_of(places):
+    sample = TokenSample("anthropic.claude-3")
+    for words in places:
+        sample.take(["word " * words] * 2)
+    return sample
 
-    assert alike.estimate().mean == apart.estimate().mean
+
+def test_a_sample_whose_neighbours_differ_is_told_to_be_unsure_and_a_sorted_one_is_not():
+    alike, sorted_ones, mixed = sample_of([20] * 64), sample_of([10] * 32 + [30] * 32), sample_of([10, 30] * 32)
+
+    assert alike.estimate().mean == sorted_ones.estimate().mean == mixed.estimate().mean
     assert alike.estimate().uncertainty == 0
-    assert apart.estimate().uncertainty > 0.1
+    assert sorted_ones.estimate().uncertainty < 0.015
+    assert mixed.estimate().uncertainty > 0.06
+
+
+def test_a_sample_of_all_rows_is_sure():
+    mixed = sample_of([10, 30] * 32)
+    assert mixed.estimate(rows=128).uncertainty == 0
+    assert 0 < mixed.estimate(rows=256).uncertainty < mixed.estimate().uncertainty
 
 
 def test_a_sample_without_a_record_is_the_system_prompt_alone():
