@@ -6,6 +6,7 @@ import base64
 import io
 import json
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -141,7 +142,8 @@ def test_where_a_chat_request_would_go_is_not_asked_closely(change):
 def test_any_range_of_rows_can_be_read():
     objects = FakeObjects()
     data = lines(*(chat(number, padding="x" * 300) for number in range(OFFSET_EVERY_ROWS + 1_000)))
-    ref, count = objects.plant("in/r.jsonl", data), counted(data)
+    taken: list[str | None] = []
+    ref, count = objects.plant("in/r.jsonl", data), counted(data, take=taken.extend)
 
     def ids(first: int, rows: int) -> list[str]:
         batches = read_rows(objects, ref, count, first, rows)
@@ -149,7 +151,7 @@ def test_any_range_of_rows_can_be_read():
 
     assert len(count.offsets) > 2
     whole = ids(0, count.rows)
-    assert whole == [f"r {number}" for number in range(count.rows)]
+    assert whole == taken == [f"r {number}" for number in range(count.rows)]
     for first, rows in ((0, 1), (OFFSET_EVERY_ROWS - 1, 3), (count.rows - 1, 1), (3_000, 2_000)):
         assert ids(first, rows) == whole[first : first + rows]
 
@@ -349,6 +351,16 @@ def test_a_request_that_is_too_large_is_left_out_with_its_size():
     assert len(sent) == 1
     assert [(one.row, one.code) for one in unsent] == [(1, "TOO_LARGE")]
     assert unsent[0].message == "the record has 550 bytes, and Bedrock takes 400 at most"
+
+
+def test_records_are_handed_on_in_stretches_of_a_few_megabytes():
+    batch = pa.record_batch({"recordId": ["x"] * 9, "modelInput": [json.dumps({"x": "y" * 1_000_000})] * 9})
+
+    parts = list(RequestEncoder("bedrock").encode_bounded(batch, "00007", 0))
+
+    assert [part.records for part in parts] == [4, 4, 1]
+    ids = [json.loads(line)["recordId"] for part in parts for line in part.data.splitlines()]
+    assert ids == [f"00007{row:06d}" for row in range(9)]
 
 
 def test_the_length_of_a_record_is_estimated_from_what_is_sent():
