@@ -82,11 +82,11 @@ def test_a_choice_of_columns_has_what_the_records_need():
         check_selection(read(columns=["title"]), None)
 
 
-def test_ready_requests_come_back_whole_and_their_ids_are_checked_anyway():
+def test_the_ids_of_ready_requests_are_checked_anyway():
+    check_selection(read(columns=["custom_id"]), None, requests=True)
     manifest = read(columns=["custom_id"], id_column="custom_id")
     with pytest.raises(ManifestError) as refused:
         check_selection(manifest, None, requests=True)
     assert str(refused.value) == (
-        "columns: the source holds ready requests, whose lines come back whole; leave columns out; id_column: the source "
-        "holds ready requests, whose ids are checked anyway; leave id_column out"
+        "id_column: the source holds ready requests, whose ids are checked anyway; leave id_column out"
     )

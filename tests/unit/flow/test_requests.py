@@ -293,3 +293,42 @@ async def test_the_estimate_goes_by_what_the_requests_ask_for():
     assert estimate["output_tokens"] == 50 * 40 + 50 * 20
     # "Question 7?" is a handful of LLM tokens; its JSON would be dozens.
     assert estimate["input_tokens"] < 100 * 15
+
+
+# --------------------------------------------------------------------------- a choice of rows and columns
+
+
+async def test_the_requests_themselves_can_be_left_out_of_the_result():
+    world = SimulatedWorld()
+    run_id = world.send(manifest(world, [chat(number) for number in range(120)], columns=["custom_id"]))
+
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
+    part = world.part(run_id, "00000")
+    assert part.schema.names[:2] == ["custom_id", "response"]
+    assert part["response"].to_pylist()[7] == "answer to: Question 7?"
+
+
+async def test_requests_are_chosen_as_rows_are():
+    world = SimulatedWorld()
+    records = [chat(number) for number in range(400)]
+    records[3]["body"]["seed"] = 1
+    sent = manifest(world, records, where="custom_id <> 'row 5'", sample={"rows": 200}, columns=["custom_id"])
+    run_id = world.send(sent)
+    totals = await world.run(run_id)
+
+    rows = world.result(run_id).to_pylist()
+    assert (len(rows), totals.ok + totals.error) == (200, 200)
+    assert "row 5" not in {row["custom_id"] for row in rows}
+    assert all(
+        row["response"] == f"answer to: Question {row['custom_id'][4:]}?" for row in rows if row["status"] == "ok"
+    )
+    assert world.report(run_id)["estimate"]["output_tokens"] == totals.ok * 20
+
+
+async def test_a_column_that_requests_have_not_is_named():
+    world = SimulatedWorld()
+    records = [chat(number) for number in range(100)]
+
+    assert "columns: the dataset has no column 'model'" in await refused(
+        world, manifest(world, records, columns=["model"])
+    )

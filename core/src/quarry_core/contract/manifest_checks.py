@@ -47,14 +47,10 @@ def check_selection(manifest: Manifest, prompt: Prompt | None, *, requests: bool
     """
     faults = []
     if requests:
-        faults = [
-            f"{field}: the source holds ready requests, {why}; leave {field} out"
-            for field, why in (
-                ("columns", "whose lines come back whole"),
-                ("id_column", "whose ids are checked anyway"),
+        if manifest.id_column is not None:
+            faults.append(
+                "id_column: the source holds ready requests, whose ids are checked anyway; leave id_column out"
             )
-            if getattr(manifest, field) is not None
-        ]
     elif manifest.columns is not None:
         chosen = set(manifest.columns)
         needed = [name for name in columns_of(template_of(prompt)) if name not in chosen]

@@ -151,14 +151,22 @@ def _together(
         groups=tuple(groups),
         no_text=no_text,
         notes=(*unified.notes, *notes),
-        answer_tokens_max=answer_tokens_max,
+        answer_tokens_max=-(-answer_tokens_max * rows // counted),
+        sent_only=_sent_only(pins),
     )
     return over_all, unified.schema
 
 
 def _read_columns(pins: Pins) -> tuple[str, ...] | None:
     """The columns that anything is done with; None: all."""
-    return None if pins.columns is None else (*pins.columns, *asked_columns(pins))
+    return None if pins.columns is None else (*pins.columns, *_sent_only(pins), *asked_columns(pins))
+
+
+def _sent_only(pins: Pins) -> tuple[str, ...]:
+    """Columns that go into the records though the manifest does not ask for them: of ready requests, the request."""
+    if pins.request_format is None or pins.columns is None:
+        return ()
+    return tuple(name for name in needed_columns(pins) if name not in pins.columns)
 
 
 def _wanted(unified: Unified, pins: Pins) -> pa.Schema:
@@ -170,7 +178,9 @@ def _wanted(unified: Unified, pins: Pins) -> pa.Schema:
         except MissingColumn as error:
             raise SourceError(f"{field}: {error}") from error
     schema = unified.schema
-    return schema if pins.columns is None else pa.schema([schema.field(name) for name in pins.columns], schema.metadata)
+    if pins.columns is None:
+        return schema
+    return pa.schema([schema.field(name) for name in (*pins.columns, *_sent_only(pins))], schema.metadata)
 
 
 def _taken(slices: Sequence[SplitSlice], file_rows: Sequence[int]) -> tuple[tuple[int, int], ...]:

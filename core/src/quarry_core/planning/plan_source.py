@@ -71,7 +71,7 @@ def inference_of(pins: Pins, count: DatasetCount) -> Mapping[str, Any]:
     """The parameters that bound an answer; of ready requests, which each have their own, the mean of them."""
     if pins.request_format is None:
         return pins.inference
-    return {"max_tokens": round(count.answer_tokens_max / count.rows)}
+    return {"max_tokens": round(count.answer_tokens_max / count.source_rows)}
 
 
 def refusal_of(error: Exception, source: Source) -> str:

@@ -62,7 +62,8 @@ class RequestIds:
         """
         if self._form is None or self._seen is None:
             return
-        if not self._all:
+        # Of a slice of the files' rows all were seen.
+        if not self._all or self._seen.rows != dataset.count.rows:
             self._seen = self._stack.enter_context(UniqueIds())
             self._all = True
             for batch in dataset.read(0, dataset.count.rows, [ID_COLUMNS[self._form]]):

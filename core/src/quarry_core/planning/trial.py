@@ -39,7 +39,7 @@ def try_out(dataset: Dataset, pins: Pins) -> tuple[Annotation, ...]:
         SourceError: a column cannot come back as it is; the text names it, its type and a cast.
         PortError: as `Objects.random_access` does.
     """
-    schema = result_schema(dataset.schema, reader_named(pins.family).answer_column, pins.result_prefix)
+    schema = result_schema(dataset.result_schema, reader_named(pins.family).answer_column, pins.result_prefix)
     known: dict[str, tuple[Annotation, ...]] = {}
     tried: set[bytes] = set()
     for file, rows in enumerate(dataset.count.file_rows):

@@ -122,6 +122,7 @@ class DatasetCount(BaseModel):
         annotations, no_text, answer_tokens_max: as of `Count`.
         notes: sentences for the user about what was found.
         selection: which rows are taken; None: all.
+        sent_only: columns that go into the records and do not come back.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -139,6 +140,7 @@ class DatasetCount(BaseModel):
     answer_tokens_max: int = 0
     notes: tuple[str, ...] = ()
     selection: Selection | None = None
+    sent_only: tuple[str, ...] = ()
 
     @property
     def source_rows(self) -> int:

@@ -76,6 +76,12 @@ class Dataset:
         """Of every batch."""
         return self.count.schema
 
+    @property
+    def result_schema(self) -> pa.Schema:
+        """Of the columns that come back."""
+        fields = [field for field in self.schema if field.name not in self.count.sent_only]
+        return pa.schema(fields, self.schema.metadata)
+
     def source_rows(self, file: int) -> int:
         """The rows of a file, whether taken or not."""
         return (self.count.file_rows if self.count.selection is None else self.count.selection.file_rows)[file]

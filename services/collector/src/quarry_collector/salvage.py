@@ -152,7 +152,7 @@ class Salvage:
         return write_part(
             self.objects,
             identity,
-            dataset.schema,
+            dataset.result_schema,
             self._rows(dataset, shard),
             outcome,
             prefix=self.pins.result_prefix,

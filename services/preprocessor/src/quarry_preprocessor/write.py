@@ -9,7 +9,7 @@ rest. A shard that passes the byte limit on the way is given up unpublished; the
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -79,7 +79,7 @@ class ShardWriter:
             if self.pins.source.copied:
                 rows = self.objects.create(rows_key(self.run_id, name), {"kind": "rows", **identity})
                 undo.callback(rows.abort)
-                copied = _copied(batches, rows)
+                copied = _copied(batches, rows, self.dataset.result_schema.names)
                 undo.callback(copied.close)
                 batches = copied
             written = self._encode(batches, name, records)
@@ -106,27 +106,30 @@ class ShardWriter:
         return written
 
 
-def _copied(batches: Iterator[pa.RecordBatch], upload: Upload) -> Generator[pa.RecordBatch, None, None]:
-    """Pass the batches on, and write each to the upload on the way; the file is whole when they end."""
+def _copied(
+    batches: Iterator[pa.RecordBatch], upload: Upload, columns: Sequence[str]
+) -> Generator[pa.RecordBatch, None, None]:
+    """Pass the batches on, and write these columns to the upload on the way; the file is whole when they end."""
     writer: pq.ParquetWriter | None = None
     group: list[pa.RecordBatch] = []
     rows = size_bytes = 0
     try:
         for batch in batches:
+            own = batch.select(columns)
             if writer is None:
                 # Text without a dictionary, in the cheapest compression that halves it. Nobody asks for statistics, and
                 # of long values they are long.
                 writer = pq.ParquetWriter(
                     UploadSink(upload),
-                    batch.schema,
+                    own.schema,
                     compression="zstd",
                     compression_level=1,
                     use_dictionary=False,
                     write_statistics=False,
                 )
-            group.append(batch)
-            rows, size_bytes = rows + batch.num_rows, size_bytes + batch.nbytes
-            if rows >= ROW_GROUP_ROWS_MAX or size_bytes >= max(ROW_GROUP_BYTES, batch.num_columns * CHUNK_BYTES):
+            group.append(own)
+            rows, size_bytes = rows + own.num_rows, size_bytes + own.nbytes
+            if rows >= ROW_GROUP_ROWS_MAX or size_bytes >= max(ROW_GROUP_BYTES, own.num_columns * CHUNK_BYTES):
                 writer.write_table(pa.Table.from_batches(group))
                 group, rows, size_bytes = [], 0, 0
             yield batch
