@@ -132,14 +132,14 @@ async def live(world: SimulatedWorld, run_id: str, *others: str) -> int:
 @pytest.mark.promise("S9", "L2", "L3")
 async def test_a_count_that_kills_its_process_twice_is_set_aside_and_others_go_on(monkeypatch):
     world = SimulatedWorld()
-    whole = quarry_preprocessor.count.count_source
+    whole = quarry_preprocessor.count.plan_source
 
-    def kills(objects, run_id, pins):
+    def kills(objects, run_id, pins, slots):
         if "bomb" in pins.source.key:
             raise Crash("out of memory")
-        return whole(objects, run_id, pins)
+        return whole(objects, run_id, pins, slots)
 
-    monkeypatch.setattr(quarry_preprocessor.count, "count_source", kills)
+    monkeypatch.setattr(quarry_preprocessor.count, "plan_source", kills)
     bomb = world.send(world.joke() | {"s3_uri": world.csv(100, "inputs/bomb.csv")})
     other = world.send(world.joke(rows=200))
 
