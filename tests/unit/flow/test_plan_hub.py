@@ -13,6 +13,7 @@ import pytest
 
 from quarry_core.sources.hub.objects import HubObjects
 from quarry_core.sources.reading import SourceObjects
+from tests.unit.cli.conftest import Command
 from tests.unit.local.simulated_hub import simulated_hub
 from tests.world.world import CLAUDE, SimulatedWorld
 
@@ -21,6 +22,11 @@ def parquet(rows):
     body = io.BytesIO()
     pq.write_table(pa.table({"source": [f"question {row}?" for row in range(rows)]}), body)
     return body.getvalue()
+
+
+@pytest.fixture
+def quarry():
+    return Command()
 
 
 @pytest.fixture
