@@ -49,7 +49,7 @@ PLANTS = (
     Plant("arrive", "quarry_preprocessor.arrive:Arrivals._arrive"),
     Plant("count", "quarry_core.planning.counting:inspect"),
     Plant("count", "quarry_preprocessor.count:Counting.on_count"),
-    Plant("count", "quarry_preprocessor.count:plan_shards"),
+    Plant("count", "quarry_core.planning.plan_source:plan_shards"),
     Plant("slice", "quarry_preprocessor.write:ShardWriter.write"),
     Plant("slice", "quarry_preprocessor.slices:Slices.on_slice"),
     Plant("slice", "quarry_preprocessor.slices:Slices._enlist"),

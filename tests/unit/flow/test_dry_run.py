@@ -87,3 +87,28 @@ async def test_dry_run_takes_true_or_false_only(wrong):
     totals = await world.run(run_id)
 
     assert totals.message.startswith("dry_run: ")
+
+
+async def test_a_bug_in_the_estimate_fails_a_dry_run_and_no_other(monkeypatch):
+    def broken(**_):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("quarry_preprocessor.count.estimate_run", broken)
+    world = SimulatedWorld()
+    run_id = world.send(world.joke(rows=200))
+    dry = world.send(world.joke(rows=200, dry_run=True))
+
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
+    assert world.report(run_id)["estimate"] is None
+    failed = await world.run(dry)
+    assert (failed.state, failed.step) == (RunState.FAILED, "count")
+
+
+async def test_an_estimate_that_cannot_be_read_keeps_no_run_open():
+    world = SimulatedWorld()
+    run_id = world.send(world.joke(rows=200))
+    await world.idle()
+    world.objects.plant(f"plans/{run_id}/estimate.json", b"not ours")
+
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
+    assert world.report(run_id)["estimate"] is None

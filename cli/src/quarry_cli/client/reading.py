@@ -83,9 +83,9 @@ class RunReader:
             objects = (self._connections.glance or self._connections.objects)()
             try:
                 body = await aside(partial(objects.read, ObjectRef(estimate_key(self._run_id))))
-            except PortError:
+                self._estimate = Estimate.model_validate_json(body)
+            except (PortError, ValueError):
                 return None
-            self._estimate = Estimate.model_validate_json(body)
         return self._estimate
 
     async def _jobs(self, wanted: Collection[tuple[str, int]]) -> list[JobRow]:

@@ -177,12 +177,15 @@ class Runs:
             log.debug("closed_by_another", run_id=totals.run_id)
 
     async def _estimate(self, run_id: str) -> Estimate | None:
-        """What was expected; None for a run that an earlier release planned."""
+        """What was expected; None for a run that an earlier release planned. No run stays open for want of it."""
         try:
             body = await self._world.offload.run(partial(self._world.objects.read, ObjectRef(estimate_key(run_id))))
+            return Estimate.model_validate_json(body)
         except Missing:
             return None
-        return Estimate.model_validate_json(body)
+        except ValueError:
+            log.exception("estimate_unreadable", run_id=run_id)
+            return None
 
     async def _tell(self, totals: Totals, *, dry_run: bool = False) -> None:
         bucket = self._world.settings.bucket

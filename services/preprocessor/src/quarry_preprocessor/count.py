@@ -27,7 +27,7 @@ from quarry_core.planning.estimate import Estimate, estimate_run
 from quarry_core.planning.plan import Plan
 from quarry_core.planning.plan_source import REFUSING, Planned, inference_of, plan_source, refusal_of
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.service.failures import RunCode, Step, exhausted
+from quarry_core.service.failures import Kind, RunCode, Step, exhausted, kind_of
 from quarry_core.service.pieces import Piece, Pieces
 from quarry_core.service.process import World
 from quarry_core.service.verdicts import DONE, Verdict
@@ -79,7 +79,7 @@ class Counting:
             return await self._refuse(totals, refusal_of(error, pins.source))
         dataset = planned.counted.dataset
         plan, digest = await self._world.offload.run(partial(write_plan, dataset, run_id, planned.plan))
-        estimate = await self._estimate(run_id, pins, replace(planned, plan=plan))
+        record_millitokens = await self._estimated(run_id, pins, replace(planned, plan=plan))
         for number in range(0 if pins.dry_run else plan.slice_count):
             piece = plan.slice_at(number)
             try:
@@ -97,7 +97,7 @@ class Counting:
                     0 if pins.dry_run else plan.rows_planned,
                     dataset.count.rows,
                     digest,
-                    record_millitokens=estimate.record_millitokens,
+                    record_millitokens=record_millitokens,
                 )
             )
             metrics.ROWS_ACCEPTED.inc(0 if pins.dry_run else plan.rows_planned)
@@ -113,6 +113,16 @@ class Counting:
         now = await ledger.totals(run_id)
         assert now is not None
         return now
+
+    async def _estimated(self, run_id: str, pins: Pins, planned: Planned) -> int:
+        """Estimate the run; what is estimated of a record. It is for people: no run fails for it but a dry one."""
+        try:
+            return (await self._estimate(run_id, pins, planned)).record_millitokens
+        except Exception as error:
+            if pins.dry_run or kind_of(error) is not Kind.DETERMINISTIC:
+                raise
+            log.exception("estimate_failed")
+            return 0
 
     async def _estimate(self, run_id: str, pins: Pins, planned: Planned) -> Estimate:
         """What the run will be, as far as is known now; the first worker's is kept."""
