@@ -8,6 +8,7 @@ through another module.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -312,6 +313,14 @@ class Stack:
     def set_hub_faults(self, **faults: Any) -> Any:
         """Set faults of the running Hub; the others stay. Raises ConnectionError with its words if it refuses."""
         return loopback.ask_json(self.process(HUB).port, "/_quarry/faults", put=faults)
+
+    def land_on_hub(self, **landing: Any) -> Any:
+        """Make a folder a commit of the simulated Hub, as `Landing` says. Raises ConnectionError if it refuses."""
+        body = json.dumps(landing).encode()
+        answer = loopback.ask(self.process(HUB).port, "/_quarry/commits", "POST", body)
+        if answer is None or answer[0] not in loopback.OK:
+            raise ConnectionError(f"the simulated Hub does not take the commit: {answer}")
+        return json.loads(answer[1])
 
     # ----------------------------------------------------------------------- the inside
 
