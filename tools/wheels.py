@@ -80,7 +80,7 @@ def requirement_file(installed: str, pins: str, wheels: dict[str, Path]) -> tupl
     """Name and text of the file that installs `installed` from the wheels beside it."""
     directory, extras, _ = split(installed)
     name = project(directory)["name"]
-    stem = f"{name}-pandas" if "pandas" in extras else name
+    stem = "-".join([name, *(extras if directory == "cli" else ())])
     asked = f"{name}[{','.join(extras)}]" if extras else name
     ours, _ = closure(installed)
     lines = [f"# pip install --require-hashes -r {stem}.txt", "--find-links ."]

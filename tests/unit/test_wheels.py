@@ -131,10 +131,11 @@ def test_the_sums_are_those_of_every_other_file(made):
     }
 
 
-@pytest.mark.parametrize("name", [*sorted(NAMES), "quarry-batch-pandas"])
+@pytest.mark.parametrize("name", [*sorted(NAMES), "quarry-batch-pandas", "quarry-batch-hub-pandas"])
 def test_a_requirement_file_pins_our_wheels_and_all_that_they_need(made, name):
     found = pins(made / f"{name}.txt")
-    ahead = [Requirement(f"{name}" if name in NAMES else "quarry-batch[pandas]")]
+    extras = ",".join(name.removeprefix("quarry-batch-").split("-"))
+    ahead = [Requirement(name if name in NAMES else f"quarry-batch[{extras}]")]
     seen = set()
     while ahead:
         one = ahead.pop()

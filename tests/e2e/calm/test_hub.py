@@ -55,6 +55,7 @@ def test_the_manifests_of_old_run_letter_for_letter(calm, text, rows):
     assert len(calm.jobs(run_id)) == 1
 
 
+@pytest.mark.promise("S3")
 def test_two_configs_of_three_files_are_whole_though_a_commit_lands_and_the_hub_has_its_moods(calm, tmp_path):
     before = calm.stack.hub_stats()
     commit = before["datasets"]["o/two"]["main"]

@@ -177,6 +177,7 @@ async def test_a_dataset_takes_the_fewest_requests(hub, world_of):
     assert hub.stats()["tokens_leaked"] == 0
 
 
+@pytest.mark.promise("S3")
 async def test_two_configs_and_three_files_are_whole_while_a_commit_lands(hub, world_of):
     before = hub.stats()["datasets"]["o/two"]["main"]
     world = world_of()
@@ -219,6 +220,7 @@ async def test_text_files_keep_every_character(world_of, dataset, split):
     assert world.result(run_id).select(["source", "id"]).to_pylist() == expected, "leading zeros too"
 
 
+@pytest.mark.promise("S3", "L5")
 @pytest.mark.parametrize("dataset", ["w601sxs/simpleCoT", "o/csv", "o/jsonl"])
 @pytest.mark.parametrize(
     "faults",

@@ -30,8 +30,8 @@ REPO_FILES_MAX = 50_000
 REFS_BYTES_MAX = 1 << 20
 NAMES_SHOWN_MAX = 20
 NOT_INSTALLED = (
-    "dataset_id: datasets of the Hugging Face Hub take the package huggingface_hub, which is not installed here: install"
-    ' the extra hub (pip install "quarry-batch-core[hub]")'
+    "dataset_id: datasets of the Hugging Face Hub take the package huggingface_hub, which is not installed here: pip install"
+    " 'huggingface_hub>=2.4'"
 )
 
 
