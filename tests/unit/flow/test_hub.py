@@ -344,3 +344,20 @@ async def test_a_condition_and_a_sample_choose_among_the_rows_of_the_slice(world
     taken = world.result(run_id)["id"].to_pylist()
     assert len(taken) == 120
     assert taken == sorted(set(taken) & {row["id"] for row in rows[:200]})
+
+
+async def test_a_whole_run_takes_no_more_requests_than_a_file_has_row_groups_and_its_end(hub, world_of):
+    rows = rows_of(0, 8_000, "which question, and why")
+    body = parquet(rows, groups=8)
+    hub.commit("o/groups", {"train.parquet": body})
+    assert len(body) > 300_000
+    world, since = world_of(), Since(hub, "o/groups")
+    run_id, totals = await ended(world, manifest(dataset_id="o/groups"))
+    assert totals.state is RunState.SUCCEEDED
+    assert world.result(run_id).select(["source", "id"]).to_pylist() == rows
+    asked = since()
+    assert asked["o/groups"] == {"info": 1}
+    # The least for one reading is its place, its end, and a range for each row group. Here the whole run: tried out,
+    # sampled for bytes, for values that cannot be sent and for tokens, and written.
+    assert asked["train.parquet"]["resolve"] == 1
+    assert asked["train.parquet"]["storage"] <= 1 + 8

@@ -269,7 +269,7 @@ def test_without_the_package_one_sentence_says_what_to_install(find, monkeypatch
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(NotInstalled, match="pip install 'huggingface_hub>=2.4'"):
+    with pytest.raises(NotInstalled, match=r"pip install 'huggingface_hub>=2\.4'"):
         find("o/own")
 
 

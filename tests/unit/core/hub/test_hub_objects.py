@@ -12,10 +12,11 @@ import pytest
 from quarry_core.contract.hub_names import hub_bucket
 from quarry_core.errors import Changed, Missing, NoRanges, Refused, Throttled, Unknown
 from quarry_core.ports import ObjectRef
+from quarry_core.sources.hub import reading
 from quarry_core.sources.hub.http import ATTEMPTS_MAX, HubHttp, asked_pause_s, meaning_of
 from quarry_core.sources.hub.objects import HubObjects
-from quarry_core.sources.hub.reading import ENDING_BYTES, RUN_BYTES
-from quarry_core.tabular.parquet.rows import open_parquet
+from quarry_core.sources.hub.reading import ENDING_BYTES, RUN_BYTES_MIN
+from quarry_core.tabular.parquet.rows import BUFFER_BYTES_MAX, open_parquet
 from tests.unit.local.simulated_hub import simulated_hub
 
 LARGE = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(10_000))
@@ -376,4 +377,23 @@ def test_a_redirect_out_of_tls_is_not_followed():
 
 
 def test_a_run_is_larger_than_what_pyarrow_reads_at_once():
-    assert RUN_BYTES >= 8 << 20
+    assert RUN_BYTES_MIN > BUFFER_BYTES_MAX
+
+
+def test_runs_grow_while_nothing_is_left_out_and_stay_short_where_much_is(monkeypatch, hub, objects):
+    monkeypatch.setattr(reading, "RUN_BYTES_MIN", 10_000)
+    monkeypatch.setattr(reading, "RUN_BYTES_MAX", 80_000)
+    monkeypatch.setattr(reading, "SKIP_BYTES_MAX", 1_000)
+    ref, counted = ref_to(hub, "large.bin", sized=True), Counted(hub, "large.bin")
+    with objects.random_access(ref) as file:
+        assert file.read(200_000) == LARGE[:200_000]
+    assert counted()["storage"] == 1, "as long as is asked for at once"
+    with objects.random_access(ref) as file:
+        assert b"".join(file.read(1_000) for _ in range(200)) == LARGE[:200_000]
+    assert counted()["storage"] == 1 + 5, "10, 20, 40, 80 and 80 thousand bytes"
+    before = hub.stats()["sent_bytes"]
+    with objects.random_access(ref) as file:
+        for at in range(0, 200_000, 40_000):
+            file.seek(at)
+            assert file.read(100) == LARGE[at : at + 100]
+    assert hub.stats()["sent_bytes"] - before <= 5 * 10_000

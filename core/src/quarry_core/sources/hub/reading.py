@@ -4,8 +4,9 @@ A reader belongs to one thread. `Open` is how it gets bytes: a range of one pinn
 against the pin already. Resumptions are bounded.
 
 At random, each request asks for a run of bytes and hands them out as they are wanted, for columns are read piece by
-piece, several at once. What is asked for costs nothing before it is read, and little when it is dropped; so a few runs
-stay open, and a row group takes a request, or a few, instead of one for each mebibyte.
+piece, several at once. What is asked for costs little before it is read, so a few runs stay open, and a row group takes a
+request, or a few, instead of one for each mebibyte. A run that was read to its end is followed by one of twice its
+length: what is read without a gap takes ever fewer requests, and of what is read here and there little is thrown away.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ RESUME_WINDOW_BYTES = 1 << 30
 RESUME_PAUSE_S = 0.2
 PIECE_BYTES_MAX = 8 << 20
 ENDING_BYTES = 64 << 10
-RUN_BYTES = 16 << 20
+RUN_BYTES_MIN = 4 << 20
+RUN_BYTES_MAX = 32 << 20
 RUNS_MAX = 16
-SKIP_BYTES_MAX = 64 << 10
+SKIP_BYTES_MAX = 1 << 20
 SHA256_DIGITS = 64
 PARTIAL = 206
 _BROKEN = (HTTPError, OSError)
@@ -163,6 +165,12 @@ class ForwardReader(io.RawIOBase, BinaryIO):
         return self._at
 
     @property
+    def length(self) -> int:
+        """Bytes from the beginning to the end."""
+        assert self._end is not None
+        return self._end - self._start
+
+    @property
     def left(self) -> int:
         """Bytes up to the end."""
         assert self._end is not None
@@ -238,6 +246,7 @@ class RandomReader(io.RawIOBase, BinaryIO):
         self._size = size_bytes
         self._at = 0
         self._runs: list[ForwardReader] = []
+        self._grown: dict[int, int] = {}  # where a run was read to its end, and how long the next may be
         self._ending = ending
         self._keep = keep
 
@@ -288,6 +297,9 @@ class RandomReader(io.RawIOBase, BinaryIO):
             if not run.left:
                 self._runs.remove(run)
                 run.close()
+                while len(self._grown) >= RUNS_MAX:
+                    del self._grown[next(iter(self._grown))]
+                self._grown[run.tell()] = min(2 * run.length, RUN_BYTES_MAX)
             pieces.append(piece)
             at += len(piece)
             length -= len(piece)
@@ -303,7 +315,7 @@ class RandomReader(io.RawIOBase, BinaryIO):
         else:
             if len(self._runs) >= RUNS_MAX:
                 self._runs.pop(0).close()
-            end = min(at + max(length, RUN_BYTES), self._size)
+            end = min(at + max(length, self._grown.pop(at, RUN_BYTES_MIN)), self._size)
             run = ForwardReader(self._begin, self._name, self._pause, at, end)
         self._runs.append(run)  # the one read last is closed last
         return run
