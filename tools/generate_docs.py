@@ -39,6 +39,7 @@ from quarry_core.contract import messages, names, states
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.manifest import NOT_YET, Manifest, Vpc, manifest_schema
 from quarry_core.contract.prompts import Prompt
+from quarry_core.contract.selection import Sample
 from quarry_core.models import FAMILIES, ModelLimits
 from quarry_core.settings import Settings
 from quarry_core.telemetry import metrics as metrics_of_core
@@ -289,6 +290,10 @@ def csv_fields() -> Lines:
     return table(FIELD_HEAD, field_rows(Csv, Csv.model_json_schema()["properties"]))
 
 
+def sample_fields() -> Lines:
+    return table(FIELD_HEAD, field_rows(Sample, Sample.model_json_schema()["properties"]))
+
+
 def vpc_fields() -> Lines:
     return table(FIELD_HEAD, field_rows(Vpc, Vpc.model_json_schema()["properties"]))
 
@@ -509,6 +514,7 @@ BLOCKS: Mapping[str, Callable[[], Lines]] = {
     "manifest": manifest_fields,
     "manifest-prompt": prompt_fields,
     "manifest-csv": csv_fields,
+    "manifest-sample": sample_fields,
     "manifest-vpc": vpc_fields,
     "manifest-not-yet": not_yet,
     "families": families,

@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Self
 
+from quarry_core.contract.magic import magic_of
 from quarry_core.ports import ObjectRef, Objects, Upload
 from quarry_core.tabular.compressed import MAGIC_BYTES, Chunks, compression_of, unpacked
 from quarry_core.tabular.counted import Spool
+from quarry_core.tabular.errors import SourceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,9 @@ def open_body(objects: Objects, ref: ObjectRef, place: SpoolPlace | None) -> Ite
         whole: BinaryIO = Chunks(_rejoined(head, raw))
         if compression is not None:
             whole = unpacked(whole, compression, ref.key)
+            inner = whole.read(MAGIC_BYTES)
+            _check_inner(inner, ref.key)
+            whole = Chunks(_rejoined(inner, whole))
         upload = None
         # What gives no ranges cannot be read in the middle either.
         needed = compression is not None or not getattr(raw, "ranged", True)
@@ -106,6 +111,14 @@ def keep(objects: Objects, ref: ObjectRef, place: SpoolPlace) -> Spool:
     finally:
         upload.abort()
     return Spool(key=place.key, etag=objects.head(ObjectRef(place.key)).etag, size_bytes=size_bytes)
+
+
+def _check_inner(head: bytes, key: str) -> None:
+    kind = magic_of(head)
+    if kind in ("gzip", "zstd"):
+        raise SourceError(f"{key} is compressed twice; unpack it once")
+    if kind in ("parquet", "encrypted"):
+        raise SourceError(f"{key} is Parquet inside of a compressed file; unpack it, for Parquet is compressed inside")
 
 
 def _rejoined(head: bytes, raw: BinaryIO) -> Iterator[bytes]:

@@ -153,7 +153,8 @@ REFUSED = {
         b"PAR1" + b"x" * 40,
         'in/f is Parquet data; narrow s3_uri to files of one format, or set format to "par',
     ),
-    "twice": (gzip.compress(gzip.compress(HEAD)), "in/f"),
+    "twice": (gzip.compress(gzip.compress(HEAD)), "in/f is compressed twice; unpack it once"),
+    "parquet inside": (zstd(b"PAR1" + b"x" * 40), "in/f is Parquet inside of a compressed file; unpack it"),
 }
 
 

@@ -75,7 +75,7 @@ def line_fault(line: bytes, following: bytes = b"") -> str | None:
     except RecursionError:
         return _too_deep()
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _utf8_fault(line) or _why(line.strip(), following, str(error))
+        return _utf8_fault(line) or _why(line.strip(), following, str(error).removeprefix("JSON is malformed: "))
     return None
 
 
@@ -110,7 +110,7 @@ def _why(line: bytes, following: bytes, error: str) -> str:
     word = _NOT_JSON_WORDS.search(line)
     if word is not None and "invalid character" in error:
         return f"holds {word[1].decode()}, which JSON does not have; write null or a text"
-    return f"is not valid JSON ({error.removeprefix('JSON is malformed: ')}); correct it, or leave the line out"
+    return f"is not valid JSON ({error}); correct it, or leave the line out"
 
 
 def _utf8_fault(line: bytes) -> str | None:
