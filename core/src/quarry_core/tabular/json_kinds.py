@@ -8,7 +8,10 @@ no type holds. An absent key and an explicit null are null.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
 
 import msgspec
 import pyarrow as pa
@@ -20,6 +23,11 @@ FLOAT_EXACT_MAX = 2**53
 DECIMAL_MAX = 10**38 - 1
 # A longer number fits no type; it is not converted to find out.
 _DIGITS_MAX = 39
+# Without an exponent a number of so many digits is no infinity.
+_FLOAT_CHARS = 300
+# Rows that have fewer than one in so many of all keys are looked at row by row.
+SPARSE = 4
+_NULL_SIGN = ord("n")
 _TEXT, _BOOL, _NULL, _NUMBER, _NESTED = "text", "bool", "null", "number", "nested"
 _KINDS = {ord('"'): _TEXT, ord("t"): _BOOL, ord("f"): _BOOL, ord("n"): _NULL, ord("{"): _NESTED, ord("["): _NESTED} | {
     ord(sign): _NUMBER for sign in "-0123456789"
@@ -101,27 +109,35 @@ class Kinds(BaseModel):
 NOTHING = Kinds()
 
 
-def kinds_of(rows: Iterable[Mapping[str, msgspec.Raw]]) -> dict[str, Kinds]:
+def kinds_of(rows: Sequence[Mapping[str, msgspec.Raw]]) -> dict[str, Kinds]:
     """What the columns of these rows hold, in the order in which they first appear."""
-    seen: dict[str, list[str]] = {}
-    numbers: dict[str, list[bytes]] = {}
-    for row in rows:
-        for name, value in row.items():
-            text = bytes(value)
-            kind = _KINDS[text[0]]
-            known = seen.get(name)
-            if known is None:
-                known = seen[name] = []
-            known.append(kind)
-            if kind is _NUMBER:
-                numbers.setdefault(name, []).append(text)
-    return {name: _kinds(known) | _numbers(numbers.get(name, ())) for name, known in seen.items()}
+    return {name: _kinds(list(map(bytes, values))) for name, values in _columns(rows)}
 
 
-def _kinds(seen: Sequence[str]) -> Kinds:
-    known = set(seen)
-    return Kinds(
-        values=len(seen) - seen.count(_NULL), text=_TEXT in known, truth=_BOOL in known, nested=_NESTED in known
+def _columns(rows: Sequence[Mapping[str, msgspec.Raw]]) -> Iterator[tuple[str, list[msgspec.Raw]]]:
+    names = dict.fromkeys(chain.from_iterable(rows))
+    if sum(map(len, rows)) * SPARSE < len(names) * len(rows):
+        sparse: dict[str, list[msgspec.Raw]] = {}
+        for row in rows:
+            for name, value in row.items():
+                sparse.setdefault(name, []).append(value)
+        yield from sparse.items()
+        return
+    for name in names:
+        try:
+            yield name, list(map(itemgetter(name), rows))
+        except KeyError:
+            yield name, [row[name] for row in rows if name in row]
+
+
+def _kinds(texts: list[bytes]) -> Kinds:
+    signs = Counter(map(itemgetter(0), texts))  # a value's kind is told by its first byte
+    known = {_KINDS[sign] for sign in signs}
+    numbers: list[bytes] = []
+    if _NUMBER in known:
+        numbers = texts if len(known) == 1 else [text for text in texts if _KINDS[text[0]] is _NUMBER]
+    return _numbers(numbers) | Kinds(
+        values=len(texts) - signs[_NULL_SIGN], text=_TEXT in known, truth=_BOOL in known, nested=_NESTED in known
     )
 
 
@@ -138,21 +154,20 @@ def schema_of(kinds: Mapping[str, Kinds]) -> pa.Schema:
 
 
 def _numbers(texts: Sequence[bytes]) -> Kinds:
-    whole: list[bytes] = []
-    decimal = huge = False
-    for text in texts:
-        if text.isdigit() or text[1:].isdigit():
-            if len(text) > _DIGITS_MAX:
-                huge = True
-            else:
-                whole.append(text)
-        else:
-            decimal = True
-            huge |= float(text) in (float("inf"), float("-inf"))
-    values = [value for value in map(int, whole) if -DECIMAL_MAX <= value <= DECIMAL_MAX]
+    whole = list(filter(bytes.isdigit, texts))
+    others = [text for text in texts if not text.isdigit()] if len(whole) < len(texts) else []
+    whole += [text for text in others if text[1:].isdigit()]
+    real = [text for text in others if not text[1:].isdigit()]
+    short = [text for text in whole if len(text) <= _DIGITS_MAX]
+    values = [value for value in map(int, short) if -DECIMAL_MAX <= value <= DECIMAL_MAX]
     return Kinds(
-        decimal=decimal,
-        huge=huge or len(values) < len(whole),
+        decimal=bool(real),
+        huge=len(values) < len(whole) or any(map(_is_infinite, real)),
         least=min(values, default=None),
         most=max(values, default=None),
     )
+
+
+def _is_infinite(text: bytes) -> bool:
+    """Whether a number is beyond the floats."""
+    return (len(text) > _FLOAT_CHARS or b"e" in text or b"E" in text) and float(text) in (float("inf"), float("-inf"))

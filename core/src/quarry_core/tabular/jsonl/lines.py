@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import msgspec
 
@@ -24,8 +25,8 @@ NESTING_MAX = 500
 _decode = msgspec.json.Decoder(Row).decode
 # Possessive, so that a text of any length is passed in one step; with its colon it is a key.
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*+:)?+|[\[\]{}]')
-_SPACED_COLON = re.compile(rb'"[ \t\r]+:')
 _SPACE_AND_COLON = (b" :", b"\t:", b"\r:")
+_SPACED_COLON = re.compile(rb'"[ \t\r]+:')
 _NOT_JSON_WORDS = re.compile(rb"[:,\[]\s*(-?Infinity|NaN|None|True|False|undefined)\b")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 UTF8_MARK = b"\xef\xbb\xbf"
@@ -45,13 +46,14 @@ def parse_lines(lines: Sequence[bytes]) -> list[Row] | LineFault:
         rows = list(map(_decode, lines))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return _first_fault(lines)
-    for number, (line, row) in enumerate(zip(lines, rows, strict=True)):
+    for number, line in enumerate(lines):
         # Deep nesting would end the parser at a depth that depends on who calls it.
-        if line.count(b"[") + line.count(b"{") > NESTING_MAX and _depth(line) > NESTING_MAX:
+        if len(line) > 2 * NESTING_MAX and _depth(line) > NESTING_MAX:
             return LineFault(number, _too_deep())
-        doubtful = line.count(b'":') != len(row) or any(sign in line for sign in _SPACE_AND_COLON)
-        if doubtful and (twice := _key_twice(line, row)) is not None:
-            return LineFault(number, f"has the key {shown_name(twice)!r} twice; keep one of them")
+    if _may_repeat_keys(b"\n".join(lines), rows):
+        for number, (line, row) in enumerate(zip(lines, rows, strict=True)):
+            if _may_repeat_keys(line, [row]) and (twice := _key_twice(line)) is not None:
+                return LineFault(number, f"has the key {shown_name(twice)!r} twice; keep one of them")
     if not all(map(bytes.isascii, lines)):
         for number, line in enumerate(lines):
             fault = _utf8_fault(line)
@@ -128,6 +130,8 @@ def _too_deep() -> str:
 
 
 def _depth(line: bytes) -> int:
+    if line.count(b"[") + line.count(b"{") <= NESTING_MAX:
+        return 0  # it is not more, and how much does not matter
     depth = deepest = 0
     for token in _TOKENS.finditer(line):
         first = line[token.start()]
@@ -139,15 +143,20 @@ def _depth(line: bytes) -> int:
     return deepest
 
 
-def _key_twice(line: bytes, row: Row) -> str | None:
-    """A key that stands twice in the object itself; inside of values nothing is lost, for their text is kept.
+def _may_repeat_keys(text: bytes, rows: Sequence[Row]) -> bool:
+    """Whether these lines have more keys than their objects: every key is followed by a colon.
 
-    Every key is followed by a colon, so there are as many as the line has, less those in the values; only where white
-    space stands in between, or a key holds the signs itself, is the line parsed once more.
+    What stands in values does not count: nothing of it is lost, for their text is kept. Only where white space stands
+    in between, or a key holds the signs itself, is the answer a maybe.
     """
-    inner = sum(bytes(value).count(b'":') for value in row.values())
-    if line.count(b'":') - inner == len(row) and _SPACED_COLON.search(line) is None:
-        return None
+    inner = b"".join(chain.from_iterable(row.values() for row in rows)).count(b'":')
+    if text.count(b'":') - inner != sum(map(len, rows)):
+        return True
+    return any(sign in text for sign in _SPACE_AND_COLON) and _SPACED_COLON.search(text) is not None
+
+
+def _key_twice(line: bytes) -> str | None:
+    """A key that stands twice in the object itself."""
     keys: set[str] = set()
     depth = 0
     for token in _TOKENS.finditer(line):
