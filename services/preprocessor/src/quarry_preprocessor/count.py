@@ -53,8 +53,7 @@ class Counting:
             totals = await ledger.totals(run_id)
             assert totals is not None
         if totals.state is RunState.PLANNING:
-            async with self._pieces.begun(Piece(Step.COUNT, run_id)):
-                totals = await self._plan(totals)
+            totals = await self._plan(totals)
         if totals.state is RunState.RUNNING and totals.whole:
             # A dry run: there is nothing to write.
             await self._world.wake("collector", Wakeup(step="close", run_id=run_id))
@@ -69,14 +68,12 @@ class Counting:
         run = await ledger.run(run_id)
         assert run is not None
         assert run.pins is not None
-        objects, pins = self._world.objects, run.pins
-        slots = self._world.settings.job_quota
-        try:
-            planned = await self._world.offload.run(partial(plan_source, objects, run_id, pins, slots))
-        except REFUSING as error:
-            if exhausted(error):
-                raise  # the worker's want, not the source's fault
-            return await self._refuse(totals, refusal_of(error, pins.source))
+        pins = run.pins
+        # Only this may take the process down; what follows are a few small reads and writes.
+        async with self._pieces.begun(Piece(Step.COUNT, run_id)):
+            planned = await self._planned(run_id, pins)
+        if isinstance(planned, str):
+            return await self._refuse(totals, planned)
         dataset = planned.counted.dataset
         plan, digest = await self._world.offload.run(partial(write_plan, dataset, run_id, planned.plan))
         record_millitokens = await self._estimated(run_id, pins, replace(planned, plan=plan))
@@ -113,6 +110,16 @@ class Counting:
         now = await ledger.totals(run_id)
         assert now is not None
         return now
+
+    async def _planned(self, run_id: str, pins: Pins) -> Planned | str:
+        """The plan; or the sentence with which the source is refused."""
+        objects, slots = self._world.objects, self._world.settings.job_quota
+        try:
+            return await self._world.offload.run(partial(plan_source, objects, run_id, pins, slots))
+        except REFUSING as error:
+            if exhausted(error):
+                raise  # the worker's want, not the source's fault
+            return refusal_of(error, pins.source)
 
     async def _estimated(self, run_id: str, pins: Pins, planned: Planned) -> int:
         """Estimate the run; what is estimated of a record. It is for people: no run fails for it but a dry one."""
