@@ -33,6 +33,7 @@ import quarry_core.ledger.moves
 import quarry_local.commands
 import quarry_preprocessor.handler
 import quarry_scheduler.handler
+import quarry_scheduler.on_demand
 from quarry_cli.doctor.report import CHECKS
 from quarry_cli.settings import ClientSettings
 from quarry_core.contract import messages, names, states
@@ -337,6 +338,7 @@ def wakeups() -> Lines:
     readers = (
         ("preprocessor", "slices", quarry_preprocessor.handler.Preprocessor.on_wakeup),
         ("scheduler", "scheduler", quarry_scheduler.handler.Scheduler.on_wakeup),
+        ("scheduler", "on-demand", quarry_scheduler.on_demand.OnDemand.on_wakeup),
         ("collector", "collector", quarry_collector.handler.Collector.on_wakeup),
     )
     reported = {

@@ -38,6 +38,7 @@ SETTINGS: Mapping[str, Any] = {
     "bucket": BUCKET,
     "bedrock_role_arn": "arn:aws:iam::123456789012:role/test-quarry-bedrock",
     "job_quota": 3,
+    "on_demand_queue_url": "",
     "repeat_pauses_s": [60.0],
     "shard_bytes_max": 40_000,
 }

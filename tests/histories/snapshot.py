@@ -101,7 +101,8 @@ def _job(job: Job, request: JobRequest) -> dict[str, Any]:
 def world_of(history: History, cut: Cut) -> SimulatedWorld:
     """The world as it was recorded, with fresh processes of today's services."""
     about = history.about
-    world = SimulatedWorld(**settings_of(about["settings"]))
+    # An environment that was made before there was a queue for it asks nothing on demand.
+    world = SimulatedWorld(**{"on_demand_queue_url": ""} | settings_of(about["settings"]))
     world.clock.advance((datetime.fromisoformat(cut.now) - world.clock.now()).total_seconds())
     world.clock.reseed(f"{about['release']} {cut.name}")  # so that no token of the recording comes again
     world.bedrock = bedrock_of(about["bedrock"], world)

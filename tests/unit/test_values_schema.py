@@ -30,6 +30,8 @@ def faults(value: Any, schema: dict[str, Any], at: str = "config") -> list[str]:
         return [] if re.search(schema["pattern"], value) else [f"{at}: {value}"]
     if schema["type"] == "integer":
         return [] if schema["minimum"] <= value <= schema["maximum"] else [f"{at}: {value}"]
+    if schema["type"] == "boolean":
+        return [] if isinstance(value, bool) else [f"{at}: {value}"]
     assert schema["additionalProperties"] is False
     known, wanted = schema["properties"], schema["required"]
     found = [f"{at}.{key}: missing" for key in wanted if key not in value]

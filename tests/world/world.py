@@ -33,6 +33,7 @@ from tests.world.jobs import FakeJobs
 from tests.world.objects import FakeObjects
 from tests.world.offload import InlineOffload
 from tests.world.queue import FakeQueue
+from tests.world.runtime import FakeRuntime
 from tests.world.table import FakeTable
 
 BUCKET = "world"
@@ -51,6 +52,10 @@ def settings(**changes: object) -> Settings:
         "bedrock_role_arn": "arn:aws:iam::123456789012:role/test-quarry-bedrock",
         "job_quota": 3,
         "repeat_pauses_s": (60.0,),
+        "on_demand_queue_url": "https://queue/on-demand",
+        # Nobody waits for a rate: what is asked is answered in one turn.
+        "on_demand_requests_per_minute": 100_000,
+        "on_demand_tokens_per_minute": 1_000_000_000,
     }
     return Settings.model_validate(known | changes)
 
@@ -71,6 +76,7 @@ class SimulatedWorld:
         self.hub = hub
         self.queues = {name: FakeQueue(name, self.clock) for name in QUEUES}
         self.jobs = jobs or FakeJobs(self.clock, quota=quota if quota is not None else self.settings.job_quota)
+        self.runtime = FakeRuntime()
         self.bus = FakeBus("test")
         self.bedrock = FakeBedrock(self.jobs, self.objects, self.queues["events"])
         self.ledger = Ledger(self.table)
@@ -81,9 +87,10 @@ class SimulatedWorld:
 
     def process_world(self, faults: Faults | None = None) -> World:
         """What one worker sees; with `faults`, what it sees of it."""
-        table, jobs, bus, queues = self.table, self.jobs, self.bus, dict(self.queues)
+        table, jobs, runtime, bus, queues = self.table, self.jobs, self.runtime, self.bus, dict(self.queues)
         if faults is not None:
             table, jobs, bus = table.for_worker(faults), jobs.for_worker(faults), bus.for_worker(faults)
+            runtime = runtime.for_worker(faults)
             queues = {name: queue.for_worker(faults) for name, queue in queues.items()}
         return World(
             settings=self.settings,
@@ -93,6 +100,7 @@ class SimulatedWorld:
             table=table,
             objects=self.objects if self.hub is None else SourceObjects(self.objects, self.hub),
             jobs=jobs,
+            runtime=runtime,
             bus=bus,
             queues=queues,
         )
@@ -111,7 +119,11 @@ class SimulatedWorld:
                 continue
             self.consumers += module.build(self.process_world(chosen.get(name))).consumers
         limits = quarry_scheduler.handler.consumer_limits(self.settings, 10)
-        for queue, handle in (("scheduler", self.scheduler.on_wakeup), ("events", self.scheduler.on_event)):
+        for queue, handle in (
+            ("on-demand", self.scheduler.on_demand.on_wakeup),
+            ("scheduler", self.scheduler.on_wakeup),
+            ("events", self.scheduler.on_event),
+        ):
             self.consumers.append(Consumer(self.queues[queue], handle, limits, Environment(self.clock), queue))
 
     async def turn(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, Literal, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -313,6 +313,44 @@ class Jobs(Protocol):
 
     async def stop(self, arn: str) -> None:
         """Ask a job to stop. A job that has ended already is no error (contract section 1.5: not documented)."""
+        ...
+
+
+# --------------------------------------------------------------------------- Runtime
+
+InvocationForm = Literal["InvokeModel", "Converse"]
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeRequest:
+    """One record, to be asked on demand.
+
+    Attributes:
+        model_id: id, profile or ARN.
+        form: how Bedrock is to read `body`.
+        body: JSON, as it would stand in a job's `modelInput`.
+        tier: the service tier that is asked for; None is the default one.
+    """
+
+    model_id: str
+    form: InvocationForm
+    body: bytes
+    tier: str | None = None
+
+
+class Runtime(Protocol):
+    """Bedrock's models, asked one by one."""
+
+    async def ask(self, request: RuntimeRequest) -> bytes:
+        """Ask once, and give the answer as it would stand in a job's `modelOutput`. What is asked twice is paid twice.
+
+        Raises:
+            Throttled: not now; nothing was done.
+            QuotaExceeded: the account has no more of it; nothing was done.
+            Missing: Bedrock knows no such model.
+            Refused: Bedrock answered no. `denied` says that it is no to every record.
+            Unknown: it timed out, or the service broke; it may have been done, and paid.
+        """
         ...
 
 

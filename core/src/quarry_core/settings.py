@@ -72,6 +72,8 @@ class Settings(BaseSettings):
         validation_alias="HF_TOKEN",
         description="An access token of the Hub, for private and gated datasets; it is sent to HF_ENDPOINT alone.",
     )
+    on_demand_queue_url: str = Field("", description="Shards that are asked on demand; unset: none is.")
+    on_demand_dlq_url: str = Field("", description="Its dead-letter queue.")
 
     event_target_dlq_url: str = Field("", description="Queue of the events that EventBridge could not deliver.")
 
@@ -157,6 +159,26 @@ class Settings(BaseSettings):
         4, ge=1, le=16, description="Create calls that one scheduler has in flight at once."
     )
 
+    on_demand: bool = Field(
+        True, description="Whether records that are too few for a batch job may be asked on demand, at its price."
+    )
+    on_demand_concurrency: int = Field(
+        8, ge=1, le=64, description="Records that one scheduler asks on demand at once, of all runs together."
+    )
+    on_demand_requests_per_minute: int = Field(
+        100, ge=1, le=100_000, description="Requests on demand that one scheduler sends to one model."
+    )
+    on_demand_tokens_per_minute: int = Field(
+        200_000,
+        ge=1_000,
+        le=1_000_000_000,
+        description="LLM tokens that these requests may take, as Bedrock counts them against its quota: input, and the"
+        " most that may be answered.",
+    )
+    on_demand_attempts_max: int = Field(
+        8, ge=1, le=20, description="How often a record is asked on demand when Bedrock throttles, times out or breaks."
+    )
+
     prompt_text_days: int = Field(
         30,
         ge=1,
@@ -195,9 +217,18 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(float(part) for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @property
+    def asks_on_demand(self) -> bool:
+        """Whether this environment may ask records on demand."""
+        return self.on_demand and bool(self.on_demand_queue_url)
+
+    def has_queue(self, name: str) -> bool:
+        """Whether a queue's URL is set."""
+        return bool(getattr(self, f"{_queue_field(name)}_queue_url"))
+
     def queue_urls(self, name: str) -> tuple[str, str]:
         """URL of a queue and of its dead-letter queue. Raises ValueError naming the variable that is not set."""
-        field = "manifest" if name == "manifests" else name
+        field = _queue_field(name)
         url = str(getattr(self, f"{field}_queue_url"))
         if not url:
             raise ValueError(
@@ -210,3 +241,8 @@ class Settings(BaseSettings):
         if not self.repeat_pauses_s:
             return 0.0
         return self.repeat_pauses_s[min(attempt, len(self.repeat_pauses_s)) - 1]
+
+
+def _queue_field(name: str) -> str:
+    """How the fields of a queue begin; the user's own queue is named for one manifest."""
+    return "manifest" if name == "manifests" else name.replace("-", "_")

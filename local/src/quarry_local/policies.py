@@ -147,22 +147,25 @@ class _Reading:
 _READINGS = {
     "preprocessor": _Reading(
         receives=("manifests", "slices"),
-        wakes=("manifests", "slices", "scheduler", "collector"),
+        wakes=("manifests", "slices", "scheduler", "collector", "on-demand"),
         items=("GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
         gets=("inputs", "prompts", "plans", "rows", "batch-input", "results"),
         puts=("plans", "rows", "batch-input"),
         uploads=("rows", "batch-input"),
     ),
     "scheduler": _Reading(
-        receives=("scheduler", "events"),
-        wakes=("slices", "collector"),
+        receives=("scheduler", "events", "on-demand"),
+        wakes=("slices", "collector", "on-demand"),
         items=("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
+        gets=("batch-input", "on-demand"),
+        puts=("on-demand",),
+        uploads=("on-demand",),
     ),
     "collector": _Reading(
         receives=("collector",),
         wakes=("scheduler", "collector"),
         items=("GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
-        gets=("inputs", "plans", "rows", "batch-output", "outcomes", "results"),
+        gets=("inputs", "plans", "rows", "batch-output", "on-demand", "outcomes", "results"),
         puts=("outcomes", "results"),
         uploads=("outcomes", "results"),
         deletes=("batch-input",),
@@ -204,7 +207,7 @@ def service_access(place: Place, service: str) -> Document:
                 *_dead_letter_queue_arns(place, reading.receives),
                 # Whose workers the sweep wakes, it asks first whether they are behind. And no service reads what could
                 # not be delivered; the scheduler, whose events they are, counts it.
-                *(_queue_arns(place, reading.wakes) if service == "scheduler" else []),
+                *(_queue_arns(place, ("slices", "collector")) if service == "scheduler" else []),
                 *([place.queue_arn(place.event_target_dlq)] if service == "scheduler" else []),
             ],
         },
@@ -284,6 +287,8 @@ def _bedrock_calls(place: Place) -> list[Mapping[str, Any]]:
             "Action": "bedrock:ListModelInvocationJobs",
             "Resource": "*",  # AWS knows no resource for List
         },
+        # Converse is no action of its own: IAM compares it as InvokeModel.
+        {"Sid": "AskOnDemand", "Action": "bedrock:InvokeModel", "Resource": _any_model(place)},
         {
             "Sid": "PassBedrockRole",
             "Action": "iam:PassRole",

@@ -28,6 +28,7 @@ module "pipeline" {
   place            = local.place
   models           = var.models
   job_quota        = var.job_quota
+  on_demand        = var.on_demand
   results_days     = var.results_days
   prompt_text_days = var.prompt_text_days
   source_buckets   = var.source_buckets

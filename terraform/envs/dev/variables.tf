@@ -20,6 +20,12 @@ variable "job_quota" {
   default     = 20
 }
 
+variable "on_demand" {
+  description = "Whether the services may ask these models on demand, record by record, what is too little for a batch job."
+  type        = bool
+  default     = true
+}
+
 variable "source_buckets" {
   description = "Names of further buckets whose objects manifests may name as sources."
   type        = list(string)

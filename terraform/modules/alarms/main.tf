@@ -26,6 +26,7 @@ locals {
     scheduler = "A scheduler failed on a message: read quarry_reason, fix the fault, then move the message back or delete it."
     events    = "Something that is no job event of Bedrock came in: find its sender, then delete it. The sweep has done its work."
     collector = "A collector failed on a message: read quarry_reason, fix the fault, then move the message back or delete it."
+    on-demand = "A scheduler failed on a message: read quarry_reason, fix the fault, then move the message back or delete it."
   }
 
   oldest_message_remedies = {
@@ -34,6 +35,7 @@ locals {
     scheduler = "Is a scheduler running? Read its log for handler_failed."
     events    = "Is a scheduler running? Until it is, only Bedrock knows which jobs have ended."
     collector = "Is a collector running, and are there enough of them? Read its log for handler_failed."
+    on-demand = "Is a scheduler running? It may also be at work: a shard's message stays until all its records are asked."
   }
 }
 

@@ -10,6 +10,7 @@ locals {
     "batch-input"  = var.input_days
     "rows"         = var.input_days
     "batch-output" = var.output_days
+    "on-demand"    = var.output_days
     "outcomes"     = var.output_days
     "again"        = var.output_days
     "plans"        = var.output_days

@@ -52,7 +52,7 @@ variable "input_days" {
 }
 
 variable "output_days" {
-  description = "Days after which a run's workings expire: batch-output/, outcomes/, again/ and plans/. It must be longer than the longest run."
+  description = "Days after which a run's workings expire: batch-output/, on-demand/, outcomes/, again/ and plans/. It must be longer than the longest run."
   type        = number
   default     = 30
   nullable    = false

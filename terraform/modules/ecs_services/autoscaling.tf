@@ -15,21 +15,21 @@ locals {
   gauges = {
     for service, queues in local.queues : service => merge([
       for queue in queues : {
-        "${queue}_visible"   = { metric = "ApproximateNumberOfMessagesVisible", queue = module.names.queues[queue].name }
-        "${queue}_in_flight" = { metric = "ApproximateNumberOfMessagesNotVisible", queue = module.names.queues[queue].name }
+        "${replace(queue, "-", "_")}_visible"   = { metric = "ApproximateNumberOfMessagesVisible", queue = module.names.queues[queue].name }
+        "${replace(queue, "-", "_")}_in_flight" = { metric = "ApproximateNumberOfMessagesNotVisible", queue = module.names.queues[queue].name }
       }
     ]...)
   }
   waiting = { for service, gauges in local.gauges : service => { for id, gauge in gauges : id => gauge if endswith(id, "_visible") } }
   backlog = {
     for service, queues in local.queues : service =>
-    join(" + ", [for queue in queues : "${queue}_visible + FILL(${queue}_in_flight, 0)"])
+    join(" + ", [for id in [for queue in queues : replace(queue, "-", "_")] : "${id}_visible + FILL(${id}_in_flight, 0)"])
   }
 
   # SQS stops telling of a queue that nobody has called for six hours; a sleeping service must hear of its other queue then.
   asleep = {
     for service, queues in local.queues : service =>
-    "IF((${join(" + ", [for queue in queues : "FILL(${queue}_visible, 0)"])}) > 0 AND FILL(tasks, 0) < 1, 1, 0)"
+    "IF((${join(" + ", [for queue in queues : "FILL(${replace(queue, "-", "_")}_visible, 0)"])}) > 0 AND FILL(tasks, 0) < 1, 1, 0)"
   }
 }
 

@@ -8,7 +8,7 @@ locals {
   # Which queues a service reads, and so whose backlog is its own (docs/operations.md).
   queues = {
     preprocessor = ["manifests", "slices"]
-    scheduler    = ["scheduler", "events"]
+    scheduler    = ["scheduler", "events", "on-demand"]
     collector    = ["collector"]
   }
 

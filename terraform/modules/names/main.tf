@@ -13,7 +13,7 @@ locals {
   account = "${local.arn}:iam::${var.place.account_id}"
 
   queues = {
-    for key in ["manifests", "slices", "scheduler", "events", "collector"] : key => {
+    for key in ["manifests", "slices", "scheduler", "events", "collector", "on-demand"] : key => {
       name     = "${local.prefix}-${key}"
       arn      = "${local.arn}:sqs:${local.here}:${local.prefix}-${key}"
       dlq_name = "${local.prefix}-${key}-dlq"
@@ -32,12 +32,12 @@ locals {
   # The bucket's policy holds the roles to it, and its tests compare it with the roles' own policies.
   reads = {
     preprocessor = ["inputs", "prompts", "plans", "rows", "batch-input", "results"]
-    scheduler    = []
-    collector    = ["inputs", "plans", "rows", "batch-output", "outcomes", "results"]
+    scheduler    = ["batch-input", "on-demand"]
+    collector    = ["inputs", "plans", "rows", "batch-output", "on-demand", "outcomes", "results"]
   }
   writes = {
     preprocessor = ["plans", "rows", "batch-input"]
-    scheduler    = []
+    scheduler    = ["on-demand"]
     collector    = ["batch-input", "outcomes", "results"]
   }
 }

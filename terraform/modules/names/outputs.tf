@@ -19,7 +19,7 @@ output "table_arn" {
 }
 
 output "queues" {
-  description = "The five queues and their dead-letter queues: key to name, arn, dlq_name and dlq_arn."
+  description = "The six queues and their dead-letter queues: key to name, arn, dlq_name and dlq_arn."
   value       = local.queues
 }
 

@@ -36,6 +36,12 @@ locals {
         resources = ["*"]
       },
     ]
+    # What the scheduler may ask of which model is said by its role.
+    bedrock-runtime = [{
+      sid       = "AskOnDemand"
+      actions   = ["bedrock:InvokeModel"]
+      resources = concat(["arn:${var.place.partition}:bedrock:*::foundation-model/*"], local.profiles)
+    }]
     sqs = [{
       sid = "TheEnvironmentsQueues"
       actions = [

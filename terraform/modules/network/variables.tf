@@ -50,6 +50,13 @@ variable "source_buckets" {
   }
 }
 
+variable "on_demand" {
+  description = "Whether records are asked on demand: with egress `endpoints` that takes one more interface endpoint, bedrock-runtime."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "flow_logs" {
   description = "Whether the VPC's flows are logged: null for no, else the days that they are kept and the ARN of the key they are encrypted with (null: CloudWatch's own)."
   type        = object({ retention_days = optional(number, 365), kms_key_arn = optional(string) })

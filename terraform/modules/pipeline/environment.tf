@@ -2,7 +2,7 @@
 
 locals {
   queue_variables = {
-    for key, queue in module.queue : key => "QUARRY_${key == "manifests" ? "MANIFEST" : upper(key)}"
+    for key, queue in module.queue : key => "QUARRY_${key == "manifests" ? "MANIFEST" : upper(replace(key, "-", "_"))}"
   }
 
   environment = tomap(merge(
@@ -14,6 +14,7 @@ locals {
       QUARRY_BEDROCK_ROLE_ARN     = module.names.roles["bedrock"].arn
       QUARRY_EVENT_TARGET_DLQ_URL = module.job_events.target_dlq_url
       QUARRY_JOB_QUOTA            = tostring(var.job_quota)
+      QUARRY_ON_DEMAND            = tostring(var.on_demand)
       QUARRY_PROMPT_TEXT_DAYS     = tostring(var.prompt_text_days)
     },
     { for key, queue in module.queue : "${local.queue_variables[key]}_QUEUE_URL" => queue.url },

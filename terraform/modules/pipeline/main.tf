@@ -120,6 +120,7 @@ module "service_roles" {
   trusted_principal_arns   = var.trusted_principal_arns
   bedrock_role_arn         = module.names.roles["bedrock"].arn
   create_arns              = module.models.create_arns
+  on_demand_arns           = var.on_demand ? module.models.create_arns : []
   source_buckets           = var.source_buckets
   source_kms_key_arns      = var.source_kms_key_arns
   kms_key_arn              = local.kms_key_arn
@@ -143,6 +144,7 @@ module "network" {
   cidr               = var.network.cidr
   availability_zones = var.network.availability_zones
   egress             = var.network.egress
+  on_demand          = var.on_demand
   source_buckets     = var.source_buckets
 
   flow_logs = var.network.flow_log_days == null ? null : {

@@ -14,6 +14,7 @@ output "helm_values" {
     queues            = { for key, queue in module.queue : key => { url = queue.url, dlqUrl = queue.dlq_url } }
     eventTargetDlqUrl = module.job_events.target_dlq_url
     jobQuota          = var.job_quota
+    onDemand          = var.on_demand
     promptTextDays    = var.prompt_text_days
     roleArns          = module.service_roles.role_arns
   }

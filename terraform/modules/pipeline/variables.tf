@@ -29,6 +29,13 @@ variable "job_quota" {
   }
 }
 
+variable "on_demand" {
+  description = "Whether the services may ask these models on demand, record by record, what is too little for a batch job, at about twice its price. False: the scheduler may not, and such manifests are refused."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "source_buckets" {
   description = "Names of further buckets whose objects manifests may name as sources; the environment's own is always allowed."
   type        = list(string)
@@ -54,8 +61,8 @@ variable "settings" {
     error_message = "settings takes the names of docs/settings.md alone: QUARRY_..., MAX_RECORDS_PER_JOB, MAX_TOTAL_RECORDS, HF_ENDPOINT. No secrets: HF_TOKEN comes from ecs.hugging_face_token."
   }
   validation {
-    condition     = alltrue([for name in keys(var.settings) : !can(regex("^QUARRY_(ENV|REGION|BUCKET|TABLE|BEDROCK_ROLE_ARN|JOB_QUOTA|PROMPT_TEXT_DAYS|.*_(QUEUE|DLQ)_URL)$", name))])
-    error_message = "settings must not name what Terraform makes (environment, region, bucket, table, role, queues); for the quota write job_quota, for the prompts' days prompt_text_days."
+    condition     = alltrue([for name in keys(var.settings) : !can(regex("^QUARRY_(ENV|REGION|BUCKET|TABLE|BEDROCK_ROLE_ARN|JOB_QUOTA|ON_DEMAND|PROMPT_TEXT_DAYS|.*_(QUEUE|DLQ)_URL)$", name))])
+    error_message = "settings must not name what Terraform makes (environment, region, bucket, table, role, queues); for the quota write job_quota, for asking on demand on_demand, for the prompts' days prompt_text_days."
   }
 }
 
@@ -228,7 +235,7 @@ variable "input_days" {
 }
 
 variable "output_days" {
-  description = "Days after which a run's workings expire, Bedrock's raw output among them: batch-output/, outcomes/, again/ and plans/; at least 14."
+  description = "Days after which a run's workings expire, Bedrock's raw output among them: batch-output/, on-demand/, outcomes/, again/ and plans/; at least 14."
   type        = number
   default     = 30
   nullable    = false

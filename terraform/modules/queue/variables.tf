@@ -13,7 +13,7 @@ variable "key" {
   type        = string
 
   validation {
-    condition     = contains(["manifests", "slices", "scheduler", "events", "collector"], var.key)
+    condition     = contains(["manifests", "slices", "scheduler", "events", "collector", "on-demand"], var.key)
     error_message = "key must be one of manifests, slices, scheduler, events, collector."
   }
 }

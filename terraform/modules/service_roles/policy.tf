@@ -2,6 +2,8 @@
 # quarry_local.policies the same statements for emulators.
 
 locals {
+  # Whether records may be asked on demand: only then the scheduler reads what is asked, and writes what is answered.
+  asks         = length(var.on_demand_arns) > 0
   item_actions = ["GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"]
 
   # `gets` holds what a service writes too: who finds an object standing looks whether it is its own. Of `puts`, `uploads`
@@ -9,7 +11,7 @@ locals {
   readings = {
     preprocessor = {
       receives = ["manifests", "slices"]
-      wakes    = ["manifests", "slices", "scheduler", "collector"]
+      wakes    = ["manifests", "slices", "scheduler", "collector", "on-demand"]
       counts   = []
       items    = local.item_actions
       gets     = ["inputs", "prompts", "plans", "rows", "batch-input", "results"]
@@ -18,13 +20,13 @@ locals {
       deletes  = []
     }
     scheduler = {
-      receives = ["scheduler", "events"]
-      wakes    = ["slices", "collector"]
+      receives = ["scheduler", "events", "on-demand"]
+      wakes    = ["slices", "collector", "on-demand"]
       counts   = [module.names.queues["slices"].arn, module.names.queues["collector"].arn, module.names.event_target_dlq_arn]
       items    = concat(local.item_actions, ["BatchGetItem"])
-      gets     = []
-      puts     = []
-      uploads  = []
+      gets     = local.asks ? ["batch-input", "on-demand"] : []
+      puts     = local.asks ? ["on-demand"] : []
+      uploads  = local.asks ? ["on-demand"] : []
       deletes  = []
     }
     collector = {
@@ -32,7 +34,7 @@ locals {
       wakes    = ["scheduler", "collector"]
       counts   = []
       items    = local.item_actions
-      gets     = ["inputs", "plans", "rows", "batch-output", "outcomes", "results"]
+      gets     = ["inputs", "plans", "rows", "batch-output", "on-demand", "outcomes", "results"]
       puts     = ["outcomes", "results"]
       uploads  = ["outcomes", "results"]
       deletes  = ["batch-input"]
@@ -211,6 +213,17 @@ data "aws_iam_policy_document" "access" {
           values   = [var.place.env]
         }
       }
+    }
+  }
+
+  # Converse is no action of its own: IAM compares it as InvokeModel.
+  dynamic "statement" {
+    for_each = each.key == "scheduler" && local.asks ? [var.on_demand_arns] : []
+
+    content {
+      sid       = "AskOnDemand"
+      actions   = ["bedrock:InvokeModel"]
+      resources = statement.value
     }
   }
 

@@ -67,6 +67,18 @@ variable "create_arns" {
   }
 }
 
+variable "on_demand_arns" {
+  description = "ARNs of the models and inference profiles that records may be asked of on demand: output create_arns of module `models`. Empty: none, and the scheduler gets neither bedrock:InvokeModel nor anything of S3."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.on_demand_arns : can(regex("^arn:[a-z-]+:bedrock:[a-z0-9-]*:[0-9]*:[a-z-]+/[^*]+$", arn))])
+    error_message = "on_demand_arns must be only ARNs of models and inference profiles without wildcards."
+  }
+}
+
 variable "source_buckets" {
   description = "Names of the buckets, beside the environment's own, whose objects manifests may name as sources. All objects in them can be read."
   type        = list(string)

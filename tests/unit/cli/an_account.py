@@ -22,7 +22,7 @@ ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
 PROFILE = "eu.anthropic.claude-3-haiku-20240307-v1:0"
-QUEUES = ("manifests", "slices", "scheduler", "events", "collector")
+QUEUES = ("manifests", "slices", "scheduler", "events", "collector", "on-demand")
 VARIABLES = {
     "QUARRY_ENV": "dev",
     "QUARRY_REGION": REGION,
@@ -73,6 +73,8 @@ class Account:
             ),
             "dev-quarry-scheduler": policy(
                 allow("bedrock:CreateModelInvocationJob", [jobs, *models]),
+                # A profile is asked in its other regions too.
+                allow("bedrock:InvokeModel", [f"arn:{partition}:bedrock:*::foundation-model/*", models[1]]),
                 allow("iam:PassRole", self.bedrock_role, StringEquals={"iam:PassedToService": "bedrock.amazonaws.com"}),
             ),
         }

@@ -123,7 +123,13 @@ def test_a_queue_that_is_not_known_is_left_out_and_named(office, monkeypatch):
 
     result = office("list", "--json")
 
-    assert [each["queue"] for each in json.loads(result.stdout)] == ["manifests", "scheduler", "events", "collector"]
+    assert [each["queue"] for each in json.loads(result.stdout)] == [
+        "manifests",
+        "scheduler",
+        "events",
+        "collector",
+        "on-demand",
+    ]
     assert "event-target is skipped: QUARRY_EVENT_TARGET_DLQ_URL is not set" in result.stderr
     assert "slices is skipped: QUARRY_SLICES_QUEUE_URL is not set" in result.stderr
 

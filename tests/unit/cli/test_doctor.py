@@ -235,7 +235,14 @@ def test_without_a_model_those_of_open_runs_are_looked_at(account):
 
 def test_with_neither_it_says_how_to_name_one(account):
     found = findings(account)
-    assert outcomes(found, "unknown") == ["profile-access", "model", "model-access", "model-batch", "records"]
+    assert outcomes(found, "unknown") == [
+        "profile-access",
+        "on-demand",
+        "model",
+        "model-access",
+        "model-batch",
+        "records",
+    ]
     assert "--model ID" in found["model"]["message"]
 
 
@@ -333,9 +340,9 @@ def test_where_policies_may_not_be_read_the_simulation_is_asked(account, decisio
 def test_what_stands_above_the_role_is_reported_by_the_simulation(account, detail, who):
     account.simulated = {"EvalDecision": "implicitDeny", **detail}
 
-    found = findings(account)
+    found = findings(account, *BOTH)
 
-    assert outcomes(found, "failed") == ["pass-role", "create-job"]
+    assert outcomes(found, "failed") == ["pass-role", "create-job", "on-demand"]
     assert who in found["pass-role"]["message"]
 
 

@@ -197,13 +197,23 @@ def test_a_column_of_the_results_own_name_is_reported(quarry, refused):
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_fewer_rows_than_the_models_minimum_are_reported(quarry, refused, form):
+def test_fewer_rows_than_the_models_minimum_are_reported_where_none_may_be_asked_on_demand(quarry, refused, form):
     uri = quarry.world.csv(99, "inputs/few.csv")
     if form == "parquet":
         uri = parquet(quarry, pa.table({"topic": ["x"] * 99}))
 
-    assert "the dataset has 99 rows: add rows until it has 100" in refused(s3_uri=uri)
-    assert "max_records_total leaves 50 rows" in refused(s3_uri=quarry.world.csv(200), max_records_total=50)
+    assert "the dataset has 99 rows: add rows until it has 100" in refused(s3_uri=uri, on_demand_below=0)
+    assert "max_records_total leaves 50 rows" in refused(
+        s3_uri=quarry.world.csv(200), max_records_total=50, on_demand_below=0
+    )
+
+
+def test_fewer_rows_than_the_models_minimum_are_sent_by_default(quarry):
+    sent = quarry.client.submit(quarry.world.joke(rows=40))
+
+    quarry.idle()
+
+    assert quarry.status(sent.run_id)["state"] == "SUCCEEDED"
 
 
 def test_a_large_csv_is_not_read_to_be_counted(quarry, bedrock, monkeypatch):

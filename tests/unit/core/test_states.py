@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import botocore.session
 import pytest
 
@@ -19,7 +21,7 @@ from quarry_core.contract.states import (
     job_rank,
 )
 from quarry_core.ledger import moves
-from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals, shard_key, totals_key
+from quarry_core.ledger.rows import ON_DEMAND, JobRow, Lane, Pool, Shard, Totals, shard_key, totals_key
 from quarry_core.planning.history import History, Seen
 from quarry_core.ports import Put, Update, Write
 
@@ -39,6 +41,7 @@ def decided(end: RunState) -> Totals:
     return totals(RunState.CLOSING, end_state=end)
 
 
+ASKED = replace(shard(ShardState.PENDING), kind=ON_DEMAND)
 WHY = {"code": "REFUSED", "step": "arrive"}
 LANE = Lane(POOL, "r", "normal", 1, 0, Gate.OPEN, 1)
 QUOTA = Pool(POOL, 3, 3, 0, frozenset(), {"high": 0, "normal": 0, "low": 0})
@@ -48,6 +51,7 @@ RUN = Run(run_id="r", manifest_hash="h", accepted_at=AT)
 
 SHARD_WRITES: dict[str, tuple[list[Write], ShardState | None]] = {
     "enlist": (moves.enlist(shard(ShardState.PENDING), 0), None),
+    "enlist on demand": (moves.enlist(ASKED, 0), None),
     "enlist below minimum": (moves.enlist(shard(ShardState.PENDING), 0, below_minimum="few"), None),
     "admit": (moves.admit(QUOTA, LANE, shard(ShardState.PENDING), "b"), ShardState.PENDING),
     "submit": (moves.submit(shard(ShardState.ADMITTED), JOB), ShardState.ADMITTED),
@@ -63,6 +67,10 @@ SHARD_WRITES: dict[str, tuple[list[Write], ShardState | None]] = {
     "end": (moves.end(shard(ShardState.SUBMITTED), JOB), ShardState.SUBMITTED),
     "end, with its time": (moves.end(shard(ShardState.SUBMITTED), JOB, SEEN), ShardState.SUBMITTED),
     "repeat": (moves.repeat(shard(ShardState.ENDED), 60_000), ShardState.ENDED),
+    "begin invoking": (moves.begin_invoking(shard(ShardState.PENDING), "b", 28, 3), ShardState.PENDING),
+    "leave invoking": (moves.leave_invoking(shard(ShardState.INVOKING), lost=False), ShardState.INVOKING),
+    "end invoking": (moves.end_invoking(shard(ShardState.INVOKING), "flex"), ShardState.INVOKING),
+    "end uninvoked": (moves.end_uninvoked(ASKED, "NOT_PROCESSED", "no"), ShardState.PENDING),
     "settle": (moves.settle(shard(ShardState.ENDED), 99, 1, 0), ShardState.ENDED),
     "settle, with its tokens": (moves.settle(shard(ShardState.ENDED), 99, 1, 0, seen=SEEN), ShardState.ENDED),
 }

@@ -108,6 +108,7 @@ async def test_poison_is_out_of_the_way_on_first_sight_and_harms_no_neighbour():
     assert {name: len(queue.dead) for name, queue in world.queues.items()} == {
         "manifests": 18,
         "slices": 6,
+        "on-demand": 0,
         "scheduler": 6,
         "collector": 6,
         "events": 6,

@@ -57,12 +57,21 @@ async def test_a_dry_run_says_what_a_run_of_the_same_manifest_then_is():
 
 async def test_a_source_that_would_be_refused_is_refused_in_a_dry_run_too():
     world = SimulatedWorld()
-    run_id = world.send(world.joke(rows=50, dry_run=True))
+    run_id = world.send(world.joke(rows=50, dry_run=True, on_demand_below=0))
 
     totals = await world.run(run_id)
 
     assert totals.state is RunState.FAILED
     assert "the dataset has 50 rows: add rows until it has 100" in totals.message
+
+
+async def test_a_dry_run_that_would_be_asked_on_demand_says_so_and_asks_nothing():
+    world = SimulatedWorld()
+    run_id = world.send(world.joke(rows=50, dry_run=True))
+
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
+    assert world.report(run_id)["estimate"]["on_demand_rows"] == 50
+    assert not world.runtime.asked
 
 
 async def test_a_lost_wake_up_of_a_dry_run_is_sent_again_by_the_sweep():

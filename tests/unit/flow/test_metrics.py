@@ -20,7 +20,7 @@ from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import QUEUES
 from quarry_core.contract.states import JOB_TERMINAL, RunState, ShardState
 from quarry_core.errors import Throttled
-from quarry_core.ledger.rows import totals_key
+from quarry_core.ledger.rows import shard_key, totals_key
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.failures import EXHAUSTED_ERRNOS, Step
 from quarry_core.service.process import EVENT_TARGET, announce, consumer_limits, with_gauges
@@ -145,6 +145,14 @@ async def a_slot_without_a_job(world, seen):
     return run_id
 
 
+async def records_asked_on_demand(seen):
+    world = SimulatedWorld()
+    run_id = await enlist(world, world.joke(rows=50))
+    world.table.items[shard_key(run_id, "00000")]["in_doubt"] = 3  # one that asked them was lost
+    await world.idle()
+    seen.look()
+
+
 async def rows_that_do_not_add_up(world, seen, run_id):
     world.table.items[totals_key(run_id)]["open"] -= 1
     await another_scheduler(world).sweeper.sweep()
@@ -183,6 +191,7 @@ async def look_at_everything(everything_seen, monkeypatch):
         await a_process_begins(world, seen)
         await whole_runs(world, seen)
         run_id = await a_slot_without_a_job(world, seen)
+        await records_asked_on_demand(seen)
         await rows_that_do_not_add_up(world, seen, run_id)
         await what_fails_by_itself(seen)
         await calls_of_aws(seen)

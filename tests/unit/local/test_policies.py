@@ -14,10 +14,12 @@ import pytest
 import quarry_collector.handler
 import quarry_preprocessor.handler
 import quarry_scheduler.handler
-from quarry_core.contract.names import dead_letter_queue_name, queue_name, rows_key
-from quarry_core.contract.states import RunState
+from quarry_core.contract.names import dead_letter_queue_name, on_demand_key, queue_name, rows_key
+from quarry_core.contract.on_demand import answer_line
+from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Conflict, Missing, Refused, Unknown
-from quarry_core.ports import Check, Delete, JobRequest, ObjectRef, Put, Update
+from quarry_core.ledger.rows import shard_key
+from quarry_core.ports import Check, Delete, JobRequest, ObjectRef, Put, RuntimeRequest, Update
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.process import consumer_limits, with_gauges
 from quarry_local import policies
@@ -287,6 +289,20 @@ class JudgedJobs:
         await self._jobs.stop(arn)
 
 
+class JudgedRuntime:
+    """InvokeModel and Converse are one action; an inference profile is asked for, and its model with it."""
+
+    def __init__(self, runtime: Any, judge: Judge) -> None:
+        self._runtime, self._judge = runtime, judge
+
+    async def ask(self, request: RuntimeRequest) -> bytes:
+        profile = request.model_id.startswith("us.")
+        for resource in (PROFILE, MODEL) if profile else (MODEL,):
+            self._judge.ask("bedrock:InvokeModel", resource)
+        answer: bytes = await self._runtime.ask(request)
+        return answer
+
+
 class JudgedBus:
     def __init__(self, bus: Any, judge: Judge) -> None:
         self._bus, self._judge = bus, judge
@@ -311,6 +327,7 @@ class JudgedWorld(SimulatedWorld):
             table=JudgedTable(world.table, judge),
             objects=JudgedObjects(world.objects, judge),
             jobs=JudgedJobs(world.jobs, judge),
+            runtime=JudgedRuntime(world.runtime, judge),
             bus=JudgedBus(world.bus, judge),
             queues={name: JudgedQueue(queue, judge) for name, queue in world.queues.items()},
             undelivered=JudgedDeadLetters(judge),
@@ -327,6 +344,7 @@ class JudgedWorld(SimulatedWorld):
             *quarry_collector.handler.build(worlds["collector"]).consumers,
             Consumer(queues["scheduler"], self.scheduler.on_wakeup, limits, clock, "scheduler"),
             Consumer(queues["events"], self.scheduler.on_event, limits, clock, "events"),
+            Consumer(queues["on-demand"], self.scheduler.on_demand.on_wakeup, limits, clock, "on-demand"),
         ]
 
 
@@ -364,11 +382,28 @@ async def words_that_nobody_can_read(world: JudgedWorld) -> None:
 
 async def a_shard_that_is_too_short_and_one_that_is_too_long(world: JudgedWorld) -> None:
     rows = pa.table({"topic": [None if row < 60 else f"topic {row}" for row in range(150)]})
-    short = world.send(world.joke() | {"s3_uri": world.parquet(rows)})
+    short = world.send(world.joke(on_demand_below=0) | {"s3_uri": world.parquet(rows)})
     assert (await world.run(short)).error == 150
     rows = pa.table({"topic": [f"topic {row}" for row in range(600)]})
     long = world.send(world.joke(max_num_jobs=1) | {"s3_uri": world.parquet(rows)})
     assert (await world.run(long)).shards_enlisted == 2
+
+
+async def rows_that_are_asked_on_demand(world: JudgedWorld) -> None:
+    run_id = world.send(world.joke(rows=50, model_id=f"us.{CLAUDE}"))
+    # Another has written the first answers, was taken for lost, and the wake-up for the rest came to nothing.
+    others = answer_line("00000000003", b'{"content": [{"type": "text", "text": "x"}]}')
+    upload = world.objects.create(on_demand_key(run_id, "00000", 1, 1), {"kind": "another"})
+    upload.write(others)
+    upload.commit()
+    while (shard := await world.ledger.shard(run_id, "00000")) is None:
+        await world.consumers[0].run_once()
+        await world.consumers[1].run_once()
+    world.table.items[shard_key(run_id, shard.shard)] |= {
+        "state": ShardState.INVOKING,
+        "heartbeat": "of one that was lost",
+    }
+    assert (await world.run(run_id)).ok == 50
 
 
 async def sources_of_several_files(world: JudgedWorld) -> None:
@@ -434,6 +469,7 @@ SCENES = {
     words_that_nobody_can_read: {},
     a_shard_that_is_too_short_and_one_that_is_too_long: {"shard_bytes_max": 100_000},
     sources_of_several_files: {},
+    rows_that_are_asked_on_demand: {},
     replies_that_are_lost: {},
     a_part_that_cannot_be_joined: {},
     a_wakeup_that_is_lost_and_a_job_too_many: {},

@@ -63,7 +63,7 @@ async def test_open_runs_and_their_shards_are_counted_by_state():
 
     await world.scheduler.sweeper.sweep()
 
-    assert shards_shown() == {"PENDING": 6, "ADMITTED": 0, "SUBMITTED": 3, "ENDED": 1, "SETTLED": 0}
+    assert shards_shown() == {"PENDING": 6, "ADMITTED": 0, "SUBMITTED": 3, "INVOKING": 0, "ENDED": 1, "SETTLED": 0}
     assert {state: shown("runs", state=state) for state in ("ACCEPTED", "PLANNING", "RUNNING", "CLOSING")} == {
         "ACCEPTED": 1,
         "PLANNING": 0,

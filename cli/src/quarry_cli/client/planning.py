@@ -90,6 +90,7 @@ async def plan(connections: Connections, text: str, progress: Progress | None = 
         slots=standing.admit_limit if standing and standing.admit_limit else quota,
         history=await ledger.history(pins.pool),
         ahead=await ledger.ahead(pins.pool),
+        on_demand_below=pins.on_demand_below,
         notes=(*planned.counted.dataset.count.notes, *assumed),
     )
     return PlannedRun(estimate, judged.unchecked)

@@ -56,6 +56,9 @@ class RunReader:
             pool = await ledger.pool(name)
             ours = [holder for holder in pool.holders if holder.startswith(f"{self._run_id}/")] if pool else []
             held = await ledger.held(ours)
+        asked: list[Shard] = []
+        if totals.shards_on_demand and not totals.state.terminal:
+            asked = await ledger.held(marker.holder for marker in await ledger.invoking(self._run_id))
         ended = [] if totals.state.terminal else await ledger.todo(self._run_id)
         paused = [] if totals.state.terminal or not totals.repeats else await ledger.repeats(self._run_id, PAGE_ITEMS)
         running = {(shard.shard, shard.attempt) for shard in held if shard.state.holds_a_slot}
@@ -65,7 +68,7 @@ class RunReader:
         return run_view(
             self._run,
             totals,
-            count_shards(totals, lane, held),
+            count_shards(totals, lane, held, asked),
             [job async for job in ledger.jobs(self._run_id)] if whole else await self._jobs(current),
             pool,
             self._connections.bucket,

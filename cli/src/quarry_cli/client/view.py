@@ -17,7 +17,7 @@ from quarry_core.contract.names import results_prefix, s3_uri
 from quarry_core.contract.run import Run
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals
-from quarry_core.models.prices import price_of, table
+from quarry_core.models.prices import on_demand_price_of, price_of, table
 from quarry_core.planning.estimate import Estimate
 
 # With less than this done, a rate says more about the start than about the rest.
@@ -117,16 +117,22 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     estimate: dict[str, Any] | None
 
 
-def count_shards(totals: Totals, lane: Lane | None, held: Iterable[Shard]) -> dict[ShardState, int]:
+def count_shards(
+    totals: Totals, lane: Lane | None, held: Iterable[Shard], asked: Iterable[Shard] = ()
+) -> dict[ShardState, int]:
     """Shards by state, from counters and the few rows that hold a slot, at the same cost for 20 shards or 20,000.
 
-    Every shard that is enlisted is settled, waits in its lane, holds a slot, or has ended and waits for the collector.
+    Every shard that is enlisted is settled, waits in its lane, holds a slot, has ended and waits for the collector; or it
+    is one of `asked`, which are asked on demand or wait for that.
     """
     counts = dict.fromkeys(ShardState, 0)
     counts[ShardState.SETTLED] = totals.shards_settled
     counts[ShardState.PENDING] = lane.waiting if lane else 0
     for shard in held:
         if shard.state.holds_a_slot:
+            counts[shard.state] += 1
+    for shard in asked:
+        if shard.state in (ShardState.PENDING, ShardState.INVOKING):
             counts[shard.state] += 1
     counts[ShardState.ENDED] = max(0, totals.shards_enlisted - sum(counts.values()))
     return counts
@@ -184,7 +190,11 @@ def run_view(
             enlisted=totals.enlisted,
             processed=processed,
         ),
-        shards={state.value: shards.get(state, 0) for state in ShardState},
+        shards={
+            state.value: shards.get(state, 0)
+            for state in ShardState
+            if state is not ShardState.INVOKING or shards.get(state)
+        },
         errors=dict(sorted(totals.errors.items(), key=lambda each: (-each[1], each[0]))),
         spent=_spent(totals, run.pins.model_id if run.pins else ""),
         jobs=[_job(job) for job in jobs],
@@ -209,8 +219,11 @@ def run_view(
 def _spent(totals: Totals, model_id: str) -> Spent | None:
     if totals.input_tokens is None or totals.output_tokens is None:
         return None
-    price = price_of(model_id)
-    dollars = price.dollars(totals.input_tokens, totals.output_tokens) if price else None
+    price, asked = price_of(model_id), on_demand_price_of(model_id)
+    dollars = None
+    if price is not None and asked is not None:
+        dear = totals.on_demand_input_tokens, totals.on_demand_output_tokens
+        dollars = price.dollars(totals.input_tokens - dear[0], totals.output_tokens - dear[1]) + asked.dollars(*dear)
     return Spent(
         input_tokens=totals.input_tokens,
         output_tokens=totals.output_tokens,

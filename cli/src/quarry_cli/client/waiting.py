@@ -38,6 +38,8 @@ def waits_for(
         reported.append(f"a scheduler: {_shards(admitted)} to become jobs")
     if submitted := shards[ShardState.SUBMITTED]:
         reported.append(f"Bedrock: {submitted:,} {'job' if submitted == 1 else 'jobs'}")
+    if asked := shards[ShardState.INVOKING]:
+        reported.append(f"Bedrock: {_shards(asked)} being asked on demand")
     if ended := shards[ShardState.ENDED]:
         reported.append(f"a collector: {_shards(ended)} to be settled")
     if totals.whole:

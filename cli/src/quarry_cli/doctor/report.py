@@ -121,6 +121,13 @@ CHECKS = (
         scheduler_role.create_job,
     ),
     Check(
+        "on-demand",
+        "May the scheduler ask these models on demand, where that is allowed?",
+        "Rows that are too few for a job end with REFUSED",
+        (*_ROLE_READS, "iam:SimulatePrincipalPolicy", "bedrock:GetInferenceProfile"),
+        scheduler_role.ask_on_demand,
+    ),
+    Check(
         "model",
         "Do the models belong to a family that Quarry can prompt, and are they available in the region?",
         "The manifest is refused, or ValidationException when the job is created",
@@ -157,7 +164,7 @@ CHECKS = (
     ),
     Check(
         "queues",
-        "Do the five queues exist, in this region?",
+        "Do the queues exist, in this region?",
         "Manifests stay in their queue",
         _QUEUE_READS,
         queues.there,

@@ -30,6 +30,8 @@ READ_TIMEOUTS_S: Mapping[str, int] = {
     "dynamodb": 10,
     "sqs": 35,
     "bedrock": 30,
+    # A model may think for minutes, and the tier that costs half lets its callers wait.
+    "bedrock-runtime": 300,
     "events": 10,
     # The services of Quarry never ask these; `quarry doctor` and `quarry models` do.
     "iam": 10,

@@ -42,6 +42,8 @@ MANIFEST_BYTES_MAX = 256 * 1024
 REFUSAL_BYTES_MAX = 4 * 1024
 NESTING_MAX = 32
 FAULTS_MAX = 20
+# Asked one by one; above it a job is cheaper and faster.
+ON_DEMAND_ROWS_MAX = 10_000
 ORIGIN_ATTRIBUTE = "quarry_origin_id"
 
 NOT_YET = {
@@ -52,7 +54,6 @@ NOT_YET = {
     "budget_usd": "budgets are not yet supported",
     "canary": "canary shards are not yet supported",
     "deadline": "deadlines are not yet supported",
-    "on_demand_below": "on-demand processing is not yet supported",
     "stages": "stages are not yet supported: send the next manifest when this run has ended",
 }
 
@@ -158,6 +159,11 @@ class Manifest(BaseModel):
     )
     output_kms_key: str | None = Field(None, description="KMS key with which Bedrock encrypts its output.")
     vpc: Vpc | None = Field(None, description="Subnets and security groups for the jobs.")
+    on_demand_below: Annotated[int, Field(strict=True, ge=0, le=ON_DEMAND_ROWS_MAX)] | None = Field(
+        None,
+        description="Ask a run of fewer rows on demand, record by record. By default that is the smallest job's number of"
+        " records; 0 forbids it, also for what is left of a larger run.",
+    )
     result_prefix: str | None = Field(
         None,
         pattern=f"^{RESULT_PREFIX_PATTERN.pattern}$",

@@ -13,10 +13,31 @@ from quarry_core.contract.names import RESULTS, covers_own_folders, in_own_folde
 from quarry_core.contract.prompts import Prompt, columns_of, template_of
 from quarry_core.contract.s3_names import S3Name, parse_s3_name
 from quarry_core.contract.text import shown_name
+from quarry_core.models import limits_of
+from quarry_core.models.on_demand import why_never
 
 _REGION_OF_ARN = re.compile(r"arn:[a-z-]+:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]+):")
 # An access point's alias is a bucket's second name: which bucket's, it does not say.
 _ALIAS = re.compile(r"-s3alias$|--ol-s3$|\.mrap$")
+
+
+def on_demand_below(manifest: Manifest, *, allowed: bool) -> int:
+    """Below how many rows a run is asked on demand; 0: never.
+
+    Args:
+        manifest: what it asks for; by default, what is too few for a job.
+        allowed: whether the environment asks on demand at all.
+
+    Raises:
+        ManifestError: it asks for what cannot be.
+    """
+    asked, least = manifest.on_demand_below, limits_of(manifest.model_id).records_min
+    why = why_never(manifest.model_id)
+    if not allowed:
+        why = "this environment asks nothing on demand (QUARRY_ON_DEMAND and QUARRY_ON_DEMAND_QUEUE_URL)"
+    if why is not None and asked:
+        raise ManifestError(f"on_demand_below: {why}: set it to 0, or leave it out")
+    return 0 if asked == 0 or why is not None else max(least, asked or 0)
 
 
 def check_environment(manifest: Manifest, *, region: str | None, bucket: str, owner_required: bool = False) -> None:

@@ -22,7 +22,7 @@ from quarry_core.contract.json_text import NotAnObject, half_pairs, parse_object
 from quarry_core.contract.text import bounded_text, shown_name
 
 VERSION = 2
-Step = Literal["count", "slice", "admit", "sweep", "settle", "close"]
+Step = Literal["count", "slice", "admit", "sweep", "on_demand", "settle", "close"]
 
 
 class NotAMessage(ValueError):

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 SHARD_MAX = 99_999
 ROW_MAX = 999_999
 JOB_NAME_CHARS_MAX = 63
-QUEUES = ("manifests", "slices", "scheduler", "events", "collector")
+ON_DEMAND_QUEUE = "on-demand"
+QUEUES = ("manifests", "slices", "scheduler", "events", "collector", ON_DEMAND_QUEUE)
 ENV_PATTERN = re.compile(r"[a-z0-9]{1,8}")
 RUN_ID_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 RESULT_PREFIX_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
@@ -111,6 +112,16 @@ def input_key(run_id: str, shard: str) -> str:
 
 def output_prefix(run_id: str, shard: str, attempt: int) -> str:
     return f"batch-output/{run_id}/{shard}-{attempt}/"
+
+
+def on_demand_prefix(run_id: str, shard: str, attempt: int) -> str:
+    """Where the answers lie that a shard's records were given on demand."""
+    return f"on-demand/{run_id}/{shard}-{attempt}/"
+
+
+def on_demand_key(run_id: str, shard: str, attempt: int, number: int) -> str:
+    """The `number`-th checkpoint of a shard that is asked on demand; string order is their order."""
+    return f"{on_demand_prefix(run_id, shard, attempt)}{number:05d}.jsonl"
 
 
 def rows_key(run_id: str, shard: str) -> str:
@@ -217,4 +228,5 @@ def dead_letter_queue_name(env: str, name: str) -> str:
 
 def queue_url_variable(name: str) -> str:
     """The environment variable that gives a queue's URL; the user's own queue is named for one manifest."""
-    return f"QUARRY_{'MANIFEST' if name == 'manifests' else name.upper()}_QUEUE_URL"
+    word = "MANIFEST" if name == "manifests" else name.upper().replace("-", "_")
+    return f"QUARRY_{word}_QUEUE_URL"

@@ -76,6 +76,7 @@ class Pins(BaseModel):
         columns, where, sample, id_column: as of the manifest; empty where it has none.
         request_format: of the source's ready requests; None where a prompt, or the column `input_text`, asks.
         invocation: how Bedrock is to read the records; None is its own default, InvokeModel.
+        on_demand_below: a run of fewer rows is asked on demand, and so is what is below the minimum of a job; 0: neither.
     """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -105,6 +106,7 @@ class Pins(BaseModel):
     dry_run: bool = False
     request_format: RequestFormat | None = None
     invocation: Invocation | None = None
+    on_demand_below: int = 0
 
 
 class Run(BaseModel):

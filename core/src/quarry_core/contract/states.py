@@ -28,6 +28,7 @@ class ShardState(StrEnum):
     PENDING = "PENDING"
     ADMITTED = "ADMITTED"
     SUBMITTED = "SUBMITTED"
+    INVOKING = "INVOKING"
     ENDED = "ENDED"
     SETTLED = "SETTLED"
 
@@ -53,9 +54,12 @@ RUN_MOVES: dict[tuple[RunState | None, RunState], str] = {
 
 SHARD_MOVES: dict[tuple[ShardState | None, ShardState], str] = {
     (None, ShardState.PENDING): "written and enlisted",
-    (None, ShardState.ENDED): "too few rows could be rendered for a job",
+    (None, ShardState.ENDED): "too few rows for a job, and on demand is not allowed or none could be rendered",
     (ShardState.PENDING, ShardState.ADMITTED): "takes a slot",
-    (ShardState.PENDING, ShardState.ENDED): "its lane is refused, or its run broke",
+    (ShardState.PENDING, ShardState.ENDED): "its lane is refused, its run broke, or on demand is not allowed any more",
+    (ShardState.PENDING, ShardState.INVOKING): "its records are being asked on demand",
+    (ShardState.INVOKING, ShardState.PENDING): "its scheduler stopped, or its heartbeat went stale",
+    (ShardState.INVOKING, ShardState.ENDED): "every record has an answer or an error, or no more are to be asked",
     (ShardState.ADMITTED, ShardState.SUBMITTED): "its job is created or adopted",
     (ShardState.ADMITTED, ShardState.PENDING): "Bedrock answered: throttled or quota exceeded",
     (

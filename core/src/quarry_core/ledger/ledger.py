@@ -124,6 +124,11 @@ class Ledger:
         items = await self._table.query(rows.run_pk(run_id), "todo#", most=most)
         return [rows.read_waiting(item) for item in items]
 
+    async def invoking(self, run_id: str, most: int = PAGE_ITEMS) -> list[Waiting]:
+        """Shards on demand that are PENDING or INVOKING, in order."""
+        items = await self._table.query(rows.run_pk(run_id), "invoke#", most=most)
+        return [rows.read_waiting(item) for item in items]
+
     # ----------------------------------------------------------------- what fails, what is begun
 
     async def failure(self, run_id: str, step: str, subject: str) -> FailureRow | None:

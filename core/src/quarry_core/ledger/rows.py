@@ -24,6 +24,8 @@ HISTORY = "history#"
 # Release 0.1.0 wrote it under another name, and a shard may be held over an upgrade.
 HEARTBEAT = "heartbeat"
 HEARTBEAT_BEFORE = "beat"
+# The kind of a shard whose records are asked one by one.
+ON_DEMAND = "on_demand"
 
 
 def run_pk(run_id: str) -> str:
@@ -63,6 +65,11 @@ def wait_key(run_id: str, shard: str, attempt: int) -> Key:
 def todo_key(run_id: str, shard: str) -> Key:
     """Stands exactly while the shard is ENDED."""
     return run_pk(run_id), f"todo#{shard}"
+
+
+def invoke_key(run_id: str, shard: str) -> Key:
+    """Stands exactly while a shard that is asked on demand is PENDING or INVOKING."""
+    return run_pk(run_id), f"invoke#{shard}"
 
 
 def failure_key(run_id: str, step: str, subject: str) -> Key:
@@ -164,6 +171,7 @@ class Totals:
     enlisted: int = 0
     shards_enlisted: int = 0
     shards_settled: int = 0
+    shards_on_demand: int = 0  # of those enlisted
     repeats: int = 0
     rows_source: int = 0
     plan: str = ""
@@ -183,6 +191,9 @@ class Totals:
     # Of the settled shards. None: none is settled yet, or they were settled by a version that did not count them.
     input_tokens: int | None = None
     output_tokens: int | None = None
+    # Of these, what was asked on demand in the default service tier, which costs more than batch.
+    on_demand_input_tokens: int = 0
+    on_demand_output_tokens: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)  # error rows by code
     text_days: int = 0  # days that the text item stays after the run's end; 0: there is none
     # The plan's estimate of a record's LLM input tokens, in thousandths. 0: it made none, or an earlier release planned it.
@@ -226,10 +237,20 @@ class Shard:
     error_code: str = ""  # what its rows get, where Quarry ended it and not Bedrock
     ok: int = 0
     error: int = 0
+    kind: str = ""  # ON_DEMAND; empty for a job
+    # Of a shard that is asked on demand: how many records may be in the hands of who asks it and in no checkpoint, how
+    # many may have been asked twice since others before were lost, and the service tier that answered.
+    in_doubt: int = 0
+    asked_twice: int = 0
+    tier: str = ""
 
     @property
     def holder(self) -> str:
         return f"{self.run_id}/{self.shard}/{self.attempt}"
+
+    @property
+    def on_demand(self) -> bool:
+        return self.kind == ON_DEMAND
 
 
 def read_shard(item: Item) -> Shard:

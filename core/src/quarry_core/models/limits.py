@@ -38,8 +38,8 @@ def too_few(rows: int, rows_available: int, limits: ModelLimits) -> str:
     else:
         remedy = f"the dataset has {rows} rows: add rows until it has {limits.records_min}"
     return (
-        f"{remedy}. The model's smallest batch job has {limits.records_min} records, and processing fewer"
-        " on demand, record by record, is not yet supported"
+        f"{remedy}. The model's smallest batch job has {limits.records_min} records, and fewer are asked on demand only if"
+        " on_demand_below is not 0 and the environment allows it (QUARRY_ON_DEMAND)"
     )
 
 

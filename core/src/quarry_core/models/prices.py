@@ -14,6 +14,7 @@ from importlib.resources import files
 from pydantic import BaseModel, ConfigDict, Field
 
 from quarry_core.models.identity import canonical_model, geography_of
+from quarry_core.models.on_demand import FLEX
 
 MILLION = 1_000_000
 
@@ -55,6 +56,18 @@ class Price:
 @cache
 def table() -> Table:
     return Table.model_validate_json(files("quarry_core.models").joinpath("prices.json").read_bytes())
+
+
+# What batch costs beside the default tier of the same model asked on demand; `not_in_here` says how sure that is.
+BATCH_SHARE = 0.5
+
+
+def on_demand_price_of(model_id: str, tier: str | None = None) -> Price | None:
+    """What the same tokens cost when asked on demand: twice the batch price; in the tier `flex`, the same."""
+    batch = price_of(model_id)
+    if batch is None or tier == FLEX:
+        return batch
+    return Price(batch.input / BATCH_SHARE, batch.output / BATCH_SHARE)
 
 
 def price_of(model_id: str) -> Price | None:

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict
 
 from quarry_core.models import makes_embeddings
 from quarry_core.models.anthropic import MAX_TOKENS_DEFAULT
-from quarry_core.models.prices import price_of, table
+from quarry_core.models.on_demand import tier_of
+from quarry_core.models.prices import on_demand_price_of, price_of, table
 from quarry_core.planning.history import NO_HISTORY, History, JobTime, input_factor, job_time, output_mean
 from quarry_core.planning.plan import LeftOut, Plan
 
@@ -105,6 +106,7 @@ class Estimate(BaseModel):
         input_tokens: LLM tokens of all records; `tokens` is the estimate for one of them, before `input_factor`.
         input_factor: what the model has counted for each token estimated; from `factor_records` records.
         output_tokens: likewise; `output_from` says whether by history, or the most that max_tokens allows.
+        on_demand_rows: rows that are asked on demand, for which `dollars` counts its price.
         dollars: by the table of prices of `prices_as_of`; None where the model is not in it.
         duration: None while the model has no history here.
     """
@@ -131,6 +133,7 @@ class Estimate(BaseModel):
     output_from: OutputFrom = "none"
     dollars: float | None = None
     prices_as_of: str = ""
+    on_demand_rows: int = 0
     duration: Duration | None = None
     ahead_shards: int = 0
     notes: tuple[str, ...] = ()
@@ -152,6 +155,7 @@ def estimate_run(
     slots: int,
     history: History = NO_HISTORY,
     ahead: Ahead = NOTHING_AHEAD,
+    on_demand_below: int = 0,
     notes: Sequence[str] = (),
 ) -> Estimate:
     """Put together what is known of a planned run.
@@ -165,6 +169,7 @@ def estimate_run(
         slots: jobs that may be active at once.
         history: of the pool.
         ahead: what the pool has to do already.
+        on_demand_below: a run of fewer rows is asked on demand.
         notes: more that is to be said.
     """
     shards = [length for stretch in plan.stretches for length in _lengths(stretch.shards, stretch.rows)]
@@ -181,15 +186,16 @@ def estimate_run(
             "no answer of this model has been counted here yet: output tokens, and with them the cost, are the most"
             " that max_tokens allows"
         )
-    price = price_of(model_id)
+    few = plan.rows_planned < on_demand_below
+    price = on_demand_price_of(model_id, tier_of(model_id)) if few else price_of(model_id)
     dollars = None
     if price is None:
         said.append(f"the table of prices has no {model_id}: no cost is estimated")
     elif input_tokens is not None and output_tokens is not None:
         dollars = round(price.dollars(input_tokens, output_tokens), _DOLLARS_DIGITS)
     time = job_time(history)
-    duration = None if time is None else _duration(shards, slots, time, ahead)
-    said += _time_notes(time, shards)
+    duration = None if time is None or few else _duration(shards, slots, time, ahead)
+    said += () if few else _time_notes(time, shards)
     return Estimate(
         model_id=model_id,
         source_uri=source_uri,
@@ -210,6 +216,7 @@ def estimate_run(
         output_from=output_from,
         dollars=dollars,
         prices_as_of=table().as_of,
+        on_demand_rows=plan.rows_planned if few else 0,
         duration=duration,
         ahead_shards=ahead.shards,
         notes=tuple(said),

@@ -7,7 +7,7 @@ would fall under the model's minimum, or `max_num_jobs` forbids it) gets what re
 So a plan is never slower than one of full shards and a tail, whatever a job and a row cost.
 
 A plan says where every row goes: `rows_available = rows_planned + rows left out`, the shards cover the planned rows
-in order without a gap, and no shard is under the minimum or over the model's maximum. It is kept small, as lengths of
+in order without a gap, and no job is under the minimum or over the model's maximum: what would be is asked on demand. It is kept small, as lengths of
 stretches of shards, for a run may have 49,999 of them; `shard_at` and `slice_at` give the rest. The same arguments
 give the same plan, so it does not matter which worker's plan was written first.
 """
@@ -165,6 +165,7 @@ def plan_shards(
     max_num_jobs: int | None = None,
     max_records_total: int | None = None,
     gaps: int = 0,
+    on_demand_below: int = 0,
 ) -> Plan:
     """Plan a run.
 
@@ -178,24 +179,30 @@ def plan_shards(
         max_records_total: as many rows at most; the rest is left out.
         gaps: rows that perhaps cannot be sent. As far as the other bounds allow, a shard is long enough to stay at
             the minimum even if all of them lie in it: one row without a value must not cost its neighbours.
+        on_demand_below: a run of fewer rows is one shard, which is asked on demand, and rows that would make a job below
+            the minimum are a shard of that kind too; 0: neither is allowed.
 
     Raises:
         TooFewRows, RecordsTooLarge, TooManyShards, BadLimit: see there.
         ValueError: an argument that no manifest can cause.
     """
     _check(rows_available, record_bytes, limits, slots, max_records_per_job, max_num_jobs, max_records_total)
-    ceiling = _ceiling(record_bytes, limits)
+    few = 0 < min(rows_available, max_records_total or rows_available) < on_demand_below
+    ceiling = ROW_MAX + 1 if few else _ceiling(record_bytes, limits)
     most = min(ceiling, max_records_per_job or ceiling)
     notes: list[str] = []
     if max_records_per_job is not None and max_records_per_job > ceiling:
         notes.append(f"max_records_per_job is {max_records_per_job}, and the model's jobs hold {ceiling} at most")
-    if ceiling < limits.records_max:
+    if ceiling < limits.records_max and not few:
         notes.append(f"records of about {record_bytes:.0f} bytes: a job's file holds {ceiling} of them")
 
     rows, left_out = rows_available, list[LeftOut]()
     if max_records_total is not None and max_records_total < rows:
         left_out.append(LeftOut(rows=rows - max_records_total, why=f"max_records_total is {max_records_total}"))
         rows = max_records_total
+    if few:
+        notes = ["there are few rows: they are asked on demand, record by record, without a job"]
+        return _plan(rows_available, rows, left_out, most, record_bytes, (Stretch(shards=1, rows=rows),), notes)
     if rows < limits.records_min:
         raise TooFewRows(too_few(rows, rows_available, limits))
     if max_num_jobs is not None and rows > max_num_jobs * most:
@@ -219,7 +226,10 @@ def plan_shards(
         # No number of jobs fits both bounds: the minimum wins over the wish, and the ceiling over the last few rows.
         rows_planned = min(rows, at_most * ceiling)
         stretches = (Stretch(shards=at_most, rows=rows_planned),)
-        if rows_planned < rows:
+        if 0 < rows - rows_planned < limits.records_min and on_demand_below and at_most < SHARDS_MAX:
+            stretches = (*stretches, Stretch(shards=1, rows=rows - rows_planned))
+            notes.append(f"the last {rows - rows_planned} rows are too few for a job: they are asked on demand")
+        elif rows_planned < rows:
             why = (
                 f"the last {rows - rows_planned} rows would make a job below the model's minimum of"
                 f" {limits.records_min}"
@@ -231,6 +241,18 @@ def plan_shards(
                 f"jobs hold up to {-(-rows // at_most)} records instead of {most} (max_records_per_job),"
                 f" since none may be below the model's minimum of {limits.records_min}"
             )
+    return _plan(rows_available, rows, left_out, most, record_bytes, stretches, notes)
+
+
+def _plan(
+    rows_available: int,
+    rows: int,
+    left_out: list[LeftOut],
+    most: int,
+    record_bytes: float,
+    stretches: tuple[Stretch, ...],
+    notes: list[str],
+) -> Plan:
     return Plan(
         rows_available=rows_available,
         rows_planned=rows,

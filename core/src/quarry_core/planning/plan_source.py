@@ -63,6 +63,7 @@ def plan_source(objects: Objects, run_id: str, pins: Pins, slots: int) -> Planne
         max_num_jobs=pins.max_num_jobs,
         max_records_total=pins.max_records_total,
         gaps=counted.gaps,
+        on_demand_below=pins.on_demand_below,
     )
     return Planned(counted, plan, estimate_tokens(counted.dataset, pins, encoder_of(pins), plan.rows_planned))
 

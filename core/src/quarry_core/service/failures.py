@@ -39,6 +39,7 @@ class Step(StrEnum):
     ADMIT = "admit"
     CREATE = "create"
     TRACK = "track"
+    INVOKE = "invoke"
     SETTLE = "settle"
     PART = "part"
     CLOSE = "close"

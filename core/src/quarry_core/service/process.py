@@ -23,14 +23,15 @@ from quarry_core.aws.bus import EventBus
 from quarry_core.aws.client import Aws
 from quarry_core.aws.jobs import BedrockJobs
 from quarry_core.aws.queue import SqsQueue
+from quarry_core.aws.runtime import BedrockRuntime
 from quarry_core.aws.s3.objects import S3Objects
 from quarry_core.aws.table import DynamoTable
 from quarry_core.clock import SystemClock, ThreadOffload
 from quarry_core.contract.messages import Wakeup
-from quarry_core.contract.names import QUEUES
+from quarry_core.contract.names import ON_DEMAND_QUEUE, QUEUES
 from quarry_core.errors import PortError
 from quarry_core.ledger.ledger import Ledger
-from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Queue, Table
+from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Queue, Runtime, Table
 from quarry_core.service.consumer import Consumer, Limits, every
 from quarry_core.settings import Settings, faults_of
 from quarry_core.sources.hub.objects import HubObjects
@@ -47,6 +48,8 @@ EVENT_TARGET = "event_target"
 WAKEUP_TRIES_MAX = 5
 # A worker holds two upload parts of each object in the making; at 8 MiB an object may still have 80 GB.
 UPLOAD_PART_BYTES = 8 << 20
+# What an environment of the release before does not have; without it nothing is asked on demand.
+OPTIONAL_QUEUES = frozenset({ON_DEMAND_QUEUE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class World:
     table: Table
     objects: Objects
     jobs: Jobs
+    runtime: Runtime
     bus: Bus
     queues: Mapping[str, Queue]
     undelivered: Queue | None = None  # what EventBridge could not deliver; nobody reads it, it is counted
@@ -132,8 +136,13 @@ async def open_world(settings: Settings, queues: Sequence[str] = QUEUES) -> Asyn
                     hub,
                 ),
                 jobs=BedrockJobs(aws),
+                runtime=BedrockRuntime(aws),
                 bus=EventBus(aws, settings.env),
-                queues={name: SqsQueue(aws, name, *settings.queue_urls(name)) for name in queues},
+                queues={
+                    name: SqsQueue(aws, name, *settings.queue_urls(name))
+                    for name in queues
+                    if name not in OPTIONAL_QUEUES or settings.has_queue(name)
+                },
                 undelivered=SqsQueue(aws, EVENT_TARGET, settings.event_target_dlq_url)
                 if settings.event_target_dlq_url
                 else None,
@@ -155,7 +164,8 @@ def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda 
     try:
         settings = Settings()  # its fields come from the environment
         for name in queues:
-            settings.queue_urls(name)
+            if name not in OPTIONAL_QUEUES:
+                settings.queue_urls(name)
         wanted(settings)
     except ValueError as error:  # a ValidationError is one too
         faults = faults_of(error) if isinstance(error, ValidationError) else [str(error)]

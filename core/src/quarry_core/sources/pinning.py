@@ -11,7 +11,7 @@ from functools import partial
 from quarry_core.contract.hub_names import in_hub
 from quarry_core.contract.listing import Listing, digest_of, ref_of
 from quarry_core.contract.manifest import Manifest, ManifestError
-from quarry_core.contract.manifest_checks import check_environment, check_selection
+from quarry_core.contract.manifest_checks import check_environment, check_selection, on_demand_below
 from quarry_core.contract.names import listing_key
 from quarry_core.contract.requests import INVOCATIONS
 from quarry_core.contract.run import PINS_BYTES_MAX, Pins, Source
@@ -34,6 +34,7 @@ class Environment:
     max_total_records: int | None = None
     max_records_per_job: int | None = None
     timeout_hours: int = 72
+    asks_on_demand: bool = True
 
 
 def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environment) -> Pins:
@@ -87,6 +88,7 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
         dry_run=manifest.dry_run,
         request_format=requests,
         invocation=invocation,
+        on_demand_below=on_demand_below(manifest, allowed=environment.asks_on_demand),
     )
     size_bytes = len(pins.model_dump_json().encode())
     if size_bytes > PINS_BYTES_MAX:

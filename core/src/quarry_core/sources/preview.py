@@ -192,7 +192,7 @@ def faults_of(found: Preview, manifest: Manifest, prompt: Prompt | None) -> Faul
     limits = limits_of(manifest.model_id)
     if found.rows is not None and not manifest.where:
         rows = min(found.rows, manifest.max_records_total or found.rows, _sampled(manifest, found.rows))
-        if rows < limits.records_min:
+        if rows < 1 or (rows < limits.records_min and manifest.on_demand_below == 0):
             faults.append(too_few(rows, found.rows, limits))
     return Faults(faults, likely)
 

@@ -51,7 +51,7 @@ RUNS = Gauge(
 )
 SHARDS = Gauge(
     "quarry_shards",
-    "Shards of open runs by state, as the last sweep read them: PENDING, ADMITTED, SUBMITTED, ENDED, SETTLED.",
+    "Shards of open runs by state, as the last sweep read them: PENDING, ADMITTED, SUBMITTED, INVOKING, ENDED, SETTLED.",
     ["state"],
 )
 OLDEST_PENDING_SHARD = Gauge(
@@ -84,7 +84,7 @@ ROWS_UNACCOUNTED = Gauge(
 STEP_FAILURES = Counter(
     "quarry_step_failures_total",
     "Failures of a step itself, which count towards ending its run: arrive, count, slice, admit, create, track,"
-    " settle, part, close.",
+    " invoke, settle, part, close.",
     ["step"],
 )
 RUNS_ENDED_BY_FAILURE = Counter(
@@ -103,7 +103,8 @@ ROWS_ACCEPTED = Counter("quarry_rows_accepted_total", "Rows of accepted runs.")
 ROWS_FINISHED = Counter(
     "quarry_rows_finished_total",
     "Rows by outcome: ok, or the error code in lower case: model_error, empty_answer, corrupt_answer, missing,"
-    " not_processed, expired, job_failed, refused, null_input, bad_value, too_large, below_minimum, internal_error.",
+    " not_processed, expired, job_failed, refused, throttled, no_answer, null_input, bad_value, too_large,"
+    " below_minimum, internal_error.",
     ["outcome"],
 )
 SHARDS_ENLISTED = Counter("quarry_shards_enlisted_total", "Shards written and enlisted.")
@@ -114,7 +115,7 @@ TOKENS = Counter(
 )
 COST = Counter(
     "quarry_cost_dollars_total",
-    "Estimated cost of those tokens, at the batch prices in prices.json.",
+    "Estimated cost of those tokens, by prices.json: at batch prices, or at those of what was asked on demand.",
     ["model"],
 )
 PRICE_UNKNOWN = Counter(
@@ -147,9 +148,19 @@ JOB_DURATION = Histogram(
 JOB_STATUS_OBSERVATIONS = Counter(
     "quarry_job_status_observations_total", "Job states observed, by source: event, sweep.", ["source"]
 )
+ON_DEMAND_REQUESTS = Counter(
+    "quarry_on_demand_requests_total",
+    "Requests on demand by outcome: ok, aborted, or the error: throttled, quotaexceeded, refused, missing, unknown.",
+    ["pool", "outcome"],
+)
+ON_DEMAND_ASKED_TWICE = Counter(
+    "quarry_on_demand_asked_twice_total",
+    "Records that may have been asked twice, since the scheduler that asked them first was lost; at most so many.",
+)
 SWEEP_CORRECTIONS = Counter(
     "quarry_sweep_corrections_total",
-    "What the sweep fixed: ended, adopted, stopped; or sent again: count, slice, settle, close.",
+    "What the sweep fixed: ended, adopted, stopped; left: what another asked on demand; or sent"
+    " again: count, slice, on_demand, settle, close.",
     ["kind"],
 )
 SWEEP_LAST_SUCCESS = Gauge("quarry_sweep_last_success_timestamp_seconds", "When a sweep last completed.")
@@ -161,13 +172,13 @@ BUDGET = Gauge(
 AWS_REQUESTS = Counter(
     "quarry_aws_requests_total",
     "AWS calls by outcome: ok, aborted, or the error: throttled, quotaexceeded, refused, missing, changed, stale,"
-    " conflict, unknown. Services: dynamodb, sqs, bedrock, events, s3, and hub (the Hugging Face Hub).",
+    " conflict, unknown. Services: dynamodb, sqs, bedrock, bedrock-runtime, events, s3, and hub (the Hugging Face Hub).",
     ["service", "operation", "outcome"],
 )
 AWS_REQUEST_SECONDS = Histogram(
     "quarry_aws_request_duration_seconds",
     "Time of AWS calls, retries included; for s3, until the response headers. Services: dynamodb, sqs, bedrock,"
-    " events, s3.",
+    " bedrock-runtime, events, s3.",
     ["service", "operation"],
 )
 
@@ -193,7 +204,7 @@ def set_all(gauge: Gauge, values: Mapping[str, float]) -> None:
 
 def keep_pools(pools: Container[str]) -> None:
     """Take what was counted of all other pools out: a model that was made up, or is not used any more, leaves nothing."""
-    for metric in (JOBS_SUBMITTED, JOBS_ENDED, JOB_DURATION):
+    for metric in (JOBS_SUBMITTED, JOBS_ENDED, JOB_DURATION, ON_DEMAND_REQUESTS):
         gone = {
             tuple(value for label, value in sample.labels.items() if label != "le")
             for family in metric.collect()

@@ -38,7 +38,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{/* The services that run in this release: name to values, with the queues that each reads (docs/operations.md). As JSON. */}}
 {{- define "quarry.services" -}}
-{{- $queues := dict "preprocessor" (list "manifests" "slices") "scheduler" (list "scheduler" "events") "collector" (list "collector") -}}
+{{- $queues := dict "preprocessor" (list "manifests" "slices") "scheduler" (list "scheduler" "events" "on-demand") "collector" (list "collector") -}}
 {{- $services := dict -}}
 {{- range $name, $reads := $queues -}}
 {{- $service := include "quarry.merged" (dict "under" $.Values.defaults "over" (index $.Values $name)) | fromJson -}}
@@ -102,12 +102,15 @@ QUARRY_BUCKET: {{ $config.bucket | quote }}
 QUARRY_TABLE: {{ $config.table | quote }}
 QUARRY_BEDROCK_ROLE_ARN: {{ $config.bedrockRoleArn | quote }}
 QUARRY_JOB_QUOTA: {{ $config.jobQuota | int | quote }}
+{{- if hasKey $config "onDemand" }}
+QUARRY_ON_DEMAND: {{ $config.onDemand | quote }}
+{{- end }}
 {{- with $config.promptTextDays }}
 QUARRY_PROMPT_TEXT_DAYS: {{ . | int | quote }}
 {{- end }}
 QUARRY_EVENT_TARGET_DLQ_URL: {{ $config.eventTargetDlqUrl | quote }}
 {{- range $name, $queue := $config.queues }}
-{{- $variable := eq $name "manifests" | ternary "MANIFEST" (upper $name) }}
+{{- $variable := eq $name "manifests" | ternary "MANIFEST" (upper $name | replace "-" "_") }}
 QUARRY_{{ $variable }}_QUEUE_URL: {{ $queue.url | quote }}
 QUARRY_{{ $variable }}_DLQ_URL: {{ $queue.dlqUrl | quote }}
 {{- end }}

@@ -16,7 +16,7 @@ from quarry_collector.settle import NotConserved, Settlement, add_up, check_cons
 from quarry_core.contract.names import part_key, results_prefix, s3_uri
 from quarry_core.contract.states import RunState
 from quarry_core.ledger.rows import Totals
-from quarry_core.models.prices import price_of, table
+from quarry_core.models.prices import on_demand_price_of, price_of, table
 from quarry_core.planning.estimate import Estimate
 
 REPORT_VERSION = 1
@@ -29,7 +29,8 @@ SUCCESS = b""
 class ShardEnd:
     """One settled shard: how many attempts it took, the last job's status and message in Bedrock's words, its account.
 
-    `status` is empty where no job was ever made. `part` says whether its part of the result stands.
+    `status` is empty where no job was ever made. `part` says whether its part of the result stands. `on_demand`: its
+    records were asked one by one, in the service tier `tier`; at most `asked_twice` of them twice, after a crash.
     """
 
     shard: str
@@ -39,6 +40,9 @@ class ShardEnd:
     message: str
     account: Settlement
     part: bool = True
+    on_demand: bool = False
+    tier: str = ""
+    asked_twice: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +126,8 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
                 "unread": 0 if run.dry_run else run.planned_rows - total.rows,
             },
             "llm_tokens": {"input": total.input_tokens, "output": total.output_tokens},
-            "cost": _cost(run.model_id, total),
+            "cost": _cost(run.model_id, ordered),
+            "on_demand": _on_demand(run.model_id, ordered),
             "estimate": None if run.estimate is None else run.estimate.model_dump(mode="json"),
             "errors": _errors(total),
             "unexpected": _unexpected(total),
@@ -163,6 +168,7 @@ def short_report(totals: Totals, bucket: str, parts: Sequence[str]) -> bytes:
             },
             "llm_tokens": None,
             "cost": None,
+            "on_demand": None,
             "estimate": None,
             "errors": {},
             "unexpected": {},
@@ -172,11 +178,35 @@ def short_report(totals: Totals, bucket: str, parts: Sequence[str]) -> bytes:
     )
 
 
-def _cost(model_id: str, total: Settlement) -> dict[str, Any]:
+def _cost(model_id: str, shards: Sequence[ShardEnd]) -> dict[str, Any]:
     """What the tokens come to by the table of prices: an estimate; null where the model is not in it."""
-    price = price_of(model_id)
-    dollars = None if price is None else round(price.dollars(total.input_tokens, total.output_tokens), DOLLARS_DIGITS)
-    return {"dollars": dollars, "prices_as_of": table().as_of}
+    return {"dollars": _dollars(model_id, shards), "prices_as_of": table().as_of}
+
+
+def _dollars(model_id: str, shards: Sequence[ShardEnd]) -> float | None:
+    sums = []
+    for way in sorted({(each.on_demand, each.tier) for each in shards}):
+        price = on_demand_price_of(model_id, way[1]) if way[0] else price_of(model_id)
+        if price is None:
+            return None
+        total = add_up([each.account for each in shards if (each.on_demand, each.tier) == way])
+        sums.append(price.dollars(total.input_tokens, total.output_tokens))
+    return None if price_of(model_id) is None else round(sum(sums), DOLLARS_DIGITS)
+
+
+def _on_demand(model_id: str, shards: Sequence[ShardEnd]) -> dict[str, Any]:
+    """What of the above was asked record by record, and what it came to; batch would have cost half of the default tier."""
+    asked = [each for each in shards if each.on_demand]
+    total = add_up([each.account for each in asked])
+    return {
+        "rows": total.rows,
+        "ok": total.ok,
+        "error": total.error,
+        "asked_twice_at_most": sum(each.asked_twice for each in asked),
+        "service_tiers": sorted({each.tier or "default" for each in asked}),
+        "llm_tokens": {"input": total.input_tokens, "output": total.output_tokens},
+        "dollars": _dollars(model_id, asked),
+    }
 
 
 def _errors(total: Settlement) -> dict[str, Any]:
@@ -209,6 +239,7 @@ def _shard(each: ShardEnd) -> dict[str, Any]:
         "ok": each.account.ok,
         "error": each.account.error,
         "attempts": each.attempts,
+        "on_demand": each.on_demand,
         "status": each.status,
         "message": each.message,
     }

@@ -238,7 +238,18 @@ class Runs:
     async def _end_of(self, salvage: Salvage, shard: Shard, standing: set[str]) -> ShardEnd:
         account = await self._world.offload.run(partial(salvage.account, shard))
         stands = part_key(salvage.run_id, shard.shard) in standing
-        return ShardEnd(shard.shard, shard.rows, shard.attempt, shard.ended_status, shard.message, account, stands)
+        return ShardEnd(
+            shard.shard,
+            shard.rows,
+            shard.attempt,
+            shard.ended_status,
+            shard.message,
+            account,
+            stands,
+            on_demand=shard.on_demand,
+            tier=shard.tier,
+            asked_twice=shard.asked_twice,
+        )
 
     async def _put_short_report(self, totals: Totals) -> None:
         parts = sorted(key for key in await self._standing(totals.run_id) if key.endswith(PART_SUFFIX))

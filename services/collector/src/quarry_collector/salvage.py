@@ -11,19 +11,20 @@ Call these in a thread; each may be called any number of times.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import structlog
 
-from quarry_collector.decode import read_lines
+from quarry_collector.decode import Corrupt, Line, read_lines
 from quarry_collector.parts import Identity, counts_of, part_stands, read_outcome, write_outcome, write_part
 from quarry_collector.settle import Ended, ErrorCode, Repeat, Settle, Settlement, decide
 from quarry_collector.spool import Spool
-from quarry_core.contract.names import outcome_key, output_prefix, rows_key, unsent_key
+from quarry_core.contract.names import on_demand_prefix, outcome_key, output_prefix, rows_key, unsent_key
+from quarry_core.contract.on_demand import GIVEN_UP
 from quarry_core.contract.run import Pins
 from quarry_core.errors import Missing
 from quarry_core.ledger.moves import BELOW_MINIMUM, REFUSED
@@ -70,10 +71,9 @@ class Salvage:
             for row, code, message in self._unsent(shard):
                 spool.leave_out(row, ErrorCode(code), message)
             seen = None
-            output = self._output(shard)
-            if output is not None:
-                with closing(self.objects.stream(output)) as stream:
-                    seen = spool.place(read_lines(stream, family.output_type), family)
+            if (lines := self._lines(shard)) is not None:
+                with closing(lines):
+                    seen = spool.place(lines, family, own_codes=_own_codes(shard))
             decision = decide(
                 Ended(
                     attempt=shard.attempt,
@@ -85,6 +85,7 @@ class Salvage:
                     refused=shard.ended_status == REFUSED,
                     below_minimum=shard.ended_status == BELOW_MINIMUM,
                     error_code=shard.error_code,
+                    on_demand=shard.on_demand,
                 ),
                 repeats_max,
             )
@@ -111,10 +112,9 @@ class Salvage:
                     for row, code, text in self._unsent(shard):
                         spool.leave_out(row, ErrorCode(code), text)
                 with suppress_failures():
-                    output = self._output(shard)
-                    if output is not None:
-                        with closing(self.objects.stream(output)) as stream:
-                            seen = spool.place(_until_it_fails(read_lines(stream, family.output_type)), family)
+                    if (lines := self._lines(shard)) is not None:
+                        with closing(lines):
+                            seen = spool.place(_until_it_fails(lines), family, own_codes=_own_codes(shard))
             rest = Settle(ErrorCode.INTERNAL_ERROR, message)
             return write_outcome(self.objects, self.identity(shard), spool.settle(rest, seen)).settlement
 
@@ -171,6 +171,20 @@ class Salvage:
             unsent = json.loads(line)
             yield unsent["row"], unsent["code"], unsent["message"]
 
+    def _lines(self, shard: Shard) -> Generator[Line[Any] | Corrupt] | None:
+        """What was answered, by the job or on demand; None if there is no output at all."""
+        if shard.on_demand:
+            return self._read(
+                info.key for info in self.objects.list(on_demand_prefix(self.run_id, shard.shard, shard.attempt))
+            )
+        output = self._output(shard)
+        return None if output is None else self._read([output.key])
+
+    def _read(self, keys: Iterable[str]) -> Generator[Line[Any] | Corrupt]:
+        for key in keys:
+            with closing(self.objects.stream(ObjectRef(key))) as stream:
+                yield from read_lines(stream, self.family.output_type)
+
     def _output(self, shard: Shard) -> ObjectRef | None:
         """The job's output file, if there is one (contract section 4.3): in the folder of the job's own id."""
         if not shard.arn:
@@ -181,6 +195,11 @@ class Salvage:
             if info.key.endswith(f"{shard.shard}.jsonl.out"):
                 return ObjectRef(info.key)
         return None
+
+
+def _own_codes(shard: Shard) -> frozenset[str]:
+    """Which codes of errors in the output are ours, and the rows' own."""
+    return GIVEN_UP if shard.on_demand else frozenset()
 
 
 @contextmanager

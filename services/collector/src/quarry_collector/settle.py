@@ -37,7 +37,9 @@ class ErrorCode(StrEnum):
     NOT_PROCESSED = "NOT_PROCESSED"  # the job ran out of time or was stopped before the record's turn
     EXPIRED = "EXPIRED"  # the job never began
     JOB_FAILED = "JOB_FAILED"
-    REFUSED = "REFUSED"  # Bedrock refused to create the job
+    REFUSED = "REFUSED"  # Bedrock refused to create the job, or to answer the model's caller on demand
+    THROTTLED = "THROTTLED"  # asked on demand as often as allowed, and Bedrock said "not now" to the last
+    NO_ANSWER = "NO_ANSWER"  # asked on demand as often as allowed, and the last timed out or broke
     NULL_INPUT = "NULL_INPUT"  # never sent: a column that the prompt needs is null, NaN or infinite
     BAD_VALUE = "BAD_VALUE"  # never sent: a value that the prompt needs is there, and has no text
     TOO_LARGE = "TOO_LARGE"  # never sent: one record alone is larger than Bedrock takes
@@ -59,7 +61,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     `status` and `message` are Bedrock's, None where no job was made; then `refused` or `below_minimum` says why.
     `rows` counts all rows of the shard, `unsent` those that never went into the job's input, `reported` the sent ones that
     the output tells about: an answer, an error, or a line that bears the record's id and cannot be read.
-    `attempt` counts from 1. `error_code` is set where Quarry itself ended the shard, with `message` as its reason.
+    `attempt` counts from 1. `on_demand`: its records were asked one by one. `error_code` is set where Quarry itself ended the shard, with `message` as its reason.
     """
 
     attempt: int
@@ -71,6 +73,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     refused: bool = False
     below_minimum: bool = False
     error_code: str = ""
+    on_demand: bool = False
 
 
 class Settle(msgspec.Struct, frozen=True):
@@ -103,7 +106,10 @@ def decide(ended: Ended, repeats_max: int = REPEATS_MAX) -> Decision:
     if ended.below_minimum:
         return Settle(ErrorCode.BELOW_MINIMUM, _said("fewer records than the smallest batch job allows", ended.message))
     if ended.refused:
-        return Settle(ErrorCode.REFUSED, _said("Bedrock refused to create the job", ended.message))
+        refused = "Bedrock refused to answer on demand" if ended.on_demand else "Bedrock refused to create the job"
+        return Settle(ErrorCode.REFUSED, _said(refused, ended.message))
+    if ended.on_demand:
+        return Settle(ErrorCode.MISSING, _said("no answer on demand stands for this record", ended.message))
     try:
         status = JobStatus(ended.status or "")
     except ValueError:

@@ -26,7 +26,7 @@ from quarry_core.errors import PortError, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard
 from quarry_core.models import canonical_model
-from quarry_core.models.prices import price_of
+from quarry_core.models.prices import on_demand_price_of, price_of
 from quarry_core.planning.history import History, of_settled
 from quarry_core.service.endings import end_run
 from quarry_core.service.failures import Kind, RunCode, Step, StepFailed, Why, kind_of
@@ -160,7 +160,7 @@ class Shards:
         except Stale:
             log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
             return "settled_by_another"
-        _count(salvage.pins.model_id, outcome)
+        _count(salvage.pins.model_id, outcome, shard)
         log.info(
             "settled",
             run_id=shard.run_id,
@@ -256,14 +256,14 @@ def _tokens_of(outcome: Settlement, record_millitokens: int) -> History | None:
     return of_settled(counted, record_millitokens, outcome.input_tokens, outcome.output_tokens)
 
 
-def _count(model_id: str, outcome: Settlement) -> None:
+def _count(model_id: str, outcome: Settlement, shard: Shard) -> None:
     """Count a shard, by whoever has just moved it to SETTLED: so each once, however many settle it."""
     metrics.ROWS_FINISHED.labels("ok").inc(outcome.ok)
     for code, rows in outcome.errors.items():
         metrics.ROWS_FINISHED.labels(code.lower()).inc(rows)
     if not (outcome.ok or outcome.input_tokens or outcome.output_tokens):
         return  # a model that was made up has answered nothing, and gets no series
-    price = price_of(model_id)
+    price = on_demand_price_of(model_id, shard.tier) if shard.on_demand else price_of(model_id)
     model = metrics.model_label(canonical_model(model_id), priced=price is not None)
     metrics.TOKENS.labels(model, "input").inc(outcome.input_tokens)
     metrics.TOKENS.labels(model, "output").inc(outcome.output_tokens)

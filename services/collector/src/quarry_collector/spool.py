@@ -111,6 +111,7 @@ class Spool:
         self._input_tokens = array("q", [UNKNOWN]) * rows
         self._output_tokens = array("q", [UNKNOWN]) * rows
         self._stop_reasons: dict[str | None, int] = {None: 0}
+        self._own_codes: frozenset[str] = frozenset()
         self._unsent = 0
         self._reported = 0
 
@@ -141,11 +142,19 @@ class Spool:
         self._put_payload(row, _NUMBER[code], _message(message))
         self._unsent += 1
 
-    def place(self, lines: Iterable[Line[Any] | Corrupt], family: Reader) -> Seen:
+    def place(
+        self, lines: Iterable[Line[Any] | Corrupt], family: Reader, *, own_codes: frozenset[str] = frozenset()
+    ) -> Seen:
         """Give each line to its row, and count what is not simply one line for one row.
 
         Call it once, after `leave_out`. Raises SpoolFull.
+
+        Args:
+            lines: the output.
+            family: reads its answers.
+            own_codes: codes of errors that Quarry itself wrote into it: they are the rows' own.
         """
+        self._own_codes = own_codes
         unsent = bytes(self._status)
         total = duplicated = unexpected = corrupt = 0
         unexpected_ids: list[str] = []
@@ -225,6 +234,8 @@ class Spool:
             if line.error is not None:
                 # An answer beside it would have been taken: it was paid for.
                 code, message = ErrorCode.MODEL_ERROR, _bedrocks(line.error)
+                if line.error.error_code in self._own_codes:
+                    code, message = ErrorCode(str(line.error.error_code)), line.error.error_message
         if not only_an_answer:
             self._put_payload(row, _NUMBER[code], _message(message))
             if paid is not None:

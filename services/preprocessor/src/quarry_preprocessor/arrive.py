@@ -164,6 +164,7 @@ class Arrivals:
             max_total_records=settings.max_total_records,
             max_records_per_job=settings.max_records_per_job,
             timeout_hours=settings.timeout_hours,
+            asks_on_demand=settings.asks_on_demand,
         )
         pins = await self._world.offload.run(partial(pin, self._world.objects, run_id, manifest, environment))
         if pins.source.listing:

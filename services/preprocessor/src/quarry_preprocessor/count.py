@@ -145,6 +145,7 @@ class Counting:
             slots=pool.admit_limit if pool and pool.admit_limit else slots,
             history=await ledger.history(pins.pool),
             ahead=await ledger.ahead(pins.pool, run_id),
+            on_demand_below=pins.on_demand_below,
             notes=planned.counted.dataset.count.notes,
         )
         return await self._world.offload.run(partial(keep_estimate, self._world.objects, run_id, estimate))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from quarry_core.contract.messages import Wakeup
+from quarry_core.contract.names import ON_DEMAND_QUEUE
 from quarry_core.ports import Message
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.endings import end_run
@@ -19,7 +20,7 @@ from quarry_preprocessor.arrive import Arrivals
 from quarry_preprocessor.count import Counting
 from quarry_preprocessor.slices import Slices
 
-QUEUES = ("manifests", "slices", "scheduler", "collector")
+QUEUES = ("manifests", "slices", "scheduler", "collector", ON_DEMAND_QUEUE)
 MANIFESTS_AT_ONCE = 4
 
 

@@ -16,12 +16,12 @@ from functools import partial
 import structlog
 
 from quarry_core.contract.messages import Wakeup
-from quarry_core.contract.names import plan_key, shard_id
+from quarry_core.contract.names import ON_DEMAND_QUEUE, plan_key, shard_id
 from quarry_core.contract.run import Run
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Changed, Missing, Stale
 from quarry_core.ledger import moves
-from quarry_core.ledger.rows import Shard, Slice, Totals
+from quarry_core.ledger.rows import ON_DEMAND, Shard, Slice, Totals
 from quarry_core.models import limits_of
 from quarry_core.planning.plan import HalfTooLarge, Plan, ShardRange, split_in_halves
 from quarry_core.ports import ObjectRef
@@ -91,7 +91,7 @@ class Slices:
             pins=run.pins,
             dataset=dataset,
             encoder=encoder_of(run.pins),
-            records_min=limits.records_min,
+            sendable_min=1 if run.pins.on_demand_below else limits.records_min,
             shard_bytes_max=min(self._world.settings.shard_bytes_max, limits.file_bytes_max),
         )
         return Work(run, totals, piece, plan, writer)
@@ -121,14 +121,14 @@ class Slices:
             try:
                 written = await self._written(work, shard)
             except ShardTooLarge as error:
-                first, second = split_in_halves(shard, work.writer.records_min)
+                first, second = split_in_halves(shard, work.writer.sendable_min)
                 log.info("split", run_id=work.run.run_id, shard=shard_id(shard.number), why=str(error))
                 await self._write_half(work, first)
                 await self._write_half(work, second)
                 return
             await self._enlist(work, shard, written, half=False)
         elif standing.half and shard_id(shard.number + 1) not in enlisted:
-            await self._write_half(work, split_in_halves(shard, work.writer.records_min)[1])
+            await self._write_half(work, split_in_halves(shard, work.writer.sendable_min)[1])
 
     async def _write_half(self, work: Work, half: ShardRange) -> None:
         try:
@@ -170,14 +170,10 @@ class Slices:
             sendable=written.sendable,
             bytes=written.input_bytes,
             half=half,
+            kind=_kind(work, written.sendable),
         )
-        below = written.sendable < work.writer.records_min
-        why = (
-            f"{len(written.unsent)} of {shard.rows} rows could not be rendered, and the model's smallest job has"
-            f" {work.writer.records_min} records"
-            if below
-            else ""
-        )
+        below = written.sendable < work.writer.sendable_min
+        why = f"{len(written.unsent)} of {shard.rows} rows could not be rendered, and {_fewest(work)}" if below else ""
         ledger = self._world.ledger
         try:
             await ledger.apply(moves.enlist(row, work.piece.number, below_minimum=why))
@@ -194,6 +190,11 @@ class Slices:
         metrics.SHARDS_ENLISTED.inc()
         if below:
             await self._world.wake("collector", Wakeup(step="settle", run_id=row.run_id, shard=row.shard))
+        elif row.on_demand:
+            # Without the queue, the sweep tells what waits that nobody will ask it.
+            if ON_DEMAND_QUEUE in self._world.queues:
+                wakeup = Wakeup(step="on_demand", run_id=row.run_id, shard=row.shard)
+                await self._world.wake(ON_DEMAND_QUEUE, wakeup)
         else:
             await self._world.wake("scheduler", Wakeup(step="admit", run_id=row.run_id, shard=row.shard))
 
@@ -209,3 +210,18 @@ class Slices:
         except Stale:
             log.debug("broken_by_another")
         await wake_broken(self._world, run.run_id)
+
+
+def _kind(work: Work, sendable: int) -> str:
+    """How a shard of so many records is to be asked: by a job, or on demand where it is too small or the run is."""
+    assert work.run.pins is not None
+    below = work.run.pins.on_demand_below
+    few = sendable < limits_of(work.run.pins.model_id).records_min or work.plan.rows_planned < below
+    return ON_DEMAND if below and sendable and few else ""
+
+
+def _fewest(work: Work) -> str:
+    assert work.run.pins is not None
+    if work.run.pins.on_demand_below:
+        return "none is left to be asked on demand"
+    return f"the model's smallest job has {limits_of(work.run.pins.model_id).records_min} records"

@@ -52,7 +52,7 @@ class ShardWriter:
     pins: Pins
     dataset: Dataset
     encoder: RowEncoder
-    records_min: int
+    sendable_min: int  # with fewer records the shard is not sent
     shard_bytes_max: int
 
     def write(self, shard: ShardRange) -> Written:
@@ -88,7 +88,7 @@ class ShardWriter:
             if written.unsent:
                 body = b"".join(_unsent_line(unsent) for unsent in written.unsent)
                 self.objects.put_once(unsent_key(self.run_id, name), body, {"kind": "unsent", **identity})
-            if written.sendable >= self.records_min:
+            if written.sendable >= self.sendable_min:
                 records.commit()
         return written
 

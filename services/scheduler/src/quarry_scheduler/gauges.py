@@ -31,6 +31,7 @@ class Account:
     run: OpenRun
     totals: Totals
     ended: tuple[Waiting, ...]  # its shards in ENDED, at most one page of the ledger
+    asked: tuple[Shard, ...] = ()  # those that wait to be asked on demand, or are; likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +139,12 @@ def _runs(view: Ledgered) -> dict[str, int]:
 
 def _shards(view: Ledgered) -> dict[str, int]:
     held = [shard.state for shard in view.held]
+    asked = [shard.state for account in view.accounts for shard in account.asked]
     return {
-        ShardState.PENDING: sum(lane.waiting for lane in view.lanes),
+        ShardState.PENDING: sum(lane.waiting for lane in view.lanes) + asked.count(ShardState.PENDING),
         ShardState.ADMITTED: held.count(ShardState.ADMITTED),
         ShardState.SUBMITTED: held.count(ShardState.SUBMITTED),
+        ShardState.INVOKING: asked.count(ShardState.INVOKING),
         ShardState.ENDED: sum(_ended(account, view) for account in view.accounts),
         ShardState.SETTLED: sum(account.totals.shards_settled for account in view.accounts),
     }
@@ -154,7 +157,7 @@ def _ended(account: Account, view: Ledgered) -> int:
     run_id, totals = account.run.run_id, account.totals
     waiting = sum(lane.waiting for lane in view.lanes if lane.run_id == run_id)
     held = sum(shard.state.holds_a_slot for shard in view.held if shard.run_id == run_id)
-    return max(len(account.ended), totals.shards_enlisted - totals.shards_settled - waiting - held)
+    return max(len(account.ended), totals.shards_enlisted - totals.shards_settled - waiting - held - len(account.asked))
 
 
 def _oldest_pending_s(view: Ledgered) -> float:

@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from quarry_core.contract.messages import NotAMessage, Wakeup, read_job_event
-from quarry_core.contract.names import parse_job_name
+from quarry_core.contract.names import ON_DEMAND_QUEUE, parse_job_name
 from quarry_core.ports import Message
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.failures import Step, Why
@@ -16,6 +16,7 @@ from quarry_core.service.process import JITTER, Parts, Timer, World, consumer_li
 from quarry_core.service.steps import Steps
 from quarry_core.service.verdicts import DONE, Poison, Verdict
 from quarry_core.service.wakeups import handle_wakeup
+from quarry_scheduler.on_demand import OnDemand
 from quarry_scheduler.pins import PinsCache
 from quarry_scheduler.shard_endings import ShardEndings
 from quarry_scheduler.sweeper import Sweeper
@@ -24,8 +25,10 @@ from quarry_scheduler.track_step import Tracking
 from quarry_scheduler.tracking import JobTracker
 
 log = structlog.get_logger()
-QUEUES = ("scheduler", "events", "collector", "slices")
+QUEUES = ("scheduler", "events", "collector", "slices", ON_DEMAND_QUEUE)
 WAKEUPS_AT_ONCE = 10
+# Shards that are asked on demand; their records share the process's concurrency.
+SHARDS_AT_ONCE = 4
 
 
 class Scheduler:
@@ -37,7 +40,8 @@ class Scheduler:
         self.ticker = Ticker(world, self._pins, self._steps, self._endings)
         self.tracker = JobTracker(world, self._pins)
         self.tracking = Tracking(world, self.tracker, self._steps, self._endings)
-        self.sweeper = Sweeper(world, self.tracking, self.ticker)
+        self.on_demand = OnDemand(world, self._pins, self._steps)
+        self.sweeper = Sweeper(world, self.tracking, self.ticker, self.on_demand)
 
     async def on_wakeup(self, message: Message) -> Verdict:
         """`admit`: tick the run's pool. `sweep`: sweep."""
@@ -93,14 +97,20 @@ class Scheduler:
 def build(world: World) -> Parts:
     scheduler = Scheduler(world)
     limits = consumer_limits(world.settings, WAKEUPS_AT_ONCE)
+    consumers = [
+        Consumer(world.queues["scheduler"], scheduler.on_wakeup, limits, world.clock, "admit"),
+        Consumer(world.queues["events"], scheduler.on_event, limits, world.clock, "submit"),
+    ]
+    if ON_DEMAND_QUEUE in world.queues:
+        limits = consumer_limits(world.settings, SHARDS_AT_ONCE)
+        asked = scheduler.on_demand.on_wakeup
+        consumers.append(Consumer(world.queues[ON_DEMAND_QUEUE], asked, limits, world.clock, "invoke"))
     return Parts(
-        consumers=(
-            Consumer(world.queues["scheduler"], scheduler.on_wakeup, limits, world.clock, "admit"),
-            Consumer(world.queues["events"], scheduler.on_event, limits, world.clock, "submit"),
-        ),
+        consumers=consumers,
         timers=(
             Timer("tick", world.settings.tick_every_s, JITTER, scheduler.tick_all),
             Timer("sweep", world.settings.sweep_every_s, JITTER, scheduler.sweeper.sweep),
         ),
         counted=(world.undelivered,) if world.undelivered is not None else (),
+        stopping=(scheduler.on_demand.stop,),
     )

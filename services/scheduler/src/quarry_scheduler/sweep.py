@@ -48,7 +48,21 @@ class Foreign:
     jobs: int
 
 
-Action = Look | Tell | Foreign
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """A shard that is asked on demand by nobody any more: its heartbeat is stale."""
+
+    shard: Shard
+
+
+@dataclass(frozen=True, slots=True)
+class Unallowed:
+    """A shard that waits to be asked on demand, where that is not allowed any more."""
+
+    shard: Shard
+
+
+Action = Look | Tell | Foreign | Abandoned | Unallowed
 
 
 def decide(view: View, pool_of: dict[str, str]) -> list[Action]:

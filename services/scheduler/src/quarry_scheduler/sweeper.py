@@ -10,7 +10,8 @@ from functools import partial
 import structlog
 
 from quarry_core.contract.messages import Step, Wakeup
-from quarry_core.contract.states import JobStatus, RunState
+from quarry_core.contract.names import ON_DEMAND_QUEUE
+from quarry_core.contract.states import JobStatus, RunState, ShardState
 from quarry_core.errors import Missing, PortError, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Lane, Pool, Shard, Totals, Waiting
@@ -21,8 +22,9 @@ from quarry_core.service.process import World
 from quarry_core.telemetry import metrics
 from quarry_scheduler import gauges
 from quarry_scheduler.admit import relax_limit
+from quarry_scheduler.on_demand import OnDemand
 from quarry_scheduler.staleness import Staleness
-from quarry_scheduler.sweep import Action, Foreign, Look, Tell, View, decide
+from quarry_scheduler.sweep import Abandoned, Action, Foreign, Look, Tell, Unallowed, View, decide
 from quarry_scheduler.tick import Ticker
 from quarry_scheduler.track_step import Tracking
 from quarry_scheduler.tracking import NOTHING, Observed
@@ -38,14 +40,16 @@ POOL_IDLE_S = 3_600.0
 class Sweeper:
     """One sweep at a time in this process; callers that come meanwhile share the one that is running."""
 
-    def __init__(self, world: World, tracking: Tracking, ticker: Ticker) -> None:
+    def __init__(self, world: World, tracking: Tracking, ticker: Ticker, on_demand: OnDemand) -> None:
         self._world = world
+        self._on_demand = on_demand
         self._tracking = tracking
         self._ticker = ticker
         self._staleness = Staleness()
         self._wake_ups = WakeUps(world.clock.token())
         self._waiting: frozenset[str] = frozenset()  # queues for whose workers something waited at the last sweep
         self._idle = Staleness()  # pools
+        self._heartbeats = Staleness()  # heartbeats of shards that are asked on demand
         self._gone = Staleness()  # jobs of ours that Bedrock does not know
         self._remembered = gauges.Memory()
         self._used: Sequence[str] = ()  # pools of open runs, as this sweep read them; not all of them stand
@@ -65,7 +69,7 @@ class Sweeper:
     async def _sweep(self) -> dict[str, int]:
         structlog.contextvars.bind_contextvars(step="sweep")
         messages = await self._backlogs()
-        view, ledgered, waiting = await self._gather()
+        view, ledgered, waiting, asked = await self._gather()
         self._wake_ups.see(waiting)
         self._waiting = frozenset(stuck.queue for stuck in waiting)
         try:
@@ -73,7 +77,7 @@ class Sweeper:
         except Exception:  # figures are for people: a bug in them must not keep the sweep from fixing
             log.exception("figures_failed")
         now_s, most = self._world.clock.monotonic(), self._world.settings.wake_max
-        actions: list[Action | Stuck] = [*decide(view, self._pools_of(view.active))]
+        actions: list[Action | Stuck] = [*decide(view, self._pools_of(view.active)), *self._of_asked(asked)]
         actions += self._wake_ups.choose(waiting, messages, most, now_s)
         corrections, failures = await self._fix(actions)
         for name in self._used:
@@ -107,7 +111,7 @@ class Sweeper:
 
     # ----------------------------------------------------------------- gather
 
-    async def _gather(self) -> tuple[View, gauges.Ledgered, list[Stuck]]:
+    async def _gather(self) -> tuple[View, gauges.Ledgered, list[Stuck], list[Shard]]:
         ledger, settings = self._world.ledger, self._world.settings
         # List first, rows after: a job that is created in between is then in neither, not in the list alone.
         active = await self._world.jobs.active()
@@ -122,6 +126,7 @@ class Sweeper:
         self._gone.keep(shard.arn for shard in held)
         stuck: list[Stuck] = []
         accounts: list[gauges.Account] = []
+        asked: list[Shard] = []
         for run in await ledger.open_runs():
             totals = await ledger.totals(run.run_id)
             if totals is None or totals.state.terminal:
@@ -129,8 +134,10 @@ class Sweeper:
             if totals.repeats:
                 await self._ticker.see_repeats(run.run_id)
             ended = await ledger.todo(run.run_id)
-            stuck += await self._stuck_of(totals, ended)
-            accounts.append(gauges.Account(run, totals, tuple(ended)))
+            here = await self._asked_of(run.run_id) if totals.shards_on_demand else []
+            stuck += await self._stuck_of(totals, ended, here)
+            accounts.append(gauges.Account(run, totals, tuple(ended), tuple(here)))
+            asked += here
         self._ticker.keep_pauses(account.run.run_id for account in accounts)
         self._staleness.keep(item.thing for item in stuck)
         names = tuple(pool.pool for pool in pools)
@@ -138,7 +145,27 @@ class Sweeper:
             View(settings.env, active, held, pools),
             gauges.Ledgered(names, tuple(accounts), tuple(lanes), tuple(held), tuple(active)),
             stuck,
+            asked,
         )
+
+    async def _asked_of(self, run_id: str) -> list[Shard]:
+        """A run's shards that wait to be asked on demand, or are."""
+        ledger = self._world.ledger
+        rows = [await ledger.shard(run_id, each.shard) for each in await ledger.invoking(run_id)]
+        return [row for row in rows if row is not None and row.state in (ShardState.PENDING, ShardState.INVOKING)]
+
+    def _of_asked(self, asked: Sequence[Shard]) -> list[Action]:
+        """What is to be done about shards that are asked on demand."""
+        settings, now_s = self._world.settings, self._world.clock.monotonic()
+        invoking = [shard for shard in asked if shard.state is ShardState.INVOKING]
+        stale_s = {shard.holder: self._heartbeats.stale_s(shard.holder, shard.heartbeat, now_s) for shard in invoking}
+        self._heartbeats.keep(stale_s)
+        actions: list[Action] = [
+            Abandoned(shard) for shard in invoking if stale_s[shard.holder] >= settings.finish_after_s
+        ]
+        if not settings.asks_on_demand:
+            actions += [Unallowed(shard) for shard in asked if shard.state is ShardState.PENDING]
+        return actions
 
     async def _standing(self, used: Sequence[str]) -> list[tuple[Pool, list[Lane]]]:
         """Of the pools that open runs use, those that stand, with their lanes.
@@ -201,7 +228,7 @@ class Sweeper:
         for gauge in (metrics.SLOTS_LIMIT, metrics.SLOTS_IN_USE, metrics.SLOTS_FOREIGN):
             metrics.keep_only(gauge, ledgered.pools)
 
-    async def _stuck_of(self, totals: Totals, ended: Sequence[Waiting]) -> list[Stuck]:
+    async def _stuck_of(self, totals: Totals, ended: Sequence[Waiting], asked: Sequence[Shard]) -> list[Stuck]:
         """What of an open run waits for somebody; each with the time for which it has not moved."""
         ledger, settings, now_s = self._world.ledger, self._world.settings, self._world.clock.monotonic()
         run_id = totals.run_id
@@ -221,6 +248,9 @@ class Sweeper:
                     waits("slice", piece.version, settings.wake_after_slices_s, number=piece.number)
         if totals.whole or totals.state is RunState.CLOSING:
             waits("close", totals.version, settings.wake_after_ended_s)
+        for shard in asked:
+            if shard.state is ShardState.PENDING and settings.asks_on_demand:
+                waits("on_demand", shard.version, settings.wake_after_ended_s, shard=shard.shard)
         for todo in ended:
             waits("settle", todo.attempt, settings.wake_after_ended_s, shard=todo.shard)
         return found
@@ -247,12 +277,29 @@ class Sweeper:
             case Foreign(name, jobs):
                 await self._limit(name, jobs)
                 return ""
+            case Abandoned(shard):
+                return await self._abandoned(shard)
+            case Unallowed(shard):
+                await self._on_demand.end_waiting(shard, moves.BELOW_MINIMUM, "")
+                return "ended"
             case Stuck():
                 wakeup = Wakeup(step=action.step, run_id=action.run_id, shard=action.shard, slice=action.slice)
                 await self._world.wake(action.queue, wakeup)
                 self._wake_ups.sent(action, self._world.clock.monotonic())
                 log.warning("woken", **wakeup.model_dump(exclude_none=True), stale_s=round(action.stale_s, 1))
                 return action.step
+
+    async def _abandoned(self, shard: Shard) -> str:
+        """INVOKING -> PENDING: whoever asked it is not heard of any more, and another is to go on."""
+        try:
+            await self._world.ledger.apply(moves.leave_invoking(shard, lost=True))
+        except Stale:
+            return ""  # it is heard of
+        log.warning("asker_lost", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
+        if ON_DEMAND_QUEUE in self._world.queues:
+            wakeup = Wakeup(step="on_demand", run_id=shard.run_id, shard=shard.shard)
+            await self._world.wake(ON_DEMAND_QUEUE, wakeup)
+        return "left"
 
     async def _looked(self, shard: Shard) -> Observed:
         job = await self._look(shard)

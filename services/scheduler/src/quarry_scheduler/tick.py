@@ -19,6 +19,7 @@ from functools import partial
 import structlog
 
 from quarry_core.contract.messages import Wakeup
+from quarry_core.contract.names import ON_DEMAND_QUEUE
 from quarry_core.contract.states import Gate, ShardState
 from quarry_core.errors import Missing, Stale
 from quarry_core.ledger import moves
@@ -146,6 +147,8 @@ class Ticker:
         for lane in lanes.values():
             if lane.gate is Gate.REFUSED and lane.waiting > 0:
                 ticked.refused += await self._refuse_waiting(lane)
+            if lane.broken:
+                await self._wake_asked(lane.run_id)
         await self._admit(name, ticked)
         pool = await self.open_pool(name)
         metrics.SLOTS_LIMIT.labels(name).set(pool.admit_limit)
@@ -343,6 +346,12 @@ class Ticker:
             refused += 1
             await self._wake_settle(shard.run_id, shard.shard)
         return refused
+
+    async def _wake_asked(self, run_id: str) -> None:
+        """What waits to be asked on demand of a run that broke is told so, by whoever would ask it."""
+        if ON_DEMAND_QUEUE in self._world.queues:
+            for each in await self._world.ledger.invoking(run_id):
+                await self._world.wake(ON_DEMAND_QUEUE, Wakeup(step="on_demand", run_id=run_id, shard=each.shard))
 
     async def _wake_settle(self, run_id: str, shard: str) -> None:
         await self._world.wake("collector", Wakeup(step="settle", run_id=run_id, shard=shard))

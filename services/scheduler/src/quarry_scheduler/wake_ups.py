@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quarry_core.contract.messages import Step
+from quarry_core.contract.names import ON_DEMAND_QUEUE
 
 IN_FLIGHT_FIRST = 10
 PAUSE_FACTOR_MAX = 4
@@ -52,7 +53,7 @@ class Stuck:
 
     @property
     def queue(self) -> str:
-        return "slices" if self.step in ("count", "slice") else "collector"
+        return _queue_of(self.thing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,4 +149,10 @@ class WakeUps:
 
 
 def _queue_of(thing: Thing) -> str:
-    return "slices" if thing[0] in ("count", "slice") else "collector"
+    match thing[0]:
+        case "count" | "slice":
+            return "slices"
+        case "on_demand":
+            return ON_DEMAND_QUEUE
+        case _:
+            return "collector"

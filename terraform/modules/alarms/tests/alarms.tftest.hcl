@@ -27,6 +27,7 @@ run "a_dead_letter_queue_that_is_not_empty" {
       "dev-quarry-scheduler-dlq-not-empty"    = "QueueName=dev-quarry-scheduler-dlq"
       "dev-quarry-events-dlq-not-empty"       = "QueueName=dev-quarry-events-dlq"
       "dev-quarry-collector-dlq-not-empty"    = "QueueName=dev-quarry-collector-dlq"
+      "dev-quarry-on-demand-dlq-not-empty"    = "QueueName=dev-quarry-on-demand-dlq"
       "dev-quarry-event-target-dlq-not-empty" = "QueueName=dev-quarry-event-target-dlq"
     }
     error_message = "The five queues' dead-letter messages and the event target's must be watched."
@@ -56,6 +57,7 @@ run "a_message_that_waits" {
       "dev-quarry-scheduler-oldest-message" = "QueueName=dev-quarry-scheduler"
       "dev-quarry-events-oldest-message"    = "QueueName=dev-quarry-events"
       "dev-quarry-collector-oldest-message" = "QueueName=dev-quarry-collector"
+      "dev-quarry-on-demand-oldest-message" = "QueueName=dev-quarry-on-demand"
     }
     error_message = "The five queues must be watched."
   }
@@ -101,7 +103,7 @@ run "every_alarm_tells_someone_what_to_do" {
   }
 
   assert {
-    condition = length(output.alarm_names) == 11 && output.alarm_names == sort(concat(
+    condition = length(output.alarm_names) == 13 && output.alarm_names == sort(concat(
       [for alarm in aws_cloudwatch_metric_alarm.dead_letters : alarm.alarm_name],
       [for alarm in aws_cloudwatch_metric_alarm.oldest_message : alarm.alarm_name],
     ))

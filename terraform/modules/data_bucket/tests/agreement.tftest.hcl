@@ -19,8 +19,9 @@ run "the_services_roles" {
   command = plan
   module { source = "../service_roles" }
   variables {
-    runtime     = "ecs"
-    create_arns = ["arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"]
+    runtime        = "ecs"
+    create_arns    = ["arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"]
+    on_demand_arns = ["arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"]
   }
 }
 

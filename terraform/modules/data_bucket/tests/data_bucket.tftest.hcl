@@ -130,6 +130,7 @@ run "encrypted_by_s3s_keys" {
               "arn:aws:s3:::dev-quarry-123456789012/results/*",
               "arn:aws:s3:::dev-quarry-123456789012/plans/*",
               "arn:aws:s3:::dev-quarry-123456789012/outcomes/*",
+              "arn:aws:s3:::dev-quarry-123456789012/on-demand/*",
               "arn:aws:s3:::dev-quarry-123456789012/inputs/*",
               "arn:aws:s3:::dev-quarry-123456789012/batch-output/*"
             ],
@@ -323,8 +324,8 @@ run "one_role_for_all_services_has_the_prefixes_of_all" {
       statement.Sid => sort([for arn in statement.NotResource : trimprefix(arn, "arn:aws:s3:::dev-quarry-123456789012/")])
       if strcontains(statement.Sid, "Collector")
       } == {
-      CollectorPreprocessorSchedulerReadsElsewhere  = tolist(["batch-input/*", "batch-output/*", "inputs/*", "outcomes/*", "plans/*", "prompts/*", "results/*", "rows/*"])
-      CollectorPreprocessorSchedulerWritesElsewhere = tolist(["batch-input/*", "outcomes/*", "plans/*", "results/*", "rows/*"])
+      CollectorPreprocessorSchedulerReadsElsewhere  = tolist(["batch-input/*", "batch-output/*", "inputs/*", "on-demand/*", "outcomes/*", "plans/*", "prompts/*", "results/*", "rows/*"])
+      CollectorPreprocessorSchedulerWritesElsewhere = tolist(["batch-input/*", "on-demand/*", "outcomes/*", "plans/*", "results/*", "rows/*"])
     }
     error_message = "A denial of one service's prefixes would stop the others."
   }
@@ -346,6 +347,7 @@ run "what_expires" {
       "batch-input/"  = 20
       "rows/"         = 20
       "batch-output/" = 40
+      "on-demand/"    = 40
       "outcomes/"     = 40
       "again/"        = 40
       "plans/"        = 40

@@ -54,7 +54,7 @@ run "backlog_per_task_counts_all_queues_of_a_service" {
       ])
       } == {
       preprocessor = "(manifests_visible + FILL(manifests_in_flight, 0) + slices_visible + FILL(slices_in_flight, 0)) / tasks"
-      scheduler    = "(scheduler_visible + FILL(scheduler_in_flight, 0) + events_visible + FILL(events_in_flight, 0)) / tasks"
+      scheduler    = "(scheduler_visible + FILL(scheduler_in_flight, 0) + events_visible + FILL(events_in_flight, 0) + on_demand_visible + FILL(on_demand_in_flight, 0)) / tasks"
       collector    = "(collector_visible + FILL(collector_in_flight, 0)) / tasks"
     }
     error_message = "A backlog's expression differs."

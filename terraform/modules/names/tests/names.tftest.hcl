@@ -41,7 +41,7 @@ run "every_name" {
   }
 
   assert {
-    condition = keys(output.queues) == ["collector", "events", "manifests", "scheduler", "slices"] && output.queues.slices == {
+    condition = keys(output.queues) == ["collector", "events", "manifests", "on-demand", "scheduler", "slices"] && output.queues.slices == {
       name     = "dev-quarry-slices"
       arn      = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices"
       dlq_name = "dev-quarry-slices-dlq"

@@ -65,12 +65,23 @@ run "nat_is_one_gateway_and_no_interface_endpoints" {
   }
 }
 
+run "where_nothing_is_asked_on_demand_its_endpoint_is_not_paid_for" {
+  command = plan
+
+  variables { on_demand = false }
+
+  assert {
+    condition     = length(aws_vpc_endpoint.interface) == 7 && !contains(keys(aws_vpc_endpoint.interface), "bedrock-runtime")
+    error_message = "Seven interface endpoints are enough without it."
+  }
+}
+
 run "endpoints_leave_no_way_to_the_internet" {
   command = plan
 
   assert {
-    condition     = { for name, endpoint in aws_vpc_endpoint.interface : name => endpoint.service_name } == { for name in ["bedrock", "ecr.api", "ecr.dkr", "events", "logs", "sqs", "sts"] : name => "com.amazonaws.us-east-1.${name}" }
-    error_message = "Seven interface endpoints, by their services' names."
+    condition     = { for name, endpoint in aws_vpc_endpoint.interface : name => endpoint.service_name } == { for name in ["bedrock", "bedrock-runtime", "ecr.api", "ecr.dkr", "events", "logs", "sqs", "sts"] : name => "com.amazonaws.us-east-1.${name}" }
+    error_message = "Eight interface endpoints, by their services' names."
   }
   assert {
     condition     = alltrue([for endpoint in aws_vpc_endpoint.interface : endpoint.private_dns_enabled && endpoint.vpc_endpoint_type == "Interface"])

@@ -106,6 +106,24 @@ override_resource {
 }
 
 override_resource {
+  target          = module.queue["on-demand"].aws_sqs_queue.this
+  override_during = plan
+  values = {
+    url = "https://sqs.us-east-1.amazonaws.com/123456789012/dev-quarry-on-demand"
+    arn = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-on-demand"
+  }
+}
+
+override_resource {
+  target          = module.queue["on-demand"].aws_sqs_queue.dead
+  override_during = plan
+  values = {
+    url = "https://sqs.us-east-1.amazonaws.com/123456789012/dev-quarry-on-demand-dlq"
+    arn = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-on-demand-dlq"
+  }
+}
+
+override_resource {
   target          = module.job_events.aws_sqs_queue.undelivered
   override_during = plan
   values = {
@@ -131,6 +149,7 @@ run "environment" {
       QUARRY_BEDROCK_ROLE_ARN     = "arn:aws:iam::123456789012:role/dev-quarry-bedrock"
       QUARRY_EVENT_TARGET_DLQ_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/dev-quarry-event-target-dlq"
       QUARRY_JOB_QUOTA            = "7"
+      QUARRY_ON_DEMAND            = "true"
       QUARRY_PROMPT_TEXT_DAYS     = "30"
       QUARRY_MANIFEST_QUEUE_URL   = "https://sqs.us-east-1.amazonaws.com/123456789012/dev-quarry-manifests"
       QUARRY_MANIFEST_DLQ_URL     = "https://sqs.us-east-1.amazonaws.com/123456789012/dev-quarry-manifests-dlq"
@@ -142,6 +161,8 @@ run "environment" {
       QUARRY_EVENTS_DLQ_URL       = "https://sqs.us-east-1.amazonaws.com/123456789012/dev-quarry-events-dlq"
       QUARRY_COLLECTOR_QUEUE_URL  = "https://sqs.us-east-1.amazonaws.com/123456789012/dev-quarry-collector"
       QUARRY_COLLECTOR_DLQ_URL    = "https://sqs.us-east-1.amazonaws.com/123456789012/dev-quarry-collector-dlq"
+      QUARRY_ON_DEMAND_QUEUE_URL  = "https://sqs.us-east-1.amazonaws.com/123456789012/dev-quarry-on-demand"
+      QUARRY_ON_DEMAND_DLQ_URL    = "https://sqs.us-east-1.amazonaws.com/123456789012/dev-quarry-on-demand-dlq"
     })
     error_message = "The containers' environment differs."
   }
@@ -155,7 +176,7 @@ run "further_settings_join_the_environment" {
   }
 
   assert {
-    condition     = output.environment.QUARRY_LOG_LEVEL == "DEBUG" && output.environment.MAX_RECORDS_PER_JOB == "300" && length(output.environment) == 20
+    condition     = output.environment.QUARRY_LOG_LEVEL == "DEBUG" && output.environment.MAX_RECORDS_PER_JOB == "300" && length(output.environment) == 23
     error_message = "Settings must stand beside what Terraform makes."
   }
 }

@@ -32,7 +32,7 @@ run "none_and_its_policies_are_known_before_anything_stands" {
     error_message = "What is not made is told as null."
   }
   assert {
-    condition     = keys(module.queue) == ["collector", "events", "manifests", "scheduler", "slices"]
+    condition     = keys(module.queue) == ["collector", "events", "manifests", "on-demand", "scheduler", "slices"]
     error_message = "There are five queues."
   }
   assert {

@@ -44,6 +44,7 @@ run "what_the_preprocessor_may_do" {
           Resource = [
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-on-demand",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-manifests",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-collector",
           ]
@@ -159,6 +160,7 @@ run "what_the_scheduler_may_do" {
           ]
           Resource = [
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-on-demand",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-events",
           ]
         },
@@ -168,6 +170,7 @@ run "what_the_scheduler_may_do" {
           Action = "sqs:SendMessage"
           Resource = [
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-on-demand",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-collector",
           ]
         },
@@ -177,6 +180,7 @@ run "what_the_scheduler_may_do" {
           Action = "sqs:SendMessage"
           Resource = [
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler-dlq",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-on-demand-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-events-dlq",
           ]
         },
@@ -188,6 +192,8 @@ run "what_the_scheduler_may_do" {
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-on-demand-dlq",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-on-demand",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-events-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-events",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-event-target-dlq",
@@ -259,6 +265,37 @@ run "what_the_scheduler_may_do" {
   }
 }
 
+run "what_the_scheduler_may_do_where_records_are_asked_on_demand" {
+  command = plan
+
+  variables {
+    on_demand_arns = ["arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"]
+    kms_key_arn    = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d"
+  }
+
+  assert {
+    condition = {
+      for statement in jsondecode(output.access_json["scheduler"]).Statement : statement.Sid => [statement.Action, statement.Resource]
+      if contains(["AskOnDemand", "ReadObjects", "WriteObjects", "AbortUploads", "ListObjects"], statement.Sid)
+      } == {
+      AskOnDemand  = ["bedrock:InvokeModel", "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"]
+      ReadObjects  = ["s3:GetObject", ["arn:aws:s3:::dev-quarry-123456789012/on-demand/*", "arn:aws:s3:::dev-quarry-123456789012/batch-input/*"]]
+      WriteObjects = ["s3:PutObject", "arn:aws:s3:::dev-quarry-123456789012/on-demand/*"]
+      AbortUploads = ["s3:AbortMultipartUpload", "arn:aws:s3:::dev-quarry-123456789012/on-demand/*"]
+      ListObjects  = ["s3:ListBucket", "arn:aws:s3:::dev-quarry-123456789012"]
+    }
+    error_message = "The scheduler must ask these models and no other, read what is asked, and write what is answered."
+  }
+  assert {
+    condition = alltrue([
+      for statement in jsondecode(output.access_json["scheduler"]).Statement :
+      contains(flatten([statement.Condition.StringEquals["kms:ViaService"]]), "s3.us-east-1.amazonaws.com")
+      if strcontains(statement.Sid, "WithKey")
+    ])
+    error_message = "What lies in the bucket is encrypted with the environment's key."
+  }
+}
+
 run "what_the_collector_may_do" {
   command = plan
 
@@ -321,6 +358,7 @@ run "what_the_collector_may_do" {
             "arn:aws:s3:::dev-quarry-123456789012/results/*",
             "arn:aws:s3:::dev-quarry-123456789012/plans/*",
             "arn:aws:s3:::dev-quarry-123456789012/outcomes/*",
+            "arn:aws:s3:::dev-quarry-123456789012/on-demand/*",
             "arn:aws:s3:::dev-quarry-123456789012/inputs/*",
             "arn:aws:s3:::dev-quarry-123456789012/batch-output/*",
           ]
@@ -367,6 +405,7 @@ run "what_the_collector_may_do" {
                 "plans/*",
                 "rows/*",
                 "batch-output/*",
+                "on-demand/*",
                 "outcomes/*",
                 "results/*",
               ]
@@ -589,7 +628,7 @@ run "other_buckets_are_read_by_those_who_read_sources_and_never_written" {
 
   assert {
     condition     = !strcontains(output.access_json["scheduler"], "research-data") && !strcontains(output.access_json["scheduler"], "s3:")
-    error_message = "The scheduler reads no object at all."
+    error_message = "A scheduler that asks nothing on demand reads no object at all."
   }
 }
 

@@ -123,8 +123,10 @@ def test_rows_that_fit_no_job_of_the_model_are_left_out_and_reported():
 # --------------------------------------------------------------------------- refusals
 
 
-def test_too_few_rows_are_not_yet_supported_and_the_sentence_says_what_would_be():
-    with pytest.raises(TooFewRows, match=r"the dataset has 99 rows.*100 records.*on demand.*not yet supported"):
+def test_too_few_rows_are_refused_where_none_may_be_asked_on_demand_and_the_sentence_says_why():
+    with pytest.raises(
+        TooFewRows, match=r"the dataset has 99 rows.*100 records.*on demand only if on_demand_below is not 0"
+    ):
         plan_shards(99, KB, LIMITS, slots=20)
     with pytest.raises(TooFewRows):
         plan_shards(0, KB, LIMITS, slots=20)

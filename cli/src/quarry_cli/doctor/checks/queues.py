@@ -1,4 +1,4 @@
-"""The five queues: there, each with its dead-letter queue, and nothing in those."""
+"""The queues: there, each with its dead-letter queue, and nothing in those."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RECEIVES_MAX = 30
 
 async def there(environment: Environment) -> str | Sequence[Fault]:
     faults = []
-    for name in names.QUEUES:
+    for name in environment.settings.queues:
         queue = await environment.queue(name)
         expected = names.queue_name(environment.env, name)
         if queue is None:
@@ -30,21 +30,24 @@ async def there(environment: Environment) -> str | Sequence[Fault]:
                     fix=setting(names.queue_url_variable(name), f"<the URL of {expected} in {environment.region}>"),
                 )
             )
-    return faults or f"all {len(names.QUEUES)} queues exist"
+    return faults or f"all {len(environment.settings.queues)} queues exist"
 
 
 def _absent(environment: Environment, name: str) -> Fault:
     url = environment.settings.queue_url(name)
+    else_ = f"set {names.queue_url_variable(name)} to the URL that `terraform output` prints"
+    if name == names.ON_DEMAND_QUEUE:
+        else_ += ", or set QUARRY_ON_DEMAND=false to ask nothing on demand"
     return Fault(
         message=f"there is no queue {url or names.queue_name(environment.env, name)}",
-        remedy=f"Create it, or set {names.queue_url_variable(name)} to the URL that `terraform output` prints.",
+        remedy=f"Create it, or {else_}.",
         fix=command("sqs", "create-queue", "--queue-name", names.queue_name(environment.env, name)),
     )
 
 
 async def redrive(environment: Environment) -> str | Sequence[Fault]:
     faults = []
-    for name in names.QUEUES:
+    for name in environment.settings.queues:
         queue, dead = await environment.queue(name), await environment.dead_letter_queue(name)
         if queue is None:
             raise NotKnown(f"there is no queue {names.queue_name(environment.env, name)}: see the check `queues`")
@@ -81,7 +84,7 @@ async def dead_letters(environment: Environment) -> str | Sequence[Fault]:
     faults = []
     queues = {
         names.dead_letter_queue_name(environment.env, name): await environment.dead_letter_queue(name)
-        for name in names.QUEUES
+        for name in environment.settings.queues
     }
     queues[environment.event_target_dlq] = await environment.undelivered()
     for name, queue in queues.items():

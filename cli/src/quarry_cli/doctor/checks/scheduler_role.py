@@ -1,4 +1,4 @@
-"""The role that creates jobs, the scheduler's: may it pass Bedrock's role on, and create jobs?"""
+"""The role that creates jobs, the scheduler's: may it pass Bedrock's role on, create jobs, and ask on demand?"""
 
 from __future__ import annotations
 
@@ -44,7 +44,23 @@ async def create_job(environment: Environment) -> str | Sequence[Fault]:
     )
 
 
-async def _may(environment: Environment, act: Act, what: str, statement: Mapping[str, Any]) -> str | Sequence[Fault]:
+async def ask_on_demand(environment: Environment) -> str | Sequence[Fault]:
+    if not environment.settings.on_demand:
+        return "nothing is asked on demand here (QUARRY_ON_DEMAND)"
+    for model in environment.named():
+        profile = await environment.profile(model)
+        arns = profile_arns(profile) if profile is not None else [environment.model_arn(model)]
+        for resource in arns:
+            act = Act("bedrock:InvokeModel", resource, {})
+            message = await _may(environment, act, f"invoke {resource}", needed.invoke(arns), "InvokeModel")
+            if not isinstance(message, str):
+                return message
+    return f"the scheduler may ask {', '.join(environment.models)} on demand"
+
+
+async def _may(
+    environment: Environment, act: Act, what: str, statement: Mapping[str, Any], operation: str = "Create"
+) -> str | Sequence[Fault]:
     """By the role's own policies where they may be read, and by IAM's simulation where that may be asked."""
     role, unread = await _read(environment)
     simulated = await _simulated(environment, role, act)
@@ -54,13 +70,13 @@ async def _may(environment: Environment, act: Act, what: str, statement: Mapping
             raise NotKnown(unread)
         if simulated.get("EvalDecision") == "allowed":
             return f"according to IAM's simulation, the scheduler's role may {what}"
-        return [_fault("the scheduler's role", what, where, statement)]
+        return [_fault("the scheduler's role", what, where, statement, operation)]
     verdict = by_identity(role.policies, act)
     if verdict.deny is Holds.YES:
         message = f"{role.name} may not {what}: a Deny in its own policies blocks it"
         return [Fault(message=message, remedy="Remove the Deny from its policies; a Deny overrides any Allow.")]
     if verdict.refused:
-        return [_fault(role.name, what, where, statement)]
+        return [_fault(role.name, what, where, statement, operation)]
     if simulated is not None and (limit := _limit(simulated)):
         return [
             Fault(
@@ -74,9 +90,9 @@ async def _may(environment: Environment, act: Act, what: str, statement: Mapping
     return f"{role.name} may {what}"
 
 
-def _fault(who: str, what: str, where: str, statement: Mapping[str, Any]) -> Fault:
+def _fault(who: str, what: str, where: str, statement: Mapping[str, Any], operation: str) -> Fault:
     return Fault(
-        message=f"{who} may not {what}: Create answers AccessDeniedException",
+        message=f"{who} may not {what}: {operation} answers AccessDeniedException",
         remedy="Add the statement to its policy.",
         fix=statements(where, statement),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from quarry_core.contract.states import TERMINAL_RANK, Gate, RunState, ShardState
@@ -16,6 +16,7 @@ from quarry_core.ledger.rows import (
     Lane,
     Pool,
     Shard,
+    invoke_key,
     job_key,
     lane_key,
     pool_key,
@@ -26,19 +27,23 @@ from quarry_core.ledger.rows import (
     wait_key,
 )
 from quarry_core.planning.history import Seen
-from quarry_core.ports import Cond, Delete, Put, Update, Write
+from quarry_core.ports import Cond, Delete, Key, Put, Update, Write
 
 STRIDE = 1 << 20
 # What stands as `ended_status` where no job was made; every other word there is Bedrock's.
 BELOW_MINIMUM = "BELOW_MINIMUM"
 REFUSED = "REFUSED"
+ANSWERED = "ANSWERED"  # each record was asked on demand
 # What the rows of a shard get that Quarry ended by itself: the step failed, or the run broke before their turn.
 INTERNAL_ERROR = "INTERNAL_ERROR"
 NOT_PROCESSED = "NOT_PROCESSED"
 
 
 def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "") -> list[Write]:
-    """(none) -> PENDING; or (none) -> ENDED, with the sentence that says why no job can be made of it."""
+    """(none) -> PENDING; or (none) -> ENDED, with the sentence that says why no job can be made of it.
+
+    A shard that is asked on demand takes no slot, so it waits in no lane.
+    """
     state = ShardState.ENDED if below_minimum else ShardState.PENDING
     item = {
         "run_id": shard.run_id,
@@ -52,12 +57,13 @@ def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "") -> list[
         "sendable": shard.sendable,
         "bytes": shard.bytes,
         "half": shard.half,
-    }
+    } | ({"kind": shard.kind} if shard.kind else {})
     writes: list[Write] = [
         Update(
             totals_key(shard.run_id),
             when=(equal("state", RunState.RUNNING), Cond("fault", "absent")),
-            add={"enlisted": shard.rows, "shards_enlisted": 1, "version": 1},
+            add={"enlisted": shard.rows, "shards_enlisted": 1, "version": 1}
+            | ({"shards_on_demand": 1} if shard.on_demand else {}),
         ),
         # The sweep sees by the slice's version that its worker is alive.
         Update(slice_key(shard.run_id, slice_number), when=(equal("state", "OPEN"),), add={"version": 1}),
@@ -65,6 +71,8 @@ def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "") -> list[
     if below_minimum:
         item |= {"ended_status": BELOW_MINIMUM, "message": below_minimum}
         return [Put(shard_key(shard.run_id, shard.shard), item), *writes, _todo(shard)]
+    if shard.on_demand:
+        return [Put(shard_key(shard.run_id, shard.shard), item), *writes, _marker(invoke_key, shard)]
     return [
         Put(shard_key(shard.run_id, shard.shard), item),
         *writes,
@@ -228,6 +236,99 @@ def refuse_waiting(lane: Lane, shard: Shard) -> list[Write]:
     ]
 
 
+def begin_invoking(shard: Shard, heartbeat: str, in_doubt: int, asked_twice: int) -> list[Write]:
+    """PENDING -> INVOKING: one scheduler asks its records on demand.
+
+    Args:
+        in_doubt: at most so many records will be asked and in no checkpoint yet.
+        asked_twice: at most so many that it will ask were asked by one before it, which was lost.
+    """
+    return [
+        # Of a run that broke nothing more is asked.
+        Update(
+            totals_key(shard.run_id),
+            when=(equal("state", RunState.RUNNING), Cond("fault", "absent")),
+            add={"version": 1},
+        ),
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=(equal("state", ShardState.PENDING), equal("attempt", shard.attempt), equal("version", shard.version)),
+            set={"state": ShardState.INVOKING, HEARTBEAT: heartbeat, "in_doubt": in_doubt},
+            add={"version": 1} | ({"asked_twice": asked_twice} if asked_twice else {}),
+        ),
+    ]
+
+
+def keep_invoking(shard: Shard, heartbeat: str) -> list[Write]:
+    """INVOKING stays INVOKING: its scheduler shows that it still asks."""
+    return [
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=(*_as_read(shard), _held(shard)),
+            set={HEARTBEAT: heartbeat},
+            add={"version": 1},
+        )
+    ]
+
+
+def leave_invoking(shard: Shard, *, lost: bool) -> list[Write]:
+    """INVOKING -> PENDING.
+
+    Args:
+        lost: its scheduler was not heard of any more, so what it has asked and not written down is in doubt; else it
+            leaves nothing behind.
+    """
+    return [
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=(*_as_read(shard), _held(shard)),
+            set={"state": ShardState.PENDING},
+            remove=(HEARTBEAT,) if lost else (HEARTBEAT, "in_doubt"),
+            add={"version": 1},
+        )
+    ]
+
+
+def end_invoking(
+    shard: Shard, tier: str, *, status: str = ANSWERED, message: str = "", error_code: str = ""
+) -> list[Write]:
+    """INVOKING -> ENDED: each record has an answer or an error; or, with another status, no more are to be asked.
+
+    Args:
+        tier: the service tier that answered; empty for the default one.
+        status: ANSWERED, or REFUSED where Bedrock refuses them all.
+        message: why, for records that were not answered.
+        error_code: what these get, where Quarry ended it by itself.
+    """
+    ending = {"ended_status": status, "message": message, "tier": tier}
+    return [
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=(*_as_read(shard), _held(shard)),
+            set={"state": ShardState.ENDED, **ending} | ({"error_code": error_code} if error_code else {}),
+            remove=(HEARTBEAT, "in_doubt"),
+            add={"version": 1},
+        ),
+        Delete(invoke_key(shard.run_id, shard.shard)),
+        _todo(shard),
+    ]
+
+
+def end_uninvoked(shard: Shard, code: str, message: str) -> list[Write]:
+    """PENDING -> ENDED: a shard on demand whose records are not to be asked."""
+    assert shard.on_demand
+    return [
+        Update(
+            shard_key(shard.run_id, shard.shard),
+            when=(*_as_read(shard), equal("version", shard.version)),
+            set={"state": ShardState.ENDED, "ended_status": REFUSED, "error_code": code, "message": message},
+            add={"version": 1},
+        ),
+        Delete(invoke_key(shard.run_id, shard.shard)),
+        _todo(shard),
+    ]
+
+
 def end(shard: Shard, job: JobRow, seen: Seen | None = None) -> list[Write]:
     """SUBMITTED -> ENDED: Bedrock itself says that this very job is at its end. `seen`: how long it took."""
     return [
@@ -328,6 +429,7 @@ def settle(
                 "version": 1,
                 "input_tokens": input_tokens,
                 "output_tokens": output_tokens,
+                **_at_full_price(shard, input_tokens, output_tokens),
                 **{f"{ERRORS}{code}": count for code, count in (errors or {}).items() if count},
             },
         ),
@@ -336,6 +438,13 @@ def settle(
 
 
 # --------------------------------------------------------------------------- pieces
+
+
+def _at_full_price(shard: Shard, input_tokens: int, output_tokens: int) -> dict[str, int]:
+    """What a shard adds to the tokens that cost more than batch."""
+    if not shard.on_demand or shard.tier:
+        return {}
+    return {"on_demand_input_tokens": input_tokens, "on_demand_output_tokens": output_tokens}
 
 
 def _as_read(shard: Shard) -> tuple[Cond, ...]:
@@ -357,10 +466,11 @@ def _wait(shard: Shard, pause_ms: int = 0) -> Put:
 
 
 def _todo(shard: Shard) -> Put:
-    return Put(
-        todo_key(shard.run_id, shard.shard),
-        {"run_id": shard.run_id, "shard": shard.shard, "attempt": shard.attempt},
-    )
+    return _marker(todo_key, shard)
+
+
+def _marker(key: Callable[[str, str], Key], shard: Shard) -> Put:
+    return Put(key(shard.run_id, shard.shard), {"run_id": shard.run_id, "shard": shard.shard, "attempt": shard.attempt})
 
 
 def _held(shard: Shard) -> Cond:

@@ -1,0 +1,474 @@
+"""Shards that are too small for a job: their records are asked one by one.
+
+Theory of operation. PENDING -> INVOKING -> ENDED, without a slot. Who begins writes a random heartbeat, and a new one every
+quarter of `finish_after_s`; the sweep makes a row PENDING again whose heartbeat has been stale for the whole of it. Who cannot
+write its heartbeat for so long stops by itself, for another may have begun. Every twenty answers are written down once
+(`checkpoints`). A scheduler that dies has asked at most these twenty, and those in flight, that no checkpoint tells of: they
+are asked again, and the row counts them. One that is told to stop asks nothing more, waits for what is in flight, and leaves
+nothing in doubt.
+
+No record is an error of the shard: it has an answer, or Bedrock's error, or is given up (`asking.after`). Only an answer
+about the caller or the model ends the shard, and no credentials or no network leaves it for later.
+
+May be called any number of times for a shard: the row says who asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import msgspec
+import structlog
+
+from quarry_core.contract.messages import Wakeup
+from quarry_core.contract.on_demand import CHECKPOINT_RECORDS, Record, answer_line, error_line
+from quarry_core.contract.run import Pins
+from quarry_core.contract.states import RunState, ShardState
+from quarry_core.errors import PortError, Refused, Stale, Throttled, Unknown
+from quarry_core.ledger import moves
+from quarry_core.ledger.rows import HEARTBEAT, Shard
+from quarry_core.models import EmptyAnswer, reader_named
+from quarry_core.models.on_demand import burndown_of, tier_of
+from quarry_core.ports import InvocationForm, Message, RuntimeRequest
+from quarry_core.service.endings import end_run
+from quarry_core.service.failures import Step, Why
+from quarry_core.service.pieces import Piece
+from quarry_core.service.process import World
+from quarry_core.service.steps import Steps
+from quarry_core.service.verdicts import DONE, Poison, Verdict
+from quarry_core.service.wakeups import handle_wakeup
+from quarry_core.telemetry import metrics
+from quarry_scheduler.asking import Again, GiveUp, Halt, Outage, Rate, after, tokens_to_reserve, with_limit
+from quarry_scheduler.checkpoints import Records, read_answered, write_checkpoint
+from quarry_scheduler.pins import PinsCache
+
+log = structlog.get_logger()
+HEARTBEATS_PER_PATIENCE = 4
+CHECKPOINT_TRIES_MAX = 5
+MODELS_MAX = 1_000
+# What is left of a wait by rounding alone is no time at all.
+WAIT_MIN_S = 0.01
+NOT_ALLOWED = (
+    "its records are fewer than the model's smallest job has, and this environment does not ask on demand any more"
+)
+
+
+class Lost(Exception):
+    """Another has the row, or may have: nothing more is asked or written of it here."""
+
+
+@dataclass(slots=True)
+class Asking:
+    """A shard that this process asks, and how far it is."""
+
+    shard: Shard
+    pins: Pins
+    tier: str | None  # in which the next record is asked
+    checkpoint: int  # the number of the next
+    by: str
+    proven: str | None  # the tier that has answered; None: none yet
+    lines: list[bytes] = field(default_factory=list)  # answers that no checkpoint has yet
+    halt: asyncio.Event = field(default_factory=asyncio.Event)  # nothing more is to be asked
+    status: str = moves.ANSWERED
+    message: str = ""
+    error_code: str = ""
+    outage: str = ""
+    seen_alive_at_s: float = 0.0
+    lost: bool = False
+
+    def stop(self, *, status: str = moves.ANSWERED, message: str = "", error_code: str = "", outage: str = "") -> None:
+        """Ask nothing more; the first reason stands."""
+        if not self.halt.is_set():
+            self.status, self.message, self.error_code, self.outage = status, message, error_code, outage
+            self.halt.set()
+
+
+class OnDemand:
+    """Asks shards; one for a process, whose rates and concurrency all its shards share."""
+
+    def __init__(self, world: World, pins: PinsCache, steps: Steps) -> None:
+        self._world = world
+        self._pins = pins
+        self._steps = steps
+        self._room = asyncio.Semaphore(world.settings.on_demand_concurrency)
+        self._rates: dict[str, tuple[Rate, asyncio.Lock]] = {}
+        self._asking: dict[str, Asking] = {}  # by holder
+        self._ours: dict[str, str] = {}  # heartbeats written, perhaps in vain, by holder
+        self._stopping = False
+
+    async def on_wakeup(self, message: Message) -> Verdict:
+        """`on_demand`: ask a shard's records."""
+        return await handle_wakeup(message, self._answer)
+
+    async def stop(self) -> None:
+        """The process is told to stop: what is in flight is waited for, and nothing more is asked."""
+        self._stopping = True
+        for asking in self._asking.values():
+            asking.halt.set()
+
+    async def _answer(self, wakeup: Wakeup) -> Verdict:
+        if wakeup.step != "on_demand" or wakeup.shard is None:
+            return Poison(f"step {wakeup.step!r} is not asked on demand, or names no shard")
+        return await self._steps.answer(
+            Piece(Step.INVOKE, wakeup.run_id, wakeup.shard),
+            partial(self._invoke, wakeup.run_id, wakeup.shard),
+            partial(self._give_up, wakeup.run_id, wakeup.shard),
+        )
+
+    # ----------------------------------------------------------------- begin and end
+
+    async def _invoke(self, run_id: str, shard_id: str) -> Verdict:
+        ledger = self._world.ledger
+        shard = await ledger.shard(run_id, shard_id)
+        if shard is None or not shard.on_demand or self._stopping or shard.holder in self._asking:
+            return DONE
+        if shard.state is ShardState.ENDED:
+            await self._wake_settle(shard)  # who ended it may have died before it told
+            return DONE
+        if shard.state is ShardState.PENDING:
+            totals = await ledger.totals(run_id)
+            if totals is None or totals.state is not RunState.RUNNING:
+                return DONE
+            if totals.fault or not self._world.settings.asks_on_demand:
+                await self.end_waiting(
+                    shard, moves.NOT_PROCESSED if totals.fault else moves.BELOW_MINIMUM, totals.fault
+                )
+                return DONE
+        elif shard.state is not ShardState.INVOKING or self._ours.get(shard.holder) != shard.heartbeat:
+            return DONE  # another asks it, or the sweep will find that nobody does
+        else:
+            # Ours, and not asked by us any more: it could not be left in order.
+            await ledger.apply(moves.leave_invoking(shard, lost=True))
+            shard = await ledger.shard(run_id, shard_id)
+            assert shard is not None
+        outage = ""
+        with contextlib.suppress(Stale, Lost):
+            outage = await self._ask(shard)
+        if outage:
+            raise Unknown(outage)
+        return DONE
+
+    async def end_waiting(self, shard: Shard, code: str, message: str) -> None:
+        """A shard that waits is not to be asked: its rows get this code, and the collector is told."""
+        try:
+            await self._world.ledger.apply(moves.end_uninvoked(shard, code, message or NOT_ALLOWED))
+        except Stale:
+            return
+        await self._wake_settle(shard)
+
+    async def _give_up(self, run_id: str, shard_id: str, why: Why) -> Verdict:
+        """The step fails by itself: the run ends. What stands in checkpoints is settled."""
+        await end_run(self._world, run_id, why, wake_admit=False)
+        shard = await self._world.ledger.shard(run_id, shard_id)
+        if shard is not None and shard.on_demand and shard.state is ShardState.PENDING:
+            await self.end_waiting(shard, moves.INTERNAL_ERROR, why.sentence)
+        return DONE
+
+    async def _ask(self, shard: Shard) -> str:
+        """Ask a shard that is PENDING; what kept it from its end, if that is for another time. Raises Stale, Lost."""
+        world = self._world
+        pins = await self._pins.of(shard.run_id)
+        answered = await world.offload.run(partial(read_answered, world.objects, shard))
+        left = max(0, shard.sendable - len(answered.ids))
+        shard = await self._begin(shard, left)
+        asking = Asking(
+            shard,
+            pins,
+            tier_of(pins.model_id) if answered.tier is None else answered.tier or None,
+            answered.checkpoints,
+            shard.heartbeat,
+            answered.tier,
+            seen_alive_at_s=world.clock.monotonic(),
+        )
+        self._asking[shard.holder] = asking
+        log.info(
+            "asking", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, records=left, tier=asking.tier
+        )
+        try:
+            async with self._keeping_alive(asking):
+                await self._ask_all(asking, answered.ids)
+            return await self._end(asking)
+        except BaseException:
+            # Cancelled, or failed: what was answered is kept, and what was in flight is in doubt.
+            await self._leave(asking, lost=True)
+            raise
+        finally:
+            self._asking.pop(shard.holder, None)
+
+    async def _begin(self, shard: Shard, left: int) -> Shard:
+        """PENDING -> INVOKING. Raises Stale."""
+        world = self._world
+        heartbeat = world.clock.token()
+        again = min(left, shard.in_doubt)
+        in_doubt = CHECKPOINT_RECORDS + world.settings.on_demand_concurrency
+        # Remembered before it is written: should the reply be lost, the next message knows its own beginning.
+        self._ours = {shard.holder: heartbeat} | dict(list(self._ours.items())[:MODELS_MAX])
+        await world.ledger.apply(moves.begin_invoking(shard, heartbeat, in_doubt, again))
+        if again:
+            log.warning("asked_twice", run_id=shard.run_id, shard=shard.shard, at_most=again)
+            metrics.ON_DEMAND_ASKED_TWICE.inc(again)
+        return replace(
+            shard,
+            state=ShardState.INVOKING,
+            heartbeat=heartbeat,
+            heartbeat_attribute=HEARTBEAT,
+            in_doubt=in_doubt,
+            asked_twice=shard.asked_twice + again,
+        )
+
+    async def _end(self, asking: Asking) -> str:
+        """What follows when nothing more is asked: the shard ends, or is left for later. The outage, if it was one."""
+        if asking.lost:
+            raise Lost
+        if asking.halt.is_set() and asking.status == moves.ANSWERED:
+            await self._leave(asking, lost=False)
+            return asking.outage
+        await self._checkpoint(asking)
+        shard, tier = asking.shard, asking.proven or ""
+        ending = {"status": asking.status, "message": asking.message, "error_code": asking.error_code}
+        await self._world.ledger.apply(moves.end_invoking(shard, tier, **ending))
+        log.info("asked", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, status=asking.status)
+        await self._wake_settle(shard)
+        return ""
+
+    async def _leave(self, asking: Asking, *, lost: bool) -> None:
+        """INVOKING -> PENDING, with all answers written down; the sweep does it, where this cannot."""
+        if asking.lost:
+            return
+        shard = asking.shard
+        try:
+            await self._checkpoint(asking)
+            await self._world.ledger.apply(moves.leave_invoking(asking.shard, lost=lost))
+            await self._wake_on_demand(shard)
+        except (PortError, Lost) as error:
+            log.warning("not_left", run_id=shard.run_id, shard=shard.shard, error=str(error))
+
+    # ----------------------------------------------------------------- heartbeats
+
+    @contextlib.asynccontextmanager
+    async def _keeping_alive(self, asking: Asking) -> AsyncIterator[None]:
+        """Heartbeats while the work inside goes on."""
+        done = asyncio.Event()
+        heartbeats = asyncio.create_task(self._heartbeats(asking, done))
+        try:
+            yield
+        finally:
+            # One that is being written is waited for: the row's next move repeats what it wrote.
+            done.set()
+            await heartbeats
+
+    async def _heartbeats(self, asking: Asking, done: asyncio.Event) -> None:
+        patience_s = self._world.settings.finish_after_s
+        while not asking.lost:
+            await self._pause(done, patience_s / HEARTBEATS_PER_PATIENCE)
+            if done.is_set():
+                return
+            try:
+                await self._write_heartbeat(asking)
+            except Stale:
+                self._lose(asking, "another asks it")
+            except PortError as error:
+                log.warning("heartbeat_failed", run_id=asking.shard.run_id, shard=asking.shard.shard, error=str(error))
+                if self._world.clock.monotonic() - asking.seen_alive_at_s >= patience_s:
+                    self._lose(asking, "its heartbeat could not be written")
+
+    async def _write_heartbeat(self, asking: Asking) -> None:
+        """Write a new heartbeat, and look whether the run still wants answers."""
+        shard, heartbeat = asking.shard, self._world.clock.token()
+        began_s = self._world.clock.monotonic()
+        try:
+            await self._world.ledger.apply(moves.keep_invoking(shard, heartbeat))
+        except Stale:
+            # Our own write, whose reply was lost before?
+            row = await self._world.ledger.shard(shard.run_id, shard.shard)
+            if row is None or row.state is not ShardState.INVOKING or row.heartbeat != self._ours.get(shard.holder):
+                raise
+            asking.shard = row
+            return
+        finally:
+            self._ours[shard.holder] = heartbeat
+        asking.shard = replace(shard, heartbeat=heartbeat)
+        asking.seen_alive_at_s = began_s
+        totals = await self._world.ledger.totals(shard.run_id)
+        if totals is not None and totals.fault:
+            asking.stop(status=moves.REFUSED, error_code=moves.NOT_PROCESSED, message=totals.fault)
+
+    def _lose(self, asking: Asking, why: str) -> None:
+        log.warning("lost", run_id=asking.shard.run_id, shard=asking.shard.shard, why=why)
+        asking.lost = True
+        asking.halt.set()
+
+    # ----------------------------------------------------------------- asking
+
+    async def _ask_all(self, asking: Asking, answered: set[str]) -> None:
+        """Ask what is not answered, a few at once, and write every twenty answers down."""
+        world, most = self._world, self._world.settings.on_demand_concurrency
+        records = await world.offload.run(partial(Records, world.objects, asking.shard, answered))
+        begun: set[asyncio.Task[bytes | None]] = set()
+        try:
+            last = False
+            while True:
+                while not last and len(begun) < most and not (asking.halt.is_set() or self._stopping):
+                    record = await world.offload.run(records.next)
+                    last = record is None
+                    if record is not None:
+                        begun.add(asyncio.create_task(self._one(asking, record)))
+                if not begun:
+                    break
+                finished, begun = await asyncio.wait(begun, return_when=asyncio.FIRST_COMPLETED)
+                asking.lines += [line for task in finished if not task.exception() and (line := task.result())]
+                for task in finished:
+                    task.result()  # of a failure of our own the step is told
+                if len(asking.lines) >= CHECKPOINT_RECORDS:
+                    await self._checkpoint(asking)
+            if self._stopping and not last:
+                asking.halt.set()
+        finally:
+            for task in begun:
+                task.cancel()
+            cut = await asyncio.gather(*begun, return_exceptions=True)
+            asking.lines += [line for line in cut if isinstance(line, bytes)]
+            await world.offload.run(records.close)
+
+    async def _checkpoint(self, asking: Asking) -> None:
+        """Write down what is answered; tried a few times, for it was paid for."""
+        world = self._world
+        tries = 0
+        while asking.lines and not asking.lost:
+            tries += 1
+            lines = list(asking.lines)
+            tier = asking.proven or ""
+            try:
+                asking.checkpoint = await world.offload.run(
+                    partial(write_checkpoint, world.objects, asking.shard, asking.checkpoint, lines, asking.by, tier)
+                )
+            except PortError as error:
+                if tries >= CHECKPOINT_TRIES_MAX:
+                    raise
+                log.warning("checkpoint_failed", run_id=asking.shard.run_id, shard=asking.shard.shard, error=str(error))
+                await world.clock.sleep(world.clock.uniform(0, 2.0**tries))
+                continue
+            del asking.lines[: len(lines)]
+
+    async def _one(self, asking: Asking, record: Record) -> bytes | None:
+        """A record's line; None if it was not asked to its end, since nothing more is to be asked."""
+        world = self._world
+        form: InvocationForm = asking.pins.invocation or "InvokeModel"
+        body = bytes(record.model_input)
+        if form == "Converse":
+            body = with_limit(body)
+        attempt = 0
+        while True:
+            attempt += 1
+            tier = asking.tier
+            try:
+                output = await self._call(asking, RuntimeRequest(asking.pins.model_id, form, body, tier))
+            except PortError as error:
+                failure = error
+            else:
+                return answer_line(record.record_id, output) if output is not None else None
+            if tier is not None and not asking.proven and _of_record(failure):
+                # Perhaps for the tier, which not every region has. Asked without it, Bedrock says.
+                if asking.tier == tier:
+                    log.info("tier_refused", run_id=asking.shard.run_id, tier=tier, error=str(failure))
+                asking.tier = None
+                attempt -= 1
+                continue
+            if tier is None and asking.proven is None and _of_record(failure):
+                asking.tier = tier_of(asking.pins.model_id)  # it was not for the tier
+            match after(failure, attempt, world.settings.on_demand_attempts_max):
+                case Again(pause_max_s):
+                    if isinstance(failure, Throttled):
+                        self._rate(asking.shard.pool)[0].throttled(world.clock.monotonic())
+                    await self._pause(asking.halt, world.clock.uniform(0, pause_max_s))
+                case GiveUp(code, message):
+                    return error_line(record.record_id, code, message)
+                case Halt(message):
+                    asking.stop(status=moves.REFUSED, message=message)
+                    return None
+                case Outage(message):
+                    asking.stop(outage=message)
+                    return None
+
+    async def _call(self, asking: Asking, invocation: RuntimeRequest) -> bytes | None:
+        """Ask once, when it is this record's turn. None: nothing more is to be asked. Raises PortError."""
+        reserved = await self._turn(asking, invocation.body)
+        if reserved is None:
+            return None
+        outcome = "aborted"
+        try:
+            async with self._room:
+                output = await self._world.runtime.ask(invocation)
+            outcome = "ok"
+        except PortError as error:
+            outcome = type(error).__name__.lower()
+            raise
+        finally:
+            metrics.ON_DEMAND_REQUESTS.labels(asking.shard.pool, outcome).inc()
+        asking.proven = asking.proven or invocation.tier or ""
+        asking.tier = asking.proven or None
+        self._settle(asking, reserved, output)
+        return output
+
+    async def _turn(self, asking: Asking, body: bytes) -> int | None:
+        """Wait until the rates allow a request; the LLM tokens set aside for it. None: nothing more is to be asked."""
+        tokens = tokens_to_reserve(body)
+        rate, turn = self._rate(asking.shard.pool)
+        async with turn:  # first come, first served
+            while (wait_s := rate.wait_s(tokens, self._world.clock.monotonic())) > 0 and not asking.halt.is_set():
+                await self._pause(asking.halt, max(wait_s, WAIT_MIN_S))
+            if asking.halt.is_set() or self._stopping:
+                return None
+            rate.take(tokens, self._world.clock.monotonic())
+        return tokens
+
+    def _settle(self, asking: Asking, reserved: int, output: bytes) -> None:
+        """Return what was set aside and not used; an answer that cannot be read is the collector's to tell."""
+        family = reader_named(asking.pins.family)
+        try:
+            answer = family.answer(msgspec.json.decode(output, type=family.output_type))
+            input_tokens, output_tokens = answer.input_tokens, answer.output_tokens
+        except EmptyAnswer as empty:
+            input_tokens, output_tokens = empty.input_tokens, empty.output_tokens
+        except Exception:
+            return
+        if input_tokens is None and output_tokens is None:
+            return
+        used = (input_tokens or 0) + (output_tokens or 0) * burndown_of(asking.pins.model_id)
+        self._rate(asking.shard.pool)[0].settle(reserved, used, self._world.clock.monotonic())
+
+    def _rate(self, pool: str) -> tuple[Rate, asyncio.Lock]:
+        if pool not in self._rates:
+            settings = self._world.settings
+            while len(self._rates) >= MODELS_MAX:
+                del self._rates[next(iter(self._rates))]
+            rate = Rate.of(settings.on_demand_requests_per_minute, settings.on_demand_tokens_per_minute)
+            self._rates[pool] = (rate, asyncio.Lock())
+        return self._rates[pool]
+
+    async def _pause(self, event: asyncio.Event, seconds: float) -> None:
+        """Sleep, or until something happens."""
+        halted = asyncio.ensure_future(event.wait())
+        slept = asyncio.ensure_future(self._world.clock.sleep(seconds))
+        try:
+            await asyncio.wait({halted, slept}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            halted.cancel()
+            slept.cancel()
+
+    # ----------------------------------------------------------------- messages
+
+    async def _wake_settle(self, shard: Shard) -> None:
+        await self._world.wake("collector", Wakeup(step="settle", run_id=shard.run_id, shard=shard.shard))
+
+    async def _wake_on_demand(self, shard: Shard) -> None:
+        await self._world.wake("on-demand", Wakeup(step="on_demand", run_id=shard.run_id, shard=shard.shard))
+
+
+def _of_record(error: PortError) -> bool:
+    """Whether Bedrock's no was to this request, and not to the caller."""
+    return isinstance(error, Refused) and not error.denied
