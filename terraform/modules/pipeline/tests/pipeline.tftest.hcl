@@ -261,6 +261,28 @@ run "ecs_settings_for_another_runtime" {
   expect_failures = [var.ecs]
 }
 
+run "a_token_of_the_hub_without_a_way_to_it" {
+  command = plan
+  variables {
+    runtime        = "ecs"
+    image_registry = true
+    network        = { availability_zones = ["us-east-1a", "us-east-1b"] }
+    ecs = {
+      image_tag          = "1.2.3"
+      hugging_face_token = { secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:hub-AbCdEf" }
+    }
+  }
+  expect_failures = [var.ecs]
+}
+
+run "a_secret_among_the_settings" {
+  command = plan
+  variables {
+    settings = { HF_ENDPOINT = "https://hub.example.com", HF_TOKEN = "hf_x" }
+  }
+  expect_failures = [var.settings]
+}
+
 run "ecs_without_images" {
   command = plan
   variables {
