@@ -41,7 +41,7 @@ from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.manifest import NOT_YET, Manifest, Vpc, manifest_schema
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.selection import Sample
-from quarry_core.models import FAMILIES, ModelLimits
+from quarry_core.models import CONVERSE, FAMILIES, Family, ModelLimits
 from quarry_core.settings import Settings
 from quarry_core.telemetry import metrics as metrics_of_core
 from quarry_local.bedrock.faults.plan import Faults as SimulatorFaults
@@ -304,17 +304,34 @@ def not_yet() -> Lines:
 
 
 def families() -> Lines:
+    begun: dict[str, list[str]] = {}
+    for beginning, family in FAMILIES.items():
+        begun.setdefault(family.name, []).append(code(beginning + "…"))
+    begun[CONVERSE.name] = ["any other model that chats"]
     rows = [
-        [code(beginning + "…"), family.name, family.kind, code(family.answer_column)]
-        for beginning, family in FAMILIES.items()
+        [", ".join(begun[family.name]), family.name, family.kind, family.invocation, code(family.answer_column)]
+        for family in _families()
     ]
-    lines = table(("Model ids that begin with", "Family", "Asks for", "Answer column"), rows)
-    for family in FAMILIES.values():
-        rules = vars(sys.modules[type(family).__module__]).get("_RULES", {})
-        if rules:
-            lines += ["", f"Parameters of `{family.name}` in `inference`:", ""]
-            lines += table(("Parameter", "May be"), ([code(key), rule.words()] for key, rule in rules.items()))
-    return lines
+    return table(("Model ids that begin with", "Family", "Asks for", "By", "Answer column"), rows)
+
+
+def parameters() -> Lines:
+    lines: Lines = []
+    for family in _families():
+        if not family.rules:
+            continue
+        others: dict[str, list[str]] = {}
+        for alias, name in family.aliases.items():
+            others.setdefault(name, []).append(code(alias))
+        lines += ["", f"### `{family.name}`", ""]
+        rows = ([code(key), ", ".join(others.get(key, ())), rule.words()] for key, rule in family.rules.items())
+        lines += table(("Parameter", "Also called", "May be"), rows)
+    return lines[1:]
+
+
+def _families() -> list[Family]:
+    """Each once."""
+    return list({family.name: family for family in (*FAMILIES.values(), CONVERSE)}.values())
 
 
 def job_limits() -> Lines:
@@ -520,6 +537,7 @@ BLOCKS: Mapping[str, Callable[[], Lines]] = {
     "manifest-vpc": vpc_fields,
     "manifest-not-yet": not_yet,
     "families": families,
+    "parameters": parameters,
     "job-limits": job_limits,
     "wakeups": wakeups,
     "wakeup-fields": wakeup_fields,

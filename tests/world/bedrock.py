@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from quarry_core.contract.names import parse_s3_uri
@@ -23,6 +24,7 @@ class FakeBedrock:
     error_share: of the records, how many end with an error of their own.
     missing_share: of the records, how many have no line.
     events_lost_share, events_doubled_share: what the bus does to an event.
+    answerer: what a model says to a body, by the job's invocation type; else it repeats the prompt.
     """
 
     jobs: FakeJobs
@@ -33,6 +35,7 @@ class FakeBedrock:
     events_lost_share: float = 0.0
     events_doubled_share: float = 0.0
     seed: int = 0
+    answerer: Callable[[dict, str | None], dict] | None = None
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -71,6 +74,7 @@ class FakeBedrock:
         bucket, key = parse_s3_uri(job.input_uri)
         lines, good, bad = [], 0, 0
         request = self.jobs.request_of(job.arn)
+        answering = self.answerer or answered
         for text in self.objects.read(ObjectRef(key, bucket)).splitlines():
             record = json.loads(text)
             chance = random.Random(f"{self.seed} {job.name} {record['recordId']}").random()
@@ -81,7 +85,7 @@ class FakeBedrock:
                 lines.append(line | {"error": {"errorCode": 400, "errorMessage": "bad request"}})
                 bad += 1
             else:
-                lines.append(line | {"modelOutput": answered(record["modelInput"], request.invocation_type)})
+                lines.append(line | {"modelOutput": answering(record["modelInput"], request.invocation_type)})
                 good += 1
         self._random.shuffle(lines)
         out_bucket, prefix = parse_s3_uri(job.output_uri)

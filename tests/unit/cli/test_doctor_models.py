@@ -151,7 +151,7 @@ def test_a_text_chooses_by_id_name_provider_or_family(account):
     assert list(lines(account, "LLAMA")) == ["meta.llama-9"]
     assert list(lines(account, "meta")) == ["meta.llama-9"]
     assert list(lines(account, "anthropic")) == [PROFILE]
-    assert lines(account, "llama")["meta.llama-9"]["family"] is None
+    assert lines(account, "llama")["meta.llama-9"]["family"] == "llama"
     nothing = models(account, "gemini")
     assert nothing.exit_code == 0
     assert "no such model" in nothing.stderr

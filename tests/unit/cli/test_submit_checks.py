@@ -386,7 +386,7 @@ def test_parameters_of_a_stored_prompt_are_judged_with_the_manifests(quarry, ref
             f"there is no model anthropic.claude-3-haiku-20240370-v1:0 in us-east-1; did you mean {CLAUDE}?",
         ),
         (f"eu.{CLAUDE}", f"there is no inference profile eu.{CLAUDE} in us-east-1; did you mean us.{CLAUDE}?"),
-        (CLAUDE.replace("anthropic", "antropic"), "does it begin with anthropic.claude? (supported are: "),
+        (CLAUDE.replace("anthropic", "antropic"), "does it begin with anthropic.claude?"),
         (CLAUDE.replace("anthropic", "antropic"), f"; did you mean model_id {CLAUDE}?"),
         ("anthropic.claude-sonnet-5", "batch inference does not support anthropic.claude-sonnet-5 in us-east-1"),
         (f"us.{CLAUDE.replace('haiku', 'haikoo')}", f"did you mean us.{CLAUDE}?"),
@@ -404,12 +404,12 @@ def test_a_model_that_is_there_by_any_of_its_names_passes(quarry, bedrock, model
 
 
 def test_an_unsupported_model_is_no_reason_to_name_another_that_is_not_supported(refused, bedrock):
-    llama = {"modelId": "meta.llama3-1-8b-instruct-v1:0", "modelName": "Llama 3.1 8B"}
-    bedrock.answers["list_foundation_models"] = {"modelSummaries": [*MODELS["modelSummaries"], llama]}
+    rerank = {"modelId": "cohere.rerank-v3-5:0", "modelName": "Rerank 3.5"}
+    bedrock.answers["list_foundation_models"] = {"modelSummaries": [*MODELS["modelSummaries"], rerank]}
 
-    reported = refused(model_id="meta.llama3-8b-instruct-v1:0")
+    reported = refused(model_id="cohere.rerank-v3-6:0")
 
-    assert "is not of a supported model family" in reported
+    assert "ranks texts, and does not answer" in reported
     assert "did you mean" not in reported
 
 

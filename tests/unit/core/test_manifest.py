@@ -64,7 +64,7 @@ def test_a_manifest_may_carry_a_null_for_a_key_that_it_does_not_use():
         ({"prompt": "Say {topic}"}, "exactly one of prompt_id and prompt"),
         ({"prompt_id": None, "prompt": "Say {topic"}, "prompt"),
         ({"prompt_id": "../etc"}, "prompt_id"),
-        ({"model_id": "meta.llama3-1-8b-instruct-v1:0"}, "model_id"),
+        ({"model_id": "cohere.rerank-v3-5:0"}, "model_id"),
         ({"model_id": "amazon.titan-embed-text-v2:0"}, "leave prompt_id and prompt null"),
         ({"s3_uri": "s3://bucket/folder/**.csv"}, "must have slashes around it: write **/*.csv"),
         ({"format": "orc"}, "format: must be 'csv', 'parquet'"),

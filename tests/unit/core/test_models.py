@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_core.models import (
+    CONVERSE,
     FAMILIES,
     EmptyAnswer,
     ModelLimits,
@@ -82,11 +83,24 @@ def test_any_text_at_all_has_a_pool_and_canonical_is_canonical(text):
     assert canonical_model(canonical_model(text)) == canonical_model(text)
 
 
-def test_an_unknown_model_is_refused_with_the_families_that_are_known():
-    with pytest.raises(UnsupportedModel, match=r"cohere\.embed-english-v3.*anthropic.*titan-text-embeddings-v2"):
-        family_of("cohere.embed-english-v3")
-    with pytest.raises(UnsupportedModel):
-        family_of("amazon.titan-embed-text-v1")
+@pytest.mark.parametrize(
+    ("model_id", "sentence"),
+    [
+        ("cohere.rerank-v3-5:0", "ranks texts, and does not answer"),
+        ("stability.sd3-5-large-v1:0", "makes images"),
+        ("amazon.nova-canvas-v1:0", "makes images"),
+        ("amazon.nova-reel-v1:0", "makes videos"),
+        ("amazon.nova-sonic-v1:0", "speaks, which batch inference does not do"),
+        ("twelvelabs.marengo-embed-2-7-v1:0", "makes embeddings of a kind that is not supported"),
+        ("antropic.claude-3-haiku-20240307-v1:0", r"does it begin with anthropic\.claude\?"),
+        ("anthropic.claud-3-haiku-20240307-v1:0", r"does it begin with anthropic\.claude\?"),
+        ("amazn.nova-lite-v1:0", r"does it begin with amazon\.\?"),
+        ("gpt-4o", "is no id of a model, which is its provider's name, a dot and its own"),
+    ],
+)
+def test_a_model_that_gives_no_text_or_is_mistyped_is_refused_with_what_it_is(model_id, sentence):
+    with pytest.raises(UnsupportedModel, match=sentence):
+        family_of(model_id)
 
 
 def test_an_application_inference_profile_is_not_yet_supported():
@@ -106,7 +120,8 @@ def test_limits_are_those_of_the_contract():
 
 
 def test_families_have_names_of_their_own():
-    assert len({family.name for family in FAMILIES.values()}) == len(FAMILIES)
+    families = {id(family): family for family in (*FAMILIES.values(), CONVERSE)}
+    assert len({family.name for family in families.values()}) == len(families)
 
 
 # --------------------------------------------------------------------------- Anthropic
@@ -192,7 +207,7 @@ def test_an_answer_without_counts_is_an_answer():
         ({"max_tokens": 0}, "max_tokens must be a whole number from 1"),
         ({"max_tokens": 10.0}, "max_tokens"),
         ({"top_k": 501}, "top_k"),
-        ({"stop_sequences": "END"}, "stop_sequences must be a list"),
+        ({"stop_sequences": 7}, "stop_sequences must be a string, or a list"),
         ({"stop_sequences": [" "]}, "not blank"),
         ({"stop_sequences": [json.loads('"\\ud800"')]}, "stop_sequences must be"),
         ({"maxTokens": 5}, "did you mean max_tokens"),

@@ -175,8 +175,7 @@ async def test_a_line_that_is_no_request_refuses_the_run(change, sentence):
             "ready requests are JSONL, and the source is a table",
         ),
         ({"request_format": "openai", "model_id": TITAN}, "model_id: 'amazon.titan-embed-text-v2:0' makes embeddings"),
-        ({"request_format": "bedrock", "model_id": NOVA}, "model_id: 'amazon.nova-lite-v1:0' is not of a supported"),
-        ({"model_id": NOVA}, "model_id: 'amazon.nova-lite-v1:0' is not of a supported model family"),
+        ({"model_id": "cohere.rerank-v3-5:0"}, "model_id: 'cohere.rerank-v3-5:0' ranks texts, and does not answer"),
     ],
 )
 async def test_a_manifest_that_says_more_than_its_requests_is_refused(more, sentence):

@@ -24,7 +24,7 @@ from quarry_cli.settings import ClientSettings
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.prompts import Prompt, PromptError
 from quarry_core.errors import MissingBucket, PortError
-from quarry_core.models import UnsupportedModel, canonical_model, check_inference, family_of
+from quarry_core.models import UnsupportedModel, canonical_model, check_inference, family_of, joined
 from quarry_core.ports import Objects
 from quarry_core.sources.lookups import NotReadable, TooManyKeys, look_up_prompt
 
@@ -119,7 +119,7 @@ def _prompt(objects: Objects, manifest: Manifest, found: Checked) -> tuple[Promp
         return manifest.prompt, True
     try:
         prompt = look_up_prompt(objects, manifest.prompt_id)
-        check_inference(manifest.model_id, {**prompt.inference, **manifest.inference})
+        check_inference(manifest.model_id, joined(manifest.model_id, prompt.inference, manifest.inference))
     except MissingBucket as error:
         found.faults.append(str(for_people(error, ClientSettings()) or error))
     except (NotReadable, PortError) as error:

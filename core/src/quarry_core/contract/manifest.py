@@ -35,7 +35,7 @@ from quarry_core.contract.source_format import SourceFormat, UnknownFormat, sour
 from quarry_core.contract.splits import read_split
 from quarry_core.contract.text import SURROGATE, bounded_text, shown_name
 from quarry_core.contract.where import parse_where
-from quarry_core.models import UnsupportedModel, check_converses, check_inference, family_of
+from quarry_core.models import UnsupportedModel, check_converses, check_inference, family_of, joined
 
 T = TypeVar("T")
 MANIFEST_BYTES_MAX = 256 * 1024
@@ -365,7 +365,7 @@ class Manifest(BaseModel):
             self.prompt_id is None and self.prompt is None and not self.may_be_requests
         ):
             raise ValueError(f"prompt_id: {ONE_PROMPT}")
-        given = {**(self.prompt.inference if self.prompt is not None else {}), **self.inference}
+        given = joined(self.model_id, self.prompt.inference if self.prompt is not None else {}, self.inference)
         check_inference(self.model_id, given, whole=self.prompt_id is None)
         return self
 

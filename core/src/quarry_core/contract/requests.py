@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from quarry_core.contract.text import shown_name
+from quarry_core.models.family import Invocation
 
 RequestFormat = Literal["bedrock", "openai"]
-Invocation = Literal["InvokeModel", "Converse"]
 
 ID_COLUMNS: Mapping[RequestFormat, str] = {"bedrock": "recordId", "openai": "custom_id"}
 BODY_COLUMNS: Mapping[RequestFormat, str] = {"bedrock": "modelInput", "openai": "body"}

@@ -11,9 +11,10 @@ from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.hub_names import in_hub
 from quarry_core.contract.manifest import Vpc
 from quarry_core.contract.prompts import Prompt
-from quarry_core.contract.requests import Invocation, RequestFormat
+from quarry_core.contract.requests import RequestFormat
 from quarry_core.contract.selection import PartitionType, Sample
 from quarry_core.contract.source_format import SourceFormat
+from quarry_core.models.family import Invocation
 from quarry_core.ports import ObjectRef
 
 # A DynamoDB item holds 400 KB: the pins, a refusal and the rest of the run's item fit into it.

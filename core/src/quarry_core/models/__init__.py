@@ -1,6 +1,6 @@
 """Model families: how a record is asked, how its answer is read, which pool and which limits hold. Pure."""
 
-from quarry_core.models.family import Answer, AnswerColumn, AnswerReader, EmptyAnswer, Family, Kind, Output
+from quarry_core.models.family import Answer, AnswerColumn, AnswerReader, EmptyAnswer, Family, Kind, Output, Turn
 from quarry_core.models.identity import canonical_model, pool_of
 from quarry_core.models.limits import ModelLimits, limits_of
 from quarry_core.models.registry import (
@@ -11,8 +11,10 @@ from quarry_core.models.registry import (
     check_inference,
     check_ready,
     family_of,
+    joined,
     makes_embeddings,
     reader_named,
+    reader_of,
 )
 
 __all__ = [
@@ -26,14 +28,17 @@ __all__ = [
     "Kind",
     "ModelLimits",
     "Output",
+    "Turn",
     "UnsupportedModel",
     "canonical_model",
     "check_converses",
     "check_inference",
     "check_ready",
     "family_of",
+    "joined",
     "limits_of",
     "makes_embeddings",
     "pool_of",
     "reader_named",
+    "reader_of",
 ]

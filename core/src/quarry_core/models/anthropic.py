@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from quarry_core.models import loose
-from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Kind, Output, UnreadableOutput
-from quarry_core.models.inference import Number, Rule, Texts, Thinking, Whole, check_against
+from quarry_core.models.claude_rules import check_claude
+from quarry_core.models.family import (
+    Answer,
+    AnswerColumn,
+    AnswerReader,
+    EmptyAnswer,
+    Invocation,
+    Kind,
+    Output,
+    Turn,
+    UnreadableOutput,
+)
+from quarry_core.models.inference import Number, Rule, Stops, Thinking, Whole, Word, as_list, check_against, plainly
 
 ANTHROPIC_VERSION = "bedrock-2023-05-31"
 MAX_TOKENS_DEFAULT = 1_024
@@ -21,14 +32,19 @@ _RULES: Mapping[str, Rule] = {
     "temperature": Number(0, 1),
     "top_p": Number(0, 1),
     "top_k": Whole(0, 500),
-    "stop_sequences": Texts(8_191),
+    "stop": Stops(8_191),
+    # `output_config.effort`; which models know it, and how much of it: `claude_rules`.
+    "effort": Word(("low", "medium", "high", "xhigh", "max")),
     # The least budget: AWS's page on extended thinking. What it may be beside others: `claude_rules`.
     "thinking": Thinking(1_024),
 }
+# Of a body that somebody else wrote: what is looked at, and what of that by the model.
+_IN_BODIES = ("max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "thinking")
+_OF_MODELS = ("max_tokens", "temperature", "top_p", "top_k", "thinking")
 _NO_TOOLS = "batch inference does not support tool calling"
 _NEVER = {
     "system": "it is the prompt's own field `system`",
-    "messages": "they are made from the prompt's template",
+    "messages": "they are made from the prompt's template, and examples are its own field `messages`",
     "anthropic_version": "Quarry sets it",
     "model": "it is the manifest's model_id",
     "modelId": "it is the manifest's model_id",
@@ -38,6 +54,7 @@ _NEVER = {
 }
 
 
+ALIASES: Mapping[str, str] = {"stop_sequences": "stop"}
 _THINKING = ("thinking", "redacted_thinking")
 _NO_OTHERS = ("text", *_THINKING)
 _CALL = "tool_use"
@@ -129,31 +146,49 @@ def _text_of(block: object) -> str | None:
 
 
 class Anthropic:
-    """The adapter: one user message per record."""
+    """The adapter: one user message per record, behind those of the prompt's examples."""
 
     name: str = "anthropic"
     version: str = "3"
     kind: Kind = "text"
     answer_column: AnswerColumn = "response"
     output_type: type[Output] = Message
+    invocation: Invocation = "InvokeModel"
+    rules: Mapping[str, Rule] = _RULES
+    aliases: Mapping[str, str] = ALIASES
 
-    def body(self, text: str, *, system: str | None, inference: Mapping[str, Any]) -> dict[str, Any]:
+    @property
+    def invoked(self) -> AnswerReader:
+        return self
+
+    def body(
+        self, text: str, *, system: str | None, inference: Mapping[str, Any], turns: Sequence[Turn] = ()
+    ) -> dict[str, Any]:
         """One record's `modelInput`. Both `anthropic_version` and `max_tokens` are required by the model."""
+        given = plainly(inference, self.aliases)
+        sent = {key: value for key, value in given.items() if key not in {"max_tokens", "stop", "effort"}}
+        if "stop" in given:
+            sent["stop_sequences"] = as_list(given["stop"])
+        if "effort" in given:
+            sent["output_config"] = {"effort": given["effort"]}
         body: dict[str, Any] = {
             "anthropic_version": ANTHROPIC_VERSION,
-            "max_tokens": inference.get("max_tokens", MAX_TOKENS_DEFAULT),
+            "max_tokens": given.get("max_tokens", MAX_TOKENS_DEFAULT),
         }
         # In one order, whatever order the manifest had: the same run must write the same bytes.
-        body.update((key, inference[key]) for key in sorted(inference) if key != "max_tokens")
+        body.update((key, sent[key]) for key in sorted(sent))
         if system is not None:
             body["system"] = system
-        body["messages"] = [{"role": "user", "content": [{"type": "text", "text": text}]}]
+        said = [*turns, Turn("user", text)]
+        body["messages"] = [{"role": turn.role, "content": [{"type": "text", "text": turn.text}]} for turn in said]
         return body
 
-    def check_inference(self, inference: Mapping[str, Any]) -> None:
-        check_against(_RULES, _NEVER, inference, self.name)
+    def check_inference(self, inference: Mapping[str, Any], model: str = "", *, whole: bool = True) -> None:
+        check_against(_RULES, _NEVER, inference, self.name, self.aliases)
+        if model:
+            check_claude(model, plainly(inference, self.aliases), MAX_TOKENS_DEFAULT if whole else None)
 
-    def check_body(self, body: Mapping[str, Any]) -> None:
+    def check_body(self, body: Mapping[str, Any], model: str = "") -> None:
         """What each Claude model fails a record for (contract sections 4.2 and 7)."""
         if "inferenceConfig" in body:
             raise ValueError(
@@ -169,9 +204,13 @@ class Anthropic:
         for field in ("model", "modelId", "stream"):
             if field in body:
                 raise ValueError(f"{field} is refused by every Claude model in a batch: leave it out")
+        if isinstance(body.get("stop_sequences"), str):
+            raise ValueError("stop_sequences must be a list of strings")  # noqa: TRY004 - one class for all refusals
         # 10.0 is whole to whoever reads it there.
-        given = {field: loose.whole(body[field]) for field in _RULES if field in body}
+        given = {field: loose.whole(body[field]) for field in _IN_BODIES if field in body}
         self.check_inference(given)
+        if model:
+            check_claude(model, {field: body[field] for field in _OF_MODELS if field in body}, None)
 
     def answer(self, output: Any) -> Answer:
         """The text blocks, joined as they stand; a thinking block is not part of the answer.

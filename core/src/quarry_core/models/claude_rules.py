@@ -14,6 +14,8 @@ Sources, read 2026-11-30:
 * most tokens: the same table's `max_output_tokens` of Bedrock's ids; 3.7 Sonnet by the user guide's page on it.
 * thinking: the user guide's page on extended thinking (models from 3.7 on; a budget under `max_tokens`; no change
   of temperature, top_p or top_k), and its refusal by Bedrock (anthropics/claude-code#8756).
+* effort, adaptive thinking, and which models take no budget any more: LiteLLM's table again (`supports_output_config`,
+  `supports_adaptive_thinking`, `supports_legacy_thinking`, and its ceilings of `effort` on Bedrock).
 """
 
 from __future__ import annotations
@@ -26,6 +28,12 @@ AS_OF = "2026-11"
 # The first version that refuses, by line; `opus 4.1` stands before the rest of its generation.
 _NOT_BOTH_FROM = {"opus": (4, 1), "sonnet": (4, 5), "haiku": (4, 5)}
 _NO_SAMPLING_FROM = {"opus": (4, 7), "sonnet": (5, 0), "haiku": (5, 5)}
+_EFFORT_FROM = {"opus": (4, 5), "sonnet": (4, 6), "haiku": (5, 5)}
+_XHIGH_FROM = {"opus": (4, 7), "sonnet": (5, 0), "haiku": (5, 5)}
+_MAX_FROM = {"opus": (4, 6), "sonnet": (4, 6), "haiku": (5, 5)}
+_ADAPTIVE_FROM = {"opus": (4, 6), "sonnet": (4, 6), "haiku": (5, 5)}
+# The version that thinks by `effort` alone, without a budget.
+_NO_BUDGET_FROM = {"opus": (4, 7), "sonnet": (5, 0), "haiku": (5, 5)}
 _SAMPLING = ("temperature", "top_p", "top_k")
 _NO_THINKING = (
     "anthropic.claude-3-haiku-",
@@ -33,6 +41,8 @@ _NO_THINKING = (
     "anthropic.claude-3-opus-",
     "anthropic.claude-3-5-",
 )
+# Older than all that is numbered by line.
+_OLD = ("anthropic.claude-3-", "anthropic.claude-v", "anthropic.claude-instant")
 
 # Tokens of one answer, thinking included; by the beginning of the model's id, the longest that fits.
 TOKENS_MAX: Mapping[str, int] = {
@@ -93,9 +103,32 @@ def check_claude(model: str, inference: Mapping[str, Any], max_tokens_default: i
         raise ValueError(
             f"inference: {model} refuses temperature and top_p together (as of {AS_OF}): leave one of them out"
         )
+    effort = inference.get("effort")
+    if effort is not None:
+        _check_effort(model, effort)
     thinking = inference.get("thinking")
+    if thinking is not None and thinking["type"] == "adaptive" and _before(model, _ADAPTIVE_FROM):
+        raise ValueError(
+            f"inference: {model} does not decide itself how long it thinks (as of {AS_OF}):"
+            ' set thinking to {"type": "enabled", "budget_tokens": N}'
+        )
     if thinking is not None and thinking["type"] == "enabled":
+        if _from(model, _NO_BUDGET_FROM):
+            raise ValueError(
+                f"inference: {model} takes no budget for thinking (as of {AS_OF}):"
+                ' set thinking to {"type": "adaptive"}, and effort'
+            )
         _check_thinking(model, thinking["budget_tokens"], asked, inference)
+
+
+def _check_effort(model: str, effort: str) -> None:
+    if _before(model, _EFFORT_FROM):
+        raise ValueError(f"inference: {model} does not know effort (as of {AS_OF}): leave effort out")
+    for word, first in (("xhigh", _XHIGH_FROM), ("max", _MAX_FROM)):
+        if effort == word and _before(model, first):
+            raise ValueError(
+                f"inference: {model} does not know the effort {word} (as of {AS_OF}): set effort to high or less"
+            )
 
 
 def _check_thinking(model: str, budget: int, max_tokens: int | None, inference: Mapping[str, Any]) -> None:
@@ -108,6 +141,13 @@ def _check_thinking(model: str, budget: int, max_tokens: int | None, inference: 
     changed = [name for name in _SAMPLING if name in inference and (name, inference[name]) != ("temperature", 1)]
     if changed:
         raise ValueError(f"inference: {' and '.join(changed)} cannot be set together with thinking: leave one out")
+
+
+def _before(model: str, first: Mapping[str, tuple[int, int]]) -> bool:
+    """Whether a model is known to be older than `first`; one without a version in its name is not."""
+    if model.startswith(_OLD):
+        return True
+    return _VERSION.match(model) is not None and not _from(model, first)
 
 
 def _from(model: str, first: Mapping[str, tuple[int, int]]) -> bool:

@@ -8,14 +8,26 @@ An adapter holds no state, reads nothing and may be called from any thread. To a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
+from quarry_core.models.inference import Rule
+
+Role = Literal["user", "assistant"]
+Invocation = Literal["InvokeModel", "Converse"]
 Kind = Literal["text", "embedding"]
 AnswerColumn = Literal["response", "embedding"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A message that stands before the one that is to be answered: an example of question or answer."""
+
+    role: Role
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +110,53 @@ class AnswerReader(Protocol):
 
 
 class Family(AnswerReader, Protocol):
-    """One model family's adapter: it also writes what the models are asked."""
+    """One model family's adapter: it also writes what the models are asked.
 
-    def body(self, text: str, *, system: str | None, inference: Mapping[str, Any]) -> dict[str, Any]:
-        """The `modelInput` of one record (contract section 4.2). `inference` has passed `check_inference`.
+    Attributes:
+        invocation: as what Bedrock reads the bodies.
+        rules: what each parameter of `inference` may be.
+        aliases: other words for parameters of `inference`, and the words that `body` and the checks go by.
+        invoked: what reads the answers to InvokeModel where `body` is for Converse; the adapter itself where it is not.
+    """
+
+    invocation: Invocation
+    rules: Mapping[str, Rule]
+    aliases: Mapping[str, str]
+
+    @property
+    def invoked(self) -> AnswerReader: ...
+
+    def body(
+        self, text: str, *, system: str | None, inference: Mapping[str, Any], turns: Sequence[Turn] = ()
+    ) -> dict[str, Any]:
+        """The `modelInput` of one record (contract section 4.2), in which all texts stand in the order of a conversation.
+
+        Args:
+            text: what is asked, or embedded.
+            system: the system prompt.
+            inference: has passed `check_inference`.
+            turns: what was said before: user and assistant in turn, the user first.
 
         Raises:
-            ValueError: `system` is given to a family that knows none.
+            ValueError: `system` or `turns` are given to a family that knows none.
         """
         ...
 
-    def check_inference(self, inference: Mapping[str, Any]) -> None:
-        """Refuse what the family does not take.
+    def check_inference(self, inference: Mapping[str, Any], model: str = "", *, whole: bool = True) -> None:
+        """Refuse what the family does not take, or not for this model.
+
+        Args:
+            inference: parameters; of the manifest alone, or joined with the prompt's.
+            model: as `canonical_model` names it, or the base of a custom model; empty: any of the family.
+            whole: nothing else will be joined to them, so what is not there has its default.
 
         Raises:
             ValueError: names the key, and the nearest known one or the range.
         """
         ...
 
-    def check_body(self, body: Mapping[str, Any]) -> None:
-        """Refuse a `modelInput` that somebody else wrote, if every model of the family does; a few cheap looks.
+    def check_body(self, body: Mapping[str, Any], model: str = "") -> None:
+        """Refuse a `modelInput` for InvokeModel that somebody else wrote, if the model does; a few cheap looks.
 
         Raises:
             ValueError: names the field and the remedy.

@@ -13,7 +13,7 @@ HIDDEN = "application-inference-profile/"
 
 # By name, since a model's own id may hold two dots (`deepseek.v3.2`). The first row are the prefixes that AWS
 # documents; the second are those that its region names would give, which no provider bears.
-_GEOGRAPHIES = frozenset({"us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"}) | frozenset(
+_GEOGRAPHIES = frozenset({"us", "us-gov", "eu", "apac", "jp", "au", "ca", "in", "global"}) | frozenset(
     {"af", "ap", "il", "me", "mx", "sa"}
 )
 _ARN = re.compile(r"arn:aws(?:-[^:]+)?:bedrock:[a-z0-9-]*:[0-9]*:(?P<kind>[a-z-]+)/(?P<name>.+)")

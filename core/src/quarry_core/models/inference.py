@@ -7,7 +7,8 @@ one at a time (contract section 2, trap 1). So parameters are judged when the ma
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -64,6 +65,19 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """One of a few words."""
+
+    choices: tuple[str, ...]
+
+    def allows(self, value: object) -> bool:
+        return isinstance(value, str) and value in self.choices
+
+    def words(self) -> str:
+        return "one of " + ", ".join(self.choices)
+
+
+@dataclass(frozen=True, slots=True)
 class YesNo:
     """True or false."""
 
@@ -92,22 +106,59 @@ class Texts:
 
 
 @dataclass(frozen=True, slots=True)
+class Stops:
+    """A string that ends the answer, or a list of up to `most`; none of them blank."""
+
+    most: int
+
+    def allows(self, value: object) -> bool:
+        return Texts(self.most).allows([value] if isinstance(value, str) else value)
+
+    def words(self) -> str:
+        return f"a string, or a list of 1 to {self.most} strings, that are not blank"
+
+
+def as_list(stops: str | Sequence[str]) -> list[str]:
+    """What `Stops` allows, as a list."""
+    return [stops] if isinstance(stops, str) else list(stops)
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """An object of a model's own parameters, which is sent as it is."""
+
+    bytes_max: int
+
+    def allows(self, value: object) -> bool:
+        if not isinstance(value, Mapping) or not value:
+            return False
+        try:
+            text = json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            return False
+        return len(text) <= self.bytes_max
+
+    def words(self) -> str:
+        return f"an object that is not empty, of at most {self.bytes_max} bytes as JSON"
+
+
+@dataclass(frozen=True, slots=True)
 class Thinking:
-    """Claude's object for extended thinking: off, or on with a budget of tokens."""
+    """Claude's object for extended thinking: off, on with a budget of tokens, or as the model sees fit."""
 
     budget_min: int
 
     def allows(self, value: object) -> bool:
         if not isinstance(value, Mapping):
             return False
-        if value.get("type") == "disabled":
+        if value.get("type") in {"disabled", "adaptive"}:
             return value.keys() == {"type"}
         budget = value.get("budget_tokens")
         whole = isinstance(budget, int) and not isinstance(budget, bool) and budget >= self.budget_min
         return value.get("type") == "enabled" and value.keys() == {"type", "budget_tokens"} and whole
 
     def words(self) -> str:
-        return f'{{"type": "enabled", "budget_tokens": N}} with N at least {self.budget_min}, or {{"type": "disabled"}}'
+        return f'{{"type": "enabled", "budget_tokens": N}} with N at least {self.budget_min}, {{"type": "adaptive"}} or {{"type": "disabled"}}'
 
 
 _SHOWN_CHARS_MAX = 60
@@ -118,8 +169,17 @@ def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= dead_letter <= "\udfff" for dead_letter in text)
 
 
+# The words that every family that chats knows, whatever its own are called; `effort` where a model has it.
+NEUTRAL = ("max_tokens", "temperature", "top_p", "stop", "effort")
+_NO_ALIASES: Mapping[str, str] = {}
+
+
 def check_against(
-    rules: Mapping[str, Rule], never: Mapping[str, str], inference: Mapping[str, Any], family: str
+    rules: Mapping[str, Rule],
+    never: Mapping[str, str],
+    inference: Mapping[str, Any],
+    family: str,
+    aliases: Mapping[str, str] = _NO_ALIASES,
 ) -> None:
     """Judge `inference` by a family's table.
 
@@ -128,27 +188,50 @@ def check_against(
         never: keys that users try, and why they are not parameters.
         inference: what the manifest or the prompt gives.
         family: the family's name, for the message.
+        aliases: other words for parameters of `rules`.
 
     Raises:
         ValueError: names the first wrong key, and the nearest known one or the range.
     """
     for key, value in inference.items():
-        rule = rules.get(key)
+        rule = rules.get(aliases.get(key, key))
         if rule is None:
-            raise ValueError(f"inference: {_why_unknown(rules, never, key, family)}")
+            raise ValueError(f"inference: {_why_unknown({**rules, **dict.fromkeys(aliases)}, never, key, family)}")
         if not rule.allows(value):
             raise ValueError(f"inference: {key} must be {rule.words()}, not {_shown(value)}")
+    plainly(inference, aliases)
 
 
-def _why_unknown(rules: Mapping[str, Rule], never: Mapping[str, str], key: object, family: str) -> str:
+def plainly(inference: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
+    """The parameters, each by one word.
+
+    Raises:
+        ValueError: one is given twice, by two words.
+    """
+    said: dict[str, str] = {}
+    for key in inference:
+        name = aliases.get(key, key)
+        if name in said:
+            raise ValueError(f"inference: {said[name]} and {key} are one parameter: give one of them")
+        said[name] = key
+    return {name: inference[key] for name, key in said.items()}
+
+
+def overridden(prompts: Mapping[str, Any], manifests: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
+    """The prompt's parameters and the manifest's, which win, also where they use another word."""
+    names = {aliases.get(key, key) for key in manifests}
+    return {key: value for key, value in prompts.items() if aliases.get(key, key) not in names} | dict(manifests)
+
+
+def _why_unknown(known: Collection[str], never: Mapping[str, str], key: object, family: str) -> str:
     name = str(key)
     if name in never:
         return f"{name} cannot be set here: {never[name]}"
     # maxTokens, max-tokens and MAX_TOKENS all mean max_tokens.
-    plain = {_plain(known): known for known in rules}
+    plain = {_plain(each): each for each in known}
     nearest = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.5)
     guess = f"; did you mean {plain[nearest[0]]}?" if nearest else ""
-    return f"{_shown(name)} is not a parameter of {family}{guess} (known: {', '.join(sorted(rules))})"
+    return f"{_shown(name)} is not a parameter of {family}{guess} (known: {', '.join(sorted(known))})"
 
 
 def _plain(word: str) -> str:

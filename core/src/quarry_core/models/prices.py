@@ -26,6 +26,7 @@ class _Line(BaseModel):
     output: float = Field(ge=0)
     source: str
     regional: bool = False  # its geographic profiles cost what `geographies` says, times the price
+    profiles: Mapping[str, float] | None = None  # what its own cost, where that differs; of others nothing is known
 
 
 class Table(BaseModel):
@@ -74,7 +75,11 @@ def price_of(model_id: str) -> Price | None:
     """The batch price of a model, named by id, inference profile or ARN; None where the table does not know it."""
     line = table().models.get(canonical_model(model_id))
     geography = geography_of(model_id)
-    factor = table().geographies.get(geography) if line and line.regional and geography else 1.0
+    factor: float | None = 1.0
+    if line is not None and geography and line.profiles is not None:
+        factor = line.profiles.get(geography)
+    elif line is not None and geography and line.regional:
+        factor = table().geographies.get(geography)
     if line is None or factor is None:
         return None
     return Price(line.input * factor, line.output * factor)

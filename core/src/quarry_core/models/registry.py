@@ -3,26 +3,67 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from quarry_core.models.anthropic import MAX_TOKENS_DEFAULT, Anthropic
-from quarry_core.models.claude_rules import check_claude
-from quarry_core.models.converse import Converse
-from quarry_core.models.family import AnswerReader, Family
+from quarry_core.models.ai21 import Jamba
+from quarry_core.models.anthropic import Anthropic
+from quarry_core.models.by_converse import ByConverse
+from quarry_core.models.cohere import CohereEmbed
+from quarry_core.models.family import AnswerReader, Family, Invocation
 from quarry_core.models.identity import CUSTOM, HIDDEN, canonical_model
-from quarry_core.models.titan import TitanTextEmbeddings
+from quarry_core.models.inference import overridden
+from quarry_core.models.invoked import INVOKED
+from quarry_core.models.llama import Llama
+from quarry_core.models.mistral import Mistral
+from quarry_core.models.nova import Nova
+from quarry_core.models.nova_embeddings import NovaEmbeddings
+from quarry_core.models.open_weights import Gpt, OpenWeights, Reasoning
+from quarry_core.models.titan import TitanMultimodal, TitanTextEmbeddings, TitanTextG1
 
-FAMILIES: Mapping[str, Family] = {
+_OPEN_WEIGHTS, _REASONING, _G1 = OpenWeights(), Reasoning(), TitanTextG1()
+# By how the ids of their models begin; the longest beginning counts. What chats and stands under none is CONVERSE's.
+FAMILIES: dict[str, Family] = {
     "anthropic.claude": Anthropic(),
+    "amazon.nova": Nova(),
+    "amazon.nova-2-multimodal-embeddings": NovaEmbeddings(),
     "amazon.titan-embed-text-v2": TitanTextEmbeddings(),
+    "amazon.titan-embed-text-v1": _G1,
+    "amazon.titan-embed-g1-text": _G1,
+    "amazon.titan-embed-image": TitanMultimodal(),
+    "cohere.embed": CohereEmbed(),
+    "meta.llama": Llama(),
+    "mistral.": Mistral(),
+    "ai21.jamba": Jamba(),
+    "openai.gpt-oss": _REASONING,
+    "deepseek.v3": _REASONING,
+    "openai.gpt": Gpt(),
+    "deepseek.": _OPEN_WEIGHTS,
+    "qwen.": _OPEN_WEIGHTS,
+    "moonshot": _OPEN_WEIGHTS,
+    "zai.": _OPEN_WEIGHTS,
+    "minimax.": _OPEN_WEIGHTS,
+    "google.gemma": _OPEN_WEIGHTS,
+    "nvidia.nemotron": _OPEN_WEIGHTS,
 }
-CONVERSE = Converse()
-_READERS: Mapping[str, AnswerReader] = {CONVERSE.name: CONVERSE} | {family.name: family for family in FAMILIES.values()}
-# What `check_claude` looks at.
-_OF_CLAUDE = ("max_tokens", "temperature", "top_p", "top_k", "thinking")
+CONVERSE: Family = ByConverse()
 # Kinds of ARN that Bedrock itself runs no batch jobs on (contract section 1.6).
 _NO_BATCH = ("provisioned-model/", "imported-model/", "custom-model-deployment/")
+_ID = re.compile(r"[a-z0-9][a-z0-9-]*\.[A-Za-z0-9][A-Za-z0-9.:_-]*")
+# What the ids of models that give no text have in them, and what these models do.
+_NO_TEXT: Mapping[str, str] = {
+    "embed": "makes embeddings of a kind that is not supported",
+    "rerank": "ranks texts, and does not answer",
+    "canvas": "makes images",
+    "image": "makes images",
+    "stability.": "makes images",
+    "reel": "makes videos",
+    "luma.": "makes videos",
+    "sonic": "speaks, which batch inference does not do",
+    "speech": "speaks, which batch inference does not do",
+}
+_ALIKE = 0.8
 
 
 class UnsupportedModel(ValueError):
@@ -36,17 +77,38 @@ def family_of(model_id: str) -> Family:
         UnsupportedModel: names the id, why, and what is supported.
     """
     base = _base(model_id)
-    for beginning, family in FAMILIES.items():
-        if base.startswith(beginning):
-            return family
-    known = ", ".join(f"{family.name} ({beginning}…)" for beginning, family in FAMILIES.items())
-    near = [
-        beginning
-        for beginning in FAMILIES
-        if difflib.get_close_matches(base[: len(beginning)].casefold(), [beginning], cutoff=0.8)
-    ]
-    guess = f"; does it begin with {near[0]}?" if near else ""
-    raise UnsupportedModel(f"{model_id!r} is not of a supported model family{guess} (supported are: {known})")
+    begun = [beginning for beginning in FAMILIES if base.startswith(beginning)]
+    # Some models that give no text bear the name of a family that does.
+    why = next((why for word, why in _NO_TEXT.items() if word in base), None)
+    if begun and (why is None or FAMILIES[max(begun, key=len)].kind == "embedding"):
+        return FAMILIES[max(begun, key=len)]
+    known = "Claude, embeddings of Titan, Nova and Cohere, and all models that Converse can ask"
+    if why is not None:
+        raise UnsupportedModel(f"{model_id!r} {why} (supported are {known})")
+    near = _nearest(base)
+    if near:
+        raise UnsupportedModel(f"{model_id!r} is no model that is known: does it begin with {near}?")
+    if _ID.fullmatch(base) is None:
+        raise UnsupportedModel(
+            f"{model_id!r} is no id of a model, which is its provider's name, a dot and its own, as in"
+            " amazon.nova-lite-v1:0: `quarry models` lists what there is"
+        )
+    return CONVERSE
+
+
+def _nearest(base: str) -> str:
+    """The beginning of a family for which another is an error of typing, as far as that can be told; else empty."""
+    provider = base.partition(".")[0]
+    providers: dict[str, str] = {}
+    for beginning in FAMILIES:
+        name = beginning.partition(".")[0]
+        providers[name] = f"{name}." if name in providers else beginning
+    if provider not in providers:
+        near = difflib.get_close_matches(provider.casefold(), providers, n=1, cutoff=_ALIKE)
+        return providers[near[0]] if near else ""
+    beginnings = [each for each in FAMILIES if each.startswith(f"{provider}.") and not each.endswith(".")]
+    alike = [each for each in beginnings if difflib.SequenceMatcher(None, base[: len(each)], each).ratio() > 0.9]
+    return alike[0] if alike else ""
 
 
 def makes_embeddings(model_id: str) -> bool:
@@ -84,26 +146,44 @@ def reader_named(name: str) -> AnswerReader:
     Raises:
         UnsupportedModel: no adapter of this release has that name.
     """
-    if name not in _READERS:
-        raise UnsupportedModel(
-            f"the run was accepted for the family {name!r}, which this release does not know:"
-            " let the release end it that accepted it"
-        )
-    return _READERS[name]
+    readers: tuple[AnswerReader, ...] = (*FAMILIES.values(), CONVERSE, INVOKED)
+    for reader in readers:
+        if reader.name == name:
+            return reader
+    raise UnsupportedModel(
+        f"the run was accepted for the family {name!r}, which this release does not know:"
+        " let the release end it that accepted it"
+    )
+
+
+def reader_of(model_id: str, sent_by: Invocation | None) -> AnswerReader:
+    """What reads a model's answers.
+
+    Args:
+        model_id: of a supported family; with Converse, any that chats.
+        sent_by: how Bedrock reads requests that somebody else wrote; None: they are the family's own.
+
+    Raises:
+        UnsupportedModel: as `family_of`.
+    """
+    if sent_by == "Converse":
+        try:
+            found = family_of(model_id)
+        except UnsupportedModel:
+            return CONVERSE
+        return found if found.invocation == "Converse" else CONVERSE
+    family = family_of(model_id)
+    return family if sent_by is None else family.invoked
 
 
 def check_ready(model_id: str, body: Mapping[str, Any]) -> None:
-    """Refuse a `modelInput` that somebody else wrote and that this model takes from nobody; a few cheap looks.
+    """Refuse a `modelInput` for InvokeModel that somebody else wrote and that this model takes from nobody.
 
     Raises:
         UnsupportedModel: as `family_of`.
         ValueError: names the field and the remedy.
     """
-    family = family_of(model_id)
-    family.check_body(body)
-    if family.name == Anthropic.name:
-        given = {field: body[field] for field in _OF_CLAUDE if field in body}
-        check_claude(canonical_model(model_id).removeprefix(CUSTOM), given, None)
+    family_of(model_id).check_body(body, _base(model_id))
 
 
 def check_inference(model_id: str, inference: Mapping[str, Any], *, whole: bool = True) -> None:
@@ -118,8 +198,13 @@ def check_inference(model_id: str, inference: Mapping[str, Any], *, whole: bool 
         UnsupportedModel: as `family_of`.
         ValueError: names the parameter and the remedy.
     """
-    family = family_of(model_id)
-    family.check_inference(inference)
-    if family.name == Anthropic.name:
-        base = canonical_model(model_id).removeprefix(CUSTOM)
-        check_claude(base, inference, MAX_TOKENS_DEFAULT if whole else None)
+    family_of(model_id).check_inference(inference, _base(model_id), whole=whole)
+
+
+def joined(model_id: str, prompts: Mapping[str, Any], manifests: Mapping[str, Any]) -> dict[str, Any]:
+    """The prompt's parameters and the manifest's, which win, also where they say it by another word of the family.
+
+    Raises:
+        UnsupportedModel: as `family_of`.
+    """
+    return overridden(prompts, manifests, family_of(model_id).aliases)

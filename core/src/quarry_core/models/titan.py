@@ -1,4 +1,4 @@
-"""Amazon Titan Text Embeddings V2: one text in, one vector out (contract section 4.2)."""
+"""Amazon's Titan embeddings: Text V2, Text G1 and Multimodal G1; one text in, one vector out (contract section 4.2)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ from typing import Any, Self
 import msgspec
 
 from quarry_core.models import loose
-from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Kind, Output, UnreadableOutput
-from quarry_core.models.inference import OneOf, Rule, YesNo, check_against
+from quarry_core.models.embedding import Embeddings, whole_vector
+from quarry_core.models.family import Answer, EmptyAnswer, Output, UnreadableOutput
+from quarry_core.models.inference import OneOf, Rule, YesNo
 
 DIMENSIONS_DEFAULT = 1_024
 
 _RULES: Mapping[str, Rule] = {"dimensions": OneOf((256, 512, 1_024)), "normalize": YesNo()}
-_NEVER = {
-    "inputText": "it is the dataset's column input_text",
-    "embeddingTypes": "results hold floats, and other types are not yet supported",
-    "model": "it is the manifest's model_id",
-    "modelId": "it is the manifest's model_id",
-}
 
 
 class ByType(msgspec.Struct, frozen=True, gc=False, rename={"floats": "float"}):
@@ -35,43 +30,18 @@ class Embedding(Output, frozen=True, gc=False):
 
     @classmethod
     def loosely(cls, found: object) -> Self:
-        """As `Output.loosely`. A vector is whole or none: one element that is no number would shift all the others."""
-        output = loose.members(found)
-        vectors = [output.get("embedding"), loose.members(output.get("embeddingsByType")).get("float")]
-        whole = next(filter(None, map(loose.numbers, vectors)), None)
-        if whole is None and any(vectors):
-            raise UnreadableOutput("the embedding is not a list of finite numbers")
+        """As `Output.loosely`."""
         if not isinstance(found, dict):
             raise UnreadableOutput("modelOutput is not an object")
-        return cls(embedding=whole, input_tokens=loose.count(output.get("inputTextTokenCount")))
+        vectors = [found.get("embedding"), loose.members(found.get("embeddingsByType")).get("float")]
+        return cls(embedding=whole_vector(vectors), input_tokens=loose.count(found.get("inputTextTokenCount")))
 
 
-class TitanTextEmbeddings:
-    """The adapter."""
+class Titan(Embeddings):
+    """What the three have in common: the text's member, and the answer's form."""
 
-    name: str = "titan-text-embeddings-v2"
-    version: str = "1"
-    kind: Kind = "embedding"
-    answer_column: AnswerColumn = "embedding"
     output_type: type[Output] = Embedding
-
-    def body(self, text: str, *, system: str | None, inference: Mapping[str, Any]) -> dict[str, Any]:
-        """One record's `modelInput`. Raises ValueError if there is a `system`: an embedding has none."""
-        if system is not None:
-            raise ValueError("system: an embedding model takes only a text, without a prompt")
-        return {
-            "inputText": text,
-            "dimensions": inference.get("dimensions", DIMENSIONS_DEFAULT),
-            "normalize": inference.get("normalize", True),
-        }
-
-    def check_inference(self, inference: Mapping[str, Any]) -> None:
-        check_against(_RULES, _NEVER, inference, self.name)
-
-    def check_body(self, body: Mapping[str, Any]) -> None:
-        """The one member that each record needs."""
-        if not isinstance(body.get("inputText"), str):
-            raise ValueError('inputText is not a text: give each record its text, as "inputText": "…"')  # noqa: TRY004 - one class for all refusals
+    text_member = "inputText"
 
     def answer(self, output: Any) -> Answer:
         """The vector, from whichever of its two places holds it."""
@@ -80,3 +50,49 @@ class TitanTextEmbeddings:
         if not vector:
             raise EmptyAnswer("the model gave no embedding", input_tokens=found.input_tokens)
         return Answer(embedding=vector, input_tokens=found.input_tokens)
+
+
+class TitanTextEmbeddings(Titan):
+    """Titan Text Embeddings V2."""
+
+    name: str = "titan-text-embeddings-v2"
+    version: str = "1"
+    rules: Mapping[str, Rule] = _RULES
+    never: Mapping[str, str] = {"embeddingTypes": "results hold floats, and other types are not yet supported"}
+
+    def record(self, text: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "inputText": text,
+            "dimensions": given.get("dimensions", DIMENSIONS_DEFAULT),
+            "normalize": given.get("normalize", True),
+        }
+
+
+class TitanTextG1(Titan):
+    """Titan Text Embeddings G1, which takes the text alone."""
+
+    name: str = "titan-text-embeddings-g1"
+    version: str = "1"
+    rules: Mapping[str, Rule] = {}
+    never: Mapping[str, str] = {"dimensions": "G1 makes vectors of 1,536 numbers and of no other length"}
+
+    def record(self, text: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        del given
+        return {"inputText": text}
+
+
+class TitanMultimodal(Titan):
+    """Titan Multimodal Embeddings G1, of a text."""
+
+    name: str = "titan-multimodal-embeddings"
+    version: str = "1"
+    rules: Mapping[str, Rule] = {"dimensions": OneOf((256, 384, 1_024))}
+    aliases: Mapping[str, str] = {"outputEmbeddingLength": "dimensions"}
+
+    def record(self, text: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        length = given.get("dimensions", DIMENSIONS_DEFAULT)
+        return {"inputText": text, "embeddingConfig": {"outputEmbeddingLength": length}}
+
+    def check_body(self, body: Mapping[str, Any], model: str = "") -> None:
+        if "inputImage" not in body:
+            super().check_body(body, model)

@@ -16,7 +16,7 @@ from quarry_core.contract.names import listing_key
 from quarry_core.contract.requests import INVOCATIONS
 from quarry_core.contract.run import PINS_BYTES_MAX, Pins, Source
 from quarry_core.errors import Conflict
-from quarry_core.models import CONVERSE, check_inference, family_of, pool_of
+from quarry_core.models import check_inference, family_of, joined, pool_of, reader_of
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.sources.listing import LISTING_BYTES_MAX, find_source
 from quarry_core.sources.lookups import look_up_prompt
@@ -51,7 +51,9 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
         owner_required=environment.owner_required,
     )
     prompt = manifest.prompt if manifest.prompt_id is None else look_up_prompt(objects, manifest.prompt_id)
-    inference = {**(prompt.inference or {} if prompt else {}), **manifest.inference}
+    inference = {**manifest.inference}
+    if prompt is not None and prompt.inference:
+        inference = joined(manifest.model_id, prompt.inference, manifest.inference)
     if manifest.request_format is None:
         try:
             check_inference(manifest.model_id, inference)
@@ -61,7 +63,9 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
     requests = find_requests(objects, manifest, source.format, partial(first_file, objects, run_id, source))
     check_selection(manifest, prompt, requests=requests is not None)
     invocation = INVOCATIONS[requests] if requests else None
-    family = CONVERSE if invocation == "Converse" else family_of(manifest.model_id)
+    family = reader_of(manifest.model_id, invocation)
+    if invocation is None and family_of(manifest.model_id).invocation == "Converse":
+        invocation = "Converse"
     pins = Pins(
         job_name_prefix=manifest.job_name_prefix,
         model_id=manifest.model_id,

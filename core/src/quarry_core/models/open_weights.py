@@ -1,0 +1,66 @@
+"""Models whose own form is OpenAI's: gpt-oss and GPT, Qwen, DeepSeek, Kimi, GLM, MiniMax, Gemma, Nemotron; by Converse.
+
+`effort` (LiteLLM 1.110.2, which calls Bedrock so): `reasoning_effort` for gpt-oss and DeepSeek V3, `reasoning.effort` for
+GPT; no name for it is known of the others. GPT-6 takes no sampling parameters (`supports_sampling_params` there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from quarry_core.models.by_converse import ALIASES, RULES, ByConverse
+from quarry_core.models.family import Answer, EmptyAnswer
+from quarry_core.models.inference import Rule, Word
+from quarry_core.models.reasoning import without_reasoning
+
+_EFFORTS = ("low", "medium", "high")
+_GPT_EFFORTS = ("none", *_EFFORTS, "xhigh", "max")
+_NO_SAMPLING = "openai.gpt-6"
+
+
+class OpenWeights(ByConverse):
+    """The adapter of those of which no name for `effort` is known."""
+
+    name: str = "open-weights"
+    version: str = "1"
+    aliases: Mapping[str, str] = {**ALIASES, "max_completion_tokens": "max_tokens", "reasoning_effort": "effort"}
+
+    def answer(self, output: Any) -> Answer:
+        """As Converse's; reasoning at the beginning of the text is no part of the answer either."""
+        answer = super().answer(output)
+        text = without_reasoning(answer.text or "")
+        if not text:
+            raise EmptyAnswer(
+                f"the model gave no text behind its reasoning (stop reason: {answer.stop_reason or 'none'})",
+                stop_reason=answer.stop_reason,
+                input_tokens=answer.input_tokens,
+                output_tokens=answer.output_tokens,
+            )
+        return replace(answer, text=text)
+
+
+class Reasoning(OpenWeights):
+    """gpt-oss and DeepSeek V3."""
+
+    name: str = "open-weights-reasoning"
+    rules: Mapping[str, Rule] = {**RULES, "effort": Word(_EFFORTS)}
+
+    def more(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {"reasoning_effort": given["effort"]} if "effort" in given else {}
+
+
+class Gpt(OpenWeights):
+    """GPT-5 and later."""
+
+    name: str = "gpt"
+    rules: Mapping[str, Rule] = {**RULES, "effort": Word(_GPT_EFFORTS)}
+
+    def more(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {"reasoning": {"effort": given["effort"]}} if "effort" in given else {}
+
+    def check_model(self, given: Mapping[str, Any], model: str) -> None:
+        sampling = [name for name in ("temperature", "top_p") if name in given]
+        if sampling and model.startswith(_NO_SAMPLING):
+            raise ValueError(f"inference: {model} does not accept {sampling[0]} (as of 2026-11): leave it out")
