@@ -4,12 +4,12 @@ import json
 
 import msgspec
 import pytest
-from quarry_local.bedrock.families.registry import answering
-from quarry_local.bedrock.models.catalogue import entries
-from quarry_local.bedrock.models.identity import Model
 
 from quarry_core.models import EmptyAnswer, Turn, check_inference, check_ready, family_of, joined, reader_of
 from quarry_core.models.family import UnreadableOutput
+from quarry_local.bedrock.families.registry import answering
+from quarry_local.bedrock.models.catalogue import entries
+from quarry_local.bedrock.models.identity import Model
 
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
 OPUS = "anthropic.claude-opus-5"
@@ -193,7 +193,7 @@ def test_reasoning_in_a_block_or_in_the_text_is_no_part_of_the_answer():
 
 @pytest.mark.parametrize("text", ["<reasoning>well, 2", "<reasoning>all of it</reasoning>  "])
 def test_an_answer_that_is_reasoning_alone_is_empty_and_its_tokens_are_kept(text):
-    with pytest.raises(EmptyAnswer, match="no text behind its reasoning .stop reason: max_tokens") as empty:
+    with pytest.raises(EmptyAnswer, match="no text behind its reasoning") as empty:
         read(GPT_OSS, conversed({"text": text}, stop_reason="max_tokens"))
     assert (empty.value.input_tokens, empty.value.output_tokens) == (3, 4)
 

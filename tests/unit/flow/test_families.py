@@ -12,14 +12,14 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from quarry_local.bedrock.families.answers import prompt_digest
-from quarry_local.bedrock.families.registry import answering
-from quarry_local.bedrock.models.catalogue import entries
-from quarry_local.bedrock.models.identity import EMBEDDINGS, Model
 
 from quarry_core.contract.names import input_key
 from quarry_core.contract.states import RunState
 from quarry_core.models import family_of, registry
+from quarry_local.bedrock.families.answers import prompt_digest
+from quarry_local.bedrock.families.registry import answering
+from quarry_local.bedrock.models.catalogue import entries
+from quarry_local.bedrock.models.identity import EMBEDDINGS, Model
 from tests.world.world import BUCKET, SimulatedWorld
 
 ROWS = 100
@@ -249,7 +249,8 @@ async def test_a_family_is_one_file_and_its_line(tmp_path, monkeypatch):
     model = "acme.rocket-v1:0"
     (tmp_path / "acme.py").write_text(MADE_UP)
     spec = importlib.util.spec_from_file_location("acme", tmp_path / "acme.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "acme", module)
     spec.loader.exec_module(module)
