@@ -1,7 +1,8 @@
 """Prompts: what a template may say, which columns it needs, and how a prompt file is read. Pure.
 
-In a template `{column}` stands for the row's value, and `{{` and `}}` are braces. That is all: no conversions, no
-formats, no expressions. A template is judged when the manifest arrives; after that nothing about it can fail, and
+In a template `{column}` stands for the row's value, `{column|none}` for it or "none" where there is none, `{column:json}` for
+it as JSON, and `{{` and `}}` are braces. `||` and `::` in a name are the `|` and `:` of a column that has them. That is
+all: no conversions, no formats, no expressions. A template is judged when the manifest arrives; after that nothing about it can fail, and
 nothing that stands in a row is ever read as a template. `system` is sent as it is written, braces and all.
 """
 
@@ -12,10 +13,10 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from quarry_core.contract.field_faults import in_words
 from quarry_core.contract.json_text import half_pairs, without_nulls
@@ -27,6 +28,9 @@ TEMPLATE_CHARS_MAX = 200_000
 SYSTEM_CHARS_MAX = 100_000
 PLACEHOLDERS_MAX = 200
 COLUMN_CHARS_MAX = 255
+DEFAULT_CHARS_MAX = 1_000
+MESSAGES_MAX = 100
+NullPolicy = Literal["error", "empty", "skip"]
 TEXT_FIELDS = ("template", "system", "version", "description")
 _SHOWN_CHARS_MAX = 40
 _COLUMNS_SHOWN_MAX = 20
@@ -49,9 +53,17 @@ class PromptError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """The place of a column's value."""
+    """The place of a column's value.
+
+    Attributes:
+        column: its name.
+        default: what stands there where the row has no value; None: the row is not sent.
+        as_json: whether the value is written as JSON, a text with its quotation marks.
+    """
 
     column: str
+    default: str | None = None
+    as_json: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,12 @@ class Template:
     @cached_property
     def placeholders(self) -> tuple[str, ...]:
         """The column of each placeholder, in order; a column stands as often as it is used."""
-        return tuple(part.column for part in self.parts if isinstance(part, Placeholder))
+        return tuple(slot.column for slot in self.slots)
+
+    @cached_property
+    def slots(self) -> tuple[Placeholder, ...]:
+        """The placeholders themselves, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Placeholder))
 
     @cached_property
     def literals(self) -> tuple[str, ...]:
@@ -76,6 +93,10 @@ class Template:
                 texts[-1] += part
         return tuple(texts)
 
+    def fill(self, values: Mapping[Placeholder, str]) -> str:
+        """As `render`, with a text for each placeholder, for a column may stand in several forms."""
+        return "".join(part if isinstance(part, str) else values[part] for part in self.parts)
+
     def render(self, values: Mapping[str, str]) -> str:
         """The prompt of one row. Raises KeyError if a column has no value."""
         return "".join(part if isinstance(part, str) else values[part.column] for part in self.parts)
@@ -84,8 +105,12 @@ class Template:
 _TOKEN = re.compile(r"\{\{|\}\}|[{}]")
 
 
-def parse_template(text: str) -> Template:
+def parse_template(text: str, *, constant: bool = False) -> Template:
     """Read a template.
+
+    Args:
+        text: the template.
+        constant: whether it may be without a placeholder.
 
     Raises:
         TemplateError: a brace without its partner, an empty or malformed name, a conversion or a format, no
@@ -104,44 +129,56 @@ def parse_template(text: str) -> Template:
         elif token[0] == "}":
             raise TemplateError(f"'}}' at {_place(text, token.start())} closes nothing: for a literal brace write }}}}")
         else:
-            name, at = _name(text, token.start())
+            placeholder, at = _placeholder(text, token.start())
             placeholders += 1
             if any(literal):
                 parts.append("".join(literal))
             literal.clear()
-            parts.append(Placeholder(name))
+            parts.append(placeholder)
     literal.append(text[at:])
     if any(literal):
         parts.append("".join(literal))
-    if placeholders == 0:
+    if placeholders == 0 and not constant:
         raise TemplateError("the template has no placeholder, so every row would get the same prompt: write {column}")
     if placeholders > PLACEHOLDERS_MAX:
         raise TemplateError(f"the template has {placeholders} placeholders, more than {PLACEHOLDERS_MAX}")
     return Template(tuple(parts))
 
 
-def _name(text: str, start: int) -> tuple[str, int]:
+# A column's name, in which `||` and `::` stand for one of each, and what follows it.
+_INSIDE = re.compile(r"(?P<name>(?:\|\||::|[^|:])*)(?P<json>:json)?(?:\|(?P<default>.*))?", re.DOTALL)
+
+
+def _placeholder(text: str, start: int) -> tuple[Placeholder, int]:
     """The placeholder that opens at `start`, and where the text goes on."""
     where = f"'{{' at {_place(text, start)}"
     braces = "for braces, as in JSON, write {{ and }}"
     end = re.compile(r"[{}]").search(text, start + 1)
     if end is None or end[0] == "{":
         raise TemplateError(f"{where} is not closed: {braces}")
-    name = text[start + 1 : end.start()]
-    shown = name if len(name) <= _SHOWN_CHARS_MAX else name[: _SHOWN_CHARS_MAX - 1] + "…"
-    if not name.strip():
+    inside = text[start + 1 : end.start()]
+    shown = inside if len(inside) <= _SHOWN_CHARS_MAX else inside[: _SHOWN_CHARS_MAX - 1] + "…"
+    if not inside.strip():
         raise TemplateError(f"{where} holds no name: write the name of a column, as in {{topic}}; {braces}")
-    if name != name.strip() or any(dead_letter in name for dead_letter in "\"'\n\r\t"):
+    found = _INSIDE.fullmatch(inside)
+    name = found["name"] if found else inside.partition(":")[0]
+    if any(dead_letter in name for dead_letter in "\"'\n\r\t") or (found and name != name.strip()):
         raise TemplateError(f"{where} holds {shown!r}, which is not a column name; {braces}")
-    plain = re.match(r"[^!:]*", name)
-    if plain is not None and plain[0] != name:
+    plain = name.partition("!")[0]
+    if found is None or plain != name:
         raise TemplateError(
-            f"{where} holds {shown!r}: conversions (!r) and formats (:fmt) are not supported,"
-            f" write {{{plain[0].strip() or 'column'}}}; {braces}"
+            f"{where} holds {shown!r}: conversions (!r) and formats (:fmt) other than :json are not supported,"
+            f" write {{{plain.strip() or 'column'}}}, and :: for a : in a column's name; {braces}"
         )
-    if len(name) > COLUMN_CHARS_MAX:
+    if not name:
+        raise TemplateError(f"{where} holds no name before {inside[0]!r}: write the name of a column; {braces}")
+    column = name.replace("||", "|").replace("::", ":")
+    if len(column) > COLUMN_CHARS_MAX:
         raise TemplateError(f"{where} holds a name of more than {COLUMN_CHARS_MAX} characters; {braces}")
-    return name, end.end()
+    default = found["default"]
+    if default is not None and len(default) > DEFAULT_CHARS_MAX:
+        raise TemplateError(f"{where} has a default of more than {DEFAULT_CHARS_MAX} characters: shorten it")
+    return Placeholder(column, default, found["json"] is not None), end.end()
 
 
 def _place(text: str, position: int) -> str:
@@ -156,8 +193,10 @@ EMBEDDING_COLUMN = "input_text"
 
 
 def template_of(prompt: Prompt | None) -> Template:
-    """The template of a run's records: the prompt's, or the one column that is embedded."""
-    return parse_template(prompt.template if prompt is not None else f"{{{EMBEDDING_COLUMN}}}")
+    """All of a run's records in which values stand: the prompt's messages and template, or the column that is embedded."""
+    if prompt is None:
+        return parse_template(f"{{{EMBEDDING_COLUMN}}}")
+    return Template(tuple(part for template in (*prompt.examples, prompt.last) for part in template.parts))
 
 
 def columns_of(template: Template) -> tuple[str, ...]:
@@ -166,7 +205,14 @@ def columns_of(template: Template) -> tuple[str, ...]:
 
 
 def check_columns(template: Template, available: Collection[str]) -> None:
-    """Raise MissingColumn for the first placeholder that is not among the dataset's columns."""
+    """Raise MissingColumn for the first placeholder that is not among the dataset's columns, or may mean two of them."""
+    for slot in template.slots:
+        literal = f"{slot.column}|{slot.default}"
+        if slot.default is not None and literal in available:
+            raise MissingColumn(
+                f"the dataset has a column {literal!r}, and {{{literal}}} means the column {slot.column!r} with a default:"
+                f" write {{{slot.column}||{slot.default}}} for the column, or rename it"
+            )
     require_columns(columns_of(template), available)
 
 
@@ -187,6 +233,23 @@ def require_columns(needed: Sequence[str], available: Collection[str]) -> None:
 # --------------------------------------------------------------------------- prompts
 
 
+class Message(BaseModel):
+    """One message of an example: what was asked, or what the answer to it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+    role: Literal["user", "assistant"] = Field(description="Who said it.")
+    content: str = Field(min_length=1, description="The text, with placeholders as in the template, or without.")
+
+    @field_validator("content")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is blank: a model refuses messages without a text")
+        parse_template(value, constant=True)
+        return value
+
+
 class Prompt(BaseModel):
     """A template and what goes with it: the content of `prompts/<prompt_id>.yaml`, or of the manifest's `prompt`."""
 
@@ -196,6 +259,15 @@ class Prompt(BaseModel):
     template: str = Field(description="The user message: {column} is a placeholder, {{ and }} are braces.")
     system: str | None = Field(
         None, min_length=1, max_length=SYSTEM_CHARS_MAX, description="The system prompt, sent as it is written."
+    )
+    messages: tuple[Message, ...] = Field(
+        (),
+        max_length=MESSAGES_MAX,
+        description="Examples that stand before the template: user and assistant in turn, the user first.",
+    )
+    nulls: Mapping[str, NullPolicy] = Field(
+        default_factory=dict,
+        description="By column, what becomes of a row that has no value in it: error (the default), empty or skip.",
     )
     version: str | None = Field(None, max_length=64, description="Your own label for this version of the prompt.")
     description: str | None = Field(None, max_length=2_000, description="What the prompt is for.")
@@ -208,6 +280,55 @@ class Prompt(BaseModel):
     def _readable(cls, value: str) -> str:
         parse_template(value)
         return value
+
+    @field_validator("messages")
+    @classmethod
+    def _in_turn(cls, value: tuple[Message, ...]) -> tuple[Message, ...]:
+        for number, message in enumerate(value):
+            expected = "assistant" if number % 2 else "user"
+            if message.role != expected:
+                raise ValueError(
+                    f"message {number + 1} is of {message.role}, and user and assistant take turns, the user first:"
+                    f" it must be of {expected}"
+                )
+        if len(value) % 2:
+            raise ValueError(
+                "the last message is of user, and the template asks behind them: add what assistant says to it"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        slots = template_of(self).slots
+        if len(slots) > PLACEHOLDERS_MAX:
+            raise ValueError(
+                f"messages: with the template they have {len(slots)} placeholders, more than {PLACEHOLDERS_MAX}"
+            )
+        size = len(self.template) + sum(len(message.content) for message in self.messages)
+        if size > TEMPLATE_CHARS_MAX:
+            raise ValueError(f"messages: with the template they have {size} characters, more than {TEMPLATE_CHARS_MAX}")
+        columns = {slot.column for slot in slots}
+        for column in self.nulls:
+            if column not in columns:
+                nearest = difflib.get_close_matches(column, columns, n=1, cutoff=0.5)
+                guess = f"; did you mean {nearest[0]!r}?" if nearest else ""
+                raise ValueError(f"nulls: no placeholder has the column {column!r}{guess}")
+            defaults = [slot for slot in slots if slot.column == column and slot.default is not None]
+            if defaults:
+                raise ValueError(
+                    f"nulls: {column!r} has a default too, {{{column}|{defaults[0].default}}}: leave one of them out"
+                )
+        return self
+
+    @cached_property
+    def examples(self) -> tuple[Template, ...]:
+        """The messages, parsed."""
+        return tuple(parse_template(message.content, constant=True) for message in self.messages)
+
+    @cached_property
+    def last(self) -> Template:
+        """The template, parsed."""
+        return parse_template(self.template)
 
 
 def check_prompt_id(prompt_id: str) -> str:
@@ -249,10 +370,13 @@ def load_prompt(data: bytes, prompt_id: str) -> Prompt:
 
 def _sentence(fault: Mapping[str, Any]) -> str:
     field = ".".join(str(step) for step in fault["loc"])
+    if fault["type"] == "extra_forbidden" and len(fault["loc"]) > 1:
+        return f"{field} is not a field of a message (known: {', '.join(Message.model_fields)})"
     if fault["type"] == "extra_forbidden":
         nearest = difflib.get_close_matches(field, Prompt.model_fields, n=1, cutoff=0.5)
         guess = f"; did you mean {nearest[0]}?" if nearest else ""
         return f"{field} is not a field of a prompt{guess} (known: {', '.join(Prompt.model_fields)})"
     if fault["type"] == "missing":
         return f"{field} is missing"
-    return f"{field}: {in_words(fault)}"
+    words = in_words(fault)
+    return f"{field}: {words}" if field else words

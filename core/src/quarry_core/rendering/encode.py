@@ -24,9 +24,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from quarry_core.contract.names import ROW_MAX, SHARD_PATTERN
-from quarry_core.contract.prompts import EMBEDDING_COLUMN, Placeholder, Template, columns_of
-from quarry_core.models import Family
-from quarry_core.rendering.text import Fault, NotEncodable, Rendered, check_encodable, field_as_text
+from quarry_core.contract.prompts import EMBEDDING_COLUMN, NullPolicy, Placeholder, Template
+from quarry_core.models import Family, Turn
+from quarry_core.models.family import Role
+from quarry_core.rendering.text import Fault, NotEncodable, Rendered, check_encodable, field_as_json, field_as_text
 from quarry_core.tabular.row_bytes import pieces
 
 __all__ = [
@@ -60,7 +61,7 @@ VALUE_BYTES_MIN = 8
 # A control character becomes six bytes in JSON.
 ESCAPED_BYTES_MAX = 6
 
-UnsentCode = Literal["NULL_INPUT", "BAD_VALUE", "TOO_LARGE"]
+UnsentCode = Literal["NULL_INPUT", "BAD_VALUE", "TOO_LARGE", "SKIPPED"]
 _CODES: dict[Fault, UnsentCode] = {
     Fault.NULL: "NULL_INPUT",
     Fault.NAN: "NULL_INPUT",
@@ -70,6 +71,9 @@ _CODES: dict[Fault, UnsentCode] = {
     Fault.SAME_KEYS: "BAD_VALUE",
     Fault.TOO_LONG: "TOO_LARGE",
 }
+# For want of a value: a default may stand in its place.
+_NO_VALUE = (Fault.NULL, Fault.NAN, Fault.INFINITE)
+_NO_POLICIES: Mapping[str, NullPolicy] = {}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -89,6 +93,10 @@ class Encoded:
     data: bytes
     records: int
     unsent: tuple[Unsent, ...] = ()
+
+
+# What stands in each placeholder, for a piece of a batch.
+Values = Mapping[Placeholder, Rendered]
 
 
 class RowEncoder(Protocol):
@@ -131,6 +139,8 @@ class Encoder:
         system: the system prompt, for text families.
         inference: parameters that have passed `family.check_inference`.
         record_bytes_max: a longer line is not sent.
+        turns: messages before the template's, by who says them.
+        nulls: what becomes of rows without a value, by column; they are errors otherwise.
 
     Raises:
         ValueError: the template, or its absence, does not fit the family.
@@ -143,17 +153,22 @@ class Encoder:
         system: str | None = None,
         inference: Mapping[str, Any] | None = None,
         record_bytes_max: int = RECORD_BYTES_MAX,
+        *,
+        turns: Sequence[tuple[Role, Template]] = (),
+        nulls: Mapping[str, NullPolicy] = _NO_POLICIES,
     ) -> None:
         if (family.kind == "text") != (template is not None):
             need = "needs a template" if family.kind == "text" else f"reads the column {EMBEDDING_COLUMN}: no template"
             raise ValueError(f"the family {family.name} {need}")
         shape = template or Template((Placeholder(EMBEDDING_COLUMN),))
-        self.columns = columns_of(shape)
-        self._placeholders = shape.placeholders
-        self._times = Counter(shape.placeholders)
+        whole = [*(each for _, each in turns), shape]
+        self._placeholders = tuple(slot for each in whole for slot in each.slots)
+        self.columns = tuple(dict.fromkeys(slot.column for slot in self._placeholders))
+        self._times = Counter(self._placeholders)
+        self._nulls = nulls
         self._record_bytes_max = record_bytes_max
-        self._template = shape
-        self._constants = _constants(family, shape, system, inference or {})
+        self._said = whole
+        self._constants = _constants(family, turns, shape, system, inference or {})
 
     @property
     def frame_bytes(self) -> int:
@@ -199,14 +214,14 @@ class Encoder:
     def texts(self, batch: pa.RecordBatch) -> Iterator[str]:
         """What each record says to the model: the prompt with its values, and no JSON. Rows that are not sent have none."""
         for start, stop, rendered in self._rendered(batch):
-            columns = {column: one.texts for column, one in rendered.items()}
             for row in range(stop - start):
-                values = {column: texts[row] for column, texts in columns.items()}
+                values = {slot: one.texts[row] for slot, one in rendered.items()}
                 if not all(value.is_valid for value in values.values()):
                     continue
-                size_bytes = sum(values[column].as_buffer().size * times for column, times in self._times.items())
+                size_bytes = sum(values[slot].as_buffer().size * times for slot, times in self._times.items())
                 if size_bytes <= self._record_bytes_max:
-                    yield self._template.render({column: value.as_py() for column, value in values.items()})
+                    found = {slot: value.as_py() for slot, value in values.items()}
+                    yield "\n".join(template.fill(found) for template in self._said)
 
     def could_be_too_large(self, text_bytes: int) -> bool:
         """Whether a row of so many bytes of text, in all columns, may make a line over the limit."""
@@ -217,8 +232,8 @@ class Encoder:
         """How many rows of a batch `encode` would leave out, without encoding it where no row can be too large."""
         unsent = 0
         for start, stop, rendered in self._rendered(batch):
-            longest = {column: pc.max(pc.binary_length(one.texts)).as_py() or 0 for column, one in rendered.items()}
-            line_bytes = sum(longest[column] * times for column, times in self._times.items())
+            longest = {slot: pc.max(pc.binary_length(one.texts)).as_py() or 0 for slot, one in rendered.items()}
+            line_bytes = sum(longest[slot] * times for slot, times in self._times.items())
             if line_bytes * ESCAPED_BYTES_MAX + self.frame_bytes > self._record_bytes_max:
                 sent = self._piece(_HEAD + b"00000", range(start, stop), rendered, [])
                 unsent += stop - start - sum(records for records, _ in sent)
@@ -233,8 +248,8 @@ class Encoder:
         for start, stop, rendered in self._rendered(batch):
             yield from self._piece(head, range(first_row + start, first_row + stop), rendered, unsent)
 
-    def _rendered(self, batch: pa.RecordBatch) -> Iterator[tuple[int, int, dict[str, Rendered]]]:
-        """The columns as text, piece by piece: the rows [start, stop) of each, and what they hold."""
+    def _rendered(self, batch: pa.RecordBatch) -> Iterator[tuple[int, int, Values]]:
+        """What stands in each placeholder, piece by piece: the rows [start, stop) of each."""
         if not self.columns:
             yield 0, batch.num_rows, {}
             return
@@ -244,36 +259,48 @@ class Encoder:
                 start,
                 stop,
                 {
-                    name: field_as_text(batch.schema.field(name), values.slice(start, stop - start))
-                    for name, values in columns.items()
+                    slot: self._text(slot, batch.schema.field(slot.column), columns[slot.column][start:stop])
+                    for slot in self._times
                 },
             )
 
-    def _piece(
-        self, head: bytes, rows: range, rendered: Mapping[str, Rendered], unsent: list[Unsent]
-    ) -> Iterator[tuple[int, bytes]]:
+    def _text(self, slot: Placeholder, field: pa.Field, values: pa.Array) -> Rendered:
+        """What stands in a placeholder; null where the row is not sent."""
+        rendered = field_as_json(field, values) if slot.as_json else field_as_text(field, values)
+        default = "" if self._nulls.get(slot.column) == "empty" else slot.default
+        if default is None or not rendered.texts.null_count:
+            return rendered
+        kept = {row: fault for row, fault in rendered.faults.items() if fault not in _NO_VALUE}
+        filled = rendered.texts.fill_null(default)
+        if kept:
+            bad = np.zeros(len(filled), bool)
+            bad[list(kept)] = True
+            filled = pc.if_else(pa.array(bad), None, filled)
+        return Rendered(filled, kept)
+
+    def _piece(self, head: bytes, rows: range, rendered: Values, unsent: list[Unsent]) -> Iterator[tuple[int, bytes]]:
         """The lines of a piece, block by block, and how many there are in each; rows that are not sent are told."""
         for start, stop in self._cut(len(rows), rendered):
-            values = {column: one.texts.slice(start, stop - start) for column, one in rendered.items()}
+            values = {slot: one.texts.slice(start, stop - start) for slot, one in rendered.items()}
             kept: Sequence[int] = rows[start:stop]
             if any(text.null_count for text in values.values()):
-                places = _without_gaps(rows, start, stop, rendered, unsent)
+                places = _without_gaps(rows, start, stop, rendered, self._nulls, unsent)
                 kept = [rows[place] for place in places]
-                values = {column: one.texts.take(pa.array(places, pa.int64())) for column, one in rendered.items()}
+                values = {slot: one.texts.take(pa.array(places, pa.int64())) for slot, one in rendered.items()}
             if len(kept) == 1 and self._is_giant(kept[0], values, unsent):
                 continue
-            encoded = {column: _json_texts(values[column]) for column in values}
+            encoded = {slot: _json_texts(values[slot]) for slot in values}
             block = self._lines(head, kept, encoded)
             if len(block) > self._record_bytes_max:
                 kept, encoded = self._without_giants(kept, encoded, unsent)
                 block = self._lines(head, kept, encoded)
             yield len(kept), block
 
-    def _cut(self, rows: int, rendered: Mapping[str, Rendered]) -> Iterator[tuple[int, int]]:
+    def _cut(self, rows: int, rendered: Values) -> Iterator[tuple[int, int]]:
         """Stretches of rows whose lines have about `BLOCK_BYTES`, or of one row, told before a line is made."""
         line_bytes = np.full(rows, self.frame_bytes, np.int64)
-        for column, times in self._times.items():
-            lengths = pc.fill_null(pc.binary_length(rendered[column].texts), 0)
+        for slot, times in self._times.items():
+            lengths = pc.fill_null(pc.binary_length(rendered[slot].texts), 0)
             line_bytes += lengths.to_numpy(zero_copy_only=False).astype(np.int64) * times
         ends = np.cumsum(line_bytes)
         start = 0
@@ -283,13 +310,13 @@ class Encoder:
             yield start, stop
             start = stop
 
-    def _is_giant(self, row: int, values: Mapping[str, pa.Array], unsent: list[Unsent]) -> bool:
+    def _is_giant(self, row: int, values: Mapping[Placeholder, pa.Array], unsent: list[Unsent]) -> bool:
         """Whether a row is too large: told by its length, before a line is made that is many times as long."""
-        texts = {column: _buffer_of(values[column]) for column in self._times}
-        bytes_min = self.frame_bytes + sum(texts[column].size * times for column, times in self._times.items())
+        texts = {slot: _buffer_of(values[slot]) for slot in self._times}
+        bytes_min = self.frame_bytes + sum(texts[slot].size * times for slot, times in self._times.items())
         if bytes_min * ESCAPED_BYTES_MAX <= self._record_bytes_max:
             return False
-        line_bytes = self.frame_bytes + sum(_escaped_bytes(texts[column]) * n for column, n in self._times.items())
+        line_bytes = self.frame_bytes + sum(_escaped_bytes(texts[slot]) * n for slot, n in self._times.items())
         if line_bytes <= self._record_bytes_max:
             return False
         unsent.append(self._too_large(row, line_bytes))
@@ -299,30 +326,30 @@ class Encoder:
         message = f"the record has {line_bytes} bytes, and Bedrock takes {self._record_bytes_max} at most"
         return Unsent(row, "TOO_LARGE", message)
 
-    def _lines(self, head: bytes, rows: Sequence[int], encoded: Mapping[str, list[bytes]]) -> bytes:
+    def _lines(self, head: bytes, rows: Sequence[int], encoded: Mapping[Placeholder, list[bytes]]) -> bytes:
         """Interleave ids, constants and values: id c0 v0 c1 v1 … ck, for each row."""
         width = 2 * len(self._constants)
         line: list[bytes] = [b""] * width
         line[1::2] = self._constants
         parts = line * len(rows)
         parts[0::width] = [b"%b%06d" % (head, row) for row in rows]
-        for place, column in enumerate(self._placeholders):
-            parts[2 * place + 2 :: width] = encoded[column]
+        for place, slot in enumerate(self._placeholders):
+            parts[2 * place + 2 :: width] = encoded[slot]
         return b"".join(parts)
 
     def _without_giants(
-        self, rows: Sequence[int], encoded: Mapping[str, list[bytes]], unsent: list[Unsent]
-    ) -> tuple[list[int], dict[str, list[bytes]]]:
+        self, rows: Sequence[int], encoded: Mapping[Placeholder, list[bytes]], unsent: list[Unsent]
+    ) -> tuple[list[int], dict[Placeholder, list[bytes]]]:
         """Take out, and tell, rows whose line is over the limit."""
         kept = []
         for index, row in enumerate(rows):
-            line_bytes = self.frame_bytes + sum(len(encoded[column][index]) for column in self._placeholders)
+            line_bytes = self.frame_bytes + sum(len(encoded[slot][index]) for slot in self._placeholders)
             if line_bytes <= self._record_bytes_max:
                 kept.append(index)
             else:
                 unsent.append(self._too_large(row, line_bytes))
         return [rows[index] for index in kept], {
-            column: [values[index] for index in kept] for column, values in encoded.items()
+            slot: [values[index] for index in kept] for slot, values in encoded.items()
         }
 
 
@@ -342,20 +369,25 @@ _HEAD = b'{"recordId":"'
 
 
 def _constants(
-    family: Family, template: Template, system: str | None, inference: Mapping[str, Any]
+    family: Family,
+    turns: Sequence[tuple[Role, Template]],
+    template: Template,
+    system: str | None,
+    inference: Mapping[str, Any],
 ) -> tuple[bytes, ...]:
     """What stands before, between and behind the values of a line, from the closing quotation mark of the id on."""
 
     def line_end(mark: str) -> bytes:
-        text = mark.join(template.literals)
-        return b'","modelInput":' + _encode(family.body(text, system=system, inference=inference)) + b"}\n"
+        before = [Turn(role, mark.join(each.literals)) for role, each in turns]
+        body = family.body(mark.join(template.literals), system=system, inference=inference, turns=before)
+        return b'","modelInput":' + _encode(body) + b"}\n"
 
     # The mark must not stand in the constants themselves. It cannot overlap with itself or with what surrounds it:
     # its first letter stands nowhere else in it.
     plain = line_end("")
     mark = next(mark for number in range(len(plain)) if (mark := f"<{number}>").encode() not in plain)
     constants = tuple(line_end(mark).split(mark.encode()))
-    if len(constants) != len(template.literals):
+    if len(constants) != 1 + sum(len(each.slots) for each in (*(each for _, each in turns), template)):
         raise ValueError(f"the family {family.name} does not put the text into the body exactly once")
     return constants
 
@@ -381,20 +413,22 @@ def _slices(text: memoryview) -> Iterator[str]:
 
 
 def _without_gaps(
-    rows: range, start: int, stop: int, rendered: Mapping[str, Rendered], unsent: list[Unsent]
+    rows: range, start: int, stop: int, rendered: Values, nulls: Mapping[str, NullPolicy], unsent: list[Unsent]
 ) -> list[int]:
-    """The places from `start` to `stop` at which every column has a text; the others are told."""
-    lacks = {column: one.texts.slice(start, stop - start).is_null().to_pylist() for column, one in rendered.items()}
+    """The places from `start` to `stop` at which every placeholder has a text; the others are told."""
+    lacks = {slot: one.texts.slice(start, stop - start).is_null().to_pylist() for slot, one in rendered.items()}
     kept = []
     for place in range(start, stop):
-        for column, one in rendered.items():
-            if lacks[column][place - start]:
-                fault = one.fault(place)
-                message = f"the column {column!r} {fault.value} in this row"
-                unsent.append(Unsent(rows[place], _CODES[fault], message))
-                break
-        else:
+        lacking = [slot for slot in rendered if lacks[slot][place - start]]
+        if not lacking:
             kept.append(place)
+            continue
+        told = [(slot.column, rendered[slot].fault(place)) for slot in lacking]
+        skipped = next((one for one in told if nulls.get(one[0]) == "skip" and one[1] in _NO_VALUE), None)
+        column, fault = skipped or told[0]
+        message = f"the column {column!r} {fault.value} in this row"
+        code: UnsentCode = "SKIPPED" if skipped else _CODES[fault]
+        unsent.append(Unsent(rows[place], code, message + (", and the prompt skips such rows" if skipped else "")))
     return kept
 
 

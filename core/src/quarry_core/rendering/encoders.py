@@ -16,7 +16,13 @@ def encoder_of(pins: Pins) -> RowEncoder:
         return RequestEncoder(pins.request_format)
     template = parse_template(pins.prompt.template) if pins.prompt else None
     system = pins.prompt.system if pins.prompt else None
-    return Encoder(family_of(pins.model_id), template, system, pins.inference)
+    turns = (
+        [(said.role, each) for said, each in zip(pins.prompt.messages, pins.prompt.examples, strict=True)]
+        if pins.prompt
+        else []
+    )
+    nulls = pins.prompt.nulls if pins.prompt else {}
+    return Encoder(family_of(pins.model_id), template, system, pins.inference, turns=turns, nulls=nulls)
 
 
 def needed_columns(pins: Pins) -> tuple[str, ...]:

@@ -110,6 +110,13 @@ def field_as_text(field: pa.Field, column: pa.Array) -> Rendered:
     return _json_values(column) if is_json(field) else as_text(column)
 
 
+def field_as_json(field: pa.Field, column: pa.Array) -> Rendered:
+    """As `field_as_text`, each value as JSON: a text in quotation marks; null where there is no value."""
+    plain = field_as_text(field, column)
+    texts = column if is_json(field) else _json(column).texts
+    return Rendered(_null_where(plain.texts.is_null(), texts), plain.faults)
+
+
 def as_text(column: pa.Array) -> Rendered:
     """A column that has passed `check_encodable`, as strings; null where there is no value."""
     kind = column.type

@@ -19,6 +19,7 @@ import structlog
 from quarry_collector.publish import Publisher
 from quarry_collector.report import SUCCESS, RunFacts, ShardEnd, build_report, short_report, state_of
 from quarry_collector.salvage import Salvage
+from quarry_collector.settle import ErrorCode
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import (
     estimate_key,
@@ -302,7 +303,7 @@ def _end_of_run(
         return RunState.FAILED, why.sentence, why.code, why.step
     if dry_run:
         return RunState.SUCCEEDED, "", "", ""
-    state = state_of(totals.ok, totals.error)
+    state = state_of(totals.ok, totals.error - totals.errors.get(ErrorCode.SKIPPED, 0))
     if state is RunState.FAILED:
         return state, _why_failed(ends), RunCode.NO_RESULTS, Step.SETTLE
     return state, "", "", ""

@@ -43,6 +43,7 @@ class ErrorCode(StrEnum):
     NULL_INPUT = "NULL_INPUT"  # never sent: a column that the prompt needs is null, NaN or infinite
     BAD_VALUE = "BAD_VALUE"  # never sent: a value that the prompt needs is there, and has no text
     TOO_LARGE = "TOO_LARGE"  # never sent: one record alone is larger than Bedrock takes
+    SKIPPED = "SKIPPED"  # never sent: the prompt skips rows without a value in this column, and that is no error
     BELOW_MINIMUM = "BELOW_MINIMUM"  # never sent: fewer records than the smallest job
     INTERNAL_ERROR = "INTERNAL_ERROR"  # Quarry failed at the shard again and again; the run's reason says how
 

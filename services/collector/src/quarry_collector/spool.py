@@ -312,7 +312,9 @@ class Spool:
             [
                 columns.answers(payloads, lengths, ok, self.answer_column),
                 columns.record_ids(self.shard, start, stop),
-                columns.words((~ok).astype(np.uint8), ["ok", "error"]),
+                columns.words(
+                    np.where(ok, 0, np.where(status == _NUMBER[ErrorCode.SKIPPED], 2, 1)), ["ok", "error", "skipped"]
+                ),
                 columns.words(np.where(ok, 0, status - 1), [None, *map(str, _CODES)]),
                 columns.texts(payloads, lengths, ~ok),
                 columns.words(columns.view(self._stop, start, stop), list(self._stop_reasons)),
