@@ -11,6 +11,7 @@ from quarry_cli.commands.doctor import doctor
 from quarry_cli.commands.models import models
 from quarry_cli.commands.plan import plan
 from quarry_cli.commands.plugins import Commands
+from quarry_cli.commands.preview import preview
 from quarry_cli.commands.results import results
 from quarry_cli.commands.runs import runs
 from quarry_cli.commands.schema import schema
@@ -60,6 +61,7 @@ def main(
 for command in (
     submit,
     plan,
+    preview,
     status,
     watch,
     results,

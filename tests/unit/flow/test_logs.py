@@ -109,7 +109,7 @@ async def test_counts_are_numbers_also_in_a_field_that_elsewhere_is_a_sentence(l
         {"prompt": {"template": "{topic}", "inference": {SAID: 1}}},
         {"prompt": {"template": "{topic}", "system": SAID * 20_000}},
         {"prompt": "{topic}", SAID: SAID},
-        {"prompt": "{topic}", "inference": {"stop_sequences": SAID}},
+        {"prompt": "{topic}", "inference": {"stop_sequences": [SAID, 7]}},
         {"prompt": "{topic}", "inference": {"temperature": SAID}},
         {"prompt_id": SAID + " / " + SAID},
         {"prompt": "{topic}", "max_num_jobs": SAID},

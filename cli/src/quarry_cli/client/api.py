@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from quarry_cli.client.download import Download
-    from quarry_cli.client.planning import PlannedRun
+    from quarry_cli.client.planning import PlannedRun, PreviewedRun
     from quarry_cli.client.row_account import Account
 
 T = TypeVar("T")
@@ -106,6 +106,31 @@ class Client:
 
         text = manifest if isinstance(manifest, str) else as_text(manifest)
         return self._do(lambda connections: plan(connections, text, tell))
+
+    def preview(
+        self,
+        manifest: Mapping[str, Any] | str,
+        *,
+        rows: int = 3,
+        looked_at_max: int = 1_000,
+        tell: Callable[[int, int], None] | None = None,
+    ) -> PreviewedRun:
+        """Render the requests of a manifest's first rows, say which of the first would fail, and the size of all.
+
+        Args:
+            manifest: an object, or JSON text.
+            rows: how many requests to render.
+            looked_at_max: in how many rows to look for some that cannot be sent.
+            tell: as for `plan`.
+
+        Raises:
+            NotSubmitted: it would be refused, in the words with which the run would end.
+            NotPlanned: the source cannot be read with these credentials.
+        """
+        from quarry_cli.client.planning import preview  # noqa: PLC0415 pyarrow takes its time to import
+
+        text = manifest if isinstance(manifest, str) else as_text(manifest)
+        return self._do(lambda connections: preview(connections, text, rows, looked_at_max, tell))
 
     def status(self, run_id: str) -> RunView:
         """A run with all its jobs. Raises NoSuchRun, SeveralRuns."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from quarry_core.sources.pinning import Environment, pin
 if TYPE_CHECKING:
     from quarry_core.contract.run import Pins
     from quarry_core.planning.estimate import Estimate
+    from quarry_core.planning.first_records import FirstRecords
     from quarry_core.planning.plan_source import Planned
 
 # Called with the bytes read so far, and those of the source; the source may be read more than once, or in part.
@@ -48,6 +50,30 @@ class PlannedRun:
         return {**self.estimate.model_dump(mode="json"), "unchecked": self.unchecked}
 
 
+@dataclass(frozen=True, slots=True)
+class PreviewedRun:
+    """What would be sent of a manifest's first rows, and the size of all. `estimate`, `unchecked`: as in `PlannedRun`."""
+
+    estimate: Estimate
+    unchecked: list[str]
+    invocation: str
+    first: FirstRecords
+
+    def as_json(self) -> dict[str, Any]:
+        """What `quarry preview --json` prints."""
+        return {
+            "invocation": self.invocation,
+            "records": [
+                {"row": each.row, "size_bytes": each.size_bytes, "modelInput": each.model_input}
+                for each in self.first.records
+            ],
+            "unsent": [{"row": each.row, "code": each.code, "message": each.message} for each in self.first.unsent],
+            "rows_looked_at": self.first.looked_at,
+            "estimate": self.estimate.model_dump(mode="json"),
+            "unchecked": self.unchecked,
+        }
+
+
 async def plan(connections: Connections, text: str, progress: Progress | None = None) -> PlannedRun:
     """Count and plan what a manifest names.
 
@@ -60,6 +86,31 @@ async def plan(connections: Connections, text: str, progress: Progress | None = 
         NotPlanned: the source cannot be read from here.
         PortError: AWS gave no answer.
     """
+    planned, _, _ = await _planned(connections, text, progress, None)
+    return planned
+
+
+async def preview(
+    connections: Connections, text: str, rows: int, looked_at_max: int, progress: Progress | None = None
+) -> PreviewedRun:
+    """Plan what a manifest names, and render its first rows.
+
+    Args:
+        text: the manifest, JSON.
+        rows: how many records to render.
+        looked_at_max: in how many rows to look for some that cannot be sent.
+        progress: as for `plan`.
+
+    Raises: as `plan`.
+    """
+    planned, pins, first = await _planned(connections, text, progress, (rows, looked_at_max))
+    assert first is not None
+    return PreviewedRun(planned.estimate, planned.unchecked, pins.invocation or "InvokeModel", first)
+
+
+async def _planned(
+    connections: Connections, text: str, progress: Progress | None, shown: tuple[int, int] | None
+) -> tuple[PlannedRun, Pins, FirstRecords | None]:
     # pyarrow takes its time to import, and `quarry --help` needs none of it.
     from quarry_core.planning.estimate import estimate_run  # noqa: PLC0415 see above
     from quarry_core.planning.plan_source import inference_of  # noqa: PLC0415 see above
@@ -80,6 +131,7 @@ async def plan(connections: Connections, text: str, progress: Progress | None = 
     with tempfile.TemporaryDirectory(prefix="quarry-plan-", ignore_cleanup_errors=True) as folder:
         work = _Work(connections, judged.manifest, environment, quota, Path(folder), progress)
         pins, planned = await aside(work.done)
+        first = await aside(partial(_first, pins, planned, *shown)) if shown else None
     estimate = estimate_run(
         plan=planned.plan,
         model_id=pins.model_id,
@@ -93,7 +145,18 @@ async def plan(connections: Connections, text: str, progress: Progress | None = 
         on_demand_below=pins.on_demand_below,
         notes=(*planned.counted.dataset.count.notes, *assumed),
     )
-    return PlannedRun(estimate, judged.unchecked)
+    return PlannedRun(estimate, judged.unchecked), pins, first
+
+
+def _first(pins: Pins, planned: Planned, rows: int, looked_at_max: int) -> FirstRecords:
+    from quarry_core.planning.first_records import first_records  # noqa: PLC0415 see `_planned`
+    from quarry_core.planning.plan_source import REFUSING, refusal_of  # noqa: PLC0415 see `_planned`
+    from quarry_core.rendering.encoders import encoder_of  # noqa: PLC0415 see `_planned`
+
+    try:
+        return first_records(planned.counted.dataset, encoder_of(pins), rows, looked_at_max)
+    except REFUSING as error:
+        raise NotSubmitted(refusal_of(error, pins.source)) from error
 
 
 def _quota(standing: Pool | None, here: int | None) -> tuple[int, tuple[str, ...]]:
