@@ -114,7 +114,7 @@ def field_as_json(field: pa.Field, column: pa.Array) -> Rendered:
     """As `field_as_text`, each value as JSON: a text in quotation marks; null where there is no value."""
     plain = field_as_text(field, column)
     texts = column if is_json(field) else _json(column).texts
-    return Rendered(_null_where(plain.texts.is_null(), texts), plain.faults)
+    return Rendered(pc.if_else(plain.texts.is_valid(), texts, None), plain.faults)
 
 
 def as_text(column: pa.Array) -> Rendered:

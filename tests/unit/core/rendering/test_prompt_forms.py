@@ -124,6 +124,14 @@ def test_values_are_written_as_json_where_the_template_says_so():
     assert texts[1] == ",".join(["null"] * len(columns))
 
 
+def test_json_does_not_make_a_value_of_none():
+    columns = {"t": ["x", None], "n": [1.5, float("nan")], "l": pa.array([[1], None])}
+    for column in columns:
+        texts, unsent = asked({"template": f"{{{column}:json}}"}, columns)
+        assert list(texts) == [0]
+        assert [(row, code) for row, code, _ in unsent] == [(1, "NULL_INPUT")]
+
+
 def test_one_column_may_stand_in_several_forms():
     texts, unsent = asked({"template": "{a} {a:json} {a|-}"}, {"a": ["x", None]})
     assert texts == {0: 'x "x" x'}
