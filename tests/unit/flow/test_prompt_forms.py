@@ -50,7 +50,7 @@ async def test_a_prompt_file_with_all_of_it_is_asked_and_skipped_rows_are_no_err
 @pytest.mark.parametrize(
     ("prompt", "sentence"),
     [
-        ({"template": "{topic}", "messages": [{"role": "user", "content": "x"}]}, "add what assistant says to it"),
+        ({"template": "{topic}", "messages": [{"role": "user", "content": "x"}]}, "add the assistant's answer to it"),
         ({"template": "{topic}", "nulls": {"topik": "skip"}}, "nulls: no placeholder has the column 'topik'"),
         ({"template": "{topic}", "nulls": {"topic": "drop"}}, "'error', 'empty' or 'skip'"),
         ({"template": "{topic:upper}"}, "other than :json are not supported"),

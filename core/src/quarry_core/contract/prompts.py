@@ -288,12 +288,12 @@ class Prompt(BaseModel):
             expected = "assistant" if number % 2 else "user"
             if message.role != expected:
                 raise ValueError(
-                    f"message {number + 1} is of {message.role}, and user and assistant take turns, the user first:"
-                    f" it must be of {expected}"
+                    f"message {number + 1} has the role {message.role}, and user and assistant take turns, the user first:"
+                    f" it must be {expected}"
                 )
         if len(value) % 2:
             raise ValueError(
-                "the last message is of user, and the template asks behind them: add what assistant says to it"
+                "the last message has the role user, and the template is the next question: add the assistant's answer to it"
             )
         return value
 

@@ -82,9 +82,9 @@ def family_of(model_id: str) -> Family:
     why = next((why for word, why in _NO_TEXT.items() if word in base), None)
     if begun and (why is None or FAMILIES[max(begun, key=len)].kind == "embedding"):
         return FAMILIES[max(begun, key=len)]
-    known = "Claude, embeddings of Titan, Nova and Cohere, and all models that Converse can ask"
     if why is not None:
-        raise UnsupportedModel(f"{model_id!r} {why} (supported are {known})")
+        remedy = "name a model that answers with text, or one of the embeddings of Titan, Nova and Cohere"
+        raise UnsupportedModel(f"{model_id!r} {why}: {remedy}")
     near = _nearest(base)
     if near:
         raise UnsupportedModel(f"{model_id!r} is no model that is known: does it begin with {near}?")

@@ -181,8 +181,8 @@ def test_examples_stand_before_the_template_with_values_of_the_same_row(family):
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        ({"messages": [{"role": "assistant", "content": "x"}]}, "message 1 is of assistant, .* it must be of user"),
-        ({"messages": [{"role": "user", "content": "x"}]}, "add what assistant says to it"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, "message 1 has the role assistant, .* it must be user"),
+        ({"messages": [{"role": "user", "content": "x"}]}, "add the assistant's answer to it"),
         ({"messages": [{"role": "system", "content": "x"}]}, "role"),
         ({"messages": [{"role": "user", "content": " "}]}, "is blank: a model refuses messages without a text"),
         ({"messages": [{"role": "user", "content": "{"}]}, "is not closed"),
