@@ -423,9 +423,9 @@ def _without_gaps(
         if not lacking:
             kept.append(place)
             continue
-        told = [(slot.column, rendered[slot].fault(place)) for slot in lacking]
-        skipped = next((one for one in told if nulls.get(one[0]) == "skip" and one[1] in _NO_VALUE), None)
-        column, fault = skipped or told[0]
+        faults = [(slot.column, rendered[slot].fault(place)) for slot in lacking]
+        skipped = next((one for one in faults if nulls.get(one[0]) == "skip" and one[1] in _NO_VALUE), None)
+        column, fault = skipped or faults[0]
         message = f"the column {column!r} {fault.value} in this row"
         code: UnsentCode = "SKIPPED" if skipped else _CODES[fault]
         unsent.append(Unsent(rows[place], code, message + (", and the prompt skips such rows" if skipped else "")))

@@ -41,9 +41,9 @@ class ErrorCode(StrEnum):
     THROTTLED = "THROTTLED"  # asked on demand as often as allowed, and Bedrock said "not now" to the last
     NO_ANSWER = "NO_ANSWER"  # asked on demand as often as allowed, and the last timed out or broke
     NULL_INPUT = "NULL_INPUT"  # never sent: a column that the prompt needs is null, NaN or infinite
+    SKIPPED = "SKIPPED"  # never sent: the prompt skips rows without a value in this column, and that is no error
     BAD_VALUE = "BAD_VALUE"  # never sent: a value that the prompt needs is there, and has no text
     TOO_LARGE = "TOO_LARGE"  # never sent: one record alone is larger than Bedrock takes
-    SKIPPED = "SKIPPED"  # never sent: the prompt skips rows without a value in this column, and that is no error
     BELOW_MINIMUM = "BELOW_MINIMUM"  # never sent: fewer records than the smallest job
     INTERNAL_ERROR = "INTERNAL_ERROR"  # Quarry failed at the shard again and again; the run's reason says how
 
