@@ -238,6 +238,7 @@ def test_what_duckdb_writes_is_read(tmp_path):
 def test_gaps_need_no_second_reading_where_every_row_was_seen_to_have_a_value():
     body = b'{"text": "a", "n": 1}\n{"text": "b"}\n{"text": "c", "n": null}\n'
     assert counted(body).whole == ("text",)
+    assert counted(body.replace(b'"b"', b'"b", "n": 2')).whole == ("text",)
     assert dataset_of("jsonl", {"in/0.jsonl": body}, template="{text}").gaps == 0
     assert dataset_of("jsonl", {"in/0.jsonl": body}, template="{text} {n}").gaps == 2
 

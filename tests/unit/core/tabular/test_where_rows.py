@@ -158,6 +158,15 @@ def test_a_refused_row_is_the_files_also_behind_rows_that_were_not_asked():
         Filter(parse_where("x = 'a' and y > 0"), schema).taken(batch, "part-3", 1_000)
 
 
+def test_what_is_asked_further_right_decides_where_the_left_is_unknown():
+    batch = pa.record_batch({"x": [None, None, "a", None], "y": ["5", "3", "?", ""]})
+    for where, taken in (
+        ("x = 'a' or y > 4", [True, False, True, False]),
+        ("not (x = 'b' and y > 4)", [False, True, True, False]),
+    ):
+        assert Filter(parse_where(where), batch.schema).taken(batch, "f", 0).to_pylist() == taken, where
+
+
 @pytest.mark.parametrize(
     "array",
     [
