@@ -63,7 +63,7 @@ def inspect(
         return counted.model_copy(update={"spool": kept})
     if form == "csv":
         return count_text(objects, ref, place, lambda body: count_csv(body, ref.key, csv, may_be_empty=body.packed))
-    return count_text(objects, ref, place, lambda body: count_jsonl(body, ref.key))
+    return count_text(objects, ref, place, lambda body: count_jsonl(body, ref.key, needed))
 
 
 def count_text(objects: Objects, ref: ObjectRef, place: SpoolPlace | None, count: Callable[[Body], Count]) -> Count:

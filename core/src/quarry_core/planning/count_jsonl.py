@@ -6,12 +6,13 @@ at as far as their kind: what is inside of lists and objects is checked for bein
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
 from quarry_core.contract.column_names import COLUMNS_MAX, names_fault
 from quarry_core.planning.count_csv import OFFSET_EVERY_BYTES, OFFSET_EVERY_ROWS
 from quarry_core.tabular.counted import Count
+from quarry_core.tabular.csv.header import HEADER_BYTES_MAX
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.json_kinds import Kinds, kinds_of, merged
 from quarry_core.tabular.jsonl.lines import LINE_BYTES_MAX, UTF8_MARK, LineFault, parse_lines
@@ -21,8 +22,11 @@ BLOCK_BYTES = 1 << 20
 LINES_AT_ONCE = 1_024
 
 
-def count_jsonl(body: BinaryIO, key: str) -> Count:
-    """Count a JSONL file's rows, note where they begin and what they hold, with flat memory. Raises SourceError."""
+def count_jsonl(body: BinaryIO, key: str, needed: Collection[str] | None = None) -> Count:
+    """Count a JSONL file's rows, note where they begin and what they hold, with flat memory. Raises SourceError.
+
+    `needed` are the columns of which it is noted whether every row has a value; None: of all.
+    """
     counter = _Counter(key)
     block, rest = body.read(BLOCK_BYTES), b""
     if block.startswith(UTF8_MARK):
@@ -40,6 +44,9 @@ def count_jsonl(body: BinaryIO, key: str) -> Count:
         block = body.read(BLOCK_BYTES)
     counter.take(rest)
     fault = names_fault(list(counter.kinds)) if counter.kinds else None
+    names_bytes = sum(len(name.encode()) for name in counter.kinds)
+    if names_bytes > HEADER_BYTES_MAX:
+        fault = f"the names of the keys have {names_bytes} bytes, more than {HEADER_BYTES_MAX}; shorten them"
     if fault:
         raise SourceError(f"{key}: {fault}")
     return Count(
@@ -49,7 +56,11 @@ def count_jsonl(body: BinaryIO, key: str) -> Count:
         size_bytes=counter.byte,
         offsets=tuple(counter.offsets),
         kinds=counter.kinds,
-        whole=tuple(name for name, one in counter.kinds.items() if one.values == counter.rows),
+        whole=tuple(
+            name
+            for name, one in counter.kinds.items()
+            if one.values == counter.rows and (needed is None or name in needed)
+        ),
     )
 
 

@@ -8,7 +8,7 @@ comes second, or a second life of the same one, goes on behind it. Memory is tha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, pairwise
@@ -41,6 +41,8 @@ from quarry_core.tabular.unify import NOTES_MAX, Unified, Unifier
 
 GROUP_FILES_MAX = 256
 GROUP_BYTES = 1 << 30
+# Of the names and types of all columns of a group: what is written of one is an object of at most 64 MiB, read whole.
+GROUP_NAMES_BYTES_MAX = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def _together(
     kinds: dict[str, Kinds] = {}
     unifier, first_records = Unifier(_read_columns(pins), _partitions(pins, listing)), FirstRecords(pins.csv)
     for group, (begin, end) in enumerate(pairwise([0, *accumulate(groups)])):
-        for count in _counts(objects, run_id, pins, group, listing.files[begin:end], begin, ids):
+        for count in _counts(objects, run_id, pins, group, listing, (begin, end), ids):
             file_rows.append(count.rows)
             notes |= dict.fromkeys(count.notes[: NOTES_MAX - len(notes)])
             size_bytes += count.size_bytes
@@ -124,7 +126,7 @@ def _together(
             file = listing.files[len(file_rows) - 1].key
             unifier.add(_named(count), file, count.rows)
             first_records.add(count, file)
-            merged(kinds, count.kinds if count.rows else {})
+            merged(kinds, count.kinds_of_group)
             no_text = {**count.no_text, **no_text}
     first_records.check()
     rows = counted = sum(file_rows)
@@ -138,7 +140,7 @@ def _together(
         rows = sum(file_rows)
     unified = unifier.unified()
     if kinds:
-        unified = _typed(unified, kinds)
+        unified = _typed(unified, {name: one for name, one in kinds.items() if name not in listing.partitions})
     schema = _wanted(unified, pins)
     over_all = DatasetCount(
         format=pins.source.format,
@@ -242,11 +244,11 @@ def _counts(
     run_id: str,
     pins: Pins,
     group: int,
-    files: Sequence[SourceFile],
-    first: int,
+    listing: Listing,
+    span: tuple[int, int],
     ids: RequestIds,
 ) -> tuple[Count, ...]:
-    """What was counted of a group of files, by whoever came first; `first` is the number of its first file."""
+    """What was counted of a group of files, by whoever came first; `span`: which files of the list they are."""
     key = counts_key(run_id, group)
     try:
         stands = COUNTS.validate_json(objects.read(ObjectRef(key)))
@@ -255,18 +257,31 @@ def _counts(
     else:
         ids.miss()
         return stands
-    counts = tuple(
-        _count_file(
-            objects,
-            pins,
-            ref_of(file, pins.source.bucket, pins.source.bucket_owner),
-            _place(run_id, first + place, pins.source.format, file.etag),
-            ids,
-        )
-        for place, file in enumerate(files)
-    )
-    objects.put_once(key, COUNTS.dump_json(counts, exclude_defaults=True), {"run": run_id})
-    return counts
+    counts: list[Count] = []
+    size_bytes = 0
+    for number in range(*span):
+        file = listing.files[number]
+        ref = ref_of(file, pins.source.bucket, pins.source.bucket_owner)
+        counts.append(_count_file(objects, pins, ref, _place(run_id, number, pins.source.format, file.etag), ids))
+        size_bytes += sum(len(name.encode()) for name in counts[-1].columns) + len(counts[-1].schema_ipc)
+        if size_bytes > GROUP_NAMES_BYTES_MAX:
+            raise SourceError(
+                f"{file.key}: the columns of {len(counts)} files take {size_bytes} bytes, more than {GROUP_NAMES_BYTES_MAX}; "
+                "merge the files into fewer, or give them fewer columns or shorter names"
+            )
+    grouped = tuple(_grouped(counts, listing.partitions))
+    objects.put_once(key, COUNTS.dump_json(grouped, exclude_defaults=True), {"run": run_id})
+    return grouped
+
+
+def _grouped(counts: Sequence[Count], partitions: Collection[str]) -> Iterator[Count]:
+    """As they are written: what JSONL columns hold once for all files, for there may be thousands of columns."""
+    kinds: dict[str, Kinds] = {}
+    for count in counts:
+        merged(kinds, count.kinds if count.rows else {})
+    for place, count in enumerate(counts):
+        own = {name: one for name, one in count.kinds.items() if name in partitions}
+        yield count.model_copy(update={"kinds": own, "kinds_of_group": {} if place else kinds})
 
 
 def _place(run_id: str, file: int, suffix: str, etag: str) -> SpoolPlace:

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from quarry_core.contract.csv_dialect import CsvDialect
 from quarry_core.contract.requests import RequestFormat
 from quarry_core.contract.source_format import SourceFormat
-from quarry_core.tabular.json_kinds import Kinds, schema_of
+from quarry_core.tabular.json_column import json_field
+from quarry_core.tabular.json_kinds import Kinds
 from quarry_core.tabular.parquet.footer import Annotation
 
 
@@ -34,7 +35,8 @@ class Count(BaseModel):
         spool: where it stands unpacked, if the file itself cannot be read in the middle.
         offsets: CSV and JSONL only: (row, byte at which it begins), ascending, row 0 first; neighbours are at most
             4,096 rows, and 1 MiB (or 512 bytes a column) plus one row, apart.
-        kinds: JSONL only: what the values of each column are.
+        kinds: JSONL only: what the values of each column are; of a file in a group, of columns that folders make too.
+        kinds_of_group: JSONL only: of the first file of a group, what all its files hold.
         dialect: CSV only: in which form it is written.
         schema_ipc: Parquet only: the Arrow schema as an IPC message in base64; it keeps all but the inner names of
             maps, which Arrow never compares.
@@ -65,6 +67,7 @@ class Count(BaseModel):
     answer_tokens_max: int = 0
     notes: tuple[str, ...] = ()
     kinds: dict[str, Kinds] = {}
+    kinds_of_group: dict[str, Kinds] = {}
     spool: Spool | None = None
 
     @property
@@ -78,7 +81,9 @@ class Count(BaseModel):
         if self.format == "csv":
             return pa.schema([(column, pa.string()) for column in self.columns])
         if self.is_jsonl:
-            return schema_of(self.kinds)
+            return pa.schema(
+                [self.kinds[name].field(name) if name in self.kinds else json_field(name) for name in self.columns]
+            )
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.schema_ipc)))
 
 

@@ -18,14 +18,16 @@ from hypothesis import strategies as st
 from quarry_core.contract.prompts import parse_template
 from quarry_core.models import family_of
 from quarry_core.planning import count_jsonl as counting
+from quarry_core.planning import counting as all_files
 from quarry_core.planning.count_file import inspect, sample
 from quarry_core.planning.count_jsonl import count_jsonl
+from quarry_core.planning.counting import count_source
 from quarry_core.rendering.encode import Encoder
 from quarry_core.tabular.counted import Count
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.json_column import is_json
 from quarry_core.tabular.rows import read_rows
-from tests.unit.core.tabular.planted import MODEL, rows_of
+from tests.unit.core.tabular.planted import MODEL, RUN, pinned, rows_of
 from tests.unit.core.tabular.planted import counted as dataset_of
 from tests.world.objects import FakeObjects
 
@@ -329,3 +331,33 @@ def test_a_file_that_is_not_the_counted_one_is_refused():
 def test_a_file_of_blank_lines_has_no_rows():
     assert counted(b"\n \r\n").rows == 0
     assert counted(b"").columns == ()
+
+
+def test_what_many_files_of_many_keys_hold_is_written_once_for_all_of_them(monkeypatch):
+    objects = FakeObjects()
+    row = json.dumps({"text": "t", **{f"key {n}": n for n in range(500)}}).encode()
+    files = {f"in/{place}": row + b"\n" for place in range(50)}
+    pins = pinned(objects, "jsonl", files)
+    count_source(objects, RUN, pins)
+    assert len(objects.bodies["plans/run/counts/00000.json"]) < 50 * 500 * 15
+    objects = FakeObjects()
+    monkeypatch.setattr(all_files, "GROUP_NAMES_BYTES_MAX", 20_000)
+    with pytest.raises(SourceError) as refused:
+        count_source(objects, RUN, pinned(objects, "jsonl", files))
+    assert str(refused.value).startswith(
+        "in/5: the columns of 6 files take 20364 bytes, more than 20000; merge the files"
+    )
+
+
+def test_a_key_that_folders_name_too_must_say_what_they_say():
+    files = {"in/p=7/f": b'{"text": "a", "p": 7}\n', "in/p=8/f": b'{"text": "b", "p": "8"}\n'}
+    dataset = dataset_of("jsonl", files, partitions={"p": ["7", "8"]}).dataset
+    assert rows_of(dataset) == [{"text": "a", "p": "7"}, {"text": "b", "p": "8"}]
+    with pytest.raises(SourceError, match="in/p=9/f: column 'p' is 7 in data row 1, and the folder says '9'"):
+        dataset_of("jsonl", {"in/p=9/f": b'{"text": "a", "p": 7}\n'}, partitions={"p": ["9"]})
+
+
+def test_names_of_keys_are_as_long_as_those_of_a_csv_header_at_most():
+    body = json.dumps({f"{n:05d}" + "k" * 4_000: 1 for n in range(1_100)}).encode()
+    with pytest.raises(SourceError, match="the names of the keys have 4405500 bytes, more than 4194304; shorten them"):
+        counted(body)
