@@ -160,7 +160,6 @@ def test_ready_requests_are_sent_and_were_looked_at(quarry, bedrock):
             [chat(n % 99) for n in range(100)],
             "data row 100 has the custom_id 'r-0', which inputs/requests.jsonl: data row 1",
         ),
-        ([chat(n) for n in range(99)], "the dataset has 99 rows: add rows until it has 100"),
         ([chat(n, custom_id=n) for n in range(100)], "data row 1 has the custom_id 0, which is no text"),
         (
             [chat(n, body={"seed": 1}) for n in range(100)],
@@ -175,7 +174,7 @@ def test_ready_requests_are_sent_and_were_looked_at(quarry, bedrock):
             'modelInput.anthropic_version is not there or another: add "anthropic_version"',
         ),
     ],
-    ids=range(6),
+    ids=range(5),
 )
 def test_what_the_count_would_refuse_of_ready_requests_is_reported_before(quarry, refused, records, sentence):
     reported = refused(s3_uri=requests(quarry, records), prompt_id=None)
