@@ -1,12 +1,24 @@
 """Model families: how a record is asked, how its answer is read, which pool and which limits hold. Pure."""
 
-from quarry_core.models.family import Answer, AnswerColumn, AnswerReader, EmptyAnswer, Family, Kind, Output, Turn
+from quarry_core.models.family import (
+    Answer,
+    AnswerColumn,
+    AnswerReader,
+    Carrier,
+    EmptyAnswer,
+    Family,
+    Kind,
+    Output,
+    OutputMode,
+    Turn,
+)
 from quarry_core.models.identity import canonical_model, pool_of
 from quarry_core.models.limits import ModelLimits, limits_of
 from quarry_core.models.registry import (
     CONVERSE,
     FAMILIES,
     UnsupportedModel,
+    carriers_of,
     check_converses,
     check_inference,
     check_ready,
@@ -23,14 +35,17 @@ __all__ = [
     "Answer",
     "AnswerColumn",
     "AnswerReader",
+    "Carrier",
     "EmptyAnswer",
     "Family",
     "Kind",
     "ModelLimits",
     "Output",
+    "OutputMode",
     "Turn",
     "UnsupportedModel",
     "canonical_model",
+    "carriers_of",
     "check_converses",
     "check_inference",
     "check_ready",

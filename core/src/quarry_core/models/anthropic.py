@@ -9,15 +9,17 @@ from typing import Any
 import msgspec
 
 from quarry_core.models import loose
-from quarry_core.models.claude_rules import check_claude
+from quarry_core.models.claude_rules import calls_tools, check_claude, follows_schemas
 from quarry_core.models.family import (
     Answer,
     AnswerColumn,
     AnswerReader,
+    Carrier,
     EmptyAnswer,
     Invocation,
     Kind,
     Output,
+    OutputMode,
     Turn,
     UnreadableOutput,
 )
@@ -187,6 +189,15 @@ class Anthropic:
         check_against(_RULES, _NEVER, inference, self.name, self.aliases)
         if model:
             check_claude(model, plainly(inference, self.aliases), MAX_TOKENS_DEFAULT if whole else None)
+
+    def carriers(self, model: str) -> Mapping[OutputMode, Carrier]:
+        """`output_config.format` from 4.5 on, a forced tool before, words for those that know neither."""
+        ways: dict[OutputMode, Carrier] = {}
+        if follows_schemas(model):
+            ways["native"] = "output_config"
+        if calls_tools(model):
+            ways["tool"] = "tools"
+        return {**ways, "instruction": "prompt"}
 
     def check_body(self, body: Mapping[str, Any], model: str = "") -> None:
         """What each Claude model fails a record for (contract sections 4.2 and 7)."""

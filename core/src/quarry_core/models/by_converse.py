@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quarry_core.models.claude_rules import follows_schemas
 from quarry_core.models.converse import Converse
-from quarry_core.models.family import AnswerReader, Invocation, Turn
+from quarry_core.models.family import AnswerReader, Carrier, Invocation, OutputMode, Turn
 from quarry_core.models.inference import Fields, Number, Rule, Stops, Whole, as_list, check_against, plainly
 from quarry_core.models.invoked import INVOKED
 
@@ -46,6 +47,18 @@ NEVER = {
     "tools": _NO_TOOLS,
     "tool_choice": _NO_TOOLS,
 }
+
+# Besides Claude: the providers of open-weight models that AWS's user guide names on its page on structured output.
+_FOLLOW_SCHEMAS = (
+    "openai.",
+    "qwen.",
+    "deepseek.",
+    "mistral.",
+    "google.gemma",
+    "nvidia.",
+    "minimax.",
+    "moonshot",
+)
 
 
 class ByConverse(Converse):
@@ -103,6 +116,11 @@ class ByConverse(Converse):
 
     def check_model(self, given: Mapping[str, Any], model: str) -> None:
         """Refuse parameters that one model of the family does not take; by the words of `rules`. Raises ValueError."""
+
+    def carriers(self, model: str) -> Mapping[OutputMode, Carrier]:
+        """`outputConfig.textFormat` where Bedrock enforces it, else words: a batch fails records with `toolConfig`."""
+        follows = follows_schemas(model) if model.startswith("anthropic.") else model.startswith(_FOLLOW_SCHEMAS)
+        return {"native": "text_format", "instruction": "prompt"} if follows else {"instruction": "prompt"}
 
     def check_body(self, body: Mapping[str, Any], model: str = "") -> None:
         del model

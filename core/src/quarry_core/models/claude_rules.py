@@ -12,6 +12,8 @@ Sources, read 2026-11-30:
 * no sampling parameters at all: AWS's model card of Opus 4.7 (by aws-samples/bedrock-chat#1102), and
   `supports_sampling_params: false` of Opus 4.7 and later, Sonnet 5 and Haiku 5.5 in LiteLLM 1.110.2's table.
 * most tokens: the same table's `max_output_tokens` of Bedrock's ids; 3.7 Sonnet by the user guide's page on it.
+* structured outputs: the user guide's page on them (Haiku, Sonnet and Opus 4.5 and later); tools: its page on Claude's
+  tool use (Claude 3 and later), and contract section 4.1 for batches.
 * thinking: the user guide's page on extended thinking (models from 3.7 on; a budget under `max_tokens`; no change
   of temperature, top_p or top_k), and its refusal by Bedrock (anthropics/claude-code#8756).
 * effort, adaptive thinking, and which models take no budget any more: LiteLLM's table again (`supports_output_config`,
@@ -43,6 +45,8 @@ _NO_THINKING = (
 )
 # Older than all that is numbered by line.
 _OLD = ("anthropic.claude-3-", "anthropic.claude-v", "anthropic.claude-instant")
+_NO_TOOLS = ("anthropic.claude-v", "anthropic.claude-instant")
+_NO_SCHEMAS = (*_OLD, "anthropic.claude-sonnet-4-2", "anthropic.claude-opus-4-2", "anthropic.claude-opus-4-1")
 
 # Tokens of one answer, thinking included; by the beginning of the model's id, the longest that fits.
 TOKENS_MAX: Mapping[str, int] = {
@@ -79,6 +83,16 @@ def tokens_max(model: str) -> int | None:
     """Most tokens that a model writes into one answer; None if it is not known here."""
     known = [beginning for beginning in TOKENS_MAX if model.startswith(beginning)]
     return TOKENS_MAX[max(known, key=len)] if known else None
+
+
+def follows_schemas(model: str) -> bool:
+    """Whether Bedrock enforces a JSON Schema on a model's answers."""
+    return not model.startswith(_NO_SCHEMAS)
+
+
+def calls_tools(model: str) -> bool:
+    """Whether a model can be made to call a tool."""
+    return not model.startswith(_NO_TOOLS)
 
 
 def check_claude(model: str, inference: Mapping[str, Any], max_tokens_default: int | None) -> None:

@@ -10,9 +10,11 @@ from quarry_core.models.family import (
     Answer,
     AnswerColumn,
     AnswerReader,
+    Carrier,
     Invocation,
     Kind,
     Output,
+    OutputMode,
     Turn,
     UnreadableOutput,
 )
@@ -84,6 +86,11 @@ class Embeddings:
 
     def check_model(self, given: Mapping[str, Any], model: str) -> None:
         """Refuse parameters that one model of the family does not take; by the words of `rules`. Raises ValueError."""
+
+    def carriers(self, model: str) -> Mapping[OutputMode, Carrier]:
+        """None: a vector is no JSON."""
+        del model
+        return {}
 
     def check_body(self, body: Mapping[str, Any], model: str = "") -> None:
         """The one member that each record needs."""

@@ -20,6 +20,12 @@ Role = Literal["user", "assistant"]
 Invocation = Literal["InvokeModel", "Converse"]
 Kind = Literal["text", "embedding"]
 AnswerColumn = Literal["response", "embedding"]
+# How a model is asked for JSON: by a schema that Bedrock enforces, by a tool that it must call, or in words.
+OutputMode = Literal["native", "tool", "instruction"]
+# In which member of the body: `output_config.format` (Claude), `response_format` (OpenAI's form), Converse's
+# `outputConfig.textFormat`; Claude's `tools`, Converse's `toolConfig`, the functions of OpenAI's form; the end of the
+# prompt. What stands in them: `structured.ways`.
+Carrier = Literal["output_config", "response_format", "text_format", "tools", "tool_config", "functions", "prompt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +158,14 @@ class Family(AnswerReader, Protocol):
 
         Raises:
             ValueError: names the key, and the nearest known one or the range.
+        """
+        ...
+
+    def carriers(self, model: str) -> Mapping[OutputMode, Carrier]:
+        """How a model can be asked for JSON in a batch, the usual way first; nothing for one that gives no text.
+
+        Args:
+            model: as `canonical_model` names it, or the base of a custom model.
         """
         ...
 

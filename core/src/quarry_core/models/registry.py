@@ -11,7 +11,7 @@ from quarry_core.models.ai21 import Jamba
 from quarry_core.models.anthropic import Anthropic
 from quarry_core.models.by_converse import ByConverse
 from quarry_core.models.cohere import CohereEmbed
-from quarry_core.models.family import AnswerReader, Family, Invocation
+from quarry_core.models.family import AnswerReader, Carrier, Family, Invocation, OutputMode
 from quarry_core.models.identity import CUSTOM, HIDDEN, canonical_model
 from quarry_core.models.inference import overridden
 from quarry_core.models.invoked import INVOKED
@@ -109,6 +109,11 @@ def _nearest(base: str) -> str:
     beginnings = [each for each in FAMILIES if each.startswith(f"{provider}.") and not each.endswith(".")]
     alike = [each for each in beginnings if difflib.SequenceMatcher(None, base[: len(each)], each).ratio() > 0.9]
     return alike[0] if alike else ""
+
+
+def carriers_of(model_id: str) -> Mapping[OutputMode, Carrier]:
+    """How a model can be asked for JSON, the usual way first. Raises UnsupportedModel."""
+    return family_of(model_id).carriers(_base(model_id))
 
 
 def makes_embeddings(model_id: str) -> bool:

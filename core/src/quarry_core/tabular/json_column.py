@@ -1,22 +1,5 @@
-"""Columns that hold JSON as text: how they are marked. Pure.
+"""Columns that hold JSON as text, under the name by which the readers of tables know them."""
 
-A column of JSONL that holds texts in some rows and lists, objects or numbers in others has no Arrow type. It is a
-column of strings, each the value's own JSON as it stands in the file, and the field's metadata says so: a reader who
-does not know the mark sees text, and none of it has changed.
-"""
+from quarry_core.structured.json_column import JSON_KEY, JSON_METADATA, is_json, json_field
 
-from __future__ import annotations
-
-import pyarrow as pa
-
-JSON_KEY = b"quarry.json"
-JSON_METADATA = {JSON_KEY: b"value"}
-
-
-def json_field(name: str) -> pa.Field:
-    """A column of JSON values as text; null is null."""
-    return pa.field(name, pa.string(), metadata=JSON_METADATA)
-
-
-def is_json(field: pa.Field) -> bool:
-    return JSON_KEY in (field.metadata or {})
+__all__ = ["JSON_KEY", "JSON_METADATA", "is_json", "json_field"]
