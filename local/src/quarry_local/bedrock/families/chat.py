@@ -15,7 +15,7 @@ import msgspec
 from quarry_local.bedrock.families import chat_tools
 from quarry_local.bedrock.families.answers import Answer, Answering, Refused, Said, say
 from quarry_local.bedrock.families.bodies import Share, Tokens, malformed, reader, unsupported
-from quarry_local.bedrock.families.tools import Call, call, structured
+from quarry_local.bedrock.families.tools import Call, call, json_said
 from quarry_local.bedrock.models.identity import Model
 
 _Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
@@ -117,12 +117,9 @@ def _answering(form: type[_OpenAi | _Mistral | _Jamba], model: Model) -> Answeri
                 )
             )
             return _completed(name, called, message, b"length" if called.cut else b"tool_calls")
-        if schema is not None:
-            said = structured(schema, prompt, tokens_max)
-        elif thinks_aloud:
-            said = _thought(prompt, tokens_max)
-        else:
-            said = say(prompt, tokens_max)
+        said = json_said(schema, prompt, tokens_max)
+        if said is None:
+            said = _thought(prompt, tokens_max) if thinks_aloud else say(prompt, tokens_max)
         text = msgspec.json.encode(said.text.decode("utf-8", "ignore"))
         return _completed(name, said, text, b"length" if said.cut else b"stop")
 

@@ -13,7 +13,7 @@ from quarry_local.bedrock.families import claude_tools
 from quarry_local.bedrock.families.answers import SENTENCES, Answer, Answering, Refused, say
 from quarry_local.bedrock.families.bodies import Share
 from quarry_local.bedrock.families.claude_rules import ClaudeRules
-from quarry_local.bedrock.families.tools import call, structured
+from quarry_local.bedrock.families.tools import call, json_said
 from quarry_local.bedrock.models.identity import Model
 
 
@@ -102,7 +102,7 @@ def answering(model: Model) -> Answering:
         prompt = _prompt(body)
         if not prompt:
             raise Refused(400, "messages: text content blocks must be non-empty")
-        if not body.plain:
+        if not body.plain or prompt.endswith("}"):
             return _shaped(body, prompt, head)
         digest = sha256(prompt.encode()).digest()
         digits = digest.hex().encode()
@@ -142,7 +142,7 @@ def _shaped(body: _Body, prompt: str, head: bytes) -> Answer:
             called.input,
         )
         return _rendered(head, called.digits, block, stop, called.input_tokens, called.output_tokens)
-    said = say(prompt, body.max_tokens) if schema is None else structured(schema, prompt, body.max_tokens)
+    said = json_said(schema, prompt, body.max_tokens) or say(prompt, body.max_tokens)
     block = b'{"type":"text","text":%b}' % msgspec.json.encode(said.text.decode("utf-8", "ignore"))
     stop = b"max_tokens" if said.cut else b"end_turn"
     return _rendered(head, said.digits, block, stop, said.input_tokens, said.output_tokens)

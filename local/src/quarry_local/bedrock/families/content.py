@@ -11,7 +11,7 @@ import msgspec
 from quarry_local.bedrock.families.answers import Answer, Refused, Said, say
 from quarry_local.bedrock.families.bodies import AnyObject, Source, check_source, malformed, only_one, unsupported
 from quarry_local.bedrock.families.schemas import Schema
-from quarry_local.bedrock.families.tools import Call, Choice, Tool, call, structured
+from quarry_local.bedrock.families.tools import Call, Choice, Tool, call, json_said
 
 
 class Medium(msgspec.Struct, gc=False):
@@ -87,7 +87,7 @@ def conversed(
             called.input,
         )
         return _rendered(called, block, b"max_tokens" if called.cut else b"tool_use", usage)
-    said = say(prompt, tokens_max) if shape.schema is None else structured(shape.schema, prompt, tokens_max)
+    said = json_said(shape.schema, prompt, tokens_max) or say(prompt, tokens_max)
     block = b'{"text":%b}' % msgspec.json.encode(said.text.decode("utf-8", "ignore"))
     return _rendered(said, block, b"max_tokens" if said.cut else b"end_turn", usage)
 

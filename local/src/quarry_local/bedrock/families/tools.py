@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from quarry_local.bedrock.families.answers import Refused, Said, input_tokens_of, prompt_digest
-from quarry_local.bedrock.families.schemas import NoValue, Schema
+from quarry_local.bedrock.families.schemas import NoSchema, NoValue, Schema, schema_of
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 SCHEMA_WORDS = (
@@ -88,6 +88,39 @@ def structured(schema: Schema, prompt: str, tokens_max: int | None) -> Said:
         output_tokens = tokens_max
         text = text.decode()[: output_tokens * 4].encode()
     return Said(text, _digits(digest), input_tokens_of(prompt), output_tokens, cut)
+
+
+def json_said(schema: Schema | None, prompt: str, tokens_max: int | None) -> Said | None:
+    """The text that is JSON, where the record asks for it by a schema or in words; None where any text will do.
+
+    Who is asked in words chats around the JSON, and puts it into a code fence.
+
+    Raises:
+        Refused: as `structured`.
+    """
+    if schema is not None:
+        return structured(schema, prompt, tokens_max)
+    asked = _in_words(prompt)
+    if asked is None:
+        return None
+    said = structured(asked, prompt, None)
+    text = b"Here is the answer:\n```json\n" + said.text + b"\n```\nIt fits the schema."
+    output_tokens = len(text) // 4 + 1
+    cut = tokens_max is not None and output_tokens > tokens_max
+    if cut and tokens_max is not None:
+        output_tokens = tokens_max
+        text = text[: output_tokens * 4]
+    return said._replace(text=text, output_tokens=output_tokens, cut=cut)
+
+
+def _in_words(prompt: str) -> Schema | None:
+    """The JSON Schema with which a prompt ends, on a line of its own."""
+    if not prompt.endswith("}") or "JSON Schema" not in prompt:
+        return None
+    try:
+        return schema_of(prompt[prompt.rfind("\n{") + 1 :])
+    except NoSchema:
+        return None
 
 
 def _value(schema: Schema, digest: str, at: str) -> bytes:

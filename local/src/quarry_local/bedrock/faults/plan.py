@@ -24,7 +24,7 @@ from quarry_local.bedrock.models.identity import UNSUPPORTED
 Share = Annotated[float, Field(ge=0, le=1)]
 JobFault = Literal["failed", "expired", "partial", "hung"]
 CreateRefusal = Literal["unsupported_model", "pass_role", "access", "account"]
-RecordFault = Literal["error", "empty", "truncated", "corrupt", "missing"]
+RecordFault = Literal["error", "empty", "truncated", "broken_json", "wrong_type", "corrupt", "missing"]
 # New in the service model of Converse (contract section 12), and Claude's own.
 StopReason = Literal["model_context_window_exceeded", "malformed_model_output", "malformed_tool_use"]
 
@@ -46,6 +46,14 @@ class Faults(BaseModel):
     )
     record_stop_reasons: dict[StopReason, Share] = Field(
         default_factory=dict, description="share of records whose answer is cut off with this stop reason: a success"
+    )
+    record_broken_json_share: Share = Field(
+        0.0,
+        description="share of records whose answer, where it is JSON, is broken off without a stop reason that says so;"
+        " the input of a tool that is called is empty",
+    )
+    record_wrong_type_share: Share = Field(
+        0.0, description="share of records of whose answer, where it is JSON, the first value is of another type"
     )
     line_corrupt_share: Share = Field(0.0, description="share of records whose output line is broken off, no JSON")
     line_missing_share: Share = Field(0.0, description="share of records that have no output line, though counted")
@@ -133,7 +141,15 @@ class Faults(BaseModel):
     def _shares_fit(self) -> Self:
         """Of faults that exclude each other, no more than all can suffer."""
         for names in (
-            ("record_error", "record_empty", "record_truncated", "line_corrupt", "line_missing"),
+            (
+                "record_error",
+                "record_empty",
+                "record_truncated",
+                "record_broken_json",
+                "record_wrong_type",
+                "line_corrupt",
+                "line_missing",
+            ),
             ("job_failed", "job_expired", "job_partial", "job_hung"),
         ):
             more = sum(self.record_stop_reasons.values()) if "record_error" in names else 0.0
@@ -172,6 +188,9 @@ class RecordFates:
             ("truncated", faults.record_truncated_share),
             ("corrupt", faults.line_corrupt_share),
             ("missing", faults.line_missing_share),
+            # Last, so that the others befall the same records as ever.
+            ("broken_json", faults.record_broken_json_share),
+            ("wrong_type", faults.record_wrong_type_share),
         )
         reached = 0.0
         for fault, share in (*shares, *faults.record_stop_reasons.items()):

@@ -18,7 +18,7 @@ import numpy as np
 from quarry_local.bedrock.families.answers import Answering, Refused, error_body
 from quarry_local.bedrock.families.linked import check_linked
 from quarry_local.bedrock.faults.plan import RecordFates, RecordFault, StopReason
-from quarry_local.bedrock.faults.spoiled import emptied, truncated
+from quarry_local.bedrock.faults.spoiled import broken_json, emptied, truncated, wrong_type
 from quarry_local.bedrock.jobs.job import Counts
 from quarry_local.bedrock.jobs.records import Halted, InputFile, Record, read_records, split_uri
 
@@ -192,6 +192,10 @@ def _spoilt(fault: RecordFault | StopReason, line: bytes, record: Record, record
             said = emptied(body)
         case "truncated":
             said = truncated(body)
+        case "broken_json":
+            said = broken_json(body)
+        case "wrong_type":
+            said = wrong_type(body)
         case "model_context_window_exceeded" | "malformed_model_output" | "malformed_tool_use":
             said = truncated(body, fault)
         case "error":
