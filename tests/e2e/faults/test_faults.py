@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from quarry_local.settings import LOCAL_WAITS
@@ -135,6 +137,52 @@ def test_with_tokens_forgotten_and_names_taken_twice_list_alone_keeps_each_shard
     seen = suffered(user) - before
     assert min(seen["reply_lost"], seen["list_lag"]) >= SHARDS
     assert seen["token_forgotten"] == 0
+
+
+HAIKU_45 = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+FIELDS = ["kind: good | bad", "score: number # how sure", "on: date", "at: datetime?", "tags: string[]"]
+COLUMNS = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("score", pa.float64()),
+        ("on", pa.date32()),
+        ("at", pa.timestamp("us", "UTC")),
+        ("tags", pa.list_(pa.field("element", pa.string()))),
+    ]
+)
+
+
+@pytest.mark.promise("S3", "S9")
+@pytest.mark.parametrize(("model_id", "mode"), [(HAIKU_45, "native"), (CLAUDE, "tool"), (CLAUDE, "instruction")])
+def test_answers_that_do_not_fit_the_schema_cost_their_own_row_only(user, model_id, mode):
+    user.stack.set_faults(record_broken_json_share=0.1, record_wrong_type_share=0.05)
+    user.send(
+        {
+            "s3_uri": user.topics(f"inputs/{mode}.csv", ROWS),
+            "job_name_prefix": "faults",
+            "model_id": model_id,
+            "prompt": "About {topic}",
+            "inference": {"max_tokens": 2_000},
+            "max_records_per_job": 100,
+            "run_id": mode,
+            "output_schema": FIELDS,
+            "output_mode": mode,
+        }
+    )
+
+    totals = user.ended(mode, 60)
+
+    result = user.result(mode)
+    assert totals["state"] == "SUCCEEDED_WITH_ERRORS"
+    assert pa.schema([result.schema.field(name) for name in COLUMNS.names]).equals(COLUMNS)
+    assert result["topic"].to_pylist() == [f"topic number {row}" for row in range(ROWS)]
+    invalid = result.filter(pc.equal(result["status"], "error"))
+    assert set(invalid["error_code"].to_pylist()) == {"INVALID_OUTPUT"}
+    assert 25 < invalid.num_rows < 70
+    assert (invalid["response"].null_count, invalid["kind"].null_count) == (0, invalid.num_rows)
+    assert any(message.startswith("/kind: ") for message in invalid["error_message"].to_pylist())
+    good = result.filter(pc.equal(result["status"], "ok"))
+    assert (good["response"].null_count, good["kind"].null_count) == (good.num_rows, 0)
 
 
 @pytest.mark.promise("S10")

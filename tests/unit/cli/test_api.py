@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import date
+from typing import Literal
 
 import pyarrow as pa
 import pytest
+from pydantic import BaseModel
 
 from quarry_cli.client.api import Client, results_frame
 from quarry_cli.errors import NoResults, NotConfigured, NotEnded, NotSubmitted, Unaccounted
@@ -24,6 +27,41 @@ def test_a_run_from_submit_to_frame(quarry):
     assert list(frame["topic"][:2]) == ["topic number 0", "topic number 1"]
     assert frame["response"][299].startswith("answer to")
     assert list(frame.columns)[-3:] == ["stop_reason", "input_tokens", "output_tokens"]
+
+
+class Verdict(BaseModel):
+    kind: Literal["good", "bad"]
+    score: float
+    on: date | None = None
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_pydantic_model_is_an_output_schema(quarry, inside):
+    quarry.world.bedrock.answerer = lambda _body, _kind: {
+        "content": [{"type": "tool_use", "name": "answer", "input": {"kind": "good", "score": 1, "on": "2026-01-02"}}],
+        "stop_reason": "tool_use",
+        "usage": {"input_tokens": 3, "output_tokens": 4},
+    }
+    joke = quarry.world.joke(120)
+    if inside:
+        sent = quarry.client.submit({**joke, "output_schema": Verdict})
+    else:
+        sent = quarry.client.submit(joke, output_schema=Verdict)
+    quarry.finish(sent.run_id)
+
+    frame = results_frame(sent.run_id, client=quarry.client)
+
+    assert list(frame.columns)[:5] == ["topic", "kind", "score", "on", "response"]
+    assert (frame["kind"][0], frame["score"][0], frame["on"][0]) == ("good", 1.0, date(2026, 1, 2))
+
+
+def test_what_is_no_schema_is_not_submitted(quarry):
+    with pytest.raises(NotSubmitted, match="output_schema: no JSON Schema can be made of"):
+        quarry.client.submit(quarry.world.joke(120), output_schema=type("Plain", (), {}))
+    with pytest.raises(NotSubmitted, match="output_schema: the manifest is text"):
+        quarry.client.submit("{}", output_schema=Verdict)
+    with pytest.raises(NotSubmitted, match=r"output_schema: 0: 'strng' is not a type; did you mean string"):
+        quarry.client.submit(quarry.world.joke(120), output_schema=["kind: strng"])
 
 
 def test_whole_numbers_with_nulls_stay_whole(quarry):

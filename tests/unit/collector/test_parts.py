@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from quarry_collector.parts import Identity, counts_of, read_outcome, write_outcome, write_part
 from quarry_collector.settle import ErrorCode, NotConserved
-from quarry_core.contract.results import ColumnTaken
+from quarry_core.contract.result_names import ColumnTaken
 from quarry_core.errors import Conflict, Missing
 from quarry_core.ports import ObjectRef
 from tests.unit.collector.builders import CLAUDE, SHARD, TITAN, answer, failure, rid, rows_of, settled, vector

@@ -30,7 +30,7 @@ from quarry_cli.client.reading import RunReader
 from quarry_cli.client.run_search import RunLine, Wanted, beginning_with, find_run, no_such_run, read_runs
 from quarry_cli.client.submitting import Submitted, as_text, submit
 from quarry_cli.client.view import RunView
-from quarry_cli.errors import NoResults, NotConfigured, NotEnded, Unaccounted
+from quarry_cli.errors import NoResults, NotConfigured, NotEnded, NotSubmitted, Unaccounted
 from quarry_cli.settings import ClientSettings
 from quarry_core.errors import PortError
 from quarry_core.ports import ObjectRef, Objects
@@ -77,17 +77,30 @@ class Client:
     def __init__(self, connect: Connect = connect) -> None:
         self._connect = connect
 
-    def submit(self, manifest: Mapping[str, Any] | str, *, check: bool = True, any_queue: bool = False) -> Submitted:
+    def submit(
+        self,
+        manifest: Mapping[str, Any] | str,
+        *,
+        output_schema: Any = None,
+        check: bool = True,
+        any_queue: bool = False,
+    ) -> Submitted:
         """Put a manifest on the queue, as it is if it is text.
 
         Args:
-            manifest: an object, or JSON text.
+            manifest: an object, or JSON text. Its `output_schema` may be a type, as the argument may.
+            output_schema: what each answer is, in place of the manifest's: a pydantic model, a dataclass or another type
+                that pydantic knows, or what a manifest may have (JSON Schema, a list of `field: type`).
             check: look first at what it names in AWS, and refuse what the services would refuse.
             any_queue: send it even if the queue that is set looks like another of Quarry's.
 
         Raises:
             NotSubmitted: it is refused, in the words with which the run would end; nothing was sent.
         """
+        if output_schema is not None:
+            if isinstance(manifest, str):
+                raise NotSubmitted("output_schema: the manifest is text: write the schema into it, or give an object")
+            manifest = {**manifest, "output_schema": output_schema}
         text = manifest if isinstance(manifest, str) else as_text(manifest)
         return self._do(lambda connections: submit(connections, text, check=check, any_queue=any_queue))
 

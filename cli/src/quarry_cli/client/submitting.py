@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from quarry_cli.client.checking import check as check_in_aws
 from quarry_cli.client.checking import nearest_model
@@ -55,6 +57,9 @@ def as_text(manifest: Mapping[str, Any]) -> str:
     Raises:
         NotSubmitted: it has no form in JSON.
     """
+    asked = manifest.get("output_schema")
+    if asked is not None and not isinstance(asked, (Mapping, list, tuple, str)):
+        manifest = {**manifest, "output_schema": _schema_of(asked)}
     try:
         text = json.dumps(manifest, ensure_ascii=False)
         return text if REFUSED_CHARACTER.search(text) is None else json.dumps(manifest)
@@ -77,6 +82,16 @@ class Judged:
     manifest: Manifest | None = None
     known: bool = False
     unchecked: list[str] = field(default_factory=list)
+
+
+def _schema_of(kind: Any) -> dict[str, Any]:
+    """The JSON Schema of a type, as pydantic makes it. Raises NotSubmitted."""
+    try:
+        return TypeAdapter(kind).json_schema()
+    except (PydanticUserError, PydanticSchemaGenerationError, TypeError, ValueError) as error:
+        raise NotSubmitted(
+            f"output_schema: no JSON Schema can be made of {kind!r}: give a pydantic model ({error})"
+        ) from error
 
 
 async def submit(connections: Connections, text: str, *, check: bool = True, any_queue: bool = False) -> Submitted:

@@ -17,7 +17,17 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from quarry_core.contract import job_request
 from quarry_core.contract.column_names import names_fault
@@ -29,13 +39,24 @@ from quarry_core.contract.json_text import fixed, half_pairs, nested, repeated_k
 from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN
 from quarry_core.contract.prompts import Prompt, check_prompt_id, parse_template
 from quarry_core.contract.requests import RequestFormat, could_be_requests
+from quarry_core.contract.result_names import check_fields
 from quarry_core.contract.s3_names import URIS_MAX, parse_s3_name
 from quarry_core.contract.selection import PartitionType, Sample
 from quarry_core.contract.source_format import SourceFormat, UnknownFormat, source_format
 from quarry_core.contract.splits import read_split
 from quarry_core.contract.text import SURROGATE, bounded_text, shown_name
 from quarry_core.contract.where import parse_where
-from quarry_core.models import UnsupportedModel, check_converses, check_inference, family_of, joined
+from quarry_core.models import (
+    OutputMode,
+    UnsupportedModel,
+    carriers_of,
+    check_converses,
+    check_inference,
+    family_of,
+    joined,
+)
+from quarry_core.structured.schema import OutputSchema, SchemaError, read_schema
+from quarry_core.structured.ways import check_sendable, mode_of
 
 T = TypeVar("T")
 MANIFEST_BYTES_MAX = 256 * 1024
@@ -85,6 +106,15 @@ class Vpc(BaseModel):
     def _patterns(self) -> Self:
         job_request.check_vpc(self.subnet_ids, self.security_group_ids)
         return self
+
+
+def _output_schema(value: object) -> OutputSchema:
+    schema = read_schema(value)
+    check_fields(list(schema.properties))
+    return schema
+
+
+_ANY_SCHEMA = WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "string"}}]})
 
 
 class Manifest(BaseModel):
@@ -172,6 +202,17 @@ class Manifest(BaseModel):
 
     dry_run: Annotated[bool, Field(strict=True)] = Field(
         False, description="Count, plan and report what the run would be; nothing is sent to Bedrock, nothing is paid."
+    )
+
+    output_schema: Annotated[OutputSchema, PlainValidator(_output_schema), _ANY_SCHEMA] | None = Field(
+        None,
+        description='What each answer is: JSON Schema, or a list such as ["kind: a | b", "score: number"].'
+        " Its properties become columns.",
+    )
+    output_mode: OutputMode | None = Field(
+        None,
+        description="How the model is asked for it: a schema that Bedrock enforces, a tool that it must call, or words."
+        " By default the first that the model knows.",
     )
 
     @field_validator("prompt", mode="before")
@@ -367,12 +408,36 @@ class Manifest(BaseModel):
             raise ValueError(f"prompt_id: {ONE_PROMPT}")
         given = joined(self.model_id, self.prompt.inference if self.prompt is not None else {}, self.inference)
         check_inference(self.model_id, given, whole=self.prompt_id is None)
+        self.check_output(given)
         return self
+
+    def check_output(self, inference: Mapping[str, Any]) -> OutputMode | None:
+        """How the model is asked for the output schema, if there is one.
+
+        Args:
+            inference: the parameters that go with it.
+
+        Raises:
+            ValueError: it cannot be asked so; the text names the field, the place in the schema and the remedy.
+        """
+        if self.output_schema is None:
+            if self.output_mode is not None:
+                raise ValueError(
+                    "output_mode: it says how output_schema is asked for: give output_schema, or leave it out"
+                )
+            return None
+        carriers = carriers_of(self.model_id)
+        mode = mode_of(carriers, self.output_mode, self.model_id)
+        try:
+            check_sendable(self.output_schema, carriers, mode, inference)
+        except SchemaError as error:
+            raise ValueError(f"output_schema: {error}") from error
+        return mode
 
 
 def prompt_of_requests(manifest: Manifest) -> str | None:
     """What a manifest says of prompts though its source holds ready requests; None if it says nothing."""
-    for field in ("prompt_id", "prompt", "inference"):
+    for field in ("prompt_id", "prompt", "inference", "output_schema"):
         if getattr(manifest, field):
             return f"{field}: the source holds ready requests, in which all of it stands: leave {field} out"
     return None
@@ -420,7 +485,10 @@ def read_manifest(data: ManifestData, size_bytes: int = 0) -> Manifest:
         raise ManifestError(bounded_text(envelope, REFUSAL_BYTES_MAX))
     assert isinstance(data, Mapping), "text is an envelope"
     faults = list(islice(_faults(data, size_bytes), FAULTS_MAX + 1))
-    known = {key: value for key, value in without_nulls(fixed(dict(data))).items() if key in Manifest.model_fields}
+    whole = fixed(dict(data))
+    known = {key: value for key, value in without_nulls(whole).items() if key in Manifest.model_fields}
+    if "output_schema" in known:
+        known["output_schema"] = whole["output_schema"]  # null is a value to a schema
     # A stand-in, so that the other fields are judged in the same answer.
     if "dataset_id" not in known:
         known.setdefault("s3_uri", "s3://none/none.csv")

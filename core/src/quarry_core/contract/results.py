@@ -4,6 +4,9 @@ The preprocessor refuses on arrival a source whose columns would collide with th
 they are named here. The result's schema is a function of the source's: equal sources give equal parts, whatever the
 answers were. A prefix, which the manifest may give, goes before the name of every column of ours.
 
+With an output schema its properties are columns, in their own order, and the answer column behind them holds the text of
+those answers that do not fit (`quarry_core.structured`).
+
 DuckDB, Spark and Athena do not tell `Status` from `status`, and give the source's column to whoever asks for ours. So
 names collide when they are equal with their case folded. Two columns of the source that differ only by case are left
 as they are: they are read from the part as they are read from the source.
@@ -17,27 +20,15 @@ from typing import Any
 
 import pyarrow as pa
 
-ANSWER_COLUMNS = ("response", "embedding")
-RESULT_COLUMNS = (
-    "record_id",
-    "status",
-    "error_code",
-    "error_message",
-    "stop_reason",
-    "input_tokens",
-    "output_tokens",
-)
-# The answer and the columns behind it, at the right end of every part.
+from quarry_core.contract.result_names import ANSWER_COLUMNS, RESULT_COLUMNS, ColumnTaken, our_names, reported
+
+# The answer and the columns behind it, at the right end of every part; those of an output schema stand before them.
 OUR_COLUMNS = 1 + len(RESULT_COLUMNS)
 TAKEN_NAMES_MAX = 10
 # Metadata in which a writer says the file's columns once more: Avro's readers believe it, and would not see ours.
 SCHEMAS_OF_OTHERS = frozenset({b"parquet.avro.schema", b"avro.schema", b"iceberg.schema"})
 # Spark believes its own too. It also tells types that the file does not, as intervals, so it is kept and completed.
 SPARK_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
-
-
-class ColumnTaken(ValueError):
-    """The source has columns of names that the result needs, or one name twice; the text says what to rename."""
 
 
 def answer_type(answer_column: str) -> pa.DataType:
@@ -51,10 +42,16 @@ def answer_type(answer_column: str) -> pa.DataType:
             raise ValueError(f"{answer_column!r} is not an answer column; known are {', '.join(ANSWER_COLUMNS)}")
 
 
-def outcome_schema(answer_column: str) -> pa.Schema:
-    """The answer and the seven columns after it. Tokens are LLM tokens; nulls mean that the model did not tell."""
+def outcome_schema(answer_column: str, fields: Sequence[pa.Field] = ()) -> pa.Schema:
+    """The answer and the seven columns after it. Tokens are LLM tokens; nulls mean that the model did not tell.
+
+    Args:
+        answer_column: `response` or `embedding`.
+        fields: the columns of an output schema, which come first.
+    """
     return pa.schema(
         [
+            *fields,
             pa.field(answer_column, answer_type(answer_column)),
             pa.field("record_id", pa.string(), nullable=False),
             pa.field("status", pa.string(), nullable=False),
@@ -67,22 +64,23 @@ def outcome_schema(answer_column: str) -> pa.Schema:
     )
 
 
-def our_names(answer_column: str, prefix: str = "") -> list[str]:
-    """The names of our columns in a part, in order."""
-    return [prefix + name for name in (answer_column, *RESULT_COLUMNS)]
-
-
-def check_columns(source: pa.Schema, answer_column: str, prefix: str = "") -> None:
+def check_columns(source: pa.Schema, answer_column: str, prefix: str = "", fields: Sequence[str] = ()) -> None:
     """Refuse a source that cannot be joined with its results.
+
+    Args:
+        source: its schema.
+        answer_column: `response` or `embedding`.
+        prefix: goes before the name of every column of ours.
+        fields: the names of an output schema's columns.
 
     Raises:
         ColumnTaken: naming the columns and the remedy.
     """
     names = list(source.names)
-    ours = {name.casefold(): name for name in our_names(answer_column, prefix)}
+    ours = {name.casefold(): name for name in our_names(answer_column, prefix, fields)}
     taken = [name for name in names if name.casefold() in ours]
     if taken:
-        listed = ", ".join(_reported(name, ours[name.casefold()]) for name in taken[:TAKEN_NAMES_MAX])
+        listed = ", ".join(reported(name, ours[name.casefold()]) for name in taken[:TAKEN_NAMES_MAX])
         remedy = f"result_prefix to {'quarry_' if prefix != 'quarry_' else 'q_'!r}"
         raise ColumnTaken(
             f"the result has columns of its own named {listed}, and so does the source: set {remedy} in the manifest, "
@@ -94,21 +92,15 @@ def check_columns(source: pa.Schema, answer_column: str, prefix: str = "") -> No
         raise ColumnTaken(f"the source has more than one column named {listed}: give each column a name of its own")
 
 
-def _reported(name: str, ours: str) -> str:
-    return (
-        repr(name)
-        if name == ours
-        else f"{ours!r} ({name!r}, apart from upper and lower case, which DuckDB and Spark ignore)"
-    )
-
-
-def result_schema(source: pa.Schema, answer_column: str, prefix: str = "") -> pa.Schema:
+def result_schema(
+    source: pa.Schema, answer_column: str, prefix: str = "", fields: Sequence[pa.Field] = ()
+) -> pa.Schema:
     """The source's fields and metadata as they are, then those of `outcome_schema`. Raises ColumnTaken.
 
     Of the metadata, schemas that other readers believe instead of the file are completed with our columns or left out.
     """
-    check_columns(source, answer_column, prefix)
-    ours = [each.with_name(prefix + each.name) for each in outcome_schema(answer_column)]
+    check_columns(source, answer_column, prefix, [each.name for each in fields])
+    ours = [each.with_name(prefix + each.name) for each in outcome_schema(answer_column, fields)]
     kept = {key: value for key, value in (source.metadata or {}).items() if key not in SCHEMAS_OF_OTHERS}
     if SPARK_SCHEMA in kept:
         completed = _completed(kept.pop(SPARK_SCHEMA), ours)
@@ -129,6 +121,32 @@ def _completed(schema: bytes, ours: Sequence[pa.Field]) -> bytes | None:
 
 
 def _spark_type(kind: pa.DataType) -> Any:
-    if pa.types.is_list(kind):
-        return {"type": "array", "elementType": "float", "containsNull": True}
-    return "long" if pa.types.is_integer(kind) else "string"
+    """Spark's name for a type of ours, as `StructType.json` writes it."""
+    is_ = pa.types
+    if is_.is_list(kind):
+        return {"type": "array", "elementType": _spark_type(kind.value_type), "containsNull": True}
+    if is_.is_struct(kind):
+        fields = [
+            {"name": each.name, "type": _spark_type(each.type), "nullable": True, "metadata": {}}
+            for each in map(kind.field, range(kind.num_fields))
+        ]
+        return {"type": "struct", "fields": fields}
+    if is_.is_map(kind):
+        value = _spark_type(kind.item_type)
+        return {"type": "map", "keyType": "string", "valueType": value, "valueContainsNull": True}
+    if is_.is_decimal(kind) or is_.is_uint64(kind):
+        return f"decimal({getattr(kind, 'precision', 20)},0)"
+    for is_one, name in _SPARK_NAMES:
+        if is_one(kind):
+            return name
+    return "string"
+
+
+_SPARK_NAMES = (
+    (pa.types.is_integer, "long"),
+    (pa.types.is_float32, "float"),
+    (pa.types.is_float64, "double"),
+    (pa.types.is_boolean, "boolean"),
+    (pa.types.is_timestamp, "timestamp"),
+    (pa.types.is_date, "date"),
+)

@@ -14,6 +14,7 @@ from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.requests import RequestFormat
 from quarry_core.contract.selection import PartitionType, Sample
 from quarry_core.contract.source_format import SourceFormat
+from quarry_core.models import Carrier, OutputMode
 from quarry_core.models.family import Invocation
 from quarry_core.ports import ObjectRef
 
@@ -69,6 +70,22 @@ class Source(BaseModel):
         return f"s3://{self.bucket}/{self.key}"
 
 
+class Output(BaseModel):
+    """What answers are asked for, and how.
+
+    Attributes:
+        text: the output schema as JSON; its order is that of the columns.
+        mode: how a model is asked for it.
+        carrier: in which member of a record.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    mode: OutputMode
+    carrier: Carrier
+
+
 class Pins(BaseModel):
     """What the manifest meant on the day it was accepted.
 
@@ -108,6 +125,7 @@ class Pins(BaseModel):
     request_format: RequestFormat | None = None
     invocation: Invocation | None = None
     on_demand_below: int = 0
+    output: Output | None = None
 
 
 class Run(BaseModel):

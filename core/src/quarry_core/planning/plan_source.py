@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quarry_core.contract.prompts import MissingColumn
-from quarry_core.contract.results import ColumnTaken
+from quarry_core.contract.result_names import ColumnTaken
 from quarry_core.contract.run import Pins, Source
 from quarry_core.errors import Changed, Missing, Refused
 from quarry_core.models import limits_of

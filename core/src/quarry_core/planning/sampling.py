@@ -15,6 +15,7 @@ from quarry_core.contract.run import Pins
 from quarry_core.planning.estimate import TokenEstimate
 from quarry_core.planning.tokens import TokenSample, spread_places
 from quarry_core.rendering.encode import RowEncoder
+from quarry_core.rendering.encoders import ask_of
 from quarry_core.tabular.dataset import Dataset
 
 SAMPLE_ROWS = 4_096
@@ -31,8 +32,9 @@ def estimate_tokens(dataset: Dataset, pins: Pins, encoder: RowEncoder, rows: int
     Raises:
         SourceError, PortError: as `Dataset.read`.
     """
-    system = pins.prompt.system if pins.prompt else None
-    tokens = TokenSample(pins.model_id, system or "")
+    system = (pins.prompt.system if pins.prompt else None) or ""
+    ask = ask_of(pins)
+    tokens = TokenSample(pins.model_id, system + (ask.beside if ask else ""))
     for place, batch in _places(dataset, encoder.columns, rows):
         tokens.take(_first_chars(encoder.texts(batch), SAMPLE_CHARS_MAX // SAMPLE_PLACES), place)
     return tokens.estimate(rows)

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from quarry_core.contract.results import OUR_COLUMNS, outcome_schema, result_schema
+from quarry_core.contract.results import outcome_schema, result_schema
 from quarry_core.contract.run import Pins
 from quarry_core.models import reader_named
 from quarry_core.ports import ObjectRef, Objects
+from quarry_core.structured.arrow import fields_of
 from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.parquet.footer import Annotation, Leaf, NotAFooter, leaves_of
@@ -39,7 +40,9 @@ def try_out(dataset: Dataset, pins: Pins) -> tuple[Annotation, ...]:
         SourceError: a column cannot come back as it is; the text names it, its type and a cast.
         PortError: as `Objects.random_access` does.
     """
-    schema = result_schema(dataset.result_schema, reader_named(pins.family).answer_column, pins.result_prefix)
+    answer, fields = reader_named(pins.family).answer_column, fields_of(pins.output.text if pins.output else "")
+    ours = outcome_schema(answer, fields)
+    schema = result_schema(dataset.result_schema, answer, pins.result_prefix, fields)
     known: dict[str, tuple[Annotation, ...]] = {}
     tried: set[bytes] = set()
     for file, rows in enumerate(dataset.count.file_rows):
@@ -50,14 +53,14 @@ def try_out(dataset: Dataset, pins: Pins) -> tuple[Annotation, ...]:
         if found in tried or len(tried) == SCHEMAS_TRIED_MAX:
             continue
         tried.add(found)
-        for column, lost in _tried(dataset, file, schema, pins).items():
+        for column, lost in _tried(dataset, file, schema, ours).items():
             known[column] = lost if known.get(column, lost) == lost else ()
     return tuple(each for column in schema.names for each in known.get(column, ()))
 
 
-def _tried(dataset: Dataset, file: int, schema: pa.Schema, pins: Pins) -> dict[str, tuple[Annotation, ...]]:
+def _tried(dataset: Dataset, file: int, schema: pa.Schema, ours: pa.Schema) -> dict[str, tuple[Annotation, ...]]:
     """The annotations that each of a file's columns needs."""
-    ref, answer = dataset.ref(file), reader_named(pins.family).answer_column
+    ref = dataset.ref(file)
     of_parquet = dataset.count.format == "parquet"
     try:
         empty = _written(schema, [], ())
@@ -65,7 +68,7 @@ def _tried(dataset: Dataset, file: int, schema: pa.Schema, pins: Pins) -> dict[s
         annotations = [each for annotated in lost.values() for each in annotated]
         taken = min(dataset.count.file_rows[file], TRIAL_ROWS) if of_parquet else 0
         rows = _few(dataset.read_file(file, 0, taken))
-        part = _written(schema, [_answered(batch, schema, answer) for batch in rows], annotations)
+        part = _written(schema, [_answered(batch, schema, ours) for batch in rows], annotations)
         if annotations:
             _check_kept(_lost(dataset, file, part))
     except PartError as error:
@@ -108,12 +111,12 @@ def _written(schema: pa.Schema, batches: Sequence[pa.RecordBatch], annotations: 
     return part
 
 
-def _answered(batch: pa.RecordBatch, schema: pa.Schema, answer_column: str) -> pa.RecordBatch:
-    ours = [
+def _answered(batch: pa.RecordBatch, schema: pa.Schema, ours: pa.Schema) -> pa.RecordBatch:
+    trial = [
         pa.nulls(batch.num_rows, each.type) if each.nullable else pa.array(["trial"] * batch.num_rows, each.type)
-        for each in outcome_schema(answer_column)
+        for each in ours
     ]
-    return pa.RecordBatch.from_arrays([*batch.columns, *ours], schema=schema)
+    return pa.RecordBatch.from_arrays([*batch.columns, *trial], schema=schema)
 
 
 # --------------------------------------------------------------------------- annotations
@@ -130,7 +133,7 @@ def _lost(dataset: Dataset, file: int, part: io.BytesIO) -> dict[str, tuple[Anno
             source = leaves_of(body)
     except NotAFooter as error:
         raise SourceError(f"{ref.key} is not a readable Parquet file ({error}); write it again") from error
-    written = _by_column(leaves_of(part)[:-OUR_COLUMNS])
+    written = _by_column(leaves_of(part))
     stored = _by_column(source)
     constants = set(dataset.listing.partitions)
     lost = {}

@@ -14,7 +14,7 @@ into a prompt. An encoder holds no state between calls and may be shared by thre
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -75,6 +75,12 @@ _CODES: dict[Fault, UnsentCode] = {
 _NO_VALUE = (Fault.NULL, Fault.NAN, Fault.INFINITE)
 _NO_POLICIES: Mapping[str, NullPolicy] = {}
 _encode = msgspec.json.Encoder().encode
+Attach = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def as_it_is(body: dict[str, Any]) -> dict[str, Any]:
+    """Puts nothing to a body."""
+    return body
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,7 @@ class Encoder:
         record_bytes_max: a longer line is not sent.
         turns: messages before the template's, by who says them.
         nulls: what becomes of rows without a value, by column; they are errors otherwise.
+        attach: what is put to the body of each record besides: what asks for JSON.
 
     Raises:
         ValueError: the template, or its absence, does not fit the family.
@@ -156,6 +163,7 @@ class Encoder:
         *,
         turns: Sequence[tuple[Role, Template]] = (),
         nulls: Mapping[str, NullPolicy] = _NO_POLICIES,
+        attach: Attach = as_it_is,
     ) -> None:
         if (family.kind == "text") != (template is not None):
             need = "needs a template" if family.kind == "text" else f"reads the column {EMBEDDING_COLUMN}: no template"
@@ -168,7 +176,7 @@ class Encoder:
         self._nulls = nulls
         self._record_bytes_max = record_bytes_max
         self._said = whole
-        self._constants = _constants(family, turns, shape, system, inference or {})
+        self._constants = _constants(family, turns, shape, system, inference or {}, attach)
 
     @property
     def frame_bytes(self) -> int:
@@ -374,13 +382,14 @@ def _constants(
     template: Template,
     system: str | None,
     inference: Mapping[str, Any],
+    attach: Attach,
 ) -> tuple[bytes, ...]:
     """What stands before, between and behind the values of a line, from the closing quotation mark of the id on."""
 
     def line_end(mark: str) -> bytes:
         before = [Turn(role, mark.join(each.literals)) for role, each in turns]
         body = family.body(mark.join(template.literals), system=system, inference=inference, turns=before)
-        return b'","modelInput":' + _encode(body) + b"}\n"
+        return b'","modelInput":' + _encode(attach(body)) + b"}\n"
 
     # The mark must not stand in the constants themselves. It cannot overlap with itself or with what surrounds it:
     # its first letter stands nowhere else in it.

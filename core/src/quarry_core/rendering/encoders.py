@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from quarry_core.contract.prompts import check_columns, columns_of, parse_template, template_of
+from quarry_core.contract.prompts import Template, check_columns, columns_of, parse_template, template_of
 from quarry_core.contract.requests import BODY_COLUMNS
 from quarry_core.contract.run import Pins
 from quarry_core.models import family_of
-from quarry_core.rendering.encode import Encoder, NotEncodable, RowEncoder, check_encodable
+from quarry_core.rendering.encode import Attach, Encoder, NotEncodable, RowEncoder, as_it_is, check_encodable
 from quarry_core.rendering.requests import RequestEncoder
+from quarry_core.structured.schema import read_schema
+from quarry_core.structured.ways import Ask
 from quarry_core.tabular.counted import DatasetCount
 
 
@@ -22,7 +24,19 @@ def encoder_of(pins: Pins) -> RowEncoder:
         else []
     )
     nulls = pins.prompt.nulls if pins.prompt else {}
-    return Encoder(family_of(pins.model_id), template, system, pins.inference, turns=turns, nulls=nulls)
+    ask = ask_of(pins)
+    attach: Attach = as_it_is
+    if ask is not None and template is not None:
+        attach = ask.attach
+        if ask.instruction:
+            template = Template((*template.parts, ask.instruction))
+    family = family_of(pins.model_id)
+    return Encoder(family, template, system, pins.inference, turns=turns, nulls=nulls, attach=attach)
+
+
+def ask_of(pins: Pins) -> Ask | None:
+    """What asks for JSON in the records of a run with an output schema."""
+    return Ask(read_schema(pins.output.text), pins.output.mode, pins.output.carrier) if pins.output else None
 
 
 def needed_columns(pins: Pins) -> tuple[str, ...]:

@@ -5,8 +5,10 @@ Looks up the prompt and the source, and writes nothing but the list of a source 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from quarry_core.contract.hub_names import in_hub
 from quarry_core.contract.listing import Listing, digest_of, ref_of
@@ -14,9 +16,9 @@ from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_checks import check_environment, check_selection, on_demand_below
 from quarry_core.contract.names import listing_key
 from quarry_core.contract.requests import INVOCATIONS
-from quarry_core.contract.run import PINS_BYTES_MAX, Pins, Source
+from quarry_core.contract.run import PINS_BYTES_MAX, Output, Pins, Source
 from quarry_core.errors import Conflict
-from quarry_core.models import check_inference, family_of, joined, pool_of, reader_of
+from quarry_core.models import carriers_of, check_inference, family_of, joined, pool_of, reader_of
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.sources.listing import LISTING_BYTES_MAX, find_source
 from quarry_core.sources.lookups import look_up_prompt
@@ -59,6 +61,7 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
             check_inference(manifest.model_id, inference)
         except ValueError as error:
             raise ManifestError(str(error)) from error
+    output = output_of(manifest, inference)
     source = pin_source(objects, run_id, manifest, environment.bucket)
     requests = find_requests(objects, manifest, source.format, partial(first_file, objects, run_id, source))
     check_selection(manifest, prompt, requests=requests is not None)
@@ -93,6 +96,7 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
         request_format=requests,
         invocation=invocation,
         on_demand_below=on_demand_below(manifest, allowed=environment.asks_on_demand),
+        output=output,
     )
     size_bytes = len(pins.model_dump_json().encode())
     if size_bytes > PINS_BYTES_MAX:
@@ -101,6 +105,17 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
             " shorten the prompt"
         )
     return pins
+
+
+def output_of(manifest: Manifest, inference: Mapping[str, Any]) -> Output | None:
+    """What the answers are asked to be; the parameters are the prompt's and the manifest's. Raises ManifestError."""
+    try:
+        mode = manifest.check_output(inference)
+    except ValueError as error:
+        raise ManifestError(str(error)) from error
+    if mode is None or manifest.output_schema is None:
+        return None
+    return Output(text=manifest.output_schema.text, mode=mode, carrier=carriers_of(manifest.model_id)[mode])
 
 
 def first_file(objects: Objects, run_id: str, source: Source) -> ObjectRef:

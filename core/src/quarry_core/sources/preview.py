@@ -19,7 +19,7 @@ from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_checks import check_selection
 from quarry_core.contract.prompts import MissingColumn, Prompt, check_columns, require_columns, template_of
 from quarry_core.contract.requests import RequestFormat
-from quarry_core.contract.results import ColumnTaken
+from quarry_core.contract.result_names import ColumnTaken
 from quarry_core.contract.results import check_columns as check_result_columns
 from quarry_core.contract.splits import SplitError, SplitSlice, taken_of
 from quarry_core.contract.where import columns_of_where, parse_where
@@ -186,7 +186,8 @@ def faults_of(found: Preview, manifest: Manifest, prompt: Prompt | None) -> Faul
             likely.append(f"all columns: among those of the first rows of the first and the last file, {fault}")
     try:
         chosen = [each for each in found.schema if manifest.columns is None or each.name in manifest.columns]
-        check_result_columns(pa.schema(chosen), family.answer_column, manifest.result_prefix or "")
+        properties = list(manifest.output_schema.properties) if manifest.output_schema else []
+        check_result_columns(pa.schema(chosen), family.answer_column, manifest.result_prefix or "", properties)
     except ColumnTaken as error:
         faults.append(str(error))
     limits = limits_of(manifest.model_id)

@@ -102,7 +102,8 @@ RUNS_ACCEPTED = Counter("quarry_runs_accepted_total", "Manifests that became run
 ROWS_ACCEPTED = Counter("quarry_rows_accepted_total", "Rows of accepted runs.")
 ROWS_FINISHED = Counter(
     "quarry_rows_finished_total",
-    "Rows by outcome: ok, or the error code in lower case: model_error, empty_answer, corrupt_answer, missing,"
+    "Rows by outcome: ok, or the error code in lower case: model_error, empty_answer, corrupt_answer,"
+    " invalid_output, missing,"
     " not_processed, expired, job_failed, refused, throttled, no_answer, null_input, bad_value, too_large,"
     " below_minimum, internal_error.",
     ["outcome"],

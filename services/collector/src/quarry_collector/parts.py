@@ -25,7 +25,8 @@ import pyarrow.parquet as pq
 
 from quarry_collector.settle import NotConserved, Settlement, check_conservation
 from quarry_core.contract.names import outcome_key, part_key
-from quarry_core.contract.results import ANSWER_COLUMNS, result_schema
+from quarry_core.contract.result_names import ANSWER_COLUMNS
+from quarry_core.contract.results import result_schema
 from quarry_core.errors import Conflict, Missing
 from quarry_core.ports import ObjectRef, Objects, Upload
 from quarry_core.tabular.parquet.footer import Annotation
@@ -134,6 +135,7 @@ def write_part(
     *,
     prefix: str = "",
     annotations: Sequence[Annotation] = (),
+    fields: Sequence[pa.Field] = (),
 ) -> Written:
     """Write `results/<run>/part-<shard>.parquet` once: the source's columns, then the outcome's, in row order.
 
@@ -148,6 +150,7 @@ def write_part(
         outcome: the shard's outcome, with as many rows.
         prefix: goes before the names of the outcome's columns.
         annotations: of the source's columns, which pyarrow does not write by itself.
+        fields: the columns of the run's output schema, with which the outcome's begin.
 
     Raises:
         ColumnTaken: the source has a column of a name that the result needs.
@@ -155,7 +158,7 @@ def write_part(
         NotConserved: source and outcome have not the same number of rows.
         PartUnwritable, PartDiffers: naming a column that cannot be written, or does not read back as it was.
     """
-    schema = result_schema(source_schema, outcome.answer_column, prefix)
+    schema = result_schema(source_schema, outcome.answer_column, prefix, fields)
     key = part_key(identity.run_id, identity.shard)
     account = outcome.settlement
 

@@ -14,6 +14,7 @@ import json
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -32,6 +33,9 @@ from quarry_core.ledger.rows import Shard
 from quarry_core.models import AnswerReader, reader_named
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.service.failures import Kind, kind_of
+from quarry_core.structured.answers import Answers
+from quarry_core.structured.blocks import structured_reader
+from quarry_core.structured.schema import read_schema
 from quarry_core.tabular.dataset import Dataset, open_dataset
 from quarry_core.tabular.rows import read_parquet
 
@@ -39,7 +43,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Salvage:
     """One run's shards: what they are read from and written to."""
 
@@ -50,7 +54,13 @@ class Salvage:
 
     @property
     def family(self) -> AnswerReader:
-        return reader_named(self.pins.family)
+        reader = reader_named(self.pins.family)
+        return structured_reader(reader) if self.pins.output else reader
+
+    @cached_property
+    def answers(self) -> Answers | None:
+        """What makes columns of answers, in a run with an output schema."""
+        return Answers(read_schema(self.pins.output.text)) if self.pins.output else None
 
     def identity(self, shard: Shard) -> Identity:
         return Identity(self.run_id, shard.shard, shard.attempt, self.plan)
@@ -67,7 +77,7 @@ class Salvage:
         except Missing:
             pass  # nobody has settled this attempt yet
         family = self.family
-        with Spool(shard.shard, shard.rows, family.answer_column) as spool:
+        with Spool(shard.shard, shard.rows, family.answer_column, answers=self.answers) as spool:
             for row, code, message in self._unsent(shard):
                 spool.leave_out(row, ErrorCode(code), message)
             seen = None
@@ -105,7 +115,7 @@ class Salvage:
             Exception: whatever keeps an outcome from being written at all.
         """
         family = self.family
-        with Spool(shard.shard, shard.rows, family.answer_column) as spool:
+        with Spool(shard.shard, shard.rows, family.answer_column, answers=self.answers) as spool:
             seen = None
             if read:
                 with suppress_failures():
@@ -157,6 +167,7 @@ class Salvage:
             outcome,
             prefix=self.pins.result_prefix,
             annotations=dataset.count.annotations,
+            fields=self.answers.fields if self.answers else (),
         ).settlement
 
     def _rows(self, dataset: Dataset, shard: Shard) -> Iterator[pa.RecordBatch]:

@@ -33,6 +33,7 @@ class ErrorCode(StrEnum):
     MODEL_ERROR = "MODEL_ERROR"  # Bedrock gave an error for this record; the message begins with Bedrock's own code
     EMPTY_ANSWER = "EMPTY_ANSWER"  # the model answered, with nothing in it
     CORRUPT_ANSWER = "CORRUPT_ANSWER"  # there is a line for the record, and it cannot be read as the family's answer
+    INVALID_OUTPUT = "INVALID_OUTPUT"  # the model answered, and the answer does not fit the output schema
     MISSING = "MISSING"  # the job completed, and has no line for the record
     NOT_PROCESSED = "NOT_PROCESSED"  # the job ran out of time or was stopped before the record's turn
     EXPIRED = "EXPIRED"  # the job never began

@@ -42,6 +42,7 @@ from quarry_core.contract.names import ROW_MAX, record_id, row_of
 from quarry_core.contract.results import outcome_schema
 from quarry_core.models import Answer, EmptyAnswer
 from quarry_core.service.failures import exhausted
+from quarry_core.structured.answers import Answers, InvalidOutput
 
 SPOOL_BYTES_MAX = 16 << 30
 WRITE_BYTES = 1 << 20
@@ -55,6 +56,7 @@ TOKENS_MAX = 1_000_000_000  # of one record; what claims more is not believed
 _NONE, _OK = 0, 1  # the status of a row; 2 and more are error codes
 _CODES = tuple(ErrorCode)
 _NUMBER = {code: number for number, code in enumerate(_CODES, start=2)}
+_INVALID = _NUMBER[ErrorCode.INVALID_OUTPUT]  # its payload is a message and the text of the answer
 _NO_OUTPUT = Answer()
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
@@ -79,6 +81,7 @@ class Spool:
         shard: the shard's five digits.
         rows: all rows of the shard, sent or not.
         answer_column: `response` or `embedding`.
+        answers: what makes columns of the answers, in a run with an output schema.
         folder: where the temporary file lies; the system's own place if None.
         spool_bytes_max: how large it may grow.
     """
@@ -89,6 +92,7 @@ class Spool:
         rows: int,
         answer_column: str,
         *,
+        answers: Answers | None = None,
         folder: Path | None = None,
         spool_bytes_max: int = SPOOL_BYTES_MAX,
     ) -> None:
@@ -97,7 +101,8 @@ class Spool:
         self.shard = shard
         self.rows = rows
         self.answer_column = answer_column
-        self.schema = outcome_schema(answer_column)
+        self._answers = answers
+        self.schema = outcome_schema(answer_column, answers.fields if answers is not None else ())
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed by __exit__
         self._bytes_max = spool_bytes_max
         self._waiting: list[bytes] = []
@@ -219,9 +224,14 @@ class Spool:
         else:
             try:
                 paid = family.answer(line.model_output) if line.model_output is not None else _NO_OUTPUT
-                self._put_payload(row, _OK, _payload(paid, self.answer_column))
+                self._put_payload(row, _OK, self._payload(paid))
             except EmptyAnswer as error:
                 code, message, paid = ErrorCode.EMPTY_ANSWER, str(error), error
+            except InvalidOutput as error:
+                if not only_an_answer and isinstance(paid, Answer):
+                    self._put_payload(row, _INVALID, _message_and_text(str(error), paid))
+                    self._put_counts(row, paid)
+                return
             except SpoolFull:
                 raise
             except Exception as error:  # whatever an adapter stumbles over is this record's, never its neighbours'
@@ -240,6 +250,14 @@ class Spool:
             self._put_payload(row, _NUMBER[code], _message(message))
             if paid is not None:
                 self._put_counts(row, paid)
+
+    def _payload(self, answer: Answer) -> bytes:
+        """What is kept of an answer. Raises EmptyAnswer, InvalidOutput."""
+        if self._answers is None:
+            return _payload(answer, self.answer_column)
+        if not answer.text:
+            raise EmptyAnswer("the model gave no text")
+        return self._answers.payload(answer.text, answer.stop_reason)
 
     def _put_payload(self, row: int, status: int, payload: bytes) -> None:
         self._offset[row] = self._append(payload)
@@ -292,7 +310,8 @@ class Spool:
         )
 
     def _example(self, row: int) -> Example:
-        message = self._read(row, row + 1)[0].decode()
+        payload = self._read(row, row + 1)[0]
+        message = (_split(payload)[0] if self._status[row] == _INVALID else payload).decode()
         return Example(record_id(self.shard, row), message[:EXAMPLE_CHARS_MAX])
 
     def _read(self, start: int, stop: int) -> list[bytes]:
@@ -308,9 +327,14 @@ class Spool:
         ok = status == _OK
         payloads = self._read(start, stop)
         lengths = columns.view(self._length, start, stop)
+        if self._answers is None:
+            answered = [columns.answers(payloads, lengths, ok, self.answer_column)]
+        else:
+            answered, payloads = self._structured(payloads, status)
+            lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
         return pa.RecordBatch.from_arrays(
             [
-                columns.answers(payloads, lengths, ok, self.answer_column),
+                *answered,
                 columns.record_ids(self.shard, start, stop),
                 columns.words(
                     np.where(ok, 0, np.where(status == _NUMBER[ErrorCode.SKIPPED], 2, 1)), ["ok", "error", "skipped"]
@@ -323,6 +347,17 @@ class Spool:
             ],
             schema=self.schema,
         )
+
+    def _structured(self, payloads: list[bytes], status: Bytes) -> tuple[list[pa.Array], list[bytes]]:
+        """The columns of the output schema and the text of what does not fit it; and the payloads without that text."""
+        assert self._answers is not None
+        values = [payload if code == _OK else None for payload, code in zip(payloads, status, strict=True)]
+        texts: list[str | None] = [None] * len(payloads)
+        rest = list(payloads)
+        for row in np.flatnonzero(status == _INVALID).tolist():
+            rest[row], text = _split(payloads[row])
+            texts[row] = text.decode()
+        return [*self._answers.arrays(values), pa.array(texts, pa.string())], rest
 
 
 class SpooledOutcome:
@@ -347,6 +382,16 @@ def _payload(answer: Answer, answer_column: str) -> bytes:
         raise EmptyAnswer("the model gave no embedding")
     # In this form a value beyond float32 is an error; it would become infinite, and spoil every distance.
     return struct.pack(f"<{len(answer.embedding)}f", *answer.embedding)
+
+
+def _message_and_text(message: str, answer: Answer) -> bytes:
+    reason = _message(message)
+    return struct.pack("<I", len(reason)) + reason + (answer.text or "").encode("utf-8", "replace")
+
+
+def _split(payload: bytes) -> tuple[bytes, bytes]:
+    end = 4 + int.from_bytes(payload[:4], "little")
+    return payload[4:end], payload[end:]
 
 
 def _bedrocks(error: RecordError) -> str:

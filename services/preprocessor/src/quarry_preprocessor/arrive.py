@@ -44,6 +44,8 @@ from quarry_core.service.process import World
 from quarry_core.service.steps import Steps
 from quarry_core.service.verdicts import DONE, Poison, Retry, Verdict
 from quarry_core.sources.pinning import Environment, pin
+from quarry_core.structured.schema import SchemaError
+from quarry_core.structured.validate import compiled
 from quarry_core.telemetry import metrics
 
 log = structlog.get_logger()
@@ -156,6 +158,11 @@ class Arrivals:
 
     async def _pin(self, run_id: str, manifest: Manifest) -> Pins:
         """What the manifest means today. Raises ManifestError, PromptError."""
+        if manifest.output_schema is not None:
+            try:
+                compiled(manifest.output_schema)  # the command, which has no validator, could not
+            except SchemaError as error:
+                raise ManifestError(f"output_schema: {error}") from error
         settings = self._world.settings
         environment = Environment(
             region=settings.region,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import jsonschema_rs
 import pytest
 
-from quarry_core.models import carriers_of
-from quarry_core.models.converse import Converse
+from quarry_core.models import CONVERSE, carriers_of
 from quarry_core.structured.derive import OPTIONAL_MAX, UNIONS_MAX, as_instruction, as_tool, native
 from quarry_core.structured.schema import SchemaError, read_schema
 from quarry_core.structured.ways import Ask, WayRefused, check_sendable, mode_of
@@ -208,9 +207,10 @@ def test_models_are_asked_by_what_they_know():
     assert list(carriers_of(f"us.{HAIKU_3}")) == ["tool", "instruction"]
     assert list(carriers_of("anthropic.claude-v2:1")) == ["instruction"]
     assert carriers_of("amazon.titan-embed-text-v2:0") == {}
-    assert dict(Converse().carriers("anthropic.claude-sonnet-4-5-20250929-v1:0"))["native"] == "text_format"
-    assert dict(Converse().carriers("qwen.qwen3-32b-v1:0"))["native"] == "text_format"
-    assert list(Converse().carriers("amazon.nova-lite-v1:0")) == ["instruction"]
+    assert CONVERSE.carriers("anthropic.claude-sonnet-4-5-20250929-v1:0")["native"] == "text_format"
+    assert carriers_of("qwen.qwen3-32b-v1:0") == {"native": "text_format", "instruction": "prompt"}
+    assert list(carriers_of("eu.amazon.nova-lite-v1:0")) == ["instruction"]
+    assert list(carriers_of("made.up-by-nobody-v1:0")) == ["instruction"]
 
 
 def test_a_way_that_a_model_does_not_know_is_refused_with_those_it_knows():
