@@ -145,13 +145,13 @@ def as_tuple(members: Sequence[tuple[str, Convert]]) -> Convert:
 
 
 def as_map(inner: Convert) -> Convert:
-    def convert(value: Any) -> list[tuple[str, Any]]:
+    def convert(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise Unfit("is no object")
-        made = []
+        made = {}
         for name, one in value.items():
             try:
-                made.append((name, None if one is None else inner(one)))
+                made[name] = None if one is None else inner(one)
             except Unfit as error:
                 raise error.under(name) from None
         return made
