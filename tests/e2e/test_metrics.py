@@ -88,7 +88,7 @@ def test_while_a_run_is_open_the_scheduler_shows_it_and_afterwards_nothing_of_it
 def test_each_service_tells_of_its_queues_its_calls_and_its_budget(user):
     queues = {
         "preprocessor": ("manifests", "slices"),
-        "scheduler": ("scheduler", "events"),
+        "scheduler": ("scheduler", "events", "on-demand"),
         "collector": ("collector",),
     }
     for service in SERVICES:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from boto3.dynamodb.types import TypeDeserializer
 
 from quarry_core.contract.manifest import run_id_of
-from quarry_core.contract.names import QUEUES
+from quarry_core.contract.names import QUEUES, queue_url_variable
 from quarry_local.policies import SERVICES
 from quarry_local.stack import Stack
 
@@ -183,4 +183,4 @@ def _cut(line: str) -> str:
 
 
 def _dead_letter_variable(queue: str) -> str:
-    return f"QUARRY_{'MANIFEST' if queue == 'manifests' else queue.upper()}_DLQ_URL"
+    return queue_url_variable(queue).replace("_QUEUE_URL", "_DLQ_URL")
