@@ -543,3 +543,44 @@ def test_a_queue_that_is_not_the_manifests_is_refused_unless_it_is_meant(quarry,
 def test_the_manifests_queue_and_names_of_ones_own_pass(name):
     assert wrong_queue(URL + name, "test", {"events": URL + "test-quarry-events"}) is None
     assert wrong_queue(URL + name, "", {}) is None
+
+
+CHOICES = [
+    ({"columns": ["id"]}, "columns: the records need 'topic': add what is missing, or leave columns out for all"),
+    (
+        {"columns": ["topic", "idd"]},
+        "columns: the dataset has no column 'idd'; did you mean 'id'? (it has 'topic', 'id')",
+    ),
+    ({"where": "lang = 'en'"}, "where: the dataset has no column 'lang' (it has 'topic', 'id')"),
+    (
+        {"where": "topic = en"},
+        "where: at character 9 stands en, where a value should be; a text stands in single quotes",
+    ),
+    ({"where": "topic is true"}, "where: at character 10 stands true, where null should be"),
+    ({"id_column": "ID"}, "id_column: the dataset has no column 'ID'; did you mean 'id'?"),
+    ({"sample": {"rows": 5, "share": 0.1}}, "sample: needs exactly one of rows and share"),
+]
+
+
+@pytest.mark.parametrize(("choice", "message"), CHOICES, ids=lambda one: "" if isinstance(one, dict) else one[:30])
+def test_a_choice_of_rows_and_columns_that_does_not_fit_is_refused_before_it_is_sent(quarry, refused, choice, message):
+    uri = quarry.world.csv(200, "inputs/others.csv", ("topic", "id"))
+
+    assert message in refused(s3_uri=uri, **choice)
+
+
+def test_what_a_condition_asks_of_a_type_is_checked_too(quarry, refused):
+    uri = parquet(quarry, pa.table({"topic": ["x"] * 200, "n": range(200)}))
+
+    assert "where: column 'n' is int64; write a number without quotes" in refused(s3_uri=uri, where="n = '5'")
+
+
+def test_a_choice_that_fits_is_sent(quarry, bedrock):
+    uri = parquet(quarry, pa.table({"topic": ["x"] * 300, "n": range(300), "id": range(300)}))
+    choice = {"columns": ["topic", "id"], "where": "n < 250", "sample": {"rows": 200}, "id_column": "id"}
+
+    sent = quarry.client.submit(quarry.world.joke() | {"s3_uri": uri} | choice)
+
+    assert sent.unchecked == []
+    quarry.idle()
+    assert quarry.status(sent.run_id)["state"] == "RUNNING"
