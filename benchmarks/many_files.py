@@ -19,7 +19,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -33,6 +32,7 @@ from quarry_core.planning.plan import ShardRange
 from quarry_core.rendering.encoders import encoder_of
 from quarry_core.tabular.memory import choose_arrow_allocator
 from quarry_local import emulator
+from quarry_local.clients import Clients
 from quarry_preprocessor.write import ShardWriter
 
 BUCKET = "many-files"
@@ -100,9 +100,7 @@ def step(files: int, endpoint: str) -> dict[str, Any]:
 
 
 def client_of(endpoint: str) -> Any:
-    return boto3.client(
-        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
-    )
+    return Clients(endpoint, "us-east-1").client("s3")
 
 
 def main() -> None:

@@ -110,7 +110,7 @@ def test_after_one_run_tokens_cost_and_time_are_known(planner):
         ({"s3_uri": f"s3://{BUCKET}/inputs/nothing.csv"}, "s3_uri: "),
         ({"prompt_id": "nothing"}, "prompt_id: no prompt 'nothing'"),
         ({"prompt_id": None, "prompt": "{nope}"}, "the dataset has no column 'nope'"),
-        ({"max_records_total": 50}, "max_records_total leaves 50 rows"),
+        ({"max_records_total": 50, "on_demand_below": 0}, "max_records_total leaves 50 rows"),
         ({"max_records_per_job": 5}, "max_records_per_job is 5"),
     ],
 )

@@ -14,7 +14,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
 
 from quarry_core.contract.states import RunState
 from tests.unit.flow.acts import play
@@ -136,7 +135,7 @@ async def test_a_hive_folder_of_zstd_jsonl_comes_back_row_for_row():
             ]
             lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
             # Two frames, as a tool that appends leaves them.
-            body = b"".join(zstandard.ZstdCompressor().compress(part) for part in (lines[:500], lines[500:]))
+            body = b"".join(pa.compress(part, codec="zstd", asbytes=True) for part in (lines[:500], lines[500:]))
             world.objects.plant(f"inputs/h/lang={lang}/zip={zip_code}/000.jsonl.zst", body)
             expected += [(row["topic"], lang, zip_code) for row in rows]
     run_id = world.send(world.joke(s3_uri="s3://world/inputs/h/", **PROMPT))
