@@ -141,7 +141,7 @@ def test_it_is_idle_on_a_healthy_stack(clinic, options):
     assert list(found) == [check.name for check in CHECKS]
     unknown = {name for name, finding in found.items() if finding["outcome"] == "unknown"}
     # The stack has no schedule; without --model, there is no open run whose model could be looked at.
-    of_models = {"profile-access", "model", "model-access", "model-batch", "records"}
+    of_models = {"profile-access", "model", "model-access", "model-batch", "records", "on-demand"}
     assert unknown == ({"sweep"} if options else {"sweep"} | of_models)
     assert "at least one scheduler must always run" in found["sweep"]["message"]
 
@@ -152,7 +152,7 @@ def test_without_json_it_prints_a_line_for_each_check(clinic):
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert [line.split()[1] for line in lines if line.startswith(("ok ", "unknown "))] == [each.name for each in CHECKS]
-    assert lines[-1] == "22 ok, 0 failed, 6 unknown"
+    assert lines[-1] == "22 ok, 0 failed, 7 unknown"
 
 
 # --------------------------------------------------------------------------- each fault
@@ -491,8 +491,8 @@ FAULTS = {
         fixes=False,
         options=("--model", "anthropic.claude-3-haiku-20240308-v1:0"),
     ),
-    "no such family": Planted(
-        "model", lambda _: None, "", fixes=False, options=("--model", "mistral.mistral-small-2402-v1:0")
+    "a model of pictures": Planted(
+        "model", lambda _: None, "", fixes=False, options=("--model", "stability.stable-image-core-v1:1")
     ),
     "model that batch refuses": Planted(
         "model-batch", lambda _: None, "quarry models", fixes=False, options=("--model", "anthropic.claude-sonnet-5")

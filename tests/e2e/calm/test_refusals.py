@@ -38,20 +38,20 @@ def good(source):
     return {"s3_uri": source, "job_name_prefix": "refusal", "model_id": CLAUDE, "prompt_id": "joke_about_topic"}
 
 
-def test_a_hugging_face_dataset_is_not_yet_supported(refused):
+def test_a_dataset_that_the_hub_has_not_is_refused_by_its_name(refused):
     reported = refused(s3_uri=None, dataset_id="squad", split="train")
 
     assert reported["state"] == "FAILED"
     assert "dataset_id" in reported["error"]
-    assert "not yet supported" in reported["error"]
+    assert "has no dataset squad" in reported["error"]
 
 
-def test_fewer_rows_than_a_batch_job_takes_are_not_yet_supported(calm, refused):
-    reported = refused(s3_uri=calm.topics("inputs/few.csv", 99))
+def test_fewer_rows_than_a_batch_job_takes_are_refused_where_none_may_be_asked_on_demand(calm, refused):
+    reported = refused(s3_uri=calm.topics("inputs/few.csv", 99), on_demand_below=0)
 
     assert reported["state"] == "FAILED"
     assert "99 rows" in reported["error"]
-    assert "not yet supported" in reported["error"]
+    assert "add rows until it has 100" in reported["error"]
 
 
 def test_a_column_that_the_template_needs_and_the_source_lacks_is_named_with_the_nearest(refused):
@@ -123,7 +123,7 @@ def test_behind_all_that_is_refused_the_next_manifest_runs(calm, source):
         {"dataset_id": "squad"},
         {"s3_uri": ""},
         {"modle_id": CLAUDE},
-        {"s3_uri": calm.topics("inputs/fewer.csv", 3)},
+        {"s3_uri": calm.topics("inputs/fewer.csv", 3), "on_demand_below": 0},
         {"s3_uri": f"s3://{calm.bucket}/inputs/there-is-none.csv"},
     ]
     dead = calm.dead()["manifests"]

@@ -21,7 +21,7 @@ from tests.unit.flow.test_refusals import refused
 from tests.world.world import SimulatedWorld
 
 pytestmark = pytest.mark.slow
-FILES = 1_000
+FILES = 120
 ROWS_PER_FILE = 3
 PROMPT = {"prompt_id": None, "prompt": "Rate {topic}, seen {seen} times"}
 
@@ -73,7 +73,7 @@ def plant_folder(world: SimulatedWorld, folder: Path) -> None:
 
 
 @pytest.mark.promise("S3")
-async def test_a_thousand_parquet_files_of_three_writers_come_back_row_for_row(tmp_path):
+async def test_parquet_files_of_three_writers_come_back_row_for_row(tmp_path):
     world = SimulatedWorld()
     plant_folder(world, tmp_path)
     run_id = world.send(world.joke(s3_uri="s3://world/inputs/lake/", **PROMPT))
