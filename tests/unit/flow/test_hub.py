@@ -305,7 +305,7 @@ async def test_without_ranges_each_file_is_fetched_once_and_kept_in_the_bucket(h
         ({"dataset_id": "w601sxs/simpleCoT"}, [], []),
         ({"dataset_id": "w601sxs/simpleCoT", "split": "tests"}, ["split: w601sxs/simpleCoT has no split tests"], []),
         ({"dataset_id": "o/csv", "prompt": "{question}"}, ["question"], []),
-        ({"dataset_id": "o/csv", "split": "train[:40]"}, ["40"], []),
+        ({"dataset_id": "o/csv", "split": "train[:40]", "on_demand_below": 0}, ["40"], []),
         ({"dataset_id": "o/nothing"}, [], ["has no dataset o/nothing, or none that this environment may read"]),
         ({"dataset_id": "o/private"}, [], ["the token in HF_TOKEN, which is not set"]),
     ],

@@ -100,13 +100,7 @@ def _chosen(dataset: Dataset, selection: Selection, run_id: str, pins: Pins) -> 
         raise SourceError(f"{field}: none of {all_rows:,} rows is taken; {_remedy(pins)}")
     notes = (*dataset.count.notes, f"{_named(pins)} takes {taken:,} of {all_rows:,} rows")
     count = dataset.count.model_copy(
-        update={
-            "rows": taken,
-            "file_rows": tuple(file_rows),
-            "selection": selection,
-            "notes": notes,
-            "answer_tokens_max": -(-dataset.count.answer_tokens_max * taken // all_rows),
-        }
+        update={"rows": taken, "file_rows": tuple(file_rows), "selection": selection, "notes": notes}
     )
     marks_of: Grouped[Marks] = Grouped(objects, partial(chosen_key, run_id), MARKS, groups)
     return replace(dataset, count=count, marks_of=marks_of)
