@@ -39,6 +39,7 @@ run "what_an_operator_may_do" {
           Resource = [
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-on-demand",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-manifests",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-collector",
           ]
@@ -104,6 +105,7 @@ run "what_an_operator_may_do" {
           Resource = [
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler-dlq",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-on-demand-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-manifests-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-collector-dlq",
           ]
@@ -119,6 +121,7 @@ run "what_an_operator_may_do" {
           Resource = [
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler-dlq",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-on-demand-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-manifests-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-events-dlq",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-event-target-dlq",
