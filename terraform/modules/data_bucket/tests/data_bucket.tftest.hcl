@@ -188,7 +188,7 @@ run "encrypted_by_s3s_keys" {
             "Effect": "Deny",
             "Principal": "*",
             "Action": "s3:GetObject*",
-            "Resource": "arn:aws:s3:::dev-quarry-123456789012/*",
+            "NotResource": ["arn:aws:s3:::dev-quarry-123456789012/on-demand/*", "arn:aws:s3:::dev-quarry-123456789012/batch-input/*"],
             "Condition": {
               "ArnEquals": {"aws:PrincipalArn": "arn:aws:iam::123456789012:role/dev-quarry-scheduler"}
             }
@@ -198,7 +198,7 @@ run "encrypted_by_s3s_keys" {
             "Effect": "Deny",
             "Principal": "*",
             "Action": ["s3:RestoreObject", "s3:PutObject*", "s3:DeleteObject*", "s3:AbortMultipartUpload"],
-            "Resource": "arn:aws:s3:::dev-quarry-123456789012/*",
+            "NotResource": "arn:aws:s3:::dev-quarry-123456789012/on-demand/*",
             "Condition": {
               "ArnEquals": {"aws:PrincipalArn": "arn:aws:iam::123456789012:role/dev-quarry-scheduler"}
             }
