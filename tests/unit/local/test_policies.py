@@ -18,7 +18,7 @@ from quarry_core.contract.names import dead_letter_queue_name, on_demand_key, qu
 from quarry_core.contract.on_demand import answer_line
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Conflict, Missing, Refused, Unknown
-from quarry_core.ledger.rows import shard_key
+from quarry_core.ledger.rows import listed_pool_key, shard_key
 from quarry_core.ports import Check, Delete, JobRequest, ObjectRef, Put, RuntimeRequest, Update
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.process import consumer_limits, with_gauges
@@ -456,6 +456,17 @@ async def a_wakeup_that_is_lost_and_a_job_too_many(world: JudgedWorld) -> None:
     assert (await world.totals(run_id)).state is RunState.SUCCEEDED
 
 
+async def a_pool_of_a_release_that_listed_none(world: JudgedWorld) -> None:
+    run_id = world.send(world.joke(rows=100))
+    await world.idle()
+    (pool,) = await world.ledger.pools()
+    await world.table.transact([Delete(listed_pool_key(pool))])
+    world.clock.advance(60)
+    await world.scheduler.sweeper.sweep()
+    assert await world.ledger.pools() == [pool]
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
+
+
 async def a_minute_in_which_nothing_comes(world: JudgedWorld) -> None:
     for service, build in BUILDS.items():
         for timer in with_gauges(build(world.judged(service)), world.settings).timers:
@@ -473,6 +484,7 @@ SCENES = {
     replies_that_are_lost: {},
     a_part_that_cannot_be_joined: {},
     a_wakeup_that_is_lost_and_a_job_too_many: {},
+    a_pool_of_a_release_that_listed_none: {},
     a_minute_in_which_nothing_comes: {},
 }
 

@@ -13,7 +13,7 @@ from quarry_core.ledger.rows import (
     pool_key,
 )
 from quarry_core.planning.history import Seen
-from quarry_core.ports import Check, Cond, Delete, Put, Update, Write
+from quarry_core.ports import Cond, Delete, Put, Update, Write
 
 
 def open_pool(pool: str, configured: int) -> list[Write]:
@@ -36,7 +36,7 @@ def open_pool(pool: str, configured: int) -> list[Write]:
 
 def list_pool(pool: str) -> list[Write]:
     """List a pool that the release before made, which listed none."""
-    return [_listed(pool), Check(pool_key(pool), (Cond("in_use", "exists"),))]
+    return [_listed(pool), Update(pool_key(pool), when=(Cond("in_use", "exists"),), set={"pool": pool})]
 
 
 def remove_pool(pool: Pool) -> list[Write]:
