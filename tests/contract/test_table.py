@@ -10,7 +10,7 @@ import pytest
 
 from quarry_core.aws.table import DynamoTable
 from quarry_core.errors import PortError, Refused, Stale
-from quarry_core.ports import Check, Cond, Delete, Put, Update
+from quarry_core.ports import Cond, Delete, Put, Update
 from tests.contract.emulated import reach
 from tests.world.table import FakeTable
 
@@ -89,7 +89,7 @@ async def test_words_of_an_enumeration_are_stored_as_plain_text(table):
     await stands(table, Put(RUN, {"colour": Colour.RED}))
     found = await table.get(RUN)
     assert type(found["colour"]) is str
-    await table.transact([Check(RUN, (Cond("colour", "eq", "red"), Cond("colour", "eq", Colour.RED)))])
+    await table.transact([Delete(RUN, (Cond("colour", "eq", "red"), Cond("colour", "eq", Colour.RED)))])
 
 
 async def test_an_absent_item_is_none(table):
@@ -187,18 +187,10 @@ async def test_a_premise_holds_or_not(table):
     for number, (cond, holds) in enumerate(PREMISES):
         key = ("premise", str(number))
         await stands(table, Put(key, HELD))
-        for write in (Update(key, (cond,), set={"met": True}), Check(key, (cond,)), Delete(key, (cond,))):
+        for write in (Update(key, (cond,), set={"met": True}), Delete(key, (cond,))):
             wanted = "done" if holds else "Stale"
             assert await verdict(table, [write]) == wanted, (cond, write)
         assert (await table.get(key) is None) is holds, cond
-
-
-async def test_a_check_may_say_that_no_item_stands_there(table):
-    free = Check(("lane", "x"), (Cond("pk", "absent"),))
-    await table.transact([free, Put(RUN, {})])
-    await stands(table, Put(("lane", "x"), {}))
-    with pytest.raises(Stale):
-        await table.transact([free])
 
 
 async def test_words_that_dynamodb_reserves_are_good_names(table):
@@ -275,19 +267,18 @@ async def test_an_empty_key_is_refused(table):
 BADLY_FORMED = {
     "no write": [],
     "101 writes": [Put(("p", str(number)), {}) for number in range(101)],
-    "two writes on one item": [Put(RUN, {}), Check(RUN, ALWAYS)],
+    "two writes on one item": [Put(RUN, {}), Delete(RUN)],
     "item with another key": [Put(RUN, {"sk": "another"})],
     "update without a premise": [Update(RUN, (), set={"n": 1})],
     "update that changes nothing": [Update(RUN, ALWAYS)],
     "set and remove": [Update(RUN, ALWAYS, set={"n": 1}, remove=("n",))],
     "set and add": [Update(RUN, ALWAYS, set={"n": 1}, add={"n": 1})],
     "change of the key": [Update(RUN, ALWAYS, set={"pk": "another"})],
-    "check without a premise": [Check(RUN, ())],
     "put of an empty set": [Put(RUN, {"names": set()})],
     "put of a deep empty set": [Put(RUN, {"map": {"list": [set()]}})],
     "update to an empty set": [Update(RUN, ALWAYS, set={"names": set()})],
-    "unknown op": [Check(RUN, (Cond("n", "between", 1),))],
-    "contains another attribute": [Check(RUN, (Cond("n", "contains", other="m"),))],
+    "unknown op": [Delete(RUN, (Cond("n", "between", 1),))],
+    "contains another attribute": [Delete(RUN, (Cond("n", "contains", other="m"),))],
 }
 
 
@@ -386,7 +377,7 @@ def some_cond(chance):
 
 
 def some_write(chance, key):
-    match chance.randrange(6):
+    match chance.randrange(5):
         case 0 | 1:
             chosen = chance.sample(ATTRIBUTES, chance.randrange(len(ATTRIBUTES)))
             return Put(key, {name: some_value(chance) for name in chosen})
@@ -402,10 +393,8 @@ def some_write(chance, key):
                 ]
             )
             return Update(key, (chance.choice([ALWAYS[0], some_cond(chance)]),), **changes)
-        case 4:
-            return Delete(key, (some_cond(chance),))
         case _:
-            return Check(key, (some_cond(chance),))
+            return Delete(key, (some_cond(chance),))
 
 
 @pytest.mark.emulator

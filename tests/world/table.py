@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from quarry_core.errors import Refused, Stale
-from quarry_core.ports import Check, Cond, Delete, Item, Key, Put, Update, Write
+from quarry_core.ports import Cond, Delete, Item, Key, Put, Update, Write
 from tests.world.faults import Faults
 
 WRITES_MAX = 100
@@ -127,8 +127,6 @@ def _check_form(writes: Sequence[Write]) -> None:
                 if not touched or len(set(touched)) != len(touched) or {"pk", "sk"} & set(touched):
                     raise ValueError(f"update of {write.key} touches nothing, something twice, or its key")
                 _copied(write.set)
-            case Check() if not write.when:
-                raise ValueError(f"check of {write.key} without a premise")
         for cond in () if isinstance(write, Put) else write.when:
             if cond.op not in OPS or (cond.other is not None and cond.op not in COMPARISONS):
                 raise ValueError(f"{cond} is no premise")
@@ -143,8 +141,6 @@ def _premise_holds(write: Write, item: Item | None) -> bool:
     match write:
         case Put():
             return item is None
-        case Check():
-            return all(_holds(cond, item or {}) for cond in write.when)
         case Update() | Delete():
             return item is not None and all(_holds(cond, item) for cond in write.when)
 
@@ -212,8 +208,6 @@ def _kind(value: Any) -> tuple[str, Any]:
 
 def _changed(write: Write, item: dict[str, Any] | None) -> dict[str, Any] | None:
     match write:
-        case Check():
-            return item
         case Delete():
             return None
         case Put():

@@ -111,15 +111,7 @@ class Delete:
     when: tuple[Cond, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A premise on an item that the transaction does not change."""
-
-    key: Key
-    when: tuple[Cond, ...]
-
-
-Write = Put | Update | Delete | Check
+Write = Put | Update | Delete
 
 
 class Table(Protocol):

@@ -53,7 +53,6 @@ data "aws_iam_policy_document" "dynamodb" {
     sid = "TheLedger"
     actions = [
       "dynamodb:BatchGetItem",
-      "dynamodb:ConditionCheckItem",
       "dynamodb:DeleteItem",
       "dynamodb:DescribeContinuousBackups",
       "dynamodb:DescribeTable",

@@ -6,7 +6,7 @@ import pytest
 
 from quarry_core.aws.table import BACKOFF_FIRST_S, BACKOFF_MAX_S, RETRIES_AFTER_LOSS_MAX, RETRIES_MAX, DynamoTable
 from quarry_core.errors import Missing, Refused, Stale, Throttled, Unknown
-from quarry_core.ports import Check, Cond, Put, Update, Write
+from quarry_core.ports import Cond, Delete, Put, Update, Write
 from tests.unit.core.scripted import CUT, CUT_IN_BODY, Answer, scripted, set_credentials, wrong
 
 DONE = Answer()
@@ -147,7 +147,7 @@ async def test_each_transaction_has_a_token_of_its_own():
 
 
 async def test_one_write_is_a_transaction_too():
-    _, requests, _ = await transact([DONE], [Check(("p", "s"), (Cond("pk", "exists"),))])
+    _, requests, _ = await transact([DONE], [Delete(("p", "s"), (Cond("pk", "exists"),))])
     assert requests[0].headers["x-amz-target"].endswith(".TransactWriteItems")
 
 

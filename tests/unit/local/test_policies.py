@@ -19,7 +19,7 @@ from quarry_core.contract.on_demand import answer_line
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Conflict, Missing, Refused, Unknown
 from quarry_core.ledger.rows import listed_pool_key, shard_key
-from quarry_core.ports import Check, Delete, JobRequest, ObjectRef, Put, RuntimeRequest, Update
+from quarry_core.ports import Delete, JobRequest, ObjectRef, Put, RuntimeRequest, Update
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.process import consumer_limits, with_gauges
 from quarry_local import policies
@@ -37,7 +37,7 @@ BUILDS = {
     "scheduler": quarry_scheduler.handler.build,
     "collector": quarry_collector.handler.build,
 }
-ITEM_ACTIONS = {Put: "PutItem", Update: "UpdateItem", Delete: "DeleteItem", Check: "ConditionCheckItem"}
+ITEM_ACTIONS = {Put: "PutItem", Update: "UpdateItem", Delete: "DeleteItem"}
 
 
 @dataclass

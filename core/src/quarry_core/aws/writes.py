@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from quarry_core.ports import Check, Cond, Delete, Key, Put, Update, Write
+from quarry_core.ports import Cond, Delete, Key, Put, Update, Write
 
 WRITES_MAX = 100
 KEY_ATTRIBUTES: Final = ("pk", "sk")
@@ -150,12 +150,6 @@ def _item(write: Write, table: str) -> dict[str, Any]:
             spelled = _Expression()
             condition = " AND ".join(filter(None, (spelled.exists(), spelled.all_of(write.when))))
             return {"Delete": {"TableName": table, "Key": wire_key(write.key), **spelled.parts(condition)}}
-        case Check():
-            if not write.when:
-                raise ValueError(f"check of {write.key} without a premise")
-            spelled = _Expression()
-            condition = spelled.all_of(write.when)
-            return {"ConditionCheck": {"TableName": table, "Key": wire_key(write.key), **spelled.parts(condition)}}
 
 
 def _put(write: Put, table: str) -> dict[str, Any]:
@@ -173,7 +167,7 @@ def _update(write: Update, table: str) -> dict[str, Any]:
         raise ValueError(f"update of {write.key} without a premise: there is no unconditional update")
     touched = [*write.set, *write.add, *write.insert, *write.discard, *write.remove]
     if not touched:
-        raise ValueError(f"update of {write.key} changes nothing: a premise alone is a Check")
+        raise ValueError(f"update of {write.key} changes nothing")
     if len(set(touched)) != len(touched):
         raise ValueError(f"update of {write.key} touches an attribute twice: {sorted(touched)}")
     if set(touched) & set(KEY_ATTRIBUTES):

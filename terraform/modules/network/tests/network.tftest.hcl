@@ -161,7 +161,7 @@ run "the_dynamodb_endpoint_leads_to_the_ledger_alone" {
         Action = [
           "dynamodb:UpdateItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:DescribeTimeToLive",
           "dynamodb:DescribeTable", "dynamodb:DescribeContinuousBackups", "dynamodb:DeleteItem",
-          "dynamodb:ConditionCheckItem", "dynamodb:BatchGetItem",
+          "dynamodb:BatchGetItem",
         ]
         Resource = "arn:aws:dynamodb:us-east-1:123456789012:table/dev-quarry-ledger"
       }]
