@@ -38,7 +38,8 @@ from quarry_cli.doctor.report import CHECKS
 from quarry_cli.settings import ClientSettings
 from quarry_core.contract import messages, names, states
 from quarry_core.contract.csv_dialect import Csv
-from quarry_core.contract.manifest import NOT_YET, Manifest, Vpc, manifest_schema
+from quarry_core.contract.manifest import Manifest, Vpc, manifest_schema
+from quarry_core.contract.manifest_reading import NOT_YET
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.selection import Sample
 from quarry_core.models import CONVERSE, FAMILIES, Family, ModelLimits

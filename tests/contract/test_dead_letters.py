@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from quarry_cli.main import app
 from quarry_core.aws.client import Aws
 from quarry_core.aws.queue import SqsQueue
-from quarry_core.contract.manifest import run_id_of
+from quarry_core.contract.manifest_identity import run_id_of
 from quarry_local.resources import RECEIVE_COUNT_MAX
 
 MANIFEST = {"s3_uri": "s3://somebodys-bucket/k.csv", "prompt": "Tell {topic}"}

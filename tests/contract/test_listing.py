@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from quarry_core.aws.s3.objects import S3Objects, s3_client
-from quarry_core.contract.manifest import ManifestError, read_manifest
+from quarry_core.contract.manifest import ManifestError
+from quarry_core.contract.manifest_reading import read_manifest
 from quarry_core.sources.finding import PAGE_KEYS
 from quarry_core.sources.listing import find_source
 from tests.world.world import CLAUDE

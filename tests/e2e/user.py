@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from boto3.dynamodb.types import TypeDeserializer
 
-from quarry_core.contract.manifest import run_id_of
+from quarry_core.contract.manifest_identity import run_id_of
 from quarry_core.contract.names import QUEUES, queue_url_variable
 from quarry_local.policies import SERVICES
 from quarry_local.stack import Stack

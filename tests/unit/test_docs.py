@@ -22,7 +22,7 @@ from tools import generate_docs
 from quarry_cli.main import app
 from quarry_collector.settle import ErrorCode
 from quarry_core.contract import states
-from quarry_core.contract.manifest import read_manifest
+from quarry_core.contract.manifest_reading import read_manifest
 from quarry_core.contract.messages import Step
 from quarry_core.contract.names import QUEUES, queue_url_variable
 from quarry_core.contract.prompts import load_prompt, parse_template

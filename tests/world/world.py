@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import quarry_collector.handler
 import quarry_preprocessor.handler
 import quarry_scheduler.handler
-from quarry_core.contract.manifest import run_id_of
+from quarry_core.contract.manifest_identity import run_id_of
 from quarry_core.contract.names import QUEUES, part_key, prompt_key, report_key, results_prefix
 from quarry_core.ledger.ledger import Ledger
 from quarry_core.ledger.rows import Totals

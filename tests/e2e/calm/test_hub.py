@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from quarry_core.contract.manifest import run_id_of
+from quarry_core.contract.manifest_identity import run_id_of
 from tests.e2e.calm.conftest import MINE, PRIVATE, SIMPLE_COT, TWO, two_configs, written
 from tests.e2e.user import CLAUDE
 

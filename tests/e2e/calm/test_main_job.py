@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_core.contract.manifest import run_id_of
+from quarry_core.contract.manifest_identity import run_id_of
 from quarry_local.bedrock.families import titan
 from tests.e2e.calm.conftest import BEDROCK_QUOTA, QUOTA
 from tests.e2e.user import CLAUDE

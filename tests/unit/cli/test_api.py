@@ -178,7 +178,9 @@ def test_the_package_offers_its_public_names_and_imports_none_before_it_is_used(
     [
         ("quarry_cli.api", "quarry_cli", "Client"),
         ("quarry_cli.api", "quarry_cli", "results_frame"),
-        ("quarry_core.manifest", "quarry_core.contract.manifest", "run_id_of"),
+        ("quarry_core.manifest", "quarry_core.contract.manifest", "Manifest"),
+        ("quarry_core.manifest", "quarry_core.contract.manifest_reading", "read_manifest"),
+        ("quarry_core.manifest", "quarry_core.contract.manifest_identity", "run_id_of"),
     ],
 )
 def test_an_import_of_the_release_before_still_works_and_warns(before, now, name):

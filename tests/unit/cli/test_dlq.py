@@ -14,7 +14,7 @@ from quarry_cli.client.dead_letter_settings import source_of
 from quarry_cli.commands.dlq import Post
 from quarry_cli.main import app
 from quarry_core.aws.dead_letters import dead_lettered
-from quarry_core.contract.manifest import run_id_of
+from quarry_core.contract.manifest_identity import run_id_of
 from quarry_core.contract.message_attributes import apart
 from quarry_core.contract.names import QUEUES, dead_letter_queue_name, queue_name, queue_url_variable
 from quarry_core.errors import Refused, raise_for

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from quarry_core.contract.manifest import ORIGIN_ATTRIBUTE
+from quarry_core.contract.manifest_identity import ORIGIN_ATTRIBUTE
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from quarry_core.contract.manifest import ManifestError, read_manifest
+from quarry_core.contract.manifest import ManifestError
+from quarry_core.contract.manifest_reading import read_manifest
 from quarry_core.models import check_inference
 from quarry_core.models.claude_rules import TOKENS_MAX, tokens_max
 

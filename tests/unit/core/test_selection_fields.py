@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from quarry_core.contract.manifest import Manifest, ManifestError, read_manifest
+from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_checks import check_selection
+from quarry_core.contract.manifest_reading import read_manifest
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.selection import Sample
 

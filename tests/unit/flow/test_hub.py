@@ -10,7 +10,7 @@ import pytest
 
 from quarry_cli.client.checking import check
 from quarry_cli.client.connections import Connections
-from quarry_core.contract.manifest import read_manifest
+from quarry_core.contract.manifest_reading import read_manifest
 from quarry_core.contract.names import listing_key, prompt_key
 from quarry_core.contract.states import RunState
 from quarry_core.sources.hub.objects import HubObjects

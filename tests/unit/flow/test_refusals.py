@@ -10,7 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quarry_core.contract.json_text import NotAnObject, parse_object
-from quarry_core.contract.manifest import REFUSAL_BYTES_MAX, Manifest, run_id_of
+from quarry_core.contract.manifest import Manifest
+from quarry_core.contract.manifest_identity import run_id_of
+from quarry_core.contract.manifest_reading import REFUSAL_BYTES_MAX
 from quarry_core.contract.names import manifest_key, prompt_key
 from quarry_core.contract.states import RunState
 from quarry_core.contract.text import visible

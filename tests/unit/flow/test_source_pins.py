@@ -7,7 +7,7 @@ import json
 import pytest
 
 from quarry_core.contract.listing import Listing, digest_of
-from quarry_core.contract.manifest import read_manifest
+from quarry_core.contract.manifest_reading import read_manifest
 from quarry_core.contract.names import listing_key
 from quarry_core.contract.states import RunState
 from quarry_core.sources import pinning

@@ -22,7 +22,7 @@ from quarry_cli.aws.answers import out_of_reach
 from quarry_core.aws.dead_letters import CUT_BODY_BYTES
 from quarry_core.contract.envelopes import is_wakeup
 from quarry_core.contract.json_text import NotAnObject, parse_object
-from quarry_core.contract.manifest import ORIGIN_ATTRIBUTE, run_id_of
+from quarry_core.contract.manifest_identity import ORIGIN_ATTRIBUTE, run_id_of
 from quarry_core.contract.message_attributes import apart, with_origin
 from quarry_core.contract.names import QUEUES
 from quarry_core.errors import Missing, PortError

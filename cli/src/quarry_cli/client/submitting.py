@@ -1,6 +1,6 @@
 """Putting a manifest on the queue, and knowing its run id before anyone has read it.
 
-The very text goes on the queue, with an origin id of its own: the run id follows from both (`manifest.run_id_of`).
+The very text goes on the queue, with an origin id of its own: the run id follows from both (`manifest_identity.run_id_of`).
 Sending twice makes two runs unless the manifest names its `run_id`.
 """
 
@@ -22,17 +22,10 @@ from quarry_cli.client.manifest_queue import wrong_queue
 from quarry_cli.errors import NotSubmitted
 from quarry_core.aws.dead_letters import REFUSED_CHARACTER
 from quarry_core.contract.json_text import NotAnObject, parse_object
-from quarry_core.contract.manifest import (
-    MANIFEST_BYTES_MAX,
-    ORIGIN_ATTRIBUTE,
-    Manifest,
-    ManifestData,
-    ManifestError,
-    manifest_hash,
-    read_manifest,
-    run_id_of,
-)
+from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_checks import check_environment
+from quarry_core.contract.manifest_identity import ORIGIN_ATTRIBUTE, ManifestData, manifest_hash, run_id_of
+from quarry_core.contract.manifest_reading import MANIFEST_BYTES_MAX, read_manifest
 from quarry_core.contract.text import shown_name
 from quarry_core.models import UnsupportedModel, family_of
 

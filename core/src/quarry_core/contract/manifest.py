@@ -1,20 +1,14 @@
-"""The manifest: what the user drops on the queue, and what may be in it.
+"""The manifest: what the user drops on the queue, and what may be in it. Pure.
 
-A field is here only when it works. A key that the design names for later is answered with "not yet supported", any
-other unknown key with the nearest known one. Every JSON object gets a run id, also one that is refused, so that its
-end can be looked up. `null` means unset, for every optional field and at every depth.
-
-What may stand around a manifest is told by `envelopes`, what its text may hold by `json_text`.
+A field is here only when it works. Here each is described, checked alone, and held against the others; `read_manifest`
+(`manifest_reading`) goes from JSON to a `Manifest`, and says all that is wrong in one answer. What needs the environment's
+names is checked by `manifest_checks`.
 """
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from itertools import chain, islice
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
@@ -23,7 +17,6 @@ from pydantic import (
     Field,
     PlainValidator,
     StringConstraints,
-    ValidationError,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -32,10 +25,7 @@ from pydantic import (
 from quarry_core.contract import job_request
 from quarry_core.contract.column_names import names_fault
 from quarry_core.contract.csv_dialect import NAMES_BYTES_MAX, Csv
-from quarry_core.contract.envelopes import envelope_of
-from quarry_core.contract.field_faults import in_words
 from quarry_core.contract.hub_names import check_config, check_dataset_id, check_revision
-from quarry_core.contract.json_text import fixed, half_pairs, nested, repeated_keys, without_nulls
 from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN
 from quarry_core.contract.prompts import Prompt, check_prompt_id, parse_template
 from quarry_core.contract.requests import RequestFormat, could_be_requests
@@ -44,7 +34,7 @@ from quarry_core.contract.s3_names import URIS_MAX, parse_s3_name
 from quarry_core.contract.selection import PartitionType, Sample
 from quarry_core.contract.source_format import SourceFormat, UnknownFormat, source_format
 from quarry_core.contract.splits import read_split
-from quarry_core.contract.text import SURROGATE, bounded_text, shown_name
+from quarry_core.contract.text import shown_name
 from quarry_core.contract.where import parse_where
 from quarry_core.models import (
     OutputMode,
@@ -59,32 +49,11 @@ from quarry_core.structured.schema import OutputSchema, SchemaError, read_schema
 from quarry_core.structured.ways import check_sendable, mode_of
 
 T = TypeVar("T")
-MANIFEST_BYTES_MAX = 256 * 1024
-REFUSAL_BYTES_MAX = 4 * 1024
-NESTING_MAX = 32
-FAULTS_MAX = 20
 # Asked one by one; above it a job is cheaper and faster.
 ON_DEMAND_ROWS_MAX = 10_000
-ORIGIN_ATTRIBUTE = "quarry_origin_id"
-
-NOT_YET = {
-    "record_errors": "choosing what happens to failed records is not yet supported: they become error rows",
-    "class": "admission classes are not yet supported",
-    "weight": "admission weights are not yet supported",
-    "output": "choosing the form of the output is not yet supported: it is Parquet under results/",
-    "budget_usd": "budgets are not yet supported",
-    "canary": "canary shards are not yet supported",
-    "deadline": "deadlines are not yet supported",
-    "stages": "stages are not yet supported: send the next manifest when this run has ended",
-}
-
 
 ONE_PROMPT = "a text model needs exactly one of prompt_id and prompt"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-
-
-# The JSON object; or its text, where it stands inside a JSON string.
-ManifestData = Mapping[str, Any] | str
 
 
 class ManifestError(ValueError):
@@ -390,7 +359,7 @@ class Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _prompt_fits_model(self) -> Self:
-        fault = _model_fault(self.model_id, self.request_format)
+        fault = model_fault(self.model_id, self.request_format)
         if fault:
             raise ValueError(fault)
         if self.request_format is not None:
@@ -451,7 +420,7 @@ def _source_of_requests(manifest: Manifest) -> str | None:
     return None
 
 
-def _model_fault(model_id: str, request_format: str | None) -> str | None:
+def model_fault(model_id: str, request_format: str | None) -> str | None:
     """Why Quarry cannot ask this model; of requests in Bedrock's form the family must be known, to read the answers."""
     try:
         job_request.check_model_id(model_id)
@@ -471,118 +440,6 @@ def _checked(check: Callable[[T], object], value: T | None) -> T | None:
     if value is not None:
         check(value)
     return value
-
-
-def read_manifest(data: ManifestData, size_bytes: int = 0) -> Manifest:
-    """Validate a manifest; `size_bytes` is what its text takes, where it is known.
-
-    Raises:
-        ManifestError: names each wrong field (the first twenty), what is wrong with it, and the remedy; one line of
-            at most `REFUSAL_BYTES_MAX` bytes, without a control character.
-    """
-    envelope = envelope_of(data)
-    if envelope is not None:
-        raise ManifestError(bounded_text(envelope, REFUSAL_BYTES_MAX))
-    assert isinstance(data, Mapping), "text is an envelope"
-    faults = list(islice(_faults(data, size_bytes), FAULTS_MAX + 1))
-    whole = fixed(dict(data))
-    known = {key: value for key, value in without_nulls(whole).items() if key in Manifest.model_fields}
-    if "output_schema" in known:
-        known["output_schema"] = whole["output_schema"]  # null is a value to a schema
-    # A stand-in, so that the other fields are judged in the same answer.
-    if "dataset_id" not in known:
-        known.setdefault("s3_uri", "s3://none/none.csv")
-    manifest: Manifest | None = None
-    try:
-        manifest = Manifest.model_validate(known)
-    except ValidationError as error:
-        reported = {fault.partition(":")[0].partition(".")[0] for fault in faults}
-        more = (_sentence(fault) for fault in error.errors(include_url=False) if _field(fault) not in reported)
-        faults += [sentence for sentence in more if sentence not in faults]
-    if faults or manifest is None:
-        raise ManifestError(_listed(faults))
-    return manifest
-
-
-def _faults(data: Mapping[str, Any], size_bytes: int) -> Iterator[str]:
-    """What is wrong before any field is looked at."""
-    if size_bytes > MANIFEST_BYTES_MAX:
-        yield f"the manifest has {size_bytes} bytes; at most {MANIFEST_BYTES_MAX} are allowed"
-    depth = nested(data)
-    if depth > NESTING_MAX:
-        yield f"the manifest is nested {depth} deep; at most {NESTING_MAX} levels are allowed"
-    for field, sentence in chain(half_pairs(data), repeated_keys(data)):
-        yield f"{field}: {sentence}"
-    yield from _key_faults(data)
-    # Here, so that it is told beside what is wrong with other fields.
-    model_id = data.get("model_id")
-    fault = _model_fault(model_id, data.get("request_format")) if isinstance(model_id, str) else None
-    if fault:
-        yield fault
-    if not data.get("s3_uri"):
-        if not data.get("dataset_id"):
-            yield "s3_uri: no source is named: give s3_uri, or dataset_id for a dataset of the Hugging Face Hub"
-    elif data.get("dataset_id"):
-        yield "s3_uri: two sources are named, s3_uri and dataset_id: give exactly one"
-
-
-def _key_faults(data: Mapping[str, Any]) -> Iterator[str]:
-    for key in data:
-        if key in Manifest.model_fields or SURROGATE.search(key):
-            continue
-        if key in NOT_YET:
-            # A null asks for nothing: the seeds' manifests may carry the key they do not use.
-            if data[key] is not None:
-                yield f"{key}: {NOT_YET[key]}"
-            continue
-        nearest = difflib.get_close_matches(shown_name(key), [*Manifest.model_fields, *NOT_YET], n=1, cutoff=0.5)
-        yield f"{shown_name(key)}: unknown key" + (f"; did you mean {nearest[0]}?" if nearest else "")
-
-
-def _listed(faults: list[str]) -> str:
-    more = "; there are more" if len(faults) > FAULTS_MAX else ""
-    each_bytes_max = max(REFUSAL_BYTES_MAX // min(len(faults), FAULTS_MAX) - len("; "), 0)
-    reported = [bounded_text(fault, each_bytes_max) for fault in faults[:FAULTS_MAX]]
-    return bounded_text("; ".join(reported) + more, REFUSAL_BYTES_MAX)
-
-
-def _field(fault: Mapping[str, Any]) -> str:
-    return shown_name(str(fault["loc"][0])) if fault["loc"] else ""
-
-
-def _sentence(fault: Mapping[str, Any]) -> str:
-    where = ".".join(shown_name(str(part)) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"{where}: unknown key"
-    text = in_words(fault)
-    return text if not where or text.startswith(f"{where}:") else f"{where}: {text}"
-
-
-def canonical_json(data: ManifestData) -> str:
-    """One text for equal JSON, whatever the order of keys; half a surrogate pair stays the escape that it was."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
-
-
-def manifest_hash(data: ManifestData) -> str:
-    return hashlib.sha256(canonical_json(data).encode()).hexdigest()
-
-
-def run_id_of(data: ManifestData, origin_id: str) -> str:
-    """The run id that a manifest asks for, or 12 characters of a hash of its JSON and the origin id.
-
-    The JSON is taken as it was sent: the order of keys and the space between them do not count, a key that is null
-    does.
-
-    Args:
-        data: the manifest's JSON, valid or not.
-        origin_id: the message attribute `quarry_origin_id`, else the message id: stable over redeliveries.
-    """
-    asked = data.get("run_id") if isinstance(data, Mapping) else None
-    if isinstance(asked, str) and RUN_ID_PATTERN.fullmatch(asked):
-        return asked
-    text = canonical_json(data) + "\n" + origin_id
-    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:12]
 
 
 def manifest_schema() -> dict[str, Any]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from quarry_core.contract.manifest import FAULTS_MAX, Manifest, ManifestError
+from quarry_core.contract.manifest import Manifest, ManifestError
+from quarry_core.contract.manifest_reading import FAULTS_MAX
 from quarry_core.contract.names import RESULTS, covers_own_folders, in_own_folder
 from quarry_core.contract.prompts import Prompt, columns_of, template_of
 from quarry_core.contract.s3_names import S3Name, parse_s3_name

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from quarry_core.contract.manifest import ORIGIN_ATTRIBUTE
+from quarry_core.contract.manifest_identity import ORIGIN_ATTRIBUTE
 
 ATTRIBUTES_MAX = 10
 CARRIED = "quarry_attributes"

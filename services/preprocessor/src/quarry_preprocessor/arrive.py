@@ -16,17 +16,15 @@ from functools import partial
 import structlog
 
 from quarry_core.contract.json_text import NotAnObject, parse_object
-from quarry_core.contract.manifest import (
+from quarry_core.contract.manifest import Manifest, ManifestError
+from quarry_core.contract.manifest_identity import (
     ORIGIN_ATTRIBUTE,
-    REFUSAL_BYTES_MAX,
-    Manifest,
     ManifestData,
-    ManifestError,
     canonical_json,
     manifest_hash,
-    read_manifest,
     run_id_of,
 )
+from quarry_core.contract.manifest_reading import REFUSAL_BYTES_MAX, read_manifest
 from quarry_core.contract.message_attributes import with_origin
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import manifest_key

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_core.contract.manifest import read_manifest
+from quarry_core.contract.manifest_reading import read_manifest
 from quarry_core.planning import sampling
 from quarry_core.planning.plan_source import plan_source
 from quarry_core.planning.sampling import SAMPLE_ROWS

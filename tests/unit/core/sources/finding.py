@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_core.contract.manifest import ManifestError, read_manifest
+from quarry_core.contract.manifest import ManifestError
 from quarry_core.contract.manifest_checks import check_environment
+from quarry_core.contract.manifest_reading import read_manifest
 from quarry_core.ports import ObjectInfo
 from quarry_core.sources.finding import KEYS_LISTED_MAX, PAGE_KEYS
 from quarry_core.sources.listing import Found, find_source

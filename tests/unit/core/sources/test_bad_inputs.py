@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quarry_core.contract.manifest import REFUSAL_BYTES_MAX
+from quarry_core.contract.manifest_reading import REFUSAL_BYTES_MAX
 from tests.unit.core.sources.bad_inputs import BAD
 
 
