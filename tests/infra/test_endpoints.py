@@ -14,9 +14,11 @@ from tests.infra.probes import grants
 
 DIRECTORY = "envs/prod"
 STRANGER = "111122223333"
-ENDPOINT = re.compile(r'aws_vpc_endpoint\.(?:interface\["(?P<interface>[a-z.]+)"\]|(?P<gateway>s3|dynamodb))\.policy$')
+ENDPOINT = re.compile(r'aws_vpc_endpoint\.(?:interface\["(?P<interface>[a-z.-]+)"\]|(?P<gateway>s3|dynamodb))\.policy$')
 # The endpoints that a service of AWS is called by.
 CALLED_BY = {"ecr": ("ecr.api", "ecr.dkr"), "iam": ()}
+# The actions of a service that another endpoint than the service's own is called for.
+ACTIONS_CALLED_BY = {"bedrock:InvokeModel": ("bedrock-runtime",)}
 ROLES = re.compile(r'aws_iam_role_policy\.(?:access\["(?:preprocessor|scheduler|collector)"\]|execution)\.policy$')
 
 
@@ -32,8 +34,23 @@ def endpoints(documents):
         for name, doc in documents.items()
         if (match := ENDPOINT.search(name))
     }
-    assert set(found) == {"bedrock", "ecr.api", "ecr.dkr", "events", "logs", "sqs", "sts", "s3", "dynamodb"}
+    assert set(found) == {
+        "bedrock",
+        "bedrock-runtime",
+        "ecr.api",
+        "ecr.dkr",
+        "events",
+        "logs",
+        "sqs",
+        "sts",
+        "s3",
+        "dynamodb",
+    }
     return found
+
+
+def called_by(grant):
+    return ACTIONS_CALLED_BY.get(grant.action) or CALLED_BY.get(grant.service, (grant.service,))
 
 
 def passes(policy, grant, account):
@@ -48,7 +65,7 @@ def test_what_a_service_is_granted_passes(documents, endpoints):
     stopped = [
         f"{endpoint}: {grant}"
         for grant in wanted
-        for endpoint in CALLED_BY.get(grant.service, (grant.service,))
+        for endpoint in called_by(grant)
         if endpoint in endpoints and not passes(endpoints[endpoint], grant, overrides.ACCOUNT)
     ]
     assert not stopped, "\n".join(stopped)

@@ -16,8 +16,26 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-infra" / "bin" / "python"
 LINT_S = 120
 ROOTS = terraform.roots()
+# What bedrock:InvokeModel may be granted on instead of a foundation model; the reference lists each as if all were needed.
+INSTEAD_OF_A_FOUNDATION_MODEL = (
+    "application-inference-profile",
+    "async-invoke",
+    "bedrock-marketplace-model-endpoint",
+    "custom-model-deployment",
+    "default-prompt-router",
+    "imported-model",
+    "inference-profile",
+    "project",
+    "prompt-router",
+    "provisioned-model",
+    "system-tool",
+)
 # What the reference does not know: (issue, a word of the detail) and why.
 KNOWN_FALSE = {
+    **{
+        ("RESOURCE_MISSING", f"bedrock:InvokeModel needs a {kind} "): "it is one of several that may be invoked"
+        for kind in INSTEAD_OF_A_FOUNDATION_MODEL
+    },
     ("RESOURCE_MISSING", "bedrock:CreateModelInvocationJob needs a custom-model"): (
         "it asks for a custom model and a foundation model; AWS checks the action on the job and on the model or the"
         " inference profile that the request names"
@@ -231,6 +249,7 @@ def test_the_linter_takes_the_trust_policy_of_a_role():
         zip(
             KNOWN_FALSE,
             [
+                *(statement(Action="bedrock:InvokeModel", Resource=MODEL) for _ in INSTEAD_OF_A_FOUNDATION_MODEL),
                 statement(Action="bedrock:CreateModelInvocationJob", Resource=[JOBS, MODEL]),
                 statement(Action="bedrock:CreateModelInvocationJob", Resource=[JOBS, MODEL, PROFILES]),
                 statement(

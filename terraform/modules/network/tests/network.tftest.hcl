@@ -229,7 +229,7 @@ run "endpoints_let_pass_what_quarry_calls" {
   command = plan
 
   assert {
-    condition     = length(aws_vpc_endpoint.interface) == 7 && alltrue([for endpoint in aws_vpc_endpoint.interface : endpoint.policy != null])
+    condition     = length(aws_vpc_endpoint.interface) == 8 && alltrue([for endpoint in aws_vpc_endpoint.interface : endpoint.policy != null])
     error_message = "Each interface endpoint has a policy."
   }
   assert {
@@ -252,6 +252,12 @@ run "endpoints_let_pass_what_quarry_calls" {
       }]
     }
     error_message = "What passes to SQS differs."
+  }
+  assert {
+    condition = alltrue([for statement in jsondecode(data.aws_iam_policy_document.interface["bedrock-runtime"].json).Statement :
+      statement.Action == "bedrock:InvokeModel" && statement.Condition == { StringEquals = { "aws:PrincipalAccount" = "123456789012" } }
+    ])
+    error_message = "Only models may be asked through bedrock-runtime, and only by the account."
   }
   assert {
     condition     = jsondecode(data.aws_iam_policy_document.interface["events"].json).Statement[0].Resource == "arn:aws:events:us-east-1:123456789012:event-bus/default"
