@@ -12,22 +12,15 @@ length: what is read without a gap takes ever fewer requests, and of what is rea
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import Any
 
 from urllib3.exceptions import HTTPError
 
-from quarry_core.errors import Changed, Unknown
+from quarry_core.errors import Changed
+from quarry_core.remote_file import ForwardFile, SeekableFile
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-RESUMES_MAX = 5  # for every RESUME_WINDOW_BYTES read
-RESUME_WINDOW_BYTES = 1 << 30
-RESUME_PAUSE_S = 0.2
-PIECE_BYTES_MAX = 8 << 20
 ENDING_BYTES = 64 << 10
 RUN_BYTES_MIN = 4 << 20
 RUN_BYTES_MAX = 32 << 20
@@ -35,7 +28,6 @@ RUNS_MAX = 16
 SKIP_BYTES_MAX = 1 << 20
 SHA256_DIGITS = 64
 PARTIAL = 206
-_BROKEN = (HTTPError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +72,7 @@ Open = Callable[[int, int | None], Body]
 """Gives a body from a byte on, up to a byte or the file's end; one that begins earlier is the whole file."""
 
 
-class ForwardReader(io.RawIOBase, BinaryIO):
+class ForwardReader(ForwardFile):
     """Bytes [start, end) of one file in order; `read(n)` gives n bytes unless the file ends before.
 
     Args:
@@ -94,6 +86,8 @@ class ForwardReader(io.RawIOBase, BinaryIO):
         ranged: whether the file was given as the range that was asked for, and so can be read in the middle.
     """
 
+    _broken = (HTTPError, OSError)
+
     def __init__(
         self,
         begin: Open,
@@ -103,13 +97,8 @@ class ForwardReader(io.RawIOBase, BinaryIO):
         end_byte: int | None = None,
         content: Content | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(name, pause, start_byte, end_byte)
         self._begin = begin
-        self._name = name
-        self._pause = pause
-        self._at = self._start = start_byte
-        self._end = end_byte
-        self._resumes = 0
         self._body: Body | None = None
         self._content = content
         body = self._request()
@@ -123,46 +112,29 @@ class ForwardReader(io.RawIOBase, BinaryIO):
         self._skip = self._at - body.start
         return body
 
-    def _some(self, most: int) -> bytes:
-        """One piece of at most `most` bytes; empty only at the end."""
-        assert self._end is not None
-        while self._at < self._end:
-            broken: Exception | None = None
-            wanted = self._skip or min(most, self._end - self._at)
-            try:
-                piece: bytes = b"" if self._body is None else self._body.response.read(min(wanted, PIECE_BYTES_MAX))
-            except _BROKEN as error:
-                broken, piece = error, b""
-            if piece and self._skip:
-                self._skip -= len(piece)
-            elif piece:
-                self._at += len(piece)
-                if self._content is not None:
-                    self._content.pass_by(piece)
-                return piece
-            else:
-                # An early end without an error is a broken connection too: the answer gave its length.
-                self._resume(broken)
+    def _from_body(self, most: int) -> bytes:
+        piece: bytes = b"" if self._body is None else self._body.response.read(most)
+        return piece
+
+    def _passed(self, piece: bytes) -> None:
+        if self._content is not None:
+            self._content.pass_by(piece)
+
+    def _ended(self) -> None:
         if self._content is not None:
             self._content.check()
             self._content = None
-        return b""
 
-    def _resume(self, broken: Exception | None) -> None:
-        self._drop()
-        self._resumes += 1
-        if self._resumes > RESUMES_MAX * (1 + (self._at - self._start) // RESUME_WINDOW_BYTES):
-            raise Unknown(
-                f"read {self._name}: the connection broke {self._resumes} times, last at byte {self._at}"
-            ) from broken
-        self._pause(RESUME_PAUSE_S * self._resumes)
-        self._request()
-
-    def readable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
+    def _drop(self) -> None:
+        """Give the connection back if all of it was read, else close it: the rest of the body is in it."""
+        if self._body is not None:
+            response = self._body.response
+            if response is not None and self._at >= self._body.end:
+                response.drain_conn()
+                response.release_conn()
+            elif response is not None:
+                response.close()
+            self._body = None
 
     @property
     def length(self) -> int:
@@ -176,47 +148,8 @@ class ForwardReader(io.RawIOBase, BinaryIO):
         assert self._end is not None
         return self._end - self._at
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        if self.closed:
-            raise ValueError("read of a closed file")
-        wanted = None if size is None or size < 0 else size
-        pieces: list[bytes] = []
-        have = 0
-        while wanted is None or have < wanted:
-            piece = self._some(PIECE_BYTES_MAX if wanted is None else wanted - have)
-            if not piece:
-                break
-            pieces.append(piece)
-            have += len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        piece = self.read(len(view))
-        view[: len(piece)] = piece
-        return len(piece)
-
-    def _drop(self) -> None:
-        """Give the connection back if all of it was read, else close it: the rest of the body is in it."""
-        if self._body is not None:
-            response = self._body.response
-            if response is not None and self._at >= self._body.end:
-                response.drain_conn()
-                response.release_conn()
-            elif response is not None:
-                response.close()
-            self._body = None
-
-    def close(self) -> None:
-        if not self.closed:
-            self._drop()
-        super().close()
-
-    def __enter__(self) -> Self:
-        return self
-
-
-class RandomReader(io.RawIOBase, BinaryIO):
+class RandomReader(SeekableFile):
     """A seekable view of one file.
 
     Holds the file's last `ENDING_BYTES` between reads, so its memory does not depend on the file's size.
@@ -239,45 +172,17 @@ class RandomReader(io.RawIOBase, BinaryIO):
         ending: bytes = b"",
         keep: Callable[[bytes], None] = lambda _: None,
     ) -> None:
-        super().__init__()
+        super().__init__(size_bytes)
         self._begin = begin
         self._name = name
         self._pause = pause
-        self._size = size_bytes
-        self._at = 0
         self._runs: list[ForwardReader] = []
         self._grown: dict[int, int] = {}  # where a run was read to its end, and how long the next may be
         self._ending = ending
         self._keep = keep
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        if self.closed:
-            raise ValueError("seek in a closed file")
-        at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        if at < 0:
-            raise ValueError(f"cannot seek to byte {at}")
-        self._at = at
-        return at
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if self.closed:
-            raise ValueError("read of a closed file")
-        left = max(self._size - self._at, 0)
-        wanted = left if size is None or size < 0 else min(size, left)
-        if wanted == 0:
-            return b""
-        piece = self._from_ending(self._at, wanted) or self._read(self._at, wanted)
-        self._at += len(piece)
-        return piece
+    def _bytes(self, at: int, wanted: int) -> bytes:
+        return self._from_ending(at, wanted) or self._from_runs(at, wanted)
 
     def _from_ending(self, at: int, wanted: int) -> bytes:
         """Out of the file's last bytes, which are read once; empty where it begins before them."""
@@ -285,11 +190,11 @@ class RandomReader(io.RawIOBase, BinaryIO):
         if at < begins:
             return b""
         if not self._ending:
-            self._ending = self._read(begins, self._size - begins)
+            self._ending = self._from_runs(begins, self._size - begins)
             self._keep(self._ending)
         return self._ending[at - begins :][:wanted]
 
-    def _read(self, at: int, length: int) -> bytes:
+    def _from_runs(self, at: int, length: int) -> bytes:
         pieces: list[bytes] = []
         while length:
             run = self._run(at, length)
@@ -320,18 +225,9 @@ class RandomReader(io.RawIOBase, BinaryIO):
         self._runs.append(run)  # the one read last is closed last
         return run
 
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        piece = self.read(len(view))
-        view[: len(piece)] = piece
-        return len(piece)
-
     def close(self) -> None:
         if not self.closed:
             for run in self._runs:
                 run.close()
             self._runs.clear()
         super().close()
-
-    def __enter__(self) -> Self:
-        return self
