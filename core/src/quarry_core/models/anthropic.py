@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,12 +9,12 @@ import msgspec
 
 from quarry_core.models import loose
 from quarry_core.models.claude_rules import calls_tools, check_claude, follows_schemas
+from quarry_core.models.content import TOOL_CALL, output_members, read_blocks, text_answer
 from quarry_core.models.family import (
     Answer,
     AnswerColumn,
     AnswerReader,
     Carrier,
-    EmptyAnswer,
     Invocation,
     Kind,
     Output,
@@ -59,7 +58,6 @@ _NEVER = {
 ALIASES: Mapping[str, str] = {"stop_sequences": "stop"}
 _THINKING = ("thinking", "redacted_thinking")
 _NO_OTHERS = ("text", *_THINKING)
-_CALL = "tool_use"
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
@@ -83,7 +81,7 @@ class Message(Output, frozen=True, gc=False):
 
     def __post_init__(self) -> None:
         """Let `loosely` read what stopped to call tools, and what says nothing and is not empty either."""
-        if self.stop_reason == _CALL:
+        if self.stop_reason == TOOL_CALL:
             raise UnreadableOutput("the message calls tools")
         others = False
         for block in self.content or ():
@@ -101,22 +99,15 @@ class Message(Output, frozen=True, gc=False):
     @classmethod
     def loosely(cls, found: object) -> Message:
         """As `Output.loosely`. Content may also be one text, or one block."""
-        if not isinstance(found, dict):
-            raise UnreadableOutput("modelOutput is not an object")
-        content = found.get("content")
-        if not isinstance(content, list | dict | str | None):
-            raise UnreadableOutput("the content of the message is not a list of blocks")
-        said = [block for block in (content if isinstance(content, list) else [content]) if _says(block)]
-        texts = [_text_of(block) for block in said]
-        stop_reason = loose.text(found.get("stop_reason"))
-        shown = [block for block, text in zip(said, texts, strict=True) if text is None or text.strip()]
-        others = None in texts and (stop_reason == _CALL or len(shown) == texts.count(None))
-        usage = loose.members(found.get("usage"))
+        message = output_members(found)
+        stop_reason = loose.text(message.get("stop_reason"))
+        blocks = read_blocks(message.get("content"), thinks=_thinks, text_of=_text_of, calls=stop_reason == TOOL_CALL)
+        usage = loose.members(message.get("usage"))
         return _OddMessage(
-            content=[Block("text", text) for text in texts if text is not None],
+            content=[Block("text", text) for text in blocks.texts if text is not None],
             stop_reason=stop_reason,
             usage=Usage(loose.count(usage.get("input_tokens")), loose.count(usage.get("output_tokens"))),
-            blocks_json=json.dumps(shown, ensure_ascii=False, separators=(",", ":")) if others else None,
+            blocks_json=blocks.as_json,
         )
 
 
@@ -133,9 +124,8 @@ class _OddMessage(Message, frozen=True, gc=False):
         return self.blocks_json
 
 
-def _says(block: object) -> bool:
-    """False for what is null, and for the model's thinking."""
-    return block is not None and loose.members(block).get("type") not in _THINKING
+def _thinks(block: object) -> bool:
+    return loose.members(block).get("type") in _THINKING
 
 
 def _text_of(block: object) -> str | None:
@@ -232,17 +222,4 @@ class Anthropic:
         message: Message = output
         usage = message.usage or Usage()
         text = "".join(block.text for block in message.content or () if block.type == "text" and block.text)
-        text = message.as_json or text
-        if not text:
-            raise EmptyAnswer(
-                f"the model gave no text (stop reason: {message.stop_reason or 'none'})",
-                stop_reason=message.stop_reason,
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-            )
-        return Answer(
-            text=text,
-            stop_reason=message.stop_reason,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-        )
+        return text_answer(message.as_json or text, message.stop_reason, usage.input_tokens, usage.output_tokens)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+from quarry_core.models.content import output_members
 from quarry_core.models.embedding import Embeddings, whole_vector
 from quarry_core.models.family import Answer, EmptyAnswer, Output, UnreadableOutput
 from quarry_core.models.inference import OneOf, Rule, Word
@@ -26,9 +27,8 @@ class CohereEmbedded(Output, frozen=True, gc=False):
     @classmethod
     def loosely(cls, found: object) -> Self:
         """As `Output.loosely`."""
-        if not isinstance(found, dict):
-            raise UnreadableOutput("modelOutput is not an object")
-        several = found.get("embeddings")
+        output = output_members(found)
+        several = output.get("embeddings")
         if isinstance(several, dict):
             several = several.get("float")
         if not isinstance(several, list | None):

@@ -6,15 +6,13 @@ of this form are made by `openai_chat`.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
 
 from quarry_core.models import loose
-from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Kind, Output, UnreadableOutput
-
-_CALL = "tool_use"
+from quarry_core.models.content import TOOL_CALL, output_members, read_blocks, text_answer
+from quarry_core.models.family import Answer, AnswerColumn, Kind, Output, UnreadableOutput
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
@@ -45,7 +43,7 @@ class Conversed(Output, frozen=True, gc=False, rename="camel"):
 
     def __post_init__(self) -> None:
         """Let `loosely` read what stopped to call tools, and what says nothing and is not empty either."""
-        if self.stop_reason == _CALL:
+        if self.stop_reason == TOOL_CALL:
             raise UnreadableOutput("the message calls tools")
         others = False
         for block in self.blocks:
@@ -69,22 +67,16 @@ class Conversed(Output, frozen=True, gc=False, rename="camel"):
     @classmethod
     def loosely(cls, found: object) -> Conversed:
         """As `Output.loosely`. Content may also be one text, or one block."""
-        if not isinstance(found, dict):
-            raise UnreadableOutput("modelOutput is not an object")
-        content = loose.members(loose.members(found.get("output")).get("message")).get("content")
-        if not isinstance(content, list | dict | str | None):
-            raise UnreadableOutput("the content of the message is not a list of blocks")
-        said = [block for block in (content if isinstance(content, list) else [content]) if _says(block)]
-        texts = [_text_of(block) for block in said]
-        stop_reason = loose.text(found.get("stopReason"))
-        shown = [block for block, text in zip(said, texts, strict=True) if text is None or text.strip()]
-        others = None in texts and (stop_reason == _CALL or len(shown) == texts.count(None))
-        usage = loose.members(found.get("usage"))
+        said = output_members(found)
+        stop_reason = loose.text(said.get("stopReason"))
+        content = content_of(said)
+        blocks = read_blocks(content, thinks=_thinks, text_of=_text_of, calls=stop_reason == TOOL_CALL)
+        usage = loose.members(said.get("usage"))
         return _OddConversed(
-            output=Said(Message([Block(text) for text in texts])),
+            output=Said(Message([Block(text) for text in blocks.texts])),
             stop_reason=stop_reason,
             usage=Usage(loose.count(usage.get("inputTokens")), loose.count(usage.get("outputTokens"))),
-            blocks_json=json.dumps(shown, ensure_ascii=False, separators=(",", ":")) if others else None,
+            blocks_json=blocks.as_json,
         )
 
 
@@ -101,9 +93,13 @@ class _OddConversed(Conversed, frozen=True, gc=False):
         return self.blocks_json
 
 
-def _says(block: object) -> bool:
-    """False for what is null, and for the model's thinking."""
-    return block is not None and "reasoningContent" not in loose.members(block)
+def content_of(said: loose.Members) -> object:
+    """What stands where the blocks belong."""
+    return loose.members(loose.members(said.get("output")).get("message")).get("content")
+
+
+def _thinks(block: object) -> bool:
+    return "reasoningContent" in loose.members(block)
 
 
 def _text_of(block: object) -> str | None:
@@ -128,16 +124,4 @@ class Converse:
         said: Conversed = output
         usage = said.usage or Usage()
         text = said.as_json or "".join(block.text for block in said.blocks if block.text)
-        if not text:
-            raise EmptyAnswer(
-                f"the model gave no text (stop reason: {said.stop_reason or 'none'})",
-                stop_reason=said.stop_reason,
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-            )
-        return Answer(
-            text=text,
-            stop_reason=said.stop_reason,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-        )
+        return text_answer(text, said.stop_reason, usage.input_tokens, usage.output_tokens)

@@ -7,14 +7,14 @@ is told by what is there: `choices` (OpenAI's form: gpt-oss, Qwen, DeepSeek, Kim
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 import msgspec
 
 from quarry_core.models import loose
+from quarry_core.models.content import json_text, output_members, text_answer
 from quarry_core.models.converse import Converse, Conversed
-from quarry_core.models.family import Answer, AnswerColumn, EmptyAnswer, Kind, Output, UnreadableOutput
+from quarry_core.models.family import Answer, AnswerColumn, Kind, Output, UnreadableOutput
 from quarry_core.models.reasoning import without_reasoning
 
 
@@ -62,11 +62,10 @@ class Invoked(Output, frozen=True, gc=False):
     @classmethod
     def loosely(cls, found: object) -> Invoked:
         """As `Output.loosely`."""
-        if not isinstance(found, dict):
-            raise UnreadableOutput("modelOutput is not an object")
+        output = output_members(found)
         for member, read in _FORMS.items():
-            if member in found:
-                return _Read(found=read(found))
+            if member in output:
+                return _Read(found=read(output))
         raise UnreadableOutput(f"modelOutput has none of {', '.join(_FORMS)}: it is of no form that is known")
 
 
@@ -108,7 +107,7 @@ def _chosen(found: loose.Members) -> _Said:
         raise UnreadableOutput("the content of the message is no text")
     text = content or ""
     if calls:  # the text beside a call alone would not tell what was called
-        text = json.dumps(calls, ensure_ascii=False, separators=(",", ":"))
+        text = json_text(calls)
     usage = loose.members(found.get("usage"))
     return _Said(
         text,
@@ -158,12 +157,8 @@ class ReadInvoked:
     def answer(self, output: Any) -> Answer:
         """The text; calls of tools, where there are some, as the JSON list that they stand in."""
         invoked: Invoked = output
-        said, stop = invoked.said, invoked.said.stop_reason
-        text = without_reasoning(said.text)
-        if not text:
-            why = f"the model gave no text (stop reason: {stop or 'none'})"
-            raise EmptyAnswer(why, stop_reason=stop, input_tokens=said.input_tokens, output_tokens=said.output_tokens)
-        return Answer(text=text, stop_reason=stop, input_tokens=said.input_tokens, output_tokens=said.output_tokens)
+        said = invoked.said
+        return text_answer(without_reasoning(said.text), said.stop_reason, said.input_tokens, said.output_tokens)
 
 
 INVOKED = ReadInvoked()

@@ -11,6 +11,7 @@ from typing import Any, Self
 import msgspec
 
 from quarry_core.models import loose
+from quarry_core.models.content import output_members
 from quarry_core.models.embedding import Embeddings, whole_vector
 from quarry_core.models.family import Answer, EmptyAnswer, Output, UnreadableOutput
 from quarry_core.models.inference import OneOf, Rule, Word
@@ -47,9 +48,8 @@ class NovaEmbedded(Output, frozen=True, gc=False):
     @classmethod
     def loosely(cls, found: object) -> Self:
         """As `Output.loosely`."""
-        if not isinstance(found, dict):
-            raise UnreadableOutput("modelOutput is not an object")
-        several = found.get("embeddings")
+        output = output_members(found)
+        several = output.get("embeddings")
         if not isinstance(several, list | None):
             raise UnreadableOutput("the embeddings are not a list")
         vector = whole_vector([loose.members(one).get("embedding") for one in several or ()])

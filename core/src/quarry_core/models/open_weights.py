@@ -7,11 +7,11 @@ GPT; no name for it is known of the others. GPT-6 takes no sampling parameters (
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from quarry_core.models.by_converse import ALIASES, RULES, ByConverse
-from quarry_core.models.family import Answer, EmptyAnswer
+from quarry_core.models.content import text_answer
+from quarry_core.models.family import Answer
 from quarry_core.models.inference import Rule, Word
 from quarry_core.models.reasoning import without_reasoning
 
@@ -31,14 +31,8 @@ class OpenWeights(ByConverse):
         """As Converse's; reasoning at the beginning of the text is no part of the answer either."""
         answer = super().answer(output)
         text = without_reasoning(answer.text or "")
-        if not text:
-            raise EmptyAnswer(
-                f"the model gave no text behind its reasoning (stop reason: {answer.stop_reason or 'none'})",
-                stop_reason=answer.stop_reason,
-                input_tokens=answer.input_tokens,
-                output_tokens=answer.output_tokens,
-            )
-        return replace(answer, text=text)
+        counts = (answer.input_tokens, answer.output_tokens)
+        return text_answer(text, answer.stop_reason, *counts, place=" behind its reasoning")
 
 
 class Reasoning(OpenWeights):

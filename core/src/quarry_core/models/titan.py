@@ -8,8 +8,9 @@ from typing import Any, Self
 import msgspec
 
 from quarry_core.models import loose
+from quarry_core.models.content import output_members
 from quarry_core.models.embedding import Embeddings, whole_vector
-from quarry_core.models.family import Answer, EmptyAnswer, Output, UnreadableOutput
+from quarry_core.models.family import Answer, EmptyAnswer, Output
 from quarry_core.models.inference import OneOf, Rule, YesNo
 
 DIMENSIONS_DEFAULT = 1_024
@@ -31,10 +32,9 @@ class Embedding(Output, frozen=True, gc=False):
     @classmethod
     def loosely(cls, found: object) -> Self:
         """As `Output.loosely`."""
-        if not isinstance(found, dict):
-            raise UnreadableOutput("modelOutput is not an object")
-        vectors = [found.get("embedding"), loose.members(found.get("embeddingsByType")).get("float")]
-        return cls(embedding=whole_vector(vectors), input_tokens=loose.count(found.get("inputTextTokenCount")))
+        output = output_members(found)
+        vectors = [output.get("embedding"), loose.members(output.get("embeddingsByType")).get("float")]
+        return cls(embedding=whole_vector(vectors), input_tokens=loose.count(output.get("inputTextTokenCount")))
 
 
 class Titan(Embeddings):

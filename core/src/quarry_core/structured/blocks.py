@@ -16,8 +16,9 @@ import msgspec
 
 from quarry_core.models import anthropic, converse, loose
 from quarry_core.models.anthropic import Usage as MessageUsage
+from quarry_core.models.content import blocks_of, output_members, text_answer
 from quarry_core.models.converse import Usage as ConverseUsage
-from quarry_core.models.family import Answer, AnswerColumn, AnswerReader, EmptyAnswer, Kind, Output, UnreadableOutput
+from quarry_core.models.family import Answer, AnswerColumn, AnswerReader, Kind, Output
 from quarry_core.structured.ways import NAME
 
 _EMPTY = msgspec.Raw(b"")
@@ -39,7 +40,7 @@ class Message(Output, frozen=True, gc=False):
 
     @classmethod
     def loosely(cls, found: object) -> Message:
-        output = _object(found)
+        output = output_members(found)
         blocks = [
             Block(
                 loose.text(block.get("type")) or "",
@@ -81,10 +82,9 @@ class Conversed(Output, frozen=True, gc=False, rename="camel"):
 
     @classmethod
     def loosely(cls, found: object) -> Conversed:
-        output = _object(found)
-        content = loose.members(loose.members(output.get("output")).get("message")).get("content")
+        output = output_members(found)
         blocks = []
-        for block in _blocks(content):
+        for block in _blocks(converse.content_of(output)):
             called = loose.members(block.get("toolUse"))
             tool = ToolUse(loose.text(called.get("name")), _raw(called.get("input"))) if called else None
             blocks.append(SaidBlock(loose.text(block.get("text")), tool))
@@ -113,15 +113,7 @@ class StructuredReader:
 
     def answer(self, output: Any) -> Answer:
         """The tool's input as JSON if the tool was called, else the text. Raises EmptyAnswer."""
-        text, stop_reason, input_tokens, output_tokens = self._parts(output)
-        if not text:
-            raise EmptyAnswer(
-                f"the model gave no text (stop reason: {stop_reason or 'none'})",
-                stop_reason=stop_reason,
-                input_tokens=input_tokens,
-                output_tokens=output_tokens,
-            )
-        return Answer(text=text, stop_reason=stop_reason, input_tokens=input_tokens, output_tokens=output_tokens)
+        return text_answer(*self._parts(output))
 
 
 _Parts = tuple[str, str | None, int | None, int | None]
@@ -164,16 +156,7 @@ def _raw(value: object) -> msgspec.Raw:
     return _EMPTY if value is None else msgspec.Raw(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
-def _object(found: object) -> dict[str, Any]:
-    if not isinstance(found, dict):
-        raise UnreadableOutput("modelOutput is not an object")
-    return found
-
-
 def _blocks(content: object) -> list[dict[str, Any]]:
-    """The blocks of a message; content may also be one text, or one block."""
-    if not isinstance(content, list | dict | str | None):
-        raise UnreadableOutput("the content of the message is not a list of blocks")
-    one_by_one = content if isinstance(content, list) else [] if content is None else [content]
-    blocks = [{"type": "text", "text": block} if isinstance(block, str) else block for block in one_by_one]
+    """The blocks of a message; a bare text is one of text."""
+    blocks = [{"type": "text", "text": block} if isinstance(block, str) else block for block in blocks_of(content)]
     return [block for block in blocks if isinstance(block, dict)]
