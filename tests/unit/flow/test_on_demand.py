@@ -454,7 +454,7 @@ async def test_a_run_that_breaks_meanwhile_is_asked_no_further():
 async def test_a_model_with_the_tier_flex_is_asked_in_it_and_without_it_where_it_is_refused(
     monkeypatch, tiers, reported, share
 ):
-    monkeypatch.setattr("quarry_scheduler.on_demand.tier_of", lambda model: "flex")
+    monkeypatch.setattr("quarry_scheduler.record_calls.tier_of", lambda model: "flex")
     world = SimulatedWorld()
     world.runtime.tiers = frozenset(tiers)
     run_id = world.send(world.joke(rows=40))
@@ -470,7 +470,7 @@ async def test_a_model_with_the_tier_flex_is_asked_in_it_and_without_it_where_it
 
 
 async def test_a_record_that_is_refused_first_costs_the_others_no_tier(monkeypatch):
-    monkeypatch.setattr("quarry_scheduler.on_demand.tier_of", lambda model: "flex")
+    monkeypatch.setattr("quarry_scheduler.record_calls.tier_of", lambda model: "flex")
     world = SimulatedWorld(on_demand_concurrency=1)
     no = Refused("ValidationException: too long", "ValidationException")
     world.runtime.fate = lambda request, number: no if b"topic number 0 " in request.body else None

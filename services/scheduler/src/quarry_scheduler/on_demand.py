@@ -18,22 +18,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
-import msgspec
 import structlog
 
 from quarry_core.contract.messages import Wakeup
-from quarry_core.contract.on_demand import CHECKPOINT_RECORDS, Record, answer_line, error_line
-from quarry_core.contract.run import Pins
+from quarry_core.contract.on_demand import CHECKPOINT_RECORDS
 from quarry_core.contract.states import RunState, ShardState
-from quarry_core.errors import PortError, Refused, Stale, Throttled, Unknown
+from quarry_core.errors import PortError, Stale, Unknown
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import HEARTBEAT, Shard
-from quarry_core.models import EmptyAnswer, reader_named
-from quarry_core.models.on_demand import burndown_of, tier_of
-from quarry_core.ports import InvocationForm, Message, RuntimeRequest
+from quarry_core.ports import Message
 from quarry_core.service.endings import end_run
 from quarry_core.service.failures import Step, Why
 from quarry_core.service.pieces import Piece
@@ -42,16 +38,14 @@ from quarry_core.service.steps import Steps
 from quarry_core.service.verdicts import DONE, Poison, Verdict
 from quarry_core.service.wakeups import handle_wakeup
 from quarry_core.telemetry import metrics
-from quarry_scheduler.asking import Again, GiveUp, Halt, Outage, Rate, after, tokens_to_reserve, with_limit
 from quarry_scheduler.checkpoints import Records, read_answered, write_checkpoint
 from quarry_scheduler.pins import PinsCache
+from quarry_scheduler.record_calls import Asking, RecordCalls, first_tier, pause
 
 log = structlog.get_logger()
 HEARTBEATS_PER_PATIENCE = 4
 CHECKPOINT_TRIES_MAX = 5
-MODELS_MAX = 1_000
-# What is left of a wait by rounding alone is no time at all.
-WAIT_MIN_S = 0.01
+HOLDERS_MAX = 1_000
 NOT_ALLOWED = (
     "its records are fewer than the model's smallest job has, and this environment does not ask on demand any more"
 )
@@ -61,32 +55,6 @@ class Lost(Exception):
     """Another has the row, or may have: nothing more is asked or written of it here."""
 
 
-@dataclass(slots=True)
-class Asking:
-    """A shard that this process asks, and how far it is."""
-
-    shard: Shard
-    pins: Pins
-    tier: str | None  # in which the next record is asked
-    checkpoint: int  # the number of the next
-    by: str
-    proven: str | None  # the tier that has answered; None: none yet
-    lines: list[bytes] = field(default_factory=list)  # answers that no checkpoint has yet
-    halt: asyncio.Event = field(default_factory=asyncio.Event)  # nothing more is to be asked
-    status: str = moves.ANSWERED
-    message: str = ""
-    error_code: str = ""
-    outage: str = ""
-    seen_alive_at_s: float = 0.0
-    lost: bool = False
-
-    def stop(self, *, status: str = moves.ANSWERED, message: str = "", error_code: str = "", outage: str = "") -> None:
-        """Ask nothing more; the first reason stands."""
-        if not self.halt.is_set():
-            self.status, self.message, self.error_code, self.outage = status, message, error_code, outage
-            self.halt.set()
-
-
 class OnDemand:
     """Asks shards; one for a process, whose rates and concurrency all its shards share."""
 
@@ -94,11 +62,9 @@ class OnDemand:
         self._world = world
         self._pins = pins
         self._steps = steps
-        self._room = asyncio.Semaphore(world.settings.on_demand_concurrency)
-        self._rates: dict[str, tuple[Rate, asyncio.Lock]] = {}
+        self._calls = RecordCalls(world)
         self._asking: dict[str, Asking] = {}  # by holder
         self._ours: dict[str, str] = {}  # heartbeats written, perhaps in vain, by holder
-        self._stopping = False
 
     async def on_wakeup(self, message: Message) -> Verdict:
         """`on_demand`: ask a shard's records."""
@@ -106,7 +72,7 @@ class OnDemand:
 
     async def stop(self) -> None:
         """The process is told to stop: what is in flight is waited for, and nothing more is asked."""
-        self._stopping = True
+        self._calls.stopping = True
         for asking in self._asking.values():
             asking.halt.set()
 
@@ -124,7 +90,7 @@ class OnDemand:
     async def _invoke(self, run_id: str, shard_id: str) -> Verdict:
         ledger = self._world.ledger
         shard = await ledger.shard(run_id, shard_id)
-        if shard is None or not shard.on_demand or self._stopping or shard.holder in self._asking:
+        if shard is None or not shard.on_demand or self._calls.stopping or shard.holder in self._asking:
             return DONE
         if shard.state is ShardState.ENDED:
             await self._wake_settle(shard)  # who ended it may have died before it told
@@ -178,7 +144,7 @@ class OnDemand:
         asking = Asking(
             shard,
             pins,
-            tier_of(pins.model_id) if answered.tier is None else answered.tier or None,
+            first_tier(pins.model_id, answered.tier),
             answered.checkpoints,
             shard.heartbeat,
             answered.tier,
@@ -206,7 +172,7 @@ class OnDemand:
         again = min(left, shard.in_doubt)
         in_doubt = CHECKPOINT_RECORDS + world.settings.on_demand_concurrency
         # Remembered before it is written: should the reply be lost, the next message knows its own beginning.
-        self._ours = {shard.holder: heartbeat} | dict(list(self._ours.items())[:MODELS_MAX])
+        self._ours = {shard.holder: heartbeat} | dict(list(self._ours.items())[:HOLDERS_MAX])
         await world.ledger.apply(moves.begin_invoking(shard, heartbeat, in_doubt, again))
         if again:
             log.warning("asked_twice", run_id=shard.run_id, shard=shard.shard, at_most=again)
@@ -264,7 +230,7 @@ class OnDemand:
     async def _heartbeats(self, asking: Asking, done: asyncio.Event) -> None:
         patience_s = self._world.settings.finish_after_s
         while not asking.lost:
-            await self._pause(done, patience_s / HEARTBEATS_PER_PATIENCE)
+            await pause(self._world.clock, done, patience_s / HEARTBEATS_PER_PATIENCE)
             if done.is_set():
                 return
             try:
@@ -312,11 +278,11 @@ class OnDemand:
         try:
             last = False
             while True:
-                while not last and len(begun) < most and not (asking.halt.is_set() or self._stopping):
+                while not last and len(begun) < most and not (asking.halt.is_set() or self._calls.stopping):
                     record = await world.offload.run(records.next)
                     last = record is None
                     if record is not None:
-                        begun.add(asyncio.create_task(self._one(asking, record)))
+                        begun.add(asyncio.create_task(self._calls.line(asking, record)))
                 if not begun:
                     break
                 finished, begun = await asyncio.wait(begun, return_when=asyncio.FIRST_COMPLETED)
@@ -325,7 +291,7 @@ class OnDemand:
                     task.result()  # of a failure of our own the step is told
                 if len(asking.lines) >= CHECKPOINT_RECORDS:
                     await self._checkpoint(asking)
-            if self._stopping and not last:
+            if self._calls.stopping and not last:
                 asking.halt.set()
         finally:
             for task in begun:
@@ -354,112 +320,6 @@ class OnDemand:
                 continue
             del asking.lines[: len(lines)]
 
-    async def _one(self, asking: Asking, record: Record) -> bytes | None:
-        """A record's line; None if it was not asked to its end, since nothing more is to be asked."""
-        world = self._world
-        form: InvocationForm = asking.pins.invocation or "InvokeModel"
-        body = bytes(record.model_input)
-        if form == "Converse":
-            body = with_limit(body)
-        attempt = 0
-        while True:
-            attempt += 1
-            tier = asking.tier
-            try:
-                output = await self._call(asking, RuntimeRequest(asking.pins.model_id, form, body, tier))
-            except PortError as error:
-                failure = error
-            else:
-                return answer_line(record.record_id, output) if output is not None else None
-            if tier is not None and not asking.proven and _of_record(failure):
-                # Perhaps for the tier, which not every region has. Asked without it, Bedrock says.
-                if asking.tier == tier:
-                    log.info("tier_refused", run_id=asking.shard.run_id, tier=tier, error=str(failure))
-                asking.tier = None
-                attempt -= 1
-                continue
-            if tier is None and asking.proven is None and _of_record(failure):
-                asking.tier = tier_of(asking.pins.model_id)  # it was not for the tier
-            match after(failure, attempt, world.settings.on_demand_attempts_max):
-                case Again(pause_max_s):
-                    if isinstance(failure, Throttled):
-                        self._rate(asking.shard.pool)[0].throttled(world.clock.monotonic())
-                    await self._pause(asking.halt, world.clock.uniform(0, pause_max_s))
-                case GiveUp(code, message):
-                    return error_line(record.record_id, code, message)
-                case Halt(message):
-                    asking.stop(status=moves.REFUSED, message=message)
-                    return None
-                case Outage(message):
-                    asking.stop(outage=message)
-                    return None
-
-    async def _call(self, asking: Asking, invocation: RuntimeRequest) -> bytes | None:
-        """Ask once, when it is this record's turn. None: nothing more is to be asked. Raises PortError."""
-        reserved = await self._turn(asking, invocation.body)
-        if reserved is None:
-            return None
-        outcome = "aborted"
-        try:
-            async with self._room:
-                output = await self._world.runtime.ask(invocation)
-            outcome = "ok"
-        except PortError as error:
-            outcome = type(error).__name__.lower()
-            raise
-        finally:
-            metrics.ON_DEMAND_REQUESTS.labels(asking.shard.pool, outcome).inc()
-        asking.proven = asking.proven or invocation.tier or ""
-        asking.tier = asking.proven or None
-        self._settle(asking, reserved, output)
-        return output
-
-    async def _turn(self, asking: Asking, body: bytes) -> int | None:
-        """Wait until the rates allow a request; the LLM tokens set aside for it. None: nothing more is to be asked."""
-        tokens = tokens_to_reserve(body)
-        rate, turn = self._rate(asking.shard.pool)
-        async with turn:  # first come, first served
-            while (wait_s := rate.wait_s(tokens, self._world.clock.monotonic())) > 0 and not asking.halt.is_set():
-                await self._pause(asking.halt, max(wait_s, WAIT_MIN_S))
-            if asking.halt.is_set() or self._stopping:
-                return None
-            rate.take(tokens, self._world.clock.monotonic())
-        return tokens
-
-    def _settle(self, asking: Asking, reserved: int, output: bytes) -> None:
-        """Return what was set aside and not used; an answer that cannot be read is the collector's to tell."""
-        family = reader_named(asking.pins.family)
-        try:
-            answer = family.answer(msgspec.json.decode(output, type=family.output_type))
-            input_tokens, output_tokens = answer.input_tokens, answer.output_tokens
-        except EmptyAnswer as empty:
-            input_tokens, output_tokens = empty.input_tokens, empty.output_tokens
-        except Exception:
-            return
-        if input_tokens is None and output_tokens is None:
-            return
-        used = (input_tokens or 0) + (output_tokens or 0) * burndown_of(asking.pins.model_id)
-        self._rate(asking.shard.pool)[0].settle(reserved, used, self._world.clock.monotonic())
-
-    def _rate(self, pool: str) -> tuple[Rate, asyncio.Lock]:
-        if pool not in self._rates:
-            settings = self._world.settings
-            while len(self._rates) >= MODELS_MAX:
-                del self._rates[next(iter(self._rates))]
-            rate = Rate.of(settings.on_demand_requests_per_minute, settings.on_demand_tokens_per_minute)
-            self._rates[pool] = (rate, asyncio.Lock())
-        return self._rates[pool]
-
-    async def _pause(self, event: asyncio.Event, seconds: float) -> None:
-        """Sleep, or until something happens."""
-        halted = asyncio.ensure_future(event.wait())
-        slept = asyncio.ensure_future(self._world.clock.sleep(seconds))
-        try:
-            await asyncio.wait({halted, slept}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            halted.cancel()
-            slept.cancel()
-
     # ----------------------------------------------------------------- messages
 
     async def _wake_settle(self, shard: Shard) -> None:
@@ -467,8 +327,3 @@ class OnDemand:
 
     async def _wake_on_demand(self, shard: Shard) -> None:
         await self._world.wake("on-demand", Wakeup(step="on_demand", run_id=shard.run_id, shard=shard.shard))
-
-
-def _of_record(error: PortError) -> bool:
-    """Whether Bedrock's no was to this request, and not to the caller."""
-    return isinstance(error, Refused) and not error.denied

@@ -367,6 +367,7 @@ def observe(before: JobRow, job: JobRow) -> list[Write]:
 
 def repeat(shard: Shard, pause_ms: int) -> list[Write]:
     """ENDED -> PENDING, attempt + 1: nothing usable came out."""
+    assert not shard.on_demand, "what was asked on demand has no job that could be repeated"
     following = replace(shard, attempt=shard.attempt + 1)
     return [
         Update(
