@@ -11,6 +11,7 @@ against those tables.
 """
 
 from quarry_core.ledger.moves.failures import begin_piece, finish_piece, forget_failures, leave_piece, note_failure
+from quarry_core.ledger.moves.invoking import begin_invoking, end_invoking, end_uninvoked, keep_invoking, leave_invoking
 from quarry_core.ledger.moves.pools import limit_pool, list_pool, open_history, open_pool, remove_pool, seen_in
 from quarry_core.ledger.moves.runs import (
     NEW_RUN_CLASS,
@@ -25,32 +26,21 @@ from quarry_core.ledger.moves.runs import (
     open_slice,
     refuse_run,
 )
-from quarry_core.ledger.moves.shards import (
-    ANSWERED,
-    BELOW_MINIMUM,
-    INTERNAL_ERROR,
-    NOT_PROCESSED,
-    REFUSED,
+from quarry_core.ledger.moves.shards import enlist, repeat, settle
+from quarry_core.ledger.moves.slots import (
     STRIDE,
     admit,
-    begin_invoking,
     end,
-    end_invoking,
     end_plainly,
-    end_uninvoked,
     end_unsent,
-    enlist,
-    keep_invoking,
-    leave_invoking,
     observe,
     refuse,
     refuse_waiting,
-    repeat,
     return_slot,
-    settle,
     submit,
     take_over,
 )
+from quarry_core.ledger.moves.writes import ANSWERED, BELOW_MINIMUM, INTERNAL_ERROR, NOT_PROCESSED, REFUSED
 
 __all__ = [
     "ANSWERED",

@@ -1,0 +1,48 @@
+"""What several moves of a shard write: the premise that it is as it was read, its markers, the slot that it gives up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from quarry_core.ledger.moves.premise import equal
+from quarry_core.ledger.rows import Shard, pool_key, todo_key, wait_key
+from quarry_core.ports import Cond, Key, Put, Update
+
+# What stands as `ended_status` where no job was made; every other word there is Bedrock's.
+BELOW_MINIMUM = "BELOW_MINIMUM"
+REFUSED = "REFUSED"
+ANSWERED = "ANSWERED"  # each record was asked on demand
+# What the rows of a shard get that Quarry ended by itself: the step failed, or the run broke before their turn.
+INTERNAL_ERROR = "INTERNAL_ERROR"
+NOT_PROCESSED = "NOT_PROCESSED"
+
+
+def as_read(shard: Shard) -> tuple[Cond, ...]:
+    return (equal("state", shard.state), equal("attempt", shard.attempt))
+
+
+def release(shard: Shard) -> Update:
+    return Update(
+        pool_key(shard.pool),
+        when=(Cond("holders", "contains", shard.holder),),
+        add={"in_use": -1},
+        discard={"holders": shard.holder},
+    )
+
+
+def wait(shard: Shard, pause_ms: int = 0) -> Put:
+    item = {"run_id": shard.run_id, "shard": shard.shard, "attempt": shard.attempt}
+    return Put(wait_key(shard.run_id, shard.shard, shard.attempt), item | ({"pause_ms": pause_ms} if pause_ms else {}))
+
+
+def todo(shard: Shard) -> Put:
+    return marker(todo_key, shard)
+
+
+def marker(key: Callable[[str, str], Key], shard: Shard) -> Put:
+    return Put(key(shard.run_id, shard.shard), {"run_id": shard.run_id, "shard": shard.shard, "attempt": shard.attempt})
+
+
+def held(shard: Shard) -> Cond:
+    """The worker that was seen to hold the shard still does."""
+    return equal(shard.heartbeat_attribute, shard.heartbeat)
