@@ -22,7 +22,7 @@ PIECE_BYTES_MAX = 8 << 20
 
 
 class RemoteFile(io.RawIOBase, BinaryIO):
-    """What both have in common: they are read, by whichever door, and know where they stand."""
+    """What both have in common: they are read, and know where they stand."""
 
     _at = 0  # of the file, the next byte that is read
 
