@@ -13,8 +13,8 @@ import pytest
 import yaml
 from tools import recording_rules
 from tools.dashboards.asking import boards
-from tools.generate_docs import slug
 from tools.growth import created, grown
+from tools.pages.promises import slug
 
 from tests.deploy.prometheus import (
     ROOT,

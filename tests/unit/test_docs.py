@@ -18,6 +18,8 @@ import pytest
 import typer.main
 from prometheus_client import Counter, Gauge, Histogram
 from tools import generate_docs
+from tools.pages import messages, promises
+from tools.pages import states as states_page
 
 from quarry_cli.main import app
 from quarry_collector.settle import ErrorCode
@@ -57,7 +59,7 @@ def prose(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    return {generate_docs.slug(heading) for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)}
+    return {promises.slug(heading) for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)}
 
 
 def names_of(module: Path) -> set[str]:
@@ -237,8 +239,8 @@ def test_the_result_columns_that_are_documented_are_all_there_are():
 
 def test_every_promise_has_its_section_and_every_mark_its_promise():
     page = (DOCS / "promises.md").read_text()
-    assert [match["id"] for match in generate_docs.PROMISE.finditer(page)] == PROMISES
-    assert set(generate_docs.defences(ROOT)) <= set(PROMISES)
+    assert [match["id"] for match in promises.PROMISE.finditer(page)] == PROMISES
+    assert set(promises.defences(ROOT)) <= set(PROMISES)
     assert all(f"<!-- generated: tests-{each.lower()} " in page for each in PROMISES)
 
 
@@ -277,10 +279,10 @@ def test_contributing_names_every_make_target_and_no_other():
 
 
 def test_every_move_of_the_tables_has_a_writer_and_every_wakeup_a_reader():
-    written = set(generate_docs.writers())
+    written = set(states_page.writers())
     tables = [*states.RUN_MOVES, *states.SHARD_MOVES]
     assert {(str(source or "(none)"), str(target)) for source, target in tables} <= written
-    assert len(generate_docs.wakeups()) == 2 + len(get_args(Step))
+    assert len(messages.wakeups()) == 2 + len(get_args(Step))
 
 
 def test_a_page_that_is_filled_stays_as_it_is_when_it_is_filled_again():
@@ -314,10 +316,10 @@ def test_a_test_that_is_known_to_fail_defends_nothing(tmp_path):
     xfail = '@pytest.mark.xfail(reason="not fixed yet")\n'
     (tests / "test_some.py").write_text(f"{mark}def test_a():\n    ...\n\n\n{mark}{xfail}def test_b():\n    ...\n")
 
-    found = generate_docs.defences(tmp_path)
+    found = promises.defences(tmp_path)
 
     assert sorted(found) == ["S1", "S2"]
-    assert [generate_docs.sentence(each) for each in found["S1"]] == ["a", "b (**known to fail**: not fixed yet)"]
+    assert [promises.sentence(each) for each in found["S1"]] == ["a", "b (**known to fail**: not fixed yet)"]
 
 
 def test_an_unknown_block_is_an_error():

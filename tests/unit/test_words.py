@@ -80,7 +80,9 @@ EXCEPTIONS = (
     Exempt("", r"\blearned\b|\blearn_limit\b|limit_learned|pool learns a limit", "the limit that a pool learned"),
     Exempt("", r"\b_?[Jj]ob_?[Cc]reator\b", "creates jobs; no role"),
     Exempt("core/src/quarry_core/ledger/rows.py", r'HEARTBEAT_BEFORE = "beat"', "the attribute of release 0.1.0"),
-    Exempt("tools/generate_docs.py", r'"dead-letter", words|dead letter\(\?=', "gives the names of tests their hyphen"),
+    Exempt(
+        "tools/pages/promises.py", r'"dead-letter", words|dead letter\(\?=', "gives the names of tests their hyphen"
+    ),
     Exempt("", r"--quiet\b|PIP_QUIET", "an option of pip, apt-get, buildah and uv"),
 )
 
