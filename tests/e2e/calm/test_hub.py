@@ -9,27 +9,7 @@ import pytest
 from quarry_core.contract.manifest_identity import run_id_of
 from tests.e2e.calm.conftest import MINE, PRIVATE, SIMPLE_COT, TWO, two_configs, written
 from tests.e2e.user import CLAUDE
-
-# As they stand in the README that introduced them.
-OF_OLD = (
-    """{
-  "dataset_id": "w601sxs/simpleCoT",
-  "split": "train",
-  "job_name_prefix": "test-cot-job-1",
-  "model_id": "anthropic.claude-3-5-sonnet-20240620-v1:0",
-  "prompt_id": "question_answering",
-  "max_num_jobs": 1
-}""",
-    """{
-  "dataset_id": "w601sxs/simpleCoT",
-  "split": "train",
-  "job_name_prefix": "demo-run-001",
-  "model_id": "anthropic.claude-3-haiku-20240307-v1:0",
-  "prompt_id": "question_answering",
-  "max_num_jobs": 1,
-  "max_records_total": 100
-}""",
-)
+from tests.world.manifests import OF_OLD
 
 
 @pytest.fixture(autouse=True)

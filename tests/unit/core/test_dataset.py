@@ -2,65 +2,34 @@
 
 from __future__ import annotations
 
-import io
-
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from quarry_core.contract.listing import Listing, SourceFile, digest_of
 from quarry_core.contract.names import counts_key, listing_key
-from quarry_core.contract.prompts import Prompt
-from quarry_core.contract.run import Pins, Source
+from quarry_core.contract.run import Pins
 from quarry_core.errors import Changed
 from quarry_core.planning import counting
 from quarry_core.planning.counting import count_source, write_count
-from quarry_core.ports import ObjectRef
 from quarry_core.tabular.dataset import Dataset, open_dataset
 from quarry_core.tabular.errors import SourceError
+from tests.unit.core.tabular.planted import RUN, parquet, pinned
 from tests.world.objects import FakeObjects
-
-RUN = "run"
-MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
 
 
 def body_of(form: str, texts: list[str]) -> bytes:
-    table = pa.table({"n": texts, "topic": [f"topic {text}" for text in texts]})
     if form == "csv":
         return "".join(f"{line}\n" for line in ["n,topic", *(f"{text},topic {text}" for text in texts)]).encode()
-    sink = io.BytesIO()
-    pq.write_table(table, sink, row_group_size=7)
-    return sink.getvalue()
+    return parquet(pa.table({"n": texts, "topic": [f"topic {text}" for text in texts]}), row_group_size=7)
 
 
 def pins_of(objects: FakeObjects, form: str, sizes: list[int]) -> Pins:
-    files, number = [], 0
-    for place, rows in enumerate(sizes):
-        key = f"in/{place:05d}.{form}"
-        objects.plant(key, body_of(form, [str(number + row) for row in range(rows)]))
-        info = objects.head(ObjectRef(key))
-        files.append(SourceFile(key=key, size_bytes=info.size_bytes, etag=info.etag, version_id=info.version_id))
-        number += rows
-    listing = Listing(files=tuple(files)).to_json()
-    objects.put_once(listing_key(RUN), listing, {"run": RUN})
-    source = Source(
-        format=form,
-        bucket="",
-        key="in/",
-        size_bytes=sum(file.size_bytes for file in files),
-        files=len(files),
-        listing=digest_of(listing),
-    )
-    return Pins(
-        job_name_prefix="jokes",
-        model_id=MODEL,
-        pool="pool",
-        family="anthropic",
-        family_version="1",
-        source=source,
-        prompt=Prompt(template="{topic}"),
-        timeout_hours=24,
-    )
+    """Files of so many rows each, which count on from one to the next."""
+    starts = [sum(sizes[:place]) for place in range(len(sizes))]
+    files = {
+        f"in/{place:05d}.{form}": body_of(form, [str(start + row) for row in range(rows)])
+        for place, (start, rows) in enumerate(zip(starts, sizes, strict=True))
+    }
+    return pinned(objects, form, files, template="{topic}")
 
 
 def numbers(dataset: Dataset, first: int, rows: int) -> list[int]:

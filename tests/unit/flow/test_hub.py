@@ -15,28 +15,9 @@ from quarry_core.contract.names import listing_key, prompt_key
 from quarry_core.contract.states import RunState
 from quarry_core.sources.hub.objects import HubObjects
 from tests.unit.local.simulated_hub import simulated_hub
+from tests.world.manifests import OF_OLD
 from tests.world.world import CLAUDE, SimulatedWorld
 
-# As they stand in the README that introduced them.
-OF_OLD = (
-    """{
-  "dataset_id": "w601sxs/simpleCoT",
-  "split": "train",
-  "job_name_prefix": "test-cot-job-1",
-  "model_id": "anthropic.claude-3-5-sonnet-20240620-v1:0",
-  "prompt_id": "question_answering",
-  "max_num_jobs": 1
-}""",
-    """{
-  "dataset_id": "w601sxs/simpleCoT",
-  "split": "train",
-  "job_name_prefix": "demo-run-001",
-  "model_id": "anthropic.claude-3-haiku-20240307-v1:0",
-  "prompt_id": "question_answering",
-  "max_num_jobs": 1,
-  "max_records_total": 100
-}""",
-)
 QUESTION = "template: Answer with your reasoning. {source}\n"
 TWO = b"""---
 configs:
