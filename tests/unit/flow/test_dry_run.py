@@ -102,7 +102,7 @@ async def test_a_bug_in_the_estimate_fails_a_dry_run_and_no_other(monkeypatch):
     def broken(**_):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("quarry_preprocessor.count.estimate_run", broken)
+    monkeypatch.setattr("quarry_core.planning.plan_source.estimate_run", broken)
     world = SimulatedWorld()
     run_id = world.send(world.joke(rows=200))
     dry = world.send(world.joke(rows=200, dry_run=True))

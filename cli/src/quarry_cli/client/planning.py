@@ -111,10 +111,6 @@ async def preview(
 async def _planned(
     connections: Connections, text: str, progress: Progress | None, shown: tuple[int, int] | None
 ) -> tuple[PlannedRun, Pins, FirstRecords | None]:
-    # pyarrow takes its time to import, and `quarry --help` needs none of it.
-    from quarry_core.planning.estimate import estimate_run  # noqa: PLC0415 see above
-    from quarry_core.planning.plan_source import inference_of  # noqa: PLC0415 see above
-
     judged = await judge(connections, text)
     assert judged.manifest is not None
     ledger, services = connections.ledger, connections.services()
@@ -132,26 +128,21 @@ async def _planned(
         work = _Work(connections, judged.manifest, environment, quota, Path(folder), progress)
         pins, planned = await aside(work.done)
         first = await aside(partial(_first, pins, planned, *shown)) if shown else None
-    estimate = estimate_run(
-        plan=planned.plan,
-        model_id=pins.model_id,
-        source_uri=pins.source.uri,
-        inference=inference_of(pins, planned.counted.dataset.count),
-        tokens=planned.tokens,
-        unsent=planned.counted.gaps,
+    estimate = planned.estimate(
+        pins,
         slots=standing.admit_limit if standing and standing.admit_limit else quota,
         history=await ledger.history(pins.pool),
         ahead=await ledger.ahead(pins.pool),
-        on_demand_below=pins.on_demand_below,
-        notes=(*planned.counted.dataset.count.notes, *assumed),
+        notes=assumed,
     )
     return PlannedRun(estimate, judged.unchecked), pins, first
 
 
 def _first(pins: Pins, planned: Planned, rows: int, looked_at_max: int) -> FirstRecords:
-    from quarry_core.planning.first_records import first_records  # noqa: PLC0415 see `_planned`
-    from quarry_core.planning.plan_source import REFUSING, refusal_of  # noqa: PLC0415 see `_planned`
-    from quarry_core.rendering.encoders import encoder_of  # noqa: PLC0415 see `_planned`
+    # pyarrow takes its time to import, and `quarry --help` needs none of it.
+    from quarry_core.planning.first_records import first_records  # noqa: PLC0415 see above
+    from quarry_core.planning.plan_source import REFUSING, refusal_of  # noqa: PLC0415 see above
+    from quarry_core.rendering.encoders import encoder_of  # noqa: PLC0415 see above
 
     try:
         return first_records(planned.counted.dataset, encoder_of(pins), rows, looked_at_max)
@@ -185,8 +176,8 @@ class _Work:
 
     def done(self) -> tuple[Pins, Planned]:
         # Requests of the Hub take their time to import, too.
-        from quarry_cli.client.overlay import overlaid  # noqa: PLC0415 see above
-        from quarry_core.planning.plan_source import REFUSING, plan_source, refusal_of  # noqa: PLC0415 see `plan`
+        from quarry_cli.client.overlay import overlaid  # noqa: PLC0415 see `_first`
+        from quarry_core.planning.plan_source import REFUSING, plan_source, refusal_of  # noqa: PLC0415 see `_first`
 
         connections = self.connections
         run_id = f"plan-{connections.clock.token()}"

@@ -5,7 +5,7 @@ Reads the source, and writes only what `counting` writes. The same pins and slot
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from quarry_core.contract.run import Pins, Source
 from quarry_core.errors import Changed, Missing, Refused
 from quarry_core.models import limits_of
 from quarry_core.planning.counting import Counted, count_source
-from quarry_core.planning.estimate import TokenEstimate
+from quarry_core.planning.estimate import Ahead, Estimate, TokenEstimate, estimate_run
+from quarry_core.planning.history import History
 from quarry_core.planning.plan import Plan, PlanError, plan_shards
 from quarry_core.planning.sampling import estimate_tokens
 from quarry_core.ports import Objects
@@ -42,6 +43,25 @@ class Planned:
     counted: Counted
     plan: Plan
     tokens: TokenEstimate
+
+    def estimate(
+        self, pins: Pins, *, slots: int, history: History, ahead: Ahead, notes: Sequence[str] = ()
+    ) -> Estimate:
+        """What the run will be, as far as is known now. Arguments: see `estimate_run`; the counting's notes come first."""
+        count = self.counted.dataset.count
+        return estimate_run(
+            plan=self.plan,
+            model_id=pins.model_id,
+            source_uri=pins.source.uri,
+            inference=inference_of(pins, count),
+            tokens=self.tokens,
+            unsent=self.counted.gaps,
+            slots=slots,
+            history=history,
+            ahead=ahead,
+            on_demand_below=pins.on_demand_below,
+            notes=(*count.notes, *notes),
+        )
 
 
 def plan_source(objects: Objects, run_id: str, pins: Pins, slots: int) -> Planned:

@@ -23,9 +23,9 @@ from quarry_core.errors import Conflict, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Totals
 from quarry_core.planning.counting import write_count
-from quarry_core.planning.estimate import Estimate, estimate_run
+from quarry_core.planning.estimate import Estimate
 from quarry_core.planning.plan import Plan
-from quarry_core.planning.plan_source import REFUSING, Planned, inference_of, plan_source, refusal_of
+from quarry_core.planning.plan_source import REFUSING, Planned, plan_source, refusal_of
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.service.failures import Kind, RunCode, Step, exhausted, kind_of
 from quarry_core.service.pieces import Piece, Pieces
@@ -135,18 +135,11 @@ class Counting:
         """What the run will be, as far as is known now; the first worker's is kept."""
         ledger, slots = self._world.ledger, self._world.settings.job_quota
         pool = await ledger.pool(pins.pool)
-        estimate = estimate_run(
-            plan=planned.plan,
-            model_id=pins.model_id,
-            source_uri=pins.source.uri,
-            inference=inference_of(pins, planned.counted.dataset.count),
-            tokens=planned.tokens,
-            unsent=planned.counted.gaps,
+        estimate = planned.estimate(
+            pins,
             slots=pool.admit_limit if pool and pool.admit_limit else slots,
             history=await ledger.history(pins.pool),
             ahead=await ledger.ahead(pins.pool, run_id),
-            on_demand_below=pins.on_demand_below,
-            notes=planned.counted.dataset.count.notes,
         )
         return await self._world.offload.run(partial(keep_estimate, self._world.objects, run_id, estimate))
 
