@@ -24,7 +24,7 @@ def plan(ctx: typer.Context, file: ManifestFile, as_json: Json = False) -> None:
 
     The source is read here, with your own credentials. Nothing is sent, and nothing is written to AWS. What would be refused is refused with the same words and the same exit code (2) as by `quarry submit`; a source that cannot be read from here gives exit code 5.
 
-    Tokens are an estimate, corrected by what the model has counted in this environment; the time follows from its past jobs. What nothing is known of is not printed as a number.
+    Tokens are an estimate, corrected by what the model has counted in this environment; the time follows from its past jobs. What is unknown is not printed as a number.
     """
     with printing.telling():
         with Reading(sys.stderr) as reading:
