@@ -273,6 +273,13 @@ def test_records_per_job_must_lie_between_the_models_limits(account, records, fi
     assert found["records"]["faults"][0]["fix"]["value"] == f"MAX_RECORDS_PER_JOB={fix}"
 
 
+@pytest.mark.parametrize(("variable", "what"), [("true", "asked on demand"), ("false", "refused")])
+def test_it_says_what_becomes_of_a_run_that_is_too_small_for_a_job(account, variable, what):
+    found = findings(account, "--model", CLAUDE, QUARRY_ON_DEMAND=variable)
+
+    assert found["records"]["message"].endswith(f"holds 100 to 50,000 records: a run of fewer rows is {what}")
+
+
 @pytest.mark.parametrize(
     ("answer", "outcome", "message"),
     [

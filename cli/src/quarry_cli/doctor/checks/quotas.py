@@ -10,6 +10,7 @@ from quarry_cli.aws.finding import Fault, NotKnown, command, setting
 from quarry_cli.aws.models_quotas import SERVICE, BatchQuotas, Limit, ModelQuotas, Quota
 from quarry_core.errors import PortError
 from quarry_core.models import limits_of
+from quarry_core.models.on_demand import why_never
 
 
 async def batch_quotas(environment: Environment) -> BatchQuotas:
@@ -60,7 +61,7 @@ def _too_many(name: str, quota: Quota, wanted: int) -> Fault:
 
 
 async def records(environment: Environment) -> str | Sequence[Fault]:
-    """What one job must and may hold. A run with fewer rows is refused, which only its manifest can change."""
+    """What one job must and may hold, and what becomes of a run with fewer rows, which only its manifest can change."""
     quotas = await batch_quotas(environment)
     wanted = environment.settings.max_records_per_job
     chosen = await _chosen(environment, quotas)
@@ -70,7 +71,9 @@ async def records(environment: Environment) -> str | Sequence[Fault]:
         read = chosen[model].limits if model in chosen else {}
         least = read[Limit.RECORDS_MIN].value if Limit.RECORDS_MIN in read else known.records_min
         most = read[Limit.RECORDS_MAX].value if Limit.RECORDS_MAX in read else known.records_max
-        message.append(f"a job of {model} holds {least:,.0f} to {most:,.0f} records: a run of fewer rows is refused")
+        asked = environment.settings.on_demand and why_never(model) is None
+        fewer = "asked on demand" if asked else "refused"
+        message.append(f"a job of {model} holds {least:,.0f} to {most:,.0f} records: a run of fewer rows is {fewer}")
         if wanted is not None and not least <= wanted <= most:
             faults.append(
                 Fault(
