@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,10 +29,10 @@ from quarry_cli.client.reading import RunReader
 from quarry_cli.client.run_search import RunLine, Wanted, beginning_with, find_run, no_such_run, read_runs
 from quarry_cli.client.submitting import Submitted, as_text, submit
 from quarry_cli.client.view import RunView
-from quarry_cli.errors import NoResults, NotConfigured, NotEnded, NotSubmitted, Unaccounted
+from quarry_cli.errors import NoResults, NotEnded, NotSubmitted, Unaccounted
 from quarry_cli.settings import ClientSettings
 from quarry_core.errors import PortError
-from quarry_core.ports import ObjectRef, Objects
+from quarry_core.ports import Objects
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -241,18 +240,17 @@ class Client:
 
     def head(self, run_id: str, most: int, *, partial: bool = False) -> pa.Table:
         """The first joined rows as an Arrow table. Raises NoSuchRun, NotEnded, NoResults."""
-        from quarry_cli.client.head import first_rows  # noqa: PLC0415 pyarrow takes its time to import
+        from quarry_cli.client.joined_rows import first_rows  # noqa: PLC0415 pyarrow takes its time to import
 
         view, objects = self._readable(run_id, partial=partial)
-        rows = first_rows(objects, view.run_id, most)
-        if rows is None:
-            raise NoResults(f"run {view.run_id} has no result parts yet")
-        return rows
+        return _there(view, first_rows(objects, view.run_id, most))
 
     def table(self, run_id: str, *, columns: Sequence[str] | None = None, partial: bool = False) -> pa.Table:
         """All joined rows, in the order of the source, in memory. Raises NoSuchRun, NotEnded, NoResults, Unaccounted."""
+        from quarry_cli.client.joined_rows import all_rows  # noqa: PLC0415 pyarrow takes its time to import
+
         view, objects = self._readable(run_id, partial=partial)
-        rows = _whole(objects, view.run_id, columns)
+        rows = _there(view, all_rows(objects, view.run_id, columns))
         if view.state.terminal and rows.num_rows != view.rows.enlisted:
             raise Unaccounted(f"{rows.num_rows:,} rows were read, but there should be {view.rows.enlisted:,}")
         return rows
@@ -319,49 +317,13 @@ def results_frame(
         NotConfigured: pandas is not installed, or a variable is missing.
         NoSuchRun, NotEnded, NoResults, Unaccounted: see `Client.table`.
     """
-    try:
-        import pandas as pd  # noqa: PLC0415 an extra
-    except ImportError as error:
-        raise NotConfigured(
-            "pandas is not installed: run  pip install './cli[pandas]'  in the checkout, or put [pandas] behind the "
-            "name of Quarry's wheel (docs/install.md)"
-        ) from error
-    import pyarrow as pa  # noqa: PLC0415 takes its time to import
+    from quarry_cli.client.frame import frame_of, pandas_or_hint  # noqa: PLC0415 pyarrow takes its time to import
 
-    from quarry_cli.client.values import known_to_pandas  # noqa: PLC0415 likewise
-
-    nullable = {
-        pa.bool_(): pd.BooleanDtype(),
-        pa.int8(): pd.Int8Dtype(),
-        pa.int16(): pd.Int16Dtype(),
-        pa.int32(): pd.Int32Dtype(),
-        pa.int64(): pd.Int64Dtype(),
-        pa.uint8(): pd.UInt8Dtype(),
-        pa.uint16(): pd.UInt16Dtype(),
-        pa.uint32(): pd.UInt32Dtype(),
-        pa.uint64(): pd.UInt64Dtype(),
-        pa.time64("ns"): pd.ArrowDtype(pa.time64("ns")),  # Python's own times know no nanoseconds
-    }
-    table = (client or Client()).table(run_id, columns=columns, partial=partial)
-    ready = [
-        column.cast(known_to_pandas(column.type)) if pa.types.is_nested(column.type) else column
-        for column in table.columns
-    ]
-    table = pa.table(ready, names=table.column_names)
-    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get, ignore_metadata=True)
-    return frame
+    pandas_or_hint()  # before anything is read
+    return frame_of((client or Client()).table(run_id, columns=columns, partial=partial))
 
 
-def _whole(objects: Objects, run_id: str, columns: Sequence[str] | None) -> pa.Table:
-    import pyarrow as pa  # noqa: PLC0415 takes its time to import
-
-    from quarry_cli.client.download import parts_of  # noqa: PLC0415 likewise
-    from quarry_cli.client.parts import open_part, tables_of  # noqa: PLC0415 likewise
-
-    tables: list[pa.Table] = []
-    for info in parts_of(objects, run_id):
-        with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source, open_part(source) as part:
-            tables += tables_of(part, columns)
-    if not tables:
-        raise NoResults(f"run {run_id} has no result parts yet")
-    return pa.concat_tables(tables)
+def _there(view: RunView, rows: pa.Table | None) -> pa.Table:
+    if rows is None:
+        raise NoResults(f"run {view.run_id} has no result parts yet")
+    return rows

@@ -1,13 +1,14 @@
-"""The first rows of a result, read from the bucket by ranges: a look without a download."""
+"""The rows of a result, read from the bucket by ranges, without a download."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 
 import pyarrow as pa
 
 from quarry_cli.client.download import parts_of
-from quarry_cli.client.parts import batches_of, open_part
+from quarry_cli.client.parts import batches_of, open_part, tables_of
 from quarry_core.ports import ObjectRef, Objects
 
 
@@ -23,3 +24,12 @@ def first_rows(objects: Objects, run_id: str, most: int) -> pa.Table | None:
                 if left <= 0:
                     return pa.Table.from_batches(found)
     return pa.Table.from_batches(found) if found else None
+
+
+def all_rows(objects: Objects, run_id: str, columns: Sequence[str] | None) -> pa.Table | None:
+    """All rows of the parts that stand, in row order; None if there is no part. Raises Unreadable."""
+    tables: list[pa.Table] = []
+    for info in parts_of(objects, run_id):
+        with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source, open_part(source) as part:
+            tables += tables_of(part, columns)
+    return pa.concat_tables(tables) if tables else None
