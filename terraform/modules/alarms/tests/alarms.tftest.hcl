@@ -30,7 +30,7 @@ run "a_dead_letter_queue_that_is_not_empty" {
       "dev-quarry-on-demand-dlq-not-empty"    = "QueueName=dev-quarry-on-demand-dlq"
       "dev-quarry-event-target-dlq-not-empty" = "QueueName=dev-quarry-event-target-dlq"
     }
-    error_message = "The five queues' dead-letter messages and the event target's must be watched."
+    error_message = "The six queues' dead-letter messages and the event target's must be watched."
   }
 
   assert {
@@ -59,7 +59,7 @@ run "a_message_that_waits" {
       "dev-quarry-collector-oldest-message" = "QueueName=dev-quarry-collector"
       "dev-quarry-on-demand-oldest-message" = "QueueName=dev-quarry-on-demand"
     }
-    error_message = "The five queues must be watched."
+    error_message = "The six queues must be watched."
   }
 
   assert {

@@ -33,7 +33,7 @@ run "none_and_its_policies_are_known_before_anything_stands" {
   }
   assert {
     condition     = keys(module.queue) == ["collector", "events", "manifests", "on-demand", "scheduler", "slices"]
-    error_message = "There are five queues."
+    error_message = "There are six queues."
   }
   assert {
     condition = output.role_arns == {
