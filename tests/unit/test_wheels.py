@@ -152,6 +152,24 @@ def test_a_requirement_file_pins_our_wheels_and_all_that_they_need(made, name):
     assert "--find-links ." in (made / f"{name}.txt").read_text().splitlines()
 
 
+def test_the_floors_are_tested_with_all_that_a_service_needs():
+    """The client's tests run the services beside it, in one process (`make test-floors`).
+
+    huggingface_hub needs a younger click than the lowest typer: what reads the Hub is not tested there.
+    """
+    pinned = pins(ROOT / "requirements" / "floors-tests.txt")
+    ahead = [Requirement(f"quarry-batch-{each}") for each in ("preprocessor", "scheduler", "collector")]
+    needed = set()
+    while ahead:
+        one = ahead.pop()
+        needed.add(canonicalize_name(one.name))
+        table = PROJECTS.get(one.name, {})
+        ahead += map(Requirement, table.get("dependencies", ()))
+        ahead += [Requirement(line) for extra in one.extras for line in table["optional-dependencies"][extra]]
+
+    assert needed - NAMES - set(pinned) == {"huggingface-hub"}
+
+
 def test_no_file_names_an_index(made):
     texts = [path.read_text() for path in made.iterdir() if path.suffix != ".whl"]
     assert not [text for text in texts if "://" in text or "index-url" in text]
