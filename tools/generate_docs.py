@@ -41,6 +41,7 @@ BLOCKS: Mapping[str, Callable[[], Lines]] = {
     "manifest-prompt": manifest.prompt_fields,
     "manifest-csv": manifest.csv_fields,
     "manifest-sample": manifest.sample_fields,
+    "manifest-images": manifest.image_fields,
     "manifest-vpc": manifest.vpc_fields,
     "manifest-not-yet": manifest.not_yet,
     "families": manifest.families,

@@ -105,7 +105,7 @@ def answer(body: dict) -> dict:
         first = (sum(body["inputText"].encode()) % 97) / 97
         vector = [first, *[0.0] * (size - 2), (1 - first**2) ** 0.5]
         return {"embedding": vector, "inputTextTokenCount": len(body["inputText"]) // 4}
-    prompt = body["messages"][0]["content"][0]["text"]
+    prompt = next(block["text"] for block in body["messages"][0]["content"] if "text" in block)
     return {
         "role": "assistant",
         "content": [{"type": "text", "text": f"answer to: {prompt}"}],
@@ -118,7 +118,7 @@ def answered(body: dict, invocation_type: str | None) -> dict:
     """In the form of the job's invocation type."""
     if invocation_type != "Converse":
         return answer(body)
-    prompt = body["messages"][0]["content"][0]["text"]
+    prompt = next(block["text"] for block in body["messages"][0]["content"] if "text" in block)
     message = {"role": "assistant", "content": [{"text": f"answer to: {prompt}"}]}
     usage = {"inputTokens": len(prompt) // 4, "outputTokens": 7, "totalTokens": len(prompt) // 4 + 7}
     return {"output": {"message": message}, "stopReason": "end_turn", "usage": usage}

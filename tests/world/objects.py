@@ -49,6 +49,7 @@ class FakeObjects:
         self.bucket = bucket
         self.account = "123456789012"
         self.owners: dict[str, str] = {}  # of buckets that another account owns
+        self.denied: set[str] = set()  # how the URIs of objects begin that nobody may read
         self._buckets = {bucket: Bucket()}
         self._lock = threading.RLock()
         self._count = 0
@@ -149,6 +150,8 @@ class FakeObjects:
                 raise MissingBucket(f"there is no bucket {name}")
             if ref.owner is not None and ref.owner != self.owners.get(name, self.account):
                 raise Refused(f"read s3://{name}/{ref.key}: 403: Forbidden", "403")
+            if self.denied and f"s3://{name}/{ref.key}".startswith(tuple(self.denied)):
+                raise Refused(f"read s3://{name}/{ref.key}: AccessDenied: Access Denied", "AccessDenied")
             bucket = self._buckets[name]
             if ref.version_id is None:
                 found = bucket.current(ref.key)

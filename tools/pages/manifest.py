@@ -8,6 +8,7 @@ from tools.pages.fields import FIELD_HEAD, field_rows
 from tools.pages.text import Lines, code, table
 
 from quarry_core.contract.csv_dialect import Csv
+from quarry_core.contract.images import ImageColumn
 from quarry_core.contract.manifest import Manifest, Vpc, manifest_schema
 from quarry_core.contract.manifest_reading import NOT_YET
 from quarry_core.contract.prompts import Prompt
@@ -27,6 +28,10 @@ def prompt_fields() -> Lines:
 
 def csv_fields() -> Lines:
     return table(FIELD_HEAD, field_rows(Csv, Csv.model_json_schema()["properties"]))
+
+
+def image_fields() -> Lines:
+    return table(FIELD_HEAD, field_rows(ImageColumn, ImageColumn.model_json_schema()["properties"]))
 
 
 def sample_fields() -> Lines:

@@ -14,10 +14,7 @@ SOURCES = ("core/src", "services/preprocessor/src", "services/scheduler/src", "s
 
 def metrics() -> Lines:
     rows = []
-    sources = [
-        path for source in SOURCES for path in sorted((ROOT / source).rglob("*.py")) if path.name != "metrics.py"
-    ]
-    used = {path: set(re.findall(r"\bmetrics\.(\w+)", path.read_text())) for path in sources}
+    texts = {path: path.read_text() for source in SOURCES for path in sorted((ROOT / source).rglob("*.py"))}
     for variable, metric in vars(metrics_of_core).items():
         if not isinstance(metric, Counter | Gauge | Histogram):
             continue
@@ -25,6 +22,8 @@ def metrics() -> Lines:
         name = reported.name + ("_total" if reported.type == "counter" else "")
         # prometheus_client has no public way to ask for the names of the labels.
         labels = listed(metric._labelnames)  # noqa: SLF001
-        set_in = ", ".join(link(path) for path in sources if variable in used[path]) or "the AWS adapters' hook"
+        used = re.compile(rf"\bmetrics\.{variable}\b")
+        users = [path for path, text in texts.items() if path.name != "metrics.py" and used.search(text)]
+        set_in = ", ".join(link(path) for path in users) or "the AWS adapters' hook"
         rows.append([code(name), reported.type, labels, reported.documentation, set_in])
     return table(("Metric", "Type", "Labels", "What it shows", "Set in"), sorted(rows))

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from quarry_core.contract.names import input_key
+from tests.world.images import png
 from tests.world.world import BUCKET, TITAN
 
 NOVA = "amazon.nova-lite-v1:0"
@@ -95,3 +96,24 @@ def test_what_would_be_refused_is_refused_in_the_same_words(previewer):
 def test_python_can_preview_too(previewer):
     found = previewer.client.preview(manifest(previewer, ["x"] * 100), rows=1)
     assert [each.row for each in found.first.records] == [0]
+
+
+def test_images_are_read_and_their_base64_is_shown_by_its_beginning(previewer):
+    world = previewer.world
+    world.objects.plant("a.png", png(30, 20, fill=500), "photos")
+    photos = ["s3://photos/a.png"] * 150 + ["s3://photos/none.png"]
+    uri = world.parquet(pa.table({"photo": ["s3://photos/none.png", *photos]}))
+    sent = {"job_name_prefix": "look", "model_id": NOVA, "s3_uri": uri, "prompt": "What?", "images": "photo"}
+
+    found = shown(previewer, sent, "--rows", "1")
+
+    (record,) = found["records"]
+    image, text = record["modelInput"]["messages"][0]["content"]
+    assert (record["row"], text) == (1, {"text": "What?"})
+    assert image["image"]["format"] == "png"
+    assert image["image"]["source"]["bytes"].startswith("iVBORw0KGgo")
+    assert image["image"]["source"]["bytes"].endswith("characters of base64)")
+    assert record["size_bytes"] > 700
+    # Each row costs a request, so fewer are looked at than of texts.
+    assert found["rows_looked_at"] == 100
+    assert [(one["row"], one["code"]) for one in found["unsent"]] == [(0, "IMAGE_MISSING")]

@@ -15,7 +15,7 @@ from quarry_core.models.openai_chat import Untranslatable, converse_request
 from quarry_local.bedrock.families.registry import answering
 from quarry_local.bedrock.models.identity import resolve
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0"
 JPEG = b"\xff\xd8\xff\xe0" + bytes(8)
 WEBP = b"RIFF\x10\x00\x00\x00WEBPVP8 "
 GIF = b"GIF89a" + bytes(6)

@@ -17,7 +17,7 @@ from quarry_local.bedrock.families.registry import answering
 from quarry_local.bedrock.models.catalogue import entries
 from quarry_local.bedrock.models.identity import Model
 
-PNG = base64.b64encode(b"no png, but bytes").decode()
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="  # one pixel
 IMAGE = {"image": {"format": "png", "source": {"bytes": PNG}}}
 IN_S3 = {"s3Location": {"uri": "s3://bucket/in/clip.mp4"}}
 
@@ -361,3 +361,79 @@ def test_a_converse_record_may_have_every_member_of_the_operation_but_the_model_
     for wrong in ({}, {"type": "best"}):
         with pytest.raises(Refused, match="serviceTier"):
             CONVERSE(json.dumps({**BLOCKS, "serviceTier": wrong}).encode())
+
+
+# --------------------------------------------------------------------------- images
+
+
+JPEG_BEGINNING = base64.b64encode(b"\xff\xd8\xff\xe0").decode()
+
+
+def of_nova(data: str, kind: str = "png") -> dict:
+    content = [{"image": {"format": kind, "source": {"bytes": data}}}, {"text": WHY}]
+    return {"messages": [{"role": "user", "content": content}]}
+
+
+def of_claude(data: object, media_type: str = "image/png", **source: object) -> dict:
+    image = {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data, **source}}
+    message = {"role": "user", "content": [image, {"type": "text", "text": WHY}]}
+    return {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 99, "messages": [message]}
+
+
+def wide_png(width: int) -> str:
+    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + width.to_bytes(4, "big") + (9).to_bytes(4, "big")
+    return base64.b64encode(head).decode()
+
+
+@pytest.mark.parametrize(
+    ("data", "claimed", "why"),
+    [
+        (base64.b64encode(b"<svg/>").decode(), "png", "Could not process image"),
+        (
+            JPEG_BEGINNING,
+            "png",
+            "was specified using the image/png media type, but the image appears to be a image/jpeg",
+        ),
+        ("A" * 5_242_884, "png", "image exceeds 5 MB maximum: 5242884 bytes > 5242880 bytes"),
+        (wide_png(8_001), "png", "dimensions exceed max allowed size: 8000 pixels"),
+    ],
+)
+def test_an_image_that_is_none_or_another_or_too_large_fails_its_record(data, claimed, why):
+    for answer, body in (
+        (of("amazon.nova-lite-v1:0"), of_nova(data, claimed)),
+        (of("anthropic.claude-3-haiku-20240307-v1:0"), of_claude(data, f"image/{claimed}")),
+    ):
+        with pytest.raises(Refused) as caught:
+            answer(json.dumps(body).encode())
+        assert caught.value.code == 400
+        assert why in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (
+            of_claude(PNG, "image/bmp"),
+            "media_type: Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'",
+        ),
+        (of_claude(PNG, type="url"), "Input tag 'url' found using 'type' does not match"),
+        (of_claude(None), "base64.data: Field required"),
+        (of_claude("%%%"), "invalid base64 data"),
+    ],
+)
+def test_claude_takes_images_as_base64_of_four_types_only(body, why):
+    with pytest.raises(Refused) as caught:
+        of("anthropic.claude-3-haiku-20240307-v1:0")(json.dumps(body).encode())
+    assert why in caught.value.message
+
+
+def test_converse_takes_twenty_images_a_message_and_none_for_a_model_of_texts():
+    content = [{"image": {"format": "png", "source": {"bytes": PNG}}}] * 20
+    body = {"messages": [{"role": "user", "content": [*content, {"text": WHY}]}]}
+    assert of("amazon.nova-lite-v1:0")(json.dumps(body).encode()).input_tokens
+    body["messages"][0]["content"] = [*content, content[0], {"text": WHY}]
+    with pytest.raises(Refused, match="too many images"):
+        of("amazon.nova-lite-v1:0")(json.dumps(body).encode())
+    blind = of("qwen.qwen3-32b-v1:0", "Converse")
+    with pytest.raises(Refused, match="doesn't support the image field"):
+        blind(json.dumps(of_nova(PNG)).encode())

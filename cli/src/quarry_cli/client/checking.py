@@ -118,7 +118,7 @@ def _prompt(objects: Objects, manifest: Manifest, found: Checked) -> tuple[Promp
     if manifest.prompt_id is None:
         return manifest.prompt, True
     try:
-        prompt = look_up_prompt(objects, manifest.prompt_id)
+        prompt = look_up_prompt(objects, manifest.prompt_id, images=bool(manifest.images))
         check_inference(manifest.model_id, joined(manifest.model_id, prompt.inference, manifest.inference))
     except MissingBucket as error:
         found.faults.append(str(for_people(error, ClientSettings()) or error))

@@ -142,10 +142,12 @@ def _first(pins: Pins, planned: Planned, rows: int, looked_at_max: int) -> First
     # pyarrow takes its time to import, and `quarry --help` needs none of it.
     from quarry_core.planning.first_records import first_records  # noqa: PLC0415 see above
     from quarry_core.planning.plan_source import REFUSING, refusal_of  # noqa: PLC0415 see above
-    from quarry_core.rendering.encoders import encoder_of  # noqa: PLC0415 see above
+    from quarry_core.rendering.encoders import sending_encoder_of  # noqa: PLC0415 see above
 
     try:
-        return first_records(planned.counted.dataset, encoder_of(pins), rows, looked_at_max)
+        return first_records(
+            planned.counted.dataset, sending_encoder_of(pins, planned.counted.dataset.objects), rows, looked_at_max
+        )
     except REFUSING as error:
         raise NotSubmitted(refusal_of(error, pins.source)) from error
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -26,8 +27,9 @@ from quarry_core.contract import job_request
 from quarry_core.contract.column_names import names_fault
 from quarry_core.contract.csv_dialect import NAMES_BYTES_MAX, Csv
 from quarry_core.contract.hub_names import check_config, check_dataset_id, check_revision
+from quarry_core.contract.images import ImageColumn, image_columns
 from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN
-from quarry_core.contract.prompts import Prompt, check_prompt_id, parse_template
+from quarry_core.contract.prompts import Prompt, check_asks_rows, check_prompt_id
 from quarry_core.contract.requests import RequestFormat, could_be_requests
 from quarry_core.contract.result_names import check_fields
 from quarry_core.contract.s3_names import URIS_MAX, parse_s3_name
@@ -43,6 +45,7 @@ from quarry_core.models import (
     check_converses,
     check_inference,
     family_of,
+    image_content_of,
     joined,
 )
 from quarry_core.structured.schema import OutputSchema, SchemaError, read_schema
@@ -84,6 +87,9 @@ def _output_schema(value: object) -> OutputSchema:
 
 
 _ANY_SCHEMA = WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "string"}}]})
+
+_IMAGE_COLUMN = {"anyOf": [{"type": "string"}, ImageColumn.model_json_schema()]}
+_ANY_IMAGES = WithJsonSchema({"anyOf": [*_IMAGE_COLUMN["anyOf"], {"type": "array", "items": _IMAGE_COLUMN}]})
 
 
 class Manifest(BaseModel):
@@ -129,6 +135,11 @@ class Manifest(BaseModel):
     )
     input_bucket_owner: Annotated[str, StringConstraints(pattern="^[0-9]{12}$")] | None = Field(
         None, description="The account that owns the dataset's bucket; nothing is read if another account owns it."
+    )
+    images: Annotated[tuple[ImageColumn, ...], BeforeValidator(image_columns), _ANY_IMAGES] = Field(
+        (),
+        description="Columns of images that the model is shown with each row: S3 URIs, or the bytes."
+        " A name, or a list of names or of objects {column, nulls}.",
     )
     prompt_id: str | None = Field(None, description="A prompt of the prompt store; null for embeddings.")
     prompt: Prompt | None = Field(
@@ -285,13 +296,6 @@ class Manifest(BaseModel):
             check_prompt_id(value)
         return value
 
-    @field_validator("prompt")
-    @classmethod
-    def _template(cls, value: Prompt | None) -> Prompt | None:
-        if value is not None:
-            parse_template(value.template)
-        return value
-
     @field_validator("timeout_hours")
     @classmethod
     def _timeout(cls, value: int | None) -> int | None:
@@ -375,6 +379,16 @@ class Manifest(BaseModel):
             self.prompt_id is None and self.prompt is None and not self.may_be_requests
         ):
             raise ValueError(f"prompt_id: {ONE_PROMPT}")
+        if self.prompt is not None:
+            try:
+                check_asks_rows(self.prompt, images=bool(self.images))
+            except ValueError as error:
+                raise ValueError(f"prompt.template: {error}") from error
+        if self.images:
+            try:
+                image_content_of(self.model_id)
+            except ValueError as error:
+                raise ValueError(f"images: {error}") from error
         given = joined(self.model_id, self.prompt.inference if self.prompt is not None else {}, self.inference)
         check_inference(self.model_id, given, whole=self.prompt_id is None)
         self.check_output(given)
@@ -406,7 +420,7 @@ class Manifest(BaseModel):
 
 def prompt_of_requests(manifest: Manifest) -> str | None:
     """What a manifest says of prompts though its source holds ready requests; None if it says nothing."""
-    for field in ("prompt_id", "prompt", "inference", "output_schema"):
+    for field in ("prompt_id", "prompt", "inference", "output_schema", "images"):
         if getattr(manifest, field):
             return f"{field}: the source holds ready requests, in which all of it stands: leave {field} out"
     return None

@@ -278,7 +278,7 @@ class Prompt(BaseModel):
     @field_validator("template")
     @classmethod
     def _readable(cls, value: str) -> str:
-        parse_template(value)
+        parse_template(value, constant=True)  # beside an image it may say the same of each row: `images`
         return value
 
     @field_validator("messages")
@@ -328,7 +328,24 @@ class Prompt(BaseModel):
     @cached_property
     def last(self) -> Template:
         """The template, parsed."""
-        return parse_template(self.template)
+        return parse_template(self.template, constant=True)
+
+
+def check_asks_rows(prompt: Prompt, *, images: bool) -> None:
+    """Refuse a prompt that says the same of each row: without a placeholder, where no image stands beside it.
+
+    Raises:
+        TemplateError: with the remedy.
+    """
+    if prompt.last.slots:
+        return
+    if not images:
+        raise TemplateError(
+            "the template has no placeholder, so every row would get the same prompt: write {column}, or name a column"
+            " of images"
+        )
+    if not prompt.template.strip():
+        raise TemplateError("the template is blank: say what the model is to do with the image")
 
 
 def check_prompt_id(prompt_id: str) -> str:
@@ -339,8 +356,11 @@ def check_prompt_id(prompt_id: str) -> str:
     return prompt_id
 
 
-def load_prompt(data: bytes, prompt_id: str) -> Prompt:
+def load_prompt(data: bytes, prompt_id: str, *, images: bool = False) -> Prompt:
     """Read a prompt file (YAML, UTF-8).
+
+    Args:
+        images: whether images stand beside its template, which may then say the same of each row.
 
     Raises:
         PromptError: names the prompt, the field and the remedy.
@@ -362,10 +382,14 @@ def load_prompt(data: bytes, prompt_id: str) -> Prompt:
     for field, sentence in half_pairs(content):
         raise PromptError(f"{name}: {field}: {sentence}")
     try:
-        return Prompt.model_validate(without_nulls(content))
+        prompt = Prompt.model_validate(without_nulls(content))
+        check_asks_rows(prompt, images=images)
+    except TemplateError as error:
+        raise PromptError(f"{name}: template: {error}") from error
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         raise PromptError(f"{name}: " + "; ".join(_sentence(fault) for fault in faults)) from error
+    return prompt
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.hub_names import in_hub
+from quarry_core.contract.images import ImageColumn
 from quarry_core.contract.manifest import Vpc
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.requests import RequestFormat
@@ -91,6 +92,7 @@ class Pins(BaseModel):
 
     Attributes:
         family: by which name `models.reader_named` knows how the answers are read.
+        images: columns of images that go into the records.
         columns, where, sample, id_column: as of the manifest; empty where it has none.
         request_format: of the source's ready requests; None where a prompt, or the column `input_text`, asks.
         invocation: how Bedrock is to read the records; None is its own default, InvokeModel.
@@ -126,6 +128,7 @@ class Pins(BaseModel):
     invocation: Invocation | None = None
     on_demand_below: int = 0
     output: Output | None = None
+    images: tuple[ImageColumn, ...] = ()
 
 
 class Run(BaseModel):

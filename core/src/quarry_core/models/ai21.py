@@ -10,3 +10,4 @@ class Jamba(ByConverse):
 
     name: str = "jamba"
     version: str = "1"
+    text_only: tuple[str, ...] = ("ai21.",)

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from quarry_core.images.header import ImageFormat
+from quarry_core.images.limits import ImageLimits
 from quarry_core.models import loose
 from quarry_core.models.claude_rules import calls_tools, check_claude, follows_schemas
 from quarry_core.models.content import TOOL_CALL, output_members, read_blocks, text_answer
@@ -15,6 +17,7 @@ from quarry_core.models.family import (
     AnswerColumn,
     AnswerReader,
     Carrier,
+    ImageContent,
     Invocation,
     Kind,
     Output,
@@ -56,6 +59,9 @@ _NEVER = {
 
 
 ALIASES: Mapping[str, str] = {"stop_sequences": "stop"}
+# Anthropic's guide to vision; the size of a request is Bedrock's.
+_IMAGES = ImageLimits(request_bytes_max=20_000_000, tokens_sure=True)
+_NO_IMAGES = ("anthropic.claude-v", "anthropic.claude-instant")
 _THINKING = ("thinking", "redacted_thinking")
 _NO_OTHERS = ("text", *_THINKING)
 
@@ -137,6 +143,10 @@ def _text_of(block: object) -> str | None:
     return (text or "") if found.get("type") == "text" and isinstance(text, str | None) else None
 
 
+def _block(kind: ImageFormat, data: str) -> dict[str, Any]:
+    return {"type": "image", "source": {"type": "base64", "media_type": f"image/{kind}", "data": data}}
+
+
 class Anthropic:
     """The adapter: one user message per record, behind those of the prompt's examples."""
 
@@ -188,6 +198,10 @@ class Anthropic:
         if calls_tools(model):
             ways["tool"] = "tools"
         return {**ways, "instruction": "prompt"}
+
+    def images(self, model: str) -> ImageContent | None:
+        """All since Claude 3."""
+        return None if model.startswith(_NO_IMAGES) else ImageContent(_IMAGES, _block)
 
     def check_body(self, body: Mapping[str, Any], model: str = "") -> None:
         """What each Claude model fails a record for (contract sections 4.2 and 7)."""

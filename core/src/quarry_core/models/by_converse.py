@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quarry_core.images.header import ImageFormat
+from quarry_core.images.limits import ImageLimits
 from quarry_core.models.claude_rules import follows_schemas
 from quarry_core.models.converse import Converse
-from quarry_core.models.family import AnswerReader, Carrier, Invocation, OutputMode, Turn
+from quarry_core.models.family import AnswerReader, Carrier, ImageContent, Invocation, OutputMode, Turn
 from quarry_core.models.inference import Fields, Number, Rule, Stops, Whole, as_list, check_against, plainly
 from quarry_core.models.invoked import INVOKED
 
@@ -61,13 +63,26 @@ _FOLLOW_SCHEMAS = (
 )
 
 
+_IMAGES = ImageLimits()
+
+
+def _block(kind: ImageFormat, data: str) -> dict[str, Any]:
+    return {"image": {"format": kind, "source": {"bytes": data}}}
+
+
 class ByConverse(Converse):
-    """The adapter. A family of its own says in `rules`, `aliases` and `more` what its models know besides."""
+    """The adapter. A family of its own says in `rules`, `aliases` and `more` what its models know besides.
+
+    Attributes:
+        text_only: how the ids of models begin that are known to take no images (LiteLLM 1.110.2 and AWS's table of models;
+            where they differ or are silent, a model is asked, and Bedrock's own refusal costs nothing).
+    """
 
     version: str = "2"
     invocation: Invocation = "Converse"
     rules: Mapping[str, Rule] = _RULES
     aliases: Mapping[str, str] = ALIASES
+    text_only: tuple[str, ...] = ()
 
     @property
     def invoked(self) -> AnswerReader:
@@ -121,6 +136,9 @@ class ByConverse(Converse):
         """`outputConfig.textFormat` where Bedrock enforces it, else words: a batch fails records with `toolConfig`."""
         follows = follows_schemas(model) if model.startswith("anthropic.") else model.startswith(_FOLLOW_SCHEMAS)
         return {"native": "text_format", "instruction": "prompt"} if follows else {"instruction": "prompt"}
+
+    def images(self, model: str) -> ImageContent | None:
+        return None if model.startswith(self.text_only) else ImageContent(_IMAGES, _block)
 
     def check_body(self, body: Mapping[str, Any], model: str = "") -> None:
         del model

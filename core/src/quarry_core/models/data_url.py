@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import binascii
 import re
-from typing import Literal
 
-ImageFormat = Literal["png", "jpeg", "gif", "webp"]
+from quarry_core.images.header import ImageFormat, format_of
+
 _HEAD = re.compile(r"data:(?P<type>[a-z]+/[a-z0-9.+-]+)?(?:;[a-z0-9-]+=[^;,]*)*(?P<base64>;base64)?,", re.IGNORECASE)
 _HEAD_CHARS_MAX = 200
 
@@ -32,21 +32,9 @@ def image_of(url: object) -> tuple[ImageFormat, str]:
         raise BadImage("is not in base64: write data:image/png;base64,…")
     data = url[head.end() :]
     try:
-        found = _format(binascii.a2b_base64(data.encode("ascii"), strict_mode=True))
+        found = format_of(binascii.a2b_base64(data.encode("ascii"), strict_mode=True))
     except (binascii.Error, UnicodeEncodeError) as error:
         raise BadImage(f"is not base64 ({error})") from error
     if found is None:
         raise BadImage("holds none of PNG, JPEG, GIF and WebP, which Converse takes: convert it")
     return found, data
-
-
-def _format(image: bytes) -> ImageFormat | None:
-    if image.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if image.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if image.startswith((b"GIF87a", b"GIF89a")):
-        return "gif"
-    if image[:4] == b"RIFF" and image[8:12] == b"WEBP":
-        return "webp"
-    return None

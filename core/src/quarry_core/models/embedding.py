@@ -11,6 +11,7 @@ from quarry_core.models.family import (
     AnswerColumn,
     AnswerReader,
     Carrier,
+    ImageContent,
     Invocation,
     Kind,
     Output,
@@ -91,6 +92,11 @@ class Embeddings:
         """None: a vector is no JSON."""
         del model
         return {}
+
+    def images(self, model: str) -> ImageContent | None:
+        """None: what is embedded here is text."""
+        del model
+        return None
 
     def check_body(self, body: Mapping[str, Any], model: str = "") -> None:
         """The one member that each record needs."""

@@ -8,12 +8,14 @@ An adapter holds no state, reads nothing and may be called from any thread. To a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
+from quarry_core.images.header import ImageFormat
+from quarry_core.images.limits import ImageLimits
 from quarry_core.models.inference import Rule
 
 Role = Literal["user", "assistant"]
@@ -34,6 +36,19 @@ class Turn:
 
     role: Role
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageContent:
+    """How a model is shown images.
+
+    Attributes:
+        limits: what it takes.
+        block: of the content of a message, from an image's format and its base64.
+    """
+
+    limits: ImageLimits
+    block: Callable[[ImageFormat, str], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +178,16 @@ class Family(AnswerReader, Protocol):
 
     def carriers(self, model: str) -> Mapping[OutputMode, Carrier]:
         """How a model can be asked for JSON in a batch, the usual way first; nothing for one that gives no text.
+
+        Args:
+            model: as `canonical_model` names it, or the base of a custom model.
+        """
+        ...
+
+    def images(self, model: str) -> ImageContent | None:
+        """How a model is shown images; None: it is known to take none, or gives no text.
+
+        The blocks stand in the content of the last message, before its text.
 
         Args:
             model: as `canonical_model` names it, or the base of a custom model.

@@ -10,3 +10,10 @@ class Mistral(ByConverse):
 
     name: str = "mistral"
     version: str = "1"
+    text_only: tuple[str, ...] = (
+        "mistral.mistral-7b",
+        "mistral.mixtral",
+        "mistral.mistral-large-24",
+        "mistral.mistral-small-24",
+        "mistral.devstral",
+    )

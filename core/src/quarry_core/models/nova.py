@@ -23,6 +23,7 @@ class Nova(ByConverse):
     name: str = "nova"
     version: str = "1"
     rules: Mapping[str, Rule] = _RULES
+    text_only: tuple[str, ...] = ("amazon.nova-micro",)
     aliases: Mapping[str, str] = {**ALIASES, "topK": "top_k", "max_new_tokens": "max_tokens"}
 
     @property

@@ -20,11 +20,30 @@ _GPT_EFFORTS = ("none", *_EFFORTS, "xhigh", "max")
 _NO_SAMPLING = "openai.gpt-6"
 
 
+_TEXT_ONLY = (
+    "openai.gpt-oss",
+    "deepseek.",
+    "qwen.qwen3-2",
+    "qwen.qwen3-3",
+    "qwen.qwen3-coder",
+    "qwen.qwen3-next",
+    "zai.glm-4.7",
+    "zai.glm-5",
+    "minimax.minimax-m2",
+    "moonshot.kimi-k2-thinking",
+    "moonshotai.kimi-k2-thinking",
+    "nvidia.nemotron-nano-3-",
+    "nvidia.nemotron-nano-9b",
+    "nvidia.nemotron-super-3-",
+)
+
+
 class OpenWeights(ByConverse):
     """The adapter of those of which no name for `effort` is known."""
 
     name: str = "open-weights"
     version: str = "1"
+    text_only: tuple[str, ...] = _TEXT_ONLY
     aliases: Mapping[str, str] = {**ALIASES, "max_completion_tokens": "max_tokens", "reasoning_effort": "effort"}
 
     def answer(self, output: Any) -> Answer:

@@ -11,7 +11,7 @@ from quarry_core.models.ai21 import Jamba
 from quarry_core.models.anthropic import Anthropic
 from quarry_core.models.by_converse import ByConverse
 from quarry_core.models.cohere import CohereEmbed
-from quarry_core.models.family import AnswerReader, Carrier, Family, Invocation, OutputMode
+from quarry_core.models.family import AnswerReader, Carrier, Family, ImageContent, Invocation, OutputMode
 from quarry_core.models.identity import CUSTOM, HIDDEN, canonical_model
 from quarry_core.models.inference import overridden
 from quarry_core.models.invoked import INVOKED
@@ -114,6 +114,24 @@ def _nearest(base: str) -> str:
 def carriers_of(model_id: str) -> Mapping[OutputMode, Carrier]:
     """How a model can be asked for JSON, the usual way first. Raises UnsupportedModel."""
     return family_of(model_id).carriers(_base(model_id))
+
+
+def image_content_of(model_id: str) -> ImageContent:
+    """How a model is shown images.
+
+    Raises:
+        UnsupportedModel: as `family_of`.
+        ValueError: it takes none; names the model and the remedy.
+    """
+    family = family_of(model_id)
+    found = family.images(_base(model_id))
+    if found is not None:
+        return found
+    if family.kind == "embedding":
+        raise ValueError(
+            f"{model_id} makes embeddings, of texts only here: name a model that answers, or leave images out"
+        )
+    raise ValueError(f"{model_id} takes text only: name a model that takes images, such as Nova Lite or Claude")
 
 
 def makes_embeddings(model_id: str) -> bool:

@@ -21,16 +21,19 @@ from quarry_core.contract.prompts import MissingColumn, require_columns
 from quarry_core.contract.run import Pins
 from quarry_core.contract.splits import SplitError, SplitSlice, taken_of
 from quarry_core.errors import Missing
+from quarry_core.models import image_content_of
 from quarry_core.planning.count_file import SAMPLE_PLACES, SAMPLE_ROWS, count_text, inspect, sample, unsent_rows
 from quarry_core.planning.count_requests import count_requests
 from quarry_core.planning.csv_headers import FirstRecords
 from quarry_core.planning.ids import check_ids
+from quarry_core.planning.image_sample import ImageSample, look_at_images
 from quarry_core.planning.request_ids import RequestIds
 from quarry_core.planning.selecting import asked_columns, choose_rows
 from quarry_core.planning.trial import name_unreadable, try_out
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.rendering.encode import RowEncoder, estimate_record_bytes
-from quarry_core.rendering.encoders import check_needed, encoder_of, needed_columns
+from quarry_core.rendering.encoders import check_needed, encoder_of, loader_of, needed_columns
+from quarry_core.rendering.image_values import holds_bytes
 from quarry_core.tabular.counted import Count, DatasetCount, schema_text
 from quarry_core.tabular.dataset import COUNTS, Dataset, Grouped, files_of
 from quarry_core.tabular.errors import SourceError
@@ -39,6 +42,9 @@ from quarry_core.tabular.partition_values import partition_type
 from quarry_core.tabular.spool import SpoolPlace
 from quarry_core.tabular.unify import NOTES_MAX, Unified, Unifier
 
+# Rows of which the images are looked at, each at the cost of one request.
+IMAGE_ROWS = 128
+IMAGE_PLACES = 32
 GROUP_FILES_MAX = 256
 GROUP_BYTES = 1 << 30
 # Of the names and types of all columns of a group: what is written of one is an object of at most 64 MiB, read whole.
@@ -53,11 +59,13 @@ class Counted:
         dataset: its rows; `dataset.count` is what is to be written of it.
         record_bytes: about how long the line of a record is.
         gaps: how many rows cannot be sent.
+        image_tokens: about how many LLM tokens the images of a record are.
     """
 
     dataset: Dataset
     record_bytes: float
     gaps: int
+    image_tokens: float = 0.0
 
 
 def count_source(objects: Objects, run_id: str, pins: Pins) -> Counted:
@@ -84,7 +92,23 @@ def count_source(objects: Objects, run_id: str, pins: Pins) -> Counted:
     for file, rows in enumerate(dataset.count.file_rows):
         if rows:
             gaps += _gaps(dataset, file, encoder)
-    return Counted(dataset, estimate_record_bytes(encoder, sample_of(dataset)), gaps)
+    if not pins.images:
+        return Counted(dataset, estimate_record_bytes(encoder, sample_of(dataset)), gaps)
+    seen = look_at_images(loader_of(pins, objects), pins.images, sample_of(dataset, IMAGE_ROWS, IMAGE_PLACES))
+    dataset.count = dataset.count.model_copy(
+        update={"notes": (*dataset.count.notes, *_image_notes(dataset, pins, seen))}
+    )
+    texts_bytes = estimate_record_bytes(encoder, sample_of(dataset, IMAGE_ROWS, IMAGE_PLACES))
+    return Counted(dataset, texts_bytes + seen.record_bytes, gaps, seen.record_tokens)
+
+
+def _image_notes(dataset: Dataset, pins: Pins, seen: ImageSample) -> list[str]:
+    kept_back = [name for name in dataset.count.sent_only if pins.columns is None]
+    named = [
+        f"column {name!r} holds the images themselves and does not come back: name it in columns if it is to"
+        for name in kept_back
+    ]
+    return [*seen.notes(sure=image_content_of(pins.model_id).limits.tokens_sure), *named]
 
 
 def write_count(dataset: Dataset, run_id: str) -> None:
@@ -154,7 +178,7 @@ def _together(
         no_text=no_text,
         notes=(*unified.notes, *notes),
         answer_tokens_max=-(-answer_tokens_max * rows // counted),
-        sent_only=_sent_only(pins),
+        sent_only=_kept_back(pins, schema),
     )
     return over_all, unified.schema
 
@@ -165,10 +189,21 @@ def _read_columns(pins: Pins) -> tuple[str, ...] | None:
 
 
 def _sent_only(pins: Pins) -> tuple[str, ...]:
-    """Columns that go into the records though the manifest does not ask for them: of ready requests, the request."""
-    if pins.request_format is None or pins.columns is None:
+    """Columns that go into the records though the manifest does not ask for them: ready requests, images."""
+    if pins.columns is None:
         return ()
-    return tuple(name for name in needed_columns(pins) if name not in pins.columns)
+    sent = needed_columns(pins) if pins.request_format is not None else tuple(one.column for one in pins.images)
+    return tuple(name for name in sent if name not in pins.columns)
+
+
+def _kept_back(pins: Pins, schema: pa.Schema) -> tuple[str, ...]:
+    """Columns that do not come back: those that are only sent, and images' bytes, unless nothing else would be left."""
+    if pins.columns is not None:
+        return _sent_only(pins)
+    images = tuple(
+        one.column for one in pins.images if one.column in schema.names and holds_bytes(schema.field(one.column).type)
+    )
+    return images if len(images) < len(schema.names) else ()
 
 
 def _wanted(unified: Unified, pins: Pins) -> pa.Schema:

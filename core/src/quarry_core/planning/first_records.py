@@ -10,11 +10,16 @@ import msgspec
 import pyarrow as pa
 
 from quarry_core.rendering.encode import RowEncoder, Unsent
+from quarry_core.rendering.images import ImageEncoder
 from quarry_core.tabular.dataset import Dataset
 
 # So many rows are encoded at once: little of what is looked at is shown.
 _BATCH_ROWS = 256
 _SHARD = "00000"
+# Of records with images; each costs a request or more.
+IMAGE_ROWS_MAX = 100
+_BASE64_SHOWN = 32
+_BASE64 = ("data", "bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class Record:
 
     Attributes:
         row: which of the rows that are taken, from 0.
-        model_input: what Bedrock gives to the model.
+        model_input: what Bedrock gives to the model, the base64 of images shortened.
         size_bytes: of its line.
     """
 
@@ -59,6 +64,8 @@ def first_records(dataset: Dataset, encoder: RowEncoder, rows: int, looked_at_ma
     """
     records: list[Record] = []
     unsent: list[Unsent] = []
+    if isinstance(encoder, ImageEncoder):
+        looked_at_max = min(looked_at_max, IMAGE_ROWS_MAX)
     looked_at = min(dataset.count.rows, max(rows, looked_at_max))
     for first, batch in _batches(dataset, looked_at, encoder.columns):
         for encoded in encoder.encode_bounded(batch, _SHARD, first):
@@ -66,8 +73,20 @@ def first_records(dataset: Dataset, encoder: RowEncoder, rows: int, looked_at_ma
             for line in encoded.data.splitlines()[: max(rows - len(records), 0)]:
                 found = msgspec.json.decode(line)
                 row = int(found["recordId"].removeprefix(_SHARD))
-                records.append(Record(row, found["modelInput"], len(line) + 1))
+                records.append(Record(row, shortened(found["modelInput"]), len(line) + 1))
     return FirstRecords(tuple(records), tuple(unsent), looked_at)
+
+
+def shortened(value: Any, name: str = "") -> Any:
+    """The same with the base64 of images cut to its beginning: nobody reads it, and it is long."""
+    match value:
+        case dict():
+            return {key: shortened(one, key) for key, one in value.items()}
+        case list():
+            return [shortened(one) for one in value]
+        case str() if name in _BASE64 and len(value) > 2 * _BASE64_SHOWN:
+            return f"{value[:_BASE64_SHOWN]}… ({len(value):,} characters of base64)"
+    return value
 
 
 def _batches(dataset: Dataset, rows: int, columns: tuple[str, ...]) -> Iterator[tuple[int, pa.RecordBatch]]:

@@ -85,7 +85,10 @@ def plan_source(objects: Objects, run_id: str, pins: Pins, slots: int) -> Planne
         gaps=counted.gaps,
         on_demand_below=pins.on_demand_below,
     )
-    return Planned(counted, plan, estimate_tokens(counted.dataset, pins, encoder_of(pins), plan.rows_planned))
+    tokens = estimate_tokens(counted.dataset, pins, encoder_of(pins), plan.rows_planned)
+    if counted.image_tokens:
+        tokens = tokens.model_copy(update={"mean": tokens.mean + counted.image_tokens})
+    return Planned(counted, plan, tokens)
 
 
 def inference_of(pins: Pins, count: DatasetCount) -> Mapping[str, Any]:

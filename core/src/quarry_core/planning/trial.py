@@ -67,7 +67,8 @@ def _tried(dataset: Dataset, file: int, schema: pa.Schema, ours: pa.Schema) -> d
         lost = _lost(dataset, file, empty) if of_parquet else {}
         annotations = [each for annotated in lost.values() for each in annotated]
         taken = min(dataset.count.file_rows[file], TRIAL_ROWS) if of_parquet else 0
-        rows = _few(dataset.read_file(file, 0, taken))
+        names = dataset.result_schema.names if dataset.count.sent_only else None
+        rows = _few(dataset.read_file(file, 0, taken, names))
         part = _written(schema, [_answered(batch, schema, ours) for batch in rows], annotations)
         if annotations:
             _check_kept(_lost(dataset, file, part))
@@ -137,10 +138,11 @@ def _lost(dataset: Dataset, file: int, part: io.BytesIO) -> dict[str, tuple[Anno
     stored = _by_column(source)
     constants = set(dataset.listing.partitions)
     lost = {}
+    coming_back = dataset.result_schema
     for own in dataset.count_of(file).schema:
-        place = dataset.schema.get_field_index(own.name)
+        place = coming_back.get_field_index(own.name)
         if place >= 0 and own.name not in constants:
-            alike = dataset.schema.field(place).type == own.type
+            alike = coming_back.field(place).type == own.type
             lost[own.name] = tuple(_compared(stored.get(own.name, []), written[own.name])) if alike else ()
     return lost
 

@@ -61,7 +61,9 @@ VALUE_BYTES_MIN = 8
 # A control character becomes six bytes in JSON.
 ESCAPED_BYTES_MAX = 6
 
-UnsentCode = Literal["NULL_INPUT", "BAD_VALUE", "TOO_LARGE", "SKIPPED"]
+UnsentCode = Literal[
+    "NULL_INPUT", "BAD_VALUE", "TOO_LARGE", "SKIPPED", "BAD_IMAGE", "IMAGE_MISSING", "IMAGE_DENIED", "IMAGE_TOO_LARGE"
+]
 _CODES: dict[Fault, UnsentCode] = {
     Fault.NULL: "NULL_INPUT",
     Fault.NAN: "NULL_INPUT",
@@ -177,6 +179,10 @@ class Encoder:
         self._record_bytes_max = record_bytes_max
         self._said = whole
         self._constants = _constants(family, turns, shape, system, inference or {}, attach)
+
+    def constant_count(self, part: bytes) -> int:
+        """How often something stands in what all lines have in common."""
+        return sum(each.count(part) for each in self._constants)
 
     @property
     def frame_bytes(self) -> int:

@@ -94,8 +94,11 @@ def _keys(objects: Objects, prefix: str, bucket: str, owner: str | None) -> list
         return []
 
 
-def look_up_prompt(objects: Objects, prompt_id: str) -> Prompt:
+def look_up_prompt(objects: Objects, prompt_id: str, *, images: bool = False) -> Prompt:
     """Read a prompt of the prompt store.
+
+    Args:
+        images: whether images stand beside its template.
 
     Raises:
         ManifestError: there is none; the text names the nearest one, and all (up to twenty).
@@ -119,7 +122,7 @@ def look_up_prompt(objects: Objects, prompt_id: str) -> Prompt:
         raise NotReadable(
             f"prompt_id: {prompt_id!r} cannot be read ({error}): grant s3:GetObject and s3:ListBucket on {key}"
         ) from error
-    return load_prompt(text, prompt_id)
+    return load_prompt(text, prompt_id, images=images)
 
 
 def _known_prompts(objects: Objects) -> list[str]:

@@ -52,7 +52,9 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
         bucket=environment.bucket,
         owner_required=environment.owner_required,
     )
-    prompt = manifest.prompt if manifest.prompt_id is None else look_up_prompt(objects, manifest.prompt_id)
+    prompt = manifest.prompt
+    if manifest.prompt_id is not None:
+        prompt = look_up_prompt(objects, manifest.prompt_id, images=bool(manifest.images))
     inference = {**manifest.inference}
     if prompt is not None and prompt.inference:
         inference = joined(manifest.model_id, prompt.inference, manifest.inference)
@@ -97,6 +99,7 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
         invocation=invocation,
         on_demand_below=on_demand_below(manifest, allowed=environment.asks_on_demand),
         output=output,
+        images=manifest.images,
     )
     size_bytes = len(pins.model_dump_json().encode())
     if size_bytes > PINS_BYTES_MAX:

@@ -172,7 +172,8 @@ class Salvage:
 
     def _rows(self, dataset: Dataset, shard: Shard) -> Iterator[pa.RecordBatch]:
         if not self.pins.source.copied:
-            return dataset.read(shard.first_row, shard.rows)
+            names = dataset.result_schema.names if dataset.count.sent_only else None
+            return dataset.read(shard.first_row, shard.rows, names)
         return read_parquet(self.objects, ObjectRef(rows_key(self.run_id, shard.shard)), 0, shard.rows)
 
     def _unsent(self, shard: Shard) -> Iterator[tuple[int, str, str]]:

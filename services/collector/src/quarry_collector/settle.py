@@ -44,6 +44,10 @@ class ErrorCode(StrEnum):
     NULL_INPUT = "NULL_INPUT"  # never sent: a column that the prompt needs is null, NaN or infinite
     SKIPPED = "SKIPPED"  # never sent: the prompt skips rows without a value in this column, and that is no error
     BAD_VALUE = "BAD_VALUE"  # never sent: a value that the prompt needs is there, and has no text
+    BAD_IMAGE = "BAD_IMAGE"  # never sent: an image is none, is of no format that models take, or is cut off
+    IMAGE_MISSING = "IMAGE_MISSING"  # never sent: there is no object where an image should be
+    IMAGE_DENIED = "IMAGE_DENIED"  # never sent: the preprocessor's role may read others of the bucket, not this one
+    IMAGE_TOO_LARGE = "IMAGE_TOO_LARGE"  # never sent: an image has more bytes or pixels than the model takes
     TOO_LARGE = "TOO_LARGE"  # never sent: one record alone is larger than Bedrock takes
     BELOW_MINIMUM = "BELOW_MINIMUM"  # never sent: fewer records than the smallest job
     INTERNAL_ERROR = "INTERNAL_ERROR"  # Quarry failed at the shard again and again; the run's reason says how

@@ -25,7 +25,8 @@ from quarry_core.ledger.rows import ON_DEMAND, Shard, Slice, Totals
 from quarry_core.models import limits_of
 from quarry_core.planning.plan import HalfTooLarge, Plan, ShardRange, split_in_halves
 from quarry_core.ports import ObjectRef
-from quarry_core.rendering.encoders import encoder_of
+from quarry_core.rendering.encoders import sending_encoder_of
+from quarry_core.rendering.images import ImageEncoder
 from quarry_core.service.endings import wake_broken
 from quarry_core.service.failures import RunCode, Step, exhausted
 from quarry_core.service.pieces import Piece, Pieces
@@ -90,7 +91,7 @@ class Slices:
             plan=totals.plan,
             pins=run.pins,
             dataset=dataset,
-            encoder=encoder_of(run.pins),
+            encoder=sending_encoder_of(run.pins, objects),
             sendable_min=1 if run.pins.on_demand_below else limits.records_min,
             shard_bytes_max=min(self._world.settings.shard_bytes_max, limits.file_bytes_max),
         )
@@ -112,6 +113,9 @@ class Slices:
             await self._world.ledger.apply(moves.finish_slice(run_id, piece.number, expires_at))
         except Stale:
             log.debug("slice_finished_by_another", slice=piece.number)
+        if isinstance(work.writer.encoder, ImageEncoder):
+            tally = work.writer.encoder.tally
+            log.info("images_sent", run_id=run_id, slice=piece.number, images=tally.sent, unusual=dict(tally.odd))
         log.info("slice_written", run_id=run_id, slice=piece.number, shards=len(planned))
 
     async def _write_shard(self, work: Work, shard: ShardRange, enlisted: dict[str, Shard]) -> None:

@@ -9,24 +9,28 @@ rest. A shard that passes the byte limit on the way is given up unpublished; the
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quarry_core.contract.names import input_key, rows_key, shard_id, unsent_key
 from quarry_core.contract.run import Pins
+from quarry_core.errors import Missing
 from quarry_core.planning.plan import ShardRange
 from quarry_core.planning.plan_source import CHUNK_BYTES, ROW_GROUP_BYTES
-from quarry_core.ports import Objects, Upload
+from quarry_core.ports import ObjectRef, Objects, Upload
 from quarry_core.rendering.encode import RowEncoder, Unsent
+from quarry_core.rendering.images import ImageEncoder
 from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.upload_sink import UploadSink
 
 ROW_GROUP_ROWS_MAX = 8_192
 UNSENT_SHOWN = 3
+BLOCK_BYTES = 1 << 20
 
 
 class ShardTooLarge(Exception):
@@ -71,6 +75,13 @@ class ShardWriter:
             "first-row": str(shard.first_row),
             "rows": str(shard.rows),
         }
+        encoder = self.encoder
+        if isinstance(encoder, ImageEncoder):
+            # An image may have come or changed since an earlier life of this work: what that has written holds.
+            before = _unsent_before(self.objects, self.run_id, name)
+            if self._stands(name, identity):
+                return self._standing(name, before)
+            encoder = encoder.without(before)
         batches = self.dataset.read(shard.first_row, shard.rows)
         with ExitStack() as undo:
             records = self.objects.create(input_key(self.run_id, name), {"kind": "input", **identity})
@@ -82,20 +93,36 @@ class ShardWriter:
                 copied = _copied(batches, rows, self.dataset.result_schema.names)
                 undo.callback(copied.close)
                 batches = copied
-            written = self._encode(batches, name, records)
+            written = self._encode(encoder, batches, name, records)
             if rows is not None:
                 rows.commit()
             if written.unsent:
                 body = b"".join(_unsent_line(unsent) for unsent in written.unsent)
                 self.objects.put_once(unsent_key(self.run_id, name), body, {"kind": "unsent", **identity})
-            if written.sendable >= self.sendable_min:
-                records.commit()
+            if written.sendable >= self.sendable_min and not records.commit() and isinstance(encoder, ImageEncoder):
+                return self._standing(name, tuple(written.unsent))
         return written
 
-    def _encode(self, batches: Iterator[pa.RecordBatch], shard: str, records: Upload) -> Written:
+    def _stands(self, shard: str, identity: Mapping[str, str]) -> bool:
+        try:
+            standing = self.objects.head(ObjectRef(input_key(self.run_id, shard)))
+        except Missing:
+            return False
+        return identity.items() <= standing.metadata.items()
+
+    def _standing(self, shard: str, unsent: Sequence[Unsent]) -> Written:
+        """An input that was written before, with the images of then."""
+        written = Written(unsent=list(unsent))
+        with closing(self.objects.stream(ObjectRef(input_key(self.run_id, shard)))) as body:
+            while block := body.read(BLOCK_BYTES):
+                written.input_bytes += len(block)
+                written.sendable += block.count(b"\n")
+        return written
+
+    def _encode(self, encoder: RowEncoder, batches: Iterator[pa.RecordBatch], shard: str, records: Upload) -> Written:
         written, row = Written(), 0
         for batch in batches:
-            for encoded in self.encoder.encode_bounded(batch, shard, row):
+            for encoded in encoder.encode_bounded(batch, shard, row):
                 written.input_bytes += len(encoded.data)
                 if written.input_bytes > self.shard_bytes_max:
                     raise ShardTooLarge(f"shard {shard} exceeds {self.shard_bytes_max} bytes after row {row}")
@@ -104,6 +131,15 @@ class ShardWriter:
                 written.unsent += encoded.unsent
             row += batch.num_rows
         return written
+
+
+def _unsent_before(objects: Objects, run_id: str, shard: str) -> tuple[Unsent, ...]:
+    """What an earlier life of this work has already written of rows that are not sent."""
+    try:
+        body = objects.read(ObjectRef(unsent_key(run_id, shard)))
+    except Missing:
+        return ()
+    return tuple(msgspec.json.decode(line, type=Unsent) for line in body.splitlines())
 
 
 def _copied(

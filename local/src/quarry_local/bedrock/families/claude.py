@@ -13,6 +13,7 @@ from quarry_local.bedrock.families import claude_tools
 from quarry_local.bedrock.families.answers import SENTENCES, Answer, Answering, Refused, say
 from quarry_local.bedrock.families.bodies import Share
 from quarry_local.bedrock.families.claude_rules import ClaudeRules
+from quarry_local.bedrock.families.images import Shown, check_images
 from quarry_local.bedrock.families.tools import call, json_said
 from quarry_local.bedrock.models.identity import Model
 
@@ -80,6 +81,8 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True, gc=False):
         return self.tools is None and self.tool_choice is None and self.output_config is None is self.output_format
 
 
+_MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+_LISTED = "'image/jpeg', 'image/png', 'image/gif' or 'image/webp'"
 _DECODER = msgspec.json.Decoder(_Body)
 
 
@@ -168,13 +171,32 @@ def _prompt(body: _Body) -> str:
     texts: list[str] = []
     if body.system is not None:
         texts.extend([body.system] if isinstance(body.system, str) else [block.text for block in body.system])
-    for message in messages:
+    images: list[Shown] = []
+    for number, message in enumerate(messages):
         if isinstance(message.content, str):
             texts.append(message.content)
         else:
-            for block in message.content:
+            for place, block in enumerate(message.content):
                 texts.extend(_texts(block))
+                if isinstance(block, _Image):
+                    images.append(_shown(block, f"messages.{number}.content.{place}.image.source"))
+    if images:
+        check_images(images)
     return "\n".join(texts)
+
+
+def _shown(block: _Image, at: str) -> Shown:
+    """An image of which Bedrock takes base64 alone: neither URLs nor files."""
+    kind, media_type, data = (block.source.get(name) for name in ("type", "media_type", "data"))
+    if kind != "base64":
+        raise Refused(
+            400, f"{at}: Input tag '{kind}' found using 'type' does not match any of the expected tags: 'base64'"
+        )
+    if media_type not in _MEDIA_TYPES:
+        raise Refused(400, f"{at}.base64.media_type: Input should be {_LISTED}")
+    if not isinstance(data, str):
+        raise Refused(400, f"{at}.base64.data: Field required")
+    return Shown(f"{at}.base64", str(media_type).removeprefix("image/"), data)
 
 
 def _texts(block: _Block) -> list[str]:

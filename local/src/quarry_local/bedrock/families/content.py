@@ -10,6 +10,7 @@ import msgspec
 
 from quarry_local.bedrock.families.answers import Answer, Refused, Said, say
 from quarry_local.bedrock.families.bodies import AnyObject, Source, check_source, malformed, only_one, unsupported
+from quarry_local.bedrock.families.images import CROWD, Shown, check_images
 from quarry_local.bedrock.families.schemas import Schema
 from quarry_local.bedrock.families.tools import Call, Choice, Tool, call, json_said
 
@@ -121,8 +122,14 @@ def _prompt_of(system: Sequence[System], messages: Sequence[Message], *, tool_bl
     for number, message in enumerate(messages):
         if not message.content:
             raise malformed(f"#/messages/{number}/content: expected minimum item count: 1, found: 0")
+        images: list[Shown] = []
         for place, block in enumerate(message.content):
-            texts.extend(_checked(block, f"#/messages/{number}/content/{place}", tool_blocks=tool_blocks))
+            at = f"#/messages/{number}/content/{place}"
+            texts.extend(_checked(block, at, tool_blocks=tool_blocks))
+            if block.image is not None and block.image.source.bytes is not None:
+                images.append(Shown(f"{at}/image", block.image.format, block.image.source.bytes))
+        if images:
+            check_images(images, most=CROWD)
     return "\n".join(texts)
 
 

@@ -14,6 +14,7 @@ from quarry_local.bedrock.families.answers import Answer, Answering, Refused
 from quarry_local.bedrock.families.bodies import AnyObject, Share, Tokens, reader, unsupported
 from quarry_local.bedrock.families.claude_rules import ClaudeRules
 from quarry_local.bedrock.families.content import Message, Shape, System, conversed
+from quarry_local.bedrock.families.images import sees
 from quarry_local.bedrock.models.identity import Model
 
 
@@ -49,12 +50,15 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 def answering(model: Model, *, batch: bool = True) -> Answering:
     """Args: the model, whose rules hold for Claude; and whether a record is answered or a call on demand."""
     read = reader(_Body)
+    blind = not sees(model.id)
     rules = ClaudeRules(model.id) if model.family == "anthropic" else None
 
     def answer(model_input: bytes | msgspec.Raw) -> Answer:
         body = read(model_input)
         if body.toolConfig is not None and batch:
             raise unsupported("Tool use")
+        if blind and any(block.image is not None for message in body.messages for block in message.content):
+            raise Refused(400, "This model doesn't support the image field. Remove image and try again.")
         config = body.inferenceConfig or _NO_CONFIG
         if rules is not None:
             more = body.additionalModelRequestFields or {}
