@@ -27,6 +27,7 @@ COUNTED: dict[str, tuple[str, list[str], list[str]]] = {
     "ticks": ("quarry_tick_seconds_count", ["env"], []),
     "jobs_submitted": ("quarry_jobs_submitted_total", ["env", "pool", "outcome"], []),
     "jobs_ended": ("quarry_jobs_ended_total", ["env"], []),
+    "on_demand_requests": ("quarry_on_demand_requests_total", ["env", "pool", "outcome"], []),
     "jobs_ended_by_sweep": ("quarry_sweep_corrections_total", ["env"], ['kind="ended"']),
     "cost_dollars": ("quarry_cost_dollars_total", ["env", "model"], []),
 }
@@ -36,6 +37,7 @@ WINDOWS = {
     "ticks": ["10m"],
     "jobs_submitted": ["30m"],
     "jobs_ended": ["6h"],
+    "on_demand_requests": ["10m", "30m"],
     "jobs_ended_by_sweep": ["6h"],
     "cost_dollars": ["1h"],
 }

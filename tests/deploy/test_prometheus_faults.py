@@ -152,6 +152,22 @@ def throttled(scene: Scene) -> None:
     scene.run(rows=300)
 
 
+@fires("QuarryOnDemandThrottled")
+def on_demand_throttled(scene: Scene) -> None:
+    """Bedrock throttles each request on demand, and a run has 60 rows."""
+    ask_fast(scene)
+    scene.user.stack.set_faults(throttled_by_operation={"InvokeModel": 1.0})
+    scene.run(rows=60)
+
+
+@fires("QuarryOnDemandStalled")
+def on_demand_stalled(scene: Scene) -> None:
+    """Bedrock answers each request on demand with 500, and a run has 60 rows."""
+    ask_fast(scene)
+    scene.user.stack.set_faults(server_error_by_operation={"InvokeModel": 1.0})
+    scene.run(rows=60)
+
+
 @fires("QuarryOldestShardTooOld")
 def oldest_shard(scene: Scene) -> None:
     """Jobs take much longer than planned, so the last shards of a run wait for a day."""
@@ -177,6 +193,17 @@ def budget(scene: Scene) -> None:
     scene.undo.callback(stack.restart, "collector")
     scene.seen("quarry_budget_dollars")
     scene.run(rows=100)
+
+
+def ask_fast(scene: Scene) -> None:
+    """Many at once, for time is squeezed and pauses between tries are not; often, so that no record is given up."""
+    fast = {
+        "QUARRY_ON_DEMAND_CONCURRENCY": "30",
+        "QUARRY_ON_DEMAND_REQUESTS_PER_MINUTE": "6000",
+        "QUARRY_ON_DEMAND_ATTEMPTS_MAX": "20",
+    }
+    scene.user.stack.restart("scheduler", variables=fast)
+    scene.undo.callback(scene.user.stack.restart, "scheduler")
 
 
 def add(user: User, run_id: str, rows: int) -> None:

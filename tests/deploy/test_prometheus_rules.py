@@ -39,6 +39,8 @@ ALERTS = {
     "QuarryDeadLetterQueueNotEmpty",
     "QuarryJobEventsMissing",
     "QuarrySweepStale",
+    "QuarryOnDemandStalled",
+    "QuarryOnDemandThrottled",
     "QuarrySubmissionThrottled",
     "QuarryBudgetAlmostSpent",
     "QuarryTargetDown",
@@ -50,7 +52,7 @@ def test_promtool_takes_the_rules():
     done = promtool("check", "rules", *map(str, sorted(RULES.glob("*.yaml"))))
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "12 rules found" in done.stdout
+    assert "14 rules found" in done.stdout
     assert f"{len(rules('record'))} rules found" in done.stdout
 
 
@@ -82,7 +84,7 @@ def test_the_unit_tests_see_a_rule_that_is_wrong(name, right, wrong, tmp_path):
     assert "alertname" in done.stdout + done.stderr
 
 
-def test_there_are_the_eleven_alerts():
+def test_there_are_the_thirteen_alerts():
     assert {rule["alert"] for rule in rules("alert")} == ALERTS
 
 
@@ -184,6 +186,11 @@ COUNTERS = {
     "quarry:rows_finished:increase6h": ("quarry_rows_finished_total", '{env="e",outcome="ok"}', 'outcome="ok"'),
     "quarry:jobs_ended:increase6h": ("quarry_jobs_ended_total", '{env="e"}', 'pool="p",status="Completed"'),
     "quarry:jobs_ended_by_sweep:increase6h": ("quarry_sweep_corrections_total", '{env="e"}', 'kind="ended"'),
+    "quarry:on_demand_requests:increase30m": (
+        "quarry_on_demand_requests_total",
+        '{env="e",outcome="ok",pool="p"}',
+        'outcome="ok",pool="p"',
+    ),
     "quarry:jobs_submitted:increase30m": (
         "quarry_jobs_submitted_total",
         '{env="e",outcome="created",pool="p"}',
@@ -283,9 +290,7 @@ def test_an_hour_never_has_more_than_the_30_days_that_it_lies_in(tmp_path):
 
 
 def test_gauges_that_every_scheduler_sets_are_not_added_up():
-    ledger = (
-        r"quarry_(runs|shards|rows_open|rows_unaccounted|slots_\w+|slot_oldest\w+|oldest_pending\w+|queue_messages)\b"
-    )
+    ledger = r"quarry_(runs|shards|rows_open|rows_unaccounted|slots_\w+|slot_oldest\w+|oldest_(?:pending|on_demand)\w+|queue_messages)\b"
     summed = [rule for rule in rules("expr") if re.search(rf"sum (by|without) \([^)]*\) \({ledger}", rule["expr"])]
 
     assert summed == []

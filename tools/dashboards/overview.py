@@ -117,7 +117,7 @@ PROGRESS = Row(
         Lines(
             title="Shards of open runs, by state",
             description="PENDING waits for a slot, ADMITTED holds one, SUBMITTED has a job, ENDED waits for the collector, "
-            "SETTLED has its results. At most 500 ENDED shards per run are counted.",
+            "SETTLED has its results; INVOKING is asked on demand, without a slot. At most 500 ENDED shards per run are counted.",
             queries=[(f"sum by (state) ({ledger(chosen('quarry_shards'), 'state')})", "{{state}}")],
             colours={"PENDING": YELLOW, "ADMITTED": AMBER, "SUBMITTED": BLUE, "ENDED": PURPLE, "SETTLED": GREEN},
             unit="short",
@@ -205,7 +205,7 @@ COST = Row(
     [
         Figure(
             title="Spent in 30 days",
-            description="By the shipped, dated price table, at batch prices; an estimate. Updated every minute.",
+            description="By the shipped, dated price table, what was asked on demand included; an estimate. Updated every minute.",
             queries=[(or_nothing(f"sum({chosen('quarry:cost_dollars:spent30d')})"), "")],
             unit="currencyUSD",
             width=4,

@@ -28,6 +28,8 @@ from tools.dashboards.panels import (
 POOL = 'pool=~"$pool"'
 IDLE_SLOT = of_pool("quarry_slot_oldest_admitted_timestamp_seconds")
 OLDEST_RUN = chosen("quarry_oldest_pending_shard_timestamp_seconds")
+OLDEST_ON_DEMAND = chosen("quarry_oldest_on_demand_shard_timestamp_seconds")
+ON_DEMAND_QUEUE = chosen("quarry_queue_messages", 'queue="on-demand"')
 LAST_SWEEP = chosen("quarry_sweep_last_success_timestamp_seconds")
 SCHEDULERS = chosen("up", 'job="quarry-scheduler"')
 BY_SWEEP = chosen("quarry:jobs_ended_by_sweep:increase6h")
@@ -210,6 +212,80 @@ JOBS = Row(
     ],
 )
 
+ON_DEMAND = Row(
+    "On demand",
+    [
+        Lines(
+            title="Requests on demand by outcome, in ${window:text}",
+            description="ok is an answer. throttled and unknown are asked again; refused is Bedrock's no to a record, or to all of "
+            "them. aborted was cut off by a scheduler that stopped.",
+            queries=[
+                (
+                    or_nothing(grown("quarry_on_demand_requests_total", "outcome", matchers=[POOL]), "outcome"),
+                    "{{outcome}}",
+                )
+            ],
+            colours={
+                "ok": GREEN,
+                "none": GREEN,
+                "throttled": AMBER,
+                "quotaexceeded": YELLOW,
+                "refused": RED,
+                "unknown": PURPLE,
+                "aborted": BLUE,
+            },
+            unit="short",
+            width=8,
+            stacked=True,
+            alert="QuarryOnDemandThrottled",
+        ),
+        Lines(
+            title="Oldest run asked on demand",
+            description="Time since it was accepted; 0 if none is. 10,000 rows take an hour and more at the configured rates; "
+            "without an answer for ten minutes, something is wrong.",
+            queries=[
+                (
+                    f"time() - max by (env) ({OLDEST_ON_DEMAND} > 0) or 0 * max by (env) ({OLDEST_ON_DEMAND})",
+                    "{{env}}",
+                )
+            ],
+            unit="s",
+            width=8,
+            alert="QuarryOnDemandStalled",
+        ),
+        Lines(
+            title="Messages on demand, by state",
+            description="One message for a shard: in_flight while it is asked, visible while it waits for a scheduler, dead on the "
+            "dead-letter queue.",
+            queries=[(ledger(ON_DEMAND_QUEUE, "state"), "{{state}}")],
+            colours={"visible": AMBER, "in_flight": GREEN, "delayed": BLUE, "dead": RED},
+            unit="short",
+            width=8,
+            decimals=0,
+            alert="QuarryDeadLetterQueueNotEmpty",
+        ),
+        Lines(
+            title="Cost on demand by model, in ${window:text}",
+            description="Dollars, as shards are settled; part of the cost on the overview. By batch it would be half, except in the "
+            "tier flex.",
+            queries=[
+                (or_nothing(grown("quarry_on_demand_cost_dollars_total", "model"), "model"), "{{model}}"),
+            ],
+            unit="currencyUSD",
+            width=16,
+            stacked=True,
+        ),
+        Lines(
+            title="Records asked twice at most, in ${window:text}",
+            description="A scheduler was lost while it asked: what it had asked since its last checkpoint was asked again.",
+            queries=[(or_nothing(f"sum({grown('quarry_on_demand_asked_twice_total')})"), "records")],
+            unit="short",
+            width=8,
+            decimals=0,
+        ),
+    ],
+)
+
 SWEEP = Row(
     "Events and the sweep",
     [
@@ -226,7 +302,7 @@ SWEEP = Row(
         Lines(
             title="What the sweep fixed, in ${window:text}",
             description="ended: an end that no event had reported; adopted: a job whose Create had no reply; stopped: "
-            "a job that is not wanted; slice, settle, close: a lost wake-up.",
+            "a job that is not wanted; left: a shard whose asker on demand was lost; slice, on_demand, settle, close: a lost wake-up.",
             queries=[(or_nothing(grown("quarry_sweep_corrections_total", "kind"), "kind"), "{{kind}}")],
             colours={"none": GREEN, "ended": AMBER, "adopted": BLUE, "stopped": PURPLE},
             unit="short",
@@ -280,5 +356,5 @@ SWEEP = Row(
 
 
 def build() -> Dashboard:
-    description = "Admission, jobs and their slots, and what keeps the ledger up to date: events and the sweep."
-    return board("scheduler", "scheduler", description, [NOW, ADMISSION, JOBS, SWEEP])
+    description = "Admission, jobs and their slots, what is asked on demand, and what keeps the ledger up to date: events and the sweep."
+    return board("scheduler", "scheduler", description, [NOW, ADMISSION, JOBS, ON_DEMAND, SWEEP])

@@ -12,6 +12,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 from botocore.exceptions import NoCredentialsError
+from prometheus_client import REGISTRY
 
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.on_demand import CHECKPOINT_RECORDS
@@ -95,6 +96,21 @@ async def test_the_report_tells_what_was_asked_on_demand_and_what_it_cost():
     assert report["estimate"]["on_demand_rows"] == 40
     assert report["estimate"]["dollars"] > 0
     print(f"40 rows on demand: {report['on_demand']}, by batch {batch:.6f} dollars")
+
+
+async def test_what_was_spent_on_demand_is_counted_apart_and_with_all_that_was_spent():
+    def spent(name):
+        return REGISTRY.get_sample_value(f"quarry_{name}_total", {"model": CLAUDE}) or 0.0
+
+    world = SimulatedWorld()
+    before = spent("on_demand_cost_dollars"), spent("cost_dollars")
+    for rows in (100, 40):
+        run_id = world.send(world.joke(rows=rows))
+        await world.run(run_id)
+
+    dollars = world.report(run_id)["cost"]["dollars"]
+    assert spent("on_demand_cost_dollars") - before[0] == pytest.approx(dollars)
+    assert spent("cost_dollars") - before[1] > 1.9 * dollars
 
 
 # --------------------------------------------------------------------------- who is asked, and when not

@@ -85,6 +85,23 @@ async def test_the_oldest_waiting_shard_is_as_old_as_its_run():
     assert shown("oldest_pending_shard_timestamp_seconds") == datetime.fromisoformat(oldest.accepted_at).timestamp()
 
 
+async def test_the_oldest_run_on_demand_is_told_until_its_shards_have_ended():
+    world = SimulatedWorld(job_quota=1)
+    run_id = await enlist(world, world.joke(rows=40))
+    world.clock.advance(500)
+    await enlist(world, world.joke(rows=40))
+
+    await world.scheduler.sweeper.sweep()
+    oldest = await world.ledger.run(run_id)
+    accepted_s = datetime.fromisoformat(oldest.accepted_at).timestamp()
+    assert shown("oldest_on_demand_shard_timestamp_seconds") == accepted_s
+    assert shown("oldest_pending_shard_timestamp_seconds") == 0, "it waits for no slot"
+
+    await world.idle()
+    await world.scheduler.sweeper.sweep()
+    assert shown("oldest_on_demand_shard_timestamp_seconds") == 0
+
+
 async def test_nothing_waits_when_every_shard_has_its_job():
     world = SimulatedWorld(job_quota=3)
     await submitted(world, rows=300, max_records_per_job=100)

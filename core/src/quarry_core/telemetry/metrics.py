@@ -58,6 +58,10 @@ OLDEST_PENDING_SHARD = Gauge(
     "quarry_oldest_pending_shard_timestamp_seconds",
     "When the oldest open run that has a shard waiting for a slot was accepted; 0: nothing waits.",
 )
+OLDEST_ON_DEMAND_SHARD = Gauge(
+    "quarry_oldest_on_demand_shard_timestamp_seconds",
+    "When the oldest open run that has a shard to be asked on demand was accepted; 0: none has.",
+)
 SLOT_OLDEST_ADMITTED = Gauge(
     "quarry_slot_oldest_admitted_timestamp_seconds",
     "Since when the slot held longest without an active job has been held, as this process's sweeps saw it; 0:"
@@ -117,6 +121,11 @@ TOKENS = Counter(
 COST = Counter(
     "quarry_cost_dollars_total",
     "Estimated cost of those tokens, by prices.json: at batch prices, or at those of what was asked on demand.",
+    ["model"],
+)
+ON_DEMAND_COST = Counter(
+    "quarry_on_demand_cost_dollars_total",
+    "What of quarry_cost_dollars_total was asked on demand.",
     ["model"],
 )
 PRICE_UNKNOWN = Counter(

@@ -268,6 +268,9 @@ def _count(model_id: str, outcome: Settlement, shard: Shard) -> None:
     metrics.TOKENS.labels(model, "input").inc(outcome.input_tokens)
     metrics.TOKENS.labels(model, "output").inc(outcome.output_tokens)
     if price is not None:
-        metrics.COST.labels(model).inc(price.dollars(outcome.input_tokens, outcome.output_tokens))
+        dollars = price.dollars(outcome.input_tokens, outcome.output_tokens)
+        metrics.COST.labels(model).inc(dollars)
+        if shard.on_demand:
+            metrics.ON_DEMAND_COST.labels(model).inc(dollars)
     else:
         metrics.PRICE_UNKNOWN.labels(model).inc(outcome.ok)

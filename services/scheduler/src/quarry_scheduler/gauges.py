@@ -84,6 +84,7 @@ class Figures:
     runs: Mapping[str, int]
     shards: Mapping[str, int]
     oldest_pending_s: float
+    oldest_on_demand_s: float
     slot_idle_since_s: Mapping[str, float]
     rows_open: Mapping[str, int]
     rows_processed: Mapping[str, int]
@@ -112,6 +113,7 @@ def figures(view: Ledgered, memory: Memory, now_s: float) -> tuple[Figures, Memo
         runs=_runs(view),
         shards=_shards(view),
         oldest_pending_s=_oldest_pending_s(view),
+        oldest_on_demand_s=_oldest_s(account for account in view.accounts if account.asked),
         slot_idle_since_s={
             pool: min((idle_since_s[shard.holder] for shard in _idle(view) if shard.pool == pool), default=0.0)
             for pool in view.pools
@@ -162,8 +164,11 @@ def _ended(account: Account, view: Ledgered) -> int:
 
 def _oldest_pending_s(view: Ledgered) -> float:
     waiting = {lane.run_id for lane in view.lanes if lane.waiting > 0}
-    times = [account.run.accepted_at for account in view.accounts if account.run.run_id in waiting]
-    return min((datetime.fromisoformat(each).timestamp() for each in times), default=0.0)
+    return _oldest_s(account for account in view.accounts if account.run.run_id in waiting)
+
+
+def _oldest_s(accounts: Iterable[Account]) -> float:
+    return min((datetime.fromisoformat(each.run.accepted_at).timestamp() for each in accounts), default=0.0)
 
 
 def _idle(view: Ledgered) -> list[Shard]:

@@ -224,6 +224,7 @@ class Sweeper:
         metrics.set_all(metrics.ROWS_PROCESSED, found.rows_processed)
         metrics.set_all(metrics.ETA, found.eta_s)
         metrics.OLDEST_PENDING_SHARD.set(found.oldest_pending_s)
+        metrics.OLDEST_ON_DEMAND_SHARD.set(found.oldest_on_demand_s)
         metrics.ROWS_UNACCOUNTED.set(found.rows_unaccounted)
         for gauge in (metrics.SLOTS_LIMIT, metrics.SLOTS_IN_USE, metrics.SLOTS_FOREIGN):
             metrics.keep_only(gauge, ledgered.pools)
