@@ -34,6 +34,9 @@ ALLOWED: dict[str, str] = {
     r"role <env>-quarry-scheduler/policy access: Allow bedrock:CreateModelInvocationJob .*(foundation-model|inference-profile)/.*": (
         "Terraform is told which models are used; on a laptop every simulated model may be tried"
     ),
+    r"role <env>-quarry-preprocessor/policy access: Allow bedrock:GetInferenceProfile .*application-inference-profile/.*": (
+        "Terraform is told which application profiles are used: the example uses none, on a laptop each may be tried"
+    ),
     r"role <env>-quarry-bedrock/policy access: Allow bedrock:InvokeModel .*(foundation-model|inference-profile)/.*": (
         "Bedrock's role follows the profiles that are used: the example uses none, on a laptop each may be tried"
     ),

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from quarry_core.errors import Missing, Refused, Unknown
-from quarry_core.models import UnsupportedModel, family_of
+from quarry_core.models import UnsupportedModel, family_of, is_application_profile
 from quarry_core.ports import RuntimeRequest
 from tests.world.bedrock import answered
 from tests.world.faults import Faults
@@ -75,7 +75,8 @@ class FakeRuntime:
         if fate is not None:
             raise fate
         try:
-            family_of(request.model_id)
+            if not is_application_profile(request.model_id):
+                family_of(request.model_id)
         except UnsupportedModel as error:
             raise Missing(f"{doing}: {error}") from error
         if request.tier is not None and request.tier not in self.tiers:

@@ -32,6 +32,7 @@ from tests.world.faults import Faults
 from tests.world.jobs import FakeJobs
 from tests.world.objects import FakeObjects
 from tests.world.offload import InlineOffload
+from tests.world.profiles import FakeProfiles
 from tests.world.queue import FakeQueue
 from tests.world.runtime import FakeRuntime
 from tests.world.table import FakeTable
@@ -76,6 +77,7 @@ class SimulatedWorld:
         self.hub = hub
         self.queues = {name: FakeQueue(name, self.clock) for name in QUEUES}
         self.jobs = jobs or FakeJobs(self.clock, quota=quota if quota is not None else self.settings.job_quota)
+        self.profiles = FakeProfiles()
         self.runtime = FakeRuntime()
         self.bus = FakeBus("test")
         self.bedrock = FakeBedrock(self.jobs, self.objects, self.queues["events"])
@@ -100,6 +102,7 @@ class SimulatedWorld:
             table=table,
             objects=self.objects if self.hub is None else SourceObjects(self.objects, self.hub),
             jobs=jobs,
+            profiles=self.profiles,
             runtime=runtime,
             bus=bus,
             queues=queues,

@@ -252,6 +252,8 @@ class JobRequest:
     subnet_ids: tuple[str, ...] = ()
     security_group_ids: tuple[str, ...] = ()
     invocation_type: str | None = None
+    base_model: str = ""
+    """Where `model_id` does not say it: the model. It is not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +330,28 @@ class RuntimeRequest:
     form: InvocationForm
     body: bytes
     tier: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceProfile:
+    """What Bedrock tells of a profile: the ARNs of the models that it routes to, one for each region, and its status."""
+
+    model_arns: tuple[str, ...]
+    status: str
+
+
+class Profiles(Protocol):
+    """Bedrock's inference profiles."""
+
+    async def get(self, arn: str) -> InferenceProfile:
+        """Read a profile by its id or ARN.
+
+        Raises:
+            Missing: there is none.
+            Refused: it may not be read.
+            Throttled, Unknown: not now.
+        """
+        ...
 
 
 class Runtime(Protocol):

@@ -98,7 +98,12 @@ def _any_model(place: Place) -> list[str]:
     return [
         "arn:aws:bedrock:*::foundation-model/*",
         f"arn:aws:bedrock:{place.region}:{place.account}:inference-profile/*",
+        _application_profiles(place),
     ]
+
+
+def _application_profiles(place: Place) -> str:
+    return f"arn:aws:bedrock:{place.region}:{place.account}:application-inference-profile/*"
 
 
 def event_delivery(place: Place, queue: str) -> Document:
@@ -219,6 +224,15 @@ def service_access(place: Place, service: str) -> Document:
         },
         *_objects(place, reading),
     ]
+    if service == "preprocessor":
+        # An application profile's ARN does not say which model it stands for.
+        statements.append(
+            {
+                "Sid": "SeeApplicationProfiles",
+                "Action": "bedrock:GetInferenceProfile",
+                "Resource": _application_profiles(place),
+            }
+        )
     if service == "scheduler":
         statements += _bedrock_calls(place)
     if service == "collector":

@@ -120,6 +120,7 @@ module "service_roles" {
   trusted_principal_arns   = var.trusted_principal_arns
   bedrock_role_arn         = module.names.roles["bedrock"].arn
   create_arns              = module.models.create_arns
+  application_profile_arns = keys(var.application_profiles)
   on_demand_arns           = var.on_demand ? module.models.create_arns : []
   source_buckets           = var.source_buckets
   source_kms_key_arns      = var.source_kms_key_arns

@@ -187,6 +187,17 @@ data "aws_iam_policy_document" "access" {
     }
   }
 
+  # An application profile's ARN does not say which model it stands for.
+  dynamic "statement" {
+    for_each = each.key == "preprocessor" && length(var.application_profile_arns) > 0 ? [var.application_profile_arns] : []
+
+    content {
+      sid       = "SeeApplicationProfiles"
+      actions   = ["bedrock:GetInferenceProfile"]
+      resources = statement.value
+    }
+  }
+
   dynamic "statement" {
     for_each = each.key == "scheduler" ? [
       { sid = "CreateJobs", action = "bedrock:CreateModelInvocationJob", resources = concat([module.names.jobs_arn], var.create_arns), tag = null },

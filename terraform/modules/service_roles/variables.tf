@@ -67,6 +67,18 @@ variable "create_arns" {
   }
 }
 
+variable "application_profile_arns" {
+  description = "ARNs of the application inference profiles that manifests may name: the preprocessor looks up the model of each. Empty: none."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.application_profile_arns : can(regex("^arn:[a-z-]+:bedrock:[a-z0-9-]+:[0-9]{12}:application-inference-profile/[a-z0-9]+$", arn))])
+    error_message = "application_profile_arns must be only ARNs of application inference profiles, without wildcards."
+  }
+}
+
 variable "on_demand_arns" {
   description = "ARNs of the models and inference profiles that records may be asked of on demand: output create_arns of module `models`. Empty: none, and the scheduler gets neither bedrock:InvokeModel nor anything of S3."
   type        = list(string)

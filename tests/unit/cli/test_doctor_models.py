@@ -157,14 +157,14 @@ def test_a_text_chooses_by_id_name_provider_or_family(account):
     assert "no such model" in nothing.stderr
 
 
-def test_an_application_profile_hides_its_model_from_quarry_but_not_from_the_list(account):
+def test_an_application_profile_is_listed_with_the_family_of_the_model_behind_it(account):
     arn = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abcdefghijkl"
     account.profile |= {"type": "APPLICATION", "inferenceProfileId": "abcdefghijkl", "inferenceProfileArn": arn}
 
     found = lines(account, "--access")
 
     assert found[arn]["batch"] == "yes"
-    assert found[arn]["family"] is None
+    assert found[arn]["family"] == "anthropic"
     assert found[arn]["access"] == "unknown"
 
 

@@ -16,7 +16,7 @@ from quarry_cli.client import checking
 from quarry_cli.client.manifest_queue import wrong_queue
 from quarry_cli.errors import NotSubmitted
 from quarry_core.contract.names import prompt_key
-from quarry_core.errors import Refused, Unknown, raise_for
+from quarry_core.errors import Missing, Refused, Unknown, raise_for
 from tests.unit.cli.an_account import CLAUDE
 from tests.world.objects import FakeObjects
 from tests.world.world import TITAN
@@ -582,5 +582,55 @@ def test_a_choice_that_fits_is_sent(quarry, bedrock):
     sent = quarry.client.submit(quarry.world.joke() | {"s3_uri": uri} | choice)
 
     assert sent.unchecked == []
+    quarry.idle()
+    assert quarry.status(sent.run_id)["state"] == "RUNNING"
+
+
+# --------------------------------------------------------------------------- application inference profiles
+
+OWN_PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6"
+
+
+def profile_of(*models, status="ACTIVE"):
+    arns = [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{model}"} for model in models]
+    return {"models": arns, "status": status}
+
+
+def test_the_model_behind_an_application_profile_is_looked_up_and_the_manifest_held_against_it(
+    quarry, bedrock, refused
+):
+    bedrock.answers["get_inference_profile"] = profile_of(CLAUDE)
+
+    assert refused(model_id=OWN_PROFILE, inference={"maxToken": 5}).startswith("inference: 'maxToken'")
+    bedrock.asked.clear()
+    sent = quarry.client.submit(quarry.world.joke(model_id=OWN_PROFILE))
+
+    assert sent.unchecked == []
+    assert bedrock.asked == ["get_inference_profile", "list_foundation_models"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (profile_of(CLAUDE, TITAN), "cannot be used: it routes to several models"),
+        (profile_of(CLAUDE, status="CREATING"), "is CREATING, not ACTIVE"),
+        (Missing("ResourceNotFoundException"), f"there is no inference profile {OWN_PROFILE}"),
+        (profile_of(TITAN), "makes embeddings of the column input_text"),
+    ],
+)
+def test_a_profile_that_cannot_be_used_is_not_sent(bedrock, refused, answer, words):
+    bedrock.answers["get_inference_profile"] = answer
+    assert words in refused(model_id=OWN_PROFILE)
+
+
+@pytest.mark.parametrize("answer", [DENIED, Unknown("no answer")])
+def test_a_profile_that_may_not_be_seen_is_sent_unchecked_and_judged_by_the_services(quarry, bedrock, answer):
+    bedrock.answers["get_inference_profile"] = answer
+    quarry.world.profiles.make("a1b2c3d4e5f6", CLAUDE)
+
+    sent = quarry.client.submit(quarry.world.joke(model_id=OWN_PROFILE))
+
+    assert len(sent.unchecked) == 1
+    assert sent.unchecked[0].startswith("the model: ")
     quarry.idle()
     assert quarry.status(sent.run_id)["state"] == "RUNNING"

@@ -103,8 +103,8 @@ def test_a_model_that_gives_no_text_or_is_mistyped_is_refused_with_what_it_is(mo
         family_of(model_id)
 
 
-def test_an_application_inference_profile_is_not_yet_supported():
-    with pytest.raises(UnsupportedModel, match="not yet supported"):
+def test_an_application_inference_profile_says_no_family_by_itself():
+    with pytest.raises(UnsupportedModel, match="which model it stands for was not looked up"):
         family_of("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6")
 
 

@@ -99,6 +99,23 @@ def test_models_and_profiles_are_discovered_as_clients_do(world):
     assert world.get(arn)["modelId"] == chosen["inferenceProfileArn"]
 
 
+def test_application_profiles_are_found_and_taken_as_what_they_were_made_of(world):
+    account = world.role.split(":")[4]
+    world.change(application_profiles={"team1": HAIKU, "team2": f"us.{HAIKU}"})
+    arns = [f"arn:aws:bedrock:us-east-1:{account}:application-inference-profile/team{number}" for number in (1, 2)]
+    listed = world.bedrock.list_inference_profiles(typeEquals="APPLICATION")["inferenceProfileSummaries"]
+    assert [each["inferenceProfileArn"] for each in listed] == arns
+    assert [(each["type"], each["status"]) for each in listed] == [("APPLICATION", "ACTIVE")] * 2
+    found = [world.bedrock.get_inference_profile(inferenceProfileIdentifier=arn)["models"] for arn in arns]
+    assert [len(models) for models in found] == [1, 3]
+    assert {each["modelArn"].rpartition("/")[2] for models in found for each in models} == {HAIKU}
+    job = world.create(world.put(lines_of({})), model=arns[1])
+    assert world.get(job)["modelId"] == arns[1]
+    unknown = arns[0].replace("team1", "team3")
+    assert refusal(world.bedrock.get_inference_profile, inferenceProfileIdentifier=unknown)[1] == 404
+    assert refusal(world.bedrock.create_model_invocation_job, **world.request("s3://b/k/", model=unknown))[1] == 400
+
+
 def test_access_to_a_model_is_reported(world):
     def reported(model_id):
         answer = world.bedrock.get_foundation_model_availability(modelId=model_id)

@@ -32,6 +32,7 @@ BUCKET = f"arn:aws:s3:::{PLACE.bucket}"
 JOB = "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/abcdefghijkl"
 MODEL = f"arn:aws:bedrock:us-east-1::foundation-model/{CLAUDE}"
 PROFILE = f"arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.{CLAUDE}"
+APPLICATION = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6"
 BUILDS = {
     "preprocessor": quarry_preprocessor.handler.build,
     "scheduler": quarry_scheduler.handler.build,
@@ -260,7 +261,7 @@ class JudgedJobs:
         self._tags: dict[str, Mapping[str, str]] = {}  # by the job's name, which a second job has too
 
     async def create(self, request: JobRequest) -> str:
-        for resource in (JOB, MODEL if request.model_id == CLAUDE else PROFILE):
+        for resource in (JOB, *asked_for(request.model_id)):
             self._judge.ask("bedrock:CreateModelInvocationJob", resource)
         self._judge.ask("iam:PassRole", request.role_arn, iam__PassedToService="bedrock.amazonaws.com")
         if request.tags:
@@ -289,15 +290,30 @@ class JudgedJobs:
         await self._jobs.stop(arn)
 
 
+def asked_for(model_id: str) -> tuple[str, ...]:
+    """What IAM compares: a profile, and its model with it, or a model."""
+    if model_id == APPLICATION:
+        return APPLICATION, MODEL
+    return (PROFILE, MODEL) if model_id.startswith("us.") else (MODEL,)
+
+
+class JudgedProfiles:
+    def __init__(self, profiles: Any, judge: Judge) -> None:
+        self._profiles, self._judge = profiles, judge
+
+    async def get(self, arn: str) -> Any:
+        self._judge.ask("bedrock:GetInferenceProfile", arn)
+        return await self._profiles.get(arn)
+
+
 class JudgedRuntime:
-    """InvokeModel and Converse are one action; an inference profile is asked for, and its model with it."""
+    """InvokeModel and Converse are one action."""
 
     def __init__(self, runtime: Any, judge: Judge) -> None:
         self._runtime, self._judge = runtime, judge
 
     async def ask(self, request: RuntimeRequest) -> bytes:
-        profile = request.model_id.startswith("us.")
-        for resource in (PROFILE, MODEL) if profile else (MODEL,):
+        for resource in asked_for(request.model_id):
             self._judge.ask("bedrock:InvokeModel", resource)
         answer: bytes = await self._runtime.ask(request)
         return answer
@@ -327,6 +343,7 @@ class JudgedWorld(SimulatedWorld):
             table=JudgedTable(world.table, judge),
             objects=JudgedObjects(world.objects, judge),
             jobs=JudgedJobs(world.jobs, judge),
+            profiles=JudgedProfiles(world.profiles, judge),
             runtime=JudgedRuntime(world.runtime, judge),
             bus=JudgedBus(world.bus, judge),
             queues={name: JudgedQueue(queue, judge) for name, queue in world.queues.items()},
@@ -406,6 +423,12 @@ async def rows_that_are_asked_on_demand(world: JudgedWorld) -> None:
     assert (await world.run(run_id)).ok == 50
 
 
+async def runs_by_an_application_profile(world: JudgedWorld) -> None:
+    assert world.profiles.make("a1b2c3d4e5f6", CLAUDE) == APPLICATION
+    for rows in (100, 40):
+        assert (await world.run(world.send(world.joke(rows=rows, model_id=APPLICATION)))).ok == rows
+
+
 async def sources_of_several_files(world: JudgedWorld) -> None:
     rows = pa.table({"topic": [f"topic {row}" for row in range(100)]})
     for number in range(2):
@@ -481,6 +504,7 @@ SCENES = {
     a_shard_that_is_too_short_and_one_that_is_too_long: {"shard_bytes_max": 100_000},
     sources_of_several_files: {},
     rows_that_are_asked_on_demand: {},
+    runs_by_an_application_profile: {},
     replies_that_are_lost: {},
     a_part_that_cannot_be_joined: {},
     a_wakeup_that_is_lost_and_a_job_too_many: {},

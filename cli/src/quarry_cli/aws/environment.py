@@ -14,7 +14,7 @@ from quarry_cli.aws.finding import NotKnown
 from quarry_cli.aws.policy import Document
 from quarry_core.contract import names
 from quarry_core.errors import PortError
-from quarry_core.models import canonical_model
+from quarry_core.models import NoOneModel, canonical_model, is_application_profile, model_behind
 from quarry_core.ports import Clock
 
 
@@ -186,6 +186,22 @@ class Environment:
         if not is_profile(model):
             return None
         return await self.asking.found("bedrock", "get_inference_profile", inferenceProfileIdentifier=model)
+
+    async def behind(self, model: str) -> str:
+        """The model that an application inference profile stands for; any other id as it is.
+
+        Raises:
+            NotKnown: there is no such profile, or no one model behind it.
+        """
+        if not is_application_profile(model):
+            return model
+        profile = await self.profile(model)
+        if profile is None:
+            raise NotKnown(f"there is no inference profile {model}")
+        try:
+            return model_behind([str(each["modelArn"]) for each in profile["models"]])
+        except NoOneModel as error:
+            raise NotKnown(f"{model} cannot be used: {error}") from error
 
     async def model_names(self) -> dict[str, str]:
         """What the region's foundation models are called, by id without a context length."""

@@ -16,7 +16,7 @@ from quarry_cli.aws.asking import Asking
 from quarry_cli.aws.finding import NotKnown
 from quarry_cli.aws.models_quotas import SERVICE, Access, BatchQuotas, read_access, takes_batch
 from quarry_core.errors import PortError
-from quarry_core.models import UnsupportedModel, canonical_model, family_of
+from quarry_core.models import NoOneModel, UnsupportedModel, canonical_model, family_of, model_behind
 
 ACCESS_MAX = 50
 Known = Literal["yes", "no", "unknown"]
@@ -117,7 +117,7 @@ def _profile(
         name=str(profile.get("inferenceProfileName", "")),
         provider=str(model.get("providerName", "")),
         kind="profile",
-        family=None if application else _family(profile_id),
+        family=_family_behind(arns) if application else _family(profile_id),
         batch=batch.value,
         why=why,
         regions=sorted({arn.split(":")[3] for arn in arns if arn.count(":") >= 5} - {""}),
@@ -129,6 +129,13 @@ def _family(model_id: str) -> str | None:
     try:
         return family_of(model_id).name
     except UnsupportedModel:
+        return None
+
+
+def _family_behind(model_arns: Sequence[str]) -> str | None:
+    try:
+        return _family(model_behind(model_arns))
+    except NoOneModel:
         return None
 
 

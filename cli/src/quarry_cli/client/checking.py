@@ -25,8 +25,9 @@ from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.prompts import Prompt, PromptError
 from quarry_core.errors import MissingBucket, PortError
 from quarry_core.models import UnsupportedModel, canonical_model, check_inference, family_of, joined
-from quarry_core.ports import Objects
+from quarry_core.ports import InferenceProfile, Objects
 from quarry_core.sources.lookups import NotReadable, TooManyKeys, look_up_prompt
+from quarry_core.sources.profiles import ProfileNotReadable, look_up_model
 
 CHECK_S = 15.0
 HINT_S = 5.0
@@ -52,11 +53,11 @@ async def check(connections: Connections, manifest: Manifest, within_s: float = 
             "the source and the prompt", aside(partial(_in_s3, objects, manifest, connections.bucket)), found, within_s
         )
     ]
-    if connections.ask is not None:
+    if connections.ask is not None and manifest.model_known:
+        # AWS's own profile of the geography is only what the one of the manifest costs as much as.
+        model_id = canonical_model(manifest.model) if manifest.model != manifest.model_id else manifest.model_id
         tasks.append(
-            _bounded(
-                "the model", _model(Asking(connections.ask), manifest.model_id, connections.region), found, within_s
-            )
+            _bounded("the model", _model(Asking(connections.ask), model_id, connections.region), found, within_s)
         )
     await asyncio.gather(*tasks)
     return found
@@ -71,6 +72,36 @@ async def _bounded(what: str, looking: Awaitable[Checked], found: Checked, withi
         result = Checked(unchecked=[f"{what}: {error}"])
     found.faults += result.faults
     found.unchecked += result.unchecked
+
+
+@dataclass(frozen=True, slots=True)
+class _Profiles:
+    """Inference profiles, as the person who asks may see them."""
+
+    asking: Asking
+
+    async def get(self, arn: str) -> InferenceProfile:
+        answer = await self.asking("bedrock", "get_inference_profile", inferenceProfileIdentifier=arn)
+        return InferenceProfile(tuple(str(each["modelArn"]) for each in answer["models"]), str(answer["status"]))
+
+
+async def model_behind_profile(
+    connections: Connections, data: object, within_s: float = CHECK_S
+) -> tuple[str, list[str]]:
+    """The model behind a manifest's application inference profile, and why it is not known; both are empty for any other.
+
+    Raises:
+        ManifestError: there is no such profile, or no one model behind it.
+    """
+    if connections.ask is None or not connections.region:
+        return "", []
+    try:
+        looking = look_up_model(_Profiles(Asking(connections.ask)), data, connections.region)
+        return await asyncio.wait_for(looking, within_s), []
+    except TimeoutError:
+        return "", [f"the model: no answer within {within_s:.0f} s"]
+    except (ProfileNotReadable, PortError, NotKnown) as error:
+        return "", [f"the model: {error}"]
 
 
 async def nearest_model(connections: Connections, model_id: str, within_s: float = HINT_S) -> str:
@@ -119,7 +150,8 @@ def _prompt(objects: Objects, manifest: Manifest, found: Checked) -> tuple[Promp
         return manifest.prompt, True
     try:
         prompt = look_up_prompt(objects, manifest.prompt_id, images=bool(manifest.images))
-        check_inference(manifest.model_id, joined(manifest.model_id, prompt.inference, manifest.inference))
+        if manifest.model_known:
+            check_inference(manifest.model, joined(manifest.model, prompt.inference, manifest.inference))
     except MissingBucket as error:
         found.faults.append(str(for_people(error, ClientSettings()) or error))
     except (NotReadable, PortError) as error:
@@ -146,6 +178,8 @@ def _source(
     except ManifestError as error:
         found.faults.append(str(error))
         return
+    if not manifest.model_known:
+        return  # what the source must have depends on the model
     try:
         seen = preview_source(objects, manifest, source)
     except ManifestError as error:

@@ -114,7 +114,7 @@ async def _planned(
     judged = await judge(connections, text)
     assert judged.manifest is not None
     ledger, services = connections.ledger, connections.services()
-    standing = await ledger.pool(pool_of(connections.region, judged.manifest.model_id))
+    standing = await ledger.pool(pool_of(connections.region, judged.manifest.model))
     quota, assumed = _quota(standing, services.job_quota)
     environment = Environment(
         region=connections.region,

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from quarry_cli.client.checking import check as check_in_aws
-from quarry_cli.client.checking import nearest_model
+from quarry_cli.client.checking import model_behind_profile, nearest_model
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.manifest_queue import wrong_queue
 from quarry_cli.errors import NotSubmitted
@@ -142,7 +142,8 @@ async def _check(connections: Connections, text: str, data: ManifestData) -> Jud
     if size_bytes > MANIFEST_BYTES_MAX:
         raise NotSubmitted(f"the manifest has {size_bytes} bytes; at most {MANIFEST_BYTES_MAX} are allowed")
     try:
-        manifest = read_manifest(data)
+        model, unknown = await model_behind_profile(connections, data)
+        manifest = read_manifest(data, model=model)
     except ManifestError as error:
         raise NotSubmitted(str(error) + await _model_hint(connections, data)) from error
     try:
@@ -162,7 +163,7 @@ async def _check(connections: Connections, text: str, data: ManifestData) -> Jud
     checked = await check_in_aws(connections, manifest)
     if checked.faults:
         raise NotSubmitted("; ".join(checked.faults))
-    return Judged(data, manifest, unchecked=checked.unchecked)
+    return Judged(data, manifest, unchecked=[*unknown, *checked.unchecked])
 
 
 async def _model_hint(connections: Connections, data: ManifestData) -> str:

@@ -196,7 +196,7 @@ def run_view(
             if state is not ShardState.INVOKING or shards.get(state)
         },
         errors=dict(sorted(totals.errors.items(), key=lambda each: (-each[1], each[0]))),
-        spent=_spent(totals, run.pins.model_id if run.pins else ""),
+        spent=_spent(totals, run.pins.model if run.pins else ""),
         jobs=[_job(job) for job in jobs],
         elapsed_s=max(
             0, round((_moment(totals.ended_at, now) - datetime.fromisoformat(run.accepted_at)).total_seconds())

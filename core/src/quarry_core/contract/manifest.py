@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    PrivateAttr,
     StringConstraints,
     WithJsonSchema,
     field_validator,
@@ -46,6 +47,7 @@ from quarry_core.models import (
     check_inference,
     family_of,
     image_content_of,
+    is_application_profile,
     joined,
 )
 from quarry_core.structured.schema import OutputSchema, SchemaError, read_schema
@@ -283,6 +285,21 @@ class Manifest(BaseModel):
     def _revision(cls, value: str | None) -> str | None:
         return _checked(check_revision, value)
 
+    _model: str = PrivateAttr("")
+
+    def model_post_init(self, context: Any) -> None:
+        self._model = (context or {}).get("model") or self.model_id
+
+    @property
+    def model(self) -> str:
+        """The model: what family, limits and prices go by. That of an application inference profile, if it was looked up."""
+        return self._model
+
+    @property
+    def model_known(self) -> bool:
+        """False for an application inference profile of which nobody has looked up the model."""
+        return not is_application_profile(self.model)
+
     @field_validator("model_id")
     @classmethod
     def _known_model(cls, value: str) -> str:
@@ -363,12 +380,14 @@ class Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _prompt_fits_model(self) -> Self:
-        fault = model_fault(self.model_id, self.request_format)
+        if not self.model_known:
+            return self  # the services look it up, and judge then
+        fault = model_fault(self.model, self.request_format)
         if fault:
             raise ValueError(fault)
         if self.request_format is not None:
             return self
-        family = family_of(self.model_id)
+        family = family_of(self.model)
         if family.kind == "embedding":
             if self.prompt_id is not None or self.prompt is not None:
                 raise ValueError(
@@ -386,11 +405,11 @@ class Manifest(BaseModel):
                 raise ValueError(f"prompt.template: {error}") from error
         if self.images:
             try:
-                image_content_of(self.model_id)
+                image_content_of(self.model)
             except ValueError as error:
                 raise ValueError(f"images: {error}") from error
-        given = joined(self.model_id, self.prompt.inference if self.prompt is not None else {}, self.inference)
-        check_inference(self.model_id, given, whole=self.prompt_id is None)
+        given = joined(self.model, self.prompt.inference if self.prompt is not None else {}, self.inference)
+        check_inference(self.model, given, whole=self.prompt_id is None)
         self.check_output(given)
         return self
 
@@ -409,8 +428,8 @@ class Manifest(BaseModel):
                     "output_mode: it says how output_schema is asked for: give output_schema, or leave it out"
                 )
             return None
-        carriers = carriers_of(self.model_id)
-        mode = mode_of(carriers, self.output_mode, self.model_id)
+        carriers = carriers_of(self.model)
+        mode = mode_of(carriers, self.output_mode, self.model)
         try:
             check_sendable(self.output_schema, carriers, mode, inference)
         except SchemaError as error:

@@ -32,8 +32,8 @@ def on_demand_below(manifest: Manifest, *, allowed: bool) -> int:
     Raises:
         ManifestError: it asks for what cannot be.
     """
-    asked, least = manifest.on_demand_below, limits_of(manifest.model_id).records_min
-    why = why_never(manifest.model_id)
+    asked, least = manifest.on_demand_below, limits_of(manifest.model).records_min
+    why = why_never(manifest.model)
     if not allowed:
         why = "this environment asks nothing on demand (QUARRY_ON_DEMAND and QUARRY_ON_DEMAND_QUEUE_URL)"
     if why is not None and asked:

@@ -21,6 +21,7 @@ from quarry_core.contract.json_text import fixed, half_pairs, nested, repeated_k
 from quarry_core.contract.manifest import Manifest, ManifestError, model_fault
 from quarry_core.contract.manifest_identity import ManifestData
 from quarry_core.contract.text import SURROGATE, bounded_text, shown_name
+from quarry_core.models import is_application_profile
 
 MANIFEST_BYTES_MAX = 256 * 1024
 REFUSAL_BYTES_MAX = 4 * 1024
@@ -39,8 +40,13 @@ NOT_YET = {
 }
 
 
-def read_manifest(data: ManifestData, size_bytes: int = 0) -> Manifest:
-    """Validate a manifest; `size_bytes` is what its text takes, where it is known.
+def read_manifest(data: ManifestData, size_bytes: int = 0, *, model: str = "") -> Manifest:
+    """Validate a manifest.
+
+    Args:
+        size_bytes: what its text takes, where it is known.
+        model: of an application inference profile, the model behind it; empty: not known, so what depends on the model is
+            not judged.
 
     Raises:
         ManifestError: names each wrong field (the first twenty), what is wrong with it, and the remedy; one line of
@@ -50,7 +56,7 @@ def read_manifest(data: ManifestData, size_bytes: int = 0) -> Manifest:
     if envelope is not None:
         raise ManifestError(bounded_text(envelope, REFUSAL_BYTES_MAX))
     assert isinstance(data, Mapping), "text is an envelope"
-    faults = list(islice(_faults(data, size_bytes), FAULTS_MAX + 1))
+    faults = list(islice(_faults(data, size_bytes, model), FAULTS_MAX + 1))
     whole = fixed(dict(data))
     known = {key: value for key, value in without_nulls(whole).items() if key in Manifest.model_fields}
     if "output_schema" in known:
@@ -60,7 +66,7 @@ def read_manifest(data: ManifestData, size_bytes: int = 0) -> Manifest:
         known.setdefault("s3_uri", "s3://none/none.csv")
     manifest: Manifest | None = None
     try:
-        manifest = Manifest.model_validate(known)
+        manifest = Manifest.model_validate(known, context={"model": model})
     except ValidationError as error:
         reported = {fault.partition(":")[0].partition(".")[0] for fault in faults}
         more = (_sentence(fault) for fault in error.errors(include_url=False) if _field(fault) not in reported)
@@ -70,7 +76,7 @@ def read_manifest(data: ManifestData, size_bytes: int = 0) -> Manifest:
     return manifest
 
 
-def _faults(data: Mapping[str, Any], size_bytes: int) -> Iterator[str]:
+def _faults(data: Mapping[str, Any], size_bytes: int, model: str) -> Iterator[str]:
     """What is wrong before any field is looked at."""
     if size_bytes > MANIFEST_BYTES_MAX:
         yield f"the manifest has {size_bytes} bytes; at most {MANIFEST_BYTES_MAX} are allowed"
@@ -81,8 +87,10 @@ def _faults(data: Mapping[str, Any], size_bytes: int) -> Iterator[str]:
         yield f"{field}: {sentence}"
     yield from _key_faults(data)
     # Here, so that it is told beside what is wrong with other fields.
-    model_id = data.get("model_id")
-    fault = model_fault(model_id, data.get("request_format")) if isinstance(model_id, str) else None
+    model_id = model or data.get("model_id")
+    fault = None
+    if isinstance(model_id, str) and not is_application_profile(model_id):
+        fault = model_fault(model_id, data.get("request_format"))
     if fault:
         yield fault
     if not data.get("s3_uri"):

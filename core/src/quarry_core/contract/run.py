@@ -91,6 +91,8 @@ class Pins(BaseModel):
     """What the manifest meant on the day it was accepted.
 
     Attributes:
+        model_id: as Bedrock is told it.
+        base_model: of an application inference profile, which does not say it: the model that it stood for.
         family: by which name `models.reader_named` knows how the answers are read.
         images: columns of images that go into the records.
         columns, where, sample, id_column: as of the manifest; empty where it has none.
@@ -103,6 +105,7 @@ class Pins(BaseModel):
 
     job_name_prefix: str
     model_id: str
+    base_model: str = ""
     pool: str
     family: str
     family_version: str
@@ -129,6 +132,11 @@ class Pins(BaseModel):
     on_demand_below: int = 0
     output: Output | None = None
     images: tuple[ImageColumn, ...] = ()
+
+    @property
+    def model(self) -> str:
+        """The model: what family, limits and prices go by."""
+        return self.base_model or self.model_id
 
 
 class Run(BaseModel):

@@ -15,6 +15,7 @@ from quarry_core.models.family import (
 )
 from quarry_core.models.identity import canonical_model, pool_of
 from quarry_core.models.limits import ModelLimits, limits_of
+from quarry_core.models.profiles import NoOneModel, is_application_profile, model_behind
 from quarry_core.models.registry import (
     CONVERSE,
     FAMILIES,
@@ -43,6 +44,7 @@ __all__ = [
     "ImageContent",
     "Kind",
     "ModelLimits",
+    "NoOneModel",
     "Output",
     "OutputMode",
     "Turn",
@@ -54,9 +56,11 @@ __all__ = [
     "check_ready",
     "family_of",
     "image_content_of",
+    "is_application_profile",
     "joined",
     "limits_of",
     "makes_embeddings",
+    "model_behind",
     "pool_of",
     "reader_named",
     "reader_of",

@@ -155,7 +155,7 @@ def _base(model_id: str) -> str:
     model = canonical_model(model_id)
     if model.startswith(HIDDEN):
         raise UnsupportedModel(
-            f"{model_id!r}: application inference profiles hide their model and are not yet supported:"
+            f"{model_id!r} is an application inference profile, and which model it stands for was not looked up:"
             " name the model or a system-defined profile"
         )
     if model.startswith(_NO_BATCH):

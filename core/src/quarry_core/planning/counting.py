@@ -328,9 +328,7 @@ def _place(run_id: str, file: int, suffix: str, etag: str) -> SpoolPlace:
 def _count_file(objects: Objects, pins: Pins, ref: ObjectRef, place: SpoolPlace, ids: RequestIds) -> Count:
     form = pins.request_format
     if form is not None:
-        return count_text(
-            objects, ref, place, lambda body: count_requests(body, ref.key, form, pins.model_id, ids.take)
-        )
+        return count_text(objects, ref, place, lambda body: count_requests(body, ref.key, form, pins.model, ids.take))
     try:
         return inspect(objects, ref, pins.source.format, pins.csv, needed_columns(pins), place, _read_columns(pins))
     except SourceError as error:

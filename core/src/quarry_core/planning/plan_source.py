@@ -51,7 +51,7 @@ class Planned:
         count = self.counted.dataset.count
         return estimate_run(
             plan=self.plan,
-            model_id=pins.model_id,
+            model_id=pins.model,
             source_uri=pins.source.uri,
             inference=inference_of(pins, count),
             tokens=self.tokens,
@@ -77,7 +77,7 @@ def plan_source(objects: Objects, run_id: str, pins: Pins, slots: int) -> Planne
     plan = plan_shards(
         rows_available=counted.dataset.count.rows,
         record_bytes=counted.record_bytes,
-        limits=limits_of(pins.model_id),
+        limits=limits_of(pins.model),
         slots=slots,
         max_records_per_job=_records_per_job(pins, counted.dataset.count),
         max_num_jobs=pins.max_num_jobs,
@@ -122,7 +122,7 @@ def refusal_of(error: Exception, source: Source) -> str:
 
 def _records_per_job(pins: Pins, count: DatasetCount) -> int | None:
     """What the user wants, or less where the copy of so wide a shard could not be held."""
-    limits, copied = limits_of(pins.model_id), copied_rows_max(pins.source, count)
+    limits, copied = limits_of(pins.model), copied_rows_max(pins.source, count)
     if copied is None or copied >= limits.records_max:
         return pins.max_records_per_job
     return min(pins.max_records_per_job or limits.records_max, max(copied, limits.records_min))

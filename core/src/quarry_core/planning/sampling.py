@@ -34,7 +34,7 @@ def estimate_tokens(dataset: Dataset, pins: Pins, encoder: RowEncoder, rows: int
     """
     system = (pins.prompt.system if pins.prompt else None) or ""
     ask = ask_of(pins)
-    tokens = TokenSample(pins.model_id, system + (ask.beside if ask else ""))
+    tokens = TokenSample(pins.model, system + (ask.beside if ask else ""))
     for place, batch in _places(dataset, encoder.columns, rows):
         tokens.take(_first_chars(encoder.texts(batch), SAMPLE_CHARS_MAX // SAMPLE_PLACES), place)
     return tokens.estimate(rows)

@@ -63,7 +63,7 @@ def _texts_of(pins: Pins, put_in: Attach) -> Encoder:
         attach = partial(_attached, ask, put_in)
         if ask.instruction:
             template = Template((*template.parts, ask.instruction))
-    family = family_of(pins.model_id)
+    family = family_of(pins.model)
     return Encoder(family, template, system, pins.inference, turns=turns, nulls=nulls, attach=attach)
 
 

@@ -22,6 +22,7 @@ from quarry_core import __version__
 from quarry_core.aws.bus import EventBus
 from quarry_core.aws.client import Aws
 from quarry_core.aws.jobs import BedrockJobs
+from quarry_core.aws.profiles import BedrockProfiles
 from quarry_core.aws.queue import SqsQueue
 from quarry_core.aws.runtime import BedrockRuntime
 from quarry_core.aws.s3.objects import S3Objects
@@ -31,7 +32,7 @@ from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import ON_DEMAND_QUEUE, QUEUES
 from quarry_core.errors import PortError
 from quarry_core.ledger.ledger import Ledger
-from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Queue, Runtime, Table
+from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Profiles, Queue, Runtime, Table
 from quarry_core.service.consumer import Consumer, Limits, every
 from quarry_core.settings import Settings, faults_of
 from quarry_core.sources.hub.objects import HubObjects
@@ -62,6 +63,7 @@ class World:
     table: Table
     objects: Objects
     jobs: Jobs
+    profiles: Profiles
     runtime: Runtime
     bus: Bus
     queues: Mapping[str, Queue]
@@ -136,6 +138,7 @@ async def open_world(settings: Settings, queues: Sequence[str] = QUEUES) -> Asyn
                     hub,
                 ),
                 jobs=BedrockJobs(aws),
+                profiles=BedrockProfiles(aws),
                 runtime=BedrockRuntime(aws),
                 bus=EventBus(aws, settings.env),
                 queues={

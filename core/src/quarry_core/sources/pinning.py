@@ -52,15 +52,20 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
         bucket=environment.bucket,
         owner_required=environment.owner_required,
     )
+    if not manifest.model_known:
+        raise ManifestError(
+            f"model_id: which model {manifest.model_id} stands for is not known here, since it could not be read: allow"
+            " bedrock:GetInferenceProfile for it, or name the model"
+        )
     prompt = manifest.prompt
     if manifest.prompt_id is not None:
         prompt = look_up_prompt(objects, manifest.prompt_id, images=bool(manifest.images))
     inference = {**manifest.inference}
     if prompt is not None and prompt.inference:
-        inference = joined(manifest.model_id, prompt.inference, manifest.inference)
+        inference = joined(manifest.model, prompt.inference, manifest.inference)
     if manifest.request_format is None:
         try:
-            check_inference(manifest.model_id, inference)
+            check_inference(manifest.model, inference)
         except ValueError as error:
             raise ManifestError(str(error)) from error
     output = output_of(manifest, inference)
@@ -68,13 +73,14 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
     requests = find_requests(objects, manifest, source.format, partial(first_file, objects, run_id, source))
     check_selection(manifest, prompt, requests=requests is not None)
     invocation = INVOCATIONS[requests] if requests else None
-    family = reader_of(manifest.model_id, invocation)
-    if invocation is None and family_of(manifest.model_id).invocation == "Converse":
+    family = reader_of(manifest.model, invocation)
+    if invocation is None and family_of(manifest.model).invocation == "Converse":
         invocation = "Converse"
     pins = Pins(
         job_name_prefix=manifest.job_name_prefix,
         model_id=manifest.model_id,
-        pool=pool_of(environment.region, manifest.model_id),
+        base_model="" if manifest.model == manifest.model_id else manifest.model,
+        pool=pool_of(environment.region, manifest.model),
         family=family.name,
         family_version=family.version,
         source=source,
@@ -118,7 +124,7 @@ def output_of(manifest: Manifest, inference: Mapping[str, Any]) -> Output | None
         raise ManifestError(str(error)) from error
     if mode is None or manifest.output_schema is None:
         return None
-    return Output(text=manifest.output_schema.text, mode=mode, carrier=carriers_of(manifest.model_id)[mode])
+    return Output(text=manifest.output_schema.text, mode=mode, carrier=carriers_of(manifest.model)[mode])
 
 
 def first_file(objects: Objects, run_id: str, source: Source) -> ObjectRef:

@@ -108,7 +108,7 @@ def _requests(objects: Objects, manifest: Manifest, found: Found, form: RequestF
     several = found.listing is not None and len(found.listing.files) > 1
     size_bytes = found.one.size_bytes if found.one is not None else None
     lines, ended = _beginning(objects, ref, size_bytes)
-    rows, others = check_first_requests(lines, ref.key, form, manifest.model_id)
+    rows, others = check_first_requests(lines, ref.key, form, manifest.model)
     schema = request_schema(request_columns(form, others=others))
     return Preview(schema, rows if ended and not several else None, whole=ended and not several, requests=form)
 
@@ -174,7 +174,7 @@ def _jsonl(lines: bytes, key: str, *, ended: bool) -> Preview | None:
 def faults_of(found: Preview, manifest: Manifest, prompt: Prompt | None) -> Faults:
     """What the preprocessor would refuse of it, in its own sentences."""
     faults, likely = [], []
-    family: AnswerReader = CONVERSE if found.requests == "openai" else family_of(manifest.model_id)
+    family: AnswerReader = CONVERSE if found.requests == "openai" else family_of(manifest.model)
     try:
         check_selection(manifest, prompt, requests=found.requests is not None)
     except ManifestError as error:
@@ -190,7 +190,7 @@ def faults_of(found: Preview, manifest: Manifest, prompt: Prompt | None) -> Faul
         check_result_columns(pa.schema(chosen), family.answer_column, manifest.result_prefix or "", properties)
     except ColumnTaken as error:
         faults.append(str(error))
-    limits = limits_of(manifest.model_id)
+    limits = limits_of(manifest.model)
     if found.rows is not None and not manifest.where:
         rows = min(found.rows, manifest.max_records_total or found.rows, _sampled(manifest, found.rows))
         if rows < 1 or (rows < limits.records_min and manifest.on_demand_below == 0):

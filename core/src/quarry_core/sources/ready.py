@@ -34,7 +34,7 @@ def find_requests(
         if form != "jsonl":
             raise ManifestError("request_format: ready requests are JSONL, and the source is something else")
         return manifest.request_format
-    if manifest.prompt_id is not None or manifest.prompt is not None or family_of(manifest.model_id).kind != "text":
+    if manifest.prompt_id is not None or manifest.prompt is not None or family_of(manifest.model).kind != "text":
         return None
     if form != "jsonl":
         raise ManifestError(f"prompt_id: {ONE_PROMPT}")

@@ -329,7 +329,7 @@ class SimulatedBedrock:
         return availability(request, register.region, register.account, without_access)
 
     async def _list_profiles(self, request: dict[str, Any]) -> dict[str, Any]:
-        return list_profiles(request, self._register.region, self._register.account)
+        return list_profiles(request, self._register.region, self._register.account, self._live.application_profiles)
 
     async def _get_profile(self, request: dict[str, Any]) -> dict[str, Any]:
-        return get_profile(request, self._register.region, self._register.account)
+        return get_profile(request, self._register.region, self._register.account, self._live.application_profiles)

@@ -48,6 +48,12 @@ class LiveSettings(FaultsAndPace):
         default_factory=dict, description="further models that batch inference supports: base model id and family"
     )
 
+    application_profiles: dict[str, str] = Field(
+        default_factory=dict,
+        description="application inference profiles: the last part of each one's ARN, to the model or profile that it"
+        " was made of",
+    )
+
     records_min: NonNegativeInt = Field(100, description="minimum records of a job; with fewer it ends Failed")
     records_max: PositiveInt = Field(50_000, description="maximum records of a job, and of a file")
     file_bytes_max: PositiveInt = Field(1 << 30, description="maximum bytes of one input file")

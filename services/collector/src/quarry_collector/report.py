@@ -57,6 +57,7 @@ class RunFacts:
 
     run_id: str
     model_id: str
+    model: str
     source_uri: str
     bucket: str
     accepted_at: str
@@ -126,8 +127,8 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
                 "unread": 0 if run.dry_run else run.planned_rows - total.rows,
             },
             "llm_tokens": {"input": total.input_tokens, "output": total.output_tokens},
-            "cost": _cost(run.model_id, ordered),
-            "on_demand": _on_demand(run.model_id, ordered),
+            "cost": _cost(run.model, ordered),
+            "on_demand": _on_demand(run.model, ordered),
             "estimate": None if run.estimate is None else run.estimate.model_dump(mode="json"),
             "errors": _errors(total),
             "unexpected": _unexpected(total),

@@ -132,6 +132,7 @@ class Runs:
             RunFacts,
             run_id=run_id,
             model_id=pins.model_id,
+            model=pins.model,
             source_uri=pins.source.uri,
             bucket=world.settings.bucket,
             accepted_at=accepted_at,

@@ -160,7 +160,7 @@ class Shards:
         except Stale:
             log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
             return "settled_by_another"
-        _count(salvage.pins.model_id, outcome, shard)
+        _count(salvage.pins.model, outcome, shard)
         log.info(
             "settled",
             run_id=shard.run_id,

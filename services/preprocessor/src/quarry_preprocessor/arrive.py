@@ -42,6 +42,7 @@ from quarry_core.service.process import World
 from quarry_core.service.steps import Steps
 from quarry_core.service.verdicts import DONE, Poison, Retry, Verdict
 from quarry_core.sources.pinning import Environment, pin
+from quarry_core.sources.profiles import look_up_model
 from quarry_core.structured.schema import SchemaError
 from quarry_core.structured.validate import compiled
 from quarry_core.telemetry import metrics
@@ -137,7 +138,8 @@ class Arrivals:
             partial(objects.put_once, manifest_key(run_id), text, {"run": run_id, "manifest": digest})
         )
         try:
-            pins = await self._pin(run_id, read_manifest(data, len(text)))
+            model = await look_up_model(self._world.profiles, data, self._world.settings.region)
+            pins = await self._pin(run_id, read_manifest(data, len(text), model=model))
         except (ManifestError, PromptError) as error:
             if exhausted(error):
                 raise  # the worker's want, not the manifest's fault

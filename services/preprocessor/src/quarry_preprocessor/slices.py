@@ -84,7 +84,7 @@ class Slices:
         assert run.pins is not None
         plan = Plan.model_validate_json(await offload.run(partial(objects.read, ObjectRef(plan_key(run.run_id)))))
         dataset = await offload.run(partial(open_dataset, objects, run.run_id, run.pins.source))
-        limits = limits_of(run.pins.model_id)
+        limits = limits_of(run.pins.model)
         writer = ShardWriter(
             objects=objects,
             run_id=run.run_id,
@@ -220,7 +220,7 @@ def _kind(work: Work, sendable: int) -> str:
     """How a shard of so many records is to be asked: by a job, or on demand where it is too small or the run is."""
     assert work.run.pins is not None
     below = work.run.pins.on_demand_below
-    few = sendable < limits_of(work.run.pins.model_id).records_min or work.plan.rows_planned < below
+    few = sendable < limits_of(work.run.pins.model).records_min or work.plan.rows_planned < below
     return ON_DEMAND if below and sendable and few else ""
 
 
@@ -228,4 +228,4 @@ def _fewest(work: Work) -> str:
     assert work.run.pins is not None
     if work.run.pins.on_demand_below:
         return "none is left to be asked on demand"
-    return f"the model's smallest job has {limits_of(work.run.pins.model_id).records_min} records"
+    return f"the model's smallest job has {limits_of(work.run.pins.model).records_min} records"

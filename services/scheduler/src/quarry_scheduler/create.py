@@ -48,6 +48,7 @@ def job_request(pins: Pins, shard: Shard, env: str, bucket: str, role_arn: str) 
         subnet_ids=pins.vpc.subnet_ids if pins.vpc else (),
         security_group_ids=pins.vpc.security_group_ids if pins.vpc else (),
         invocation_type=pins.invocation,
+        base_model=pins.base_model,
     )
 
 

@@ -144,7 +144,7 @@ class OnDemand:
         asking = Asking(
             shard,
             pins,
-            first_tier(pins.model_id, answered.tier),
+            first_tier(pins.model, answered.tier),
             answered.checkpoints,
             shard.heartbeat,
             answered.tier,

@@ -20,9 +20,12 @@ def differences(job: Job, request: JobRequest) -> list[str]:
         "client_token": (job.client_token or "", request.client_token),
         "output_uri": (job.output_uri.rstrip("/"), request.output_uri.rstrip("/")),
         "role_arn": (job.role_arn, request.role_arn),
-        "model_id": (job.model_id and canonical_model(job.model_id), canonical_model(request.model_id)),
     }
     found = [field for field, (theirs, ours) in pairs.items() if theirs and theirs != ours]
+    # Whether Bedrock returns an application profile as what it was told, or as its model, is not documented.
+    ours = {canonical_model(each) for each in (request.model_id, request.base_model) if each}
+    if job.model_id and canonical_model(job.model_id) not in ours:
+        found.append("model_id")
     if job.input_uri != request.input_uri:  # always returned, and names our bucket, run and shard
         found.append("input_uri")
     return found

@@ -95,7 +95,7 @@ class RecordCalls:
                 attempt -= 1
                 continue
             if tier is None and asking.proven is None and _of_record(failure):
-                asking.tier = tier_of(asking.pins.model_id)  # it was not for the tier
+                asking.tier = tier_of(asking.pins.model)  # it was not for the tier
             match after(failure, attempt, world.settings.on_demand_attempts_max):
                 case Again(pause_max_s):
                     if isinstance(failure, Throttled):
@@ -154,7 +154,7 @@ class RecordCalls:
             return
         if input_tokens is None and output_tokens is None:
             return
-        used = (input_tokens or 0) + (output_tokens or 0) * burndown_of(asking.pins.model_id)
+        used = (input_tokens or 0) + (output_tokens or 0) * burndown_of(asking.pins.model)
         self._rate(asking.shard.pool)[0].settle(reserved, used, self._world.clock.monotonic())
 
     def _rate(self, pool: str) -> tuple[Rate, asyncio.Lock]:

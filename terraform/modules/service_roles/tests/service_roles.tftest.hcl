@@ -296,6 +296,38 @@ run "what_the_scheduler_may_do_where_records_are_asked_on_demand" {
   }
 }
 
+run "application_profiles_are_seen_by_the_preprocessor_alone" {
+  command = plan
+
+  variables {
+    application_profile_arns = ["arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6"]
+  }
+
+  assert {
+    condition = {
+      for service, json in output.access_json : service => [
+        for statement in jsondecode(json).Statement : [statement.Sid, statement.Resource]
+        if statement.Action == "bedrock:GetInferenceProfile"
+      ]
+      } == {
+      preprocessor = [["SeeApplicationProfiles", "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6"]]
+      scheduler    = []
+      collector    = []
+    }
+    error_message = "The preprocessor must be able to look up the model behind these profiles, and nobody else needs to."
+  }
+}
+
+run "application_profiles_are_named_one_by_one" {
+  command = plan
+
+  variables {
+    application_profile_arns = ["arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/*"]
+  }
+
+  expect_failures = [var.application_profile_arns]
+}
+
 run "what_the_collector_may_do" {
   command = plan
 

@@ -25,9 +25,13 @@ async def there(environment: Environment) -> str | Sequence[Fault]:
     faults = []
     for model in environment.named():
         try:
-            family_of(model)
+            family_of(await environment.behind(model))
         except UnsupportedModel as error:
             faults.append(Fault(message=str(error), remedy="Name a model of a family that Quarry can prompt."))
+            continue
+        except NotKnown as error:
+            remedy = "`quarry models` lists the profiles of this account with their ARNs."
+            faults.append(Fault(message=str(error), remedy=remedy))
             continue
         if canonical_model(model).startswith(CUSTOM):
             continue
@@ -52,14 +56,13 @@ async def access(environment: Environment) -> str | Sequence[Fault]:
     faults, unknown = [], []
     for model in environment.named():
         try:
-            message = await environment.asking(
-                "bedrock", "get_foundation_model_availability", modelId=canonical_model(model).removeprefix(CUSTOM)
-            )
+            meant = canonical_model(await environment.behind(model)).removeprefix(CUSTOM)
+            message = await environment.asking("bedrock", "get_foundation_model_availability", modelId=meant)
         except Missing:
             unknown.append(f"{model}: there is no such model")
             continue
-        except PortError as error:
-            unknown.append(f"{model}: {reason(error)}")
+        except (PortError, NotKnown) as error:
+            unknown.append(f"{model}: {reason(error) if isinstance(error, PortError) else error}")
             continue
         match read_access(message):
             case Access.NOT_AUTHORIZED:
@@ -97,7 +100,12 @@ async def batch(environment: Environment) -> str | Sequence[Fault]:
     message: list[str] = []
     unknown: list[str] = []
     for model in environment.named():
-        takes, why = takes_batch(model, await environment.model_name(model), quotas)
+        try:
+            meant = await environment.behind(model)
+        except NotKnown as error:
+            unknown.append(f"{model}: {error}")
+            continue
+        takes, why = takes_batch(meant, await environment.model_name(meant), quotas)
         if takes is Batch.NO:
             faults.append(
                 Fault(

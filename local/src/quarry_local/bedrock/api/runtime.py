@@ -27,6 +27,7 @@ from quarry_local.bedrock.errors import ApiError, invalid, no_access
 from quarry_local.bedrock.families.answers import Answer, Answering, Refused
 from quarry_local.bedrock.families.registry import answering
 from quarry_local.bedrock.faults.plan import RequestFate, draw
+from quarry_local.bedrock.models.identity import behind
 from quarry_local.bedrock.models.on_demand import Callee, callee, counted, tokens_to_reserve
 from quarry_local.bedrock.settings import InvocationFault, LiveSettings
 
@@ -141,7 +142,8 @@ class Runtime:
         raise invalid("Streaming is not simulated")
 
     def _callee(self, request: web.Request) -> Callee:
-        found = callee(request.match_info["modelId"], region=self._region, account=self._account)
+        home = {"region": self._region, "account": self._account}
+        found = callee(behind(request.match_info["modelId"], self._live().application_profiles, **home), **home)
         if found.model.id in self._live().models_without_access:
             raise no_access()
         return found

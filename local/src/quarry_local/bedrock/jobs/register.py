@@ -11,7 +11,7 @@ import math
 import secrets
 import string
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -19,7 +19,7 @@ from quarry_local.bedrock.clock import SimulatedClock
 from quarry_local.bedrock.errors import conflict, invalid, missing, no_access, quota_exceeded, too_many_tags
 from quarry_local.bedrock.jobs.job import Job, Status
 from quarry_local.bedrock.jobs.limits import quota_of
-from quarry_local.bedrock.models.identity import resolve
+from quarry_local.bedrock.models.identity import behind, resolve
 from quarry_local.bedrock.settings import LiveSettings
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,14 @@ class Register:
             return standing, False
         if known:
             self.suffered("token_forgotten")
-        model = resolve(request["modelId"], region=self.region, account=self.account, batch_models=live.batch_models)
+        home = {"region": self.region, "account": self.account}
+        told = request["modelId"]
+        meant = behind(told, live.application_profiles, **home)
+        model = resolve(meant, **home, batch_models=live.batch_models)
+        if meant != told:
+            model = replace(
+                model, arn=told
+            )  # as what it was asked for; which of the two live AWS shows is not documented
         if model.id in live.models_without_access:
             raise no_access()
         tags = _tags_of(request)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from quarry_local.bedrock.errors import ApiError, invalid
 from quarry_local.bedrock.models.catalogue import Entry, Family, Limits, catalogue, entries, serves
 
-__all__ = ["CUSTOM", "EMBEDDINGS", "UNKNOWN", "UNSUPPORTED", "Family", "Model", "Named", "named", "resolve"]
+__all__ = ["CUSTOM", "EMBEDDINGS", "UNKNOWN", "UNSUPPORTED", "Family", "Model", "Named", "behind", "named", "resolve"]
 
 # Contract section 7, verbatim.
 UNSUPPORTED = "Batch inference is not supported for the requested model"
@@ -24,6 +24,9 @@ _PROFILE = re.compile(r"(?P<geography>us-gov|us|eu|apac|jp|au|ca|global)\.(?P<id
 _ARN = re.compile(
     r"arn:aws(?:-[^:]+)?:bedrock:(?P<region>[a-z0-9-]+):(?P<account>\d{12})?:"
     r"(?P<kind>foundation-model|inference-profile|custom-model)/(?P<id>.+)"
+)
+_APPLICATION = re.compile(
+    r"arn:aws(?:-[^:]+)?:bedrock:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):application-inference-profile/(?P<id>.+)"
 )
 CUSTOM = "custom-model/"
 NO_LIMITS = Limits()
@@ -74,6 +77,18 @@ def named(identifier: str, *, region: str, account: str) -> Named | None:
         case _:
             profile = _PROFILE.fullmatch(arn["id"])
             return Named(_base(profile["id"]), identifier, profile["geography"]) if profile else None
+
+
+def behind(identifier: str, profiles: Mapping[str, str], *, region: str, account: str) -> str:
+    """What an application inference profile stands for, a model's id or a profile's; any other identifier as it is.
+
+    Args:
+        profiles: the account's application profiles: the last part of each one's ARN, to what it was made of.
+    """
+    found = _APPLICATION.fullmatch(identifier)
+    if found is None or (found["region"], found["account"]) != (region, account):
+        return identifier
+    return profiles.get(found["id"], identifier)
 
 
 def resolve(model_id: str, *, region: str, account: str, batch_models: Mapping[str, Family] | None = None) -> Model:

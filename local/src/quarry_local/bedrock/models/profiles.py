@@ -1,10 +1,13 @@
-"""ListInferenceProfiles and GetInferenceProfile: the system's own profiles of the catalogue's models. Pure.
+"""ListInferenceProfiles and GetInferenceProfile: the system's own profiles, and the account's. Pure.
 
-A profile is listed where it can be called from. Application profiles cannot be made here, so there are none.
+A profile is listed where it can be called from. Application profiles are made by a setting, and not by
+CreateInferenceProfile, which batch work does not call.
 """
 
 import base64
 import binascii
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from quarry_local.bedrock.errors import invalid, missing
@@ -12,20 +15,26 @@ from quarry_local.bedrock.models.catalogue import Entry, catalogue, entries, ser
 from quarry_local.bedrock.models.foundation_models import model_arn
 from quarry_local.bedrock.models.identity import named
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 _PAGE = 100  # what live answers without maxResults is not documented
 _MADE = "2024-08-26T00:00:00Z"  # live profiles have several dates; nobody should read them
 _WORDS = {"global": "Global", "apac": "APAC", "us-gov": "US-GOV"}
 
 
-def list_profiles(request: dict[str, Any], region: str, account: str) -> dict[str, Any]:
-    """One page.
+def list_profiles(
+    request: dict[str, Any], region: str, account: str, own: Mapping[str, str] = NOTHING
+) -> dict[str, Any]:
+    """One page; of one type, where `typeEquals` says so, and else the system's and then the account's own.
 
     Raises:
         ApiError: ValidationException, for a nextToken that is none.
     """
-    if request.get("typeEquals") == "APPLICATION":
-        return {"inferenceProfileSummaries": []}
-    found = [_view(entry, geography, region, account) for entry, geography in _served(region)]
+    wanted = request.get("typeEquals")
+    found: list[dict[str, Any]] = []
+    if wanted != "APPLICATION":
+        found += [_view(entry, geography, region, account) for entry, geography in _served(region)]
+    if wanted != "SYSTEM_DEFINED":
+        found += [_own_view(name, target, region, account) for name, target in sorted(own.items())]
     first = _position(request["nextToken"], len(found)) if "nextToken" in request else 0
     following = first + request.get("maxResults", _PAGE)
     page: dict[str, Any] = {"inferenceProfileSummaries": found[first:following]}
@@ -34,13 +43,19 @@ def list_profiles(request: dict[str, Any], region: str, account: str) -> dict[st
     return page
 
 
-def get_profile(request: dict[str, Any], region: str, account: str) -> dict[str, Any]:
+def get_profile(request: dict[str, Any], region: str, account: str, own: Mapping[str, str] = NOTHING) -> dict[str, Any]:
     """One profile, by id or ARN.
+
+    Args:
+        own: the account's application profiles: the last part of each one's ARN, to what it was made of.
 
     Raises:
         ApiError: ResourceNotFoundException.
     """
     identifier = request["inferenceProfileIdentifier"]
+    for name, target in own.items():
+        if identifier in {name, _own_arn(name, region, account)}:
+            return _own_view(name, target, region, account)
     found = named(identifier, region=region, account=account)
     if found and found.geography:
         for entry, geography in _served(region):
@@ -74,6 +89,28 @@ def _view(entry: Entry, geography: str, region: str, account: str) -> dict[str, 
         "inferenceProfileId": profile,
         "status": "ACTIVE",
         "type": "SYSTEM_DEFINED",
+    }
+
+
+def _own_arn(name: str, region: str, account: str) -> str:
+    return f"arn:aws:bedrock:{region}:{account}:application-inference-profile/{name}"
+
+
+def _own_view(name: str, target: str, region: str, account: str) -> dict[str, Any]:
+    """An application profile: it routes to where what it was made of routes to."""
+    made_of = named(target, region=region, account=account)
+    geography = made_of.geography if made_of else None
+    routed = targets(geography, region) if geography else [region]
+    model = made_of.id if made_of else target
+    return {
+        "inferenceProfileName": name,
+        "createdAt": _MADE,
+        "updatedAt": _MADE,
+        "inferenceProfileArn": _own_arn(name, region, account),
+        "models": [{"modelArn": model_arn(model, each)} for each in routed],
+        "inferenceProfileId": name,
+        "status": "ACTIVE",
+        "type": "APPLICATION",
     }
 
 
