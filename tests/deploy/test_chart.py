@@ -449,7 +449,7 @@ def _queues_read():
     """Service to its queues, as Terraform counts their backlog on ECS."""
     text = (ROOT / "terraform/modules/ecs_services/main.tf").read_text()
     return {
-        name: json.loads(queues) for name, queues in re.findall(r"^ +(\w+) += (\[\"[a-z\", ]+\])$", text, re.MULTILINE)
+        name: json.loads(queues) for name, queues in re.findall(r"^ +(\w+) += (\[\"[a-z\", -]+\])$", text, re.MULTILINE)
     }
 
 
