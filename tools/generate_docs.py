@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.pages import command, manifest, messages, metrics, promises, settings, states
+from tools.pages import command, family_table, manifest, messages, metrics, promises, settings, states
 from tools.pages.text import DOCS, ROOT, Lines
 
 SCHEMA = DOCS / "manifest.schema.json"
@@ -45,6 +45,7 @@ BLOCKS: Mapping[str, Callable[[], Lines]] = {
     "manifest-vpc": manifest.vpc_fields,
     "manifest-not-yet": manifest.not_yet,
     "families": manifest.families,
+    "family-table": family_table.lines,
     "parameters": manifest.parameters,
     "job-limits": manifest.job_limits,
     "wakeups": messages.wakeups,

@@ -30,6 +30,7 @@ class FakeRuntime:
     before: awaited with each request and its number, before it is answered.
     denied: access to the models is.
     tiers: which service tiers there are, besides the default one.
+    answerer: what a model says to a body, by the form in which it is asked; else it repeats the prompt.
     """
 
     def __init__(self, faults: Faults | None = None) -> None:
@@ -39,6 +40,7 @@ class FakeRuntime:
         self.before: Callable[[RuntimeRequest, int], Awaitable[None]] | None = None
         self.denied = False
         self.tiers: frozenset[str] = frozenset({"flex"})
+        self.answerer: Callable[[dict, str | None], dict] = answered
 
     def for_worker(self, faults: Faults) -> FakeRuntime:
         other = copy.copy(self)
@@ -83,7 +85,7 @@ class FakeRuntime:
             raise Refused(f"{doing}: ValidationException: the tier is not supported", "ValidationException")
         try:
             body = json.loads(request.body)
-            found = answered(body, request.form)
+            found = self.answerer(body, request.form)
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise Refused(f"{doing}: ValidationException: {error!r}", "ValidationException") from error
         return json.dumps(found).encode()

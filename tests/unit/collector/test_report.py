@@ -11,6 +11,7 @@ from quarry_core.models.prices import table
 RUN = RunFacts(
     run_id="r1",
     model_id="amazon.titan-embed-text-v2:0",
+    model="amazon.titan-embed-text-v2:0",
     source_uri="s3://data/in.parquet",
     bucket="quarry-dev",
     accepted_at="2026-11-20T08:00:00Z",
@@ -84,7 +85,7 @@ def test_the_report_tells_rows_errors_tokens_parts_and_what_nobody_expected():
 
 
 def test_a_model_without_a_price_has_a_cost_that_is_not_known():
-    report = reported(replace(RUN, model_id="anthropic.claude-of-next-year-v1:0"), [shard("00000", 10)])
+    report = reported(replace(RUN, model="anthropic.claude-of-next-year-v1:0"), [shard("00000", 10)])
     assert report["cost"]["dollars"] is None
 
 

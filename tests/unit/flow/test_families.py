@@ -38,6 +38,8 @@ CHAT = [
     "minimax.minimax-m2",
     "google.gemma-3-12b-it",
     "nvidia.nemotron-nano-9b-v2",
+    "anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "openai.gpt-6-sol",
     "ai21.jamba-1-5-mini-v1:0",
     "cohere.command-r-v1:0",
 ]
@@ -91,13 +93,16 @@ def own_form(model: str, text: str) -> dict:
 def world_of(model: str) -> SimulatedWorld:
     """A world whose Bedrock answers as the simulated one does."""
     world = SimulatedWorld()
+    family = entries()[model].family if model in entries() else "openai-chat"
     said: dict[str, Callable] = {
-        invocation: answering(Model(model, "", entries()[model].family, id=model), invocation)
+        invocation: answering(Model(model, "", family, id=model), invocation)
         for invocation in ("InvokeModel", "Converse")
     }
-    world.bedrock.answerer = lambda body, invocation: json.loads(
-        said[invocation or "InvokeModel"](json.dumps(body).encode()).body
-    )
+
+    def answer(body: dict, invocation: str | None) -> dict:
+        return json.loads(said[invocation or "InvokeModel"](json.dumps(body).encode()).body)
+
+    world.bedrock.answerer = world.runtime.answerer = answer
     return world
 
 
@@ -133,17 +138,22 @@ async def test_every_model_that_chats_is_asked_by_a_prompt(model):
     prompt = {
         "template": "Say {topic}",
         "system": "Be brief.",
-        "inference": {"max_tokens": 200, "temperature": 0.5, "stop": ["END"]},
+        "inference": {"max_tokens": 200, "stop": ["END"]} | ({} if "gpt-6" in model else {"temperature": 0.5}),
     }
 
     rows = await rows_of(world, model, [{"topic": f"topic {n}"} for n in range(ROWS)], prompt=prompt)
 
     assert answers(rows, [f"Be brief.\nSay topic {n}" for n in range(ROWS)])
+    assert all(row["input_tokens"] for row in rows)
     expected = None if model.startswith("anthropic.") else "Converse"
     assert {request.invocation_type for request in world.jobs.requests} == {expected}
 
 
-@pytest.mark.parametrize("model", CHAT)
+# What no page that was read shows.
+OWN_FORM_NOT_KNOWN = {"openai.gpt-6-sol"}
+
+
+@pytest.mark.parametrize("model", [model for model in CHAT if model not in OWN_FORM_NOT_KNOWN])
 async def test_every_model_that_chats_is_asked_by_invoke_model_in_its_own_form(model):
     world = world_of(model)
     lines = [{"recordId": f"r{n}", "modelInput": own_form(model, f"topic {n}")} for n in range(ROWS)]
@@ -169,7 +179,10 @@ async def test_every_model_that_chats_is_asked_by_converse_with_openais_requests
     assert {request.invocation_type for request in world.jobs.requests} == {"Converse"}
 
 
-@pytest.mark.parametrize("model", [model for model in CHAT if entries()[model].family in TOOLS])
+CALLERS = [model for model in CHAT if model not in OWN_FORM_NOT_KNOWN and entries()[model].family in TOOLS]
+
+
+@pytest.mark.parametrize("model", CALLERS)
 async def test_calls_of_tools_come_back_as_they_stand_where_the_models_own_form_has_them(model):
     world = world_of(model)
     more = TOOLS[entries()[model].family]

@@ -112,7 +112,8 @@ def parts(world: SimulatedWorld, run_id: str) -> list[pa.Table]:
         (QWEN, None, "outputConfig"),
         (GPT_OSS, None, "outputConfig"),
         (GPT_OSS, "instruction", None),
-        (NOVA, None, None),
+        (NOVA, None, "toolConfig"),
+        (NOVA, "instruction", None),
         (LLAMA, None, None),
     ],
 )

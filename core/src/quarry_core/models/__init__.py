@@ -1,6 +1,7 @@
 """Model families: how a record is asked, how its answer is read, which pool and which limits hold. Pure."""
 
 from quarry_core.models.family import (
+    BY_INVOKE_MODEL,
     Answer,
     AnswerColumn,
     AnswerReader,
@@ -33,6 +34,7 @@ from quarry_core.models.registry import (
 )
 
 __all__ = [
+    "BY_INVOKE_MODEL",
     "CONVERSE",
     "FAMILIES",
     "Answer",

@@ -203,6 +203,9 @@ class Anthropic:
         """All since Claude 3."""
         return None if model.startswith(_NO_IMAGES) else ImageContent(_IMAGES, _block)
 
+    def own_form(self, body: dict[str, Any]) -> dict[str, Any]:
+        return body
+
     def check_body(self, body: Mapping[str, Any], model: str = "") -> None:
         """What each Claude model fails a record for (contract sections 4.2 and 7)."""
         if "inferenceConfig" in body:

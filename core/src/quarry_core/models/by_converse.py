@@ -140,6 +140,14 @@ class ByConverse(Converse):
     def images(self, model: str) -> ImageContent | None:
         return None if model.startswith(self.text_only) else ImageContent(_IMAGES, _block)
 
+    def own_form(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What Converse has beside its own fields stands among the model's own."""
+        own = {name: value for name, value in body.items() if name != MORE}
+        for name, value in body.get(MORE, {}).items():
+            there = own.get(name)
+            own[name] = {**there, **value} if isinstance(there, dict) and isinstance(value, dict) else value
+        return own
+
     def check_body(self, body: Mapping[str, Any], model: str = "") -> None:
         del model
         no_claude(body)

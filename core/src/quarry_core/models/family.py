@@ -29,6 +29,9 @@ OutputMode = Literal["native", "tool", "instruction"]
 # prompt. What stands in them: `structured.ways`.
 Carrier = Literal["output_config", "response_format", "text_format", "tools", "tool_config", "functions", "prompt"]
 
+# What a batch refuses in Converse and takes in the model's own form (contract section 4.1): such a record goes by InvokeModel.
+BY_INVOKE_MODEL: frozenset[Carrier] = frozenset({"tool_config"})
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -192,6 +195,10 @@ class Family(AnswerReader, Protocol):
         Args:
             model: as `canonical_model` names it, or the base of a custom model.
         """
+        ...
+
+    def own_form(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What `body` has written, as InvokeModel takes it: for a carrier of `BY_INVOKE_MODEL`."""
         ...
 
     def check_body(self, body: Mapping[str, Any], model: str = "") -> None:

@@ -2,6 +2,9 @@
 
 `top_k` and the reasoning of Nova 2 stand in `additionalModelRequestFields` (promptfoo#6531, inspect_ai#3939: Nova
 refuses `top_k` at the top of it); with the effort `high` Nova refuses `maxTokens` (inspect_ai#3767) and sampling.
+
+A schema is asked for by a tool that must be called, which is what Nova's user guide advises (its page on tool choice); no
+page names another way. A batch takes tools by InvokeModel, whose form for Nova is that of Converse (contract 4.1, 4.2).
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quarry_core.models.by_converse import ALIASES, RULES, ByConverse, no_claude
-from quarry_core.models.family import AnswerReader
+from quarry_core.models.family import AnswerReader, Carrier, OutputMode
 from quarry_core.models.inference import Rule, Whole, Word
 
 _RULES: Mapping[str, Rule] = {**RULES, "top_k": Whole(0, 128), "effort": Word(("low", "medium", "high"))}
@@ -29,6 +32,11 @@ class Nova(ByConverse):
     @property
     def invoked(self) -> AnswerReader:
         return self
+
+    def carriers(self, model: str) -> Mapping[OutputMode, Carrier]:
+        """A forced tool, or words."""
+        del model
+        return {"tool": "tool_config", "instruction": "prompt"}
 
     def config(self, given: Mapping[str, Any]) -> dict[str, Any]:
         config = super().config(given)

@@ -108,7 +108,7 @@ def _image_notes(dataset: Dataset, pins: Pins, seen: ImageSample) -> list[str]:
         f"column {name!r} holds the images themselves and does not come back: name it in columns if it is to"
         for name in kept_back
     ]
-    return [*seen.notes(sure=image_content_of(pins.model_id).limits.tokens_sure), *named]
+    return [*seen.notes(sure=image_content_of(pins.model).limits.tokens_sure), *named]
 
 
 def write_count(dataset: Dataset, run_id: str) -> None:

@@ -11,7 +11,7 @@ from quarry_core.contract.images import check_image_columns
 from quarry_core.contract.prompts import Template, check_columns, columns_of, parse_template, template_of
 from quarry_core.contract.requests import BODY_COLUMNS
 from quarry_core.contract.run import Pins
-from quarry_core.models import family_of, image_content_of
+from quarry_core.models import BY_INVOKE_MODEL, family_of, image_content_of
 from quarry_core.ports import Objects
 from quarry_core.rendering.encode import Attach, Encoder, NotEncodable, RowEncoder, as_it_is, check_encodable
 from quarry_core.rendering.image_values import why_no_images
@@ -45,7 +45,7 @@ def sending_encoder_of(pins: Pins, objects: Objects) -> RowEncoder:
 
 def loader_of(pins: Pins, objects: Objects) -> ImageLoader:
     """What reads the images of a run that has some."""
-    return ImageLoader(objects, image_content_of(pins.model_id), pins.source.bucket_owner)
+    return ImageLoader(objects, image_content_of(pins.model), pins.source.bucket_owner)
 
 
 def _texts_of(pins: Pins, put_in: Attach) -> Encoder:
@@ -59,16 +59,17 @@ def _texts_of(pins: Pins, put_in: Attach) -> Encoder:
     nulls = pins.prompt.nulls if pins.prompt else {}
     ask = ask_of(pins)
     attach: Attach = put_in
+    family = family_of(pins.model)
     if ask is not None and template is not None:
-        attach = partial(_attached, ask, put_in)
+        own = pins.output is not None and pins.output.carrier in BY_INVOKE_MODEL
+        attach = partial(_attached, ask, put_in, family.own_form if own else as_it_is)
         if ask.instruction:
             template = Template((*template.parts, ask.instruction))
-    family = family_of(pins.model)
     return Encoder(family, template, system, pins.inference, turns=turns, nulls=nulls, attach=attach)
 
 
-def _attached(ask: Ask, put_in: Attach, body: dict[str, Any]) -> dict[str, Any]:
-    return put_in(ask.attach(body))
+def _attached(ask: Ask, put_in: Attach, form: Attach, body: dict[str, Any]) -> dict[str, Any]:
+    return put_in(ask.attach(form(body)))
 
 
 def ask_of(pins: Pins) -> Ask | None:

@@ -18,7 +18,7 @@ from quarry_core.contract.names import listing_key
 from quarry_core.contract.requests import INVOCATIONS
 from quarry_core.contract.run import PINS_BYTES_MAX, Output, Pins, Source
 from quarry_core.errors import Conflict
-from quarry_core.models import carriers_of, check_inference, family_of, joined, pool_of, reader_of
+from quarry_core.models import BY_INVOKE_MODEL, carriers_of, check_inference, family_of, joined, pool_of, reader_of
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.sources.listing import LISTING_BYTES_MAX, find_source
 from quarry_core.sources.lookups import look_up_prompt
@@ -75,7 +75,8 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
     invocation = INVOCATIONS[requests] if requests else None
     family = reader_of(manifest.model, invocation)
     if invocation is None and family_of(manifest.model).invocation == "Converse":
-        invocation = "Converse"
+        own_form = output is not None and output.carrier in BY_INVOKE_MODEL
+        invocation = "InvokeModel" if own_form else "Converse"
     pins = Pins(
         job_name_prefix=manifest.job_name_prefix,
         model_id=manifest.model_id,

@@ -65,6 +65,12 @@ def check_sendable(
             "output_mode: a forced tool and thinking exclude each other:"
             ' leave thinking out, or set "output_mode": "instruction"'
         )
+    beside = [name for name in ("effort", "additionalModelRequestFields") if name in inference]
+    if carrier == "tool_config" and beside:
+        raise WayRefused(
+            f"output_mode: whether a forced tool goes with {beside[0]} is not known: leave {beside[0]} out,"
+            ' or set "output_mode": "instruction"'
+        )
     given = [name for name in ("tools", "tool_choice", "response_format", "toolConfig") if name in inference]
     if given:
         raise WayRefused(f"inference: {given[0]} is set by output_schema: leave one of them out")

@@ -90,10 +90,10 @@ class Register:
         if known:
             self.suffered("token_forgotten")
         home = {"region": self.region, "account": self.account}
-        told = request["modelId"]
-        meant = behind(told, live.application_profiles, **home)
+        given = request["modelId"]
+        meant = behind(given, live.application_profiles, **home)
         model = resolve(meant, **home, batch_models=live.batch_models)
-        if meant != told:
+        if meant != given:
             model = replace(
                 model, arn=told
             )  # as what it was asked for; which of the two live AWS shows is not documented
