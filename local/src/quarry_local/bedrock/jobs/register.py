@@ -95,7 +95,7 @@ class Register:
         model = resolve(meant, **home, batch_models=live.batch_models)
         if meant != given:
             model = replace(
-                model, arn=told
+                model, arn=given
             )  # as what it was asked for; which of the two live AWS shows is not documented
         if model.id in live.models_without_access:
             raise no_access()
