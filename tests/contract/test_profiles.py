@@ -36,7 +36,9 @@ async def world(request, tmp_path, monkeypatch):
         Aws(region="us-east-1", endpoint_urls={"bedrock": url, "bedrock-runtime": url}) as reached,
     ):
         simulated.change_settings({"application_profiles": {"one": CLAUDE, "us": f"us.{CLAUDE}"}})
-        listed = await reached.call("bedrock", "list_inference_profiles", {"typeEquals": "APPLICATION"}, doing="listing")
+        listed = await reached.call(
+            "bedrock", "list_inference_profiles", {"typeEquals": "APPLICATION"}, doing="listing"
+        )
         one, over_us = (each["inferenceProfileArn"] for each in listed["inferenceProfileSummaries"])
         yield BedrockProfiles(reached), BedrockRuntime(reached), (one, over_us)
 

@@ -92,6 +92,21 @@ def test_the_command_says_of_a_run_after_an_upgrade_what_it_said_before(release,
     assert views_of(world_of(history, cut), history.about["run_ids"].values()) == cut.views
 
 
+@pytest.mark.promise("L9")
+@pytest.mark.parametrize("name", ["counted", "settled-half"])
+async def test_runs_of_a_release_that_asks_nothing_on_demand_are_not_asked_on_demand_after_an_upgrade(name):
+    """So only manifests that arrive meanwhile need care: terraform/UPGRADE.md says which."""
+    world = world_of(LATEST, LATEST.cut(name))
+    world.settings = world.settings.model_copy(update={"on_demand_queue_url": "https://queue/on-demand"})
+    world.start()
+
+    ended = await to_the_end(world, LATEST.about["bedrock"])
+
+    assert ended
+    assert await faults_of(world, LATEST.about) == []
+    assert not world.runtime.asked
+
+
 @pytest.mark.promise("L9", "S4")
 async def test_what_was_published_before_an_upgrade_stays_as_it_was():
     cut = LATEST.cut("closing-decided")

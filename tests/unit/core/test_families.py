@@ -144,7 +144,7 @@ def test_the_manifests_words_win_over_the_prompts_though_they_are_others():
             {"effort": "high", "maxTokens": 9},
             "Nova refuses maxTokens beside the effort high: leave maxTokens out",
         ),
-        (NOVA_2, {"effort": "max"}, "effort must be one of low, medium, high, not 'max'"),
+        (NOVA_2, {"effort": "max"}, 'effort must be one of low, medium, high, not "max"'),
         (KIMI, {"effort": "low"}, "effort cannot be set here: no field for it is known of open-weights"),
         (UNKNOWN, {"effort": "low"}, "if the model has one, give it in additionalModelRequestFields"),
         (LLAMA, {"max_tokens": 9000}, "max_tokens must be a whole number from 1 to 8192"),

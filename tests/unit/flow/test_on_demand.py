@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.on_demand import CHECKPOINT_RECORDS
-from quarry_core.contract.states import RunState
+from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Missing, PortError, QuotaExceeded, Refused, Throttled, Unknown
 from quarry_core.ledger import moves
 from quarry_core.models.prices import price_of
@@ -164,6 +164,37 @@ async def test_where_nothing_may_be_asked_on_demand_the_run_is_refused_with_what
     assert sentence in totals.message
     print(f"{manifest} {settings}: {totals.message}")
     assert not world.runtime.asked
+
+
+@pytest.mark.promise("L9", "S3")
+async def test_an_environment_that_stops_asking_leaves_nothing_for_an_older_collector_to_settle():
+    """Going back to a release that asks nothing on demand: the switch first, then the images (terraform/UPGRADE.md)."""
+    world = SimulatedWorld(on_demand_concurrency=4)
+    begun = world.send(world.joke(rows=60))
+    world.start({"scheduler": DiesAt(world, "runtime.ask", 30)})
+    with contextlib.suppress(Crash, PortError):
+        await world.idle()
+    assert (await world.ledger.shard(begun, "00000")).state is ShardState.INVOKING
+    waiting = world.send(world.joke(rows=50))
+    for consumer in world.consumers[:2]:  # it arrives and is enlisted, and nobody asks it yet
+        await consumer.run_once()
+        await consumer.run_once()
+    assert (await world.ledger.shard(waiting, "00000")).state is ShardState.PENDING
+
+    world.settings = world.settings.model_copy(update={"on_demand": False})
+    world.start()
+    for run_id in (begun, waiting):
+        await take_time(world, run_id)
+
+    asked = len(world.runtime.asked)
+    for run_id in (begun, waiting):
+        totals = await world.totals(run_id)
+        assert totals.state.terminal
+        assert (await world.ledger.shard(run_id, "00000")).state is ShardState.SETTLED
+        assert totals.ok + totals.error == (60 if run_id == begun else 50)
+        print(f"{totals.ok} ok, {dict(totals.errors)}")
+    assert (await world.totals(begun)).ok >= 20, "what was written down is kept"
+    assert asked <= 34, "nothing was asked after the switch"
 
 
 async def test_a_shard_that_too_few_rows_are_left_of_is_asked_on_demand_beside_jobs():

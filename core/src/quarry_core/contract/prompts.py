@@ -311,7 +311,7 @@ class Prompt(BaseModel):
         for column in self.nulls:
             if column not in columns:
                 nearest = difflib.get_close_matches(column, columns, n=1, cutoff=0.5)
-                guess = f"; did you mean {nearest[0]!r}?" if nearest else ""
+                guess = f"; did you mean {nearest[0]!r}?" if nearest else f": name one of {', '.join(sorted(columns))}"
                 raise ValueError(f"nulls: no placeholder has the column {column!r}{guess}")
             defaults = [slot for slot in slots if slot.column == column and slot.default is not None]
             if defaults:

@@ -108,7 +108,10 @@ def check_claude(model: str, inference: Mapping[str, Any], max_tokens_default: i
     """
     most, asked = tokens_max(model), inference.get("max_tokens", max_tokens_default)
     if most is not None and asked is not None and asked > most:
-        raise ValueError(f"inference: max_tokens is {asked}, and {model} writes at most {most} tokens (as of {AS_OF})")
+        raise ValueError(
+            f"inference: max_tokens is {asked}, and {model} writes at most {most} tokens (as of {AS_OF}): set it to {most}"
+            " or less"
+        )
     sampling = [name for name in _SAMPLING if name in inference]
     if sampling and _from(model, _NO_SAMPLING_FROM):
         it = "it" if len(sampling) == 1 else "them"

@@ -198,7 +198,7 @@ def check_against(
         if rule is None:
             raise ValueError(f"inference: {_why_unknown({**rules, **dict.fromkeys(aliases)}, never, key, family)}")
         if not rule.allows(value):
-            raise ValueError(f"inference: {key} must be {rule.words()}, not {_shown(value)}")
+            raise ValueError(f"inference: {key} must be {rule.words()}, not {_as_written(value)}")
     plainly(inference, aliases)
 
 
@@ -235,9 +235,20 @@ def _why_unknown(known: Collection[str], never: Mapping[str, str], key: object, 
 
 
 def _plain(word: str) -> str:
-    return "".join(dead_letter for dead_letter in word.casefold() if dead_letter.isalnum())
+    return "".join(each for each in word.casefold() if each.isalnum())
+
+
+def _as_written(value: object) -> str:
+    """As it stands in the manifest."""
+    try:
+        return _bounded(json.dumps(value, ensure_ascii=False))
+    except (TypeError, ValueError, RecursionError):
+        return _shown(value)  # from Python, where it may be anything
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    return _bounded(repr(value))
+
+
+def _bounded(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARS_MAX else text[: _SHOWN_CHARS_MAX - 1] + "…"

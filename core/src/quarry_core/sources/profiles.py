@@ -47,7 +47,9 @@ async def look_up_model(profiles: Profiles, data: object, region: str) -> str:
         ) from error
     except Refused as error:
         if not error.denied:
-            raise ManifestError(f"model_id: Bedrock does not show the inference profile {arn}: {error}") from error
+            raise ManifestError(
+                f"model_id: Bedrock does not show the inference profile {arn}: name the model instead ({error})"
+            ) from error
         raise ProfileNotReadable(
             f"model_id: the inference profile {arn} may not be read, so its model is not known: let the preprocessor's role"
             " call bedrock:GetInferenceProfile on it (Terraform: application_profiles), or name the model"

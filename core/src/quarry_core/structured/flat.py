@@ -49,7 +49,7 @@ class Refs:
             elif isinstance(found, dict) and name in found:
                 found = found[name]
             else:
-                raise NoSuchRef(f"{ref} is not there")
+                raise NoSuchRef(f"{ref} is not there: define it, or correct the reference")
         if ref not in ("#", "#/") and not ref.startswith("#/"):
             raise NoSuchRef(f"{ref} is an anchor: write it as #/$defs/…")
         if not isinstance(found, (dict, bool)):
