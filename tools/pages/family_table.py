@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from quarry_core.models import CONVERSE, FAMILIES, Family, carriers_of
 from quarry_core.models.on_demand import tier_of
 
-COLUMNS = ("InvokeModel", "Converse", "Structured", "Tools", "On demand")
+COLUMNS = ("InvokeModel", "Converse", "Structured", "Tools", "Images", "On demand")
 # One of each form that the family's models have of their own, and of each provider.
 MODELS: Mapping[str, tuple[str, ...]] = {
     "anthropic": ("anthropic.claude-3-haiku-20240307-v1:0", "anthropic.claude-sonnet-4-5-20250929-v1:0"),
@@ -45,6 +45,10 @@ NO_BATCH_QUOTA = frozenset({"jamba", "converse", "titan-text-embeddings-g1", "co
 NOTES: Mapping[str, str] = {
     "vectors": "embeddings do not converse and give no text: Converse takes chat models alone (Bedrock's user guide, Converse)",
     "one text": "the models' own form is one text, without a field for tools (AWS's pages on Llama's and Mistral's parameters)",
+    "text is embedded": "what Quarry embeds is text; ready requests of the model's own form may hold images",
+    "text only": "known to take text alone, or some of its models (LiteLLM's table of models 1.110.2 and AWS's): refused on arrival",
+    "not listed": "whether a model that no list names sees images, only Bedrock knows: they are sent, and a refusal is an error row"
+    " (the simulated Bedrock's Cohere Command R refuses them, as its page on parameters has no field for images)",
     "own form": "no page that was read shows its own form for InvokeModel; Converse asks it, and a batch refuses tools there"
     " (Bedrock's user guide, batch inference)",
     "no quota": "no list that was read has a batch quota for it, so AWS probably refuses its jobs, which `quarry submit` says before"
@@ -81,6 +85,7 @@ def _cells(family: Family, models: tuple[str, ...]) -> dict[str, Cell]:
             "Converse": none,
             "Structured": none,
             "Tools": none,
+            "Images": Cell(note="text is embedded"),
             "On demand": Cell(("default",)),
         }
     by_converse = family.invocation == "Converse"
@@ -94,8 +99,16 @@ def _cells(family: Family, models: tuple[str, ...]) -> dict[str, Cell]:
         "Converse": Cell(("prompt", "requests") if by_converse else ("requests",)),
         "Structured": Cell(_joined(carriers_of(model) for model in models)),
         "Tools": tools,
+        "Images": _images(family, models),
         "On demand": Cell(tuple(dict.fromkeys(tier_of(model) or "default" for model in models))),
     }
+
+
+def _images(family: Family, models: tuple[str, ...]) -> Cell:
+    if family is CONVERSE:
+        return Cell(note="not listed")
+    seeing = [model for model in models if family.images(model) is not None]
+    return Cell(("prompt",) if seeing else (), "" if len(seeing) == len(models) else "text only")
 
 
 def _joined(found: Iterable[Iterable[str]]) -> tuple[str, ...]:
