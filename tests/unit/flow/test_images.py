@@ -245,6 +245,20 @@ async def test_a_bucket_that_may_not_be_read_refuses_the_run_before_anything_is_
     assert not world.jobs.all
 
 
+async def test_a_few_rows_that_name_a_bucket_of_strangers_are_their_own_fault():
+    world = SimulatedWorld()
+    world.objects.plant("a.png", png(), PHOTOS)
+    world.objects.plant("b.png", png(), "of-strangers")
+    world.objects.denied = {"s3://of-strangers/"}
+    # 30 in a thousand, and the first one among the rows that are looked at.
+    photos = ["s3://of-strangers/b.png" if row % 33 == 0 else f"s3://{PHOTOS}/a.png" for row in range(1_000)]
+    run_id = world.send(manifest(world, pa.table({"photo": photos})))
+
+    totals = await world.run(run_id)
+
+    assert (totals.ok, dict(totals.errors)) == (969, {"IMAGE_DENIED": 31})
+
+
 async def test_a_permission_that_is_taken_away_meanwhile_ends_the_run_instead_of_each_row():
     world = SimulatedWorld()
     world.objects.plant("a.png", png(), PHOTOS)

@@ -22,6 +22,8 @@ from quarry_core.rendering.images import AHEAD_IMAGES, Fault, ImageLoader, Loade
 from quarry_core.tabular.errors import SourceError
 
 FAULTS_SHOWN = 3
+# One row in so many, and not a single one: then the permission is missing, and not the row astray.
+DENIED_SHARE = 20
 
 
 @dataclass(slots=True)
@@ -71,7 +73,7 @@ class ImageSample:
                 else "by Claude's formula, for want of the model's own: a guess"
             )
             yield (
-                f"images: {self.images} of {self.rows} rows were looked at: about {self.block_bytes / self.images / 1e3:,.0f} KB"
+                f"images: of {self.rows} rows looked at, {self.images} images can be sent: about {self.block_bytes / self.images / 1e3:,.0f} KB"
                 f" as base64 and {self.tokens / self.images:,.0f} tokens each ({by})"
             )
         for word in ODDITIES:
@@ -98,9 +100,11 @@ class ImageSample:
         return 0
 
     def check(self) -> None:
-        """Refuse a bucket of which no image may be read. Raises SourceError."""
-        for bucket in self._denied:
-            if bucket not in self._read:
+        """Refuse a bucket of which no image may be read, if it is more than a few rows' own. Raises SourceError."""
+        for bucket, denied in self._denied.items():
+            if bucket not in self._read and (
+                denied == self.rows or (denied > 1 and denied * DENIED_SHARE >= self.rows)
+            ):
                 raise SourceError(denied_bucket(bucket))
 
 

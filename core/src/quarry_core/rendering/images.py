@@ -8,8 +8,8 @@ image.
 Images are read from S3 a few at a time, ahead of the row whose turn it is, and never more than `AHEAD_IMAGES` are held,
 each of at most `bytes_max` bytes: memory is bounded whatever the dataset has. What is sent are the bytes as they are:
 nothing is decoded, so nothing can unpack. An image that cannot be sent costs its own row. What only the role's permissions
-keep from being read would cost them all: when no image of a bucket was read and `DENIED_MAX` were denied, the source is
-refused instead.
+keep from being read would cost them all: when no image of a bucket was read, and `DENIED_MAX` and half of all were denied,
+the source is refused instead.
 """
 
 from __future__ import annotations
@@ -241,6 +241,7 @@ class ImageEncoder:
     def _finished(self, waiting: _Waiting, unsent: list[Unsent], buckets: _Buckets) -> bytes | None:
         """The line with its images; None, and told, where one of them cannot be sent."""
         loaded = [future.result() for future in waiting.images]
+        buckets.rows += 1
         blocks: list[bytes] = []
         why: Fault | None = None
         for column, one in zip(self._images, loaded, strict=True):
@@ -301,15 +302,16 @@ def _told(column: ImageColumn, fault: Fault) -> str:
 
 @dataclass(slots=True)
 class _Buckets:
-    """Which buckets' images were read, and how many were denied."""
+    """Which buckets' images were read, how many were denied, and of how many rows."""
 
+    rows: int = 0
     read: set[str] = field(default_factory=set)
     _denied: Counter[str] = field(default_factory=Counter)
 
     def denied(self, message: str) -> None:
         bucket = bucket_of(message)
         self._denied[bucket] += 1
-        if self._denied[bucket] >= DENIED_MAX and bucket not in self.read:
+        if bucket not in self.read and self._denied[bucket] >= max(DENIED_MAX, self.rows / 2):
             raise SourceError(denied_bucket(bucket))
 
 
