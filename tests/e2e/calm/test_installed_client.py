@@ -77,7 +77,8 @@ def client(calm, tmp_path_factory) -> Client:
     there = home / "environment"
     assert done([PYTHON, "-m", "venv", "--without-pip", str(there)], INSTALL_S).returncode == 0
     pip = [sys.executable, "-m", "pip", "--python", str(there / "bin" / "python"), "install", "--quiet", "--no-input"]
-    options = ["--disable-pip-version-check", "--only-binary", ":all:", "--require-hashes"]
+    # What is not imported need not be compiled.
+    options = ["--disable-pip-version-check", "--no-compile", "--only-binary", ":all:", "--require-hashes"]
     answer = done([*pip, *options, "--requirement", str(wanted)], INSTALL_S)
     assert answer.returncode == 0, answer.stderr[-3000:]
     return Client(there / "bin", home, calm)
