@@ -7,9 +7,11 @@ would read and write real buckets.
 import logging
 import os
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
-import boto3
+import botocore.loaders
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -19,6 +21,12 @@ log = logging.getLogger(__name__)
 
 _ATTEMPTS_MAX = 4
 _DEFAULT_ACCOUNT = "000000000000"
+
+
+@cache
+def _loader() -> botocore.loaders.Loader:
+    """One a process: what it reads of AWS's models is most of the cost of a client, and tests start many servers."""
+    return botocore.loaders.Loader()
 
 
 class NoEmulator(Exception):
@@ -45,7 +53,8 @@ class Aws:
         named = {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"} & set(os.environ)
         # Emulators take any key; looking for one on the network would only delay the start.
         keys = {} if named else {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        session = boto3.Session(region_name=region, **keys)
+        session = botocore.session.Session()
+        session.register_component("data_loader", _loader())
         config = Config(
             connect_timeout=min(settings.aws_timeout_s, 3),
             read_timeout=settings.aws_timeout_s,
@@ -57,7 +66,9 @@ class Aws:
         )
 
         def client(name: str) -> Any:
-            made = session.client(name, endpoint_url=settings.aws_endpoint_url, config=config)
+            made = session.create_client(
+                name, region_name=region, endpoint_url=settings.aws_endpoint_url, config=config, **keys
+            )
             if ".amazonaws.com" in made.meta.endpoint_url:
                 raise NoEmulator(f"{name}: set AWS_ENDPOINT_URL to the emulator's address; AWS itself is refused")
             return made
