@@ -3,8 +3,8 @@
 A stack of real processes waits most of the time, a unit test never does. So one half of the processes begins with the
 tests of stacks, the other half with all else; whoever has none of its kind left takes from the other kind. Tests of one
 file stay in one process, in their random order, for they share what their module's fixtures made. Directories in
-`tests/e2e` go further: the files of one share a stack. Files that hold slow tests come first, so that no process is left
-alone with one at the end.
+`tests/e2e` go further: the files of one share a stack. The longest of these units come first, then files that hold slow
+tests, so that no process is left alone with one at the end.
 
 The controller knows of a test its id alone: that is why the kind is read off the path, and the order is given by the
 processes that collect.
@@ -12,11 +12,25 @@ processes that collect.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 STACKS = "tests/e2e/"
+# What takes a minute or more, the longest first (the report's durations say).
+LONGEST = (
+    "tests/e2e/test_kill.py",
+    "tests/e2e/calm",
+    "tests/e2e/faults",
+    "tests/e2e/test_rolling.py",
+    "tests/unit/flow/test_faults.py",
+)
+
+
+# Folders whose entries are collected one by one.
+SPLIT = (Path("tests"), Path("tests/unit"), Path("tests/unit/core"))
 
 
 def unit_of(nodeid: str) -> str:
@@ -31,15 +45,39 @@ def begins_with_stacks(worker: str) -> bool:
     return int(worker.removeprefix("gw")) % 2 == 0
 
 
+def rotated(places: Sequence[str], process: int, processes: int) -> list[str]:
+    """The places in their order, from another one on for each process."""
+    first = process * len(places) // processes
+    return [*places[first:], *places[:first]]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Each process begins to collect elsewhere: what one of them has compiled, the others only read."""
+    config = session.config
+    if worker := getattr(config, "workerinput", None):
+        folders = [config.rootpath / each for each in SPLIT]
+        if sorted(config.args) == sorted({each.parts[0] for each in SPLIT}):
+            found = {each for folder in folders for each in folder.iterdir()} - set(folders)
+            places = sorted(
+                str(each)
+                for each in found
+                if (each.is_dir() and each.name != "__pycache__") or each.name.startswith("test_")
+            )
+            config.args = rotated(places, int(worker["workerid"].removeprefix("gw")), worker["workercount"])
+
+
 @pytest.hookimpl(trylast=True)  # when the order is random already
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     first = {unit_of(item.nodeid): index for index, item in reversed(list(enumerate(items)))}
     slow = {unit_of(item.nodeid) for item in items if item.get_closest_marker("slow")}
     several = hasattr(config, "workerinput")
+    turns = {unit: turn for turn, unit in enumerate(LONGEST)}
 
-    def place(item: pytest.Item) -> tuple[bool, int]:
+    def place(item: pytest.Item) -> tuple[int, int]:
         unit = unit_of(item.nodeid)
-        return several and unit not in slow, first[unit]
+        turn = turns.get(unit, len(turns) + (unit not in slow)) if several else 0
+        return turn, first[unit]
 
     items.sort(key=place)
 

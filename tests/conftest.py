@@ -63,12 +63,14 @@ def _do_without(reason: str):
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.nodeid)  # the processes of a run collect in orders of their own
     for item in items:
         if "aws" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.emulator)
 
 
 def pytest_configure(config):
+    gc.disable()  # while tests are collected: nearly all that is made then stays
     for plugin in (balance, interruption):
         config.pluginmanager.register(plugin)
 
@@ -77,6 +79,7 @@ def pytest_collection_finish():
     # Thousands of tests, and all that they import, stay until the end: they are not looked through again and again.
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -81,18 +82,32 @@ def test_a_way_that_somebody_has_chosen_is_left_to_xdist():
     assert balance.pytest_xdist_make_scheduler(config, log=None) is None
 
 
+def test_each_process_begins_to_collect_elsewhere_and_leaves_nothing_out():
+    orders = [balance.rotated("abcdefgh", process, 4) for process in range(4)]
+
+    assert ["".join(order) for order in orders] == ["abcdefgh", "cdefghab", "efghabcd", "ghabcdef"]
+    assert balance.rotated(["a"], 3, 4) == ["a"]
+
+
 def item(nodeid: str, slow: bool = False):
     return SimpleNamespace(nodeid=nodeid, get_closest_marker=lambda name: slow and name == "slow")
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_files_that_share_a_stack_follow_each_other_and_slow_ones_come_first_where_there_are_several(several):
+def test_files_that_share_a_stack_follow_each_other_and_long_ones_come_first_where_there_are_several(several):
     quick = item("tests/unit/test_quick.py::test")
     cli, jobs = item("tests/e2e/calm/test_cli.py::test"), item("tests/e2e/calm/test_jobs.py::test")
     quick_beside, slow = item("tests/unit/test_big.py::test_small"), item("tests/unit/test_big.py::test_big", slow=True)
-    items = [cli, quick, jobs, quick_beside, slow]
+    doctor, kill = item("tests/e2e/test_doctor.py::test"), item("tests/e2e/test_kill.py::test", slow=True)
+    items = [cli, quick, doctor, jobs, quick_beside, slow, kill]
 
     balance.pytest_collection_modifyitems(SimpleNamespace(**({"workerinput": {}} if several else {})), items)
 
-    big = [quick_beside, slow]
-    assert items == ([*big, cli, jobs, quick] if several else [cli, jobs, quick, *big])
+    big, calm = [quick_beside, slow], [cli, jobs]
+    assert items == ([kill, *calm, *big, quick, doctor] if several else [*calm, quick, doctor, *big, kill])
+
+
+def test_what_is_called_long_is_there():
+    root = Path(balance.__file__).parents[1]
+    assert [unit for unit in balance.LONGEST if not (root / unit).exists()] == []
+    assert {unit for unit in balance.LONGEST if (root / unit).is_dir()} == {"tests/e2e/calm", "tests/e2e/faults"}
