@@ -4,21 +4,18 @@ import asyncio
 import functools
 import json
 import os
-import socket
 import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
 import numpy as np
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError
 
 from quarry_local.bedrock.families.answers import prompt_digest
 from quarry_local.bedrock.server import SimulatedBedrock
@@ -26,18 +23,11 @@ from quarry_local.bedrock.settings import Settings
 
 pytestmark = [pytest.mark.emulator, pytest.mark.slow]
 
-MINISTACK_PYTHON = Path(__file__).parents[3] / ".venv-local-aws" / "bin" / "python"
 ACCOUNT = "000000000000"
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
 TITAN = "amazon.titan-embed-text-v2:0"
 TERMINAL = {"Completed", "PartiallyCompleted", "Failed", "Expired", "Stopped"}
 FAST = {"submitted_s": 0, "validating_s": 0, "queue_s": 0, "starting_s": 0, "stopping_s": 0}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def client(name: str, url: str) -> Any:
@@ -54,38 +44,9 @@ def client(name: str, url: str) -> Any:
 emulated = functools.cache(client)
 
 
-@pytest.fixture(scope="session")
-def emulator() -> Iterator[str]:
-    if not MINISTACK_PYTHON.exists():
-        pytest.skip("the embedded AWS is not installed")
-    port = free_port()
-    process = subprocess.Popen(
-        [str(MINISTACK_PYTHON), "-m", "ministack"],
-        env={**os.environ, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "LOG_LEVEL": "ERROR"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    sts = client("sts", url)
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            sts.get_caller_identity()
-            break
-        except (EndpointConnectionError, ClientError):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    sts.close()
-    yield url
-    for name in ("s3", "sqs", "events", "iam"):
-        emulated(name, url).close()
-    process.terminate()
-    try:
-        process.wait(3)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+@pytest.fixture
+def emulator(aws: Any) -> str:
+    return str(aws.endpoint_url)
 
 
 class World:
