@@ -31,7 +31,7 @@ ALLOWED: dict[str, str] = {
     r"role <env>-quarry-(preprocessor|scheduler|collector)/trust: Allow \{(AWS|Service): .*": (
         "who may assume a service's role follows the runtime: the example's is none, the local roles are those of ECS tasks"
     ),
-    r"role <env>-quarry-scheduler/policy access: Allow bedrock:CreateModelInvocationJob .*(foundation-model|inference-profile)/.*": (
+    r"role <env>-quarry-scheduler/policy access: Allow bedrock:(CreateModelInvocationJob|InvokeModel) .*(foundation-model|inference-profile)/.*": (
         "Terraform is told which models are used; on a laptop every simulated model may be tried"
     ),
     r"role <env>-quarry-preprocessor/policy access: Allow bedrock:GetInferenceProfile .*application-inference-profile/.*": (

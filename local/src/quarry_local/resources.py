@@ -30,7 +30,9 @@ EVENT_AGE_MAX_S = 24 * 3600
 EVENT_RETRIES_MAX = 185
 EVENT_TARGET_ID = "events-queue"
 # What Quarry makes for itself. inputs/, prompts/ and results/ are the user's and never expire.
-EXPIRE_AFTER_DAYS = dict.fromkeys(("batch-input", "rows", "batch-output", "outcomes", "again", "plans"), 30)
+EXPIRE_AFTER_DAYS = dict.fromkeys(
+    ("batch-input", "rows", "batch-output", "on-demand", "outcomes", "again", "plans"), 30
+)
 NONCURRENT_DAYS = 30
 UPLOAD_DAYS_MAX = 7
 SHIPPED_PROMPTS = importlib.resources.files("quarry_core") / "shipped_prompts"

@@ -62,7 +62,7 @@ def test_what_was_bent_is_brought_to_shape_again(aws, resources, fresh_env):
 def test_what_quarry_makes_for_itself_expires_and_what_is_the_users_does_not(aws, resources):
     rules = aws.client("s3").get_bucket_lifecycle_configuration(Bucket=resources.place.bucket)["Rules"]
     expiring = {rule["Filter"]["Prefix"] for rule in rules if "Days" in rule.get("Expiration", {})}
-    assert expiring == {"batch-input/", "rows/", "batch-output/", "outcomes/", "again/", "plans/"}
+    assert expiring == {"batch-input/", "rows/", "batch-output/", "on-demand/", "outcomes/", "again/", "plans/"}
     assert [rule["NoncurrentVersionExpiration"] for rule in rules if rule["ID"] == "clean-up"] == [
         {"NoncurrentDays": 30}
     ]
@@ -107,6 +107,7 @@ def test_bedrock_may_follow_a_profile_of_this_account_to_its_models_in_every_reg
     assert granted(policies.bedrock_access(PLACE), "bedrock:InvokeModel") == [
         "arn:aws:bedrock:*::foundation-model/*",
         "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/*",
+        "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/*",
     ]
 
 
