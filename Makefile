@@ -14,6 +14,7 @@ DEPLOY_VENV := .venv-deploy
 SBOM_VENV := .venv-sbom
 BUILD_VENV := .venv-build
 FLOORS_VENV := .venv-floors
+BENCH_VENV := .venv-bench
 PROMETHEUS := .venv-prometheus/usr/bin
 BIN := $(VENV)/bin
 PACKAGES := core services/preprocessor services/scheduler services/collector cli local
@@ -28,7 +29,7 @@ SOURCE ?=
 REQUESTS ?= 20000
 SEED ?= 1
 
-.PHONY: help setup demo test test-fast test-floors test-docker conformance fuzz infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench clean
+.PHONY: help setup demo test test-fast test-floors test-docker conformance fuzz infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -178,8 +179,19 @@ history: setup ## Record what an upgrade from this release finds in flight: once
 lock: ## Compile the pinned, hashed requirement files (needs uv)
 	@$(PYTHON) tools/compile_requirements.py uv
 
-bench: setup ## Measure: encoder, join, reading, memory at two sizes (see benchmarks/README.md)
+bench: $(BENCH_VENV)/.done ## Measure ours beside pandas, polars, DuckDB and simdjson, in one run (BENCH=--quick; see benchmarks/README.md)
+	@cd benchmarks && ../$(BENCH_VENV)/bin/python -m beside $(BENCH)
+
+bench-parts: setup ## Measure single parts: encoder, join, reading, memory at two sizes (see benchmarks/README.md)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
+# Ours and the others in one environment, with the versions that are compared pinned.
+$(BENCH_VENV)/.done: requirements/bench.txt $(PACKAGES:%=%/pyproject.toml)
+	@echo "setting up $(BENCH_VENV)"
+	@$(PYTHON) -m venv --clear $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/bench.txt
+	@$(BENCH_VENV)/bin/pip install $(PIP_QUIET) --no-deps --no-build-isolation $(foreach package,core services/preprocessor services/collector,-e $(package))
+	@touch $@
+
 clean: ## Remove environments, caches and local state
-	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) $(SBOM_VENV) $(BUILD_VENV) $(FLOORS_VENV) .venv-prometheus .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis build/sbom dist/wheels
+	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) $(SBOM_VENV) $(BUILD_VENV) $(FLOORS_VENV) $(BENCH_VENV) .venv-prometheus .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis build/sbom dist/wheels

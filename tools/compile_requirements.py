@@ -32,6 +32,7 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "docker": (EVERYTHING, ("dev.in", "docker.in")),
     "floors": (("cli[pandas]",), ("floors.in",)),
     "floors-tests": (("cli[pandas]",), ("floors-tests.in",)),
+    "bench": (("services/preprocessor", "services/collector"), ("bench.in",)),
     "local-aws": ((), ("local-aws.in",)),
     "infra": ((), ("infra.in",)),
     "deploy": ((), ("deploy.in",)),

@@ -1,0 +1,1 @@
+"""Ours beside other tools on the same work: `make bench` (see benchmarks/README.md)."""

@@ -1,0 +1,140 @@
+"""Quarry's way: the services' own functions, without queue and ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from beside.folder import Folder
+from beside.work import EMBEDDER, INFERENCE, MODEL, SHARD, TEMPLATE, Size
+from quarry_collector.decode import read_lines
+from quarry_collector.parts import Identity, write_outcome, write_part
+from quarry_collector.salvage import Salvage
+from quarry_collector.settle import Ended, Settle, decide
+from quarry_collector.spool import Spool
+from quarry_core.contract.names import shard_id
+from quarry_core.contract.prompts import Prompt
+from quarry_core.contract.run import Pins, Source
+from quarry_core.contract.states import ShardState
+from quarry_core.ledger.rows import Shard
+from quarry_core.models import family_of
+from quarry_core.planning.counting import write_count
+from quarry_core.planning.plan import ShardRange
+from quarry_core.planning.plan_source import plan_source
+from quarry_core.ports import ObjectRef
+from quarry_core.rendering.encoders import encoder_of
+from quarry_core.tabular.dataset import Dataset, open_dataset
+from quarry_core.tabular.memory import choose_arrow_allocator
+from quarry_preprocessor.write import ShardWriter
+
+choose_arrow_allocator()
+
+
+def prepare(folder: Path, out: Path, size: Size, form: Any) -> None:
+    """Count, plan, and write every shard, as the preprocessor does."""
+    (out / f"rows.{form}").symlink_to(folder / f"rows.{form}")
+    objects: Any = Folder(out)
+    pins = pins_of(objects, f"rows.{form}", form, size.shard_rows)
+    planned = plan_source(objects, "run", pins, slots=size.rows // size.shard_rows)
+    write_count(planned.counted.dataset, "run")
+    dataset = open_dataset(objects, "run", pins.source)
+    writer = ShardWriter(objects, "run", "plan", pins, dataset, encoder_of(pins), 100, 1 << 30)
+    for number in range(planned.plan.shard_count):
+        writer.write(planned.plan.shard_at(number))
+
+
+def join(folder: Path, out: Path, size: Size, kind: str) -> None:
+    """Settle a shard of which every row was answered, and write its part, as the collector does."""
+    family = family_of(MODEL if kind == "text" else EMBEDDER)
+    objects: Any = Folder(out)
+    identity = Identity("run", SHARD, 1, "plan")
+    with (
+        Spool(SHARD, size.joined, family.answer_column) as spool,
+        (folder / f"{kind}.jsonl.out").open("rb", 0) as output,
+    ):
+        seen = spool.place(read_lines(output, family.output_type), family)
+        decision = decide(Ended(attempt=1, rows=size.joined, reported=spool.reported, status="Completed"))
+        assert isinstance(decision, Settle)
+        outcome = spool.settle(decision, seen)
+        write_outcome(objects, identity, outcome)
+        source = pq.ParquetFile(folder / "source.parquet", pre_buffer=False, buffer_size=1 << 20)
+        batches = source.iter_batches(batch_size=1_024, use_threads=False)
+        write_part(objects, identity, source.schema_arrow, batches, outcome)
+
+
+# --------------------------------------------------------------------------- one large row group
+
+
+def read_once(folder: Path, out: Path, size: Size) -> dict[str, int]:
+    """All rows in one pass."""
+    dataset, _, objects = _grouped(folder, out, size)
+    _count(dataset.read(0, size.grouped), size.grouped)
+    return dict(objects.asked)
+
+
+def read_by_preprocessor(folder: Path, out: Path, size: Size) -> dict[str, int]:
+    """All rows shard by shard, as the preprocessor reads them."""
+    dataset, _, objects = _grouped(folder, out, size)
+    for shard in _shards(size):
+        _count(dataset.read(shard.first_row, shard.rows), shard.rows)
+    return dict(objects.asked)
+
+
+def read_by_collector(folder: Path, out: Path, size: Size) -> dict[str, int]:
+    """The rows of each shard, as the collector reads them: each by itself, for they end in any order."""
+    _, pins, objects = _grouped(folder, out, size)
+    salvage = Salvage(objects, "run", "plan", pins)
+    for shard in _shards(size):
+        dataset = open_dataset(objects, "run", pins.source)
+        row = Shard(
+            run_id="run", shard=shard_id(shard.number), state=ShardState.SETTLED, attempt=1, version=1, pool="pool",
+            first_row=shard.first_row, rows=shard.rows, sendable=shard.rows, bytes=1,
+        )  # fmt: skip
+        _count(salvage._rows(dataset, row), shard.rows)  # noqa: SLF001 the reading alone
+    return dict(objects.asked)
+
+
+def prepare_grouped(folder: Path, out: Path, size: Size) -> None:
+    """What the preprocessor leaves behind for these shards; not measured."""
+    (out / "grouped.parquet").symlink_to(folder / "grouped.parquet")
+    objects: Any = Folder(out)
+    pins = pins_of(objects, "grouped.parquet", "parquet", size.grouped // size.grouped_shards)
+    planned = plan_source(objects, "run", pins, slots=size.grouped_shards)
+    write_count(planned.counted.dataset, "run")
+
+
+def _grouped(folder: Path, out: Path, size: Size) -> tuple[Dataset, Pins, Folder]:
+    del folder
+    objects: Any = Folder(out)
+    pins = pins_of(objects, "grouped.parquet", "parquet", size.grouped // size.grouped_shards)
+    dataset = open_dataset(objects, "run", pins.source)
+    objects.asked.clear()
+    return dataset, pins, objects
+
+
+def _shards(size: Size) -> list[ShardRange]:
+    rows = size.grouped // size.grouped_shards
+    return [ShardRange(2 * number, number * rows, rows) for number in range(size.grouped_shards)]
+
+
+def _count(batches: Iterable[Any], rows: int) -> None:
+    assert sum(batch.num_rows for batch in batches) == rows
+
+
+def pins_of(objects: Folder, key: str, form: Any, shard_rows: int) -> Pins:
+    info = objects.head(ObjectRef(key))
+    return Pins(
+        job_name_prefix="bench",
+        model_id=MODEL,
+        pool="pool",
+        family=family_of(MODEL).name,
+        family_version="1",
+        source=Source(format=form, bucket="", key=key, size_bytes=info.size_bytes, etag=info.etag),
+        prompt=Prompt(template=TEMPLATE),
+        inference=INFERENCE,
+        timeout_hours=24,
+        max_records_per_job=shard_rows,
+    )
