@@ -245,8 +245,8 @@ def main() -> None:
     print("\n".join(table(results)))
     for work, found in judged.items():
         most = MEMORY_TARGETS_MB.get(work)
-        told = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
-        print(f"{work}: {told}" + (f", peak {results[work]['quarry']['peak_mb']:.0f} MiB of {most}" if most else ""))
+        shown = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
+        print(f"{work}: {shown}" + (f", peak {results[work]['quarry']['peak_mb']:.0f} MiB of {most}" if most else ""))
     load = " ".join(f"{one:.1f}" for one in os.getloadavg())
     print(f"load {load} on {os.cpu_count()} cores; figures in {given.out}")
     print(last_line(judged))
