@@ -228,14 +228,15 @@ class Encoder:
     def texts(self, batch: pa.RecordBatch) -> Iterator[str]:
         """What each record says to the model: the prompt with its values, and no JSON. Rows that are not sent have none."""
         for start, stop, rendered in self._rendered(batch):
-            for row in range(stop - start):
-                values = {slot: one.texts[row] for slot, one in rendered.items()}
-                if not all(value.is_valid for value in values.values()):
-                    continue
-                size_bytes = sum(values[slot].as_buffer().size * times for slot, times in self._times.items())
-                if size_bytes <= self._record_bytes_max:
-                    found = {slot: value.as_py() for slot, value in values.items()}
-                    yield "\n".join(template.fill(found) for template in self._said)
+            sent = np.ones(stop - start, np.bool_)
+            size_bytes = np.zeros(stop - start, np.int64)
+            for slot, times in self._times.items():
+                texts = rendered[slot].texts
+                sent &= texts.is_valid().to_numpy(zero_copy_only=False)
+                size_bytes += _lengths(texts) * times
+            for row in np.flatnonzero(sent & (size_bytes <= self._record_bytes_max)).tolist():
+                found = {slot: one.texts[row].as_py() for slot, one in rendered.items()}
+                yield "\n".join(template.fill(found) for template in self._said)
 
     def could_be_too_large(self, text_bytes: int) -> bool:
         """Whether a row of so many bytes of text, in all columns, may make a line over the limit."""
@@ -314,8 +315,7 @@ class Encoder:
         """Stretches of rows whose lines have about `BLOCK_BYTES`, or of one row, told before a line is made."""
         line_bytes = np.full(rows, self.frame_bytes, np.int64)
         for slot, times in self._times.items():
-            lengths = pc.fill_null(pc.binary_length(rendered[slot].texts), 0)
-            line_bytes += lengths.to_numpy(zero_copy_only=False).astype(np.int64) * times
+            line_bytes += _lengths(rendered[slot].texts) * times
         ends = np.cumsum(line_bytes)
         start = 0
         while start < rows:
@@ -450,6 +450,14 @@ def _without_gaps(
 _ESCAPED_BYTES = np.ones(256, np.uint8)
 _ESCAPED_BYTES[:0x20] = 6
 _ESCAPED_BYTES[[0x08, 0x09, 0x0A, 0x0C, 0x0D, 0x22, 0x5C]] = 2
+
+
+def _lengths(texts: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The bytes of each of some strings; 0 of a null."""
+    lengths: np.ndarray[Any, np.dtype[np.int64]] = (
+        pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    )
+    return lengths
 
 
 def _buffer_of(text: pa.Array) -> pa.Buffer:
