@@ -15,7 +15,7 @@ from typing import Any
 
 from beside.work import INFERENCE, SHARD, TEMPLATE, Size
 
-COPY_COMPRESSION: Any = "zstd"  # of the copied rows, at level 1; the parts of a result are zstd too
+COPY_COMPRESSION: Any = "snappy"  # of the copied rows, as ours; the parts of a result are zstd at level 1
 MARK = "\x00"
 
 
@@ -60,7 +60,7 @@ class Pandas:
                     record = {"recordId": f"{shard}{number:06d}", "modelInput": body(TEMPLATE.format(**row))}
                     lines.write(json.dumps(record) + "\n")
             if form == "csv":
-                rows.to_parquet(out / f"{shard}.rows.parquet", index=False)
+                rows.to_parquet(out / f"{shard}.rows.parquet", index=False, compression=COPY_COMPRESSION)
 
     @staticmethod
     def join(folder: Path, out: Path, size: Size, kind: str) -> None:
@@ -77,7 +77,7 @@ class Pandas:
         else:
             answers = [{"record_id": r["recordId"], "embedding": r["modelOutput"]["embedding"]} for r in records]
         joined = source.merge(pd.DataFrame(answers), on="record_id", how="inner")
-        joined.to_parquet(out / "joined.parquet", index=False)
+        joined.to_parquet(out / "joined.parquet", index=False, compression="zstd", compression_level=1)
 
 
 # --------------------------------------------------------------------------- polars
@@ -119,7 +119,6 @@ class Polars:
                 rows.write_parquet(
                     out / f"{shard}.rows.parquet",
                     compression=COPY_COMPRESSION,
-                    compression_level=1 if COPY_COMPRESSION == "zstd" else None,
                     statistics=False,
                 )
 
@@ -186,10 +185,9 @@ class DuckDB:
                 f"to '{out}/{shard}.jsonl' (format json)"
             )
             if form == "csv":
-                level = ", compression_level 1" if COPY_COMPRESSION == "zstd" else ""
                 base.execute(
                     f"copy (select * exclude place from rows where place >= {first} and place < {behind} order by place) "
-                    f"to '{out}/{shard}.rows.parquet' (format parquet, compression {COPY_COMPRESSION}{level})"
+                    f"to '{out}/{shard}.rows.parquet' (format parquet, compression {COPY_COMPRESSION})"
                 )
 
     @staticmethod

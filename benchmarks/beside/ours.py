@@ -27,9 +27,10 @@ from quarry_core.planning.plan_source import plan_source
 from quarry_core.ports import ObjectRef
 from quarry_core.rendering.encoders import encoder_of
 from quarry_core.tabular.dataset import Dataset, open_dataset
-from quarry_core.tabular.memory import choose_arrow_allocator
+from quarry_core.tabular.memory import choose_arrow_allocator, keep_freed_memory
 from quarry_preprocessor.write import ShardWriter
 
+keep_freed_memory()
 choose_arrow_allocator()
 
 

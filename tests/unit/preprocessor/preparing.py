@@ -22,7 +22,7 @@ from quarry_core.models import family_of
 from quarry_core.planning.counting import count_source
 from quarry_core.planning.plan import ShardRange
 from quarry_core.rendering.encoders import encoder_of
-from quarry_core.tabular.memory import choose_arrow_allocator
+from quarry_core.tabular.memory import choose_arrow_allocator, keep_freed_memory
 from quarry_core.tabular.rows import SourceError
 from quarry_preprocessor.write import ShardTooLarge, ShardWriter
 
@@ -153,6 +153,7 @@ def peak_mb() -> float:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     choose_arrow_allocator()  # as the services do
     reported = prepare(sys.argv[1], Path(sys.argv[2]))
     sys.stdout.write(json.dumps({**reported, "peak_mb": peak_mb()}))

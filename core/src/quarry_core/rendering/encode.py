@@ -2,8 +2,8 @@
 
 Theory of operation. All lines of a run differ in the record id and in the values of the placeholders only. So the
 body is built once, with a mark in each placeholder's place, encoded once and cut at the marks; what lies between are
-constant bytes. Per value there is one JSON encoding, whose quotation marks are cut off, and per few dozen rows one
-join. The bytes are those of encoding a whole object for each row. The text of a row is never searched for marks or
+constant bytes. The values of a block of rows are made lines together (`blocks`), or, where a row is very long, each by
+itself. The bytes are those of encoding a whole object for each row. The text of a row is never searched for marks or
 placeholders, so it cannot be mistaken for either.
 
 A row without a value where the prompt needs one is not sent, nor is one that is too large: it keeps its place in the
@@ -27,6 +27,7 @@ from quarry_core.contract.names import ROW_MAX, SHARD_PATTERN
 from quarry_core.contract.prompts import EMBEDDING_COLUMN, NullPolicy, Placeholder, Template
 from quarry_core.models import Family, Turn
 from quarry_core.models.family import Role
+from quarry_core.rendering.blocks import SLOTS_MAX, Blocks
 from quarry_core.rendering.text import Fault, NotEncodable, Rendered, check_encodable, field_as_json, field_as_text
 from quarry_core.tabular.row_bytes import pieces
 
@@ -48,9 +49,8 @@ __all__ = [
 
 # The largest body of one model call.
 RECORD_BYTES_MAX = 25_000_000
-# Rows are encoded and joined in blocks of about so many bytes, which stay in the processor's cache and are not given
-# fresh pages each time: whole batches of 1,024 rows cost up to 60 % more, depending on the state of the heap.
-BLOCK_BYTES = 128_000
+# Rows are made lines in blocks of about so many bytes, which stay in the processor's cache.
+BLOCK_BYTES = 256_000
 # So much is handed on at once, plus a block: a template multiplies what stands in a row, and a batch has many.
 LINES_BYTES_MAX = 4 << 20
 # A longer value is made JSON in slices: as a Python string it takes up to four times its bytes.
@@ -58,6 +58,8 @@ SLICE_BYTES = 1 << 20
 # So much of a batch, decoded, is turned into text at once; JSON of numbers is up to five times as long.
 PIECE_BYTES_MAX = 4 << 20
 VALUE_BYTES_MIN = 8
+# The texts of a block whose lines are made together: twice a block's, for one row may be longer than what is left.
+TOGETHER_BYTES_MAX = 2 * BLOCK_BYTES
 # A control character becomes six bytes in JSON.
 ESCAPED_BYTES_MAX = 6
 
@@ -179,6 +181,7 @@ class Encoder:
         self._record_bytes_max = record_bytes_max
         self._said = whole
         self._constants = _constants(family, turns, shape, system, inference or {}, attach)
+        self._blocks_maker = Blocks(self._constants) if 1 < len(self._constants) <= SLOTS_MAX + 1 else None
 
     def constant_count(self, part: bytes) -> int:
         """How often something stands in what all lines have in common."""
@@ -302,6 +305,10 @@ class Encoder:
                 places = _without_gaps(rows, start, stop, rendered, self._nulls, unsent)
                 kept = [rows[place] for place in places]
                 values = {slot: one.texts.take(pa.array(places, pa.int64())) for slot, one in rendered.items()}
+            block = self._together(head, kept, values)
+            if block is not None:
+                yield len(kept), block
+                continue
             if len(kept) == 1 and self._is_giant(kept[0], values, unsent):
                 continue
             encoded = {slot: _json_texts(values[slot]) for slot in values}
@@ -310,6 +317,16 @@ class Encoder:
                 kept, encoded = self._without_giants(kept, encoded, unsent)
                 block = self._lines(head, kept, encoded)
             yield len(kept), block
+
+    def _together(self, head: bytes, rows: Sequence[int], values: Mapping[Placeholder, pa.Array]) -> bytes | None:
+        """The lines of a block whose rows are short, made together; None where it has to be seen which are too large."""
+        if not rows or self._blocks_maker is None:
+            return None
+        texts = [values[slot] for slot in self._placeholders]
+        if sum(one.nbytes for one in values.values()) > TOGETHER_BYTES_MAX:
+            return None
+        block = self._blocks_maker.lines(head, rows, texts)
+        return block if block is None or len(block) <= self._record_bytes_max else None
 
     def _cut(self, rows: int, rendered: Values) -> Iterator[tuple[int, int]]:
         """Stretches of rows whose lines have about `BLOCK_BYTES`, or of one row, told before a line is made."""

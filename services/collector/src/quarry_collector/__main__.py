@@ -6,8 +6,9 @@ import sys
 
 from quarry_collector.handler import QUEUES, build
 from quarry_core.service.process import main
-from quarry_core.tabular.memory import choose_arrow_allocator
+from quarry_core.tabular.memory import choose_arrow_allocator, keep_freed_memory
 
 if __name__ == "__main__":
+    keep_freed_memory()
     choose_arrow_allocator()
     sys.exit(main("collector", build, QUEUES))

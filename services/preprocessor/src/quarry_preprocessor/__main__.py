@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 
 from quarry_core.service.process import main
-from quarry_core.tabular.memory import choose_arrow_allocator
+from quarry_core.tabular.memory import choose_arrow_allocator, keep_freed_memory
 from quarry_preprocessor.handler import QUEUES, build
 
 if __name__ == "__main__":
+    keep_freed_memory()
     choose_arrow_allocator()
     sys.exit(main("preprocessor", build, QUEUES))
