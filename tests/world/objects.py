@@ -105,8 +105,8 @@ class FakeObjects:
         end = None if length_bytes is None else start_byte + length_bytes
         return self._find(ref).body[start_byte:end]
 
-    def stream(self, ref: ObjectRef, start_byte: int = 0) -> BinaryIO:
-        body = io.BytesIO(self._find(ref).body)  # shares the bytes
+    def stream(self, ref: ObjectRef, start_byte: int = 0, end_byte: int | None = None) -> BinaryIO:
+        body = io.BytesIO(self._find(ref).body[:end_byte])  # shares the bytes of a whole object
         body.seek(start_byte)
         return cast("BinaryIO", _Forward(body))
 

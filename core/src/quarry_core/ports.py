@@ -205,8 +205,11 @@ class Objects(Protocol):
         """Read a range into memory. Raises `Missing`, `Changed` (the pin does not hold), `Refused`."""
         ...
 
-    def stream(self, ref: ObjectRef, start_byte: int = 0) -> BinaryIO:
-        """Read forward from an offset, resuming by range after a broken connection. Raises as `read`."""
+    def stream(self, ref: ObjectRef, start_byte: int = 0, end_byte: int | None = None) -> BinaryIO:
+        """Read forward from an offset, resuming by range after a broken connection. Raises as `read`.
+
+        Who knows where to stop says so by `end_byte`: S3 sends what is asked for, also to those who hang up.
+        """
         ...
 
     def random_access(self, ref: ObjectRef) -> BinaryIO:

@@ -38,7 +38,7 @@ class Files:
         self.folder = folder
         self.written: dict[str, bytes] = {}
 
-    def stream(self, ref: Any, start_byte: int = 0) -> io.FileIO:
+    def stream(self, ref: Any, start_byte: int = 0, end_byte: int | None = None) -> io.FileIO:
         opened = io.FileIO(self.folder / ref.key)
         opened.seek(start_byte)
         return opened

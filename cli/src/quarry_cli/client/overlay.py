@@ -65,13 +65,13 @@ class Overlay:
             file.seek(start_byte)
             return file.read() if length_bytes is None else file.read(length_bytes)
 
-    def stream(self, ref: ObjectRef, start_byte: int = 0) -> BinaryIO:
+    def stream(self, ref: ObjectRef, start_byte: int = 0, end_byte: int | None = None) -> BinaryIO:
         kept = self._find(ref)
         if kept is None:
-            return cast("BinaryIO", _Counted(self._objects.stream(ref, start_byte), self._read))
+            return cast("BinaryIO", _Counted(self._objects.stream(ref, start_byte, end_byte), self._read))
         file = kept.path.open("rb")
         file.seek(start_byte)
-        return file
+        return file if end_byte is None else io.BytesIO(file.read(end_byte - start_byte))
 
     def random_access(self, ref: ObjectRef) -> BinaryIO:
         kept = self._find(ref)

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from quarry_core.contract.csv_dialect import RECORD_BYTES_MAX, Csv, CsvDialect
 from quarry_core.tabular.counted import Count
+from quarry_core.tabular.csv.cells import cells_fit
 from quarry_core.tabular.csv.header import HEADER_BYTES_MAX, OTHER_DELIMITERS, header_names, is_header, shown_delimiter
 from quarry_core.tabular.csv.records import CsvFault, Offsets, RecordScanner
 from quarry_core.tabular.csv.rows import parse_block
@@ -194,13 +195,20 @@ class _Judge:
         elif is_header(record, self.columns, self._dialect):
             raise SourceError(f"{self._key}: the first record equals csv.header word for word; leave csv.header out")
 
+    def _judge_rows(self, stretch: memoryview, rows: int) -> None:
+        dialect = self._dialect
+        told_by_bytes = dialect.encoding == "utf-8" and dialect.escape == "double"
+        if told_by_bytes and cells_fit(stretch, rows, len(self.columns), dialect.delimiter):
+            return
+        parse_block(self._key, stretch, self.columns, self._row, self._begin, dialect)
+
     def judge(self, notes: Sequence[tuple[int, int]]) -> None:
         """Judge up to the last of these notes. Raises SourceError."""
         for row, byte in notes[self._judged :]:
             length = byte - self._begin
             if length and row:  # before the first row there is nothing but empty lines
                 with memoryview(self._data) as data, data[:length] as stretch:
-                    parse_block(self._key, stretch, self.columns, self._row, self._begin, self._dialect)
+                    self._judge_rows(stretch, row - self._row)
             del self._data[:length]
             self._begin, self._row = byte, row
             self._judged += 1

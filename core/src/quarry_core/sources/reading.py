@@ -26,8 +26,8 @@ class SourceObjects:
     def read(self, ref: ObjectRef, start_byte: int = 0, length_bytes: int | None = None) -> bytes:
         return self._of(ref).read(ref, start_byte, length_bytes)
 
-    def stream(self, ref: ObjectRef, start_byte: int = 0) -> BinaryIO:
-        return self._of(ref).stream(ref, start_byte)
+    def stream(self, ref: ObjectRef, start_byte: int = 0, end_byte: int | None = None) -> BinaryIO:
+        return self._of(ref).stream(ref, start_byte, end_byte)
 
     def random_access(self, ref: ObjectRef) -> BinaryIO:
         return self._of(ref).random_access(ref)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from bisect import bisect_left, bisect_right
+from operator import itemgetter
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
@@ -74,6 +76,13 @@ class Count(BaseModel):
     def is_jsonl(self) -> bool:
         """Whether it is JSONL whose keys are the columns; a file of ready requests has columns of its own."""
         return self.format == "jsonl" and self.requests is None
+
+    def noted(self, first: int, until: int) -> list[tuple[int, int]]:
+        """CSV and JSONL only: the notes from the last at or before row `first` to the first at or behind row `until`."""
+        begin = bisect_right(self.offsets, first, key=itemgetter(0)) - 1
+        end = bisect_left(self.offsets, until, key=itemgetter(0))
+        behind = self.offsets[end] if end < len(self.offsets) else (self.rows, self.size_bytes)
+        return [*self.offsets[begin:end], behind]
 
     @property
     def schema(self) -> pa.Schema:

@@ -124,8 +124,8 @@ class S3Objects:
         with ForwardReader(self._source(ref), start_byte, end) as body:
             return body.read()
 
-    def stream(self, ref: ObjectRef, start_byte: int = 0) -> BinaryIO:
-        return ForwardReader(self._source(ref), start_byte)
+    def stream(self, ref: ObjectRef, start_byte: int = 0, end_byte: int | None = None) -> BinaryIO:
+        return ForwardReader(self._source(ref), start_byte, end_byte)
 
     def random_access(self, ref: ObjectRef) -> BinaryIO:
         return RandomReader(self._source(ref))

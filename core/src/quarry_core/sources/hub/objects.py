@@ -85,12 +85,12 @@ class HubObjects:
         with self._forward(ref, start_byte, end, whole=not start_byte and end is None) as body:
             return body.read()
 
-    def stream(self, ref: ObjectRef, start_byte: int = 0) -> BinaryIO:
+    def stream(self, ref: ObjectRef, start_byte: int = 0, end_byte: int | None = None) -> BinaryIO:
         """Read forward, resuming after a broken connection; from the beginning also where there are no ranges.
 
         What is read from the beginning to the end is held against the pinned hash. Raises as `read`.
         """
-        return self._forward(ref, start_byte, None, whole=not start_byte)
+        return self._forward(ref, start_byte, end_byte, whole=not start_byte and end_byte is None)
 
     def random_access(self, ref: ObjectRef) -> BinaryIO:
         """A seekable reader by ranged requests. It, and what it reads, raise as `read`."""

@@ -9,7 +9,6 @@ Every block is brought into UTF-8 and RFC 4180 first, if it is written otherwise
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -29,13 +28,10 @@ _RFC = CsvDialect()
 
 def read_csv(objects: Objects, ref: ObjectRef, count: Count, first: int, rows: int) -> Iterator[pa.RecordBatch]:
     """Rows [first, first + rows) of a counted CSV object. Raises as `rows.read_rows`."""
-    nearest = bisect_right(count.offsets, first, key=lambda noted: noted[0]) - 1
     until = first + rows
-    noted = [*count.offsets[nearest:], (count.rows, count.size_bytes)]
-    with objects.stream(ref, noted[0][1]) as body:
+    noted = count.noted(first, until)
+    with objects.stream(ref, noted[0][1], noted[-1][1]) as body:
         for (row, byte), (next_row, next_byte) in pairwise(noted):
-            if row >= until:
-                return
             table = _block(body.read(next_byte - byte), ref.key, count, (row, byte), (next_row, next_byte))
             begin = max(first - row, 0)
             yield from table.slice(begin, min(until, next_row) - row - begin).to_batches(BATCH_ROWS_MAX)

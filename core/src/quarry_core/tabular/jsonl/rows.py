@@ -8,7 +8,6 @@ file, and polars and DuckDB guess theirs from a sample; so none of them reads he
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -33,14 +32,11 @@ def read_jsonl(
     objects: Objects, ref: ObjectRef, count: Count, first: int, rows: int, schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
     """Rows [first, first + rows) of a counted JSONL file, with the columns of `schema`. Raises as `rows.read_rows`."""
-    nearest = bisect_right(count.offsets, first, key=lambda noted: noted[0]) - 1
     until = first + rows
-    noted = [*count.offsets[nearest:], (count.rows, count.size_bytes)]
+    noted = count.noted(first, until)
     decode = _decoder(schema)
-    with objects.stream(ref, noted[0][1]) as body:
+    with objects.stream(ref, noted[0][1], noted[-1][1]) as body:
         for (row, byte), (next_row, next_byte) in pairwise(noted):
-            if row >= until:
-                return
             lines = [line for line in body.read(next_byte - byte).split(b"\n") if line and not line.isspace()]
             if len(lines) != next_row - row:
                 raise SourceError(

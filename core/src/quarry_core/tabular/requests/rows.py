@@ -5,7 +5,6 @@ A row is a line that is not blank. The file is read in blocks between the offset
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -34,13 +33,10 @@ def request_schema(columns: Sequence[str]) -> pa.Schema:
 def read_requests(objects: Objects, ref: ObjectRef, count: Count, first: int, rows: int) -> Iterator[pa.RecordBatch]:
     """Rows [first, first + rows) of a counted file of requests. Raises as `rows.read_rows`."""
     assert count.requests is not None, "counted as something else"
-    nearest = bisect_right(count.offsets, first, key=lambda noted: noted[0]) - 1
     until = first + rows
-    noted = [*count.offsets[nearest:], (count.rows, count.size_bytes)]
-    with objects.stream(ref, noted[0][1]) as body:
+    noted = count.noted(first, until)
+    with objects.stream(ref, noted[0][1], noted[-1][1]) as body:
         for (row, byte), (next_row, next_byte) in pairwise(noted):
-            if row >= until:
-                return
             data = body.read(next_byte - byte)
             found = _lines(data, ref.key, count.requests, row, byte)
             if len(data) != next_byte - byte or len(found) != next_row - row:
