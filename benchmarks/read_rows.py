@@ -33,7 +33,7 @@ WORDS = ("the", "quick", "model", "answers", "data", "naïve", "größer", "数�
 class LocalObjects:
     """The reading half of the port over local files: the key is the path."""
 
-    def stream(self, ref: Any, start_byte: int = 0, end_byte: int | None = None) -> io.FileIO:
+    def stream(self, ref: Any, start_byte: int = 0, end_byte: int | None = None) -> io.FileIO:  # noqa: ARG002
         opened = io.FileIO(ref.key)
         opened.seek(start_byte)
         return opened

@@ -48,6 +48,14 @@ def test_every_way_joins_what_ours_joins(beside, small, tmp_path, kind):
         beside._checked(f"{kind}_join", way, tmp_path, small)
 
 
+def test_the_others_copy_rows_in_the_compression_that_we_use(beside):
+    from beside import others
+
+    from quarry_preprocessor.write import COPY_COMPRESSION
+
+    assert others.COPY_COMPRESSION == COPY_COMPRESSION
+
+
 def test_other_lines_are_no_same_work(beside, small, tmp_path):
     beside.make_rows(tmp_path, small)
     for way in ("quarry", "pandas"):

@@ -5,7 +5,7 @@ UTF-8: one byte for each placeholder, and another where a row ends. Then the who
 bytes is replaced by the constant that stands in its place. All record ids have one length, so their places follow from
 those of the row ends, and the digits are put there by number. Each pass is one call that runs at the speed of memory.
 
-What is not UTF-8 would be mistaken; it is seen by the number of bytes that were replaced, and `lines` gives up.
+What is not UTF-8 would be mistaken; it is seen by the number of marks, and `lines` gives up.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def _escape_of(code: int) -> bytes:
 
 
 # By how often they occur.
-_CONTROLS = tuple((bytes([code]), _escape_of(code)) for code in (0x0A, 0x09, 0x0D, *range(9), 0x0B, 0x0C, *range(14, 32)))
+_CONTROLS = tuple(
+    (bytes([code]), _escape_of(code)) for code in (0x0A, 0x09, 0x0D, *range(9), 0x0B, 0x0C, *range(14, 32))
+)
 
 
 def escaped(texts: bytes) -> bytes:
@@ -61,7 +63,7 @@ class Blocks:
         slots = len(constants) - 1
         self._marks = (*_MARKS[1:slots], _MARKS[0])
 
-    def lines(self, head: bytes, rows: Sequence[int], texts: Sequence[pa.Array]) -> bytes | None:
+    def lines(self, head: bytes, rows: Sequence[int], texts: Sequence[pa.Array]) -> bytearray | None:
         """The lines of some rows.
 
         Args:
@@ -74,10 +76,9 @@ class Blocks:
         """
         block = escaped(self._joined(texts))
         for mark, constant in zip(self._marks[:-1], self._between, strict=True):
-            before = len(block)
-            block = block.replace(mark, constant)
-            if len(block) - before != len(rows) * (len(constant) - 1):
+            if block.count(mark) != len(rows):
                 return None
+            block = block.replace(mark, constant)
         ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _MARKS[0][0])
         if len(ends) != len(rows):
             return None
@@ -87,9 +88,9 @@ class Blocks:
         digits = np.full(len(rows), len(head), np.int64)
         digits[1:] += ends[:-1] + len(begin) + np.arange(len(rows) - 1) * (len(between) - 1) + len(self._last)
         numbers = np.asarray(rows, np.int64)
-        np.frombuffer(lines, np.uint8)[digits[:, None] + np.arange(_ROW_DIGITS)] = (
-            numbers[:, None] // _PLACES % 10 + ord("0")
-        )
+        np.frombuffer(lines, np.uint8)[digits[:, None] + np.arange(_ROW_DIGITS)] = numbers[
+            :, None
+        ] // _PLACES % 10 + ord("0")
         return lines
 
     def _joined(self, texts: Sequence[pa.Array]) -> bytes:

@@ -216,7 +216,7 @@ class Encoder:
             raise ValueError(
                 f"rows {first_row} to {first_row + batch.num_rows - 1} of shard {shard!r} have no record ids"
             )
-        lines: list[bytes] = []
+        lines: list[bytes | bytearray] = []
         unsent: list[Unsent] = []
         records = size_bytes = 0
         for block_records, block in self._blocks(batch, _HEAD + shard.encode(), first_row, unsent):
@@ -262,7 +262,7 @@ class Encoder:
 
     def _blocks(
         self, batch: pa.RecordBatch, head: bytes, first_row: int, unsent: list[Unsent]
-    ) -> Iterator[tuple[int, bytes]]:
+    ) -> Iterator[tuple[int, bytes | bytearray]]:
         for start, stop, rendered in self._rendered(batch):
             yield from self._piece(head, range(first_row + start, first_row + stop), rendered, unsent)
 
@@ -296,7 +296,9 @@ class Encoder:
             filled = pc.if_else(pa.array(bad), None, filled)
         return Rendered(filled, kept)
 
-    def _piece(self, head: bytes, rows: range, rendered: Values, unsent: list[Unsent]) -> Iterator[tuple[int, bytes]]:
+    def _piece(
+        self, head: bytes, rows: range, rendered: Values, unsent: list[Unsent]
+    ) -> Iterator[tuple[int, bytes | bytearray]]:
         """The lines of a piece, block by block, and how many there are in each; rows that are not sent are told."""
         for start, stop in self._cut(len(rows), rendered):
             values = {slot: one.texts.slice(start, stop - start) for slot, one in rendered.items()}
@@ -305,9 +307,9 @@ class Encoder:
                 places = _without_gaps(rows, start, stop, rendered, self._nulls, unsent)
                 kept = [rows[place] for place in places]
                 values = {slot: one.texts.take(pa.array(places, pa.int64())) for slot, one in rendered.items()}
-            block = self._together(head, kept, values)
-            if block is not None:
-                yield len(kept), block
+            together = self._together(head, kept, values)
+            if together is not None:
+                yield len(kept), together
                 continue
             if len(kept) == 1 and self._is_giant(kept[0], values, unsent):
                 continue
@@ -318,7 +320,7 @@ class Encoder:
                 block = self._lines(head, kept, encoded)
             yield len(kept), block
 
-    def _together(self, head: bytes, rows: Sequence[int], values: Mapping[Placeholder, pa.Array]) -> bytes | None:
+    def _together(self, head: bytes, rows: Sequence[int], values: Mapping[Placeholder, pa.Array]) -> bytearray | None:
         """The lines of a block whose rows are short, made together; None where it has to be seen which are too large."""
         if not rows or self._blocks_maker is None:
             return None

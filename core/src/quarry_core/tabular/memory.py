@@ -11,7 +11,7 @@ import ctypes
 
 import pyarrow as pa
 
-# Blocks of rows are some hundred kilobytes. glibc maps what has more than 128 KiB, and gives it back to the kernel when it
+# Blocks of rows are some hundred kilobytes. glibc maps what has more than 128 KiB, and unmaps it when it
 # is freed: each block would be paid for by a page fault for every 4 KiB of it.
 KEPT_BLOCK_BYTES_MAX = 4 << 20
 KEPT_BYTES_MAX = 32 << 20

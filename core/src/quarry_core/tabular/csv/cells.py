@@ -44,7 +44,8 @@ def _outside(places: _Places, quotes: _Places) -> _Places:
     """Those that stand outside of quotes: behind an even number of them."""
     if not len(quotes) or not len(places):
         return places
-    return places[np.searchsorted(quotes, places) % 2 == 0]
+    outside: _Places = places[np.searchsorted(quotes, places) % 2 == 0]
+    return outside
 
 
 def _is_utf8(records: memoryview, data: np.ndarray[Any, np.dtype[np.uint8]]) -> bool:
