@@ -12,6 +12,7 @@ processes that collect.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def pytest_collection(session: pytest.Session) -> None:
     """Each process begins to collect elsewhere: what one of them has compiled, the others only read."""
     config = session.config
     if worker := getattr(config, "workerinput", None):
+        gc.disable()  # nearly all that is made now stays; conftest.py enables it again
         folders = [config.rootpath / each for each in SPLIT]
         if sorted(config.args) == sorted({each.parts[0] for each in SPLIT}):
             found = {each for folder in folders for each in folder.iterdir()} - set(folders)

@@ -70,7 +70,6 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_configure(config):
-    gc.disable()  # while tests are collected: nearly all that is made then stays
     for plugin in (balance, interruption):
         config.pluginmanager.register(plugin)
 
@@ -79,7 +78,7 @@ def pytest_collection_finish():
     # Thousands of tests, and all that they import, stay until the end: they are not looked through again and again.
     gc.collect()
     gc.freeze()
-    gc.enable()
+    gc.enable()  # tests.balance disables it while tests are collected
 
 
 def pytest_runtest_setup(item):
