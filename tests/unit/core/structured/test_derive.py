@@ -209,7 +209,7 @@ def test_models_are_asked_by_what_they_know():
     assert carriers_of("amazon.titan-embed-text-v2:0") == {}
     assert CONVERSE.carriers("anthropic.claude-sonnet-4-5-20250929-v1:0")["native"] == "text_format"
     assert carriers_of("qwen.qwen3-32b-v1:0") == {"native": "text_format", "instruction": "prompt"}
-    assert list(carriers_of("eu.amazon.nova-lite-v1:0")) == ["instruction"]
+    assert carriers_of("eu.amazon.nova-lite-v1:0") == {"tool": "tool_config", "instruction": "prompt"}
     assert list(carriers_of("made.up-by-nobody-v1:0")) == ["instruction"]
 
 
