@@ -27,9 +27,11 @@ IMAGE_OPTIONS ?=
 IMAGE_TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' core/src/quarry_core/__init__.py)
 SOURCE ?=
 REQUESTS ?= 20000
+SIM_SECONDS ?= 90
+SIM_HOURS ?= 2
 SEED ?= 1
 
-.PHONY: help setup demo test test-fast test-floors test-docker conformance fuzz infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts clean
+.PHONY: help setup demo test test-fast test-floors test-docker conformance fuzz sim sim-deep sim-bugs infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -92,6 +94,15 @@ conformance: setup ## Hold the simulated Bedrock against the contract, with Node
 
 fuzz: setup ## Send 20,000 bent requests to the simulated Bedrock (REQUESTS=, SEED=)
 	@$(BIN)/python -m tests.conformance.fuzz --requests $(REQUESTS) --seed $(SEED)
+
+sim: setup ## Simulate the services while everything fails that can: a sample in 90 seconds (SIM_SECONDS=)
+	@$(BIN)/python -m tests.sim quick --seconds $(SIM_SECONDS)
+
+sim-deep: setup ## Simulate every single fault, every pair of crashes, 5,000 seeds; resumable, at most two hours (SIM_HOURS=)
+	@$(BIN)/python -m tests.sim deep --hours $(SIM_HOURS)
+
+sim-bugs: setup ## Plant bugs, each condition of the ledger dropped among them, and count which the simulation catches
+	@$(BIN)/python -m tests.sim bugs
 
 infra-fast: setup $(INFRA_VENV)/.done ## Check Terraform's files: valid, tested, linted, scanned (needs terraform; minutes)
 	@$(BIN)/python -m tests.infra fast -q

@@ -35,8 +35,7 @@ class Faults:
     def before(self, name: str, args: tuple[Any, ...] = ()) -> int:
         """A call begins. Gives its number; raises `Throttled` or `Crash` if it is not to be done."""
         self._alive(name)
-        self.calls.append(name)
-        number = len(self.calls)
+        number = self._number(name)
         match self.plan.get(number):
             case "refuse":
                 self.injected.append((number, name, "refuse"))
@@ -72,6 +71,10 @@ class Faults:
             self.after(number, name, args)  # an answer can be lost like any other reply
             raise
         self.after(number, name, args)
+
+    def _number(self, name: str) -> int:
+        self.calls.append(name)
+        return len(self.calls)
 
     def _alive(self, name: str) -> None:
         if self.crashed:

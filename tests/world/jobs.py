@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from quarry_core.contract.job_request import check_job_name, check_request
@@ -37,6 +37,8 @@ class _Account:
     peak: int = 0
     lose_next: bool = False
     refuse_next: Exception | None = None
+    refused_models: frozenset[str] = frozenset()
+    watchers: list[Callable[[Job], None]] = field(default_factory=list)
 
 
 class FakeJobs:
@@ -61,7 +63,6 @@ class FakeJobs:
         self.token_memory_s = token_memory_s
         self.refuse_used_names = refuse_used_names
         self.list_lag_s = list_lag_s
-        self.refused_models: frozenset[str] = frozenset()  # no job of these is made
         self._clock = clock
         self._account = _Account(quota)
         self._faults = faults or Faults()
@@ -71,6 +72,15 @@ class FakeJobs:
         seen = copy.copy(self)
         seen._faults = faults
         return seen
+
+    @property
+    def refused_models(self) -> frozenset[str]:
+        """Models of which no job is made."""
+        return self._account.refused_models
+
+    @refused_models.setter
+    def refused_models(self, models: frozenset[str]) -> None:
+        self._account.refused_models = models
 
     # ------------------------------------------------------------------ the port
 
@@ -128,6 +138,10 @@ class FakeJobs:
     def request_of(self, arn: str) -> JobRequest:
         """What a job was created with."""
         return self._kept(arn).request
+
+    def watch(self, created: Callable[[Job], None]) -> None:
+        """From now on tell of each job that comes to be, whoever asked for it."""
+        self._account.watchers.append(created)
 
     @property
     def peak(self) -> int:
@@ -231,6 +245,8 @@ class FakeJobs:
         )
         self._account.jobs[arn] = _Kept(job, request, self._clock.monotonic())
         self._account.peak = max(self._account.peak, sum(job.status in ACTIVE for job in self.all))
+        for created in self._account.watchers:
+            created(job)
         return arn
 
     def _kept(self, arn: str) -> _Kept:

@@ -1,11 +1,13 @@
 """The `Objects` port in memory, with S3's rules: pins, versions, write-once, nothing visible before commit.
 
 `plant` is the user's hand: it writes to any bucket and replaces what stands, as only others than Quarry do. Everything
-may be called from several threads. `bodies` shows what stands, for assertions.
+may be called from several threads. `bodies` shows what stands, for assertions. `for_worker` gives the same buckets as
+one worker reaches them: each request is a call of its faults.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import threading
@@ -17,6 +19,7 @@ from quarry_core.aws.s3.objects import PUT_ONCE_BYTES_MAX
 from quarry_core.aws.s3.upload import checked_metadata
 from quarry_core.errors import Changed, Conflict, Missing, MissingBucket, Refused
 from quarry_core.ports import ObjectInfo, ObjectRef
+from tests.world.faults import Faults
 
 RESTORED = 1_000_000
 
@@ -42,17 +45,35 @@ class Bucket:
         return None if not standing or standing[-1].deleted else standing[-1]
 
 
+@dataclass(slots=True)
+class _Stored:
+    buckets: dict[str, Bucket]
+    numbered: int = 0
+    stood: int = 0
+    conflicts: int = 0
+
+
 class FakeObjects:
     """One environment's bucket, versioned as Terraform makes it, and any others that `plant` made."""
 
-    def __init__(self, bucket: str = "world") -> None:
+    def __init__(self, bucket: str = "world", faults: Faults | None = None) -> None:
         self.bucket = bucket
         self.account = "123456789012"
         self.owners: dict[str, str] = {}  # of buckets that another account owns
         self.denied: set[str] = set()  # how the URIs of objects begin that nobody may read
-        self._buckets = {bucket: Bucket()}
+        self._stored = _Stored({bucket: Bucket()})
         self._lock = threading.RLock()
-        self._count = 0
+        self._faults = faults or Faults()
+
+    def for_worker(self, faults: Faults) -> FakeObjects:
+        """The same S3, as another worker reaches it."""
+        seen = copy.copy(self)
+        seen._faults = faults
+        return seen
+
+    @property
+    def _buckets(self) -> dict[str, Bucket]:
+        return self._stored.buckets
 
     # ------------------------------------------------------------- the world's side
 
@@ -70,6 +91,16 @@ class FakeObjects:
             return {key: version.body for key in sorted(home.versions) if (version := home.current(key))}
 
     @property
+    def stood(self) -> int:
+        """How many writes found their own object there already."""
+        return self._stored.stood
+
+    @property
+    def conflicts(self) -> int:
+        """How many writes found another object there."""
+        return self._stored.conflicts
+
+    @property
     def standing(self) -> dict[str, dict[str, Version]]:
         """What stands in every bucket, by bucket and key."""
         with self._lock:
@@ -81,37 +112,41 @@ class FakeObjects:
     def restore(self, standing: Mapping[str, Mapping[str, Version]]) -> None:
         """These objects and no others, with the ids of their versions."""
         with self._lock:
-            self._buckets = {self.bucket: Bucket()}
+            self._stored.buckets = {self.bucket: Bucket()}
             for name, objects in standing.items():
                 home = self._buckets.setdefault(name, Bucket())
                 home.versions = {key: [version] for key, version in objects.items()}
-            self._count += RESTORED  # an id that was given before is not given again
+            self._stored.numbered += RESTORED  # an id that was given before is not given again
 
     def _append(
         self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], *, deleted: bool = False
     ) -> Version:
-        self._count += 1
-        version = Version(f"v{self._count}", body, dict(metadata), deleted)
+        self._stored.numbered += 1
+        version = Version(f"v{self._stored.numbered}", body, dict(metadata), deleted)
         self._buckets.setdefault(bucket, Bucket()).versions.setdefault(key, []).append(version)
         return version
 
     # ------------------------------------------------------------- the port
 
     def head(self, ref: ObjectRef) -> ObjectInfo:
-        version = self._find(ref)
+        with self._faults.blocking_call("objects.head", ref.key):
+            version = self._find(ref)
         return ObjectInfo(ref.key, len(version.body), version.etag, version.id, dict(version.metadata))
 
     def read(self, ref: ObjectRef, start_byte: int = 0, length_bytes: int | None = None) -> bytes:
         end = None if length_bytes is None else start_byte + length_bytes
-        return self._find(ref).body[start_byte:end]
+        with self._faults.blocking_call("objects.read", ref.key):
+            return self._find(ref).body[start_byte:end]
 
     def stream(self, ref: ObjectRef, start_byte: int = 0, end_byte: int | None = None) -> BinaryIO:
-        body = io.BytesIO(self._find(ref).body[:end_byte])  # shares the bytes of a whole object
+        with self._faults.blocking_call("objects.stream", ref.key):
+            body = io.BytesIO(self._find(ref).body[:end_byte])  # shares the bytes of a whole object
         body.seek(start_byte)
         return cast("BinaryIO", _Forward(body))
 
     def random_access(self, ref: ObjectRef) -> BinaryIO:
-        version = self._find(ref)
+        with self._faults.blocking_call("objects.random_access", ref.key):
+            version = self._find(ref)
         if ref.etag is None and ref.version_id is None:
             ref = replace(ref, etag=version.etag)
         return cast("BinaryIO", _Random(self, ref, len(version.body)))
@@ -119,15 +154,17 @@ class FakeObjects:
     def put_once(self, key: str, body: bytes, metadata: Mapping[str, str]) -> bool:
         if len(body) > PUT_ONCE_BYTES_MAX:
             raise ValueError(f"{key}: {len(body)} bytes are over {PUT_ONCE_BYTES_MAX}; use create()")
-        return self._publish(key, bytes(body), checked_metadata(metadata))
+        with self._faults.blocking_call("objects.put_once", key):
+            return self._publish(key, bytes(body), checked_metadata(metadata))
 
     def create(self, key: str, metadata: Mapping[str, str]) -> FakeUpload:
         return FakeUpload(self, key, checked_metadata(metadata))
 
     def list(self, prefix: str, bucket: str = "", owner: str | None = None) -> Iterator[ObjectInfo]:
         name = bucket or self.bucket
-        if name not in self._buckets:
-            raise MissingBucket(f"there is no bucket {name}")
+        with self._faults.blocking_call("objects.list", prefix):
+            if name not in self._buckets:
+                raise MissingBucket(f"there is no bucket {name}")
         if owner is not None and owner != self.owners.get(name, self.account):
             raise Refused(f"list s3://{name}/{prefix}: AccessDenied: Access Denied", "AccessDenied")
         home = self._buckets[name]
@@ -137,7 +174,7 @@ class FakeObjects:
                 yield ObjectInfo(key, len(version.body), version.etag)
 
     def delete(self, key: str) -> None:
-        with self._lock:
+        with self._faults.blocking_call("objects.delete", key), self._lock:
             if self._buckets[self.bucket].current(key) is not None:
                 self._append(self.bucket, key, b"", {}, deleted=True)
 
@@ -173,7 +210,9 @@ class FakeObjects:
                 self._append(self.bucket, key, body, metadata)
                 return True
         if any(standing.metadata.get(name) != value for name, value in metadata.items()):
+            self._stored.conflicts += 1
             raise Conflict(f"{key}: another object already exists there")
+        self._stored.stood += 1
         return False
 
 
@@ -193,7 +232,8 @@ class FakeUpload:
     def commit(self) -> bool:
         self._must_be_open()
         self._over = True
-        return self._objects._publish(self._key, bytes(self._body), self._metadata)
+        with self._objects._faults.blocking_call("objects.commit", self._key):
+            return self._objects._publish(self._key, bytes(self._body), self._metadata)
 
     def abort(self) -> None:
         self._over = True

@@ -41,6 +41,7 @@ class _Contents:
     dead: list[Message] = field(default_factory=list)
     numbered: int = 0
     deliveries: int = 0
+    redelivered: int = 0
 
 
 class FakeQueue:
@@ -76,7 +77,7 @@ class FakeQueue:
         async with self._faults.call("queue.receive", self.name):
             end = self._clock.monotonic() + wait_s
             while not (taken := self._take(most)) and (left := end - self._clock.monotonic()) > 0:
-                await self._clock.sleep(min(left, LOOK_AGAIN_S))
+                await self._more(left)
             return taken
 
     async def send(self, body: str, attributes: Mapping[str, str] | None = None, delay_s: int = 0) -> str:
@@ -135,6 +136,11 @@ class FakeQueue:
     def deliveries(self) -> int:
         """How many messages were ever handed out."""
         return self._contents.deliveries
+
+    @property
+    def redelivered(self) -> int:
+        """Of these, how many had been handed out before."""
+        return self._contents.redelivered
 
     @property
     def bodies(self) -> Sequence[str]:
@@ -196,6 +202,10 @@ class FakeQueue:
 
     # ------------------------------------------------------------------ inside
 
+    async def _more(self, left_s: float) -> None:
+        """Wait until there may be more to take, at most for so long."""
+        await self._clock.sleep(min(left_s, LOOK_AGAIN_S))
+
     def _take(self, most: int) -> list[Message]:
         now = self._clock.monotonic()
         ready = [held for held in self._contents.waiting if held.visible_at <= now]
@@ -211,6 +221,7 @@ class FakeQueue:
                 break
             held.receive_count += 1
             self._contents.deliveries += 1
+            self._contents.redelivered += held.receive_count > 1
             held.receipt = f"{held.id}/{held.receive_count}/{self._number()}"
             held.visible_at = now + self.visibility_s
             held.delayed = False

@@ -19,6 +19,7 @@ Fate = Callable[[RuntimeRequest, int], Exception | None]
 @dataclass(slots=True)
 class _Models:
     asked: list[RuntimeRequest] = field(default_factory=list)
+    answered: list[RuntimeRequest] = field(default_factory=list)
     in_flight: int = 0
     peak: int = 0
 
@@ -64,6 +65,11 @@ class FakeRuntime:
         return self._models.asked
 
     @property
+    def answered(self) -> Sequence[RuntimeRequest]:
+        """Of these, the ones that were answered, heard or not: they are paid."""
+        return self._models.answered
+
+    @property
     def peak(self) -> int:
         """The most requests that were ever in flight at once."""
         return self._models.peak
@@ -88,6 +94,7 @@ class FakeRuntime:
             found = self.answerer(body, request.form)
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise Refused(f"{doing}: ValidationException: {error!r}", "ValidationException") from error
+        self._models.answered.append(request)
         return json.dumps(found).encode()
 
 

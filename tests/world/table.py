@@ -28,7 +28,9 @@ Watcher = Callable[[Key, Item | None, Item | None], None]
 class FakeTable:
     def __init__(self, faults: Faults | None = None) -> None:
         self.items: dict[Key, dict[str, Any]] = {}
+        self._refused: list[Key] = []
         self.watchers: list[Watcher] = []
+        self.after: list[Callable[[], None]] = []  # called when a transaction was done
         self._sort_keys: defaultdict[str, list[str]] = defaultdict(list)
         self._faults = faults or Faults()
 
@@ -46,6 +48,11 @@ class FakeTable:
             pk, sk = item["pk"], item["sk"]
             self.items[pk, sk] = _copied(item)
             bisect.insort(self._sort_keys[pk], sk)
+
+    @property
+    def refused(self) -> int:
+        """How many transactions met another state than their premise."""
+        return len(self._refused)
 
     async def get(self, key: Key) -> Item | None:
         async with self._faults.call("table.get", key):
@@ -87,10 +94,13 @@ class FakeTable:
             for write in writes:
                 _check_key(write.key)
                 if not _premise_holds(write, self.items.get(write.key)):
+                    self._refused.append(write.key)
                     raise Stale(f"the premise on {'/'.join(write.key)} did not hold")
             changes = [(write.key, _changed(write, self.items.get(write.key))) for write in writes]
             for key, item in changes:
                 self._place(key, item)
+            for look in self.after:
+                look()
 
     def _place(self, key: Key, item: dict[str, Any] | None) -> None:
         before = self.items.get(key)

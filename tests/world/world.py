@@ -20,6 +20,7 @@ from quarry_core.contract.manifest_identity import run_id_of
 from quarry_core.contract.names import QUEUES, part_key, prompt_key, report_key, results_prefix
 from quarry_core.ledger.ledger import Ledger
 from quarry_core.ledger.rows import Totals
+from quarry_core.ports import Clock, Offload
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.process import World
 from quarry_core.settings import Settings
@@ -68,14 +69,16 @@ class SimulatedWorld:
         quota: int | None = None,
         jobs: FakeJobs | None = None,
         hub: HubObjects | None = None,
+        clock: FakeClock | None = None,
+        queue: type[FakeQueue] = FakeQueue,
         **changes: object,
     ) -> None:
         self.settings = settings(**changes)
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self.table = FakeTable()
         self.objects = FakeObjects(BUCKET)
         self.hub = hub
-        self.queues = {name: FakeQueue(name, self.clock) for name in QUEUES}
+        self.queues = {name: queue(name, self.clock) for name in QUEUES}
         self.jobs = jobs or FakeJobs(self.clock, quota=quota if quota is not None else self.settings.job_quota)
         self.profiles = FakeProfiles()
         self.runtime = FakeRuntime()
@@ -87,20 +90,23 @@ class SimulatedWorld:
 
     # ------------------------------------------------------------------ the services
 
-    def process_world(self, faults: Faults | None = None) -> World:
+    def process_world(
+        self, faults: Faults | None = None, *, clock: Clock | None = None, offload: Offload | None = None
+    ) -> World:
         """What one worker sees; with `faults`, what it sees of it."""
         table, jobs, runtime, bus, queues = self.table, self.jobs, self.runtime, self.bus, dict(self.queues)
+        objects = self.objects
         if faults is not None:
             table, jobs, bus = table.for_worker(faults), jobs.for_worker(faults), bus.for_worker(faults)
-            runtime = runtime.for_worker(faults)
+            runtime, objects = runtime.for_worker(faults), objects.for_worker(faults)
             queues = {name: queue.for_worker(faults) for name, queue in queues.items()}
         return World(
             settings=self.settings,
             # What sleeps in a service is a heartbeat: it is not to move the time while others work.
-            clock=Environment(self.clock),
-            offload=InlineOffload(),
+            clock=clock or Environment(self.clock),
+            offload=offload or InlineOffload(),
             table=table,
-            objects=self.objects if self.hub is None else SourceObjects(self.objects, self.hub),
+            objects=objects if self.hub is None else SourceObjects(objects, self.hub),
             jobs=jobs,
             profiles=self.profiles,
             runtime=runtime,

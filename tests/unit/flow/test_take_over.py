@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 import pytest
 
 from quarry_core.contract.states import RunState
+from quarry_core.errors import QuotaExceeded, Throttled
+from tests.unit.flow.acts import (
+    CLAUDE_POOL,
+    another_scheduler,
+    enlist,
+    healthy_dead,
+    jobs_per_attempt,
+    pool,
+    shards,
+)
 from tests.world.faults import Crash, Faults
 from tests.world.world import TITAN, SimulatedWorld
 
@@ -54,3 +65,68 @@ class CrashBeforeCreate(Faults):
             self.crashed = True
             raise Crash("before Create")
         return super().before(name, args)
+
+
+class StallAtCreate(Faults):
+    """A process that pauses between its last look and the wire."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def call(self, name, *args):
+        if name == "jobs.create":
+            await self.goes_on.wait()
+        async with super().call(name, *args):
+            yield
+
+
+@pytest.mark.promise("S1", "S8")
+@pytest.mark.parametrize("answer", [Throttled("slow down"), QuotaExceeded("no room")])
+async def test_the_slot_of_an_admission_that_was_taken_over_is_kept_when_bedrock_says_not_now(answer):
+    # Else the stalled one's job would run without a slot, beside the next one that gets it.
+    world = SimulatedWorld(job_quota=1)
+    world.jobs.set_quota(None)
+    run_id = await enlist(world, world.joke(rows=240, max_records_per_job=120))
+    stalled = StallAtCreate()
+    creating = asyncio.create_task(another_scheduler(world, stalled).ticker.tick(CLAUDE_POOL))
+    while not any(shard.state == "ADMITTED" for shard in await shards(world, run_id)):
+        await asyncio.sleep(0)
+    other = another_scheduler(world)
+    await other.ticker.tick(CLAUDE_POOL)
+    world.clock.advance(world.settings.finish_after_s + 1)
+    await other.ticker.tick(CLAUDE_POOL)  # taken over; what was sent before is unknown
+    world.clock.advance(world.settings.list_settle_s + 1)
+    world.jobs.refuse_once(answer)
+    await other.ticker.tick(CLAUDE_POOL)
+
+    assert (await pool(world)).in_use == 1
+    stalled.goes_on.set()
+    await creating
+    await other.ticker.tick(CLAUDE_POOL)
+    assert world.jobs.peak == 1
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
+    assert world.jobs.peak == 1
+    assert list(jobs_per_attempt(world).values()) == [1, 1]
+    assert healthy_dead(world) == {}
+
+
+async def test_an_admission_that_was_taken_over_is_asked_for_again_at_the_next_tick():
+    world = SimulatedWorld(job_quota=1)
+    run_id = await enlist(world, world.joke(rows=120))
+    faults = CrashBeforeCreate()
+    with contextlib.suppress(Crash):
+        await another_scheduler(world, faults).ticker.tick(CLAUDE_POOL)
+    other = another_scheduler(world)
+    await other.ticker.tick(CLAUDE_POOL)
+    world.clock.advance(world.settings.finish_after_s + 1)
+    await other.ticker.tick(CLAUDE_POOL)
+    world.clock.advance(world.settings.list_settle_s + 1)
+    world.jobs.refuse_once(Throttled("slow down"))
+    await other.ticker.tick(CLAUDE_POOL)
+    assert [shard.state for shard in await shards(world, run_id)] == ["ADMITTED"]
+
+    await other.ticker.tick(CLAUDE_POOL)
+
+    assert [shard.state for shard in await shards(world, run_id)] == ["SUBMITTED"]

@@ -4,7 +4,9 @@ Theory of operation. Bedrock does not say for how long it remembers a client tok
 name. So before every Create we ask List for the name and adopt a job that is ours; Create follows a read of the row by
 at most `READ_TO_CREATE_MAX_S`, in one SDK attempt, always with the same token for the same name. An unknown outcome
 leaves the row ADMITTED: the next Create waits until List has not shown the name for `list_settle_s`. Whoever takes
-over another worker's admission knows nothing of what was sent, and waits likewise.
+over another worker's admission knows nothing of what was sent, and waits likewise. When Bedrock answers "not now", only
+who admitted the row and sends its first Create returns the slot: anybody else's Create may still be on its way, and its
+job would run without one.
 
 May be called twice for the same row, here or elsewhere: the second finds the first one's job.
 """
@@ -30,6 +32,7 @@ from quarry_scheduler.ownership import may_adopt
 
 log = structlog.get_logger()
 READ_TO_CREATE_MAX_S = 5.0
+NOT_NOW = ("throttled", "quota")
 
 
 def job_request(pins: Pins, shard: Shard, env: str, bucket: str, role_arn: str) -> JobRequest:
@@ -78,7 +81,7 @@ class JobCreator:
         self._uncertain_since: dict[str, float] = {}
 
     async def finish(self, shard: Shard, pins: Pins, *, fresh: bool) -> str:
-        """Bring an ADMITTED row to SUBMITTED, back to PENDING, or to ENDED; or leave it for the next tick.
+        """Bring an ADMITTED row to SUBMITTED, to ENDED, or, if `fresh`, back to PENDING; or leave it for the next tick.
 
         Args:
             fresh: this process admitted the row itself and has sent no Create for it yet.
@@ -96,13 +99,13 @@ class JobCreator:
             "create", shard.run_id, shard.shard, attempt=shard.attempt, pool=shard.pool, job=request.name
         ) as reported:
             try:
-                outcome = await self._finish(shard, request, now_s)
+                outcome = await self._finish(shard, request, now_s, fresh=fresh)
             except Stale:
                 outcome = "stale"
             reported["outcome"] = outcome
             if outcome in ("refused", "unknown"):
                 reported[ERROR] = outcome
-        if outcome not in ("unknown", "waiting", "late"):
+        if outcome not in ("unknown", "waiting", "late") and (fresh or outcome not in NOT_NOW):
             self._uncertain_since.pop(shard.holder, None)
         if outcome not in ("waiting", "late", "stale"):
             metrics.JOBS_SUBMITTED.labels(shard.pool, outcome).inc()
@@ -111,7 +114,7 @@ class JobCreator:
         )
         return outcome
 
-    async def _finish(self, shard: Shard, request: JobRequest, now_s: float) -> str:
+    async def _finish(self, shard: Shard, request: JobRequest, now_s: float, *, fresh: bool) -> str:
         found = first_of(job for job in await self._world.jobs.find(request.name) if may_adopt(job, request))
         if found is not None:
             await self._submitted(shard, request, found.arn, found.status)
@@ -119,9 +122,9 @@ class JobCreator:
         since = self._uncertain_since.get(shard.holder)
         if since is not None and now_s - since < self._world.settings.list_settle_s:
             return "waiting"
-        return await self._create(shard, request)
+        return await self._create(shard, request, fresh=fresh)
 
-    async def _create(self, shard: Shard, request: JobRequest) -> str:
+    async def _create(self, shard: Shard, request: JobRequest, *, fresh: bool) -> str:
         clock = self._world.clock
         read_at = clock.monotonic()
         row = await self._world.ledger.shard(shard.run_id, shard.shard)
@@ -135,12 +138,10 @@ class JobCreator:
             return "late"
         try:
             arn = await self._world.jobs.create(request)
-        except Throttled:
-            await self._world.ledger.apply(moves.return_slot(row))
-            return "throttled"
-        except QuotaExceeded:
-            await self._world.ledger.apply(moves.return_slot(row))
-            return "quota"
+        except (Throttled, QuotaExceeded) as answer:
+            if fresh:
+                await self._world.ledger.apply(moves.return_slot(row))
+            return "quota" if isinstance(answer, QuotaExceeded) else "throttled"
         except Refused as answer:
             await self._world.ledger.apply(moves.refuse(row, str(answer)))
             return "refused"

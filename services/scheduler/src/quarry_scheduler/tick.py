@@ -211,7 +211,7 @@ class Ticker:
                 )
                 if fresh and outcome == "late":
                     memory.fresh.add(shard.heartbeat)
-                await self._follow_up(shard, outcome)
+                await self._follow_up(shard, outcome, kept=not fresh)
 
         results = await asyncio.gather(*(one(shard) for shard in shards), return_exceptions=True)
         for result in results:
@@ -226,19 +226,24 @@ class Ticker:
         pins = await self._pins.of(shard.run_id)
         return await self._job_creator.finish(shard, pins, fresh=fresh)
 
-    async def _follow_up(self, shard: Shard, outcome: str) -> None:
+    async def _follow_up(self, shard: Shard, outcome: str, *, kept: bool) -> None:
         if outcome == "quota":
             self.refused_since_sweep.add(shard.pool)
-            await self._lower_limit(shard.pool)
+            await self._lower_limit(shard.pool, kept=kept)
         elif outcome == "refused":
             await self._wake_settle(shard.run_id, shard.shard)
         if outcome in ("throttled", "quota"):
             self._pausing.add(shard.pool)
 
-    async def _lower_limit(self, name: str) -> None:
-        """Bedrock has no room for more than what runs: wait for it, lower `learned`, use no attempt."""
+    async def _lower_limit(self, name: str, *, kept: bool) -> None:
+        """Bedrock has no room for more than what runs: wait for it, lower `learned`, use no attempt.
+
+        Args:
+            name: the pool.
+            kept: the refused row keeps its slot, and is among those in use.
+        """
         pool = await self.open_pool(name)
-        learned = learn_limit(pool.in_use + 1)
+        learned = learn_limit(pool.in_use + (not kept))
         try:
             await self._world.ledger.apply(moves.limit_pool(pool, pool.configured, learned, pool.foreign))
             log.warning("limit_learned", pool=name, learned=learned)

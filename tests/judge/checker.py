@@ -1,0 +1,300 @@
+"""The independent checker: judges what is left when all is over, by conservation and never by "all finished".
+
+It shares no code with the product (a test holds its imports to that) and reads only what anybody with access to the account can read:
+the objects in S3, the items of the table, the messages in the dead-letter queues, and the jobs that Bedrock lists. What
+was asked for (`Asked`) comes from whoever sent the manifests. Simulation and chaos are judged by it alike.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow.parquet as pq
+
+TERMINAL = {"SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED"}
+ACTIVE = {"Submitted", "Validating", "Scheduled", "InProgress", "Stopping"}
+HOLDING = {"ADMITTED", "SUBMITTED"}
+JOB_NAME = re.compile(r".+-(?P<run>[a-z0-9.]+)-(?P<shard>\d{5})-(?P<attempt>\d{1,3})-(?P<env>[a-z0-9]{1,8})")
+WHY_MAX = 12
+FIGURES = (
+    "lost",
+    "duplicated",
+    "over_quota",
+    "paid_twice",
+    "healthy_in_dlq",
+    "leaked",
+    "unexpected",
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A manifest that was sent. `values`: the input column `topic`, row by row; empty for a dry run."""
+
+    run_id: str
+    values: Sequence[str]
+    dry_run: bool = False
+    # Where nothing goes wrong with records, all must be answered.
+    all_answered: bool = True
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A job as Bedrock lists it; times in seconds, None: not over."""
+
+    name: str
+    arn: str
+    status: str
+    begun_s: float
+    ended_s: float | None
+    processed: int = 0
+
+
+@dataclass
+class Evidence:
+    """What is left.
+
+    objects: by key, the bodies of all versions, oldest first; a deletion is None.
+    items: of the table.
+    dead: by queue, the bodies of its dead-letter messages.
+    jobs: as Bedrock lists them.
+    quota: jobs that may be active at once in a pool; all here are of one.
+    poison: bodies that must lie in a dead-letter queue, and may.
+    prompts: what was asked of models on demand, request by request.
+    asked_twice_max: so many of them may be repetitions, besides what the reports admit.
+    over: whether all should be over, so that nothing may be held any more.
+    """
+
+    asked: Sequence[Asked]
+    objects: Mapping[str, Sequence[bytes | None]]
+    items: Sequence[Mapping[str, object]]
+    dead: Mapping[str, Sequence[str]]
+    jobs: Sequence[Listed]
+    quota: int
+    env: str
+    poison: Sequence[str] = ()
+    prompts: Sequence[str] = ()
+    asked_twice_max: int = 0
+    over: bool = True
+
+
+@dataclass
+class Verdict:
+    """Figures in rows, jobs, messages and things held; `why` says what they come from, and what else is wrong."""
+
+    figures: Counter[str] = field(default_factory=Counter)
+    why: list[str] = field(default_factory=list)
+    wrong: int = 0
+
+    @property
+    def right(self) -> bool:
+        return not self.wrong and not any(self.figures[name] for name in FIGURES)
+
+    def count(self, figure: str, number: int, words: str) -> None:
+        if number > 0:
+            self.figures[figure] += number
+            self._say(f"{figure} {number}: {words}")
+
+    def say(self, words: str) -> None:
+        self.wrong += 1
+        self._say(words)
+
+    def _say(self, words: str) -> None:
+        if len(self.why) < WHY_MAX:
+            self.why.append(words[:400])
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Compare what was asked for with what is left."""
+    verdict = Verdict()
+    table = {(str(item["pk"]), str(item["sk"])): item for item in evidence.items}
+    for asked in evidence.asked:
+        _run(asked, evidence, table, verdict)
+    _jobs(evidence, verdict)
+    _dead(evidence, verdict)
+    _held(evidence, table, verdict)
+    for key, versions in evidence.objects.items():
+        if key.startswith(("results/", "outcomes/", "plans/", "on-demand/")) and len(set(versions)) > 1:
+            verdict.say(f"{key} was published more than once, with other bytes")
+    return verdict
+
+
+# --------------------------------------------------------------------------- one run
+
+
+def _run(asked: Asked, evidence: Evidence, table: Mapping[tuple[str, str], Mapping], verdict: Verdict) -> None:
+    run_id = asked.run_id
+    totals = table.get((f"run#{run_id}", "totals"))
+    if totals is None:
+        verdict.count("lost", max(1, len(asked.values)), f"{run_id} is not in the table")
+        return
+    state = str(totals["state"])
+    if state not in TERMINAL:
+        verdict.say(f"{run_id} is {state}")
+    rows = _rows(run_id, evidence, verdict)
+    if asked.dry_run:
+        verdict.count("unexpected", len(rows), f"{run_id} is a dry run and has rows")
+        if state != "SUCCEEDED":
+            verdict.say(f"the dry run {run_id} is {state}: {totals.get('message')}")
+        return
+    there = Counter(row["topic"] for row in rows)
+    wanted = Counter(asked.values)
+    missing, more = wanted - there, there - wanted
+    verdict.count("lost", missing.total(), f"{run_id} lacks rows: {_some(missing)}")
+    known = sum(count for value, count in more.items() if value in wanted)
+    verdict.count("duplicated", known, f"{run_id} has rows twice: {_some(more)}")
+    verdict.count("unexpected", more.total() - known, f"{run_id} has rows that nobody sent: {_some(more)}")
+    ids = Counter(row["record_id"] for row in rows)
+    again = Counter({name: count - 1 for name, count in ids.items() if count > 1})
+    verdict.count("duplicated", again.total(), f"{run_id} has record ids twice: {_some(again)}")
+    if not missing and not more and [row["topic"] for row in rows] != list(asked.values):
+        verdict.say(f"{run_id}: the rows are not in the order of their source")
+    _answers(asked, rows, state, totals, verdict)
+    _accounts(asked, rows, evidence, state, totals, verdict)
+
+
+def _answers(asked: Asked, rows: Sequence[Mapping], state: str, totals: Mapping, verdict: Verdict) -> None:
+    run_id = asked.run_id
+    answered = [row for row in rows if row["status"] == "ok"]
+    others = [row for row in answered if row["topic"] not in (row["response"] or "")]
+    verdict.count("unexpected", len(others), f"{run_id} has answers to other rows: {others[:2]}")
+    bare = [row for row in rows if row["status"] != "ok" and not row["error_code"]]
+    if bare:
+        verdict.say(f"{run_id} has {len(bare)} rows without an answer and without an error")
+    if asked.all_answered and (state != "SUCCEEDED" or len(answered) != len(asked.values)):
+        codes = Counter(row["error_code"] for row in rows if row["status"] != "ok")
+        verdict.say(f"{run_id} is {state} with {len(answered)} answers: {dict(codes)} {totals.get('message', '')}")
+
+
+def _accounts(
+    asked: Asked, rows: Sequence[Mapping], evidence: Evidence, state: str, totals: Mapping, verdict: Verdict
+) -> None:
+    """Table, report and marker must say what a recount says."""
+    run_id = asked.run_id
+    ok = sum(row["status"] == "ok" for row in rows)
+    recount = {"accepted": len(asked.values), "ok": ok, "error": len(rows) - ok}
+    reported = {name: int(totals[name]) for name in recount}
+    if state in TERMINAL and (reported != recount or int(totals["open"]) or int(totals["again"])):
+        verdict.say(f"{run_id}: the table says {reported} and {totals['open']} open, a recount {recount}")
+    body = _standing(evidence.objects.get(f"results/{run_id}/_report.json"))
+    if state in TERMINAL and body is None:
+        verdict.say(f"{run_id} is {state} and has no report")
+    if body is not None:
+        report = json.loads(body)
+        if {name: report["rows"][name] for name in recount} != recount:
+            verdict.say(f"{run_id}: the report says {report['rows']}, a recount {recount}")
+        if state in TERMINAL and report["state"] != state:
+            verdict.say(f"{run_id}: the report says {report['state']}, the table {state}")
+    marked = _standing(evidence.objects.get(f"results/{run_id}/_SUCCESS")) is not None
+    if state in TERMINAL and marked is (state == "FAILED"):
+        verdict.say(f"{run_id} is {state}, and its marker {'stands' if marked else 'is missing'}")
+
+
+def _rows(run_id: str, evidence: Evidence, verdict: Verdict) -> list[Mapping]:
+    found: list[Mapping] = []
+    prefix = f"results/{run_id}/part-"
+    for key in sorted(key for key in evidence.objects if key.startswith(prefix)):
+        body = _standing(evidence.objects[key])
+        if body is None:
+            continue
+        try:
+            part = pq.read_table(io.BytesIO(body))
+        except Exception as error:
+            verdict.say(f"{key} cannot be read: {error}")
+            continue
+        names = [
+            name for name in ("topic", "response", "record_id", "status", "error_code") if name in part.column_names
+        ]
+        found += [{"response": None} | row for row in part.select(names).to_pylist()]
+    return found
+
+
+# --------------------------------------------------------------------------- what was paid, dead-lettered, held
+
+
+def _jobs(evidence: Evidence, verdict: Verdict) -> None:
+    names: defaultdict[str, list[Listed]] = defaultdict(list)
+    ours = [job for job in evidence.jobs if (found := JOB_NAME.fullmatch(job.name)) and found["env"] == evidence.env]
+    for job in ours:
+        names[job.name].append(job)
+    for name, jobs in names.items():
+        paid = [job for job in jobs if job.processed or job.status in ACTIVE]
+        verdict.count("paid_twice", len(paid) - 1, f"{name} has {len(paid)} jobs that were worked on")
+    now: set[str] = set()
+    # One that ends at the moment at which another begins has made room for it.
+    moments = sorted(
+        [(job.begun_s, 1, job.arn) for job in ours]
+        + [(job.ended_s, 0, job.arn) for job in ours if job.ended_s is not None]
+    )
+    over = 0
+    for _, begins, arn in moments:
+        if begins:
+            now.add(arn)
+            over += len(now) > evidence.quota
+        else:
+            now.discard(arn)
+    verdict.count("over_quota", over, f"jobs began when {evidence.quota} others of ours were active")
+    if evidence.over:
+        active = [job.name for job in ours if job.status in ACTIVE]
+        verdict.count("leaked", len(active), f"jobs are still active: {active}")
+    admitted = sum(_asked_twice(evidence))
+    again = sum(count - 1 for count in Counter(evidence.prompts).values() if count > 1)
+    allowed = admitted + evidence.asked_twice_max
+    verdict.count("paid_twice", again - allowed, f"{again} records were asked twice on demand, {allowed} may be")
+
+
+def _asked_twice(evidence: Evidence) -> Iterable[int]:
+    for key, versions in evidence.objects.items():
+        body = _standing(versions)
+        if key.startswith("results/") and key.endswith("/_report.json") and body is not None:
+            yield int(json.loads(body).get("on_demand", {}).get("asked_twice_at_most", 0))
+
+
+def _dead(evidence: Evidence, verdict: Verdict) -> None:
+    found = Counter(body for bodies in evidence.dead.values() for body in bodies)
+    poison = set(evidence.poison)
+    healthy = {queue: [body for body in bodies if body not in poison] for queue, bodies in evidence.dead.items()}
+    number = sum(map(len, healthy.values()))
+    verdict.count("healthy_in_dlq", number, str({queue: bodies[:2] for queue, bodies in healthy.items() if bodies}))
+    if evidence.over and (missing := [body for body in poison if body not in found]):
+        verdict.say(f"poison lies in no dead-letter queue: {missing}")
+
+
+def _held(evidence: Evidence, table: Mapping[tuple[str, str], Mapping], verdict: Verdict) -> None:
+    rows = {
+        f"{item['run_id']}/{item['shard']}/{item['attempt']}"
+        for (pk, sk), item in table.items()
+        if pk.startswith("run#") and sk.startswith("shard#") and item["state"] in HOLDING
+    }
+    for (pk, sk), item in table.items():
+        if not (pk.startswith("pool#") and sk == "quota"):
+            continue
+        holders = set(item.get("holders") or ())
+        if int(item["in_use"]) != len(holders) or not holders <= rows:
+            verdict.count("leaked", max(1, len(holders - rows)), f"{pk}: {item['in_use']} in use by {sorted(holders)}")
+        elif evidence.over and holders:
+            verdict.count("leaked", len(holders), f"{pk}: slots are still held by {sorted(holders)}")
+    if not evidence.over:
+        return
+    kinds = ("wait#", "todo#", "invoke#")
+    markers = [f"{pk} {sk}" for pk, sk in table if pk.startswith("run#") and sk.startswith(kinds)]
+    verdict.count("leaked", len(markers), f"markers are left: {markers[:5]}")
+    lanes = [f"{pk} {sk}" for pk, sk in table if sk.startswith("lane#") or pk == "open"]
+    verdict.count("leaked", len(lanes), f"lanes or open runs are left: {lanes[:5]}")
+    inputs = [
+        key for key, body in evidence.objects.items() if key.startswith("batch-input/") and _standing(body) is not None
+    ]
+    verdict.count("leaked", len(inputs), f"inputs are left: {inputs[:5]}")
+
+
+def _standing(versions: Sequence[bytes | None] | None) -> bytes | None:
+    return versions[-1] if versions else None
+
+
+def _some(counted: Counter[str]) -> str:
+    return f"{list(counted)[:3]}"

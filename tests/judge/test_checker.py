@@ -1,0 +1,165 @@
+"""The checker, on results that were doctored: it must say of each what is wrong, and of the untouched one nothing."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.judge.checker import FIGURES, Evidence, Listed, judge
+from tests.sim import trial
+from tests.sim.loop import VirtualLoop
+from tests.sim.scenario import read
+
+PART, OTHER_PART = "results/asked/part-00000.parquet", "results/job/part-00000.parquet"
+
+
+@pytest.fixture(scope="module")
+def left() -> Evidence:
+    """What a run of 45 rows on demand, one of a job, a dry run and a poison message leave, if nothing goes wrong."""
+    loop = VirtualLoop()
+    with trial.silent():
+        run = trial._Run(read("asked:0"), loop)
+        loop.run_until_complete(run.all())
+    evidence = run._evidence()
+    for task in list(loop.tasks):
+        task.cancel()
+    loop.run_until_complete(trial.asyncio.sleep(0))
+    loop.close()
+    return evidence
+
+
+def part_with(evidence: Evidence, key: str, change) -> Evidence:
+    rows = pq.read_table(io.BytesIO(evidence.objects[key][-1]))
+    body = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(change(rows.to_pylist()), rows.schema), body)
+    return with_object(evidence, key, body.getvalue())
+
+
+def with_object(evidence: Evidence, key: str, *versions: bytes | None) -> Evidence:
+    return replace(evidence, objects={**evidence.objects, key: list(versions)})
+
+
+def with_item(evidence: Evidence, key: tuple[str, str], **changes) -> Evidence:
+    items = [{**item, **changes} if (item["pk"], item["sk"]) == key else dict(item) for item in evidence.items]
+    if key not in {(item["pk"], item["sk"]) for item in items}:
+        items.append({"pk": key[0], "sk": key[1], **changes})
+    return replace(evidence, items=items)
+
+
+def with_report(evidence: Evidence, **changes) -> Evidence:
+    report = json.loads(evidence.objects["results/job/_report.json"][-1])
+    return with_object(evidence, "results/job/_report.json", json.dumps(report | changes).encode())
+
+
+def job_again(evidence: Evidence, **changes) -> Evidence:
+    (job,) = evidence.jobs
+    return replace(evidence, jobs=[job, replace(job, arn="another", **changes)])
+
+
+def swapped(rows):
+    rows[0]["response"], rows[1]["response"] = rows[1]["response"], rows[0]["response"]
+    return rows
+
+
+POOL = ("pool#us-east-1#anthropic.claude-3-haiku-20240307-v1:0", "quota")
+DOCTORED = {
+    "a row is missing": (lambda e: part_with(e, PART, lambda rows: rows[:-1]), "lost", 1),
+    "a part is missing": (lambda e: with_object(e, OTHER_PART, None), "lost", 110),
+    "a run is missing": (
+        lambda e: replace(e, items=[item for item in e.items if item["pk"] != "run#job"]),
+        "lost",
+        110,
+    ),
+    "a row is there twice": (lambda e: part_with(e, PART, lambda rows: [*rows, rows[0]]), "duplicated", 2),
+    "a row is nobody's": (
+        lambda e: part_with(e, PART, lambda rows: [*rows, {**rows[0], "topic": "x", "record_id": "00000000099"}]),
+        "unexpected",
+        2,
+    ),
+    "answers are swapped": (lambda e: part_with(e, PART, swapped), "unexpected", 2),
+    "a job was worked on twice": (lambda e: job_again(e, begun_s=e.jobs[0].ended_s), "paid_twice", 1),
+    "two jobs at once": (lambda e: job_again(e, name="sim-job-00002-1-test"), "over_quota", 1),
+    "a record was asked twice": (lambda e: replace(e, prompts=[*e.prompts, e.prompts[0]]), "paid_twice", 1),
+    "a wake-up is dead": (
+        lambda e: replace(e, dead={**e.dead, "collector": ['{"v":2,"step":"settle"}']}),
+        "healthy_in_dlq",
+        1,
+    ),
+    "a slot is held": (lambda e: with_item(e, POOL, in_use=1, holders={"job/00000/1"}), "leaked", 1),
+    "a slot is counted by nobody": (lambda e: with_item(e, POOL, in_use=1), "leaked", 1),
+    "a marker is left": (lambda e: with_item(e, ("run#job", "todo#00000"), run_id="job"), "leaked", 1),
+    "an input is left": (lambda e: with_object(e, "batch-input/job/00000.jsonl", b"{}"), "leaked", 1),
+    "a job is still active": (
+        lambda e: replace(e, jobs=[replace(e.jobs[0], status="InProgress", ended_s=None)]),
+        "leaked",
+        1,
+    ),
+}
+WRONG = {
+    "a run is not over": (lambda e: with_item(e, ("run#job", "totals"), state="CLOSING"), "job is CLOSING"),
+    "the table miscounts": (lambda e: with_item(e, ("run#job", "totals"), ok=109, error=1), "the table says"),
+    "the report miscounts": (
+        lambda e: with_report(e, rows={"accepted": 110, "ok": 109, "error": 1}),
+        "the report says",
+    ),
+    "the report tells another end": (lambda e: with_report(e, state="FAILED"), "the report says FAILED"),
+    "the report is missing": (lambda e: with_object(e, "results/job/_report.json", None), "has no report"),
+    "the marker is missing": (lambda e: with_object(e, "results/job/_SUCCESS", None), "its marker is missing"),
+    "rows are out of order": (lambda e: part_with(e, PART, lambda rows: rows[::-1]), "not in the order"),
+    "a part was written over": (
+        lambda e: with_object(e, PART, b"other bytes", e.objects[PART][-1]),
+        "published more than once",
+    ),
+    "a part cannot be read": (lambda e: with_object(e, PART, b"PAR1"), "cannot be read"),
+    "poison is gone": (lambda e: replace(e, dead={}), "poison lies in no dead-letter queue"),
+}
+
+
+def test_of_an_untouched_result_nothing_is_said(left):
+    verdict = judge(left)
+    assert verdict.right, verdict.why
+    assert verdict.why == []
+
+
+@pytest.mark.parametrize("what", DOCTORED)
+def test_a_doctored_result_is_counted(left, what):
+    doctor, figure, count = DOCTORED[what]
+    verdict = judge(doctor(left))
+    assert verdict.figures[figure] == count, verdict.why
+    assert not verdict.right
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_doctored_account_is_told(left, what):
+    doctor, words = WRONG[what]
+    verdict = judge(doctor(left))
+    assert any(words in why for why in verdict.why), verdict.why
+    assert not verdict.right
+
+
+def test_every_figure_can_be_other_than_zero():
+    assert {figure for _, figure, _ in DOCTORED.values()} == set(FIGURES)
+
+
+def test_one_that_ends_when_another_begins_is_not_one_too_many(left):
+    first = Listed("sim-job-00000-1-test", "a", "Completed", 0, 10, 1)
+    second = Listed("sim-job-00002-1-test", "b", "Completed", 10, 20, 1)
+    assert judge(replace(left, jobs=[first, second])).figures["over_quota"] == 0
+
+
+def test_the_checker_shares_no_code_with_the_product():
+    tree = ast.parse((Path(__file__).parent / "checker.py").read_text())
+    names = {
+        (node.module if isinstance(node, ast.ImportFrom) else alias.name).partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    assert names <= {"__future__", "io", "json", "re", "collections", "dataclasses", "pyarrow"}

@@ -1,0 +1,180 @@
+"""What one trial is: a configuration, the work, and the plan of faults; all of it one line of text.
+
+`plain:0` is the smallest run of two shards at a quota of 1, `asked:0` is asked on demand beside a dry run and a job,
+`swarm:N` draws everything from its seed. `plan=57:stall,80:crash_after` says what goes wrong at which call; a swarm
+without it draws its own.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+
+from tests.judge.checker import Asked
+from tests.sim.aws import CALM, Bus, JobCourse
+from tests.sim.processes import FAULTS, Fault
+
+COURSE = JobCourse()
+PAIR_FAULTS: tuple[Fault, ...] = ("crash_before", "crash_after")
+SWARM_CALLS_MAX = 700
+SWARM_FAULTS_MAX = 6
+# Longer than visibility, than the patience with an admission, and than List may lag; shorter than a token of ten minutes lasts.
+STALLS_S = (150.0, 320.0, 560.0)
+
+
+@dataclass(frozen=True)
+class Bedrock:
+    """What is not known of Bedrock. `quota_more`: its own quota above ours; negative: it has less room than we think."""
+
+    token_memory_s: float | None = None
+    refuse_used_names: bool = False
+    list_lag_s: float = 0.0
+    quota_more: int | None = 5
+    foreign: int = 0
+
+    @property
+    def pays_once(self) -> bool:
+        """Whether one of the facts holds on which S2 rests: tokens last ten minutes, or used names are refused."""
+        return self.refuse_used_names or self.token_memory_s is None or self.token_memory_s >= 600
+
+
+@dataclass(frozen=True)
+class Work:
+    """One manifest. `after_s`: when it is sent."""
+
+    asked: Asked
+    after_s: float = 0.0
+    shard_rows: int = 120
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    work: tuple[Work, ...]
+    plan: dict[int, Fault] = field(default_factory=dict)
+    seed: int = 0
+    quota: int = 1
+    replicas: int = 1
+    bedrock: Bedrock = field(default_factory=Bedrock)
+    bus: Bus = CALM
+    course: JobCourse = COURSE
+    poison: tuple[str, ...] = ()
+    stall_s: float = STALLS_S[1]
+    restart_s: float = 20.0
+    skew_s: float = 0.0
+    visibility_s: int = 60
+    sweep_every_s: float = 60.0
+    on_demand_concurrency: int = 4
+    throttled_share: float = 0.0  # of what models are asked on demand
+    denied_after_s: float | None = None  # from then on Bedrock refuses the model
+    rolling: bool = False  # each service is restarted once, in order, while it works
+    stepped: bool = False  # others may go first at calls of S3
+
+    @property
+    def line(self) -> str:
+        """What reproduces it."""
+        plan = ",".join(f"{number}:{fault}" for number, fault in sorted(self.plan.items()))
+        return f"{self.name} plan={plan or 'none'}"
+
+
+def rows(run_id: str, count: int) -> list[str]:
+    return [f"{run_id} topic {row}" for row in range(count)]
+
+
+def work(run_id: str, count: int, *, after_s: float = 0.0, dry_run: bool = False, all_answered: bool = True) -> Work:
+    values = [] if dry_run else rows(run_id, count)
+    return Work(Asked(run_id, values, dry_run=dry_run, all_answered=all_answered), after_s)
+
+
+def plain() -> Scenario:
+    return Scenario("plain:0", (work("plain", 204),))
+
+
+def asked() -> Scenario:
+    return Scenario(
+        "asked:0",
+        (work("asked", 45), work("dry", 300, dry_run=True), work("job", 110)),
+        poison=("no json",),
+    )
+
+
+def swarm(seed: int) -> Scenario:
+    """Everything by chance, limits of 1 among it."""
+    chance = random.Random(f"swarm {seed}")
+    denied_after_s = chance.uniform(0, 300) if chance.random() < 0.1 else None
+    errors = chance.random() < 0.2 or denied_after_s is not None
+    every = [work("a", chance.choice((1, 2, 3)) * 100 + chance.randrange(60), all_answered=not errors)]
+    if chance.random() < 0.5:
+        every.append(work("b", chance.randrange(1, 60), after_s=chance.uniform(0, 200), all_answered=not errors))
+    if chance.random() < 0.25:
+        every.append(work("c", 200, after_s=chance.uniform(0, 300), dry_run=True))
+    if chance.random() < 0.25:
+        every.append(work("d", 130, after_s=chance.uniform(0, 300), all_answered=not errors))
+    number = chance.randrange(1, SWARM_FAULTS_MAX + 1)
+    plan = {chance.randrange(1, SWARM_CALLS_MAX): chance.choice(FAULTS) for _ in range(number)}
+    return Scenario(
+        f"swarm:{seed}",
+        tuple(every),
+        plan=plan,
+        seed=seed,
+        quota=chance.choice((1, 1, 2, 3)),
+        replicas=chance.choice((1, 2, 2)),
+        bedrock=Bedrock(
+            token_memory_s=chance.choice((None, 600.0, 5.0, 0.0)),
+            refuse_used_names=chance.random() < 0.3,
+            list_lag_s=chance.choice((0.0, 0.0, 60.0)),
+            quota_more=chance.choice((None, 5, 5, 0, -1)),
+            foreign=chance.choice((0, 0, 1)),
+        ),
+        bus=Bus(
+            lost=chance.choice((0.0, 0.5, 1.0)),
+            doubled=chance.choice((0.0, 0.5)),
+            late=chance.choice((0.0, 0.5)),
+            false_ends=chance.choice((0.0, 0.0, 0.5)),
+            redelivered=chance.choice((0.0, 0.0, 0.3)),
+            shuffled=chance.random() < 0.5,
+        ),
+        course=JobCourse(
+            lasts_s=chance.choice(((5.0, 30.0), (60.0, 200.0), (100.0, 500.0))),
+            cut_share=chance.choice((0.0, 0.0, 0.4)),
+            missing_share=0.02 if errors else 0.0,
+            error_share=0.02 if errors else 0.0,
+        ),
+        poison=(f"poison {seed}",) if chance.random() < 0.2 else (),
+        stall_s=chance.choice(STALLS_S),
+        restart_s=chance.choice((1.0, 20.0, 90.0)),
+        skew_s=chance.choice((0.0, 3_600.0)),
+        visibility_s=chance.choice((30, 60, 120)),
+        sweep_every_s=chance.choice((30.0, 60.0)),
+        on_demand_concurrency=chance.choice((1, 4)),
+        throttled_share=chance.choice((0.0, 0.1)),
+        denied_after_s=denied_after_s,
+        rolling=chance.random() < 0.2,
+        stepped=chance.random() < 0.5,
+    )
+
+
+NAMED = {"plain": plain, "asked": asked}
+
+
+def read(text: str) -> Scenario:
+    """A scenario from its line. Raises ValueError."""
+    name, *options = text.split()
+    kind, _, seed = name.partition(":")
+    scenario = swarm(int(seed)) if kind == "swarm" else NAMED[kind]()
+    for option in options:
+        key, _, value = option.partition("=")
+        if key != "plan":
+            raise ValueError(f"{key!r} is none of a scenario's options: plan")
+        scenario = replace(scenario, plan=read_plan(value))
+    return scenario
+
+
+def read_plan(text: str) -> dict[int, Fault]:
+    plan: dict[int, Fault] = {}
+    for entry in text.split(",") if text not in ("", "none") else ():
+        number, _, fault = entry.partition(":")
+        if fault not in FAULTS:
+            raise ValueError(f"{fault!r} is no fault; there are {', '.join(FAULTS)}")
+        plan[int(number)] = fault
+    return plan

@@ -1,0 +1,74 @@
+"""The simulation itself, and a small sample of what `make sim` runs: whatever fails, each promise holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sim import trial
+from tests.sim.campaign import REGRESSIONS, outcome_and_calls, singles, spread
+from tests.sim.processes import FAULTS
+from tests.sim.scenario import read
+from tests.sim.tally import Tally
+
+SINGLES, SEEDS = 10, 8
+
+
+@pytest.fixture(autouse=True)
+def _silent():
+    with trial.silent():
+        yield
+
+
+def held(line: str):
+    outcome, _ = outcome_and_calls(line)
+    assert outcome.held, f'python -m tests.sim one "{line}": {outcome.why}'
+    return outcome
+
+
+def test_the_same_line_is_the_same_trial():
+    line = "swarm:5"
+    first, second = trial.run(read(line)), trial.run(read(line))
+    assert first.calls == second.calls
+    assert first.injected == second.injected
+    assert first.seen == second.seen
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_strikes_at_its_call_in_virtual_time(fault):
+    done = trial.run(read(f"plain:0 plan=60:{fault}"))
+    assert [(number, kind) for number, _, kind in done.injected] == [(60, fault)]
+    assert done.right, done.verdict.why
+
+
+def test_a_trial_whose_fault_is_not_reached_does_not_count():
+    tally = Tally()
+    tally.add(held("plain:0 plan=59000:stall"))
+    assert (tally.trials, tally.idle, tally.injected) == (0, 1, 0)
+
+
+def test_a_plan_with_a_fault_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="'explode' is no fault; there are refuse, lose_reply"):
+        read("plain:0 plan=3:explode")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.promise("S1", "S2", "S3", "S5", "S6", "S7", "S8", "L1", "L2", "L3", "L5", "I1")
+def test_a_sample_of_single_faults_at_every_kind_of_call_changes_nothing_that_comes_out():
+    for line in spread(singles("asked:0"))[:SINGLES]:
+        held(line)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.promise("S1", "S2", "S3", "S4", "S5", "S7", "S8", "S9", "L1", "L2", "L3", "L4", "L5", "I1", "I2")
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_whatever_fails_together_every_row_comes_back_once_and_nothing_is_held(seed):
+    held(f"swarm:{seed}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_broke_once_holds_now():
+    for path in sorted(REGRESSIONS.glob("*.txt")):
+        held(path.read_text().splitlines()[0])

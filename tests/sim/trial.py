@@ -1,0 +1,266 @@
+"""One trial: the fleet works while things go wrong (safety), then nothing does and all must end (liveness); then it is judged."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import structlog
+
+from quarry_core.errors import Throttled
+from quarry_core.ports import Job, RuntimeRequest
+from quarry_core.telemetry import metrics
+from tests.judge.checker import Evidence, Listed, Verdict, judge
+from tests.sim.aws import SimQueue, SimulatedAws
+from tests.sim.loop import EPOCH, LoopClock, VirtualLoop
+from tests.sim.processes import SERVICES, Fault, Fleet
+from tests.sim.scenario import Scenario
+from tests.sim.watch import Watch
+from tests.world.world import BUCKET, CLAUDE
+
+LOOK_EVERY_S = 20.0
+FAULTS_S = 3_600.0
+LIVENESS_S = 10_800.0
+# Longer than the longest patience and three sweeps: what would still come has come.
+CALM_S = 400.0
+# A job that nobody knows of any more is still to end by itself.
+JOBS_END_S = 1_200.0
+
+
+@dataclass
+class Trial:
+    """What came of it."""
+
+    line: str
+    verdict: Verdict
+    injected: list[tuple[int, str, Fault]]
+    calls: list[str]
+    seen: Counter[str] = field(default_factory=Counter)
+    settled_after_s: float = 0.0  # virtual seconds from the last fault to the last run's end
+
+    @property
+    def right(self) -> bool:
+        return self.verdict.right
+
+    @property
+    def counts(self) -> bool:
+        """A trial whose fault was not reached proves nothing."""
+        return bool(self.injected)
+
+
+def silence() -> None:
+    """Log lines cost more than all the rest."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """`silence`, for a while."""
+    before = structlog.get_config()
+    silence()
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def run(scenario: Scenario) -> Trial:
+    """Run a trial in virtual time. The same scenario is the same trial."""
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(_Run(scenario, loop).all())
+    finally:
+        for task in sorted(loop.tasks, key=hash):
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*sorted(loop.tasks, key=hash), return_exceptions=True))
+        loop.close()
+
+
+class _Run:
+    def __init__(self, scenario: Scenario, loop: VirtualLoop) -> None:
+        self.scenario = scenario
+        self.loop = loop
+        seed = f"{scenario.name} world"
+        bedrock = scenario.bedrock
+        self.aws = SimulatedAws(
+            clock=LoopClock(loop, seed),  # type: ignore[arg-type]
+            queue=SimQueue,
+            job_quota=scenario.quota,
+            # Drawn crashes hit one piece of work again by chance, and would be taken for its own doing.
+            worker_deaths_max=20,
+            repeats_max=4,
+            repeat_pauses_s=(30.0,),
+            visibility_timeout_s=scenario.visibility_s,
+            receive_wait_s=20,
+            tick_every_s=45.0,
+            sweep_every_s=scenario.sweep_every_s,
+            finish_after_s=100.0,
+            list_settle_s=120.0,
+            wake_after_slices_s=180.0,
+            wake_after_ended_s=120.0,
+            retry_after_max_s=60,
+            on_demand_concurrency=scenario.on_demand_concurrency,
+        )
+        jobs = self.aws.jobs
+        more = bedrock.quota_more
+        jobs.set_quota(None if more is None else max(1, scenario.quota + more) + bedrock.foreign)
+        jobs.token_memory_s, jobs.refuse_used_names = bedrock.token_memory_s, bedrock.refuse_used_names
+        jobs.list_lag_s = bedrock.list_lag_s
+        self.aws.live(scenario.course, scenario.bus, seed)
+        self._throttle(random.Random(f"{seed} runtime"))
+        self.watch = Watch(scenario.quota)
+        self.aws.table.watchers.append(self.watch.changed)
+        self.aws.table.after.append(self.watch.done)
+        self.fleet = Fleet(
+            self.aws,
+            loop,
+            seed=seed,
+            plan=dict(scenario.plan),
+            replicas=scenario.replicas,
+            stall_s=scenario.stall_s,
+            restart_s=scenario.restart_s,
+            skew_s=scenario.skew_s,
+            stepped=scenario.stepped or "stall" in scenario.plan.values(),
+        )
+
+    def _throttle(self, chance: random.Random) -> None:
+        share = self.scenario.throttled_share
+
+        def fate(request: RuntimeRequest, number: int) -> Exception | None:
+            return Throttled("as drawn") if share and chance.random() < share else None
+
+        self.aws.runtime.fate = fate
+
+    # ------------------------------------------------------------------ its course
+
+    async def all(self) -> Trial:
+        before = _metrics()
+        for number in range(self.scenario.bedrock.foreign):
+            self.aws.jobs.add_foreign(f"foreign-{number}", CLAUDE)
+        self.fleet.start()
+        for each in self.scenario.work:
+            self.loop.call_later(each.after_s, self._send, each)
+        for body in self.scenario.poison:
+            self.aws.queues["manifests"].put(body, {})
+        if self.scenario.denied_after_s is not None:
+            self.loop.call_later(self.scenario.denied_after_s, self._deny)
+        if self.scenario.rolling:
+            self.loop.create_task(self._roll())
+        wrong = await self._until_over(FAULTS_S)
+        calm_at_s = self.loop.time()
+        self.fleet.calm()
+        self.aws.calm()
+        wrong = wrong and await self._until_over(LIVENESS_S)
+        settled_s = self.loop.time() - calm_at_s
+        await asyncio.sleep(CALM_S)
+        for _ in range(int(JOBS_END_S / LOOK_EVERY_S)):
+            if not [job for job in self.aws.active if job.name.endswith("-test")]:
+                break
+            await asyncio.sleep(LOOK_EVERY_S)
+        self.fleet.close()
+        verdict = judge(self._evidence())
+        for words in self.watch.broken:
+            verdict.say(words)
+        if wrong:
+            verdict.say(f"after {LIVENESS_S:.0f} s without a fault: {self.watch.states}")
+        seen = self._seen(before)
+        return Trial(self.scenario.line, verdict, self.fleet.calls.injected, self.fleet.calls.names, seen, settled_s)
+
+    async def _until_over(self, most_s: float) -> bool:
+        """Wait until all is over; whether it is not."""
+        end_s = self.loop.time() + most_s
+        while not self._over():
+            if self.loop.time() >= end_s:
+                return True
+            await asyncio.sleep(LOOK_EVERY_S)
+        return False
+
+    def _over(self) -> bool:
+        wanted = {each.asked.run_id for each in self.scenario.work}
+        dead = len(self.aws.queues["manifests"].dead)
+        return wanted <= set(self.watch.states) and self.watch.all_over and dead >= len(self.scenario.poison)
+
+    def _send(self, each: object) -> None:
+        run_id, count = each.asked.run_id, len(each.asked.values)  # type: ignore[attr-defined]
+        values = each.asked.values or [f"{run_id} topic {row}" for row in range(count or 300)]  # type: ignore[attr-defined]
+        key = f"inputs/{run_id}.csv"
+        self.aws.objects.plant(key, "\n".join(["topic", *values, ""]).encode())
+        manifest = {
+            "s3_uri": f"s3://{BUCKET}/{key}",
+            "job_name_prefix": "sim",
+            "model_id": CLAUDE,
+            "prompt_id": "joke_about_topic",
+            "run_id": run_id,
+            "max_records_per_job": each.shard_rows,  # type: ignore[attr-defined]
+        }
+        self.aws.send(manifest | ({"dry_run": True} if each.asked.dry_run else {}))  # type: ignore[attr-defined]
+
+    def _deny(self) -> None:
+        self.aws.jobs.refused_models = frozenset({CLAUDE})
+
+    async def _roll(self) -> None:
+        for service in SERVICES:
+            for replica in range(self.scenario.replicas):
+                await asyncio.sleep(60)
+                self.fleet.restart(service, replica)
+
+    # ------------------------------------------------------------------ what is left of it
+
+    def _evidence(self) -> Evidence:
+        home = self.aws.objects._buckets[BUCKET].versions
+        return Evidence(
+            asked=[each.asked for each in self.scenario.work],
+            objects={key: [None if one.deleted else one.body for one in found] for key, found in home.items()},
+            items=[{"pk": pk, "sk": sk, **item} for (pk, sk), item in self.aws.table.items.items()],
+            dead={name: [message.body for message in queue.dead] for name, queue in self.aws.queues.items()},
+            jobs=[_listed(job) for job in self.aws.jobs.all],
+            quota=self.scenario.quota,
+            env="test",
+            poison=self.scenario.poison,
+            prompts=[_prompt(request.body) for request in self.aws.runtime.answered],
+            asked_twice_max=self.fleet.calls.lost_answers,
+        )
+
+    def _seen(self, before: Counter[str]) -> Counter[str]:
+        """What this trial got to: proof that it was there."""
+        seen = Counter({name: count for name, count in (_metrics() - before).items() if count})
+        seen["crash"] = self.fleet.crashes
+        seen["slot contended"] = self.watch.full_while_waiting
+        seen["redelivered"] = sum(queue.redelivered for queue in self.aws.queues.values())
+        seen["write refused"] = self.aws.table.refused
+        seen["joiner raced"] = self.aws.objects.stood
+        seen["another stood"] = self.aws.objects.conflicts
+        for _, name, fault in self.fleet.calls.injected:
+            seen[f"fault {fault}"] += 1
+            seen[f"at {name.partition('.')[0]}"] += 1
+        seen["recovered"] = int(bool(seen["redelivered"] or any(name.startswith("swept") for name in seen)))
+        return seen
+
+
+def _listed(job: Job) -> Listed:
+    begun = (job.submitted_at - EPOCH).total_seconds() if job.submitted_at else 0.0
+    ended = (job.ended_at - EPOCH).total_seconds() if job.ended_at else None
+    return Listed(job.name, job.arn, job.status, begun, ended, job.processed_records or 0)
+
+
+def _prompt(body: bytes) -> str:
+    return str(json.loads(body)["messages"][0]["content"][0]["text"])
+
+
+def _metrics() -> Counter[str]:
+    """What the services count of themselves, that tells where a trial has been."""
+    found = Counter[str]()
+    for word, label, metric in (
+        ("swept", "kind", metrics.SWEEP_CORRECTIONS),
+        ("create", "outcome", metrics.JOBS_SUBMITTED),
+        ("asked twice", "", metrics.ON_DEMAND_ASKED_TWICE),
+    ):
+        for sample in (each for family in metric.collect() for each in family.samples if each.name.endswith("_total")):
+            found[f"{word} {sample.labels.get(label, '')}".strip()] += int(sample.value)
+    return found

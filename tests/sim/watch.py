@@ -1,0 +1,177 @@
+"""What holds at every moment, watched in the table and with Bedrock while a simulation runs.
+
+It knows the ledger's items by their keys and words alone and shares no code with what writes them. Each change of an
+item is looked at when it is made, the sums when its transaction is done.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+SHARD_MOVES = {
+    (None, "PENDING"),
+    (None, "ENDED"),
+    ("PENDING", "ADMITTED"),
+    ("PENDING", "ENDED"),
+    ("PENDING", "INVOKING"),
+    ("INVOKING", "PENDING"),
+    ("INVOKING", "ENDED"),
+    ("ADMITTED", "SUBMITTED"),
+    ("ADMITTED", "PENDING"),
+    ("ADMITTED", "ENDED"),
+    ("SUBMITTED", "ENDED"),
+    ("ENDED", "PENDING"),
+    ("ENDED", "SETTLED"),
+}
+RUN_MOVES = {
+    (None, "ACCEPTED"),
+    ("ACCEPTED", "PLANNING"),
+    ("ACCEPTED", "FAILED"),
+    ("PLANNING", "FAILED"),
+    ("PLANNING", "RUNNING"),
+    ("RUNNING", "CLOSING"),
+    ("CLOSING", "SUCCEEDED"),
+    ("CLOSING", "SUCCEEDED_WITH_ERRORS"),
+    ("CLOSING", "FAILED"),
+}
+TERMINAL = {"SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED"}
+HOLDING = {"ADMITTED", "SUBMITTED"}
+Key = tuple[str, str]
+
+
+class Watch:
+    """`broken`: each promise that did not hold at some moment, in words. `contended`: moments at which a pool was full."""
+
+    def __init__(self, quota: int) -> None:
+        self.quota = quota
+        self.broken: list[str] = []
+        self.states: dict[str, str] = {}  # of runs
+        self.moves = Counter[str]()
+        self.full_while_waiting = 0
+        self._pools: dict[str, Mapping[str, Any]] = {}
+        self._rows: dict[str, dict[str, str]] = defaultdict(dict)  # by pool: holder -> state, of rows that hold a slot
+        self._waiting: dict[str, int] = {}
+        self._pending: dict[str, set[str]] = defaultdict(set)
+        self._todo: dict[str, set[str]] = defaultdict(set)
+        self._ended: dict[str, set[str]] = defaultdict(set)
+        self._wait: dict[str, set[str]] = defaultdict(set)
+        self._touched: set[str] = set()
+        self._touched_runs: set[str] = set()
+
+    @property
+    def all_over(self) -> bool:
+        return all(state in TERMINAL for state in self.states.values())
+
+    # ------------------------------------------------------------------ each item
+
+    def changed(self, key: Key, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
+        pk, sk = key
+        if pk.startswith("run#"):
+            run_id = pk.removeprefix("run#")
+            kind, _, rest = sk.partition("#")
+            match kind:
+                case "totals":
+                    self._totals(run_id, before, after)
+                case "shard":
+                    self._shard(run_id, before, after)
+                case "todo":
+                    _member(self._todo[run_id], rest, after)
+                case "wait":
+                    _member(self._wait[run_id], rest.partition("#")[2], after)
+            self._touched_runs.add(run_id)
+        elif pk.startswith("pool#") and sk == "quota":
+            pool = pk.removeprefix("pool#")
+            self._touched.add(pool)
+            if after is None:
+                self._pools.pop(pool, None)
+            else:
+                self._pools[pool] = after
+        elif pk.startswith("pool#") and sk.startswith("lane#"):
+            run_id = sk.removeprefix("lane#")
+            self._touched_runs.add(run_id)
+            if after is None:
+                self._waiting.pop(run_id, None)
+            else:
+                self._waiting[run_id] = after["waiting"]
+
+    def _totals(self, run_id: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
+        if after is None:
+            self._break(f"the totals of {run_id} are gone")
+            return
+        old, new = before and before["state"], after["state"]
+        if old != new and (old, new) not in RUN_MOVES:
+            self._break(f"run {run_id} moved from {old} to {new}")
+        if old in TERMINAL and before is not None and dict(before) != dict(after):
+            self._break(f"run {run_id} was changed after its end")
+        self.states[run_id] = new
+        parts = after["ok"] + after["error"] + after["again"] + after["open"]
+        if after["accepted"] != parts or min(after["open"], after["ok"], after["error"]) < 0:
+            self._break(f"run {run_id}: accepted {after['accepted']}, in its parts {parts}")
+
+    def _shard(self, run_id: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
+        if after is None:
+            self._break(f"a shard of {run_id} is gone")
+            return
+        name, pool = after["shard"], after["pool"]
+        old, new = before and before["state"], after["state"]
+        if old != new:
+            self.moves[f"{old}->{new}"] += 1
+            if (old, new) not in SHARD_MOVES:
+                self._break(f"shard {run_id}/{name} moved from {old} to {new}")
+        if before is not None:
+            if old == "SETTLED" and new == "SETTLED":
+                self._break(f"shard {run_id}/{name} was changed after it was settled")
+            grew = after["attempt"] - before["attempt"]
+            if grew != ((old, new) == ("ENDED", "PENDING")):
+                self._break(f"shard {run_id}/{name} went from attempt {before['attempt']} to {after['attempt']}")
+            if old == "SUBMITTED" and new == "ENDED" and before.get("arn") != after.get("arn"):
+                self._break(f"shard {run_id}/{name} ended with another job")
+            self._rows[pool].pop(f"{run_id}/{name}/{before['attempt']}", None)
+        if new in HOLDING:
+            self._rows[pool][f"{run_id}/{name}/{after['attempt']}"] = new
+        self._touched.add(pool)
+        asked = after.get("kind") == "on_demand"
+        _member(self._pending[run_id], name, after if new == "PENDING" and not asked else None)
+        _member(self._ended[run_id], name, after if new == "ENDED" else None)
+
+    # ------------------------------------------------------------------ each transaction
+
+    def done(self) -> None:
+        for pool in self._touched:
+            held = self._rows[pool]
+            item = self._pools.get(pool)
+            if item is None:
+                if held:
+                    self._break(f"pool {pool} is gone while {sorted(held)} hold slots")
+                continue
+            holders = item.get("holders", set())
+            if set(held) != set(holders) or item["in_use"] != len(holders):
+                self._break(f"{pool}: {item['in_use']} in use, holders {sorted(holders)}, rows {sorted(held)}")
+            if item["in_use"] > self.quota:
+                self._break(f"{pool}: {item['in_use']} slots of {self.quota} are taken")
+            if item["in_use"] >= item["admit_limit"] and any(self._pending.values()):
+                self.full_while_waiting += 1
+        for run_id in self._touched_runs:
+            if self._wait[run_id] != self._pending[run_id]:
+                self._break(
+                    f"{run_id}: wait markers {sorted(self._wait[run_id])}, {sorted(self._pending[run_id])} wait"
+                )
+            if self._todo[run_id] != self._ended[run_id]:
+                self._break(f"{run_id}: todo markers {sorted(self._todo[run_id])}, {sorted(self._ended[run_id])} ended")
+            if run_id in self._waiting and self._waiting[run_id] != len(self._pending[run_id]):
+                self._break(f"{run_id}: lane has {self._waiting[run_id]} waiting, {sorted(self._pending[run_id])} wait")
+        self._touched.clear()
+        self._touched_runs.clear()
+
+    def _break(self, words: str) -> None:
+        if len(self.broken) < 20:
+            self.broken.append(words)
+
+
+def _member(members: set[str], name: str, item: object) -> None:
+    if item is None:
+        members.discard(name)
+    else:
+        members.add(name)
