@@ -28,6 +28,7 @@ from quarry_core.ports import ObjectRef
 from quarry_core.rendering.encoders import encoder_of
 from quarry_core.tabular.dataset import Dataset, open_dataset
 from quarry_core.tabular.memory import choose_arrow_allocator, keep_freed_memory
+from quarry_core.tabular.reader import RowReader
 from quarry_preprocessor.write import ShardWriter
 
 keep_freed_memory()
@@ -38,11 +39,15 @@ def prepare(folder: Path, out: Path, size: Size, form: Any) -> None:
     """Count, plan, and write every shard, as the preprocessor does."""
     (out / f"rows.{form}").symlink_to(folder / f"rows.{form}")
     objects: Any = Folder(out)
-    pins = pins_of(objects, f"rows.{form}", form, size.shard_rows)
-    planned = plan_source(objects, "run", pins, slots=size.rows // size.shard_rows)
+    write_shards(objects, pins_of(objects, f"rows.{form}", form, size.shard_rows), size.rows // size.shard_rows)
+
+
+def write_shards(objects: Any, pins: Pins, slots: int) -> None:
+    planned = plan_source(objects, "run", pins, slots)
     write_count(planned.counted.dataset, "run")
     dataset = open_dataset(objects, "run", pins.source)
-    writer = ShardWriter(objects, "run", "plan", pins, dataset, encoder_of(pins), 100, 1 << 30)
+    reader = RowReader(dataset)
+    writer = ShardWriter(objects, "run", "plan", pins, dataset, encoder_of(pins), 100, 1 << 30, reader)
     for number in range(planned.plan.shard_count):
         writer.write(planned.plan.shard_at(number))
 
@@ -79,8 +84,9 @@ def read_once(folder: Path, out: Path, size: Size) -> dict[str, int]:
 def read_by_preprocessor(folder: Path, out: Path, size: Size) -> dict[str, int]:
     """All rows shard by shard, as the preprocessor reads them."""
     dataset, _, objects = _grouped(folder, out, size)
+    reader = RowReader(dataset)
     for shard in _shards(size):
-        _count(dataset.read(shard.first_row, shard.rows), shard.rows)
+        _count(reader.read(shard.first_row, shard.rows), shard.rows)
     return dict(objects.asked)
 
 
@@ -103,8 +109,7 @@ def prepare_grouped(folder: Path, out: Path, size: Size) -> None:
     (out / "grouped.parquet").symlink_to(folder / "grouped.parquet")
     objects: Any = Folder(out)
     pins = pins_of(objects, "grouped.parquet", "parquet", size.grouped // size.grouped_shards)
-    planned = plan_source(objects, "run", pins, slots=size.grouped_shards)
-    write_count(planned.counted.dataset, "run")
+    write_shards(objects, pins, size.grouped_shards)
 
 
 def _grouped(folder: Path, out: Path, size: Size) -> tuple[Dataset, Pins, Folder]:

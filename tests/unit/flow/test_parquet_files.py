@@ -155,3 +155,17 @@ async def test_a_column_that_nobody_needs_may_have_any_type():
 async def test_more_columns_than_can_be_open_at_once_are_refused():
     table = pa.table({"text": TEXT, **{f"c{n}": pa.array([n] * ROWS, pa.int16()) for n in range(2_000)}})
     assert "has 2001 columns" in await refused(written(table, compression="none"))
+
+
+@pytest.mark.parametrize(("group", "copied"), [(3_000, True), (100, False)])
+async def test_rows_are_copied_where_many_shards_share_a_row_group(group, copied):
+    table = pa.table(
+        {"text": [f"row {n}" for n in range(3_000)], "n": range(3_000), "when": [dt.date(2026, 1, 1)] * 3_000}
+    )
+    world = SimulatedWorld(quota=3)
+    send(world, written(table, row_group_size=group), max_records_per_job=100)
+    assert (await play(world, "p")).state is RunState.SUCCEEDED
+    found = results(world)
+    assert found.select(table.column_names).equals(table)
+    opened = [key for key in world.objects.bodies if key.startswith("rows/p/") and key.endswith(".parquet")]
+    assert bool(opened) == copied

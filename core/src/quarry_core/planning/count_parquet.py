@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,6 +57,7 @@ def count_parquet(
             columns=columns,
             size_bytes=file.size_bytes,
             schema_ipc=schema_text(file.schema),
+            row_groups=tuple((rows, len(list(alike))) for rows, alike in groupby(file.groups) if rows),
             no_text=_no_text(file),
             whole=tuple(column for column in columns if column in needed and _proves_whole(file, column)),
         )

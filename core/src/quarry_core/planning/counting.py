@@ -28,6 +28,7 @@ from quarry_core.planning.csv_headers import FirstRecords
 from quarry_core.planning.ids import check_ids
 from quarry_core.planning.image_sample import ImageSample, look_at_images
 from quarry_core.planning.request_ids import RequestIds
+from quarry_core.planning.sampling import PassingSample
 from quarry_core.planning.selecting import asked_columns, choose_rows
 from quarry_core.planning.trial import name_unreadable, try_out
 from quarry_core.ports import ObjectRef, Objects
@@ -60,11 +61,13 @@ class Counted:
         record_bytes: about how long the line of a record is.
         gaps: how many rows cannot be sent.
         image_tokens: about how many LLM tokens the images of a record are.
+        sample: of the records' tokens, as far as the count has read them.
     """
 
     dataset: Dataset
     record_bytes: float
     gaps: int
+    sample: PassingSample
     image_tokens: float = 0.0
 
 
@@ -88,18 +91,18 @@ def count_source(objects: Objects, run_id: str, pins: Pins) -> Counted:
     check_ids(dataset, pins.id_column)
     dataset.count = dataset.count.model_copy(update={"annotations": try_out(dataset, pins)})
     encoder = encoder_of(pins)
-    gaps = 0
+    gaps, passing = 0, PassingSample(dataset, pins, encoder)
     for file, rows in enumerate(dataset.count.file_rows):
         if rows:
-            gaps += _gaps(dataset, file, encoder)
+            gaps += _gaps(dataset, file, encoder, passing)
     if not pins.images:
-        return Counted(dataset, estimate_record_bytes(encoder, sample_of(dataset)), gaps)
+        return Counted(dataset, estimate_record_bytes(encoder, sample_of(dataset)), gaps, passing)
     seen = look_at_images(loader_of(pins, objects), pins.images, sample_of(dataset, IMAGE_ROWS, IMAGE_PLACES))
     dataset.count = dataset.count.model_copy(
         update={"notes": (*dataset.count.notes, *_image_notes(dataset, pins, seen))}
     )
     texts_bytes = estimate_record_bytes(encoder, sample_of(dataset, IMAGE_ROWS, IMAGE_PLACES))
-    return Counted(dataset, texts_bytes + seen.record_bytes, gaps, seen.record_tokens)
+    return Counted(dataset, texts_bytes + seen.record_bytes, gaps, passing, seen.record_tokens)
 
 
 def _image_notes(dataset: Dataset, pins: Pins, seen: ImageSample) -> list[str]:
@@ -259,12 +262,17 @@ def _check_values(dataset: Dataset, fields: pa.Schema) -> None:
                 pass
 
 
-def _gaps(dataset: Dataset, file: int, encoder: RowEncoder) -> int:
+def _gaps(dataset: Dataset, file: int, encoder: RowEncoder, passing: PassingSample) -> int:
     """How many of a file's rows cannot be sent, read as far as must be."""
     aligner = dataset.aligner(file, encoder.columns)
     if aligner.nulls:
         return dataset.count.file_rows[file]
-    counted, read = dataset.count_of(file), partial(dataset.taken_between, file, columns=encoder.columns)
+    counted = dataset.count_of(file)
+
+    def read(first: int, rows: int) -> Iterator[pa.RecordBatch]:
+        batches = dataset.taken_between(file, first, rows, encoder.columns)
+        return passing.watch(batches, dataset.begin(file) + first)
+
     cut = dataset.is_cut(file)
     if counted.requests is not None and (cut or dataset.count.selection is not None):
         counted = counted.model_copy(update={"gaps": None})  # those are of all rows

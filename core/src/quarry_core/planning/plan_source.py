@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from quarry_core.contract.prompts import MissingColumn
 from quarry_core.contract.result_names import ColumnTaken
 from quarry_core.contract.run import Pins, Source
@@ -23,7 +25,9 @@ from quarry_core.ports import Objects
 from quarry_core.rendering.encode import NotEncodable
 from quarry_core.rendering.encoders import encoder_of
 from quarry_core.tabular.counted import DatasetCount
+from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.errors import SourceError
+from quarry_core.tabular.reader import rows_before
 
 # What refuses a run here: `refusal_of` has the sentence.
 REFUSING = (SourceError, MissingColumn, NotEncodable, ColumnTaken, PlanError, Changed, Missing, Refused)
@@ -85,7 +89,9 @@ def plan_source(objects: Objects, run_id: str, pins: Pins, slots: int) -> Planne
         gaps=counted.gaps,
         on_demand_below=pins.on_demand_below,
     )
-    tokens = estimate_tokens(counted.dataset, pins, encoder_of(pins), plan.rows_planned)
+    dataset, passing = counted.dataset, counted.sample
+    dataset.count = dataset.count.model_copy(update={"copied": copies_rows(dataset, plan)})
+    tokens = passing.estimate(plan.rows_planned) or estimate_tokens(dataset, pins, encoder_of(pins), plan.rows_planned)
     if counted.image_tokens:
         tokens = tokens.model_copy(update={"mean": tokens.mean + counted.image_tokens})
     return Planned(counted, plan, tokens)
@@ -128,10 +134,50 @@ def _records_per_job(pins: Pins, count: DatasetCount) -> int | None:
     return min(pins.max_records_per_job or limits.records_max, max(copied, limits.records_min))
 
 
+def copies_rows(dataset: Dataset, plan: Plan) -> bool:
+    """Whether the rows of each shard of a Parquet source in S3 are to be copied, for they could be read only with many others.
+
+    The join reads shards one by one, as their jobs end, and of a row group all rows before its own. Where that is more
+    than a second pass over everything, a copy costs less: it is written from what the preprocessor reads in any case.
+    """
+    count = dataset.count
+    if dataset.source.copied or count.format != "parquet" or not all(map(_is_plain, count.schema.types)):
+        return False
+    longest = max((-(-stretch.rows // stretch.shards) for stretch in plan.stretches), default=0)
+    if count.selection is not None or longest > _copied_rows_max(count):
+        return False
+    dropped = 0
+    for number in range(plan.shard_count):
+        dropped += rows_before(dataset, plan.shard_at(number).first_row)
+        if dropped > plan.rows_planned:
+            return True
+    return False
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether a column comes back from Parquet as pyarrow wrote it, whatever it holds."""
+    return any(is_of(kind) for is_of in _PLAIN) or (pa.types.is_timestamp(kind) and kind.unit != "s")
+
+
+_PLAIN = (
+    pa.types.is_boolean,
+    pa.types.is_integer,
+    pa.types.is_float32,
+    pa.types.is_float64,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_date32,
+)
+
+
 def copied_rows_max(source: Source, count: DatasetCount) -> int | None:
     """How many rows may go into one shard, so that the footer of their copy stays small; None if it has no copy."""
-    if not source.copied:
-        return None
+    return _copied_rows_max(count) if source.copied else None
+
+
+def _copied_rows_max(count: DatasetCount) -> int:
     columns = len(count.columns)
     row_bytes = count.size_bytes / count.source_rows + 4 * columns  # Arrow's offsets
     return max(1, int(CHUNKS_MAX * max(ROW_GROUP_BYTES / columns, CHUNK_BYTES) / row_bytes))

@@ -2,12 +2,14 @@
 
 A dataset may be sorted by anything, by language for one, so a sample must not come from its beginning. `SAMPLE_ROWS` rows
 are taken from `SAMPLE_PLACES` places, evenly over the rows of the plan. A text file is entered at its noted offsets; a
-Parquet file in which several places lie is read through once, and only the prompt's columns of it.
+Parquet file in which several places lie is read through once, and only the prompt's columns of it. Where the count reads
+these columns in any case, and the plan takes all rows, the sample is taken as they come by (`PassingSample`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
@@ -32,12 +34,74 @@ def estimate_tokens(dataset: Dataset, pins: Pins, encoder: RowEncoder, rows: int
     Raises:
         SourceError, PortError: as `Dataset.read`.
     """
-    system = (pins.prompt.system if pins.prompt else None) or ""
-    ask = ask_of(pins)
-    tokens = TokenSample(pins.model, system + (ask.beside if ask else ""))
+    tokens = _token_sample(pins)
     for place, batch in _places(dataset, encoder.columns, rows):
         tokens.take(_first_chars(encoder.texts(batch), SAMPLE_CHARS_MAX // SAMPLE_PLACES), place)
     return tokens.estimate(rows)
+
+
+class PassingSample:
+    """The same sample, taken out of batches that are read for another reason.
+
+    Args:
+        dataset: all of whose rows are to be sampled.
+        pins: of the run.
+        encoder: of the run.
+    """
+
+    def __init__(self, dataset: Dataset, pins: Pins, encoder: RowEncoder) -> None:
+        self._tokens = _token_sample(pins)
+        self._encoder = encoder
+        self._rows = dataset.count.rows
+        self._places = _Ahead(list(spread_places(self._rows, SAMPLE_PLACES, SAMPLE_ROWS // SAMPLE_PLACES)))
+        self._missed = dataset.count.selection is not None or bool(dataset.count.file_first)
+
+    def watch(self, batches: Iterable[pa.RecordBatch], first: int) -> Iterator[pa.RecordBatch]:
+        """Pass batches on, whose first row is row `first` of the dataset; called in the order of the rows."""
+        for batch in batches:
+            if not self._missed:
+                self._missed = self._places.begin < first
+                for place, few in self._places.out_of(batch, first):
+                    self._tokens.take(_first_chars(self._encoder.texts(few), SAMPLE_CHARS_MAX // SAMPLE_PLACES), place)
+            first += batch.num_rows
+            yield batch
+
+    def estimate(self, rows: int) -> TokenEstimate | None:
+        """As `estimate_tokens` of so many rows; None if not all places have come by."""
+        whole = rows == self._rows and not self._missed and self._places.done
+        return self._tokens.estimate(rows) if whole else None
+
+
+class _Ahead:
+    """Places whose rows have not come by yet: (first row, rows), ascending."""
+
+    def __init__(self, places: Sequence[tuple[int, int]]) -> None:
+        self._ahead = [(first, first, each) for first, each in reversed(places)]
+
+    @property
+    def done(self) -> bool:
+        return not self._ahead
+
+    @property
+    def begin(self) -> float:
+        """The next row that is wanted."""
+        return self._ahead[-1][1] if self._ahead else math.inf
+
+    def out_of(self, batch: pa.RecordBatch, at: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """What a batch has of them, whose first row is row `at`: each with the first row of its place."""
+        end = at + batch.num_rows
+        while self.begin < end:
+            place, first, left = self._ahead.pop()
+            taken = min(left, end - first)
+            yield place, batch.slice(first - at, taken)
+            if taken < left:
+                self._ahead.append((place, end, left - taken))
+
+
+def _token_sample(pins: Pins) -> TokenSample:
+    system = (pins.prompt.system if pins.prompt else None) or ""
+    ask = ask_of(pins)
+    return TokenSample(pins.model, system + (ask.beside if ask else ""))
 
 
 def _first_chars(texts: Iterator[str], most: int) -> Iterator[str]:
@@ -70,13 +134,7 @@ def _on_the_way(
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Each place's rows, as one pass from the first to the last place comes by."""
     at, until = places[0][0], sum(places[-1])
-    ahead = [(first, first, each) for first, each in reversed(places)]
+    ahead = _Ahead(places)
     for batch in dataset.read(at, until - at, columns):
-        end = at + batch.num_rows
-        while ahead and ahead[-1][1] < end:
-            place, first, left = ahead.pop()
-            taken = min(left, end - first)
-            yield place, batch.slice(first - at, taken)
-            if taken < left:
-                ahead.append((place, end, left - taken))
-        at = end
+        yield from ahead.out_of(batch, at)
+        at += batch.num_rows

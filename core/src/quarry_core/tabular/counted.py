@@ -42,6 +42,7 @@ class Count(BaseModel):
         dialect: CSV only: in which form it is written.
         schema_ipc: Parquet only: the Arrow schema as an IPC message in base64; it keeps all but the inner names of
             maps, which Arrow never compares.
+        row_groups: Parquet only: (rows of a row group, how many such follow each other), in the order of the file.
         annotations: Parquet only: what the file's schema says of columns beyond Arrow's, to be said by the parts too.
         requests: of which form the lines of a JSONL file are that holds ready requests; None for any other file.
         gaps: requests only: how many rows cannot be sent.
@@ -61,6 +62,7 @@ class Count(BaseModel):
     offsets: tuple[tuple[int, int], ...] = ()
     dialect: CsvDialect = CsvDialect()
     schema_ipc: str = ""
+    row_groups: tuple[tuple[int, int], ...] = ()
     annotations: tuple[Annotation, ...] = ()
     no_text: dict[str, str] = {}
     whole: tuple[str, ...] = ()
@@ -137,6 +139,7 @@ class DatasetCount(BaseModel):
         notes: sentences for the user about what was found.
         selection: which rows are taken; None: all.
         sent_only: columns that go into the records and do not come back.
+        copied: of Parquet in S3, whether the rows of each shard are kept in the bucket, for the join.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -155,6 +158,7 @@ class DatasetCount(BaseModel):
     notes: tuple[str, ...] = ()
     selection: Selection | None = None
     sent_only: tuple[str, ...] = ()
+    copied: bool = False
 
     @property
     def source_rows(self) -> int:

@@ -72,6 +72,11 @@ class Dataset:
             self._asked = tuple(selection.schema)
 
     @property
+    def copied(self) -> bool:
+        """Whether the rows of each shard are kept in the bucket, for the join."""
+        return self.source.copied or self.count.copied
+
+    @property
     def schema(self) -> pa.Schema:
         """Of every batch."""
         return self.count.schema

@@ -171,10 +171,19 @@ class Salvage:
         ).settlement
 
     def _rows(self, dataset: Dataset, shard: Shard) -> Iterator[pa.RecordBatch]:
-        if not self.pins.source.copied:
+        copy = ObjectRef(rows_key(self.run_id, shard.shard))
+        if not dataset.copied or not (self.pins.source.copied or self._stands(copy)):
             names = dataset.result_schema.names if dataset.count.sent_only else None
             return dataset.read(shard.first_row, shard.rows, names)
-        return read_parquet(self.objects, ObjectRef(rows_key(self.run_id, shard.shard)), 0, shard.rows)
+        return read_parquet(self.objects, copy, 0, shard.rows)
+
+    def _stands(self, ref: ObjectRef) -> bool:
+        """Of Parquet in S3: a worker of release 0.1.0 has written shards without their rows."""
+        try:
+            self.objects.head(ref)
+        except Missing:
+            return False
+        return True
 
     def _unsent(self, shard: Shard) -> Iterator[tuple[int, str, str]]:
         if shard.sendable == shard.rows:

@@ -40,6 +40,7 @@ class Preprocessor:
         end = partial(end_run, self._world, wakeup.run_id)
         match wakeup.step:
             case "count":
+                self.slices.close()
                 return await self.steps.answer(
                     Piece(Step.COUNT, wakeup.run_id), partial(self.counting.on_count, wakeup), end
                 )

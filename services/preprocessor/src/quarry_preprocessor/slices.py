@@ -5,6 +5,9 @@ row that no enlisted shard of its slice holds. Each shard is enlisted in one tra
 enlistment and a run that has ended. After each the scheduler is woken: the first jobs run while later shards are still
 being written.
 
+The reader of the rows stays open between shards, and between slices that follow each other: whoever writes all slices of
+a file decodes each of its row groups once. One is kept, of the run whose slice was written last.
+
 May be called twice at once: both write the same bytes under the same names, and one enlists.
 """
 
@@ -17,7 +20,7 @@ import structlog
 
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import ON_DEMAND_QUEUE, plan_key, shard_id
-from quarry_core.contract.run import Run
+from quarry_core.contract.run import Run, Source
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Changed, Missing, Stale
 from quarry_core.ledger import moves
@@ -34,6 +37,7 @@ from quarry_core.service.process import World
 from quarry_core.service.verdicts import DONE, Verdict
 from quarry_core.tabular.dataset import open_dataset
 from quarry_core.tabular.errors import SourceError
+from quarry_core.tabular.reader import RowReader
 from quarry_core.telemetry import metrics
 from quarry_preprocessor.write import ShardTooLarge, ShardWriter, Written
 
@@ -57,6 +61,13 @@ class Slices:
     def __init__(self, world: World, pieces: Pieces) -> None:
         self._world = world
         self._pieces = pieces
+        self._kept: tuple[tuple[str, str], RowReader] | None = None
+
+    def close(self) -> None:
+        """Close the reader that is kept: somebody else needs the memory."""
+        if self._kept is not None:
+            self._kept[1].close()
+            self._kept = None
 
     async def on_slice(self, wakeup: Wakeup) -> Verdict:
         """Write what is missing of a slice."""
@@ -72,28 +83,46 @@ class Slices:
         assert run is not None
         assert run.pins is not None
         try:
-            await self._write(await self._prepare(run, totals, piece))
+            work = await self._prepare(run, totals, piece)
+            await self._write(work)
+            self._keep(work)
         except (SourceError, HalfTooLarge, Changed, Missing) as error:
             if exhausted(error):
                 raise  # the worker's want, not the source's fault
             await self._break(run, totals, error)
         return DONE
 
+    def _keep(self, work: Work) -> None:
+        """Keep the reader for the next slice."""
+        self.close()
+        if work.writer.reader is not None:
+            self._kept = (work.run.run_id, work.writer.plan), work.writer.reader
+
+    async def _reader(self, run_id: str, plan: str, source: Source) -> RowReader:
+        """The one that is kept, or a new one; another run's is closed before."""
+        kept, self._kept = self._kept, None
+        if kept is not None and kept[0] == (run_id, plan):
+            return kept[1]
+        if kept is not None:
+            kept[1].close()
+        return RowReader(await self._world.offload.run(partial(open_dataset, self._world.objects, run_id, source)))
+
     async def _prepare(self, run: Run, totals: Totals, piece: Slice) -> Work:
         objects, offload = self._world.objects, self._world.offload
         assert run.pins is not None
         plan = Plan.model_validate_json(await offload.run(partial(objects.read, ObjectRef(plan_key(run.run_id)))))
-        dataset = await offload.run(partial(open_dataset, objects, run.run_id, run.pins.source))
+        reader = await self._reader(run.run_id, totals.plan, run.pins.source)
         limits = limits_of(run.pins.model)
         writer = ShardWriter(
             objects=objects,
             run_id=run.run_id,
             plan=totals.plan,
             pins=run.pins,
-            dataset=dataset,
+            dataset=reader.dataset,
             encoder=sending_encoder_of(run.pins, objects),
             sendable_min=1 if run.pins.on_demand_below else limits.records_min,
             shard_bytes_max=min(self._world.settings.shard_bytes_max, limits.file_bytes_max),
+            reader=reader,
         )
         return Work(run, totals, piece, plan, writer)
 

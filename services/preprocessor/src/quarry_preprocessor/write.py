@@ -27,6 +27,7 @@ from quarry_core.ports import ObjectRef, Objects, Upload
 from quarry_core.rendering.encode import RowEncoder, Unsent
 from quarry_core.rendering.images import ImageEncoder
 from quarry_core.tabular.dataset import Dataset
+from quarry_core.tabular.reader import RowReader
 from quarry_core.tabular.upload_sink import UploadSink
 
 ROW_GROUP_ROWS_MAX = 8_192
@@ -60,6 +61,7 @@ class ShardWriter:
     encoder: RowEncoder
     sendable_min: int  # with fewer records the shard is not sent
     shard_bytes_max: int
+    reader: RowReader | None = None  # of the dataset; None: one for each shard
 
     def write(self, shard: ShardRange) -> Written:
         """Write one shard.
@@ -84,12 +86,13 @@ class ShardWriter:
             if self._stands(name, identity):
                 return self._standing(name, before)
             encoder = encoder.without(before)
-        batches = self.dataset.read(shard.first_row, shard.rows)
+        reader = self.reader or RowReader(self.dataset)
+        batches = reader.read(shard.first_row, shard.rows)
         with ExitStack() as undo:
             records = self.objects.create(input_key(self.run_id, name), {"kind": "input", **identity})
             undo.callback(records.abort)
             rows: Upload | None = None
-            if self.pins.source.copied:
+            if self.dataset.copied:
                 rows = self.objects.create(rows_key(self.run_id, name), {"kind": "rows", **identity})
                 undo.callback(rows.abort)
                 copied = _copied(batches, rows, self.dataset.result_schema.names)
