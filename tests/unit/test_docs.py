@@ -207,10 +207,15 @@ def test_every_metric_that_is_mentioned_is_registered(page):
     assert mentioned <= names | packages | ours
 
 
+@pytest.fixture(scope="module")
+def commands() -> tuple[set[str], set[str]]:
+    """Of `quarry` and of `quarry local`."""
+    return {*typer.main.get_group(app).commands, "local"}, set(typer.main.get_group(local_app).commands)
+
+
 @every_page
-def test_every_command_in_a_code_block_exists(page):
-    known = {*typer.main.get_group(app).commands, "local"}
-    local = set(typer.main.get_group(local_app).commands)
+def test_every_command_in_a_code_block_exists(page, commands):
+    known, local = commands
     for block in re.findall(r"```\n(.*?)```", page.read_text(), re.DOTALL):
         for command, following in re.findall(r"(?:^|\(|\| )quarry ([a-z]+)(?: ([a-z]+))?", block, re.MULTILINE):
             assert command in known

@@ -14,7 +14,10 @@ SOURCES = ("core/src", "services/preprocessor/src", "services/scheduler/src", "s
 
 def metrics() -> Lines:
     rows = []
-    texts = {path: path.read_text() for source in SOURCES for path in sorted((ROOT / source).rglob("*.py"))}
+    sources = [
+        path for source in SOURCES for path in sorted((ROOT / source).rglob("*.py")) if path.name != "metrics.py"
+    ]
+    used = {path: set(re.findall(r"\bmetrics\.(\w+)", path.read_text())) for path in sources}
     for variable, metric in vars(metrics_of_core).items():
         if not isinstance(metric, Counter | Gauge | Histogram):
             continue
@@ -22,8 +25,6 @@ def metrics() -> Lines:
         name = reported.name + ("_total" if reported.type == "counter" else "")
         # prometheus_client has no public way to ask for the names of the labels.
         labels = listed(metric._labelnames)  # noqa: SLF001
-        used = re.compile(rf"\bmetrics\.{variable}\b")
-        users = [path for path, text in texts.items() if path.name != "metrics.py" and used.search(text)]
-        set_in = ", ".join(link(path) for path in users) or "the AWS adapters' hook"
+        set_in = ", ".join(link(path) for path in sources if variable in used[path]) or "the AWS adapters' hook"
         rows.append([code(name), reported.type, labels, reported.documentation, set_in])
     return table(("Metric", "Type", "Labels", "What it shows", "Set in"), sorted(rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,15 +30,22 @@ def defences(root: Path) -> dict[str, list[Defence]]:
     for path in sorted((root / "tests").rglob("test_*.py")):
         tree = ast.parse(path.read_text())
         everywhere = [mark for node in tree.body for mark in module_marks(node)]
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                continue
+        for node in definitions(tree.body):
             ids = [each for decorator in node.decorator_list for each in promise_ids(decorator)]
             if node.name.startswith("test_"):
                 ids += everywhere
             for each in ids:
                 found.setdefault(each, set()).add(Defence(path, node.name, known_to_fail(node)))
     return {each: sorted(some) for each, some in found.items()}
+
+
+def definitions(body: Iterable[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    """Of a module and its classes; what a function defines is no test."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node
+        if isinstance(node, ast.ClassDef):
+            yield from definitions(node.body)
 
 
 def module_marks(node: ast.stmt) -> list[str]:

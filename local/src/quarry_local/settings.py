@@ -18,6 +18,9 @@ LOCAL_WAITS: Mapping[str, str] = {
     "QUARRY_RECEIVE_WAIT_S": "2",
     "QUARRY_VISIBILITY_TIMEOUT_S": "20",
     "QUARRY_GAUGES_EVERY_S": "2",
+    # Below the simulated Bedrock's limits: forty rows need not wait for an account's modest quota.
+    "QUARRY_ON_DEMAND_REQUESTS_PER_MINUTE": "600",
+    "QUARRY_ON_DEMAND_TOKENS_PER_MINUTE": "1200000",
 }
 
 

@@ -14,7 +14,7 @@ tokenizer it went by, and whether it is the model's own, and is corrected by wha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -25,8 +25,8 @@ import numpy as np
 from quarry_core.models.identity import CUSTOM, canonical_model
 from quarry_core.planning.estimate import TokenEstimate
 
-# A longer text is counted in pieces; a word that is cut makes no difference.
-PIECE_CHARS = 1 << 20
+# So much is counted at once; a longer text is counted in pieces, and a word that is cut makes no difference.
+PIECE_CHARS = 1 << 18
 
 # What is counted, in the order of the columns below.
 FEATURES = (
@@ -96,9 +96,10 @@ class Tokenizer:
     name: str
     own: bool
 
-    def tokens(self, counts: np.ndarray[Any, Any]) -> float:
-        """LLM tokens of a text with these counts of `FEATURES`."""
-        return float(counts @ np.asarray(COEFFICIENTS[self.name]))
+    def tokens(self, counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """LLM tokens of each text: of the counts that `count_features` gives."""
+        tokens: np.ndarray[Any, Any] = counts @ np.asarray(COEFFICIENTS[self.name])
+        return tokens
 
 
 def tokenizer_of(model_id: str) -> Tokenizer:
@@ -116,6 +117,8 @@ _LOWER, _UPPER, _DIGIT, _PUNCTUATION, _NEWLINE, _BLANK, _NOTHING = range(7)
 _FIRST_SCRIPT = 7  # this class is the sixth feature, and so on
 _BEFORE_SCRIPTS = 6
 _OTHER = _FIRST_SCRIPT + len(FEATURES) - _BEFORE_SCRIPTS - 1
+_CLASSES = _OTHER + 1
+_BETWEEN = "\0"  # of the class _NOTHING
 _CODES_MAX = 0x30000
 _SCRIPTS: tuple[tuple[str, tuple[tuple[int, int], ...]], ...] = (
     ("Latin-1 letter", ((0xC0, 0xD6), (0xD8, 0xF6), (0xF8, 0xFF))),
@@ -153,18 +156,40 @@ def _classes() -> np.ndarray[Any, Any]:
     return classes
 
 
-def count_features(text: str) -> np.ndarray[Any, Any]:
-    """How many of each of `FEATURES` a text has."""
-    counts = np.zeros(len(FEATURES), np.int64)
-    for start in range(0, len(text), PIECE_CHARS):
-        counts += _counted(text[start : start + PIECE_CHARS])
-    return counts
+def count_features(texts: Iterable[str]) -> Iterator[np.ndarray[Any, Any]]:
+    """How many of each of `FEATURES` each text has: arrays of shape (texts, FEATURES), one for the texts counted at once.
+
+    At once, because a call of numpy's costs more than the characters of a short text do.
+    """
+    together: list[str] = []
+    chars = 0
+    for text in texts:
+        if together and chars + len(text) > PIECE_CHARS:
+            yield _counted(together)
+            together, chars = [], 0
+        together.append(text)
+        chars += len(text)
+    if together:
+        yield _counted(together)
 
 
-def _counted(text: str) -> np.ndarray[Any, Any]:
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+def _counted(texts: Sequence[str]) -> np.ndarray[Any, Any]:
+    """Of texts that are a piece together, or of one that is longer."""
+    length = len(texts[0])
+    if length > PIECE_CHARS:
+        pieces = [texts[0][start : start + PIECE_CHARS] for start in range(0, length, PIECE_CHARS)]
+        counts = np.concatenate([_counted([piece]) for piece in pieces])
+        counts[0] = counts.sum(axis=0)
+        return counts[:1]
+    codes = np.frombuffer(_BETWEEN.join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
     classes = _classes()[np.minimum(codes, _CODES_MAX - 1)]
-    of_class = np.bincount(classes, minlength=_OTHER + 1)
+    # Whose each character is; what stands between two texts is the first one's, and counts as nothing.
+    owners = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in texts])[:-1]
+    of_class = np.bincount(owners * _CLASSES + classes, minlength=len(texts) * _CLASSES).reshape(-1, _CLASSES)
+
+    def of_texts(places: np.ndarray[Any, Any], weights: np.ndarray[Any, Any] | None = None) -> np.ndarray[Any, Any]:
+        return np.bincount(owners[places], weights, len(texts))
+
     before, after = classes[:-1], classes[1:]
     letter_before, letter_after = before <= _UPPER, after <= _UPPER
     humps = (
@@ -172,24 +197,31 @@ def _counted(text: str) -> np.ndarray[Any, Any]:
         | (letter_before & (after == _DIGIT))
         | ((before == _DIGIT) & letter_after)
     )
-    digits = _runs(classes == _DIGIT)
-    counts = np.empty(len(FEATURES), np.int64)
-    counts[:_BEFORE_SCRIPTS] = (
-        of_class[_LOWER] + of_class[_UPPER],
-        np.count_nonzero(humps),
-        of_class[_UPPER],
-        (-(-digits // 3)).sum(),
-        len(_runs(classes == _PUNCTUATION)),
-        of_class[_NEWLINE] + np.count_nonzero(_runs(classes == _BLANK) > 1),
-    )
-    counts[_BEFORE_SCRIPTS:] = of_class[_FIRST_SCRIPT:]
+    digits, digit_lengths = _runs(classes == _DIGIT)
+    punctuation, _ = _runs(classes == _PUNCTUATION)
+    blanks, blank_lengths = _runs(classes == _BLANK)
+    counts = np.empty((len(texts), len(FEATURES)), np.int64)
+    for column, found in enumerate(
+        (
+            of_class[:, _LOWER] + of_class[:, _UPPER],
+            of_texts(np.flatnonzero(humps)),
+            of_class[:, _UPPER],
+            of_texts(digits, -(-digit_lengths // 3)),
+            of_texts(punctuation),
+            of_class[:, _NEWLINE] + of_texts(blanks[blank_lengths > 1]),
+        )
+    ):
+        counts[:, column] = found
+    counts[:, _BEFORE_SCRIPTS:] = of_class[:, _FIRST_SCRIPT:]
     return counts
 
 
-def _runs(mask: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The lengths of the runs of true."""
-    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-    return edges[1::2] - edges[::2]
+def _runs(mask: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Where runs of true begin, and their lengths."""
+    framed = np.zeros(len(mask) + 2, np.bool_)
+    framed[1:-1] = mask
+    edges = np.flatnonzero(framed[1:] != framed[:-1])
+    return edges[::2], edges[1::2] - edges[::2]
 
 
 # --------------------------------------------------------------------------- a sample of records
@@ -204,7 +236,7 @@ class TokenSample:
 
     def __init__(self, model_id: str, system: str = "") -> None:
         self._tokenizer = tokenizer_of(model_id)
-        self._system = self._tokenizer.tokens(count_features(system))
+        self._system = float(self._tokenizer.tokens(next(count_features([system])))[0])
         self._places: list[tuple[int, float]] = []  # records and tokens of each
         self._place: int | None = None
         self._squares = 0.0
@@ -217,11 +249,12 @@ class TokenSample:
     def take(self, texts: Iterable[str], place: int | None = None) -> None:
         """Count the prompts of records of one place; of the one before, if it has the same name."""
         records, tokens = 0, 0.0
-        for text in texts:
-            of_record = self._system + self._tokenizer.tokens(count_features(text))
-            records, tokens = records + 1, tokens + of_record
-            self._squares += of_record * of_record
-            self.chars += len(text)
+        texts = list(texts)
+        self.chars += sum(map(len, texts))
+        for counts in count_features(texts):
+            of_records = self._system + self._tokenizer.tokens(counts)
+            records, tokens = records + len(of_records), tokens + float(of_records.sum())
+            self._squares += float(of_records @ of_records)
         if records and place is not None and place == self._place:
             before = self._places.pop()
             records, tokens = records + before[0], tokens + before[1]

@@ -42,13 +42,14 @@ class Aligner:
     ) -> None:
         self._file = file
         self._target = target
+        wanted = frozenset(target.names)  # once: a schema lists its names anew each time it is asked
         self._constants = {
             name: partition_scalar(text, target.field(name).type, name, file)
             for name, text in (values or {}).items()
-            if name in target.names
+            if name in wanted
         }
         kinds = {field.name: field.type for field in own}
-        self.columns = tuple(name for name in own.names if name in target.names)
+        self.columns = tuple(name for name in own.names if name in wanted)
         self.uncertain = tuple(
             name for name in self.columns if name in self._constants or may_refuse(kinds[name], target.field(name).type)
         )

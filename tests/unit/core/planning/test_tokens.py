@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quarry_core.planning.tokens import (
     COEFFICIENTS,
@@ -18,7 +20,13 @@ from quarry_core.planning.tokens import (
 
 
 def counted(text):
-    return {name: int(count) for name, count in zip(FEATURES, count_features(text), strict=True) if count}
+    ((counts,),) = count_features([text])
+    return {name: int(count) for name, count in zip(FEATURES, counts, strict=True) if count}
+
+
+def tokens_of(text):
+    ((tokens,),) = map(Tokenizer("claude2", own=False).tokens, count_features([text]))
+    return tokens
 
 
 @pytest.mark.parametrize(
@@ -52,6 +60,21 @@ def test_a_text_longer_than_a_piece_is_counted_to_its_end():
     assert counted("Ab1!" * (PIECE_CHARS // 2))["capital"] == PIECE_CHARS // 2
 
 
+@given(st.lists(st.text("aB1! \n\0é漢😀", max_size=9), max_size=20))
+def test_texts_counted_together_have_what_each_has_alone(texts):
+    assert [list(counts) for part in count_features(texts) for counts in part] == [
+        list(counts) for text in texts for part in count_features([text]) for counts in part
+    ]
+
+
+@pytest.mark.parametrize("chars", [1, PIECE_CHARS // 3, PIECE_CHARS - 1, PIECE_CHARS, PIECE_CHARS + 1])
+def test_every_text_is_counted_beside_texts_that_fill_a_piece(chars):
+    texts = ["a1", "Ab" * (chars // 2) + "c" * (chars % 2), "", "B2 "] * 2
+    found = np.concatenate(list(count_features(texts)))
+    assert found[:, FEATURES.index("ASCII letter")].tolist() == [1, chars, 0, 1] * 2
+    assert found[:, FEATURES.index("digit triple")].tolist() == [1, 0, 0, 1] * 2
+
+
 def test_every_tokenizer_has_a_coefficient_for_every_feature():
     assert {name: len(column) for name, column in COEFFICIENTS.items()} == dict.fromkeys(COEFFICIENTS, len(FEATURES))
     assert all(number >= 0 for column in COEFFICIENTS.values() for number in column)
@@ -83,10 +106,10 @@ def test_a_sample_tells_mean_and_spread_with_the_system_prompt_in_each_record():
         sample.take(texts)
 
     found = alone.estimate()
-    each = [Tokenizer("claude2", own=False).tokens(count_features(text)) for text in texts]
+    each = [tokens_of(text) for text in texts]
     assert (found.records, found.mean) == (2, pytest.approx(np.mean(each), abs=1e-3))
     assert found.spread == pytest.approx(np.std(each), abs=1e-3)
-    system = Tokenizer("claude2", own=False).tokens(count_features("You are terse."))
+    system = tokens_of("You are terse.")
     assert with_system.estimate().mean == pytest.approx(found.mean + system, abs=2e-3)
 
 
