@@ -149,6 +149,8 @@ async def records_asked_on_demand(seen):
     world = SimulatedWorld()
     run_id = await enlist(world, world.joke(rows=50))
     world.table.items[shard_key(run_id, "00000")]["in_doubt"] = 3  # one that asked them was lost
+    await another_scheduler(world).sweeper.sweep()
+    seen.look()
     await world.idle()
     seen.look()
 

@@ -109,7 +109,7 @@ ROWS_FINISHED = Counter(
     "Rows by outcome: ok, or the error code in lower case: model_error, empty_answer, corrupt_answer,"
     " invalid_output, missing,"
     " not_processed, expired, job_failed, refused, throttled, no_answer, null_input, bad_value, too_large,"
-    " below_minimum, skipped, internal_error.",
+    " bad_image, image_missing, image_denied, image_too_large, below_minimum, skipped, internal_error.",
     ["outcome"],
 )
 SHARDS_ENLISTED = Counter("quarry_shards_enlisted_total", "Shards written and enlisted.")
