@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quarry_collector.decode import read_lines
+from quarry_collector.decode import read_blocks
 from quarry_collector.parts import Identity, write_outcome, write_part
 from quarry_collector.settle import Ended, Settle, decide
 from quarry_collector.spool import Spool
@@ -129,14 +129,15 @@ def quarry(folder: Path, rows: int, kind: str) -> None:
     objects: Any = Folder(folder)
     identity = Identity("bench", SHARD, 1, "plan")
     with Spool(SHARD, rows, family.answer_column) as spool, (folder / "output.jsonl.out").open("rb", 0) as output:
-        seen = spool.place(read_lines(output, family.output_type), family)
+        seen = spool.place_blocks(read_blocks(output, family.output_type, vectors=kind == "embedding"), family)
         clock.lap("decode and place")
         decision = decide(Ended(attempt=1, rows=rows, reported=spool.reported, status="Completed"))
         assert isinstance(decision, Settle)
         outcome = spool.settle(decision, seen)
         assert outcome.settlement.ok == rows
-        write_outcome(objects, identity, outcome)
-        clock.lap("write outcome")
+        if not outcome.settlement.plain:
+            write_outcome(objects, identity, outcome)
+        clock.lap("write outcome, where one is needed")
         source = pq.ParquetFile(folder / "source.parquet", pre_buffer=False, buffer_size=1 << 20)
         write_part(objects, identity, source.schema_arrow, _batches(source), outcome)
         clock.lap("write part")

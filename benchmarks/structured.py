@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from join import SHARD, Folder
 
-from quarry_collector.decode import read_lines
+from quarry_collector.decode import read_blocks
 from quarry_collector.parts import Identity, write_outcome, write_part
 from quarry_collector.settle import Ended, Settle, decide
 from quarry_collector.spool import Spool
@@ -126,12 +126,13 @@ def join(folder: Path, rows: int, way: str) -> None:
         Spool(SHARD, rows, "response", answers=answers) as spool,
         (folder / "output.jsonl.out").open("rb", 0) as output,
     ):
-        seen = spool.place(read_lines(output, reader.output_type), reader)
+        seen = spool.place_blocks(read_blocks(output, reader.output_type), reader)
         lap("decode, validate and place")
         decision = decide(Ended(attempt=1, rows=rows, reported=spool.reported, status="Completed"))
         assert isinstance(decision, Settle)
         outcome = spool.settle(decision, seen)
-        write_outcome(objects, identity, outcome)
+        if not outcome.settlement.plain:
+            write_outcome(objects, identity, outcome)
         lap("columns and outcome")
         source = pq.ParquetFile(folder / "source.parquet", pre_buffer=False, buffer_size=1 << 20)
         fields = answers.fields if answers else ()

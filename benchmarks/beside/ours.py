@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from beside.folder import Folder
 from beside.work import EMBEDDER, INFERENCE, MODEL, SHARD, TEMPLATE, Size
-from quarry_collector.decode import read_lines
+from quarry_collector.decode import read_blocks
 from quarry_collector.parts import Identity, write_outcome, write_part
 from quarry_collector.salvage import Salvage
 from quarry_collector.settle import Ended, Settle, decide
@@ -61,11 +61,14 @@ def join(folder: Path, out: Path, size: Size, kind: str) -> None:
         Spool(SHARD, size.joined, family.answer_column) as spool,
         (folder / f"{kind}.jsonl.out").open("rb", 0) as output,
     ):
-        seen = spool.place(read_lines(output, family.output_type), family)
+        seen = spool.place_blocks(
+            read_blocks(output, family.output_type, vectors=family.answer_column == "embedding"), family
+        )
         decision = decide(Ended(attempt=1, rows=size.joined, reported=spool.reported, status="Completed"))
         assert isinstance(decision, Settle)
         outcome = spool.settle(decision, seen)
-        write_outcome(objects, identity, outcome)
+        if not outcome.settlement.plain:
+            write_outcome(objects, identity, outcome)
         source = pq.ParquetFile(folder / "source.parquet", pre_buffer=False, buffer_size=1 << 20)
         batches = source.iter_batches(batch_size=1_024, use_threads=False)
         write_part(objects, identity, source.schema_arrow, batches, outcome)

@@ -17,10 +17,10 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from quarry_core.contract.states import ShardState
-from quarry_core.ports import JobRequest, Put, Update, Upload, Write
+from quarry_core.ports import JobRequest, ObjectRef, Put, Update, Upload, Write
 from quarry_core.service import process
 from quarry_core.service.process import World
 
@@ -96,6 +96,21 @@ class _Objects(_Before):
         return _Upload(upload, self._strike, self._nth_write) if self._is_it(key) else upload
 
 
+class _Reading(_Before):
+    """Strikes when an object has begun to be read, by its key."""
+
+    def __init__(self, port: Any, is_it: Callable[[str], bool], strike: Strike) -> None:
+        super().__init__(port)
+        self._is_it = is_it
+        self._strike = strike
+
+    def stream(self, ref: ObjectRef, start_byte: int = 0) -> BinaryIO:
+        stream: BinaryIO = self._port.stream(ref, start_byte)
+        if self._is_it(ref.key):
+            self._strike()
+        return stream
+
+
 class _Upload(_Before):
     def __init__(self, port: Any, strike: Strike, nth_write: int | None) -> None:
         super().__init__(port)
@@ -144,6 +159,15 @@ def _at_objects(key: str, *, nth_write: int | None = None) -> process.Wrap:
     return wrap
 
 
+def _at_reading(key: str) -> process.Wrap:
+    def wrap(world: World) -> World:
+        is_it = re.compile(key).search
+        objects: Any = _Reading(world.objects, lambda each: bool(is_it(each)), strike_once)
+        return dataclasses.replace(world, objects=objects)
+
+    return wrap
+
+
 POINTS: dict[str, dict[str, process.Wrap]] = {
     "preprocessor": {
         # Only the message knows of the run yet: whoever acked before the work was done has lost it here.
@@ -157,7 +181,7 @@ POINTS: dict[str, dict[str, process.Wrap]] = {
         "after_submit_write": _at_table(_moves_to(ShardState.SUBMITTED)),
     },
     "collector": {
-        "mid_settle": _at_objects("^outcomes/"),
+        "mid_settle": _at_reading("^batch-output/"),
         "after_settle_write": _at_table(_moves_to(ShardState.SETTLED)),
         "mid_part_upload": _at_objects("^results/.*/part-", nth_write=2),
         "mid_close": _at_objects("^results/.*/_report.json$"),

@@ -154,7 +154,12 @@ class Settings(BaseSettings):
         25, description="After SIGTERM, work in progress has this long to finish; then it is returned to the queue."
     )
     slice_concurrency: int = Field(1, ge=1, le=8, description="Slices that one preprocessor writes at once.")
-    settle_concurrency: int = Field(1, ge=1, le=8, description="Shards that one collector settles at once.")
+    settle_concurrency: int = Field(
+        4,
+        ge=1,
+        le=8,
+        description="Shards that one collector settles at once, while their inputs are 32 MiB together at most.",
+    )
     create_concurrency: int = Field(
         4, ge=1, le=16, description="Create calls that one scheduler has in flight at once."
     )

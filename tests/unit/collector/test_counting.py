@@ -12,6 +12,7 @@ from quarry_collector.settle import NotConserved
 from quarry_core.contract.messages import Wakeup
 from quarry_core.ledger.rows import totals_key
 from quarry_core.models.prices import price_of
+from quarry_core.tabular.parquet.part_file import PartDiffers
 from quarry_core.telemetry import metrics
 from tests.unit.flow.acts import CLAUDE_POOL, enlist
 from tests.world.faults import Crash, Faults
@@ -117,6 +118,7 @@ async def test_a_shard_that_two_collectors_settle_at_once_is_counted_once(since)
 
 async def test_an_outcome_that_another_collector_left_is_counted_by_whoever_settles_the_shard(since):
     world = SimulatedWorld()
+    world.bedrock.error_share = 0.1
     wakeup = Wakeup(step="settle", run_id=await ended(world), shard="00000")
 
     async def die():
@@ -124,11 +126,60 @@ async def test_an_outcome_that_another_collector_left_is_counted_by_whoever_sett
 
     with pytest.raises(Crash):
         await collector(world, BeforeTheFirstWrite(die)).shards.on_settle(wakeup)
-    assert [key for key in world.objects.bodies if key.startswith("outcomes/")]
+    assert outcomes(world)
     assert since()["rows"] == 0
 
     await collector(world).shards.on_settle(wakeup)
-    assert since()["output"] == 700
+    assert 0 < since()["rows"] < 100
+    assert since()["output"] == 7 * since()["rows"]
+
+
+@pytest.mark.promise("L3")
+@pytest.mark.parametrize("dies_at", ["the ledger", "the part"])
+async def test_a_shard_of_which_every_row_has_its_answer_needs_no_outcome_whenever_its_worker_dies(
+    dies_at, monkeypatch
+):
+    undisturbed, world = SimulatedWorld(), SimulatedWorld()
+    wakeups = [Wakeup(step="settle", run_id=await ended(each), shard="00000") for each in (undisturbed, world)]
+    with monkeypatch.context() as patched:
+        if dies_at == "the part":
+            patched.setattr("quarry_collector.salvage.write_part", crash)
+        dying = collector(world, BeforeTheFirstWrite(crash) if dies_at == "the ledger" else None)
+        with pytest.raises(Crash):
+            await dying.shards.on_settle(wakeups[1])
+
+    for each, wakeup in zip((undisturbed, world), wakeups, strict=True):
+        await collector(each).shards.on_settle(wakeup)
+        assert outcomes(each) == []
+
+    ((found, part), (other, same)) = (parts(world), parts(undisturbed))
+    assert (found.rpartition("/")[2], part) == (other.rpartition("/")[2], same)
+
+
+async def test_a_part_that_cannot_be_written_leaves_the_outcome_of_a_shard_that_needed_none(monkeypatch):
+    world = SimulatedWorld()
+    wakeup = Wakeup(step="settle", run_id=await ended(world), shard="00000")
+
+    def unwritable(*_args, **_kwargs):
+        raise PartDiffers("text", "it is another")
+
+    monkeypatch.setattr("quarry_collector.salvage.write_part", unwritable)
+    await collector(world).shards.on_settle(wakeup)
+
+    assert len(outcomes(world)) == 1
+
+
+def crash(*_args, **_kwargs):
+    raise Crash("here")
+
+
+def outcomes(world):
+    return [key for key in world.objects.bodies if key.startswith("outcomes/")]
+
+
+def parts(world):
+    ((key, body),) = [(key, body) for key, body in world.objects.bodies.items() if "/part-" in key]
+    return key, body
 
 
 async def test_rows_that_a_closing_cannot_account_for_are_shown_until_they_are_found():

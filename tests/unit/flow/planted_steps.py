@@ -37,6 +37,7 @@ class Plant:
     step: str
     where: str  # module:attribute, or module:Class.attribute
     late: bool = False
+    errors: bool = False  # some records get an error, so an outcome is written
     events: bool = True
 
     @property
@@ -64,11 +65,12 @@ PLANTS = (
     Plant("track", "quarry_scheduler.tracking:JobTracker.job_seen", late=True),
     Plant("track", "quarry_scheduler.tracking:JobTracker.job_seen", late=True, events=False),
     Plant("track", "quarry_scheduler.tracking:JobTracker._end", late=True),
-    Plant("settle", "quarry_collector.salvage:read_lines", late=True),
+    Plant("settle", "quarry_collector.salvage:read_blocks", late=True),
     Plant("settle", "quarry_collector.salvage:decide", late=True),
-    Plant("settle", "quarry_collector.salvage:write_outcome", late=True),
+    Plant("settle", "quarry_collector.salvage:write_outcome", late=True, errors=True),
+    Plant("settle", "quarry_collector.spool:Spool.settle", late=True),
     Plant("settle", "quarry_collector.shards:Shards.on_settle", late=True),
-    Plant("settle", "quarry_collector.spool:Spool.place", late=True),
+    Plant("settle", "quarry_collector.spool:Spool.place_blocks", late=True),
     Plant("part", "quarry_collector.salvage:Salvage.part", late=True),
     Plant("close", "quarry_collector.runs:build_report"),
     Plant("close", "quarry_collector.runs:Runs.on_close"),
@@ -116,6 +118,7 @@ class Ending:
 async def ending_of(plant: Plant) -> Ending:
     """Plant the bug and let the world turn until the run is at its end, or for an hour of virtual time."""
     world = SimulatedWorld(job_quota=2)
+    world.bedrock.error_share = 0.1 if plant.errors else 0.0
     if not plant.events:
         world.bedrock.events_lost_share = 1.0
     run_id = world.send(world.joke(rows=ROWS, max_records_per_job=100))

@@ -162,3 +162,28 @@ async def test_a_limit_made_smaller_admits_nothing_until_the_pool_has_drained_an
         assert len(world.bedrock.active) == left
     assert (await pool(world)).in_use == 1
     assert run_id
+
+
+async def test_a_sweep_reads_the_totals_of_all_open_runs_at_once(monkeypatch):
+    world = SimulatedWorld()
+    runs = [await enlist(world, world.joke(rows=100, run_id=f"r{number}")) for number in range(3)]
+    ledgers, asked = type(world.ledger), []
+    totals_of, totals = ledgers.totals_of, ledgers.totals
+
+    async def no_tick(_pool):
+        pass
+
+    async def watched(self, run_ids):
+        asked.append(sorted(run_ids))
+        return await totals_of(self, run_ids)
+
+    async def one_by_one(self, run_id):
+        asked.append(run_id)
+        return await totals(self, run_id)
+
+    monkeypatch.setattr(ledgers, "totals_of", watched)
+    monkeypatch.setattr(ledgers, "totals", one_by_one)
+    monkeypatch.setattr(world.scheduler.ticker, "tick", no_tick)  # which reads totals too
+    await world.scheduler.sweeper.sweep()
+
+    assert asked == [sorted(runs)]

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from structlog.testing import capture_logs
 
-import quarry_collector.spool
 import quarry_preprocessor.arrive
 import quarry_preprocessor.count
+from quarry_collector import spool_file
 from quarry_collector.salvage import Salvage
-from quarry_collector.spool import Spool
+from quarry_collector.spool_file import SpoolFile
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import outcome_key, part_key, report_key, success_key
 from quarry_core.contract.states import RunState, ShardState
@@ -61,18 +61,19 @@ async def test_a_full_disk_settles_nothing_wrongly_and_dead_letters_nothing(monk
 
     def unless_full(whole):
         def work(*args, **kwargs):
-            if full and (place == "begin" or next(calls) % 7 == 0):  # now and then a little fits
+            if full and (place == "begin" or next(calls) % 2 == 0):  # now and then a little fits
                 raise OSError(*FULL.args)
             return whole(*args, **kwargs)
 
         return work
 
+    monkeypatch.setattr(spool_file, "MEMORY_BYTES_MAX", 1)
     if place == "begin":
-        temporary = quarry_collector.spool.tempfile.TemporaryFile
-        monkeypatch.setattr(quarry_collector.spool.tempfile, "TemporaryFile", unless_full(temporary))
+        temporary = spool_file.tempfile.TemporaryFile
+        monkeypatch.setattr(spool_file.tempfile, "TemporaryFile", unless_full(temporary))
     else:
-        monkeypatch.setattr(quarry_collector.spool, "WRITE_BYTES", 1)
-        monkeypatch.setattr(Spool, "_flush", unless_full(Spool._flush))
+        monkeypatch.setattr(spool_file, "WRITE_BYTES", 1)
+        monkeypatch.setattr(SpoolFile, "_write", unless_full(SpoolFile._write))
     for _ in range(60):  # an hour
         await step(world)
     assert {shard.state for shard in await shards(world, run_id)} == {ShardState.ENDED}
@@ -180,10 +181,10 @@ async def test_an_output_whose_reading_kills_becomes_error_rows_and_stays_where_
     world = SimulatedWorld(job_quota=3)
     outcome = Salvage.outcome
 
-    def kills(self, shard, repeats_max):
+    def kills(self, shard, repeats_max, held):
         if shard.shard == "00002":
             raise Crash("out of memory")
-        return outcome(self, shard, repeats_max)
+        return outcome(self, shard, repeats_max, held)
 
     monkeypatch.setattr(Salvage, "outcome", kills)
     run_id = world.send(world.joke(rows=300, max_records_per_job=100))
@@ -203,10 +204,10 @@ async def test_a_part_whose_writing_kills_keeps_its_answers_in_the_outcome(monke
     world = SimulatedWorld(job_quota=3)
     part = Salvage.part
 
-    def kills(self, shard):
+    def kills(self, shard, held=None):
         if shard.shard == "00000":
             raise Crash("out of memory")
-        return part(self, shard)
+        return part(self, shard, held)
 
     monkeypatch.setattr(Salvage, "part", kills)
     run_id = world.send(world.joke(rows=300, max_records_per_job=100))
@@ -262,7 +263,7 @@ async def test_a_collector_that_dies_between_settling_and_publishing_leaves_no_i
     await world.idle()
     part = Salvage.part
 
-    def dies(self, shard):
+    def dies(self, shard, held=None):
         monkeypatch.setattr(Salvage, "part", part)
         raise Crash("killed")
 

@@ -144,7 +144,7 @@ async def test_forty_shards_are_announced_once_each_while_the_collector_is_away(
         assert running.watched.sent["settle"] <= SHARDS * 1.25
         assert running.watched.sent["close"] == 1
         assert running.uploads["results"] == SHARDS
-        assert running.uploads["outcomes"] == SHARDS
+        assert running.uploads["outcomes"] == 0  # every row has its answer
         assert took_s <= 30
         assert healthy_dead(running.world) == {}
 
@@ -152,7 +152,7 @@ async def test_forty_shards_are_announced_once_each_while_the_collector_is_away(
 @pytest.mark.promise("L2", "I1")
 async def test_a_collector_that_needs_far_longer_than_the_sweeps_patience_gets_few_copies():
     async with stack() as running:
-        running.offload_s = 1.5
+        running.offload_s = 5.0
         await all_ended(running, "r1")
         running.begin(quarry_scheduler.handler, times=2)
         running.begin(quarry_collector.handler)

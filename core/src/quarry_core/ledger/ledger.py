@@ -18,6 +18,7 @@ from quarry_core.ports import Item, Put, Table, Update, Write
 T = TypeVar("T")
 PAGE_ITEMS = 500
 HOLDERS_MAX = 500
+TOTALS_AT_ONCE = 500
 # Read back by machines, so never cut; `run.PINS_BYTES_MAX` is held when a manifest arrives.
 WHOLE_ATTRIBUTES = frozenset({rows.PINNED, "text"})
 
@@ -57,6 +58,16 @@ class Ledger:
     async def totals(self, run_id: str) -> Totals | None:
         item = await self._table.get(rows.totals_key(run_id))
         return None if item is None else rows.read_totals(item)
+
+    async def totals_of(self, run_ids: Sequence[str]) -> dict[str, Totals]:
+        """The totals of many runs, by run; a hundred in one request. A run that is not there is left out."""
+        totals: dict[str, Totals] = {}
+        for start in range(0, len(run_ids), TOTALS_AT_ONCE):
+            keys = [rows.totals_key(run_id) for run_id in run_ids[start : start + TOTALS_AT_ONCE]]
+            for item in (await self._table.get_many(keys)).values():
+                found = rows.read_totals(item)
+                totals[found.run_id] = found
+        return totals
 
     async def open_runs(self, most: int = 1_000) -> list[OpenRun]:
         items = await self._table.query(rows.OPEN, most=most)

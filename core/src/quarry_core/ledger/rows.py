@@ -237,6 +237,10 @@ class Shard:
     error_code: str = ""  # what its rows get, where Quarry ended it and not Bedrock
     ok: int = 0
     error: int = 0
+    # Of a settled shard of which every row has its answer: no outcome was written, and this is its account.
+    without_outcome: bool = False
+    input_tokens: int = 0
+    output_tokens: int = 0
     kind: str = ""  # ON_DEMAND; empty for a job
     # Of a shard that is asked on demand: how many records may be in the hands of who asks it and in no checkpoint, how
     # many may have been asked twice since others before were lost, and the service tier that answered.

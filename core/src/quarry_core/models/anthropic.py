@@ -78,6 +78,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     output_tokens: int | None = None
 
 
+_NO_USAGE = Usage()
+
+
 class Message(Output, frozen=True, gc=False):
     """`modelOutput`, as far as it is read."""
 
@@ -237,6 +240,10 @@ class Anthropic:
         text beside a call alone would not tell what was called. So is one without text, but with blocks of other kinds.
         """
         message: Message = output
-        usage = message.usage or Usage()
-        text = "".join(block.text for block in message.content or () if block.type == "text" and block.text)
+        usage = message.usage or _NO_USAGE
+        blocks = message.content or ()
+        if len(blocks) == 1 and blocks[0].type == "text":  # nearly always
+            text = blocks[0].text or ""
+        else:
+            text = "".join(block.text for block in blocks if block.type == "text" and block.text)
         return text_answer(message.as_json or text, message.stop_reason, usage.input_tokens, usage.output_tokens)

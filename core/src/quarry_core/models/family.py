@@ -54,8 +54,7 @@ class ImageContent:
     block: Callable[[ImageFormat, str], dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What a model said to one record: a text or an embedding, and what Bedrock counted, where it counted."""
 
     text: str | None = None

@@ -13,9 +13,13 @@ class UploadSink:
     Args:
         upload: where they go.
         copy: a file that gets them too, so that what was written can be read before it is published.
+
+    Attributes:
+        copying: whether the copy gets what is written now; where it does not, it has a hole of the same length.
     """
 
     closed = False
+    copying = True
 
     def __init__(self, upload: Upload, copy: BinaryIO | None = None) -> None:
         self._upload = upload
@@ -26,7 +30,8 @@ class UploadSink:
         """Append a buffer of any kind; its length in bytes."""
         view = memoryview(data).cast("B")
         self._upload.write(view)
-        if self._copy is not None:
+        if self._copy is not None and self.copying:
+            self._copy.seek(self._bytes)
             self._copy.write(view)
         self._bytes += view.nbytes
         return view.nbytes

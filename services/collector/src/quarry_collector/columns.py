@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from quarry_core.contract.names import row_of
 from quarry_core.contract.results import answer_type
 
 UNKNOWN = -1  # a count that the output does not give
+_PLACES = 10 ** np.arange(5, -1, -1)
+_ID_CHARS = 5 + len(_PLACES)
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
@@ -19,11 +22,23 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 def record_ids(shard: str, start: int, stop: int) -> pa.Array:
     """The record ids of the rows `start` to `stop`, as `names.record_id` makes them one by one."""
-    digits = np.arange(start, stop)[:, None] // 10 ** np.arange(5, -1, -1)[None, :] % 10 + ord("0")
+    digits = np.arange(start, stop)[:, None] // _PLACES[None, :] % 10 + ord("0")
     head = np.tile(np.frombuffer(shard.encode("ascii"), np.uint8), (stop - start, 1))
     data = np.hstack([head, digits.astype(np.uint8)])
     offsets = np.arange(stop - start + 1, dtype=np.int32) * data.shape[1]
     return pa.StringArray.from_buffers(stop - start, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data)))
+
+
+def rows_of(ids: list[str], shard: str) -> Numbers:
+    """The rows that record ids name, as `names.row_of` reads them one by one; -1 for what is no id of this shard."""
+    joined = "".join(ids)
+    if not joined.isascii() or set(map(len, ids)) != {_ID_CHARS}:
+        return np.fromiter((-1 if (row := row_of(each, shard)) is None else row for each in ids), np.int64, len(ids))
+    digits = np.frombuffer(joined.encode("ascii"), np.uint8).reshape(len(ids), _ID_CHARS)
+    ours = (digits[:, : len(shard)] == np.frombuffer(shard.encode("ascii"), np.uint8)).all(axis=1)
+    ours &= ((digits >= ord("0")) & (digits <= ord("9"))).all(axis=1)
+    rows = (digits[:, len(shard) :].astype(np.int64) - ord("0")) @ _PLACES
+    return np.where(ours, rows, -1)
 
 
 def view(numbers: array[int], start: int, stop: int) -> Numbers:
@@ -40,6 +55,12 @@ def _offsets(lengths: Numbers) -> pa.Buffer:
     return pa.py_buffer(offsets)
 
 
+def _joined(payloads: list[bytes], mask: Mask) -> bytes:
+    if mask.all():
+        return b"".join(payloads)
+    return b"".join(payload for payload, is_one in zip(payloads, mask.tolist(), strict=True) if is_one)
+
+
 def texts(
     payloads: list[bytes],
     lengths: Numbers,
@@ -47,7 +68,7 @@ def texts(
 ) -> pa.Array:
     if not mask.any():
         return pa.nulls(len(payloads), pa.string())
-    data = b"".join(payload for payload, is_one in zip(payloads, mask.tolist(), strict=True) if is_one)
+    data = _joined(payloads, mask)
     offsets = _offsets(np.where(mask, lengths, 0))
     return pa.StringArray.from_buffers(len(payloads), offsets, pa.py_buffer(data), _validity(mask))
 
@@ -60,7 +81,7 @@ def answers(
 ) -> pa.Array:
     if answer_column == "response":
         return texts(payloads, lengths, mask)
-    data = b"".join(payload for payload, is_one in zip(payloads, mask.tolist(), strict=True) if is_one)
+    data = _joined(payloads, mask)
     values = pa.Array.from_buffers(pa.float32(), len(data) // 4, [None, pa.py_buffer(data)])
     offsets = _offsets(np.where(mask, lengths // 4, 0))
     return pa.Array.from_buffers(

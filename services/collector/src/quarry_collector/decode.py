@@ -1,11 +1,11 @@
 """From the bytes of a job's output to typed lines: fast where they are good, total where they are not.
 
-Theory of operation. The output is read forward in blocks of 1 MB that end at a newline, and each block is decoded by
-one call that skips the echoed input (contract section 4.3). A block that does not decode, or not into as many records
-as it has lines, is gone through line by line, and a line that msgspec refuses is read by `odd.py`, which asks nothing
-of what stands beside the answer. What that refuses too comes out as `Corrupt`. No input raises, and none but a broken
-stream ends the reading: a bad line never costs its neighbours (promise S9), and an odd value never costs the answer
-beside it, for it was paid for.
+Theory of operation. The output is read forward in blocks of 1 MB that end at a newline. The echoed input is cut out of
+each line (contract section 4.3), the numbers of a vector are taken apart (`shorten.py`), and what is left of a block is
+decoded by one call. A block that does not decode so is decoded as it stands, and if that fails too, it is gone through
+line by line; a line that msgspec refuses is read by `odd.py`, which asks nothing of what stands beside the answer. What
+that refuses too comes out as `Corrupt`. No input raises, and none but a broken stream ends the reading: a bad line never
+costs its neighbours (promise S9), and an odd value never costs the answer beside it, for it was paid for.
 
 Memory is one block, or one line where a line is longer, and lines are bounded. Record ids are only read here, never
 trusted: see `spool.py`.
@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Generic, TypeVar
 import msgspec
 
 from quarry_collector import odd
+from quarry_collector.shorten import Vectors, takes_vectors, without_echo
 from quarry_core.models import Output
 
 BLOCK_BYTES = 1 << 20
@@ -77,6 +78,20 @@ class Corrupt:
     record_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Block(Generic[Read]):
+    """Lines that were decoded together.
+
+    Attributes:
+        lines: in the order in which Bedrock wrote them.
+        vectors: of each line the numbers that were taken out of it as little-endian float32, for which its output has
+            `STAND_IN`; or None, and the output is whole. No vectors at all: likewise.
+    """
+
+    lines: list[Line[Read] | Corrupt]
+    vectors: list[bytes | None] | None = None
+
+
 def read_lines(
     stream: BinaryIO,
     output_type: type[Read],
@@ -84,40 +99,72 @@ def read_lines(
     block_bytes: int = BLOCK_BYTES,
     line_bytes_max: int = LINE_BYTES_MAX,
 ) -> Iterator[Line[Read] | Corrupt]:
+    """The lines of `read_blocks`, one by one, with whole outputs."""
+    for block in read_blocks(stream, output_type, block_bytes=block_bytes, line_bytes_max=line_bytes_max):
+        yield from block.lines
+
+
+def read_blocks(
+    stream: BinaryIO,
+    output_type: type[Read],
+    *,
+    vectors: bool = False,
+    block_bytes: int = BLOCK_BYTES,
+    line_bytes_max: int = LINE_BYTES_MAX,
+) -> Iterator[Block[Read]]:
     """Read a job's output, in the order in which Bedrock wrote it. Blank lines are nothing.
 
     Args:
         stream: the output object; read forward once.
         output_type: the family's type of `modelOutput`.
+        vectors: whether vectors are taken out of their lines.
         block_bytes: how much is read and decoded at once.
         line_bytes_max: a longer line is passed over and comes out as `Corrupt`.
     """
-    wire = _Wire(output_type)
+    wire = _Wire(output_type, vectors=vectors and takes_vectors())
     for block in _blocks(stream, block_bytes, line_bytes_max):
-        if isinstance(block, Corrupt):
-            yield block
-        else:
-            yield from wire.decode(block)
+        yield Block([block]) if isinstance(block, Corrupt) else wire.decode(block)
 
 
 class _Wire(Generic[Read]):
     """The decoder for one family's lines."""
 
-    def __init__(self, output_type: type[Read]) -> None:
+    def __init__(self, output_type: type[Read], *, vectors: bool) -> None:
         self._output_type = output_type
         line_type: Any = Line[output_type]  # type: ignore[valid-type]  # a type made at run time, as msgspec means it
         self._decoder = msgspec.json.Decoder(line_type)
+        self._vectors = Vectors() if vectors else None
 
-    def decode(self, block: memoryview | bytes) -> Iterator[Line[Read] | Corrupt]:
+    def decode(self, block: bytes) -> Block[Read]:
+        short = [without_echo(raw) for raw in block.split(b"\n") if raw and not raw.isspace()]
         try:
-            lines = self._decoder.decode_lines(block)
+            if self._vectors is None:
+                return Block(self._checked(self._decoder.decode_lines(b"\n".join(short))))
+            short, vectors = self._vectors.take(short)
+            lines = self._decoder.decode_lines(b"\n".join(short))
+            if len(lines) == len(short):  # or newlines were lost, and nobody knows which vector is whose
+                return Block(self._checked(lines), vectors)
         except UNREADABLE:
-            for raw in bytes(block).split(b"\n"):
+            pass
+        return Block(self._as_it_stands(block))
+
+    def _checked(self, lines: list[Line[Read]]) -> list[Line[Read] | Corrupt]:
+        return [
+            line
+            if line.model_output is not None or line.error_found is not None
+            else _corrupt(line.record_id.encode(), EMPTY_ANSWERS, line.record_id)
+            for line in lines
+        ]
+
+    def _as_it_stands(self, block: bytes) -> list[Line[Read] | Corrupt]:
+        try:
+            return self._checked(self._decoder.decode_lines(block))
+        except UNREADABLE:
+            found: list[Line[Read] | Corrupt] = []
+            for raw in block.split(b"\n"):
                 if raw and not raw.isspace():
-                    yield from self._one(raw)
-            return
-        for line in lines:
-            yield line if _has_content(line) else _corrupt(line.record_id.encode(), EMPTY_ANSWERS, line.record_id)
+                    found.extend(self._one(raw))
+            return found
 
     def _one(self, raw: bytes) -> Iterator[Line[Read] | Corrupt]:
         try:
@@ -165,8 +212,8 @@ def _id_in(raw: bytes) -> str | None:
     return found.pop().decode("ascii") if len(found) == 1 else None
 
 
-def _blocks(stream: BinaryIO, block_bytes: int, line_bytes_max: int) -> Iterator[memoryview | bytes | Corrupt]:
-    """Cut the stream at newlines. What lies whole in a chunk is not copied; a line over its edge is a block by itself."""
+def _blocks(stream: BinaryIO, block_bytes: int, line_bytes_max: int) -> Iterator[bytes | Corrupt]:
+    """Cut the stream at newlines: whole lines, about as many as a block has, or one that is too long."""
     begun = _Begun(line_bytes_max)
     while chunk := stream.read(block_bytes):
         first = chunk.find(b"\n") + 1
@@ -174,12 +221,16 @@ def _blocks(stream: BinaryIO, block_bytes: int, line_bytes_max: int) -> Iterator
             begun.add(chunk)
             continue
         begun.add(chunk[:first])
-        yield begun.end()
+        line = begun.end()
+        if isinstance(line, Corrupt):
+            yield line
+            line = b""
         last = chunk.rfind(b"\n") + 1
-        if last > first:
-            yield memoryview(chunk)[first:last]
+        if block := line + chunk[first:last]:
+            yield block
         begun.add(chunk[last:])
-    yield begun.end()
+    if line := begun.end():
+        yield line
 
 
 class _Begun:

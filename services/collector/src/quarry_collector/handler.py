@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from quarry_collector.datasets import Datasets
 from quarry_collector.runs import Runs
 from quarry_collector.shards import Shards
 from quarry_core.contract.messages import Wakeup
@@ -23,8 +24,9 @@ QUEUES = ("collector", "scheduler")
 class Collector:
     def __init__(self, world: World) -> None:
         self.steps = Steps(world)
-        self.shards = Shards(world, self.steps)
-        self.runs = Runs(world, self.steps)
+        datasets = Datasets(world.objects)
+        self.shards = Shards(world, self.steps, datasets)
+        self.runs = Runs(world, self.steps, datasets)
 
     async def on_wakeup(self, message: Message) -> Verdict:
         """`settle`: settle a shard. `close`: close a run."""

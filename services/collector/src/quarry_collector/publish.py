@@ -1,8 +1,8 @@
 """The step `part`: a settled shard's outcome is joined to its rows.
 
-Theory of operation. The answers are safe in the outcome before this begins, so a part that cannot be written ends the
-run and loses nothing: its reason says where the answers are. Settling writes the part, and closing what a crash left
-unwritten; both count the same failures.
+Theory of operation. The answers are safe before this begins, in the outcome or in the job's output, and a part that cannot
+be written leaves an outcome behind: so it ends the run and loses nothing, and its reason says where the answers are.
+Settling writes the part, and closing what a crash left unwritten; both count the same failures.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from functools import partial
 
 import structlog
 
-from quarry_collector.salvage import Salvage
+from quarry_collector.salvage import Held, Salvage
 from quarry_core.errors import Changed, Missing
 from quarry_core.ledger.rows import Shard
 from quarry_core.service.endings import end_run
-from quarry_core.service.failures import RunCode, Step, Why, exhausted
+from quarry_core.service.failures import Kind, RunCode, Step, Why, exhausted, kind_of
 from quarry_core.service.pieces import Piece, WorkerKilled
 from quarry_core.service.process import World
 from quarry_core.service.steps import Steps, killed_sentence
@@ -30,29 +30,43 @@ class Publisher:
         self._world = world
         self._steps = steps
 
-    async def part(self, salvage: Salvage, shard: Shard) -> Why | None:
+    async def part(self, salvage: Salvage, shard: Shard, held: Held | None = None) -> Why | None:
         """Write a settled shard's part; or why there is none, and will be none.
+
+        Args:
+            salvage: of the run.
+            shard: the shard.
+            held: what settling it left, of whoever moved it to SETTLED.
 
         Raises:
             StepFailed: it failed by itself, and may be tried again.
         """
         return await self._steps.run(
             Piece(Step.PART, shard.run_id, shard.shard),
-            partial(self._write, salvage, shard),
+            partial(self._write, salvage, shard, held),
             partial(self._give_up, salvage),
         )
 
-    async def killed(self, shard: Shard) -> Why | None:
-        """Why a part is not tried any more: settling the shard, with the writing of its part, has killed its workers."""
+    async def killed(self, salvage: Salvage, shard: Shard) -> Why | None:
+        """Why a part is not tried any more: settling the shard, with the writing of its part, has killed its workers.
+
+        The answers stand by row then, if they can be read once more.
+        """
         piece = Piece(Step.SETTLE, shard.run_id, shard.shard)
         deaths = await self._steps.pieces.set_aside(piece)
         if not deaths:
             return None
+        try:
+            await self._world.offload.run(partial(salvage.keep, shard))
+        except Exception as error:
+            if kind_of(error) is not Kind.DETERMINISTIC and not isinstance(error, Changed | Missing):
+                raise
+            log.exception("outcome_not_written", run_id=shard.run_id, shard=shard.shard)
         return Why(RunCode.WORKER_KILLED, Step.SETTLE, killed_sentence(WorkerKilled(piece, deaths)))
 
-    async def _write(self, salvage: Salvage, shard: Shard) -> Why | None:
+    async def _write(self, salvage: Salvage, shard: Shard, held: Held | None) -> Why | None:
         try:
-            await self._world.offload.run(partial(salvage.part, shard))
+            await self._world.offload.run(partial(salvage.part, shard, held))
         except PartError as error:
             # It will be the same for every other part of the run, and however often it is tried.
             why = Why(RunCode.PART_UNWRITABLE, Step.PART, f"a part of the result cannot be written: {error}")

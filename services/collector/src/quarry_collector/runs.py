@@ -10,12 +10,15 @@ least once; the state changes exactly once.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 import structlog
 
+from quarry_collector.datasets import Datasets
 from quarry_collector.publish import Publisher
 from quarry_collector.report import SUCCESS, RunFacts, ShardEnd, build_report, short_report, state_of
 from quarry_collector.salvage import Salvage
@@ -46,6 +49,8 @@ from quarry_core.service.verdicts import DONE, Verdict
 from quarry_core.telemetry import metrics
 
 log = structlog.get_logger()
+T = TypeVar("T")
+AT_ONCE_MAX = 64  # shards of which something is asked; the threads are fewer
 RUN_ENDED = "Run Ended"
 # Inputs that closing deletes once more by name. Of a longer run it is left to the wake-ups of what died half-way.
 INPUTS_MAX = 500
@@ -55,9 +60,10 @@ OPEN_INPUTS_MAX = 64
 
 
 class Runs:
-    def __init__(self, world: World, steps: Steps) -> None:
+    def __init__(self, world: World, steps: Steps, datasets: Datasets) -> None:
         self._world = world
         self._steps = steps
+        self._datasets = datasets
         self._publisher = Publisher(world, steps)
         self._unaccounted: dict[str, int] = {}  # rows, by run; of the runs whose closing found any
 
@@ -114,7 +120,7 @@ class Runs:
 
     async def _close(self, totals: Totals, pins: Pins, accepted_at: str) -> None:
         world, run_id = self._world, totals.run_id
-        salvage = Salvage(world.objects, run_id, totals.plan, pins)
+        salvage = Salvage(world.objects, run_id, totals.plan, pins, self._datasets)
         shards = [shard async for shard in world.ledger.shards(run_id)]
         assert all(shard.state is ShardState.SETTLED for shard in shards)
         why = None
@@ -126,7 +132,11 @@ class Runs:
         if totals.state is not RunState.CLOSING:
             return  # closed by another
         standing = await self._standing(run_id)
-        ends = [await self._end_of(salvage, shard, standing) for shard in shards]
+        ends = [
+            end
+            for some in pieces(shards)
+            for end in await asyncio.gather(*(self._end_of(salvage, shard, standing) for shard in some))
+        ]
         await self._account_for(totals, ends)
         facts = partial(
             RunFacts,
@@ -224,7 +234,7 @@ class Runs:
             if part_key(salvage.run_id, shard.shard) in standing:
                 continue
             try:
-                why = await self._publisher.killed(shard) or await self._publisher.part(salvage, shard)
+                why = await self._publisher.killed(salvage, shard) or await self._publisher.part(salvage, shard)
             except StepFailed:
                 if broken:
                     continue
@@ -274,11 +284,9 @@ class Runs:
         if broken:
             left += (await self._not_enlisted(run_id, set(enlisted)))[:INPUTS_MAX]
 
-        def delete() -> None:
-            for shard in left:
-                self._world.objects.delete(input_key(run_id, shard))
-
-        await self._world.offload.run(delete)
+        offload, objects = self._world.offload, self._world.objects
+        for some in pieces(left):
+            await asyncio.gather(*(offload.run(partial(objects.delete, input_key(run_id, shard))) for shard in some))
 
     async def _not_enlisted(self, run_id: str, enlisted: set[str]) -> list[str]:
         """The shards at which the open slices' workers were: of each slice the first ones that are not enlisted."""
@@ -291,6 +299,12 @@ class Runs:
             missing = (name for number in numbers if (name := shard_id(number)) not in enlisted)
             found += islice(missing, OPEN_INPUTS_MAX)
         return found
+
+
+def pieces(whole: Sequence[T]) -> Iterator[Sequence[T]]:
+    """What is asked side by side: all of it, a few at a time."""
+    for start in range(0, len(whole), AT_ONCE_MAX):
+        yield whole[start : start + AT_ONCE_MAX]
 
 
 def _end_of_run(

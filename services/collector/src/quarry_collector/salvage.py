@@ -1,9 +1,11 @@
 """From an ended job to outcomes, and from outcomes to a part: the blocking half of settling.
 
 Theory of operation. What exists is kept, however the job ended: it was paid for. The job's own folder is read, never
-another's, and each record gets exactly one outcome. The outcome is written once per attempt; who finds one standing
-takes its account instead of reading the job again, so that a repeated step says the same. The part is a function of
-the outcome and the source.
+another's, and each record gets exactly one outcome. Where every row has its answer, the outcome is a function of the
+job's output, whoever reads it and when, for the first answer of a record counts and there is none left to come: nothing
+is written but the part, which is made from the spool while that is open, or from the output again after a crash. Where
+a row has none, what is read now might be read otherwise later; so the outcome is written, once per attempt, and who
+finds one standing takes that. The part is a function of the outcome and the source.
 
 Call these in a thread; each may be called any number of times.
 """
@@ -11,23 +13,27 @@ Call these in a thread; each may be called any number of times.
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, BinaryIO, Self, TypeVar
 
 import pyarrow as pa
 import structlog
 
-from quarry_collector.decode import Corrupt, Line, read_lines
-from quarry_collector.parts import Identity, counts_of, part_stands, read_outcome, write_outcome, write_part
-from quarry_collector.settle import Ended, ErrorCode, Repeat, Settle, Settlement, decide
+from quarry_collector.datasets import Datasets
+from quarry_collector.decode import Block, read_blocks
+from quarry_collector.parts import Identity, Outcome, counts_of, part_stands, read_outcome, write_outcome, write_part
+from quarry_collector.settle import Ended, ErrorCode, Repeat, Seen, Settle, Settlement, decide
 from quarry_collector.spool import Spool
 from quarry_core.contract.names import on_demand_prefix, outcome_key, output_prefix, rows_key, unsent_key
 from quarry_core.contract.on_demand import GIVEN_UP
 from quarry_core.contract.run import Pins
-from quarry_core.errors import Missing
+from quarry_core.errors import Changed, Missing
 from quarry_core.ledger.moves import BELOW_MINIMUM, REFUSED
 from quarry_core.ledger.rows import Shard
 from quarry_core.models import AnswerReader, reader_named
@@ -36,11 +42,16 @@ from quarry_core.service.failures import Kind, kind_of
 from quarry_core.structured.answers import Answers
 from quarry_core.structured.blocks import structured_reader
 from quarry_core.structured.schema import read_schema
-from quarry_core.tabular.dataset import Dataset, open_dataset
-from quarry_core.tabular.rows import read_parquet
+from quarry_core.tabular.dataset import Dataset
+from quarry_core.tabular.parquet.part_file import PartError
+from quarry_core.tabular.parquet.rows import ParquetSource
+from quarry_core.tabular.rows import SourceError
 
 log = structlog.get_logger()
 T = TypeVar("T")
+COPY_BYTES = 1 << 20
+COPY_MEMORY_BYTES_MAX = 4 << 20  # of a rows copy; a longer one goes to a temporary file
+_SOURCE_FAULTS = (Changed, Missing, SourceError, PartError)
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,7 @@ class Salvage:
     run_id: str
     plan: str
     pins: Pins
+    datasets: Datasets
 
     @property
     def family(self) -> AnswerReader:
@@ -65,43 +77,57 @@ class Salvage:
     def identity(self, shard: Shard) -> Identity:
         return Identity(self.run_id, shard.shard, shard.attempt, self.plan)
 
-    def outcome(self, shard: Shard, repeats_max: int) -> Settlement | Repeat:
+    def outcome(self, shard: Shard, repeats_max: int, held: Held) -> Settlement | Repeat:
         """Give every row of an ended shard its outcome, or say that the whole job is to be asked again.
+
+        Args:
+            shard: the shard.
+            repeats_max: how often a job of which nothing came out is asked again.
+            held: gets what the part can be made from.
 
         Raises:
             SpoolFull: the answers are longer than a shard may have.
             Conflict: another outcome stands under this one's name.
         """
-        try:
-            return read_outcome(self.objects, self.identity(shard)).settlement
-        except Missing:
-            pass  # nobody has settled this attempt yet
-        family = self.family
-        with Spool(shard.shard, shard.rows, family.answer_column, answers=self.answers) as spool:
-            for row, code, message in self._unsent(shard):
-                spool.leave_out(row, ErrorCode(code), message)
-            seen = None
-            if (lines := self._lines(shard)) is not None:
-                with closing(lines):
-                    seen = spool.place(lines, family, own_codes=_own_codes(shard))
-            decision = decide(
-                Ended(
-                    attempt=shard.attempt,
-                    rows=shard.rows,
-                    unsent=spool.unsent,
-                    reported=spool.reported,
-                    status=shard.ended_status,
-                    message=shard.message,
-                    refused=shard.ended_status == REFUSED,
-                    below_minimum=shard.ended_status == BELOW_MINIMUM,
-                    error_code=shard.error_code,
-                    on_demand=shard.on_demand,
-                ),
-                repeats_max,
-            )
-            if isinstance(decision, Repeat):
-                return decision
-            return write_outcome(self.objects, self.identity(shard), spool.settle(decision, seen)).settlement
+        spool = held.keep(self._spool(shard))
+        seen = self._read_into(spool, shard)
+        decision = decide(
+            Ended(
+                attempt=shard.attempt,
+                rows=shard.rows,
+                unsent=spool.unsent,
+                reported=spool.reported,
+                status=shard.ended_status,
+                message=shard.message,
+                refused=shard.ended_status == REFUSED,
+                below_minimum=shard.ended_status == BELOW_MINIMUM,
+                error_code=shard.error_code,
+                on_demand=shard.on_demand,
+            ),
+            repeats_max,
+        )
+        if isinstance(decision, Repeat):
+            return decision
+        outcome = spool.settle(decision, seen)
+        if outcome.settlement.plain:
+            held.outcome, held.without_outcome = outcome, True
+            return outcome.settlement
+        written = write_outcome(self.objects, self.identity(shard), outcome)
+        if written.created:
+            held.outcome = outcome
+        return written.settlement
+
+    def _spool(self, shard: Shard) -> Spool:
+        return Spool(shard.shard, shard.rows, self.family.answer_column, answers=self.answers)
+
+    def _read_into(self, spool: Spool, shard: Shard) -> Seen | None:
+        """Place what was answered; None if there is no output at all."""
+        for row, code, message in self._unsent(shard):
+            spool.leave_out(row, ErrorCode(code), message)
+        if (blocks := self._blocks(shard)) is None:
+            return None
+        with closing(blocks):
+            return spool.place_blocks(blocks, self.family, own_codes=_own_codes(shard))
 
     def outcome_in_part(self, shard: Shard, message: str, *, read: bool) -> Settlement:
         """An outcome for a shard that cannot be settled as it should be: what can be read, and INTERNAL_ERROR.
@@ -114,17 +140,16 @@ class Salvage:
         Raises:
             Exception: whatever keeps an outcome from being written at all.
         """
-        family = self.family
-        with Spool(shard.shard, shard.rows, family.answer_column, answers=self.answers) as spool:
+        with self._spool(shard) as spool:
             seen = None
             if read:
                 with suppress_failures():
                     for row, code, text in self._unsent(shard):
                         spool.leave_out(row, ErrorCode(code), text)
                 with suppress_failures():
-                    if (lines := self._lines(shard)) is not None:
-                        with closing(lines):
-                            seen = spool.place(_until_it_fails(lines), family, own_codes=_own_codes(shard))
+                    if (blocks := self._blocks(shard)) is not None:
+                        with closing(blocks):
+                            seen = spool.place_blocks(_until_it_fails(blocks), self.family, own_codes=_own_codes(shard))
             rest = Settle(ErrorCode.INTERNAL_ERROR, message)
             return write_outcome(self.objects, self.identity(shard), spool.settle(rest, seen)).settlement
 
@@ -137,7 +162,11 @@ class Salvage:
             return None
 
     def account(self, shard: Shard) -> Settlement:
-        """The account of a settled shard, as its outcome tells it; where none could be written, as the row does."""
+        """The account of a settled shard, as its outcome tells it; where none was written, as the row does."""
+        if shard.without_outcome:
+            return Settlement(
+                rows=shard.rows, ok=shard.ok, input_tokens=shard.input_tokens, output_tokens=shard.output_tokens
+            )
         try:
             return read_outcome(self.objects, self.identity(shard)).settlement
         except Missing:
@@ -149,33 +178,68 @@ class Salvage:
         """Whether a settled shard's part is published already."""
         return part_stands(self.objects, self.identity(shard))
 
-    def part(self, shard: Shard) -> Settlement:
+    def part(self, shard: Shard, held: Held | None = None) -> Settlement:
         """Join a settled shard's outcome to its rows and publish the part.
 
+        Args:
+            shard: the shard.
+            held: what `outcome` left, of whoever moved the shard to SETTLED by it.
+
         Raises:
-            Missing, Changed, SourceError: the source is not what was accepted any more; the outcome stays.
-            PartError: the part cannot be written, or does not hold what was put in; the outcome stays.
+            Missing, Changed, SourceError: the source, or the output that is read again, is not what it was any more.
+            PartError: the part cannot be written, or does not hold what was put in.
+            Exception: whatever else; in any case an outcome stands, unless it is an outage that keeps it from being written.
         """
-        identity = self.identity(shard)
-        outcome = read_outcome(self.objects, identity)
-        dataset = open_dataset(self.objects, self.run_id, self.pins.source)
-        return write_part(
-            self.objects,
-            identity,
-            dataset.result_schema,
-            self._rows(dataset, shard),
-            outcome,
-            prefix=self.pins.result_prefix,
-            annotations=dataset.count.annotations,
-            fields=self.answers.fields if self.answers else (),
-        ).settlement
+        if held is not None and held.outcome is not None:
+            return self._part_of(shard, held.outcome)
+        if not shard.without_outcome:
+            return self._part_of(shard, read_outcome(self.objects, self.identity(shard)))
+        with self._again(shard) as outcome:
+            return self._part_of(shard, outcome)
+
+    def keep(self, shard: Shard) -> None:
+        """Write the outcome of a settled shard that needed none, whose part will not be written. Raises as `part`."""
+        if shard.without_outcome:
+            with self._again(shard) as outcome:
+                write_outcome(self.objects, self.identity(shard), outcome)
+
+    @contextmanager
+    def _again(self, shard: Shard) -> Iterator[Outcome]:
+        """The outcome of a settled shard that needed none, read from the job's output once more."""
+        with self._spool(shard) as spool:
+            seen = self._read_into(spool, shard)
+            if not spool.all_ok:
+                raise Changed(
+                    f"{output_prefix(self.run_id, shard.shard, shard.attempt)} had an answer for every row of shard"
+                    f" {shard.shard}, and has {spool.reported} of {shard.rows} now"
+                )
+            yield spool.settle(Settle(ErrorCode.MISSING, ""), seen)
+
+    def _part_of(self, shard: Shard, outcome: Outcome) -> Settlement:
+        try:
+            with self.datasets.open(self.run_id, self.pins.source) as dataset:
+                return write_part(
+                    self.objects,
+                    self.identity(shard),
+                    dataset.result_schema,
+                    self._rows(dataset, shard),
+                    outcome,
+                    prefix=self.pins.result_prefix,
+                    annotations=dataset.count.annotations,
+                    fields=self.answers.fields if self.answers else (),
+                ).settlement
+        except Exception as error:
+            if shard.without_outcome and (kind_of(error) is Kind.DETERMINISTIC or isinstance(error, _SOURCE_FAULTS)):
+                # Whoever is told where the answers are finds them by row, and not as the job wrote them.
+                write_outcome(self.objects, self.identity(shard), outcome)
+            raise
 
     def _rows(self, dataset: Dataset, shard: Shard) -> Iterator[pa.RecordBatch]:
         copy = ObjectRef(rows_key(self.run_id, shard.shard))
         if not dataset.copied or not (self.pins.source.copied or self._stands(copy)):
             names = dataset.result_schema.names if dataset.count.sent_only else None
             return dataset.read(shard.first_row, shard.rows, names)
-        return read_parquet(self.objects, copy, 0, shard.rows)
+        return self._copied_rows(shard, copy)
 
     def _stands(self, ref: ObjectRef) -> bool:
         """Of Parquet in S3: a worker of release 0.1.0 has written shards without their rows."""
@@ -185,6 +249,13 @@ class Salvage:
             return False
         return True
 
+    def _copied_rows(self, shard: Shard, ref: ObjectRef) -> Iterator[pa.RecordBatch]:
+        """The preprocessor's copy, of which everything is wanted: by one request, and not by one for each piece."""
+        with tempfile.SpooledTemporaryFile(max_size=COPY_MEMORY_BYTES_MAX) as copy:
+            with closing(self.objects.stream(ref)) as stream:
+                shutil.copyfileobj(stream, copy, COPY_BYTES)
+            yield from ParquetSource(copy, ref.key).read(0, shard.rows)
+
     def _unsent(self, shard: Shard) -> Iterator[tuple[int, str, str]]:
         if shard.sendable == shard.rows:
             return
@@ -192,30 +263,70 @@ class Salvage:
             unsent = json.loads(line)
             yield unsent["row"], unsent["code"], unsent["message"]
 
-    def _lines(self, shard: Shard) -> Generator[Line[Any] | Corrupt] | None:
+    def _blocks(self, shard: Shard) -> Generator[Block[Any]] | None:
         """What was answered, by the job or on demand; None if there is no output at all."""
         if shard.on_demand:
-            return self._read(
-                info.key for info in self.objects.list(on_demand_prefix(self.run_id, shard.shard, shard.attempt))
-            )
+            keys = (info.key for info in self.objects.list(on_demand_prefix(self.run_id, shard.shard, shard.attempt)))
+            return self._read(map(self._stream, keys))
         output = self._output(shard)
-        return None if output is None else self._read([output.key])
+        return None if output is None else self._read([output])
 
-    def _read(self, keys: Iterable[str]) -> Generator[Line[Any] | Corrupt]:
-        for key in keys:
-            with closing(self.objects.stream(ObjectRef(key))) as stream:
-                yield from read_lines(stream, self.family.output_type)
+    def _stream(self, key: str) -> BinaryIO:
+        return self.objects.stream(ObjectRef(key))
 
-    def _output(self, shard: Shard) -> ObjectRef | None:
-        """The job's output file, if there is one (contract section 4.3): in the folder of the job's own id."""
+    def _read(self, streams: Iterable[BinaryIO]) -> Generator[Block[Any]]:
+        vectors = self.family.answer_column == "embedding"
+        for each in streams:
+            with closing(each) as stream:
+                yield from read_blocks(stream, self.family.output_type, vectors=vectors)
+
+    def _output(self, shard: Shard) -> BinaryIO | None:
+        """The job's output, if there is one (contract section 4.3): in the folder of the job's own id."""
         if not shard.arn:
             return None
         folder = output_prefix(self.run_id, shard.shard, shard.attempt) + shard.arn.rpartition("/")[2] + "/"
+        # Where it has always been found; the list is for the day on which it is elsewhere.
+        with suppress(Missing):
+            return self._stream(f"{folder}{shard.shard}.jsonl.out")
         for info in self.objects.list(folder):
             # Beside it stands Bedrock's job summary, and sometimes a key that only marks the folder.
             if info.key.endswith(f"{shard.shard}.jsonl.out"):
-                return ObjectRef(info.key)
+                return self._stream(info.key)
         return None
+
+
+class Held:
+    """What settling a shard leaves for its part: the open spool. Use as a context manager, which closes it.
+
+    Attributes:
+        outcome: the outcomes by row, if they are those that count: no other worker's stand.
+        without_outcome: they are a function of the output, and no outcome was written.
+    """
+
+    def __init__(self) -> None:
+        self.outcome: Outcome | None = None
+        self.without_outcome = False
+        self._spool: Spool | None = None
+
+    def keep(self, spool: Spool) -> Spool:
+        """Hold it instead of any other."""
+        self.close()
+        self._spool = spool
+        return spool
+
+    def close(self) -> None:
+        self.outcome, self.without_outcome = None, False
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def _own_codes(shard: Shard) -> frozenset[str]:

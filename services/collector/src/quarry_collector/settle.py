@@ -186,6 +186,11 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     def error(self) -> int:
         return sum(self.errors.values())
 
+    @property
+    def plain(self) -> bool:
+        """Every row has its answer, and the output held nothing else: rows and tokens are the whole account."""
+        return self.ok == self.rows and not (self.seen.duplicated or self.seen.unexpected or self.seen.corrupt)
+
 
 def check_conservation(account: Settlement, rows: int) -> None:
     """Hold `ok + error = rows` against the number of rows that the plan gave the shard. Raises NotConserved."""

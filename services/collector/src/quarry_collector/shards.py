@@ -1,8 +1,9 @@
 """Step 4: an ended shard is settled, or asked again.
 
-Theory of operation. First the outcome stands, then the ledger moves, then the part is written and the input deleted,
-so that a Create which comes too late finds nothing to be paid for. A crash between any two leaves the rest to the next
-wake-up, or to closing.
+Theory of operation. First the outcome stands, where one is needed (`salvage.py`), then the ledger moves, then the part is
+written from the spool that is still open, and the input is deleted, so that a Create which comes too late finds nothing
+to be paid for. A crash between any two leaves the rest to the next wake-up, or to closing. Who lost the race for the
+ledger's move makes the part from what the winner left, never from what it has read itself.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from functools import partial
 
 import structlog
 
+from quarry_collector.datasets import Datasets
 from quarry_collector.publish import Publisher
-from quarry_collector.salvage import Salvage
+from quarry_collector.salvage import Held, Salvage
 from quarry_collector.settle import ErrorCode, Repeat, Settlement
+from quarry_collector.shares import Shares
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import input_key, output_prefix
 from quarry_core.contract.states import ShardState
@@ -41,13 +44,18 @@ from quarry_core.telemetry.spans import ROOT, About, Span
 log = structlog.get_logger()
 SHARD_TTL_DAYS = 180
 CLOSING_WOKEN_MAX = 1_000
+# Shards are settled side by side while their inputs are no more than this together; a longer one is settled alone.
+BYTES_AT_ONCE = 32 << 20
+SHARD_OVERHEAD_BYTES = 4 << 20  # of any shard: blocks, buffers and upload parts
 
 
 class Shards:
-    def __init__(self, world: World, steps: Steps) -> None:
+    def __init__(self, world: World, steps: Steps, datasets: Datasets) -> None:
         self._world = world
         self._steps = steps
+        self._datasets = datasets
         self._publisher = Publisher(world, steps)
+        self._shares = Shares(BYTES_AT_ONCE)
         self._history = HistoryKeeper(world)
         self._closing_woken: OrderedDict[str, int] = OrderedDict()  # by run: at which version of its totals
 
@@ -65,18 +73,20 @@ class Shards:
         run = await ledger.run(wakeup.run_id)
         if shard is None or run is None or run.pins is None:
             return DONE
-        salvage = Salvage(self._world.objects, run.run_id, totals.plan, run.pins)
+        salvage = Salvage(self._world.objects, run.run_id, totals.plan, run.pins, self._datasets)
         ours = False
         if shard.state is ShardState.ENDED or not await self._published(salvage, shard):
-            async with self._steps.pieces.begun(Piece(Step.SETTLE, wakeup.run_id, wakeup.shard)):
-                if shard.state is ShardState.ENDED:
-                    with self._span("settle", shard) as reported:
-                        reported["outcome"] = await self._settle(salvage, shard, totals.record_millitokens)
-                        ours = reported["outcome"] == "settled"
-                    shard = await ledger.shard(wakeup.run_id, wakeup.shard)
-                    assert shard is not None
-                if shard.state is ShardState.SETTLED:
-                    await self._publish(salvage, shard, broken=bool(totals.fault))
+            piece = Piece(Step.SETTLE, wakeup.run_id, wakeup.shard)
+            with Held() as held:
+                async with self._shares.taken(shard.bytes + SHARD_OVERHEAD_BYTES), self._steps.pieces.begun(piece):
+                    if shard.state is ShardState.ENDED:
+                        with self._span("settle", shard) as reported:
+                            reported["outcome"] = await self._settle(salvage, shard, totals.record_millitokens, held)
+                            ours = reported["outcome"] == "settled"
+                        shard = await ledger.shard(wakeup.run_id, wakeup.shard)
+                        assert shard is not None
+                    if shard.state is ShardState.SETTLED:
+                        await self._publish(salvage, shard, held if ours else None, broken=bool(totals.fault))
         if shard.state is ShardState.SETTLED:
             await self._delete_input(wakeup.run_id, wakeup.shard)
             if ours:
@@ -104,7 +114,7 @@ class Shards:
             shard = await ledger.shard(wakeup.run_id, wakeup.shard)
             assert shard is not None
             if salvage is not None and why.code is not RunCode.WORKER_KILLED:
-                await self._publish(salvage, shard, broken=True)
+                await self._publish(salvage, shard, None, broken=True)
         if shard.state is ShardState.SETTLED:
             await self._delete_input(wakeup.run_id, wakeup.shard)
             await self._wake_if_whole(wakeup.run_id)
@@ -121,7 +131,7 @@ class Shards:
             return None
         if run is None or run.pins is None:
             return None
-        return Salvage(self._world.objects, run_id, plan, run.pins)
+        return Salvage(self._world.objects, run_id, plan, run.pins, self._datasets)
 
     async def _outcome_in_part(self, salvage: Salvage | None, shard: Shard, why: Why) -> Settlement:
         """The best account that can be had, and its outcome where one can be written; the job's output stays."""
@@ -145,18 +155,19 @@ class Shards:
                     return outcome
         return Settlement(rows=shard.rows, ok=0, errors={str(ErrorCode.INTERNAL_ERROR): shard.rows})
 
-    async def _settle(self, salvage: Salvage, shard: Shard, record_millitokens: int) -> str:
+    async def _settle(self, salvage: Salvage, shard: Shard, record_millitokens: int, held: Held) -> str:
         """What came of it: settled by us or by another, or repeat."""
         world = self._world
         repeats_max = world.settings.repeats_max
-        outcome = await world.offload.run(partial(salvage.outcome, shard, repeats_max))
+        outcome = await world.offload.run(partial(salvage.outcome, shard, repeats_max, held))
         if isinstance(outcome, Repeat):
             if await self._repeat(shard):
                 return "repeat"
-            outcome = await world.offload.run(partial(salvage.outcome, shard, 0))
+            outcome = await world.offload.run(partial(salvage.outcome, shard, 0, held))
             assert isinstance(outcome, Settlement)
         try:
-            await self._move_settled(shard, outcome, _tokens_of(outcome, record_millitokens))
+            tokens = _tokens_of(outcome, record_millitokens)
+            await self._move_settled(shard, outcome, tokens, without_outcome=held.without_outcome)
         except Stale:
             log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
             return "settled_by_another"
@@ -172,7 +183,9 @@ class Shards:
         )
         return "settled"
 
-    async def _move_settled(self, shard: Shard, outcome: Settlement, tokens: History | None = None) -> None:
+    async def _move_settled(
+        self, shard: Shard, outcome: Settlement, tokens: History | None = None, *, without_outcome: bool = False
+    ) -> None:
         """Raises Stale: another has settled it."""
         world = self._world
         expires_at = int((world.clock.now() + timedelta(days=SHARD_TTL_DAYS)).timestamp())
@@ -185,6 +198,7 @@ class Shards:
             input_tokens=outcome.input_tokens,
             output_tokens=outcome.output_tokens,
             errors=outcome.errors,
+            without_outcome=without_outcome,
         )
         await self._history.apply(shard.pool, tokens, lambda seen: move(seen=seen))
 
@@ -205,11 +219,11 @@ class Shards:
         """Whether the part stands: what a wake-up too many costs is this look."""
         return await self._world.offload.run(partial(salvage.part_stands, shard))
 
-    async def _publish(self, salvage: Salvage, shard: Shard, *, broken: bool) -> None:
+    async def _publish(self, salvage: Salvage, shard: Shard, held: Held | None, *, broken: bool) -> None:
         """Write the part. Why it cannot be written is told by closing, which tries again; of a broken run it may lack."""
         try:
             with self._span("part", shard):
-                await self._publisher.part(salvage, shard)
+                await self._publisher.part(salvage, shard, held)
         except StepFailed:
             if not broken:
                 raise

@@ -3,7 +3,10 @@
 Theory of operation. Bedrock writes its output in no order (contract section 4.3). What is long about an outcome, the
 answer or the error's message, goes to a temporary file as it comes; what is short stands in arrays indexed by the
 record's row, for a record id *is* a position. Read back in row order, that is the join. Memory is a few dozen bytes a
-row however long the answers are.
+row however long the answers are, and the first few MiB of these.
+
+A block of lines is placed by columns: good answers for rows that have none are the rule, and are put down together.
+Whatever is otherwise in a block, or about it, is gone through line by line.
 
 Ids are ours and are never trusted from the output: an id that is not of this shard, or of a row that was never sent,
 is counted and passed over. The first usable line of a record is kept, a later one is counted. Every row has exactly
@@ -12,21 +15,20 @@ one outcome when `settle` returns, or it raises (promise S3). A spool belongs to
 
 from __future__ import annotations
 
-import os
-import struct
-import tempfile
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 
 from quarry_collector import columns
-from quarry_collector.columns import UNKNOWN
-from quarry_collector.decode import Corrupt, Line, RecordError
+from quarry_collector.columns import UNKNOWN, Bytes, Numbers
+from quarry_collector.decode import Block, Corrupt, Line
+from quarry_collector.payloads import Kept, Payloads, Reader, all_tokens, message, split, tokens
 from quarry_collector.settle import (
     EXAMPLE_CHARS_MAX,
     EXAMPLES_MAX,
@@ -38,40 +40,27 @@ from quarry_collector.settle import (
     Settlement,
     check_conservation,
 )
+from quarry_collector.spool_file import Lost, SpoolFile
 from quarry_core.contract.names import ROW_MAX, record_id, row_of
 from quarry_core.contract.results import outcome_schema
 from quarry_core.models import Answer, EmptyAnswer
-from quarry_core.service.failures import exhausted
-from quarry_core.structured.answers import Answers, InvalidOutput
+from quarry_core.structured.answers import Answers
 
 SPOOL_BYTES_MAX = 16 << 30
-WRITE_BYTES = 1 << 20
+BLOCK_LINES_MAX = 64  # of lines that come one by one
 BATCH_ROWS_MAX = 1_024
 BATCH_BYTES_MAX = 8 << 20
-ERROR_MESSAGE_CHARS_MAX = 2_048
 STOP_REASON_CHARS_MAX = 64
 UNEXPECTED_ID_CHARS_MAX = 64
-TOKENS_MAX = 1_000_000_000  # of one record; what claims more is not believed
 
 _NONE, _OK = 0, 1  # the status of a row; 2 and more are error codes
 _CODES = tuple(ErrorCode)
 _NUMBER = {code: number for number, code in enumerate(_CODES, start=2)}
 _INVALID = _NUMBER[ErrorCode.INVALID_OUTPUT]  # its payload is a message and the text of the answer
-_NO_OUTPUT = Answer()
-
-Numbers = np.ndarray[Any, np.dtype[np.int64]]
-Bytes = np.ndarray[Any, np.dtype[np.uint8]]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class SpoolFull(Exception):
     """The answers of one shard are longer than the spool may be."""
-
-
-class Reader(Protocol):
-    """What is needed of a model family: see `quarry_core.models.Family`."""
-
-    def answer(self, output: Any) -> Answer: ...
 
 
 class Spool:
@@ -103,11 +92,8 @@ class Spool:
         self.answer_column = answer_column
         self._answers = answers
         self.schema = outcome_schema(answer_column, answers.fields if answers is not None else ())
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed by __exit__
+        self._file = SpoolFile(folder)
         self._bytes_max = spool_bytes_max
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
-        self._end = 0
         # Arrays of the standard library: one element at a time they are several times faster than numpy's.
         self._status = bytearray(rows)
         self._offset = array("q", bytes(8 * rows))
@@ -126,6 +112,9 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._file.close()
 
     @property
@@ -138,54 +127,48 @@ class Spool:
         """How many of the sent rows the output tells about: an answer, an error, or a line that cannot be read."""
         return self._reported
 
-    def leave_out(self, row: int, code: ErrorCode, message: str) -> None:
+    @property
+    def all_ok(self) -> bool:
+        """Whether every row has an answer."""
+        return self._status.count(_OK) == self.rows
+
+    def leave_out(self, row: int, code: ErrorCode, text: str) -> None:
         """Note a row that was never sent. All of these come before `place`. Raises NotConserved."""
         if not 0 <= row < self.rows or self._status[row] != _NONE:
             raise NotConserved(
                 f"row {row} of shard {self.shard} cannot be left out: it has an outcome, or does not exist"
             )
-        self._put_payload(row, _NUMBER[code], _message(message))
+        self._put(row, Kept(message(text), code))
         self._unsent += 1
 
     def place(
         self, lines: Iterable[Line[Any] | Corrupt], family: Reader, *, own_codes: frozenset[str] = frozenset()
+    ) -> Seen:
+        """As `place_blocks`, of lines one by one."""
+        each = iter(lines)
+        blocks = iter(lambda: Block(list(islice(each, BLOCK_LINES_MAX))), Block([]))
+        return self.place_blocks(blocks, family, own_codes=own_codes)
+
+    def place_blocks(
+        self, blocks: Iterable[Block[Any]], family: Reader, *, own_codes: frozenset[str] = frozenset()
     ) -> Seen:
         """Give each line to its row, and count what is not simply one line for one row.
 
         Call it once, after `leave_out`. Raises SpoolFull.
 
         Args:
-            lines: the output.
+            blocks: the output.
             family: reads its answers.
             own_codes: codes of errors that Quarry itself wrote into it: they are the rows' own.
         """
-        self._own_codes = own_codes
-        unsent = bytes(self._status)
-        total = duplicated = unexpected = corrupt = 0
-        unexpected_ids: list[str] = []
-        heads: list[str] = []
-        for line in lines:
-            total += 1
-            if isinstance(line, Corrupt):
-                corrupt += 1
-                if len(heads) < EXAMPLES_MAX:
-                    heads.append(line.head)
-            if line.record_id is None:
-                continue
-            row = row_of(line.record_id, self.shard)
-            if row is None or row >= self.rows or unsent[row] != _NONE:
-                unexpected += 1
-                if len(unexpected_ids) < EXAMPLES_MAX:
-                    unexpected_ids.append(line.record_id[:UNEXPECTED_ID_CHARS_MAX])
-                continue
-            before = self._status[row]
-            if before != _NONE:
-                duplicated += 1
-            if before == _OK:
-                continue
-            self._reported += before == _NONE
-            self._put(row, line, family, only_an_answer=before != _NONE)
-        return Seen(total, duplicated, unexpected, corrupt, tuple(unexpected_ids), tuple(heads))
+        payloads = Payloads(family, self.answer_column, self._answers, own_codes)
+        odd = _Odd(bytes(self._status))
+        total = 0
+        for block in blocks:
+            total += len(block.lines)
+            for line, vector in self._place_good(block, payloads):
+                self._place_one(line, vector, payloads, odd)
+        return odd.seen(total)
 
     def settle(self, rest: Settle, seen: Seen | None = None) -> SpooledOutcome:
         """Give every row without an outcome the error of `rest`, and make the account.
@@ -195,12 +178,13 @@ class Spool:
             SpoolFull: the answers are too long.
         """
         if _NONE in self._status:
-            message = _message(rest.message)
-            offset, number = self._append(message), _NUMBER[rest.code]
-            for row, status in enumerate(self._status):
-                if status == _NONE:
-                    self._offset[row], self._length[row], self._status[row] = offset, len(message), number
-        self._flush()
+            text = message(rest.message)
+            offset = self._append([text], len(text))
+            rows = np.flatnonzero(np.frombuffer(self._status, np.uint8) == _NONE)
+            _scatter(self._offset, rows, offset)
+            _scatter(self._length, rows, len(text))
+            np.frombuffer(self._status, np.uint8)[rows] = _NUMBER[rest.code]
+        self._file.finish()
         account = self._account(seen or Seen())
         check_conservation(account, self.rows)
         return SpooledOutcome(self, account)
@@ -217,78 +201,95 @@ class Spool:
 
     # ----------------------------------------------------------------- writing
 
-    def _put(self, row: int, line: Line[Any] | Corrupt, family: Reader, *, only_an_answer: bool) -> None:
-        paid: Answer | EmptyAnswer | None = None
-        if isinstance(line, Corrupt):
-            code, message = ErrorCode.CORRUPT_ANSWER, line.reason
-        else:
+    def _place_good(self, block: Block[Any], payloads: Payloads) -> list[tuple[Line[Any] | Corrupt, bytes | None]]:
+        """Put down good answers for rows without any, all at once; the lines that are otherwise come back."""
+        paired = list(zip(block.lines, block.vectors or [None] * len(block.lines), strict=True))
+        answer, payload_of = payloads.answer, payloads.of
+        ids: list[str] = []
+        kept: list[bytes] = []
+        paid: list[Answer] = []
+        others: list[tuple[Line[Any] | Corrupt, bytes | None]] = []
+        for each in paired:
+            line, vector = each
+            if isinstance(line, Corrupt) or line.model_output is None:
+                others.append(each)
+                continue
             try:
-                paid = family.answer(line.model_output) if line.model_output is not None else _NO_OUTPUT
-                self._put_payload(row, _OK, self._payload(paid))
-            except EmptyAnswer as error:
-                code, message, paid = ErrorCode.EMPTY_ANSWER, str(error), error
-            except InvalidOutput as error:
-                if not only_an_answer and isinstance(paid, Answer):
-                    self._put_payload(row, _INVALID, _message_and_text(str(error), paid))
-                    self._put_counts(row, paid)
-                return
-            except SpoolFull:
-                raise
-            except Exception as error:  # whatever an adapter stumbles over is this record's, never its neighbours'
-                if exhausted(error):
-                    raise  # a full disk says nothing of the answer
-                code, message = ErrorCode.CORRUPT_ANSWER, f"{type(error).__name__}: {error}"
-            else:
-                self._put_counts(row, paid)
-                return
-            if line.error is not None:
-                # An answer beside it would have been taken: it was paid for.
-                code, message = ErrorCode.MODEL_ERROR, _bedrocks(line.error)
-                if line.error.error_code in self._own_codes:
-                    code, message = ErrorCode(str(line.error.error_code)), line.error.error_message
-        if not only_an_answer:
-            self._put_payload(row, _NUMBER[code], _message(message))
-            if paid is not None:
-                self._put_counts(row, paid)
+                read = answer(line.model_output)
+                payload = payload_of(read, vector)
+            except Exception:  # it is read once more, by who knows what becomes of it
+                others.append(each)
+                continue
+            ids.append(line.record_id)
+            kept.append(payload)
+            paid.append(read)
+        rows = columns.rows_of(ids, self.shard) if ids else None
+        if rows is None or not self._free(rows):
+            return paired
+        lengths = np.fromiter(map(len, kept), np.int64, len(kept))
+        ends = np.cumsum(lengths)
+        offsets = self._append(kept, int(ends[-1])) + ends - lengths
+        _scatter(self._offset, rows, offsets)
+        _scatter(self._length, rows, lengths)
+        np.frombuffer(self._status, np.uint8)[rows] = _OK
+        reasons = [each.stop_reason for each in paid]
+        numbers = {reason: self._stop_number(reason) for reason in dict.fromkeys(reasons)}
+        _scatter(self._stop, rows, [numbers[reason] for reason in reasons])
+        _scatter(self._input_tokens, rows, all_tokens([each.input_tokens for each in paid], UNKNOWN))
+        _scatter(self._output_tokens, rows, all_tokens([each.output_tokens for each in paid], UNKNOWN))
+        self._reported += len(rows)
+        return others
 
-    def _payload(self, answer: Answer) -> bytes:
-        """What is kept of an answer. Raises EmptyAnswer, InvalidOutput."""
-        if self._answers is None:
-            return _payload(answer, self.answer_column)
-        if not answer.text:
-            raise EmptyAnswer("the model gave no text")
-        return self._answers.payload(answer.text, answer.stop_reason)
+    def _free(self, rows: Numbers) -> bool:
+        """Whether these are rows of the shard that have no outcome yet, each once."""
+        if int(rows.min()) < 0 or int(rows.max()) >= self.rows:
+            return False
+        taken = np.frombuffer(self._status, np.uint8)[rows]
+        return not taken.any() and len(np.unique(rows)) == len(rows)
 
-    def _put_payload(self, row: int, status: int, payload: bytes) -> None:
-        self._offset[row] = self._append(payload)
-        self._length[row] = len(payload)
-        self._status[row] = status
+    def _place_one(self, line: Line[Any] | Corrupt, vector: bytes | None, payloads: Payloads, odd: _Odd) -> None:
+        if isinstance(line, Corrupt):
+            odd.corrupt(line)
+        if line.record_id is None:
+            return
+        row = row_of(line.record_id, self.shard)
+        if row is None or row >= self.rows or odd.unsent[row] != _NONE:
+            odd.unexpected(line.record_id)
+            return
+        before = self._status[row]
+        if before != _NONE:
+            odd.duplicated += 1
+        if before == _OK:
+            return
+        self._reported += before == _NONE
+        kept = payloads.keep(line, vector)
+        if kept.code is None or before == _NONE:  # of a second line only an answer counts
+            self._put(row, kept)
+
+    def _put(self, row: int, kept: Kept) -> None:
+        self._offset[row] = self._append([kept.payload], len(kept.payload))
+        self._length[row] = len(kept.payload)
+        self._status[row] = _OK if kept.code is None else _NUMBER[kept.code]
+        if kept.paid is not None:
+            self._put_counts(row, kept.paid)
 
     def _put_counts(self, row: int, paid: Answer | EmptyAnswer) -> None:
         """What Bedrock counted, for an empty answer was paid for too."""
         if paid.stop_reason is not None:
-            reason = paid.stop_reason[:STOP_REASON_CHARS_MAX]
-            self._stop[row] = self._stop_reasons.setdefault(reason, len(self._stop_reasons))
-        self._input_tokens[row] = _tokens(paid.input_tokens)
-        self._output_tokens[row] = _tokens(paid.output_tokens)
+            self._stop[row] = self._stop_number(paid.stop_reason)
+        self._input_tokens[row] = tokens(paid.input_tokens, UNKNOWN)
+        self._output_tokens[row] = tokens(paid.output_tokens, UNKNOWN)
 
-    def _append(self, payload: bytes) -> int:
-        offset = self._end
-        if offset + len(payload) > self._bytes_max:
+    def _stop_number(self, reason: str | None) -> int:
+        known = self._stop_reasons
+        if reason not in known and reason is not None:
+            reason = reason[:STOP_REASON_CHARS_MAX]
+        return known.setdefault(reason, len(known))
+
+    def _append(self, pieces: list[bytes], size_bytes: int) -> int:
+        if self._file.end + size_bytes > self._bytes_max:
             raise SpoolFull(f"the answers of shard {self.shard} are longer than {self._bytes_max} bytes")
-        self._waiting.append(payload)
-        self._end += len(payload)
-        self._waiting_bytes += len(payload)
-        if self._waiting_bytes >= WRITE_BYTES:
-            self._flush()
-        return offset
-
-    def _flush(self) -> None:
-        rest = memoryview(b"".join(self._waiting))
-        while rest:
-            rest = rest[self._file.write(rest) :]
-        self._waiting.clear()
-        self._waiting_bytes = 0
+        return self._file.append(pieces, size_bytes)
 
     # ----------------------------------------------------------------- reading
 
@@ -311,16 +312,14 @@ class Spool:
 
     def _example(self, row: int) -> Example:
         payload = self._read(row, row + 1)[0]
-        message = (_split(payload)[0] if self._status[row] == _INVALID else payload).decode()
-        return Example(record_id(self.shard, row), message[:EXAMPLE_CHARS_MAX])
+        text = (split(payload)[0] if self._status[row] == _INVALID else payload).decode()
+        return Example(record_id(self.shard, row), text[:EXAMPLE_CHARS_MAX])
 
     def _read(self, start: int, stop: int) -> list[bytes]:
-        spool = self._file.fileno()
-        lengths, offsets = self._length[start:stop], self._offset[start:stop]
-        payloads = [os.pread(spool, length, offset) for length, offset in zip(lengths, offsets, strict=True)]
-        if sum(map(len, payloads)) != sum(lengths):
-            raise NotConserved(f"the spool of shard {self.shard} does not return what was written to it")
-        return payloads
+        try:
+            return self._file.read(columns.view(self._offset, start, stop), columns.view(self._length, start, stop))
+        except Lost:
+            raise NotConserved(f"the spool of shard {self.shard} does not return what was written to it") from None
 
     def _batch(self, start: int, stop: int) -> pa.RecordBatch:
         status = np.frombuffer(self._status, np.uint8)[start:stop]
@@ -355,7 +354,7 @@ class Spool:
         texts: list[str | None] = [None] * len(payloads)
         rest = list(payloads)
         for row in np.flatnonzero(status == _INVALID).tolist():
-            rest[row], text = _split(payloads[row])
+            rest[row], text = split(payloads[row])
             texts[row] = text.decode()
         return [*self._answers.arrays(values), pa.array(texts, pa.string())], rest
 
@@ -373,38 +372,36 @@ class SpooledOutcome:
         return self._spool.batches()
 
 
-def _payload(answer: Answer, answer_column: str) -> bytes:
-    if answer_column == "response":
-        if not answer.text:
-            raise EmptyAnswer("the model gave no text")
-        return answer.text.encode("utf-8", "replace")
-    if not answer.embedding:
-        raise EmptyAnswer("the model gave no embedding")
-    # In this form a value beyond float32 is an error; it would become infinite, and spoil every distance.
-    return struct.pack(f"<{len(answer.embedding)}f", *answer.embedding)
+class _Odd:
+    """What the output holds that is not simply one line for one row. `unsent`: the status of each row before any line."""
+
+    def __init__(self, unsent: bytes) -> None:
+        self.unsent = unsent
+        self.duplicated = 0
+        self._unexpected = 0
+        self._unexpected_ids: list[str] = []
+        self._corrupt = 0
+        self._heads: list[str] = []
+
+    def corrupt(self, line: Corrupt) -> None:
+        self._corrupt += 1
+        if len(self._heads) < EXAMPLES_MAX:
+            self._heads.append(line.head)
+
+    def unexpected(self, record: str) -> None:
+        self._unexpected += 1
+        if len(self._unexpected_ids) < EXAMPLES_MAX:
+            self._unexpected_ids.append(record[:UNEXPECTED_ID_CHARS_MAX])
+
+    def seen(self, lines: int) -> Seen:
+        ids, heads = tuple(self._unexpected_ids), tuple(self._heads)
+        return Seen(lines, self.duplicated, self._unexpected, self._corrupt, ids, heads)
 
 
-def _message_and_text(message: str, answer: Answer) -> bytes:
-    reason = _message(message)
-    return struct.pack("<I", len(reason)) + reason + (answer.text or "").encode("utf-8", "replace")
+def _scatter(into: array[int], rows: Numbers, values: Numbers | list[int] | int) -> None:
+    np.frombuffer(into, np.int64)[rows] = values
 
 
-def _split(payload: bytes) -> tuple[bytes, bytes]:
-    end = 4 + int.from_bytes(payload[:4], "little")
-    return payload[4:end], payload[end:]
-
-
-def _bedrocks(error: RecordError) -> str:
-    return f"{'no code' if error.error_code is None else error.error_code}: {error.error_message}"
-
-
-def _message(text: str) -> bytes:
-    return text[:ERROR_MESSAGE_CHARS_MAX].encode("utf-8", "replace")
-
-
-def _tokens(count: int | None) -> int:
-    return count if count is not None and 0 <= count <= TOKENS_MAX else UNKNOWN
-
-
-def _sum(tokens: array[int]) -> int:
-    return sum(count for count in tokens if count != UNKNOWN)
+def _sum(counted: array[int]) -> int:
+    numbers = np.frombuffer(counted, np.int64)
+    return int(numbers[numbers != UNKNOWN].sum())

@@ -14,6 +14,7 @@ from quarry_core.contract.names import ON_DEMAND_QUEUE
 from quarry_core.contract.states import JobStatus, RunState, ShardState
 from quarry_core.errors import Missing, PortError, Stale
 from quarry_core.ledger import moves
+from quarry_core.ledger.ledger import OpenRun
 from quarry_core.ledger.rows import Lane, Pool, Shard, Totals, Waiting
 from quarry_core.models import UnsupportedModel, pool_of
 from quarry_core.ports import Job, Write
@@ -32,6 +33,7 @@ from quarry_scheduler.wake_ups import Stuck, WakeUps
 
 log = structlog.get_logger()
 # What one sweep may fail at and still go on.
+QUERIES_AT_ONCE = 16
 FAILURES_MAX = 10
 # A pool that nothing holds, waits in or has a lane in is kept this long, with its limit and its figures.
 POOL_IDLE_S = 3_600.0
@@ -127,13 +129,9 @@ class Sweeper:
         stuck: list[Stuck] = []
         accounts: list[gauges.Account] = []
         asked: list[Shard] = []
-        for run in await ledger.open_runs():
-            totals = await ledger.totals(run.run_id)
-            if totals is None or totals.state.terminal:
-                continue
+        for run, totals, ended in await self._going_on():
             if totals.repeats:
                 await self._ticker.see_repeats(run.run_id)
-            ended = await ledger.todo(run.run_id)
             here = await self._asked_of(run.run_id) if totals.shards_on_demand else []
             stuck += await self._stuck_of(totals, ended, here)
             accounts.append(gauges.Account(run, totals, tuple(ended), tuple(here)))
@@ -147,6 +145,18 @@ class Sweeper:
             stuck,
             asked,
         )
+
+    async def _going_on(self) -> list[tuple[OpenRun, Totals, list[Waiting]]]:
+        """The open runs that have not ended, with what of them waits to be settled: a few batches, however many they are."""
+        ledger = self._world.ledger
+        runs = await ledger.open_runs()
+        totals = await ledger.totals_of([run.run_id for run in runs])
+        going_on = [run for run in runs if run.run_id in totals and not totals[run.run_id].state.terminal]
+        ended: list[list[Waiting]] = []
+        for start in range(0, len(going_on), QUERIES_AT_ONCE):
+            some = going_on[start : start + QUERIES_AT_ONCE]
+            ended += await asyncio.gather(*(ledger.todo(run.run_id) for run in some))
+        return [(run, totals[run.run_id], here) for run, here in zip(going_on, ended, strict=True)]
 
     async def _asked_of(self, run_id: str) -> list[Shard]:
         """A run's shards that wait to be asked on demand, or are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from quarry_core.contract.states import Gate, RunState, ShardState
 from quarry_core.ledger.moves.pools import seen_in
@@ -103,6 +104,7 @@ def settle(
     input_tokens: int = 0,
     output_tokens: int = 0,
     errors: Mapping[str, int] | None = None,
+    without_outcome: bool = False,
     seen: Seen | None = None,
 ) -> list[Write]:
     """ENDED -> SETTLED: every record has its outcome, and the run's account moves with it.
@@ -110,14 +112,19 @@ def settle(
     Args:
         input_tokens: LLM tokens of the shard's answers, for people; likewise `output_tokens`.
         errors: error rows by code, for people.
+        without_outcome: every row has its answer and no outcome was written: the row tells the whole account.
         seen: the tokens that were counted beside those that had been estimated.
     """
     assert ok + error == shard.rows, f"{ok} + {error} outcomes for {shard.rows} rows of shard {shard.shard}"
+    account: dict[str, Any] = {}
+    if without_outcome:
+        assert ok == shard.rows, f"shard {shard.shard} has {error} error rows, and no outcome that tells them"
+        account = {"without_outcome": True, "input_tokens": input_tokens, "output_tokens": output_tokens}
     return [
         Update(
             shard_key(shard.run_id, shard.shard),
             when=as_read(shard),
-            set={"state": ShardState.SETTLED, "ok": ok, "error": error, "expires_at": expires_at},
+            set={"state": ShardState.SETTLED, "ok": ok, "error": error, "expires_at": expires_at, **account},
             add={"version": 1},
         ),
         Delete(todo_key(shard.run_id, shard.shard)),

@@ -15,7 +15,7 @@ refused at arrival.
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -67,6 +67,7 @@ def write_rows(
     *,
     compression: str,
     annotations: Sequence[Annotation] = (),
+    about_to_write: Callable[[int, int], None] = lambda _first, _rows: None,
 ) -> int:
     """Write batches whose last columns are the answer and ours (`quarry_core.contract.results`); the number of rows.
 
@@ -78,6 +79,8 @@ def write_rows(
         batches: of any length.
         compression: of all but an embedding's digits, which do not shrink.
         annotations: of leaves of the source, which pyarrow does not write.
+        about_to_write: told of each row group before it is written, by its first row and its number of rows, and at last
+            of the footer, by the number of all rows and none.
 
     Raises:
         PartUnwritable: naming the column, where it is known.
@@ -88,6 +91,7 @@ def write_rows(
     try:
         for group in _row_groups(batches):
             table = pa.Table.from_batches(group, schema)
+            about_to_write(written, table.num_rows)
             try:
                 writer.write_table(table, row_group_size=table.num_rows)
             except _FAULTS as error:
@@ -99,6 +103,7 @@ def write_rows(
         raise
     target.hold()
     writer.close()
+    about_to_write(written, 0)
     sink.write(annotate(target.held(), annotations) if annotations else target.held())
     return written
 
@@ -334,6 +339,10 @@ class Proof:
                     self._kept.append((at + row, batch.slice(row, PROVEN_ROWS_PER_PLACE)))
             yield batch
             at += batch.num_rows
+
+    def needs(self, first: int, rows: int) -> bool:
+        """Whether `check` will read the row group of these rows, which have been watched."""
+        return any(first <= row < first + rows for row, _ in self._kept)
 
     def check(self, file: BinaryIO, schema: pa.Schema) -> None:
         """Read the part back. Raises PartDiffers, naming the first column that is not what it was."""

@@ -1,0 +1,139 @@
+"""What is kept of a line of the output: its bytes in the spool, and what Bedrock counted. Pure."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from quarry_collector.columns import Numbers
+from quarry_collector.decode import Corrupt, Line, RecordError
+from quarry_collector.settle import ErrorCode
+from quarry_collector.shorten import STAND_IN
+from quarry_core.models import Answer, EmptyAnswer
+from quarry_core.service.failures import exhausted
+from quarry_core.structured.answers import Answers, InvalidOutput
+
+ERROR_MESSAGE_CHARS_MAX = 2_048
+TOKENS_MAX = 1_000_000_000  # of one record; what claims more is not believed
+_NO_OUTPUT = Answer()
+_TAKEN = [STAND_IN]
+
+
+class Reader(Protocol):
+    """What is needed of a model family: see `quarry_core.models.Family`."""
+
+    def answer(self, output: Any) -> Answer: ...
+
+
+class Kept(msgspec.Struct, frozen=True, gc=False):
+    """One record's outcome. `code`: of an error; None for an answer. `paid`: what was counted, for an answer or an empty one."""
+
+    payload: bytes
+    code: ErrorCode | None = None
+    paid: Answer | EmptyAnswer | None = None
+
+
+class Payloads:
+    """From lines to what is kept of them.
+
+    Args:
+        family: reads the answers.
+        answer_column: `response` or `embedding`.
+        answers: what makes columns of the answers, in a run with an output schema.
+        own_codes: codes of errors that Quarry itself wrote into the output: they are the rows' own.
+    """
+
+    def __init__(
+        self, family: Reader, answer_column: str, answers: Answers | None, own_codes: frozenset[str] = frozenset()
+    ) -> None:
+        self.answer = family.answer
+        self._answers = answers
+        self._own_codes = own_codes
+        self.of = self._structured if answers is not None else _text if answer_column == "response" else _vector
+
+    def keep(self, line: Line[Any] | Corrupt, vector: bytes | None) -> Kept:
+        """Whatever the line is; only what the process itself has run out of is raised."""
+        if isinstance(line, Corrupt):
+            return Kept(message(line.reason), ErrorCode.CORRUPT_ANSWER)
+        answer = _NO_OUTPUT
+        paid: Answer | EmptyAnswer | None = None
+        try:
+            if line.model_output is not None:
+                answer = self.answer(line.model_output)
+            paid = answer
+            return Kept(self.of(answer, vector), None, answer)
+        except EmptyAnswer as error:
+            code, text, paid = ErrorCode.EMPTY_ANSWER, str(error), error
+        except InvalidOutput as error:
+            return Kept(_message_and_text(str(error), answer), ErrorCode.INVALID_OUTPUT, answer)
+        except Exception as error:  # whatever an adapter stumbles over is this record's, never its neighbours'
+            if exhausted(error):
+                raise  # a full disk says nothing of the answer
+            code, text = ErrorCode.CORRUPT_ANSWER, f"{type(error).__name__}: {error}"
+        if line.error is not None:
+            # An answer beside it would have been taken: it was paid for.
+            code, text = ErrorCode.MODEL_ERROR, _bedrocks(line.error)
+            if line.error.error_code in self._own_codes:
+                code, text = ErrorCode(str(line.error.error_code)), line.error.error_message
+        return Kept(message(text), code, paid)
+
+    def _structured(self, answer: Answer, vector: bytes | None) -> bytes:
+        """What is kept of an answer, as of `of`. Raises EmptyAnswer, InvalidOutput."""
+        del vector
+        assert self._answers is not None
+        if not answer.text:
+            raise EmptyAnswer("the model gave no text")
+        return self._answers.payload(answer.text, answer.stop_reason)
+
+
+def _text(answer: Answer, vector: bytes | None) -> bytes:
+    del vector
+    if not answer.text:
+        raise EmptyAnswer("the model gave no text")
+    return answer.text.encode("utf-8", "replace")
+
+
+def _vector(answer: Answer, vector: bytes | None) -> bytes:
+    if vector is not None and answer.embedding == _TAKEN:
+        return vector
+    if not answer.embedding:
+        raise EmptyAnswer("the model gave no embedding")
+    # In this form a value beyond float32 is an error; it would become infinite, and spoil every distance.
+    return struct.pack(f"<{len(answer.embedding)}f", *answer.embedding)
+
+
+def message(text: str) -> bytes:
+    return text[:ERROR_MESSAGE_CHARS_MAX].encode("utf-8", "replace")
+
+
+def _message_and_text(reason: str, answer: Answer) -> bytes:
+    kept = message(reason)
+    return struct.pack("<I", len(kept)) + kept + (answer.text or "").encode("utf-8", "replace")
+
+
+def split(payload: bytes) -> tuple[bytes, bytes]:
+    """The message and the text of an answer that does not fit."""
+    end = 4 + int.from_bytes(payload[:4], "little")
+    return payload[4:end], payload[end:]
+
+
+def tokens(count: int | None, unknown: int) -> int:
+    """What was counted, where it can be believed."""
+    return count if count is not None and 0 <= count <= TOKENS_MAX else unknown
+
+
+def all_tokens(counts: list[int | None], unknown: int) -> Numbers:
+    """As `tokens`, of many."""
+    try:
+        numbers = np.array([unknown if count is None else count for count in counts], np.int64)
+    except (OverflowError, TypeError):
+        numbers = np.array([tokens(count, unknown) for count in counts], np.int64)
+    numbers[(numbers < 0) | (numbers > TOKENS_MAX)] = unknown
+    return numbers
+
+
+def _bedrocks(error: RecordError) -> str:
+    return f"{'no code' if error.error_code is None else error.error_code}: {error.error_message}"
