@@ -188,7 +188,7 @@ def a_bug(*_, **__):
     "place",
     [
         "quarry_preprocessor.arrive.run_id_of",
-        "quarry_preprocessor.slices.encoder_of",
+        "quarry_preprocessor.slices.sending_encoder_of",
         "quarry_collector.salvage.read_blocks",
         "quarry_collector.shards.Salvage.part",
         "quarry_collector.runs.build_report",
