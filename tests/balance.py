@@ -26,7 +26,6 @@ LONGEST = (
     "tests/e2e/calm",
     "tests/e2e/faults",
     "tests/e2e/test_rolling.py",
-    "tests/unit/flow/test_faults.py",
 )
 
 

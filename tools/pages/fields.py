@@ -47,7 +47,7 @@ def type_of(schema: Mapping[str, Any]) -> str:
         if "$ref" in shape:
             kinds.append(shape["$ref"].rsplit("/", 1)[-1].lower())
         elif shape.get("type") == "array":
-            kinds.append("list of strings" if shape.get("items", {}).get("type") == "string" else "list of numbers")
+            kinds.append(f"list of {_several(type_of(shape.get('items', {})))}")
         elif shape.get("type") == "object":
             kinds.append("object")
         elif "enum" in shape:
@@ -57,11 +57,17 @@ def type_of(schema: Mapping[str, Any]) -> str:
     return " or ".join(dict.fromkeys(kinds))
 
 
+def _several(kind: str) -> str:
+    """`string or object` as `strings or objects`."""
+    names = {"number": "numbers", "integer": "numbers"}
+    return " or ".join(names.get(one, f"{one}s") for one in kind.split(" or "))
+
+
 def default_of(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
     value = field.get_default(call_default_factory=True)
-    if value is None or value == "":
+    if value is None or value in ("", ()):
         return "unset"
     if isinstance(value, tuple):
         return code(",".join(f"{each:g}" for each in value))

@@ -26,7 +26,7 @@ async def test_a_source_that_breaks_after_bedrock_refused_the_run_leaves_nothing
     await world.scheduler.ticker.tick(CLAUDE_POOL)
     world.objects.plant("inputs/topics.csv", b"something else")
     stream = world.objects.stream
-    monkeypatch.setattr(world.objects, "stream", lambda ref, start=0: stream(unversioned(ref), start))
+    monkeypatch.setattr(world.objects, "stream", lambda ref, start=0, end=None: stream(unversioned(ref), start, end))
     await world.queues["slices"].extend(other, 0)
 
     totals = await play(world, run_id)

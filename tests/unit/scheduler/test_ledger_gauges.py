@@ -303,10 +303,10 @@ async def test_a_sweeps_figures_cost_one_request_a_pool_whatever_is_held():
     assert calls["jobs.active"] == 1
     assert calls["jobs.get"] == calls["jobs.find"] == 0
     assert len(lanes) == 3, "the gauges ask once; the tick that follows looks twice"
-    # Open runs twice, and the pools; of each run its totals and its ended shards; the pool's lanes; the tick's look at
+    # Open runs twice, and the pools; of each run its ended shards; the pool's lanes; the tick's look at
     # what waits.
     assert calls["table.query"] == 2 + 1 + 3 + len(lanes)
-    assert calls["table.get_many"] == 2, "held shards: the sweep and the tick"
+    assert calls["table.get_many"] == 3, "the totals of all open runs; held shards: the sweep and the tick"
 
 
 async def test_a_job_of_which_nothing_new_is_reported_costs_no_write():

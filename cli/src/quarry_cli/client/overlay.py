@@ -71,7 +71,7 @@ class Overlay:
             return cast("BinaryIO", _Counted(self._objects.stream(ref, start_byte, end_byte), self._read))
         file = kept.path.open("rb")
         file.seek(start_byte)
-        return file if end_byte is None else io.BytesIO(file.read(end_byte - start_byte))
+        return file if end_byte is None else cast("BinaryIO", io.BufferedReader(_Until(file, end_byte)))
 
     def random_access(self, ref: ObjectRef) -> BinaryIO:
         kept = self._find(ref)
@@ -120,6 +120,25 @@ class Overlay:
             return False
         self._kept[key] = _Kept(path, ObjectInfo(key, path.stat().st_size, etag, None, dict(metadata)))
         return True
+
+
+class _Until(io.RawIOBase):
+    """A file that ends at a byte, and is closed with its reader."""
+
+    def __init__(self, file: io.BufferedReader, end_byte: int) -> None:
+        self._file = file
+        self._end = end_byte
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill at most the whole buffer; 0 at the end."""
+        return self._file.readinto(memoryview(buffer)[: max(0, self._end - self._file.tell())])
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class HubOverlay(SourceObjects):

@@ -91,7 +91,9 @@ def _output_schema(value: object) -> OutputSchema:
 _ANY_SCHEMA = WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "string"}}]})
 
 _IMAGE_COLUMN = {"anyOf": [{"type": "string"}, ImageColumn.model_json_schema()]}
-_ANY_IMAGES = WithJsonSchema({"anyOf": [*_IMAGE_COLUMN["anyOf"], {"type": "array", "items": _IMAGE_COLUMN}]})
+_ANY_IMAGES = WithJsonSchema(
+    {"anyOf": [*_IMAGE_COLUMN["anyOf"], {"type": "array", "items": _IMAGE_COLUMN}, {"type": "null"}]}
+)
 
 
 class Manifest(BaseModel):

@@ -199,7 +199,7 @@ def test_the_unpacked_file_is_kept_once_and_everything_later_reads_it(monkeypatc
     opened = []
     stream = objects.stream
     monkeypatch.setattr(
-        objects, "stream", lambda ref, start=0: (opened.append((ref.key, start)), stream(ref, start))[1]
+        objects, "stream", lambda ref, start=0, end=None: (opened.append((ref.key, start)), stream(ref, start, end))[1]
     )
     found = count_source(objects, RUN, pins)
     assert [key for key, start in opened if start == 0 and key.startswith("in/")].count("in/0") == 1

@@ -113,7 +113,9 @@ def test_a_sample_without_a_condition_reads_nothing_more(monkeypatch):
     pins = pinned(objects, "csv", files_of("csv"), sample=Sample(share=0.1))
     opened = []
     stream = objects.stream
-    monkeypatch.setattr(objects, "stream", lambda ref, start=0: (opened.append(ref.key), stream(ref, start))[1])
+    monkeypatch.setattr(
+        objects, "stream", lambda ref, start=0, end=None: (opened.append(ref.key), stream(ref, start, end))[1]
+    )
     chosen = []
     monkeypatch.setattr(
         counting, "choose_rows", lambda *args: chosen.append(len(opened)) or selecting.choose_rows(*args)
