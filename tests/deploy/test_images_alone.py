@@ -50,8 +50,11 @@ OF_SERVICES = ("aiobotocore", "prometheus_client", "structlog")
 OF_AN_EXTRA = {
     "quarry_core.aws.client": OF_SERVICES,
     "quarry_core.contract.results": OF_COLUMNS,
+    "quarry_core.planning": OF_COLUMNS,
+    "quarry_core.rendering": OF_COLUMNS,
     "quarry_core.service": OF_SERVICES,
-    "quarry_core.sources.preview": OF_COLUMNS,
+    "quarry_core.sources": OF_COLUMNS,
+    "quarry_core.structured": (*OF_COLUMNS, "jsonschema_rs"),
     "quarry_core.tabular": OF_COLUMNS,
     "quarry_core.telemetry": (*OF_SERVICES, "opentelemetry"),
 }
