@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import pyarrow as pa
+from beside.work import ENGLISH, OTHER
 
 from quarry_core.contract.names import record_id
 from quarry_core.contract.prompts import parse_template
@@ -26,23 +27,6 @@ Way = Callable[[Sequence[pa.RecordBatch]], Iterator[bytes]]
 SHARD = "00000"
 BATCH_ROWS = 1_024
 PASSES = 3
-ENGLISH = [
-    "the",
-    "quick",
-    "brown",
-    "fox",
-    "jumps",
-    "over",
-    "a",
-    "lazy",
-    "dog",
-    "and",
-    "then",
-    "more",
-    "words",
-    "follow",
-]
-OTHER = [*ENGLISH[:8], "naïve", "façade", "数据处理", "слово", "Ünïcödé", "😀"]
 
 FAMILY = family_of("anthropic.claude-3-haiku-20240307-v1:0")
 TEMPLATE = parse_template("Read this and answer in one sentence:\n\n{text}\n\nNow answer.")

@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from beside.folder import FolderUpload
 
 from quarry_collector.decode import read_blocks
 from quarry_collector.parts import Identity, write_outcome, write_part
@@ -52,26 +53,11 @@ class Folder:
     def random_access(self, ref: ObjectRef) -> BinaryIO:
         return (self._root / ref.key).open("rb")
 
-    def create(self, key: str, metadata: Mapping[str, str]) -> _File:
+    def create(self, key: str, metadata: Mapping[str, str]) -> FolderUpload:
         path = self._root / key
         path.parent.mkdir(parents=True, exist_ok=True)
         Path(f"{path}.metadata").write_text(json.dumps(dict(metadata)))
-        return _File(path)
-
-
-class _File:
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb", buffering=0)
-
-    def write(self, data: bytes | bytearray | memoryview) -> int:
-        return self._file.write(data) or 0
-
-    def commit(self) -> bool:
-        self._file.close()
-        return True
-
-    def abort(self) -> None:
-        self._file.close()
+        return FolderUpload(path)
 
 
 # --------------------------------------------------------------------------- the data

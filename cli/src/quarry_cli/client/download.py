@@ -83,12 +83,6 @@ def parts_of(objects: Objects, run_id: str) -> list[ObjectInfo]:
     return [info for info in objects.list(prefix) if _PART.fullmatch(info.key.removeprefix(prefix))][:PARTS_MAX]
 
 
-def read_report(objects: Objects, run_id: str) -> Any:
-    """The run's report as JSON, or None if it is not written. Raises NotWritten if it cannot be read."""
-    body = _report_body(objects, run_id)
-    return None if body is None else _report(body)
-
-
 def local_name(key: str, form: Format) -> str:
     """What a part is called on this machine."""
     match = _PART.fullmatch(key.rpartition("/")[2])

@@ -169,8 +169,6 @@ def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= dead_letter <= "\udfff" for dead_letter in text)
 
 
-# The words that every family that chats knows, whatever its own are called; `effort` where a model has it.
-NEUTRAL = ("max_tokens", "temperature", "top_p", "stop", "effort")
 _NO_ALIASES: Mapping[str, str] = {}
 
 

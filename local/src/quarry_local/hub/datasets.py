@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 MAIN = "main"
 CONVERTED = "refs/convert/parquet"
@@ -190,8 +190,3 @@ def sibling(file: File, *, blobs: bool) -> dict[str, object]:
         if file.sha256:
             shown["lfs"] = {"sha256": file.sha256, "size": file.size_bytes, "pointerSize": POINTER_BYTES}
     return shown
-
-
-def folder_name(dataset_id: str, revision: str = MAIN) -> str:
-    """Where `read` looks for a branch of a dataset."""
-    return dataset_id if revision == MAIN else f"{dataset_id}@{quote(revision, safe='')}"

@@ -32,7 +32,6 @@ from quarry_core.tabular.upload_sink import UploadSink
 
 ROW_GROUP_ROWS_MAX = 8_192
 COPY_COMPRESSION: Literal["snappy", "lz4", "zstd"] = "snappy"
-UNSENT_SHOWN = 3
 BLOCK_BYTES = 1 << 20
 
 
