@@ -45,6 +45,7 @@ BLOCKS: Mapping[str, Callable[[], Lines]] = {
     "manifest-vpc": manifest.vpc_fields,
     "manifest-not-yet": manifest.not_yet,
     "families": manifest.families,
+    "aliases": manifest.aliases,
     "family-table": family_table.lines,
     "parameters": manifest.parameters,
     "job-limits": manifest.job_limits,

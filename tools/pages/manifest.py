@@ -14,6 +14,7 @@ from quarry_core.contract.manifest_reading import NOT_YET
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.selection import Sample
 from quarry_core.models import CONVERSE, FAMILIES, Family, ModelLimits
+from quarry_core.models.aliases import alias_table
 
 MADE_BY = "`make docs` from"
 
@@ -56,6 +57,15 @@ def families() -> Lines:
         for family in _families()
     ]
     return table(("Model ids that begin with", "Family", "Asks for", "By", "Answer column"), rows)
+
+
+def aliases() -> Lines:
+    found = alias_table()
+    rows = (
+        [code(alias), code(line.model), ", ".join(code(f"{each}.") for each in line.profiles) or "none is needed"]
+        for alias, line in found.aliases.items()
+    )
+    return [*table(("Alias", "Model", "Asked by the profile of"), rows), "", f"As of {found.as_of}."]
 
 
 def parameters() -> Lines:

@@ -13,6 +13,7 @@ from quarry_cli.commands.plan import plan
 from quarry_cli.commands.plugins import Commands
 from quarry_cli.commands.preview import preview
 from quarry_cli.commands.results import results
+from quarry_cli.commands.run import run
 from quarry_cli.commands.runs import runs
 from quarry_cli.commands.schema import schema
 from quarry_cli.commands.status import status
@@ -59,6 +60,7 @@ def main(
 
 
 for command in (
+    run,
     submit,
     plan,
     preview,

@@ -21,9 +21,12 @@ from rich.table import Table
 from quarry_core.contract.text import marked
 from quarry_core.settings import Settings
 from quarry_local import demo, environment, loopback, processes
+from quarry_local.for_command import LocalStack
 from quarry_local.policies import SERVICES
 from quarry_local.programs import service_of
 from quarry_local.stack import Stack, StackError
+
+__all__ = ["LocalStack", "app"]  # `quarry run` finds the stack by the plug-in
 
 app = typer.Typer(
     name="local",

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from quarry_cli.client.download import Download
+    from quarry_cli.client.one_call import Asked, Sent
     from quarry_cli.client.planning import PlannedRun, PreviewedRun
     from quarry_cli.client.row_account import Account
 
@@ -102,6 +103,21 @@ class Client:
             manifest = {**manifest, "output_schema": output_schema}
         text = manifest if isinstance(manifest, str) else as_text(manifest)
         return self._do(lambda connections: submit(connections, text, check=check, any_queue=any_queue))
+
+    def send(self, asked: Asked, *, tell: Callable[[str, int, int], None] | None = None) -> Sent:
+        """Upload the files that a call names, and submit its manifest; nothing is sent twice for one directory.
+
+        Args:
+            asked: files or URIs, a model by alias or id, and the manifest's other fields.
+            tell: called often, in another thread, with a word for the work, the bytes done and all bytes.
+
+        Raises:
+            NotSubmitted: it is refused; nothing was sent.
+            NotWritten: the directory for the results holds something else.
+        """
+        from quarry_cli.client.one_call import send  # noqa: PLC0415 beside its only user
+
+        return self._do(lambda connections: send(connections, asked, tell))
 
     def plan(self, manifest: Mapping[str, Any] | str, *, tell: Callable[[int, int], None] | None = None) -> PlannedRun:
         """Count a manifest's source here, and say what the run would be. Nothing is sent, and nothing is written to AWS.

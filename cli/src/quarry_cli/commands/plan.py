@@ -43,11 +43,11 @@ def plan(ctx: typer.Context, file: ManifestFile, as_json: Json = False) -> None:
 class Reading:
     """How far a long count is: a line that is written over on a terminal, else one line every half minute."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, after_s: float = FIRST_AFTER_S) -> None:
         self._stream = stream
         self._moving = stream.isatty()
         self._begun = time.monotonic()
-        self._next_s = FIRST_AFTER_S
+        self._next_s = after_s
         self._shown = 0  # characters
 
     def __enter__(self) -> Self:
@@ -63,11 +63,18 @@ class Reading:
     def tell(self, done_bytes: int, source_bytes: int) -> None:
         """Called from another thread, one call at a time."""
         elapsed_s = time.monotonic() - self._begun
-        if elapsed_s < self._next_s:
-            return
+        if elapsed_s >= self._next_s:
+            of = f" of a source of {size(source_bytes)}" if source_bytes else ""
+            self._write(f"counting: {size(done_bytes)} read{of}, {elapsed_s:.0f} s", elapsed_s)
+
+    def tell_of(self, word: str, done_bytes: int, all_bytes: int) -> None:
+        """Likewise, of several kinds of work."""
+        elapsed_s = time.monotonic() - self._begun
+        if elapsed_s >= self._next_s:
+            self._write(f"{word}: {size(done_bytes)} of {size(all_bytes)}, {elapsed_s:.0f} s", elapsed_s)
+
+    def _write(self, line: str, elapsed_s: float) -> None:
         self._next_s = elapsed_s + (EVERY_S if self._moving else LINE_EVERY_S)
-        of = f" of a source of {size(source_bytes)}" if source_bytes else ""
-        line = f"counting: {size(done_bytes)} read{of}, {elapsed_s:.0f} s"
         if self._moving:
             self._stream.write("\r" + line.ljust(self._shown))
             self._shown = max(self._shown, len(line))

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from quarry_cli.client.api import Client
+from quarry_cli.client.folder import PRIVATE
 from quarry_cli.client.formats import Format
 from quarry_cli.commands.options import RunId, open_client
 from quarry_cli.errors import Exit
@@ -67,12 +68,20 @@ def results(
 
             printing.console().print(rows_table(client.head(run, head, partial=partial)))
         if out is not None:
-            _bring(client, run, out, file_format, partial=partial, safe_cells=safe_cells, mode=int(mode, 8) & 0o666)
+            bring(client, run, out, file_format, partial=partial, safe_cells=safe_cells, mode=int(mode, 8) & 0o666)
 
 
-def _bring(
-    client: Client, run: str, out: Path, file_format: Format, *, partial: bool, safe_cells: bool, mode: int
+def bring(
+    client: Client,
+    run: str,
+    out: Path,
+    file_format: Format,
+    *,
+    partial: bool = False,
+    safe_cells: bool = False,
+    mode: int = PRIVATE,
 ) -> None:
+    """Download, with a moving line meanwhile, and print what came. Exits with 1 if the rows do not add up."""
     console = Console(stderr=True, highlight=False)
     with console.status("reading the results") as working:
         found = client.results(
