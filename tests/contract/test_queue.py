@@ -71,6 +71,15 @@ async def test_a_message_arrives_as_it_was_sent(queue):
     assert message.sent_at_ms > 1_700_000_000_000
 
 
+async def test_a_message_may_bear_a_group_which_orders_nothing(queue):
+    for number in range(3):
+        await queue.send(str(number), group="r1")
+    first = await queue.receive(1, 0)
+    others = await queue.receive(10, 0)
+    assert len(first) == 1
+    assert sorted(message.body for message in (*first, *others)) == ["0", "1", "2"]
+
+
 async def test_an_empty_queue_gives_nothing(queue):
     assert list(await queue.receive(10, 0)) == []
     assert list(await queue.receive(1, 1)) == []

@@ -1,13 +1,15 @@
 """An SQS queue and its dead-letter queue in memory, on the fake clock.
 
 At least once: a message comes back when its visibility ends, and after `max_receive` deliveries it goes to the
-dead-letter queue by itself, without a reason. In sending order unless a `shuffle` is given.
+dead-letter queue by itself, without a reason. In sending order unless a `shuffle` is given, but for the groups that
+fair queues serve last.
 """
 
 from __future__ import annotations
 
 import copy
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +35,7 @@ class _Held:
     delayed: bool
     receive_count: int = 0
     receipt: str = ""
+    group: str = ""
 
 
 @dataclass(slots=True)
@@ -80,12 +83,14 @@ class FakeQueue:
                 await self._more(left)
             return taken
 
-    async def send(self, body: str, attributes: Mapping[str, str] | None = None, delay_s: int = 0) -> str:
+    async def send(
+        self, body: str, attributes: Mapping[str, str] | None = None, delay_s: int = 0, *, group: str = ""
+    ) -> str:
         given = dict(attributes or {})
         if not 0 <= delay_s <= 900 or len(given) > 10 or not all(given.values()):
             raise ValueError(f"SQS takes a delay of 0 to 900 s and 10 attributes with values: {delay_s}, {given}")
         async with self._faults.call("queue.send", self.name, body):
-            return self.put(body, given, delay_s)
+            return self.put(body, given, delay_s, group=group)
 
     async def ack(self, message: Message) -> None:
         async with self._faults.call("queue.ack", self.name, message):
@@ -148,6 +153,11 @@ class FakeQueue:
         return tuple(held.body for held in self._contents.waiting)
 
     @property
+    def groups(self) -> Sequence[str]:
+        """Of what is on the queue, in flight or not: the group of each."""
+        return tuple(held.group for held in self._contents.waiting)
+
+    @property
     def waiting(self) -> Sequence[tuple[Message, float]]:
         """What is on the queue, and for how many seconds from now nobody is given it: it is in flight, or delayed."""
         now = self._clock.monotonic()
@@ -171,13 +181,15 @@ class FakeQueue:
         self._contents.dead = list(dead)
         self._contents.numbered += RESTORED  # an id that was given before is not given again
 
-    def put(self, body: str, attributes: Mapping[str, str] | None = None, delay_s: float = 0) -> str:
+    def put(
+        self, body: str, attributes: Mapping[str, str] | None = None, delay_s: float = 0, *, group: str = ""
+    ) -> str:
         """Somebody else's send: no worker's call is counted."""
         given = dict(attributes or {})
         if not body or _bytes(body, given) > BODY_BYTES_MAX:
             raise Refused(f"{self.name}: SQS takes bodies of 1 to {BODY_BYTES_MAX} bytes", "InvalidParameterValue")
         visible_at = self._clock.monotonic() + delay_s
-        held = _Held(self._number(), body, given, self._now_ms(), visible_at, delayed=delay_s > 0)
+        held = _Held(self._number(), body, given, self._now_ms(), visible_at, delayed=delay_s > 0, group=group)
         self._contents.waiting.append(held)
         return held.id
 
@@ -211,6 +223,8 @@ class FakeQueue:
         ready = [held for held in self._contents.waiting if held.visible_at <= now]
         if self._shuffle is not None:
             self._shuffle.shuffle(ready)
+        noisy = self._noisy(now)
+        ready.sort(key=lambda held: held.group in noisy)  # stable: those are served last
         taken: list[Message] = []
         for held in ready:
             if held.receive_count >= self.max_receive:
@@ -227,6 +241,11 @@ class FakeQueue:
             held.delayed = False
             taken.append(_reported(held))
         return taken
+
+    def _noisy(self, now: float) -> set[str]:
+        """The groups that SQS serves last: more than a tenth, and at least 30, of the messages in flight (SQS guide)."""
+        flying = Counter(held.group for held in self._contents.waiting if held.visible_at > now and not held.delayed)
+        return {group for group, count in flying.items() if group and count >= 30 and count > flying.total() / 10}
 
     def _held(self, message: Message) -> _Held | None:
         return next((held for held in self._contents.waiting if held.receipt == message.receipt), None)

@@ -103,6 +103,7 @@ def setting_rows(model: type[BaseModel], variables: Callable[[str, FieldInfo], s
 
 def field_rows(model: type[BaseModel], schema: Mapping[str, Any]) -> Iterator[list[str]]:
     for name, field in model.model_fields.items():
-        shape = schema[name]
+        key = field.alias or name
+        shape = schema[key]
         description = field.description or ""
-        yield [code(name), type_of(shape), default_of(field), limits_of(shape), description]
+        yield [code(key), type_of(shape), default_of(field), limits_of(shape), description]

@@ -81,6 +81,16 @@ class StillRunning(QuarryError):
     exit_code = Exit.STILL_RUNNING
 
 
+class BadSetting(QuarryError):
+    """What is to be set, or its value, is not known: the text names what is."""
+
+    exit_code = Exit.USAGE
+
+
+class RunEnded(QuarryError):
+    """The run has ended, or nothing of it waits any more: it is too late for this."""
+
+
 class NotPlanned(QuarryError):
     """The source cannot be counted from here; the services may be able to."""
 

@@ -16,6 +16,7 @@ from quarry_cli.commands.results import results
 from quarry_cli.commands.run import run
 from quarry_cli.commands.runs import runs
 from quarry_cli.commands.schema import schema
+from quarry_cli.commands.set import set_
 from quarry_cli.commands.status import status
 from quarry_cli.commands.submit import submit
 from quarry_cli.commands.watch import watch
@@ -73,6 +74,7 @@ for command in (
     models,
 ):
     app.command()(command)
+app.command("set")(set_)
 app.add_typer(dlq, name="dlq")
 
 if __name__ == "__main__":

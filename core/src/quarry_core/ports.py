@@ -38,8 +38,15 @@ class Queue(Protocol):
         """Take up to `most` (at most 10) messages, waiting up to `wait_s` (at most 20) for the first."""
         ...
 
-    async def send(self, body: str, attributes: Mapping[str, str] | None = None, delay_s: int = 0) -> str:
-        """Put one message on the queue and give its message id."""
+    async def send(
+        self, body: str, attributes: Mapping[str, str] | None = None, delay_s: int = 0, *, group: str = ""
+    ) -> str:
+        """Put one message on the queue and give its message id.
+
+        Args:
+            group: on whose behalf: SQS shares its deliveries out among groups (fair queues), so that one with many messages
+                delays none with few. Empty: nobody's.
+        """
         ...
 
     async def ack(self, message: Message) -> None:

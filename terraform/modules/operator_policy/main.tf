@@ -54,9 +54,11 @@ data "aws_iam_policy_document" "this" {
 
   # ----------------------------------------------------------------- look, fetch results
 
+  # UpdateItem and PutItem for what steers a run or a pool. A transaction is no IAM action: the item actions are what it is
+  # checked by. One statement, since two would be too long for IAM.
   statement {
-    sid       = "ReadLedger"
-    actions   = ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"]
+    sid       = "ReadAndSteer"
+    actions   = ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:UpdateItem", "dynamodb:PutItem"]
     resources = [local.names.table_arn]
   }
 

@@ -330,8 +330,8 @@ def test_a_dead_letter_message_that_is_dead_lettered_again_meanwhile_is_not_move
     office.dead_letter("slices", "poison", "a bug")
     send = office.queues["slices"].send
 
-    async def straight_back(body, attributes=None, delay_s=0):
-        sent = await send(body, attributes, delay_s)
+    async def straight_back(body, attributes=None, delay_s=0, **group):
+        sent = await send(body, attributes, delay_s, **group)
         office.dead_letters["slices"].put(body, attributes)
         return sent
 
@@ -371,7 +371,7 @@ def test_what_is_not_moved_is_reported_with_its_reason(office, call):
     office.dead_letter("slices", "one", "a bug")
     where = office.queues["slices"] if call == "send" else office.dead_letters["slices"]
 
-    async def refused(*_):
+    async def refused(*_, **__):
         raise Refused(f"no {call} for you")
 
     setattr(where, call, refused)

@@ -50,7 +50,14 @@ def test_a_running_run_shows_rows_shards_jobs_and_slots(quarry):
         "processed": 0,
     }
     assert view["shards"] == {"PENDING": 7, "ADMITTED": 0, "SUBMITTED": 3, "ENDED": 0, "SETTLED": 0}
-    assert view["slots"] == {"pool": view["slots"]["pool"], "limit": 3, "in_use": 3, "held": 3}
+    assert view["slots"] == {
+        "pool": view["slots"]["pool"],
+        "limit": 3,
+        "in_use": 3,
+        "held": 3,
+        "class": "normal",
+        "weight": 1,
+    }
     assert [job["status"] for job in view["jobs"]] == ["Submitted"] * 3
     assert all(job["name"].startswith(f"jokes-{run_id}-") and job["attempt"] == 1 for job in view["jobs"])
     assert [job["arn"] for job in view["jobs"]] == [job.arn for job in quarry.world.jobs.all]

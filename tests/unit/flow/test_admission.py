@@ -26,7 +26,6 @@ BACKLOG_PER_TRANSACTION = 40
 @pytest.mark.parametrize("schedulers", [2, 4])
 async def test_schedulers_that_tick_at_once_never_have_more_jobs_than_slots_and_fill_them_all(quota, schedulers):
     world = SimulatedWorld(job_quota=quota)
-    world.jobs._account.quota = None  # Bedrock would take any number
     run_id = await enlist(world, world.joke(rows=1_200, max_records_per_job=100))
     waiting = len([shard async for shard in world.ledger.shards(run_id)])
     replicas = [another_scheduler(world) for _ in range(schedulers)]

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quarry_core.contract.json_text import NotAnObject, parse_object
-from quarry_core.contract.manifest import Manifest
+from quarry_core.contract.manifest import FIELDS
 from quarry_core.contract.manifest_identity import run_id_of
 from quarry_core.contract.manifest_reading import REFUSAL_BYTES_MAX
 from quarry_core.contract.names import manifest_key, prompt_key
@@ -27,7 +27,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANYTHING, inner, max_size=3),
     max_leaves=6,
 )
-MANIFESTS = st.dictionaries(st.sampled_from(sorted(Manifest.model_fields)) | ANYTHING, VALUES, max_size=5)
+MANIFESTS = st.dictionaries(st.sampled_from(sorted(FIELDS)) | ANYTHING, VALUES, max_size=5)
 OTHERS = "arn:aws:bedrock:eu-west-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"
 
 

@@ -37,6 +37,8 @@ def world_of(chance: random.Random, seed: int) -> tuple[SimulatedWorld, int]:
     rows = shards * 100 + chance.randrange(60)
     # Drawn crashes hit one piece of work twice by chance, and would be taken for its own doing.
     world = SimulatedWorld(job_quota=chance.choice((1, 1, 2, 3)), repeats_max=3, worker_deaths_max=4)
+    # Mostly more than ours, or none: what we keep to ourselves is not to be Bedrock's doing.
+    world.jobs.set_quota(chance.choice((None, None, world.settings.job_quota + 2, world.settings.job_quota)))
     world.bedrock.seed = seed
     world.bedrock.events_lost_share = chance.choice((0.0, 0.5, 1.0))
     world.bedrock.events_doubled_share = chance.choice((0.0, 0.5))

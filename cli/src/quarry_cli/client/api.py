@@ -27,6 +27,7 @@ from quarry_cli.client.following import Show, follow
 from quarry_cli.client.formats import Format
 from quarry_cli.client.reading import RunReader
 from quarry_cli.client.run_search import RunLine, Wanted, beginning_with, find_run, no_such_run, read_runs
+from quarry_cli.client.share import Share, set_share
 from quarry_cli.client.submitting import Submitted, as_text, submit
 from quarry_cli.client.view import RunView
 from quarry_cli.errors import NoResults, NotEnded, NotSubmitted, Unaccounted
@@ -210,6 +211,19 @@ class Client:
             )
 
         return self._do(look)
+
+    def set_share(self, run_id: str, *, admission_class: str | None = None, weight: int | None = None) -> Share:
+        """Change the admission class or the weight of a run that has not ended; the next admission goes by it.
+
+        Args:
+            admission_class: high, normal or low.
+            weight: 1 to 100.
+
+        Raises:
+            BadSetting, NoSuchRun, SeveralRuns.
+            RunEnded: nothing of it waits for a slot any more.
+        """
+        return self._do(lambda connections: set_share(connections, run_id, admission_class, weight))
 
     def results(
         self,

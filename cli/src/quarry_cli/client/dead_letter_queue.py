@@ -24,6 +24,7 @@ from quarry_core.contract.envelopes import is_wakeup
 from quarry_core.contract.json_text import NotAnObject, parse_object
 from quarry_core.contract.manifest_identity import ORIGIN_ATTRIBUTE, run_id_of
 from quarry_core.contract.message_attributes import apart, with_origin
+from quarry_core.contract.messages import group_of
 from quarry_core.contract.names import QUEUES
 from quarry_core.errors import Missing, PortError
 from quarry_core.ports import Message, Queue
@@ -142,7 +143,7 @@ async def redrive(dead_letters: Queue, source: Queue, ids: Sequence[str]) -> Don
         if _bytes_before_cut(message) is not None:
             return "its body was truncated when it was dead-lettered: send the original again"
         try:
-            await source.send(message.body, restored(message))
+            await source.send(message.body, restored(message), group=group_of(message.body))
         except PortError as error:
             return f"not sent: {error}"
         try:

@@ -62,12 +62,14 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slots(msgspec.Struct, frozen=True, kw_only=True):
-    """The pool's slots: `in_use` by all runs, `held` of them by this one."""
+    """The pool's slots: `in_use` by all runs, `held` of them by this one, which is served by its `class` and `weight`."""
 
     pool: str
     limit: int
     in_use: int
     held: int
+    admission_class: str | None = msgspec.field(name="class", default=None)
+    weight: int | None = None
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,7 +204,7 @@ def run_view(
             0, round((_moment(totals.ended_at, now) - datetime.fromisoformat(run.accepted_at)).total_seconds())
         ),
         rows_per_minute=_rows_per_minute(totals, processed, now),
-        slots=_slots(pool, run.run_id),
+        slots=_slots(pool, run.run_id, lane),
         waits_for=waits_for(totals, {state: shards.get(state, 0) for state in ShardState}, lane, pool, paused),
         eta_s=_expected_s(totals, estimate, now) if eta_s is None else eta_s,
         results_uri=_results_uri(totals, bucket, dry_run=dry_run),
@@ -262,11 +264,18 @@ def _job(job: JobRow) -> JobView:
     )
 
 
-def _slots(pool: Pool | None, run_id: str) -> Slots | None:
+def _slots(pool: Pool | None, run_id: str, lane: Lane | None) -> Slots | None:
     if pool is None:
         return None
     held = sum(holder.startswith(f"{run_id}/") for holder in pool.holders)
-    return Slots(pool=pool.pool, limit=pool.admit_limit, in_use=pool.in_use, held=held)
+    return Slots(
+        pool=pool.pool,
+        limit=pool.admit_limit,
+        in_use=pool.in_use,
+        held=held,
+        admission_class=lane.admission_class if lane else None,
+        weight=lane.weight if lane else None,
+    )
 
 
 def _results_uri(totals: Totals, bucket: str, *, dry_run: bool) -> str | None:

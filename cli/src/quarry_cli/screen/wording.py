@@ -7,6 +7,7 @@ character in them must not reach a terminal.
 from __future__ import annotations
 
 from quarry_cli.client.view import JobView, RunView
+from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT
 from quarry_core.contract.states import RunState
 from quarry_core.contract.text import one_line
 
@@ -60,7 +61,10 @@ def shards_of(view: RunView) -> str:
 def slots_of(view: RunView) -> str:
     if view.slots is None:
         return ""
-    return f"slots: {view.slots.in_use} of {view.slots.limit} in use, {view.slots.held} by this run"
+    slots = view.slots
+    usual = (slots.admission_class or CLASS_DEFAULT, slots.weight or WEIGHT_DEFAULT) == (CLASS_DEFAULT, WEIGHT_DEFAULT)
+    share = "" if usual else f" (class {slots.admission_class}, weight {slots.weight})"
+    return f"slots: {slots.in_use} of {slots.limit} in use, {slots.held} by this run{share}"
 
 
 def waits_of(view: RunView) -> str:

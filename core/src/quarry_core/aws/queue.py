@@ -4,6 +4,9 @@ Delivery is at least once, in no order. `send` may put a message on the queue tw
 `dead-letter` may be called again. A receipt that no longer holds (the message was deleted, or delivered again to somebody
 else) is no error to `ack`, which has nothing left to do, and is `Missing` to `extend`, whose caller must know that
 it works on something it no longer has.
+
+A message may bear a group: on a standard queue it orders nothing, but SQS then serves last the groups that have more
+than their share of messages in flight (SQS guide, "Amazon SQS fair queues").
 """
 
 from __future__ import annotations
@@ -49,15 +52,14 @@ class SqsQueue:
         )
         return [_message(wire) for wire in answer.get("Messages", [])]
 
-    async def send(self, body: str, attributes: Mapping[str, str] | None = None, delay_s: int = 0) -> str:
+    async def send(
+        self, body: str, attributes: Mapping[str, str] | None = None, delay_s: int = 0, *, group: str = ""
+    ) -> str:
         _within("delay_s", delay_s, 0, DELAY_S_MAX)
         check_attributes(attributes or {})
         refuse_too_large(body, attributes or {}, self.name)
-        answer = await self._call(
-            "send_message",
-            {"MessageBody": body, "DelaySeconds": delay_s, "MessageAttributes": _wire(attributes or {})},
-            "sending to",
-        )
+        request = {"MessageBody": body, "DelaySeconds": delay_s, "MessageAttributes": _wire(attributes or {})}
+        answer = await self._call("send_message", request | ({"MessageGroupId": group} if group else {}), "sending to")
         return str(answer["MessageId"])
 
     async def ack(self, message: Message) -> None:

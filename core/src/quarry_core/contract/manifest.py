@@ -23,6 +23,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from quarry_core.contract import job_request
 from quarry_core.contract.column_names import names_fault
@@ -35,6 +36,7 @@ from quarry_core.contract.requests import RequestFormat, could_be_requests
 from quarry_core.contract.result_names import check_fields
 from quarry_core.contract.s3_names import URIS_MAX, parse_s3_name
 from quarry_core.contract.selection import PartitionType, Sample
+from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT, AdmissionClass, Weight
 from quarry_core.contract.source_format import SourceFormat, UnknownFormat, source_format
 from quarry_core.contract.splits import read_split
 from quarry_core.contract.text import shown_name
@@ -177,6 +179,16 @@ class Manifest(BaseModel):
         None,
         description="Ask a run of fewer rows on demand, record by record. By default that is the smallest job's number of"
         " records; 0 forbids it, also for what is left of a larger run.",
+    )
+    admission_class: AdmissionClass = Field(
+        CLASS_DEFAULT,
+        alias="class",
+        description="Runs of a higher class are served first, as long as they have work waiting. `quarry set` changes it.",
+    )
+    weight: Weight = Field(
+        WEIGHT_DEFAULT,
+        description="Share of the pool's slots among runs of the same class: weight 4 gets four times as many as weight 1."
+        " `quarry set` changes it.",
     )
     result_prefix: str | None = Field(
         None,
@@ -437,6 +449,10 @@ class Manifest(BaseModel):
         except SchemaError as error:
             raise ValueError(f"output_schema: {error}") from error
         return mode
+
+
+# By the key that a manifest has for each: `class` cannot be an attribute's name.
+FIELDS: Mapping[str, FieldInfo] = {field.alias or name: field for name, field in Manifest.model_fields.items()}
 
 
 def prompt_of_requests(manifest: Manifest) -> str | None:

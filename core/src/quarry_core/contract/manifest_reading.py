@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from quarry_core.contract.envelopes import envelope_of
 from quarry_core.contract.field_faults import in_words
 from quarry_core.contract.json_text import fixed, half_pairs, nested, repeated_keys, without_nulls
-from quarry_core.contract.manifest import Manifest, ManifestError, model_fault
+from quarry_core.contract.manifest import FIELDS, Manifest, ManifestError, model_fault
 from quarry_core.contract.manifest_identity import ManifestData
 from quarry_core.contract.text import SURROGATE, bounded_text, shown_name
 from quarry_core.models import is_application_profile
@@ -30,8 +30,6 @@ FAULTS_MAX = 20
 
 NOT_YET = {
     "record_errors": "choosing what happens to failed records is not yet supported: they become error rows",
-    "class": "admission classes are not yet supported",
-    "weight": "admission weights are not yet supported",
     "output": "choosing the form of the output is not yet supported: it is Parquet under results/",
     "budget_usd": "budgets are not yet supported",
     "canary": "canary shards are not yet supported",
@@ -58,7 +56,7 @@ def read_manifest(data: ManifestData, size_bytes: int = 0, *, model: str = "") -
     assert isinstance(data, Mapping), "text is an envelope"
     faults = list(islice(_faults(data, size_bytes, model), FAULTS_MAX + 1))
     whole = fixed(dict(data))
-    known = {key: value for key, value in without_nulls(whole).items() if key in Manifest.model_fields}
+    known = {key: value for key, value in without_nulls(whole).items() if key in FIELDS}
     if "output_schema" in known:
         known["output_schema"] = whole["output_schema"]  # null is a value to a schema
     # A stand-in, so that the other fields are judged in the same answer.
@@ -102,14 +100,14 @@ def _faults(data: Mapping[str, Any], size_bytes: int, model: str) -> Iterator[st
 
 def _key_faults(data: Mapping[str, Any]) -> Iterator[str]:
     for key in data:
-        if key in Manifest.model_fields or SURROGATE.search(key):
+        if key in FIELDS or SURROGATE.search(key):
             continue
         if key in NOT_YET:
             # A null asks for nothing: the seeds' manifests may carry the key they do not use.
             if data[key] is not None:
                 yield f"{key}: {NOT_YET[key]}"
             continue
-        nearest = difflib.get_close_matches(shown_name(key), [*Manifest.model_fields, *NOT_YET], n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(shown_name(key), [*FIELDS, *NOT_YET], n=1, cutoff=0.5)
         yield f"{shown_name(key)}: unknown key" + (f"; did you mean {nearest[0]}?" if nearest else "")
 
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quarry_core.contract.envelopes import is_manifest, is_wakeup
 from quarry_core.contract.json_text import NotAnObject, half_pairs, parse_object
+from quarry_core.contract.names import RUN_ID_PATTERN
 from quarry_core.contract.text import bounded_text, shown_name
 
 VERSION = 2
@@ -82,6 +83,15 @@ def read_wakeup(body: str) -> Wakeup:
     except ValidationError as error:
         first = error.errors()[0]
         raise NotAMessage(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def group_of(body: str) -> str:
+    """The group with which a wake-up is sent: its run; empty for any other message, and where SQS would refuse it."""
+    try:
+        run_id = read_wakeup(body).run_id
+    except (NotAMessage, UnknownVersion):
+        return ""
+    return run_id if RUN_ID_PATTERN.fullmatch(run_id) else ""
 
 
 class JobEvent(BaseModel):

@@ -14,6 +14,7 @@ from quarry_core.contract.manifest import Vpc
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.requests import RequestFormat
 from quarry_core.contract.selection import PartitionType, Sample
+from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT, AdmissionClass
 from quarry_core.contract.source_format import SourceFormat
 from quarry_core.models import Carrier, OutputMode
 from quarry_core.models.family import Invocation
@@ -98,6 +99,7 @@ class Pins(BaseModel):
         columns, where, sample, id_column: as of the manifest; empty where it has none.
         request_format: of the source's ready requests; None where a prompt, or the column `input_text`, asks.
         invocation: how Bedrock is to read the records; None is its own default, InvokeModel.
+        admission_class, weight: with which its lane opens; the lane has what they are now.
         on_demand_below: a run of fewer rows is asked on demand, and so is what is below the minimum of a job; 0: neither.
     """
 
@@ -132,6 +134,8 @@ class Pins(BaseModel):
     on_demand_below: int = 0
     output: Output | None = None
     images: tuple[ImageColumn, ...] = ()
+    admission_class: AdmissionClass = CLASS_DEFAULT
+    weight: int = WEIGHT_DEFAULT
 
     @property
     def model(self) -> str:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from quarry_core.contract.run import Pins, Run
+from quarry_core.contract.share import CLASSES
 from quarry_core.contract.states import Gate, RunState, ShardState
 from quarry_core.planning.history import History
 from quarry_core.ports import Item, Key
 
-CLASSES = ("high", "normal", "low")
 # Error rows are counted by code under this and the code: so a transaction can add to one of them.
 ERRORS = "errors#"
 OPEN = "open"
@@ -198,6 +198,9 @@ class Totals:
     text_days: int = 0  # days that the text item stays after the run's end; 0: there is none
     # The plan's estimate of a record's LLM input tokens, in thousandths. 0: it made none, or an earlier release planned it.
     record_millitokens: int = 0
+    # Set by `quarry set` before there is a lane, which opens with them in place of the manifest's.
+    lane_class: str = ""
+    lane_weight: int = 0
 
     @property
     def whole(self) -> bool:

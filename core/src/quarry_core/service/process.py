@@ -75,8 +75,11 @@ class World:
         return Ledger(self.table)
 
     async def wake(self, queue: str, wakeup: Wakeup) -> None:
-        """Send a wake-up: it only says "look", so one too many is harmless and a lost one is the sweep's business."""
-        await self.queues[queue].send(wakeup.body())
+        """Send a wake-up: it only says "look", so one too many is harmless and a lost one is the sweep's business.
+
+        Its group is its run: so a run of 2,000 shards delays no other run's wake-ups.
+        """
+        await self.queues[queue].send(wakeup.body(), group=wakeup.run_id)
 
 
 @dataclass(frozen=True, slots=True)

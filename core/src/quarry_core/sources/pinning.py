@@ -107,6 +107,8 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
         on_demand_below=on_demand_below(manifest, allowed=environment.asks_on_demand),
         output=output,
         images=manifest.images,
+        admission_class=manifest.admission_class,
+        weight=manifest.weight,
     )
     size_bytes = len(pins.model_dump_json().encode())
     if size_bytes > PINS_BYTES_MAX:

@@ -83,20 +83,8 @@ class Counting:
                 await ledger.apply(moves.open_slice(run_id, number, piece.first_shard, piece.shards))
             except Stale:
                 log.debug("slice_opened_by_another", slice=number)
-        pool = await ledger.pool(pins.pool)
-        tag = pool.virtual_time[moves.NEW_RUN_CLASS] if pool else 0
         try:
-            await ledger.apply(
-                moves.begin_running(
-                    totals,
-                    pins.pool,
-                    tag,
-                    0 if pins.dry_run else plan.rows_planned,
-                    dataset.count.rows,
-                    digest,
-                    record_millitokens=record_millitokens,
-                )
-            )
+            await self._begin(totals, pins, plan, dataset.count.rows, digest, record_millitokens)
             metrics.ROWS_ACCEPTED.inc(0 if pins.dry_run else plan.rows_planned)
             log.info(
                 "planned",
@@ -110,6 +98,36 @@ class Counting:
         now = await ledger.totals(run_id)
         assert now is not None
         return now
+
+    async def _begin(
+        self, totals: Totals, pins: Pins, plan: Plan, rows_source: int, digest: str, record_millitokens: int
+    ) -> None:
+        """PLANNING -> RUNNING. Class and weight may be set meanwhile: then once more, as they are now. Raises Stale."""
+        ledger = self._world.ledger
+        for again in (True, False):
+            pool = await ledger.pool(pins.pool)
+            admission_class = totals.lane_class or pins.admission_class
+            try:
+                await ledger.apply(
+                    moves.begin_running(
+                        totals,
+                        pins.pool,
+                        pool.virtual_time[admission_class] if pool else 0,
+                        0 if pins.dry_run else plan.rows_planned,
+                        rows_source,
+                        digest,
+                        record_millitokens=record_millitokens,
+                        admission_class=admission_class,
+                        weight=totals.lane_weight or pins.weight,
+                    )
+                )
+            except Stale:
+                now = await ledger.totals(totals.run_id)
+                if not again or now is None or now.state is not RunState.PLANNING:
+                    raise
+                totals = now
+            else:
+                return
 
     async def _planned(self, run_id: str, pins: Pins) -> Planned | str:
         """The plan; or the sentence with which the source is refused."""

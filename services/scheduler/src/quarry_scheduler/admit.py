@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from quarry_core.contract.share import CLASSES
 from quarry_core.contract.states import Gate
 from quarry_core.ledger.moves import STRIDE
-from quarry_core.ledger.rows import CLASSES, Lane, Pool, Shard
+from quarry_core.ledger.rows import Lane, Pool, Shard
 
 
 def next_lane(pool: Pool, lanes: Iterable[Lane]) -> Lane | None:

@@ -45,10 +45,12 @@ run "what_an_operator_may_do" {
           ]
         },
         {
-          Sid    = "ReadLedger"
+          Sid    = "ReadAndSteer"
           Effect = "Allow"
           Action = [
+            "dynamodb:UpdateItem",
             "dynamodb:Query",
+            "dynamodb:PutItem",
             "dynamodb:GetItem",
             "dynamodb:BatchGetItem",
           ]

@@ -12,9 +12,9 @@ against those tables.
 
 from quarry_core.ledger.moves.failures import begin_piece, finish_piece, forget_failures, leave_piece, note_failure
 from quarry_core.ledger.moves.invoking import begin_invoking, end_invoking, end_uninvoked, keep_invoking, leave_invoking
+from quarry_core.ledger.moves.lanes import set_share, set_share_early
 from quarry_core.ledger.moves.pools import limit_pool, list_pool, open_history, open_pool, remove_pool, seen_in
 from quarry_core.ledger.moves.runs import (
-    NEW_RUN_CLASS,
     accept,
     begin_closing,
     begin_planning,
@@ -46,7 +46,6 @@ __all__ = [
     "ANSWERED",
     "BELOW_MINIMUM",
     "INTERNAL_ERROR",
-    "NEW_RUN_CLASS",
     "NOT_PROCESSED",
     "REFUSED",
     "STRIDE",
@@ -86,6 +85,8 @@ __all__ = [
     "repeat",
     "return_slot",
     "seen_in",
+    "set_share",
+    "set_share_early",
     "settle",
     "submit",
     "take_over",

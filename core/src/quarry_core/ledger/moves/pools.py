@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from quarry_core.contract.share import CLASSES
 from quarry_core.ledger.moves.premise import equal
-from quarry_core.ledger.rows import CLASSES, Pool, history_key, listed_pool_key, pool_key
+from quarry_core.ledger.rows import Pool, history_key, listed_pool_key, pool_key
 from quarry_core.planning.history import Seen
 from quarry_core.ports import Cond, Delete, Put, Update, Write
 

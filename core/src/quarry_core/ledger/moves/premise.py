@@ -8,3 +8,8 @@ from quarry_core.ports import Cond
 def equal(attribute: str, value: object) -> Cond:
     """The attribute still is what was read."""
     return Cond(attribute, "eq", value)
+
+
+def as_read(attribute: str, value: object) -> Cond:
+    """Likewise, of an attribute that may be absent: then what was read is empty."""
+    return equal(attribute, value) if value else Cond(attribute, "absent")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from quarry_core.contract.run import Run
+from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT
 from quarry_core.contract.states import Gate, RunState
-from quarry_core.ledger.moves.premise import equal
+from quarry_core.ledger.moves.premise import as_read, equal
 from quarry_core.ledger.rows import (
     Totals,
     done_key,
@@ -22,8 +23,6 @@ from quarry_core.ledger.rows import (
 )
 from quarry_core.ports import Cond, Delete, Put, Update, Write
 
-NEW_RUN_CLASS = "normal"
-NEW_RUN_WEIGHT = 1
 TEXT_DAYS = 30
 
 
@@ -94,21 +93,35 @@ def refuse_run(totals: Totals, message: str, ended_at: str, *, code: str, step: 
 
 
 def begin_running(
-    totals: Totals, pool: str, tag: int, rows: int, rows_source: int, plan: str, *, record_millitokens: int = 0
+    totals: Totals,
+    pool: str,
+    tag: int,
+    rows: int,
+    rows_source: int,
+    plan: str,
+    *,
+    record_millitokens: int = 0,
+    admission_class: str = CLASS_DEFAULT,
+    weight: int = WEIGHT_DEFAULT,
 ) -> list[Write]:
     """PLANNING -> RUNNING: the plan is complete (the slices too), its rows are accepted, its lane opens.
 
     Args:
-        tag: the lane's first stride tag: the pool's virtual time, so that no credit is saved by coming late.
+        tag: the lane's first stride tag: the pool's virtual time in its class, so that no credit is saved by coming late.
         rows: rows of the plan.
         rows_source: rows of the source, of which the plan may leave some out.
         plan: SHA-256 of the plan's bytes.
         record_millitokens: what the plan estimates of a record's LLM input tokens, in thousandths.
+        admission_class: of the lane; likewise `weight`. They follow from `totals`, which must still say the same.
     """
     return [
         Update(
             totals_key(totals.run_id),
-            when=(equal("state", RunState.PLANNING),),
+            when=(
+                equal("state", RunState.PLANNING),
+                as_read("lane_class", totals.lane_class),
+                as_read("lane_weight", totals.lane_weight),
+            ),
             set={
                 "state": RunState.RUNNING,
                 "accepted": rows,
@@ -124,8 +137,8 @@ def begin_running(
             {
                 "pool": pool,
                 "run_id": totals.run_id,
-                "class": NEW_RUN_CLASS,
-                "weight": NEW_RUN_WEIGHT,
+                "class": admission_class,
+                "weight": weight,
                 "tag": tag,
                 "gate": Gate.OPEN,
                 "waiting": 0,
