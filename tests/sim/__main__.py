@@ -12,19 +12,30 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.sim import campaign
+from tests.sim.protocol import Explored, Size, explore
 from tests.sim.tally import Tally
 from tests.sim.trial import silence
 
 ROOT = Path(__file__).resolve().parents[2]
 DEEP_SEEDS = 5_000
 BASES = ("plain:0", "asked:0")
+# Three shards; then two faults in one exploration, and both together for one scheduler. Minutes of one core.
+SMALL = (
+    Size(shards=3, collectors=1, faults=1),
+    Size(shards=2, collectors=1, faults=2),
+    Size(shards=3, schedulers=1, collectors=2, faults=2),
+)
+STATES_MAX = 20_000_000
+LATER = "not explored yet"
 SLOW_FACTOR_MAX = 4
 MORE_SEEDS = 8
 # Of the time, in a quick campaign.
@@ -48,7 +59,7 @@ def main(arguments: list[str]) -> int:
         case "bugs":
             from tests.sim import bugs
 
-            return bugs.main(asked.line, asked.workers)
+            return bugs.main(asked.line, asked.workers, _folder(), _version())
         case _:
             return one(" ".join(asked.line))
 
@@ -70,12 +81,7 @@ def quick(seconds: float, workers: int) -> int:
 
 def deep(hours: float, workers: int) -> int:
     """Everything, resumed where it was left."""
-    folder = ROOT / "build" / "sim"
-    folder.mkdir(parents=True, exist_ok=True)
-    version = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
-    log, until = folder / f"{version}.jsonl", time.monotonic() + hours * 3600
+    log, until = _folder() / f"{_version()}.jsonl", time.monotonic() + hours * 3600
     parts: dict[str, Tally] = {}
     whole = True
     with campaign.workers(workers) as pool:
@@ -85,9 +91,23 @@ def deep(hours: float, workers: int) -> int:
             done = parts[name].trials + parts[name].idle
             whole = whole and done == len(lines)
             print(f"{name}: {done} of {len(lines)}")
+        for size, explored in small(pool, log.with_suffix(".small.jsonl"), until).items():
+            print(f"in the small, {size}: {explored}")
+            whole = whole and explored != LATER
     if not whole:
         print(f"not whole yet: the same command goes on where it stopped, by {log.relative_to(ROOT)}")
     return report(parts)
+
+
+def _folder() -> Path:
+    folder = ROOT / "build" / "sim"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _version() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _lines(name: str, *, seeds: int) -> list[str]:
@@ -98,6 +118,18 @@ def _lines(name: str, *, seeds: int) -> list[str]:
             return campaign.pairs(BASES[0])
         case _:
             return campaign.seeds(seeds)
+
+
+def small(pool: ProcessPoolExecutor, log: Path, until: float) -> dict[str, str]:
+    """The protocol in the small at the sizes that take minutes, each once a version."""
+    known = dict(json.loads(line) for line in log.read_text().splitlines()) if log.exists() else {}
+    for size in SMALL:
+        if str(size) not in known and time.monotonic() < until:
+            explored: Explored = pool.submit(explore, size, states_max=STATES_MAX).result()
+            known[str(size)] = f"{explored.states:,} states, {explored.steps:,} steps"
+            with log.open("a") as file:
+                file.write(json.dumps([str(size), known[str(size)]]) + "\n")
+    return {str(size): known.get(str(size), LATER) for size in SMALL}
 
 
 def report(parts: dict[str, Tally]) -> int:

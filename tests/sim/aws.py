@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from quarry_core.contract.names import parse_s3_uri
 from quarry_core.ports import Job, Message
@@ -39,8 +40,8 @@ class SimQueue(FakeQueue):
     bus: Bus = CALM
     chance = random.Random(0)
 
-    def put(self, body: str, attributes: Mapping[str, str] | None = None, delay_s: float = 0) -> str:
-        message_id = super().put(body, attributes, delay_s)
+    def put(self, body: str, attributes: Mapping[str, str] | None = None, delay_s: float = 0, **options: Any) -> str:
+        message_id = super().put(body, attributes, delay_s, **options)
         self._look()
         return message_id
 

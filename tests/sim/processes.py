@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -41,20 +41,42 @@ class TooMuch(AssertionError):
     """A trial makes more calls than any should: somebody turns in a circle."""
 
 
+# What a plan names: a call by its number among all, or `(name, n)`: the nth call of that name, or of that port.
+At = int | tuple[str, int]
+
+
 @dataclass
 class Calls:
     """The calls of all processes in one row, the plan for them, and what of it was done."""
 
-    plan: dict[int, Fault] = field(default_factory=dict)
+    asked: Mapping[At, Fault] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     injected: list[tuple[int, str, Fault]] = field(default_factory=list)
     lost_answers: int = 0  # of models that were asked on demand: what nobody heard is asked again
 
+    def __post_init__(self) -> None:
+        self.plan = {at: fault for at, fault in self.asked.items() if isinstance(at, int)}
+        self._named = {at: fault for at, fault in self.asked.items() if not isinstance(at, int)}
+        self._watched = {name for name, _ in self._named}
+        self._counts = Counter[str]()
+
     def number(self, name: str) -> int:
         self.names.append(name)
-        if len(self.names) > CALLS_MAX:
+        number = len(self.names)
+        if number > CALLS_MAX:
             raise TooMuch(f"{CALLS_MAX} calls: {Counter(self.names[-1000:]).most_common(5)}")
-        return len(self.names)
+        if self._watched:
+            for known in (name, name.partition(".")[0]):
+                if known in self._watched:
+                    self._counts[known] += 1
+                    if (fault := self._named.pop((known, self._counts[known]), None)) is not None:
+                        self.plan.setdefault(number, fault)
+        return number
+
+    def calm(self) -> None:
+        """Nothing more of the plan is done."""
+        self.plan.clear()
+        self._named.clear()
 
 
 class Process(Faults):
@@ -184,7 +206,7 @@ class Fleet:
         loop: VirtualLoop,
         *,
         seed: int | str,
-        plan: dict[int, Fault],
+        plan: Mapping[At, Fault],
         replicas: int,
         stall_s: float,
         restart_s: float,
@@ -241,6 +263,6 @@ class Fleet:
 
     def calm(self) -> None:
         """Nothing goes wrong any more."""
-        self.calls.plan.clear()
+        self.calls.calm()
         for process in self.processes.values():
             process.stalled_until_s = min(process.stalled_until_s, self.loop.time() + self.stall_s)

@@ -58,12 +58,16 @@ class State:
 
 
 class Protocol:
-    def __init__(self, size: Size, *, keeps_taken: bool = True, takes_over: bool = True) -> None:
+    def __init__(
+        self, size: Size, *, keeps_taken: bool = True, takes_over: bool = True, keeps_unknown: bool = True
+    ) -> None:
         """What the schedulers do; to see that each of these is needed, it can be left out.
 
         keeps_taken: who has taken over an admission keeps its slot when Bedrock says "not now".
         takes_over: another's admission is taken over.
+        keeps_unknown: a slot is kept while nobody knows what came of Create.
         """
+        self.keeps_unknown = keeps_unknown
         self.takes_over = takes_over
         self.size = size
         self.keeps_taken = keeps_taken
@@ -265,7 +269,8 @@ class Protocol:
                 made = state.jobs if job in jobs else _with(state.jobs, job, "active")  # the token is remembered
                 yield go(("submit", name, attempt, fresh), jobs=made)
                 if state.faults:
-                    yield go(jobs=made, faults=fault)  # the reply is lost
+                    # The reply is lost.
+                    yield go(IDLE if self.keeps_unknown else ("return", name, attempt), jobs=made, faults=fault)
                     # Who has taken over does not know what was sent before: it keeps the slot.
                     if job not in jobs:
                         yield go(("return", name, attempt) if fresh or not self.keeps_taken else IDLE, faults=fault)

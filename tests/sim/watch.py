@@ -80,6 +80,8 @@ class Watch:
                     _member(self._todo[run_id], rest, after)
                 case "wait":
                     _member(self._wait[run_id], rest.partition("#")[2], after)
+                case "job":
+                    self._job(f"{run_id} {rest}", before, after)
             self._touched_runs.add(run_id)
         elif pk.startswith("pool#") and sk == "quota":
             pool = pk.removeprefix("pool#")
@@ -88,6 +90,9 @@ class Watch:
                 self._pools.pop(pool, None)
             else:
                 self._pools[pool] = after
+                for name in after if before is not None else ():
+                    if name.startswith("virtual_time"):
+                        self._not_back(f"{name} of {pool}", before[name], after[name])
         elif pk.startswith("pool#") and sk.startswith("lane#"):
             run_id = sk.removeprefix("lane#")
             self._touched_runs.add(run_id)
@@ -95,6 +100,8 @@ class Watch:
                 self._waiting.pop(run_id, None)
             else:
                 self._waiting[run_id] = after["waiting"]
+                if before is not None and after["waiting"] < before["waiting"] and after["gate"] == "OPEN":
+                    self._not_back(f"the tag of lane {run_id}", before["tag"] + 1, after["tag"])
 
     def _totals(self, run_id: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
         if after is None:
@@ -109,6 +116,17 @@ class Watch:
         parts = after["ok"] + after["error"] + after["again"] + after["open"]
         if after["accepted"] != parts or min(after["open"], after["ok"], after["error"]) < 0:
             self._break(f"run {run_id}: accepted {after['accepted']}, in its parts {parts}")
+
+    def _job(self, name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
+        if before is None or after is None:
+            return
+        if before["arn"] != after["arn"]:
+            self._break(f"job {name} has become another")
+        self._not_back(f"the status of job {name}", before["rank"], after["rank"])
+
+    def _not_back(self, what: str, before: int, after: int) -> None:
+        if after < before:
+            self._break(f"{what} goes back from {before} to {after}")
 
     def _shard(self, run_id: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
         if after is None:

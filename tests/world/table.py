@@ -10,7 +10,7 @@ import bisect
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from quarry_core.errors import Refused, Stale
 from quarry_core.ports import Cond, Delete, Item, Key, Put, Update, Write
@@ -94,13 +94,17 @@ class FakeTable:
             for write in writes:
                 _check_key(write.key)
                 if not _premise_holds(write, self.items.get(write.key)):
-                    self._refused.append(write.key)
-                    raise Stale(f"the premise on {'/'.join(write.key)} did not hold")
+                    self._refuse(writes, write.key)
             changes = [(write.key, _changed(write, self.items.get(write.key))) for write in writes]
             for key, item in changes:
                 self._place(key, item)
             for look in self.after:
                 look()
+
+    def _refuse(self, writes: Sequence[Write], key: Key) -> NoReturn:
+        """A transaction met another state than its premise, which `key` was the first to show."""
+        self._refused.append(key)
+        raise Stale(f"the premise on {'/'.join(key)} did not hold")
 
     def _place(self, key: Key, item: dict[str, Any] | None) -> None:
         before = self.items.get(key)
