@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from quarry_cli.client.api import Client as Client
     from quarry_cli.client.api import results_frame as results_frame
     from quarry_cli.errors import QuarryError as QuarryError
+    from quarry_cli.frames import run as run
 
 _WHERE = {
     "Client": "quarry_cli.client.api",
     "QuarryError": "quarry_cli.errors",
     "results_frame": "quarry_cli.client.api",
+    "run": "quarry_cli.frames",
 }
-__all__ = ["Client", "QuarryError", "results_frame"]
+__all__ = ["Client", "QuarryError", "results_frame", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -61,6 +61,10 @@ class NoResults(QuarryError):
     """The run has ended, and left no results."""
 
 
+class RunFailed(QuarryError):
+    """The run that was waited for has failed."""
+
+
 class Unaccounted(QuarryError):
     """Rows of the run are missing from its results, or doubled."""
 

@@ -6,8 +6,9 @@ Nothing is guessed: a local stack in this directory is pointed out, and never us
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -50,10 +51,10 @@ class ClientSettings(BaseSettings):
     )
 
     @classmethod
-    def read(cls) -> Self:
-        """From the environment. Raises NotConfigured, naming a variable whose value cannot be read."""
+    def read(cls, variables: Mapping[str, str] | None = None) -> Self:
+        """From variables, by default the process's. Raises NotConfigured, naming one whose value cannot be read."""
         try:
-            return cls()
+            return cls(**_given(cls, variables))
         except ValidationError as error:
             raise NotConfigured("; ".join(faults_of(error))) from error
 
@@ -81,17 +82,38 @@ class ServiceSettings(BaseSettings):
     )
 
     @classmethod
-    def read(cls) -> Self:
-        """From the environment. Raises NotConfigured, naming a variable whose value cannot be read."""
+    def read(cls, variables: Mapping[str, str] | None = None) -> Self:
+        """As `ClientSettings.read`."""
         try:
-            return cls()
+            return cls(**_given(cls, variables))
         except ValidationError as error:
             raise NotConfigured("; ".join(faults_of(error))) from error
 
 
-def other_queue_urls() -> dict[str, str]:
+def names_of(settings: type[BaseSettings], field: str) -> tuple[str, ...]:
+    """The variables that a field is read from, the first that is set."""
+    alias = settings.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        return tuple(each for each in alias.choices if isinstance(each, str))
+    return (alias,) if isinstance(alias, str) else (f"{settings.model_config.get('env_prefix', '')}{field}".upper(),)
+
+
+def _given(settings: type[BaseSettings], variables: Mapping[str, str] | None) -> dict[str, Any]:
+    """Arguments of the settings, for which the process's variables are not asked."""
+    found: dict[str, Any] = {}
+    if variables is None:
+        return found
+    for field, info in settings.model_fields.items():
+        names = names_of(settings, field)
+        value = next((variables[name] for name in names if variables.get(name)), None)
+        found[names[0] if info.validation_alias else field] = info.get_default() if value is None else value
+    return found
+
+
+def other_queue_urls(variables: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment's queues that are not for manifests, by name, as far as variables tell them."""
-    reported = {name: os.environ.get(queue_url_variable(name), "") for name in QUEUES if name != "manifests"}
+    known = os.environ if variables is None else variables
+    reported = {name: known.get(queue_url_variable(name), "") for name in QUEUES if name != "manifests"}
     return {name: url for name, url in reported.items() if url}
 
 

@@ -37,8 +37,10 @@ class LocalStack:
         except StackError as error:
             raise QuarryError(str(error)) from error
 
-    def up(self) -> Mapping[str, str]:
+    def end_on_sigterm(self) -> None:
         processes.interrupt_on_sigterm()
+
+    def up(self) -> Mapping[str, str]:
         try:
             return self._stack.up()
         except StackError as error:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from quarry_cli.client import local_stack as local
+from quarry_cli.client import place
 from quarry_cli.client.uploading import safe_name
-from quarry_cli.commands import place
 from quarry_cli.errors import NotConfigured
 from quarry_core.errors import Unknown
 from tests.unit.cli.conftest import Command
@@ -286,6 +286,9 @@ class Stack:
     def standing(self):
         return self._standing
 
+    def end_on_sigterm(self):
+        """A test's signals are its own."""
+
     def up(self):
         self.asked.append("up")
         return {"QUARRY_BUCKET": "local", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
@@ -301,9 +304,10 @@ class Stack:
 def at(monkeypatch):
     """The command where no connection is handed to it: what it takes for its environment."""
 
-    def stand(stack: Stack, quarry: Command):
+    def stand(stack: Stack, quarry: Command | None = None):
         monkeypatch.setattr(place, "local_stack", lambda: stack)
-        monkeypatch.setattr(place, "Client", lambda: quarry.client)
+        if quarry is not None:
+            monkeypatch.setattr(place, "Client", lambda _connect: quarry.client)
         return stack
 
     return stand
@@ -372,7 +376,7 @@ def test_what_is_refused_ends_the_stack_too(quarry, at, tmp_path):
 
 @pytest.mark.parametrize("name", local.NAMING)
 def test_an_environment_that_is_named_by_halves_is_an_error_and_never_the_local_stack(quarry, at, tmp_path, name):
-    stack = at(Stack(), quarry)
+    stack = at(Stack())
 
     result = run_with(quarry, topics(tmp_path / "jokes.csv"), **{name: "x"})
 

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from quarry_cli.aws.asking import Answer, Ask
@@ -53,11 +54,12 @@ Connect = Callable[[], AbstractAsyncContextManager[Connections]]
 
 
 @contextlib.asynccontextmanager
-async def connect() -> AsyncIterator[Connections]:
-    """Connect as the environment variables say. Raises NotConfigured."""
-    settings = ClientSettings.read()
+async def connect(variables: Mapping[str, str] | None = None) -> AsyncIterator[Connections]:
+    """Connect as the environment variables say, or those that are handed in. Raises NotConfigured."""
+    settings = ClientSettings.read(variables)
     settings.require("region", "table", "bucket")
     # The SDKs take most of a second to import: `quarry --help` and `quarry schema` need none of them.
+    from quarry_core.aws.access import Access  # noqa: PLC0415 see above
     from quarry_core.aws.queue import SqsQueue  # noqa: PLC0415 see above
     from quarry_core.aws.s3.objects import S3Objects, s3_client  # noqa: PLC0415 see above
     from quarry_core.aws.table import DynamoTable  # noqa: PLC0415 see above
@@ -65,7 +67,8 @@ async def connect() -> AsyncIterator[Connections]:
     from quarry_core.sources.hub.objects import HubObjects  # noqa: PLC0415 see above
     from quarry_core.sources.reading import SourceObjects  # noqa: PLC0415 see above
 
-    async with ThreadedAws(region=settings.region) as aws:
+    access = Access(variables or {})
+    async with ThreadedAws(region=settings.region, access=access) as aws:
 
         def queue() -> Queue:
             settings.require("manifest_queue_url")
@@ -78,12 +81,16 @@ async def connect() -> AsyncIterator[Connections]:
         hub = HubObjects(settings.hf_endpoint, settings.hf_token.get_secret_value().strip())
 
         def glance() -> Objects:
-            return SourceObjects(S3Objects(settings.bucket, client=s3_client(settings.region, hasty=True)), hub)
+            return SourceObjects(
+                S3Objects(settings.bucket, client=s3_client(settings.region, hasty=True, access=access)), hub
+            )
 
         yield Connections(
             table=DynamoTable(aws, settings.table),
             queue=queue,
-            objects=lambda: SourceObjects(S3Objects(settings.bucket, region=settings.region), hub),
+            objects=lambda: SourceObjects(
+                S3Objects(settings.bucket, client=s3_client(settings.region, access=access)), hub
+            ),
             clock=aws.clock,
             bucket=settings.bucket,
             env=settings.env,
@@ -91,6 +98,7 @@ async def connect() -> AsyncIterator[Connections]:
             glance=glance,
             ask=ask,
             manifest_queue_url=settings.manifest_queue_url,
-            other_queue_urls=other_queue_urls(),
+            other_queue_urls=other_queue_urls(variables),
             owner_required=settings.input_bucket_owner_required,
+            services=partial(ServiceSettings.read, variables),
         )

@@ -30,6 +30,10 @@ class LocalStack(Protocol):
         """The variables of a client, if everything is up; None if nothing is. Raises QuarryError."""
         ...
 
+    def end_on_sigterm(self) -> None:
+        """Let SIGTERM interrupt this process, so that it stops what it started."""
+        ...
+
     def up(self) -> Mapping[str, str]:
         """Start it; the variables of a client. Raises QuarryError."""
         ...

@@ -12,9 +12,9 @@ import typer
 from quarry_cli.client.api import WAIT_EVERY_S, Client
 from quarry_cli.client.formats import Format
 from quarry_cli.client.one_call import Asked, Sent
+from quarry_cli.client.place import Place, placed
 from quarry_cli.client.view import RunView
 from quarry_cli.commands.following import RUN_EXITS, Every, Timeout, follow
-from quarry_cli.commands.place import Place, placed
 from quarry_cli.commands.plan import Reading
 from quarry_cli.commands.results import bring
 from quarry_cli.screen import printing
@@ -97,7 +97,7 @@ def run(
             ),
             out=out,
         )
-        with placed(ctx, local=local, keep=keep) as place:
+        with placed(_say, local=local, keep=keep, connect_with=ctx.obj) as place:
             with Reading(sys.stderr, after_s=0.5) as reading:
                 sent = place.client.send(asked, tell=reading.tell_of)
             for sentence in sent.unchecked:
@@ -109,6 +109,10 @@ def run(
             else:
                 _show(place, sent, view, head=head, out=out, file_format=file_format)
         raise typer.Exit(RUN_EXITS[view.state])
+
+
+def _say(text: str) -> None:
+    typer.echo(plain(text, printing.ERROR_CHARS_MAX), err=True)
 
 
 def manifest_fields(

@@ -18,11 +18,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import boto3
-import botocore.session
 from botocore.config import Config
 
+from quarry_core.aws.access import AS_USUAL, Access
 from quarry_core.aws.calls import Calls, Limits, Observe
-from quarry_core.aws.retries import pin, retries
+from quarry_core.aws.retries import retries
 from quarry_core.aws.whole import require_whole_answers
 from quarry_core.errors import Unsupported
 from quarry_core.ports import Clock
@@ -34,7 +34,7 @@ THREADS_MAX = 16
 class ThreadedAws(Calls):
     """An async context manager: `async with ThreadedAws() as aws`, then `await aws.call(...)`. Arguments as `Calls`.
 
-    An operation that the installed boto3 does not have yet is `Unsupported`.
+    `access` says where AWS is and who asks, if not the variables. An operation that the installed boto3 does not have yet is `Unsupported`.
     """
 
     def __init__(
@@ -43,8 +43,10 @@ class ThreadedAws(Calls):
         region: str | None = None,
         endpoint_urls: Mapping[str, str] | None = None,
         observe: Observe | None = None,
+        access: Access = AS_USUAL,
     ) -> None:
         super().__init__(clock, region, endpoint_urls, observe)
+        self._access = access
         self._session: Any = None
         self._clients: dict[Limits, Any] = {}
         self._making = threading.Lock()  # a boto3 session is not thread-safe
@@ -78,12 +80,16 @@ class ThreadedAws(Calls):
         with self._making:
             if limits not in self._clients:
                 if self._session is None:
-                    self._session = boto3.Session(botocore_session=pin(botocore.session.get_session()))
+                    self._session = boto3.Session(botocore_session=self._access.session())
                 client = self._session.client(
                     limits.service,
                     region_name=self._region,
-                    endpoint_url=self._endpoint_urls.get(limits.service),
-                    config=Config(retries=retries(limits.attempts_max), **limits.options()),
+                    endpoint_url=self._endpoint_urls.get(limits.service) or self._access.endpoint_url(limits.service),
+                    config=Config(
+                        retries=retries(limits.attempts_max),
+                        **limits.options(),
+                        **self._access.options(limits.service),
+                    ),
                 )
                 require_whole_answers(client)
                 self._clients[limits] = client

@@ -17,12 +17,12 @@ from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
 import boto3
-import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quarry_core import __version__
-from quarry_core.aws.retries import pin, retries
+from quarry_core.aws.access import AS_USUAL, Access
+from quarry_core.aws.retries import retries
 from quarry_core.aws.s3.reading import ForwardReader, RandomReader, Source
 from quarry_core.aws.s3.upload import UPLOAD_PART_BYTES_MAX, UPLOAD_PART_BYTES_MIN, S3Upload, Target
 from quarry_core.aws.s3.watch import Observe, watch
@@ -48,16 +48,18 @@ def s3_client(
     addressing_style: Literal["auto", "path", "virtual"] = "auto",
     *,
     hasty: bool = False,
+    access: Access = AS_USUAL,
 ) -> Any:
     """A boto3 S3 client with bounded time and attempts; what is not given comes the SDK's usual way (also the CA bundle).
 
     Args:
         hasty: for a person who waits, and would rather do without the answer.
+        access: where AWS is and who asks, if not the variables say it.
     """
-    client = boto3.Session(botocore_session=pin(botocore.session.get_session())).client(
+    client = boto3.Session(botocore_session=access.session()).client(
         "s3",
         region_name=region,
-        endpoint_url=endpoint_url,
+        endpoint_url=endpoint_url or access.endpoint_url("s3"),
         config=Config(
             connect_timeout=HASTY_TIMEOUT_S if hasty else CONNECT_TIMEOUT_S,
             read_timeout=HASTY_TIMEOUT_S if hasty else READ_TIMEOUT_S,
@@ -66,6 +68,7 @@ def s3_client(
             tcp_keepalive=True,
             user_agent_extra=USER_AGENT,
             s3={"addressing_style": addressing_style},
+            **access.options("s3"),
             **{name: when for name, when in CHECKSUMS.items() if name in Config.OPTION_DEFAULTS},
         ),
     )
