@@ -11,7 +11,7 @@ from quarry_core.images.header import ImageFormat
 from quarry_core.images.limits import ImageLimits
 from quarry_core.models import loose
 from quarry_core.models.claude_rules import calls_tools, check_claude, follows_schemas
-from quarry_core.models.content import TOOL_CALL, output_members, read_blocks, text_answer
+from quarry_core.models.content import TOOL_CALL, Texts, output_members, read_blocks, text_answer
 from quarry_core.models.family import (
     Answer,
     AnswerColumn,
@@ -241,9 +241,26 @@ class Anthropic:
         """
         message: Message = output
         usage = message.usage or _NO_USAGE
-        blocks = message.content or ()
-        if len(blocks) == 1 and blocks[0].type == "text":  # nearly always
-            text = blocks[0].text or ""
-        else:
-            text = "".join(block.text for block in blocks if block.type == "text" and block.text)
-        return text_answer(message.as_json or text, message.stop_reason, usage.input_tokens, usage.output_tokens)
+        text = message.as_json or _text_in(message.content or ())
+        return text_answer(text, message.stop_reason, usage.input_tokens, usage.output_tokens)
+
+    def texts(self, outputs: Sequence[Any]) -> Texts | None:
+        """As `ReadsMany.texts`: what `answer` reads, of messages without blocks of other kinds."""
+        if not all(type(each) is Message for each in outputs):
+            return None
+        messages: Sequence[Message] = outputs
+        contents = [message.content or () for message in messages]
+        usages = [message.usage or _NO_USAGE for message in messages]
+        return Texts(
+            [
+                blocks[0].text if len(blocks) == 1 and blocks[0].type == "text" else _text_in(blocks)  # nearly always
+                for blocks in contents
+            ],
+            [message.stop_reason for message in messages],
+            [usage.input_tokens for usage in usages],
+            [usage.output_tokens for usage in usages],
+        )
+
+
+def _text_in(blocks: Sequence[Block]) -> str:
+    return "".join(block.text for block in blocks if block.type == "text" and block.text)

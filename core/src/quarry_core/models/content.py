@@ -8,8 +8,8 @@ but with blocks of other kinds.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from quarry_core.models import loose
 from quarry_core.models.family import Answer, EmptyAnswer, UnreadableOutput
@@ -27,6 +27,36 @@ class Blocks(NamedTuple):
 
     texts: list[str | None]
     as_json: str | None
+
+
+class Texts(NamedTuple):
+    """What many outputs say, by columns: each has as many elements as there are outputs. A text may be empty or None."""
+
+    texts: list[str | None]
+    stop_reasons: list[str | None]
+    input_tokens: list[int | None]
+    output_tokens: list[int | None]
+
+    def of(self, places: Sequence[int]) -> Texts:
+        """The same of some of the outputs."""
+        return Texts(
+            [self.texts[place] for place in places],
+            [self.stop_reasons[place] for place in places],
+            [self.input_tokens[place] for place in places],
+            [self.output_tokens[place] for place in places],
+        )
+
+
+@runtime_checkable
+class ReadsMany(Protocol):
+    """A reader of answers (`family.AnswerReader`) that also reads many at once, without an object for each."""
+
+    def texts(self, outputs: Sequence[Any]) -> Texts | None:
+        """What `answer` reads of each, or None where they have to be read one by one.
+
+        Where a text is empty or None, `answer` raises EmptyAnswer.
+        """
+        ...
 
 
 def output_members(found: object) -> loose.Members:

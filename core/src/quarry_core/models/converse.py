@@ -6,12 +6,13 @@ of this form are made by `openai_chat`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from quarry_core.models import loose
-from quarry_core.models.content import TOOL_CALL, output_members, read_blocks, text_answer
+from quarry_core.models.content import TOOL_CALL, Texts, output_members, read_blocks, text_answer
 from quarry_core.models.family import Answer, AnswerColumn, Kind, Output, UnreadableOutput
 
 
@@ -106,6 +107,9 @@ def _text_of(block: object) -> str | None:
     return block if isinstance(block, str) else loose.text(loose.members(block).get("text"))
 
 
+_NO_USAGE = Usage()
+
+
 class Converse:
     """The adapter."""
 
@@ -122,6 +126,23 @@ class Converse:
         text beside a call alone would not tell what was called. So is one without text, but with blocks of other kinds.
         """
         said: Conversed = output
-        usage = said.usage or Usage()
-        text = said.as_json or "".join(block.text for block in said.blocks if block.text)
+        usage = said.usage or _NO_USAGE
+        text = said.as_json or _text_in(said.blocks)
         return text_answer(text, said.stop_reason, usage.input_tokens, usage.output_tokens)
+
+    def texts(self, outputs: Sequence[Any]) -> Texts | None:
+        """As `ReadsMany.texts`: what `answer` reads, of messages without blocks of other kinds."""
+        if not all(type(each) is Conversed for each in outputs):
+            return None
+        messages: Sequence[Conversed] = outputs
+        usages = [each.usage or _NO_USAGE for each in messages]
+        return Texts(
+            [_text_in(each.blocks) for each in messages],
+            [each.stop_reason for each in messages],
+            [usage.input_tokens for usage in usages],
+            [usage.output_tokens for usage in usages],
+        )
+
+
+def _text_in(blocks: Sequence[Block]) -> str:
+    return "".join(block.text for block in blocks if block.text)

@@ -6,11 +6,11 @@ GPT; no name for it is known of the others. GPT-6 takes no sampling parameters (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quarry_core.models.by_converse import ALIASES, RULES, ByConverse
-from quarry_core.models.content import text_answer
+from quarry_core.models.content import Texts, text_answer
 from quarry_core.models.family import Answer
 from quarry_core.models.inference import Rule, Word
 from quarry_core.models.reasoning import without_reasoning
@@ -52,6 +52,11 @@ class OpenWeights(ByConverse):
         text = without_reasoning(answer.text or "")
         counts = (answer.input_tokens, answer.output_tokens)
         return text_answer(text, answer.stop_reason, *counts, place=" behind its reasoning")
+
+    def texts(self, outputs: Sequence[Any]) -> Texts | None:
+        """As Converse's, and as `answer`."""
+        said = super().texts(outputs)
+        return None if said is None else said._replace(texts=[without_reasoning(text or "") for text in said.texts])
 
 
 class Reasoning(OpenWeights):

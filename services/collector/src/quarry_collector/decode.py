@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Generic, TypeVar
 import msgspec
 
 from quarry_collector import odd
-from quarry_collector.shorten import Vectors, takes_vectors, without_echo
+from quarry_collector.shorten import Vectors, takes_vectors, without_echoes
 from quarry_core.models import Output
 
 BLOCK_BYTES = 1 << 20
@@ -136,11 +136,10 @@ class _Wire(Generic[Read]):
         self._vectors = Vectors() if vectors else None
 
     def decode(self, block: bytes) -> Block[Read]:
-        short = [without_echo(raw) for raw in block.split(b"\n") if raw and not raw.isspace()]
         try:
             if self._vectors is None:
-                return Block(self._checked(self._decoder.decode_lines(b"\n".join(short))))
-            short, vectors = self._vectors.take(short)
+                return Block(self._checked(self._decoder.decode_lines(b"\n".join(without_echoes(block)))))
+            short, vectors = self._vectors.take(block)
             lines = self._decoder.decode_lines(b"\n".join(short))
             if len(lines) == len(short):  # or newlines were lost, and nobody knows which vector is whose
                 return Block(self._checked(lines), vectors)

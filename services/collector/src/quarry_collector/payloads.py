@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -13,6 +14,7 @@ from quarry_collector.decode import Corrupt, Line, RecordError
 from quarry_collector.settle import ErrorCode
 from quarry_collector.shorten import STAND_IN
 from quarry_core.models import Answer, EmptyAnswer
+from quarry_core.models.content import ReadsMany
 from quarry_core.service.failures import exhausted
 from quarry_core.structured.answers import Answers, InvalidOutput
 
@@ -36,6 +38,20 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
     paid: Answer | EmptyAnswer | None = None
 
 
+Placed = tuple[Line[Any] | Corrupt, bytes | None]  # a line, and the vector that was taken out of it
+
+
+class Good(NamedTuple):
+    """Good answers by columns, each with as many elements; and the lines that are no good answers, or may not be."""
+
+    ids: list[str]
+    payloads: list[bytes]
+    stop_reasons: list[str | None]
+    input_tokens: list[int | None]
+    output_tokens: list[int | None]
+    others: list[Placed]
+
+
 class Payloads:
     """From lines to what is kept of them.
 
@@ -50,9 +66,57 @@ class Payloads:
         self, family: Reader, answer_column: str, answers: Answers | None, own_codes: frozenset[str] = frozenset()
     ) -> None:
         self.answer = family.answer
+        plain = answers is None and answer_column == "response"
+        self._many = family if plain and isinstance(family, ReadsMany) else None
         self._answers = answers
         self._own_codes = own_codes
         self.of = self._structured if answers is not None else _text if answer_column == "response" else _vector
+
+    def good(self, lines: Sequence[Line[Any] | Corrupt], vectors: Sequence[bytes | None] | None) -> Good:
+        """The good answers among these lines; one that `keep` would find no answer in is not among them."""
+        if self._many is not None:
+            found = self._texts(lines, self._many)
+            if found is not None:
+                return found
+        good = Good([], [], [], [], [], [])
+        answer, payload_of = self.answer, self.of
+        for line, vector in zip(lines, vectors or [None] * len(lines), strict=True):
+            if isinstance(line, Corrupt) or line.model_output is None:
+                good.others.append((line, vector))
+                continue
+            try:
+                read = answer(line.model_output)
+                payload = payload_of(read, vector)
+            except Exception:  # it is read once more, by who knows what becomes of it
+                good.others.append((line, vector))
+                continue
+            good.ids.append(line.record_id)
+            good.payloads.append(payload)
+            good.stop_reasons.append(read.stop_reason)
+            good.input_tokens.append(read.input_tokens)
+            good.output_tokens.append(read.output_tokens)
+        return good
+
+    @staticmethod
+    def _texts(lines: Sequence[Line[Any] | Corrupt], family: ReadsMany) -> Good | None:
+        """As `good`, of texts, without an object for each."""
+        answered = [line for line in lines if isinstance(line, Line) and line.model_output is not None]
+        try:
+            said = family.texts([line.model_output for line in answered])
+        except Exception:  # as above
+            return None
+        if said is None:
+            return None
+        others: list[Placed] = []
+        if len(answered) < len(lines) or not all(said.texts):
+            kept = [place for place, text in enumerate(said.texts) if text]
+            good = {id(answered[place]) for place in kept}
+            others = [(line, None) for line in lines if id(line) not in good]
+            answered = [answered[place] for place in kept]
+            said = said.of(kept)
+        texts = [text.encode("utf-8", "replace") for text in said.texts if text]
+        ids = [line.record_id for line in answered]
+        return Good(ids, texts, said.stop_reasons, said.input_tokens, said.output_tokens, others)
 
     def keep(self, line: Line[Any] | Corrupt, vector: bytes | None) -> Kept:
         """Whatever the line is; only what the process itself has run out of is raised."""

@@ -12,6 +12,7 @@ In a JSON string a quotation mark is escaped, so no text that a user or a model 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,25 +24,46 @@ except ImportError:  # no wheel for this Python yet: vectors are decoded with th
     simdjson = None
 
 HEAD_BYTES = 64  # the echo begins the line, or stands behind the record id
-# What stands for a vector that was taken out. No float32, so no vector that can be kept is mistaken for it.
-STAND_IN = -1.5e308
-_STAND_IN = b"-1.5e308"
+# What stands for a vector that was taken out. No float32, so no vector that can be kept is mistaken for it; and no longer
+# to decode than any number, as numbers near the end of what a double can be are (10 us).
+STAND_IN = -1e100
+_STAND_IN = b"-1e100"
 _INPUT, _OUTPUT, _RECORD_ID = b'"modelInput":', b'"modelOutput":', b'"recordId"'
 # Where the families have their vectors, and where Titan has the same once more.
 _VECTOR = re.compile(rb'"(?:embedding|embeddings|float)"\s*:\s*(?:\{\s*"float"\s*:\s*)?(?:\[\s*)?(?=\[\s*[-0-9])')
+_Place = tuple[int, int, int, int]
 _AGAIN = re.compile(rb'"float"\s*:\s*(?=\[)')
 
 
-def without_echo(line: bytes) -> bytes:
-    """The line without its `modelInput`, where that can be seen from outside; else the line itself."""
-    start = line.find(_INPUT, 0, HEAD_BYTES)
-    if start < 0:
-        return line
-    end = line.find(_OUTPUT, start)
-    # A second id in the echo: two lines ran into one, and the first one's id must not meet the other's answer.
-    if end < 0 or (start > 1 and line.find(_RECORD_ID, start, end) >= 0):
-        return line
-    return line[:start] + line[end:]
+def without_echoes(block: bytes) -> list[bytes]:
+    """The lines of a block but for blank ones, each without its `modelInput` where that can be seen from outside."""
+    return [_cut(block, where) for where in _lines(block)]
+
+
+def _cut(block: bytes, where: _Place) -> bytes:
+    at, start, stop, end = where
+    return block[at:start] + block[stop:end]
+
+
+def _lines(block: bytes) -> Iterator[_Place]:
+    """Where each line begins and ends, and between them its echo; nothing stands between `start` and `stop` if there is none.
+
+    By place, since copies of what is only looked for cost more than looking.
+    """
+    find = block.find
+    at, length = 0, len(block)
+    while at < length:
+        end = find(b"\n", at)
+        if end < 0:
+            end = length
+        start = find(_INPUT, at, at + HEAD_BYTES)  # of the next line: then nothing follows it in this one
+        stop = find(_OUTPUT, start, end) if start >= 0 else -1
+        # A second id in the echo: two lines ran into one, and the first one's id must not meet the other's answer.
+        if stop >= 0 and (start <= at + 1 or find(_RECORD_ID, start, stop) < 0):
+            yield at, start, stop, end
+        elif end > at and not block[at:end].isspace():
+            yield at, at, at, end
+        at = end + 1
 
 
 class Vectors:
@@ -50,33 +72,36 @@ class Vectors:
     def __init__(self) -> None:
         self._parser: Any = simdjson.Parser()
 
-    def take(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes | None]]:
-        """The lines with `STAND_IN` as the only number of their vector, and the vectors as little-endian float32.
+    def take(self, block: bytes) -> tuple[list[bytes], list[bytes | None]]:
+        """As `without_echoes`, with `STAND_IN` as the only number of a line's vector; and the vectors as little-endian float32.
 
-        A line as it is, and None, where there is no vector of finite numbers within float32.
+        A line has all its numbers, and None, where there is no vector of finite numbers within float32.
         """
-        short = list(lines)
-        lifted: list[int] = []
+        whole = memoryview(block)
+        find, parse = block.find, self._parser.parse
+        short: list[bytes] = []
+        lifted: list[tuple[int, _Place]] = []
         vectors: list[Any] = []
-        for number, line in enumerate(lines):
-            place = _VECTOR.search(line)
-            if place is None:
-                continue
-            begin = place.end()
-            end = line.find(b"]", begin)
-            if end < 0 or line.find(b"[", begin + 1, end) >= 0:
-                continue
-            try:
-                vectors.append(self._parser.parse(line[begin : end + 1]).as_buffer(of_type="d"))
-            except (ValueError, TypeError):
-                continue
-            short[number] = line[: begin + 1] + _STAND_IN + _once(line[end:])
-            lifted.append(number)
-        taken: list[bytes | None] = [None] * len(lines)
-        for number, vector in zip(lifted, _narrow(vectors), strict=True):
+        for where in _lines(block):
+            at, start, stop, end = where
+            named = _VECTOR.search(block, stop, end)
+            begin = named.end() if named is not None else end
+            close = find(b"]", begin, end)
+            if close >= 0 and find(b"[", begin + 1, close) < 0:
+                try:
+                    vectors.append(parse(whole[begin : close + 1]).as_buffer(of_type="d"))
+                except (ValueError, TypeError):
+                    pass
+                else:
+                    lifted.append((len(short), where))
+                    short.append(block[at:start] + block[stop : begin + 1] + _STAND_IN + _once(block[close:end]))
+                    continue
+            short.append(_cut(block, where))
+        taken: list[bytes | None] = [None] * len(short)
+        for (number, where), vector in zip(lifted, _narrow(vectors), strict=True):
             taken[number] = vector
             if vector is None:
-                short[number] = lines[number]
+                short[number] = _cut(block, where)
         return short, taken
 
 

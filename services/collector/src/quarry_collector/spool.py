@@ -28,7 +28,7 @@ import pyarrow as pa
 from quarry_collector import columns
 from quarry_collector.columns import UNKNOWN, Bytes, Numbers
 from quarry_collector.decode import Block, Corrupt, Line
-from quarry_collector.payloads import Kept, Payloads, Reader, all_tokens, message, split, tokens
+from quarry_collector.payloads import Kept, Payloads, Placed, Reader, all_tokens, message, split, tokens
 from quarry_collector.settle import (
     EXAMPLE_CHARS_MAX,
     EXAMPLES_MAX,
@@ -201,44 +201,24 @@ class Spool:
 
     # ----------------------------------------------------------------- writing
 
-    def _place_good(self, block: Block[Any], payloads: Payloads) -> list[tuple[Line[Any] | Corrupt, bytes | None]]:
+    def _place_good(self, block: Block[Any], payloads: Payloads) -> list[Placed]:
         """Put down good answers for rows without any, all at once; the lines that are otherwise come back."""
-        paired = list(zip(block.lines, block.vectors or [None] * len(block.lines), strict=True))
-        answer, payload_of = payloads.answer, payloads.of
-        ids: list[str] = []
-        kept: list[bytes] = []
-        paid: list[Answer] = []
-        others: list[tuple[Line[Any] | Corrupt, bytes | None]] = []
-        for each in paired:
-            line, vector = each
-            if isinstance(line, Corrupt) or line.model_output is None:
-                others.append(each)
-                continue
-            try:
-                read = answer(line.model_output)
-                payload = payload_of(read, vector)
-            except Exception:  # it is read once more, by who knows what becomes of it
-                others.append(each)
-                continue
-            ids.append(line.record_id)
-            kept.append(payload)
-            paid.append(read)
-        rows = columns.rows_of(ids, self.shard) if ids else None
+        good = payloads.good(block.lines, block.vectors)
+        rows = columns.rows_of(good.ids, self.shard) if good.ids else None
         if rows is None or not self._free(rows):
-            return paired
-        lengths = np.fromiter(map(len, kept), np.int64, len(kept))
+            return list(zip(block.lines, block.vectors or [None] * len(block.lines), strict=True))
+        lengths = np.fromiter(map(len, good.payloads), np.int64, len(good.payloads))
         ends = np.cumsum(lengths)
-        offsets = self._append(kept, int(ends[-1])) + ends - lengths
+        offsets = self._append(good.payloads, int(ends[-1])) + ends - lengths
         _scatter(self._offset, rows, offsets)
         _scatter(self._length, rows, lengths)
         np.frombuffer(self._status, np.uint8)[rows] = _OK
-        reasons = [each.stop_reason for each in paid]
-        numbers = {reason: self._stop_number(reason) for reason in dict.fromkeys(reasons)}
-        _scatter(self._stop, rows, [numbers[reason] for reason in reasons])
-        _scatter(self._input_tokens, rows, all_tokens([each.input_tokens for each in paid], UNKNOWN))
-        _scatter(self._output_tokens, rows, all_tokens([each.output_tokens for each in paid], UNKNOWN))
+        numbers = {reason: self._stop_number(reason) for reason in dict.fromkeys(good.stop_reasons)}
+        _scatter(self._stop, rows, [numbers[reason] for reason in good.stop_reasons])
+        _scatter(self._input_tokens, rows, all_tokens(good.input_tokens, UNKNOWN))
+        _scatter(self._output_tokens, rows, all_tokens(good.output_tokens, UNKNOWN))
         self._reported += len(rows)
-        return others
+        return good.others
 
     def _free(self, rows: Numbers) -> bool:
         """Whether these are rows of the shard that have no outcome yet, each once."""
