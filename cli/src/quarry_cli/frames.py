@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from quarry_cli.client.api import WAIT_EVERY_S, Client
+from quarry_cli.client.connections import variables_of
 from quarry_cli.client.one_call import Asked
 from quarry_cli.client.place import Place, end, find_place
 from quarry_cli.client.view import RunView
@@ -45,6 +46,7 @@ def run(
     returns: Literal["pandas", "polars", "arrow"] | None = None,
     progress: bool | None = None,
     local: bool = False,
+    env: str | None = None,
     client: Client | None = None,
     every_s: float = WAIT_EVERY_S,
     timeout_s: float | None = None,
@@ -66,6 +68,7 @@ def run(
         run_id: an idempotency key: the same call with the same key continues the same run, and is paid for once.
         returns: the kind of the result; by default that of `data`, and pandas for paths.
         progress: False shows nothing.
+        env: a profile of `quarry config`; variables of the process win over it.
         local: use the local stack, whatever environment is named.
         client: of another environment than the one that the variables name.
         every_s, timeout_s: seconds between two looks, and after which waiting ends.
@@ -99,7 +102,11 @@ def run(
                 run_id=run_id,
             ),
         )
-        place = Place(client, simulated=False) if client is not None else find_place(say, local=local, keep=True)
+        place = (
+            Place(client, simulated=False)
+            if client is not None
+            else find_place(say, local=local, keep=True, variables=None if env is None else variables_of(env))
+        )
         if place.stack is not None:
             atexit.register(partial(end, place.stack, place.client, say))
         sent = place.client.send(asked)

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from quarry_cli.commands.config import app as config
 from quarry_cli.commands.dlq import app as dlq
 from quarry_cli.commands.doctor import doctor
+from quarry_cli.commands.every import for_every
 from quarry_cli.commands.models import models
 from quarry_cli.commands.plan import plan
 from quarry_cli.commands.plugins import Commands
@@ -24,7 +26,7 @@ from quarry_core import __version__
 
 HELP = """Large-scale LLM batch work on Amazon Bedrock, from the command line.
 
-These variables name the environment: QUARRY_REGION, QUARRY_TABLE, QUARRY_BUCKET and QUARRY_MANIFEST_QUEUE_URL, from `terraform output`; for a local stack: eval "$(quarry local env)". Credentials come from AWS's usual sources.
+--env NAME names the environment: a profile of `quarry config`, or `local`. Without it these variables do: QUARRY_REGION, QUARRY_TABLE, QUARRY_BUCKET and QUARRY_MANIFEST_QUEUE_URL, from `terraform output`; for a local stack: eval "$(quarry local env)". Credentials come from AWS's usual sources.
 
 Exit codes:
 0 done; if a run is followed, every row has an answer
@@ -76,6 +78,8 @@ for command in (
     app.command()(command)
 app.command("set")(set_)
 app.add_typer(dlq, name="dlq")
+app.add_typer(config, name="config")
+for_every((app, dlq, config))
 
 if __name__ == "__main__":
     app()

@@ -131,4 +131,4 @@ def _remedy() -> str:
             f"a local stack is recorded in {state}: run  {local}  to use it, or take the values of an"
             " environment in AWS from `terraform output`"
         )
-    return f"take them from `terraform output`, or run  {local}  for a local stack"
+    return f"take them from `terraform output`, name a profile with --env, or run  {local}  for a local stack"

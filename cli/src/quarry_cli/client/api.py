@@ -18,11 +18,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quarry_cli.aws.answers import for_people
-from quarry_cli.client.connections import Connect, Connections, connect
+from quarry_cli.client.connections import Connect, Connections, connect, connect_to, variables_of
 from quarry_cli.client.following import Show, follow
 from quarry_cli.client.formats import Format
 from quarry_cli.client.reading import RunReader
@@ -73,10 +74,11 @@ class Client:
 
     Args:
         connect: opens the connections; by default from the environment variables.
+        env: a profile of `quarry config`, where the variables do not say it. Raises NotConfigured.
     """
 
-    def __init__(self, connect: Connect = connect) -> None:
-        self._connect = connect
+    def __init__(self, connect: Connect = connect, *, env: str | None = None) -> None:
+        self._connect = connect if env is None else partial(connect_to, variables_of(env))
 
     def submit(
         self,

@@ -6,6 +6,7 @@ Owns the AWS clients while the context is open. Whatever needs AWS takes `Connec
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from quarry_cli.aws.asking import Answer, Ask
+from quarry_cli.profiles import config_path, with_profile
 from quarry_cli.settings import ClientSettings, ServiceSettings, other_queue_urls
 from quarry_core.ledger.ledger import Ledger
 from quarry_core.ports import Clock, Objects, Queue, Table
@@ -53,9 +55,20 @@ class Connections:
 Connect = Callable[[], AbstractAsyncContextManager[Connections]]
 
 
+def variables_of(env: str) -> Mapping[str, str]:
+    """A profile's variables and the process's, which win. Raises NotConfigured."""
+    variables, _ = with_profile(env, config_path(), os.environ)
+    return variables
+
+
+def connect() -> AbstractAsyncContextManager[Connections]:
+    """Connect as the environment variables say. Raises NotConfigured."""
+    return connect_to(None)
+
+
 @contextlib.asynccontextmanager
-async def connect(variables: Mapping[str, str] | None = None) -> AsyncIterator[Connections]:
-    """Connect as the environment variables say, or those that are handed in. Raises NotConfigured."""
+async def connect_to(variables: Mapping[str, str] | None) -> AsyncIterator[Connections]:
+    """Connect as the variables say that are handed in; None takes the process's. Raises NotConfigured."""
     settings = ClientSettings.read(variables)
     settings.require("region", "table", "bucket")
     # The SDKs take most of a second to import: `quarry --help` and `quarry schema` need none of them.

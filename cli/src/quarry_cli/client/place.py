@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from quarry_cli.client.api import Client
-from quarry_cli.client.connections import Connect, connect
+from quarry_cli.client.connections import Connect, connect_to
 from quarry_cli.client.local_stack import LocalStack, environment_given, local_stack, simulated, with_local
 from quarry_cli.client.run_search import Wanted
 from quarry_cli.errors import QuarryError
@@ -77,7 +77,7 @@ def find_place(
     if connect_with is not None or (environment_given(shell) and not local):
         here = simulated(shell)
         say(_described(shell, here=here))
-        return Place(Client(connect_with or partial(connect, variables)), here)
+        return Place(Client(connect_with or partial(connect_to, variables)), here)
     why = "you ask for it" if local else "no environment is given"
     stack = local_stack()
     standing = stack.standing()
@@ -86,7 +86,7 @@ def find_place(
     doing = "starting a local stack" if standing is None else "using the local stack"
     say(f"{why}: {doing} in {stack.directory}, with a simulated Bedrock; nothing is paid for")
     found = stack.up() if standing is None else standing
-    client = Client(partial(connect, with_local(found, stack, shell)))
+    client = Client(partial(connect_to, with_local(found, stack, shell)))
     if standing is None:
         return Place(client, simulated=True, stays=keep, stack=stack)
     return Place(client, simulated=True)
