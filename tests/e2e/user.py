@@ -28,7 +28,7 @@ from quarry_local.stack import Stack
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
 TITAN = "amazon.titan-embed-text-v2:0"
 CLAUDE_POOL = f"us-east-1#{CLAUDE}"
-ENDED = ("SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED")
+ENDED = ("SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED", "CANCELLED")
 QUARRY = Path(sys.executable).with_name("quarry")
 POLL_S = 0.2
 COMMAND_S = 60

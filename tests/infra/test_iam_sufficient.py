@@ -7,6 +7,7 @@ and the scheduler's right to pass it, and reads and writes the files under that 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,8 @@ from tests.infra.probes import MISJUDGED
 
 # The demo's two runs, smaller, one over a folder, one by a profile that Bedrock's role must be allowed to invoke, and one
 # without a source.
-ROWS = {"text": 300, "embed": 150, "folder": 200, "profile": 100, "absent": 0}
+ROWS = {"text": 300, "embed": 150, "folder": 200, "profile": 100, "absent": 0, "cancelled": 300}
+UNFINISHED = {"absent", "cancelled"}
 PROMPT = "joke_about_topic"
 NO = ("AccessDenied", "not authorized", "Forbidden", "(403)")
 
@@ -88,7 +90,18 @@ def _submit(operator: working.Operator, bucket: str) -> list[str]:
         operator.submit({**text, "run_id": "folder", "s3_uri": f"s3://{bucket}/inputs/folder/"}),
         operator.submit({**text, "run_id": "profile", "s3_uri": few, "model_id": PROFILE}),
         operator.submit({**text, "run_id": "absent", "s3_uri": absent}, check=False),
+        _controlled(operator, {**text, "run_id": "cancelled", "s3_uri": topics, "max_records_per_job": 100}),
     ]
+
+
+def _controlled(operator: working.Operator, manifest: dict[str, Any]) -> str:
+    """A run that is paused, resumed and cancelled as soon as it is there."""
+    run_id = operator.submit(manifest)
+    while not operator.status(run_id):
+        time.sleep(working.POLL_S)
+    for verb in ("pause", "resume", "cancel"):
+        operator.quarry(verb, run_id)
+    return run_id
 
 
 @pytest.mark.parametrize("run_id", ["text", "embed", "folder", "profile"])
@@ -106,6 +119,12 @@ def test_a_source_that_is_not_there_is_told_from_one_that_may_not_be_read(played
     assert "does not exist" in played.views["absent"]["error"]
 
 
+def test_a_run_is_paused_resumed_and_cancelled_under_the_operators_policy(played):
+    view = played.views["cancelled"]
+    assert view["state"] == "CANCELLED"
+    assert view["cancelled_by"].endswith(f":user/{played.operator.name}")
+
+
 def test_nobody_is_refused_anything(played):
     """But for what the emulator misjudges: two calls of doctor's, by the operator."""
     wrong = [
@@ -114,7 +133,7 @@ def test_nobody_is_refused_anything(played):
         if not (name == OPERATOR and any(f"perform: {action} " in words for action in MISJUDGED))
     ]
     assert not wrong, "\n".join(wrong)
-    for name in ROWS.keys() - {"absent"}:
+    for name in ROWS.keys() - UNFINISHED:
         assert "nothing is missing" in played.said[name]
 
 

@@ -26,7 +26,7 @@ COMMAND_S = 360
 POLL_S = 0.3
 RUN_S = 300  # seconds where nothing else runs
 REFUSALS_SHOWN = 5
-ENDED = {"SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED"}
+ENDED = {"SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED", "CANCELLED"}
 
 
 def variables(world: Applied, caller: Caller) -> dict[str, str]:
@@ -67,6 +67,7 @@ class Operator:
 
     def __init__(self, world: Applied, home: Path) -> None:
         self.home = home
+        self.name = world.place.role(OPERATOR)
         self._world = world
         self._s3 = world.callers[OPERATOR].client("s3")
         self._variables = {**environment.inherited(os.environ), **variables(world, world.callers[OPERATOR])}

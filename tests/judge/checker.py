@@ -12,11 +12,12 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow.parquet as pq
 
-TERMINAL = {"SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED"}
+TERMINAL = {"SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED", "CANCELLED"}
+WITHOUT_MARKER = {"FAILED", "CANCELLED"}
 ACTIVE = {"Submitted", "Validating", "Scheduled", "InProgress", "Stopping"}
 HOLDING = {"ADMITTED", "SUBMITTED"}
 JOB_NAME = re.compile(r".+-(?P<run>[a-z0-9.]+)-(?P<shard>\d{5})-(?P<attempt>\d{1,3})-(?P<env>[a-z0-9]{1,8})")
@@ -41,6 +42,8 @@ class Asked:
     dry_run: bool = False
     # Where nothing goes wrong with records, all must be answered.
     all_answered: bool = True
+    # Somebody asked that it be cancelled. Before it was planned it has no rows; else each has an answer or an error.
+    cancelled: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,11 @@ def _run(asked: Asked, evidence: Evidence, table: Mapping[tuple[str, str], Mappi
         if state != "SUCCEEDED":
             verdict.say(f"the dry run {run_id} is {state}: {totals.get('message')}")
         return
+    if state == "CANCELLED" and not asked.cancelled:
+        verdict.say(f"{run_id} is CANCELLED, and nobody asked for that")
+    if state == "CANCELLED" and not totals.get("plan"):
+        verdict.count("unexpected", len(rows), f"{run_id} was cancelled before it was planned and has rows")
+        asked = replace(asked, values=())
     there = Counter(row["topic"] for row in rows)
     wanted = Counter(asked.values)
     missing, more = wanted - there, there - wanted
@@ -166,7 +174,11 @@ def _answers(asked: Asked, rows: Sequence[Mapping], state: str, totals: Mapping,
     bare = [row for row in rows if row["status"] != "ok" and not row["error_code"]]
     if bare:
         verdict.say(f"{run_id} has {len(bare)} rows without an answer and without an error")
-    if asked.all_answered and (state != "SUCCEEDED" or len(answered) != len(asked.values)):
+    if state == "CANCELLED":
+        odd = Counter(row["error_code"] for row in rows if row["status"] != "ok" and row["error_code"] != "CANCELLED")
+        if asked.all_answered and odd:
+            verdict.say(f"{run_id} was cancelled, and has rows with other errors: {dict(odd)}")
+    elif asked.all_answered and (state != "SUCCEEDED" or len(answered) != len(asked.values)):
         codes = Counter(row["error_code"] for row in rows if row["status"] != "ok")
         verdict.say(f"{run_id} is {state} with {len(answered)} answers: {dict(codes)} {totals.get('message', '')}")
 
@@ -191,7 +203,7 @@ def _accounts(
         if state in TERMINAL and report["state"] != state:
             verdict.say(f"{run_id}: the report says {report['state']}, the table {state}")
     marked = _standing(evidence.objects.get(f"results/{run_id}/_SUCCESS")) is not None
-    if state in TERMINAL and marked is (state == "FAILED"):
+    if state in TERMINAL and marked is (state in WITHOUT_MARKER):
         verdict.say(f"{run_id} is {state}, and its marker {'stands' if marked else 'is missing'}")
 
 

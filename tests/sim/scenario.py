@@ -60,6 +60,15 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Control:
+    """What somebody asks of a run, and when: `cancel`, `pause` or `resume`. In the way of the command, without faults."""
+
+    after_s: float
+    run_id: str
+    action: str
+
+
+@dataclass(frozen=True)
 class Scenario:
     name: str
     work: tuple[Work, ...]
@@ -81,6 +90,7 @@ class Scenario:
     denied_after_s: float | None = None  # from then on Bedrock refuses the model
     rolling: bool = False  # each service is restarted once, in order, while it works
     stepped: bool = False  # others may go first at calls of S3
+    controls: tuple[Control, ...] = ()
 
     @property
     def line(self) -> str:
@@ -176,6 +186,7 @@ def swarm(seed: int) -> Scenario:
         denied_after_s=denied_after_s,
         rolling=chance.random() < 0.2,
         stepped=chance.random() < 0.5,
+        controls=_controls(seed, [each.asked.run_id for each in every]),
     )
 
 
@@ -184,6 +195,19 @@ def _swarm_at(chance: random.Random) -> At:
         return chance.randrange(1, SWARM_CALLS_MAX)
     (name,) = chance.choices(list(SWARM_AT), [weight for _, weight in SWARM_AT.values()])
     return name, chance.randrange(1, SWARM_AT[name][0] + 1)
+
+
+def _controls(seed: int, run_ids: list[str]) -> tuple[Control, ...]:
+    """In every fifth trial somebody cancels a run, in every fifth somebody pauses and resumes one, at any moment."""
+    chance = random.Random(f"controls {seed}")
+    found: list[Control] = []
+    if chance.random() < 0.2:
+        run_id, at_s = chance.choice(run_ids), chance.uniform(0, 500)
+        found += [Control(at_s, run_id, "pause"), Control(at_s + chance.uniform(1, 900), run_id, "resume")]
+    if chance.random() < 0.2:
+        at_s = chance.choice((chance.uniform(0, 40), chance.uniform(0, 900)))
+        found.append(Control(at_s, chance.choice(run_ids), "cancel"))
+    return tuple(found)
 
 
 NAMED = {"plain": plain, "asked": asked, "crowd": crowd}

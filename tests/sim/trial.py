@@ -9,10 +9,13 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
+from quarry_cli.client import control
+from quarry_cli.client.connections import Connections
+from quarry_cli.errors import NoSuchRun, NotControlled
 from quarry_core.errors import Throttled
 from quarry_core.ports import Job, RuntimeRequest
 from quarry_core.telemetry import metrics
@@ -20,7 +23,7 @@ from tests.judge.checker import Evidence, Listed, Verdict, judge
 from tests.sim.aws import SimQueue, SimulatedAws
 from tests.sim.loop import EPOCH, LoopClock, VirtualLoop
 from tests.sim.processes import SERVICES, Fault, Fleet
-from tests.sim.scenario import Scenario
+from tests.sim.scenario import Control, Scenario
 from tests.sim.watch import Watch
 from tests.world.world import BUCKET, CLAUDE
 
@@ -31,6 +34,7 @@ LIVENESS_S = 10_800.0
 CALM_S = 400.0
 # A job that nobody knows of any more is still to end by itself.
 JOBS_END_S = 1_200.0
+CONTROL_TRIES_MAX = 20
 
 
 @dataclass
@@ -114,6 +118,7 @@ class _Run:
         jobs.list_lag_s = bedrock.list_lag_s
         self.aws.live(scenario.course, scenario.bus, seed)
         self._throttle(random.Random(f"{seed} runtime"))
+        self.controlled = Counter[str]()
         self.watch = Watch(scenario.quota)
         self.aws.table.watchers.append(self.watch.changed)
         self.aws.table.after.append(self.watch.done)
@@ -152,6 +157,8 @@ class _Run:
             self.loop.call_later(self.scenario.denied_after_s, self._deny)
         if self.scenario.rolling:
             self.loop.create_task(self._roll())
+        for each in self.scenario.controls:
+            self.loop.create_task(self._control(each))
         wrong = await self._until_over(FAULTS_S)
         calm_at_s = self.loop.time()
         self.fleet.calm()
@@ -204,6 +211,26 @@ class _Run:
     def _deny(self) -> None:
         self.aws.jobs.refused_models = frozenset({CLAUDE})
 
+    async def _control(self, each: Control) -> None:
+        """As the command does it; what the run is past refuses it, and what has not arrived is waited for."""
+        await asyncio.sleep(each.after_s)
+        act = {"cancel": control.cancel, "pause": control.pause, "resume": control.resume}[each.action]
+        for _ in range(CONTROL_TRIES_MAX):
+            with contextlib.suppress(NoSuchRun, NotControlled):
+                await act(self._connections(), each.run_id)
+                self.controlled[each.action] += 1
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _connections(self) -> Connections:
+        return Connections(
+            table=self.aws.table,
+            queue=lambda: self.aws.queues["manifests"],
+            objects=lambda: self.aws.objects,
+            clock=self.aws.clock,
+            bucket=BUCKET,
+        )
+
     async def _roll(self) -> None:
         for service in SERVICES:
             for replica in range(self.scenario.replicas):
@@ -215,7 +242,9 @@ class _Run:
     def _evidence(self) -> Evidence:
         home = self.aws.objects._buckets[BUCKET].versions
         return Evidence(
-            asked=[each.asked for each in self.scenario.work],
+            asked=[
+                replace(each.asked, cancelled=each.asked.run_id in self.watch.cancelled) for each in self.scenario.work
+            ],
             objects={key: [None if one.deleted else one.body for one in found] for key, found in home.items()},
             items=[{"pk": pk, "sk": sk, **item} for (pk, sk), item in self.aws.table.items.items()],
             dead={name: [message.body for message in queue.dead] for name, queue in self.aws.queues.items()},
@@ -231,6 +260,8 @@ class _Run:
         """What this trial got to: proof that it was there."""
         seen = Counter({name: count for name, count in (_metrics() - before).items() if count})
         seen["crash"] = self.fleet.crashes
+        for action, count in self.controlled.items():
+            seen[f"control {action}"] += count
         seen["slot contended"] = self.watch.full_while_waiting
         seen["redelivered"] = sum(queue.redelivered for queue in self.aws.queues.values())
         seen["write refused"] = self.aws.table.refused

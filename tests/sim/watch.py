@@ -31,12 +31,15 @@ RUN_MOVES = {
     ("ACCEPTED", "FAILED"),
     ("PLANNING", "FAILED"),
     ("PLANNING", "RUNNING"),
+    ("ACCEPTED", "CLOSING"),
+    ("PLANNING", "CLOSING"),
     ("RUNNING", "CLOSING"),
     ("CLOSING", "SUCCEEDED"),
     ("CLOSING", "SUCCEEDED_WITH_ERRORS"),
     ("CLOSING", "FAILED"),
+    ("CLOSING", "CANCELLED"),
 }
-TERMINAL = {"SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED"}
+TERMINAL = {"SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED", "CANCELLED"}
 HOLDING = {"ADMITTED", "SUBMITTED"}
 Key = tuple[str, str]
 
@@ -48,6 +51,8 @@ class Watch:
         self.quota = quota
         self.broken: list[str] = []
         self.states: dict[str, str] = {}  # of runs
+        self.cancelled: set[str] = set()  # runs
+        self.gates: dict[str, str] = {}  # of lanes, by run
         self.moves = Counter[str]()
         self.full_while_waiting = 0
         self._pools: dict[str, Mapping[str, Any]] = {}
@@ -102,6 +107,7 @@ class Watch:
                 self._waiting[run_id] = after["waiting"]
                 if before is not None and after["waiting"] < before["waiting"] and after["gate"] == "OPEN":
                     self._not_back(f"the tag of lane {run_id}", before["tag"] + 1, after["tag"])
+                self.gates[run_id] = after["gate"]
 
     def _totals(self, run_id: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
         if after is None:
@@ -113,6 +119,8 @@ class Watch:
         if old in TERMINAL and before is not None and dict(before) != dict(after):
             self._break(f"run {run_id} was changed after its end")
         self.states[run_id] = new
+        if after.get("cancelled_at"):
+            self.cancelled.add(run_id)
         parts = after["ok"] + after["error"] + after["again"] + after["open"]
         if after["accepted"] != parts or min(after["open"], after["ok"], after["error"]) < 0:
             self._break(f"run {run_id}: accepted {after['accepted']}, in its parts {parts}")
@@ -147,6 +155,8 @@ class Watch:
             if old == "SUBMITTED" and new == "ENDED" and before.get("arn") != after.get("arn"):
                 self._break(f"shard {run_id}/{name} ended with another job")
             self._rows[pool].pop(f"{run_id}/{name}/{before['attempt']}", None)
+        if (old, new) == ("PENDING", "ADMITTED") and self.gates.get(run_id) != "open":
+            self._break(f"shard {run_id}/{name} was admitted through a gate that is {self.gates.get(run_id)}")
         if new in HOLDING:
             self._rows[pool][f"{run_id}/{name}/{after['attempt']}"] = new
         self._touched.add(pool)

@@ -12,7 +12,7 @@ class Exit(IntEnum):
     """Exit codes; `quarry --help` shows this table."""
 
     OK = 0
-    FAILED = 1  # the run failed, does not exist, or its results do not add up
+    FAILED = 1  # the run failed or was cancelled, does not exist, or its results do not add up
     USAGE = 2  # a wrong option, a missing variable, a manifest that is refused before it is sent
     WITH_ERRORS = 3  # the run ended, and some of its rows have an error instead of an answer
     STILL_RUNNING = 4  # --timeout passed first
@@ -55,6 +55,10 @@ class SeveralRuns(QuarryError):
 
 class NotEnded(QuarryError):
     """The run's results are not whole yet."""
+
+
+class NotControlled(QuarryError):
+    """The run cannot be cancelled, paused or resumed: it has ended, or is about to."""
 
 
 class NoResults(QuarryError):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from quarry_cli.commands.config import app as config
+from quarry_cli.commands.control import cancel, pause, resume
 from quarry_cli.commands.dlq import app as dlq
 from quarry_cli.commands.doctor import doctor
 from quarry_cli.commands.every import for_every
@@ -30,7 +31,7 @@ HELP = """Large-scale LLM batch work on Amazon Bedrock, from the command line.
 
 Exit codes:
 0 done; if a run is followed, every row has an answer
-1 the run failed, does not exist, or its results do not add up
+1 the run failed or was cancelled, does not exist, or its results do not add up
 2 wrong usage, a missing variable, or a manifest refused before sending
 3 the followed run ended with an error in some rows
 4 --timeout expired first
@@ -71,6 +72,9 @@ for command in (
     watch,
     results,
     runs,
+    cancel,
+    pause,
+    resume,
     schema,
     doctor,
     models,

@@ -1,5 +1,5 @@
-# What a person needs who runs batches with the command `quarry`: send manifests, look, fetch results, stop jobs, move dead
-# messages back, and let `quarry doctor` look at everything. The README says which command needs which statement.
+# What a person needs who runs batches with the command `quarry`: send manifests, look, control, fetch results, stop jobs, move
+# dead messages back, and let `quarry doctor` look at everything. The README says which command needs which statement.
 
 module "names" {
   source = "../names"

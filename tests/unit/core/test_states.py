@@ -43,6 +43,7 @@ def decided(end: RunState) -> Totals:
 
 ASKED = replace(shard(ShardState.PENDING), kind=ON_DEMAND)
 WHY = {"code": "REFUSED", "step": "arrive"}
+BY = moves.By(AT, "arn:aws:iam::123456789012:user/ana")
 LANE = Lane(POOL, "r", "normal", 1, 0, Gate.OPEN, 1)
 QUOTA = Pool(POOL, 3, 3, 0, frozenset(), {"high": 0, "normal": 0, "low": 0})
 JOB = JobRow("r", "00000", 1, "n", "a", "Completed")
@@ -53,6 +54,7 @@ SHARD_WRITES: dict[str, tuple[list[Write], ShardState | None]] = {
     "enlist": (moves.enlist(shard(ShardState.PENDING), 0), None),
     "enlist on demand": (moves.enlist(ASKED, 0), None),
     "enlist below minimum": (moves.enlist(shard(ShardState.PENDING), 0, below_minimum="few"), None),
+    "enlist cancelled": (moves.enlist(shard(ShardState.PENDING), 0, cancelled="why"), None),
     "admit": (moves.admit(QUOTA, LANE, shard(ShardState.PENDING), "b"), ShardState.PENDING),
     "submit": (moves.submit(shard(ShardState.ADMITTED), JOB), ShardState.ADMITTED),
     "return the slot": (moves.return_slot(shard(ShardState.ADMITTED)), ShardState.ADMITTED),
@@ -83,6 +85,9 @@ RUN_WRITES: dict[str, tuple[list[Write], RunState | None]] = {
     "close": (moves.begin_closing(totals(RunState.RUNNING), AT), RunState.RUNNING),
     "succeed": (moves.close_run(decided(RunState.SUCCEEDED), POOL, AT), RunState.CLOSING),
     "partly": (moves.close_run(decided(RunState.SUCCEEDED_WITH_ERRORS), POOL, AT), RunState.CLOSING),
+    "cancel": (moves.cancel(totals(RunState.ACCEPTED), "", BY), RunState.ACCEPTED),
+    "cancel while it is planned": (moves.cancel(totals(RunState.PLANNING), POOL, BY), RunState.PLANNING),
+    "end cancelled": (moves.close_run(decided(RunState.CANCELLED), POOL, AT), RunState.CLOSING),
     "fail": (moves.close_run(decided(RunState.FAILED), POOL, AT), RunState.CLOSING),
 }
 
@@ -159,3 +164,26 @@ def test_a_status_that_nobody_knows_is_not_an_end():
     assert not job_ended("Pondering")
     assert job_rank("Pondering") == 0
     assert all(job_rank(status) > job_rank("InProgress") for status in JOB_TERMINAL)
+
+
+@pytest.mark.promise("S5")
+@pytest.mark.parametrize("state", [RunState.RUNNING, RunState.CLOSING])
+def test_a_run_that_has_shards_is_cancelled_where_it_stands_and_never_twice(state):
+    writes = moves.cancel(totals(state), POOL, BY)
+    update = next(write for write in writes if write.key == totals_key("r"))
+    assert isinstance(update, Update)
+    assert "state" not in update.set
+    premise = {cond.attribute: (cond.op, cond.value) for cond in update.when}
+    assert premise["state"] == ("eq", state)
+    assert premise["cancelled_at"] == ("absent", None)
+
+
+@pytest.mark.parametrize("gate", [Gate.OPEN, Gate.PAUSED])
+def test_pause_and_resume_move_the_gate_that_was_read_and_no_other(gate):
+    lane = replace(LANE, gate=gate)
+    running = totals(RunState.RUNNING, paused_at=AT if gate is Gate.PAUSED else "")
+    writes = moves.pause(running, lane, BY) if gate is Gate.OPEN else moves.resume(running, lane)
+    update = writes[-1]
+    assert isinstance(update, Update)
+    assert [(cond.attribute, cond.value) for cond in update.when] == [("gate", gate)]
+    assert update.set == {"gate": Gate.PAUSED if gate is Gate.OPEN else Gate.OPEN}

@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quarry_cli.aws.answers import for_people
+from quarry_cli.client import control
 from quarry_cli.client.connections import Connect, Connections, connect, connect_to, variables_of
+from quarry_cli.client.control import Control
 from quarry_cli.client.following import Show, follow
 from quarry_cli.client.formats import Format
 from quarry_cli.client.reading import RunReader
@@ -226,6 +228,18 @@ class Client:
             RunEnded: nothing of it waits for a slot any more.
         """
         return self._do(lambda connections: set_share(connections, run_id, admission_class, weight))
+
+    def cancel(self, run_id: str) -> Control:
+        """Create no further job of a run, stop those that run, keep what is answered. Raises NoSuchRun, NotControlled."""
+        return self._do(lambda connections: control.cancel(connections, run_id))
+
+    def pause(self, run_id: str) -> Control:
+        """Create no further job of a run until it is resumed. Raises NoSuchRun, NotControlled."""
+        return self._do(lambda connections: control.pause(connections, run_id))
+
+    def resume(self, run_id: str) -> Control:
+        """Let a paused run go on. Raises NoSuchRun, NotControlled."""
+        return self._do(lambda connections: control.resume(connections, run_id))
 
     def results(
         self,

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from quarry_cli.aws.asking import Answer, Ask
+from quarry_cli.client.manifest_queue import sibling
 from quarry_cli.profiles import config_path, with_profile
 from quarry_cli.settings import ClientSettings, ServiceSettings, other_queue_urls
+from quarry_core.contract.messages import Wakeup
 from quarry_core.ledger.ledger import Ledger
 from quarry_core.ports import Clock, Objects, Queue, Table
 
@@ -31,6 +33,8 @@ class Connections:
         manifest_queue_url: where `queue` leads; `other_queue_urls` are those of the environment's other queues, by name.
         owner_required: whether the services want to know who owns a source's bucket.
         services: by what the services plan, as far as it is known here.
+        wake: puts a wake-up on a queue of the services, by its name; False where that queue is not known. None where there
+            is nobody to wake.
     """
 
     table: Table
@@ -46,6 +50,7 @@ class Connections:
     other_queue_urls: Mapping[str, str] = field(default_factory=dict)
     owner_required: bool = False
     services: Callable[[], ServiceSettings] = ServiceSettings.read
+    wake: Callable[[str, Wakeup], Awaitable[bool]] | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -91,6 +96,12 @@ async def connect_to(variables: Mapping[str, str] | None) -> AsyncIterator[Conne
         async def ask(service: str, operation: str, parameters: Mapping[str, Any]) -> Answer:
             return await aws.call(service, operation, parameters, doing=f"{service} {operation}")
 
+        async def wake(name: str, wakeup: Wakeup) -> bool:
+            url = other_queue_urls(variables).get(name) or sibling(settings.manifest_queue_url, name)
+            if url:
+                await SqsQueue(aws, name, url, f"{url}-dlq").send(wakeup.body())
+            return bool(url)
+
         hub = HubObjects(settings.hf_endpoint, settings.hf_token.get_secret_value().strip())
 
         def glance() -> Objects:
@@ -114,4 +125,5 @@ async def connect_to(variables: Mapping[str, str] | None) -> AsyncIterator[Conne
             other_queue_urls=other_queue_urls(variables),
             owner_required=settings.input_bucket_owner_required,
             services=partial(ServiceSettings.read, variables),
+            wake=wake,
         )

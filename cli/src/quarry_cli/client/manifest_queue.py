@@ -1,4 +1,4 @@
-"""Whether a queue is the one for manifests, told by its name. Pure.
+"""Whether a queue is the one for manifests, told by its name, and what its sisters are called. Pure.
 
 A manifest on another of Quarry's queues is nobody's: at best it becomes a dead-letter message, and no run ever tells of it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from quarry_core.contract.names import queue_name
 from quarry_core.contract.text import shown_name
 
 _VARIABLE = "QUARRY_MANIFEST_QUEUE_URL"
@@ -34,6 +35,13 @@ def wrong_queue(url: str, env: str, others: Mapping[str, str]) -> str | None:
     if name.endswith(("-dlq", "-dlq.fifo")):
         return _sentence(name, "a dead-letter queue by its name", env)
     return None
+
+
+def sibling(url: str, queue: str) -> str:
+    """The URL of another queue of the environment whose manifest queue this is; empty where its name is not one of ours."""
+    place, _, name = url.rstrip("/").rpartition("/")
+    ours = _OURS.fullmatch(name)
+    return f"{place}/{queue_name(ours['env'], queue)}" if ours is not None and ours["queue"] == "manifests" else ""
 
 
 def _sentence(name: str, what: str, env: str) -> str:

@@ -91,7 +91,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     from the run's acceptance to its end, or until now; `rows_per_minute` is None until a row is done. `result_prefix` goes
     before the names of our columns in the parts. `code` and `step` say why a run is FAILED, beside the sentence `error`.
     `estimate` is what was expected when the run was planned (`quarry plan --json` has the same fields); None where nothing
-    was, or it cannot be read. Of a `dry_run` it is all there is.
+    was, or it cannot be read. Of a `dry_run` it is all there is. `cancelled_at` and `paused_at` are None where the run is
+    neither; `cancelled_by` and `paused_by` are ARNs, None where it is not known who it was.
     """
 
     run_id: str
@@ -117,6 +118,10 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: str | None
     dry_run: bool
     estimate: dict[str, Any] | None
+    cancelled_at: str | None = None
+    cancelled_by: str | None = None
+    paused_at: str | None = None
+    paused_by: str | None = None
 
 
 def count_shards(
@@ -215,6 +220,10 @@ def run_view(
         ended_at=totals.ended_at or None,
         dry_run=dry_run,
         estimate=None if estimate is None else estimate.model_dump(mode="json"),
+        cancelled_at=totals.cancelled_at or None,
+        cancelled_by=totals.cancelled_by or None,
+        paused_at=totals.paused_at or None,
+        paused_by=totals.paused_by or None,
     )
 
 
@@ -280,7 +289,7 @@ def _slots(pool: Pool | None, run_id: str, lane: Lane | None) -> Slots | None:
 
 def _results_uri(totals: Totals, bucket: str, *, dry_run: bool) -> str | None:
     """None where there are no results and never will be."""
-    if dry_run or (totals.state is RunState.FAILED and totals.shards_settled == 0):
+    if dry_run or (totals.state in (RunState.FAILED, RunState.CANCELLED) and totals.shards_settled == 0):
         return None
     return s3_uri(bucket, results_prefix(totals.run_id))
 
@@ -291,7 +300,7 @@ def _eta_s(totals: Totals, processed: int, settling_s: float, now: datetime) -> 
     The rate counts from the acceptance of the run, so time spent waiting for a slot is in it. Settling goes on beside
     Bedrock's work: whichever takes longer counts.
     """
-    if totals.state is not RunState.RUNNING or not totals.accepted or not totals.started_at:
+    if totals.state is not RunState.RUNNING or not totals.accepted or not totals.started_at or totals.paused_at:
         return None
     done = totals.ok + totals.error + processed
     elapsed_s = (now - datetime.fromisoformat(totals.started_at)).total_seconds()
@@ -303,6 +312,8 @@ def _eta_s(totals: Totals, processed: int, settling_s: float, now: datetime) -> 
 def _expected_s(totals: Totals, estimate: Estimate | None, now: datetime) -> int | None:
     """Until a run has come far enough to tell by itself: what is left of the time for which it was planned."""
     if estimate is None or estimate.duration is None or totals.state is not RunState.RUNNING or not totals.started_at:
+        return None
+    if totals.paused_at or totals.cancelled_at:
         return None
     if not totals.accepted or totals.ok + totals.error >= totals.accepted:
         return None

@@ -50,6 +50,8 @@ def waits_for(
 def _pending(waiting: int, lane: Lane | None, pool: Pool | None) -> list[str]:
     if waiting <= 0:
         return []
+    if lane is not None and lane.gate is Gate.PAUSED:
+        return [f"whoever paused it: {_shards(waiting)} held back"]
     if lane is not None and lane.gate is Gate.REFUSED:
         return [f"a scheduler: {_shards(waiting)} to be ended, because the run stops here"]
     if pool is None or pool.free:

@@ -19,6 +19,7 @@ RUN_EXITS = {
     RunState.SUCCEEDED: Exit.OK,
     RunState.SUCCEEDED_WITH_ERRORS: Exit.WITH_ERRORS,
     RunState.FAILED: Exit.FAILED,
+    RunState.CANCELLED: Exit.FAILED,
 }
 
 Every = Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.2, help="Seconds between two checks.")]

@@ -55,7 +55,7 @@ class Lines:
             self._say(wording.end_of(view))
             return
         reported = (wording.rows_of(view), wording.shards_of(view), wording.slots_of(view), wording.waits_of(view))
-        line = "; ".join(part for part in (f"{view.state.value}: {reported[0]}", *reported[1:]) if part)
+        line = "; ".join(part for part in (f"{wording.state_of(view)}: {reported[0]}", *reported[1:]) if part)
         if line != self._last:
             self._last = line
             moving = (wording.pace_of(view), wording.spent_of(view), wording.eta_of(view))

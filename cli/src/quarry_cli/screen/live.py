@@ -29,7 +29,7 @@ JOBS_SHOWN = 20
 BAR_CHARS = 50
 # What a card has above and below its jobs.
 CARD_LINES = 14
-COLOURS = {"SUCCEEDED": "green", "SUCCEEDED_WITH_ERRORS": "yellow", "FAILED": "red"}
+COLOURS = {"SUCCEEDED": "green", "SUCCEEDED_WITH_ERRORS": "yellow", "FAILED": "red", "CANCELLED": "red"}
 
 
 def is_screen(console: Console) -> bool:
@@ -40,7 +40,10 @@ def is_screen(console: Console) -> bool:
 def card(view: RunView, jobs_shown: int | None = None) -> RenderableType:
     """The whole of a run; of its jobs at most `jobs_shown`, those that have not ended first."""
     head = Text.assemble(
-        (view.run_id, "bold"), "  ", (view.state.value, COLOURS.get(view.state, "cyan")), f"  {view.model_id or ''}"
+        (view.run_id, "bold"),
+        "  ",
+        (wording.state_of(view), COLOURS.get(view.state, "cyan")),
+        f"  {view.model_id or ''}",
     )
     parts: list[RenderableType] = [head]
     if view.error:

@@ -33,6 +33,19 @@ def duration(seconds: float) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
+def state_of(view: RunView) -> str:
+    """The state, and what somebody has asked of the run meanwhile: `RUNNING, paused since 2026-...`."""
+    if view.cancelled_at and not view.state.terminal:
+        return f"{view.state.value}, cancelled at {view.cancelled_at}{_by(view.cancelled_by)}"
+    if view.paused_at:
+        return f"{view.state.value}, paused since {view.paused_at}{_by(view.paused_by)}"
+    return view.state.value
+
+
+def _by(who: str | None) -> str:
+    return f" by {plain(who)}" if who else ""
+
+
 def rows_of(view: RunView) -> str:
     rows = view.rows
     if view.dry_run and view.state is RunState.SUCCEEDED:

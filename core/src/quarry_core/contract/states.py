@@ -18,6 +18,7 @@ class RunState(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     SUCCEEDED_WITH_ERRORS = "SUCCEEDED_WITH_ERRORS"
     FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
 
     @property
     def terminal(self) -> bool:
@@ -37,7 +38,7 @@ class ShardState(StrEnum):
         return self in (ShardState.ADMITTED, ShardState.SUBMITTED)
 
 
-RUN_TERMINAL = frozenset({RunState.SUCCEEDED, RunState.SUCCEEDED_WITH_ERRORS, RunState.FAILED})
+RUN_TERMINAL = frozenset({RunState.SUCCEEDED, RunState.SUCCEEDED_WITH_ERRORS, RunState.FAILED, RunState.CANCELLED})
 
 # (from, to): when. None stands for "does not exist yet".
 RUN_MOVES: dict[tuple[RunState | None, RunState], str] = {
@@ -45,23 +46,35 @@ RUN_MOVES: dict[tuple[RunState | None, RunState], str] = {
     (RunState.ACCEPTED, RunState.PLANNING): "its rows are being counted",
     (RunState.ACCEPTED, RunState.FAILED): "the manifest is refused, or a step failed permanently",
     (RunState.PLANNING, RunState.FAILED): "the source is refused, or a step failed permanently",
+    (RunState.ACCEPTED, RunState.CLOSING): "it is cancelled before anything was planned",
+    (RunState.PLANNING, RunState.CLOSING): "it is cancelled before anything was planned",
     (RunState.PLANNING, RunState.RUNNING): "the plan is complete",
     (RunState.RUNNING, RunState.CLOSING): "every shard is settled; for a broken run, every enlisted shard",
     (RunState.CLOSING, RunState.SUCCEEDED): "every row has a result",
     (RunState.CLOSING, RunState.SUCCEEDED_WITH_ERRORS): "some rows have an error",
     (RunState.CLOSING, RunState.FAILED): "no row has a result, the source broke, or a step failed permanently",
+    (RunState.CLOSING, RunState.CANCELLED): "somebody cancelled it; what was answered until then is kept",
 }
 
 SHARD_MOVES: dict[tuple[ShardState | None, ShardState], str] = {
     (None, ShardState.PENDING): "written and enlisted",
-    (None, ShardState.ENDED): "too few rows for a job, and on demand is not allowed or none could be rendered",
+    (
+        None,
+        ShardState.ENDED,
+    ): "too few rows for a job, and on demand is not allowed or none could be rendered; or its run is cancelled",
     (ShardState.PENDING, ShardState.ADMITTED): "takes a slot",
-    (ShardState.PENDING, ShardState.ENDED): "its lane is refused, its run broke, or on demand is not allowed any more",
+    (
+        ShardState.PENDING,
+        ShardState.ENDED,
+    ): "its lane is refused, its run broke or is cancelled, or on demand is not allowed any more",
     (ShardState.PENDING, ShardState.INVOKING): "its records are being asked on demand",
     (ShardState.INVOKING, ShardState.PENDING): "its scheduler stopped, or its heartbeat went stale",
     (ShardState.INVOKING, ShardState.ENDED): "every record has an answer or an error, or no more are to be asked",
     (ShardState.ADMITTED, ShardState.SUBMITTED): "its job is created or adopted",
-    (ShardState.ADMITTED, ShardState.PENDING): "Bedrock answered: throttled or quota exceeded",
+    (
+        ShardState.ADMITTED,
+        ShardState.PENDING,
+    ): "Bedrock answered: throttled or quota exceeded; or its run was paused before a job was created",
     (
         ShardState.ADMITTED,
         ShardState.ENDED,
@@ -76,6 +89,7 @@ class Gate(StrEnum):
     """Why a lane may not be admitted from."""
 
     OPEN = "open"
+    PAUSED = "paused"  # somebody paused the run, and may resume it
     REFUSED = "refused"
 
 

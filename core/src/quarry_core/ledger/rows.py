@@ -188,6 +188,11 @@ class Totals:
     started_at: str = ""
     closing_at: str = ""
     ended_at: str = ""
+    # Who asked for it is an ARN, or empty where that could not be known.
+    cancelled_at: str = ""
+    cancelled_by: str = ""
+    paused_at: str = ""
+    paused_by: str = ""
     # Of the settled shards. None: none is settled yet, or they were settled by a version that did not count them.
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -203,11 +208,21 @@ class Totals:
     lane_weight: int = 0
 
     @property
+    def why_cancelled(self) -> str:
+        """A sentence for people; empty if the run is not cancelled."""
+        return cancelled_sentence(self.cancelled_at, self.cancelled_by) if self.cancelled_at else ""
+
+    @property
     def whole(self) -> bool:
         """Every row that was enlisted has its outcome, and no further row will be enlisted."""
         if self.state is not RunState.RUNNING:
             return False
         return self.open == 0 or (bool(self.fault) and self.enlisted == self.ok + self.error)
+
+
+def cancelled_sentence(at: str, who: str) -> str:
+    """What people read of a cancelled run, and of its rows that were not answered."""
+    return f"the run was cancelled{f' by {who}' if who else ''} at {at}"
 
 
 def read_totals(item: Item) -> Totals:
@@ -319,7 +334,8 @@ class Lane:
     gate: Gate
     waiting: int
     message: str = ""
-    broken: bool = False  # refused by ourselves, since the run is broken; not by Bedrock
+    broken: bool = False  # refused by ourselves, since the run is broken or cancelled; not by Bedrock
+    cancelled: bool = False
 
 
 def read_lane(item: Item) -> Lane:
@@ -333,6 +349,7 @@ def read_lane(item: Item) -> Lane:
         waiting=item["waiting"],
         message=item.get("message", ""),
         broken=item.get("broken", False),
+        cancelled=item.get("cancelled", False),
     )
 
 

@@ -52,6 +52,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 AT_ONCE_MAX = 64  # shards of which something is asked; the threads are fewer
 RUN_ENDED = "Run Ended"
+WITHOUT_MARKER = (RunState.FAILED, RunState.CANCELLED)
 # Inputs that closing deletes once more by name. Of a longer run it is left to the wake-ups of what died half-way.
 INPUTS_MAX = 500
 PART_SUFFIX = ".parquet"
@@ -74,7 +75,11 @@ class Runs:
         if totals is None:
             return DONE
         run = await ledger.run(wakeup.run_id)
-        if run is None or run.pins is None:
+        if run is None:
+            return DONE
+        if run.pins is None:
+            # Cancelled after its manifest was refused and before that was told: there is nothing to be closed but itself.
+            await self._close_shortly(totals)
             return DONE
         async with self._steps.pieces.begun(Piece(Step.CLOSE, wakeup.run_id)):
             await self._close(totals, run.pins, run.accepted_at)
@@ -92,6 +97,13 @@ class Runs:
             totals = await ledger.totals(run_id)
         return totals if totals is not None and totals.state is RunState.CLOSING else None
 
+    async def _close_shortly(self, totals: Totals) -> None:
+        if not totals.end_state:
+            totals = await self._decide(totals, RunState.CANCELLED, totals.why_cancelled, "", "")
+        await self._put_short_report(totals)
+        await self._tell(totals)
+        await self._end(totals, "")
+
     async def give_up(self, wakeup: Wakeup, why: Why) -> Verdict:
         """The ending of the step: the terminal state, with a report of what the ledger knows and no more."""
         totals = await self._closing(wakeup.run_id)
@@ -103,7 +115,7 @@ class Runs:
         state = RunState(totals.end_state)
         # None of these may keep the run open: each has had its chances.
         await self._if_can_be(lambda: self._put_short_report(totals))
-        if state is not RunState.FAILED:
+        if state not in WITHOUT_MARKER:
             await self._if_can_be(lambda: self._put_marker(totals))
         await self._if_can_be(lambda: self._tell(totals))
         marker = await self._world.ledger.open_run(wakeup.run_id)
@@ -161,7 +173,7 @@ class Runs:
         end = RunState(totals.end_state)
         reported = facts(state=end, reason=totals.end_message, code=totals.end_code, step=totals.end_step)
         await self._put_report(totals, build_report(reported, ends))
-        if end is not RunState.FAILED and not pins.dry_run:
+        if end not in WITHOUT_MARKER and not pins.dry_run:
             await self._put_marker(totals)
         await self._delete_inputs(run_id, shards, broken=bool(totals.fault))
         await self._tell(totals, dry_run=pins.dry_run)
@@ -184,7 +196,8 @@ class Runs:
         rows = _rows(totals)
         try:
             await self._world.ledger.apply(moves.close_run(totals, pool, totals.closing_at, note=note))
-            log.info("run_ended", run_id=totals.run_id, state=totals.end_state, code=totals.end_code, **rows)
+            by = {"cancelled_by": totals.cancelled_by or "unknown"} if totals.cancelled_at else {}
+            log.info("run_ended", run_id=totals.run_id, state=totals.end_state, code=totals.end_code, **by, **rows)
         except Stale:
             log.debug("closed_by_another", run_id=totals.run_id)
 
@@ -311,6 +324,8 @@ def _end_of_run(
     totals: Totals, ends: list[ShardEnd], why: Why | None, *, dry_run: bool
 ) -> tuple[RunState, str, str, str]:
     """State, message, code and step."""
+    if totals.cancelled_at:
+        return RunState.CANCELLED, _why_cancelled(totals, why), "", ""
     if totals.fault:
         code, step = totals.fault_code or RunCode.SOURCE_BROKEN, totals.fault_step or Step.SLICE
         return RunState.FAILED, totals.fault, code, step
@@ -322,6 +337,11 @@ def _end_of_run(
     if state is RunState.FAILED:
         return state, _why_failed(ends), RunCode.NO_RESULTS, Step.SETTLE
     return state, "", "", ""
+
+
+def _why_cancelled(totals: Totals, why: Why | None) -> str:
+    """What went wrong beside it is told too."""
+    return "; ".join(part for part in (totals.why_cancelled, totals.fault, why.sentence if why else "") if part)
 
 
 def _rows(totals: Totals) -> dict[str, int]:

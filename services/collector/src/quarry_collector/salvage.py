@@ -34,7 +34,7 @@ from quarry_core.contract.names import on_demand_prefix, outcome_key, output_pre
 from quarry_core.contract.on_demand import GIVEN_UP
 from quarry_core.contract.run import Pins
 from quarry_core.errors import Changed, Missing
-from quarry_core.ledger.moves import BELOW_MINIMUM, REFUSED
+from quarry_core.ledger.moves import BELOW_MINIMUM, CANCELLED, REFUSED
 from quarry_core.ledger.rows import Shard
 from quarry_core.models import AnswerReader, reader_named
 from quarry_core.ports import ObjectRef, Objects
@@ -77,13 +77,14 @@ class Salvage:
     def identity(self, shard: Shard) -> Identity:
         return Identity(self.run_id, shard.shard, shard.attempt, self.plan)
 
-    def outcome(self, shard: Shard, repeats_max: int, held: Held) -> Settlement | Repeat:
+    def outcome(self, shard: Shard, repeats_max: int, held: Held, cancelled: str = "") -> Settlement | Repeat:
         """Give every row of an ended shard its outcome, or say that the whole job is to be asked again.
 
         Args:
             shard: the shard.
             repeats_max: how often a job of which nothing came out is asked again.
             held: gets what the part can be made from.
+            cancelled: the run is cancelled, by whom and when.
 
         Raises:
             SpoolFull: the answers are longer than a shard may have.
@@ -103,6 +104,7 @@ class Salvage:
                 below_minimum=shard.ended_status == BELOW_MINIMUM,
                 error_code=shard.error_code,
                 on_demand=shard.on_demand,
+                cancelled=cancelled,
             ),
             repeats_max,
         )
@@ -257,8 +259,8 @@ class Salvage:
             yield from ParquetSource(copy, ref.key).read(0, shard.rows)
 
     def _unsent(self, shard: Shard) -> Iterator[tuple[int, str, str]]:
-        if shard.sendable == shard.rows:
-            return
+        if shard.sendable == shard.rows or (shard.ended_status == CANCELLED and not shard.bytes):
+            return  # of a cancelled run the last shards were never rendered
         for line in self.objects.read(ObjectRef(unsent_key(self.run_id, shard.shard))).splitlines():
             unsent = json.loads(line)
             yield unsent["row"], unsent["code"], unsent["message"]

@@ -6,7 +6,7 @@ all, the job is asked again. It is decided from counts only, so any worker that 
 
 A job is repeated only if no record of it was told about, for what was told about was paid for and would be paid
 for again; and only so often, for the message of a failed job cannot be classified (contract section 7). A
-stopped job is never repeated: somebody stopped it, and meant it.
+stopped job is never repeated: somebody stopped it, and meant it. Of a cancelled run nothing is.
 
 Every ending is salvaged, and ok + error = rows, always (promises S3 and S10).
 """
@@ -49,6 +49,7 @@ class ErrorCode(StrEnum):
     IMAGE_DENIED = "IMAGE_DENIED"  # never sent: the preprocessor's role may read others of the bucket, not this one
     IMAGE_TOO_LARGE = "IMAGE_TOO_LARGE"  # never sent: an image has more bytes or pixels than the model takes
     TOO_LARGE = "TOO_LARGE"  # never sent: one record alone is larger than Bedrock takes
+    CANCELLED = "CANCELLED"  # the run was cancelled before the record was answered
     BELOW_MINIMUM = "BELOW_MINIMUM"  # never sent: fewer records than the smallest job
     INTERNAL_ERROR = "INTERNAL_ERROR"  # Quarry failed at the shard again and again; the run's reason says how
 
@@ -68,6 +69,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     `rows` counts all rows of the shard, `unsent` those that never went into the job's input, `reported` the sent ones that
     the output tells about: an answer, an error, or a line that bears the record's id and cannot be read.
     `attempt` counts from 1. `on_demand`: its records were asked one by one. `error_code` is set where Quarry itself ended the shard, with `message` as its reason.
+    `cancelled` says that its run is cancelled, by whom and when.
     """
 
     attempt: int
@@ -80,6 +82,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     below_minimum: bool = False
     error_code: str = ""
     on_demand: bool = False
+    cancelled: str = ""
 
 
 class Settle(msgspec.Struct, frozen=True):
@@ -130,6 +133,8 @@ def decide(ended: Ended, repeats_max: int = REPEATS_MAX) -> Decision:
         case JobStatus.FAILED:
             rest = Settle(ErrorCode.JOB_FAILED, _said("the job failed", ended.message))
         case JobStatus.STOPPED:
+            if ended.cancelled:
+                return Settle(ErrorCode.CANCELLED, _said(ended.cancelled, ended.message))
             return Settle(ErrorCode.NOT_PROCESSED, _said("the job was stopped before this record", ended.message))
         case (
             JobStatus.SUBMITTED
@@ -142,6 +147,8 @@ def decide(ended: Ended, repeats_max: int = REPEATS_MAX) -> Decision:
         case _:
             assert_never(status)
     nothing_came_out = ended.reported == 0 and ended.unsent < ended.rows
+    if nothing_came_out and ended.cancelled:
+        return Settle(ErrorCode.CANCELLED, f"{ended.cancelled}; {rest.message}")
     if nothing_came_out and ended.attempt <= repeats_max:
         return Repeat(f"{status}, and no record has a line: {rest.message}")
     return rest

@@ -27,7 +27,7 @@ from quarry_core.contract.names import input_key, output_prefix
 from quarry_core.contract.states import ShardState
 from quarry_core.errors import PortError, Stale
 from quarry_core.ledger import moves
-from quarry_core.ledger.rows import Shard
+from quarry_core.ledger.rows import Shard, Totals
 from quarry_core.models import canonical_model
 from quarry_core.models.prices import on_demand_price_of, price_of
 from quarry_core.planning.history import History, of_settled
@@ -81,7 +81,7 @@ class Shards:
                 async with self._shares.taken(shard.bytes + SHARD_OVERHEAD_BYTES), self._steps.pieces.begun(piece):
                     if shard.state is ShardState.ENDED:
                         with self._span("settle", shard) as reported:
-                            reported["outcome"] = await self._settle(salvage, shard, totals.record_millitokens, held)
+                            reported["outcome"] = await self._settle(salvage, shard, totals, held)
                             ours = reported["outcome"] == "settled"
                         shard = await ledger.shard(wakeup.run_id, wakeup.shard)
                         assert shard is not None
@@ -155,18 +155,19 @@ class Shards:
                     return outcome
         return Settlement(rows=shard.rows, ok=0, errors={str(ErrorCode.INTERNAL_ERROR): shard.rows})
 
-    async def _settle(self, salvage: Salvage, shard: Shard, record_millitokens: int, held: Held) -> str:
+    async def _settle(self, salvage: Salvage, shard: Shard, totals: Totals, held: Held) -> str:
         """What came of it: settled by us or by another, or repeat."""
         world = self._world
         repeats_max = world.settings.repeats_max
-        outcome = await world.offload.run(partial(salvage.outcome, shard, repeats_max, held))
+        outcome = await world.offload.run(partial(salvage.outcome, shard, repeats_max, held, totals.why_cancelled))
         if isinstance(outcome, Repeat):
             if await self._repeat(shard):
                 return "repeat"
-            outcome = await world.offload.run(partial(salvage.outcome, shard, 0, held))
+            totals = await world.ledger.totals(shard.run_id) or totals  # cancelled meanwhile, perhaps
+            outcome = await world.offload.run(partial(salvage.outcome, shard, 0, held, totals.why_cancelled))
             assert isinstance(outcome, Settlement)
         try:
-            tokens = _tokens_of(outcome, record_millitokens)
+            tokens = _tokens_of(outcome, totals.record_millitokens)
             await self._move_settled(shard, outcome, tokens, without_outcome=held.without_outcome)
         except Stale:
             log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)

@@ -97,6 +97,9 @@ class Counting:
             log.debug("planned_by_another")
         now = await ledger.totals(run_id)
         assert now is not None
+        if now.state is RunState.PLANNING:
+            # Paused or resumed meanwhile: the plan stands, and is found again.
+            raise Stale(f"run {run_id} was changed while it was planned")
         return now
 
     async def _begin(

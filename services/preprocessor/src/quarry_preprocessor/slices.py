@@ -22,7 +22,7 @@ from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import ON_DEMAND_QUEUE, plan_key, shard_id
 from quarry_core.contract.run import Run, Source
 from quarry_core.contract.states import RunState, ShardState
-from quarry_core.errors import Changed, Missing, Stale
+from quarry_core.errors import Changed, Conflict, Missing, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import ON_DEMAND, Shard, Slice, Totals
 from quarry_core.models import limits_of
@@ -46,15 +46,16 @@ SLICE_TTL_DAYS = 180
 DAY_S = 86_400
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Work:
-    """A slice and everything needed to write it."""
+    """A slice and everything needed to write it. `cancelled`: why nothing of it is to be sent any more."""
 
     run: Run
     totals: Totals
     piece: Slice
     plan: Plan
     writer: ShardWriter
+    cancelled: str = ""
 
 
 class Slices:
@@ -124,7 +125,7 @@ class Slices:
             shard_bytes_max=min(self._world.settings.shard_bytes_max, limits.file_bytes_max),
             reader=reader,
         )
-        return Work(run, totals, piece, plan, writer)
+        return Work(run, totals, piece, plan, writer, totals.why_cancelled)
 
     async def _write(self, work: Work) -> None:
         run_id, piece, plan = work.run.run_id, work.piece, work.plan
@@ -151,6 +152,9 @@ class Slices:
         """Write and enlist a planned shard, or its two halves where it is too large for one job."""
         standing = enlisted.get(shard_id(shard.number))
         if standing is None:
+            if work.cancelled:
+                await self._write_cancelled(work, shard)
+                return
             try:
                 written = await self._written(work, shard)
             except ShardTooLarge as error:
@@ -163,7 +167,23 @@ class Slices:
         elif standing.half and shard_id(shard.number + 1) not in enlisted:
             await self._write_half(work, split_in_halves(shard, work.writer.sendable_min)[1])
 
+    async def _write_cancelled(self, work: Work, shard: ShardRange, *, half: bool = False) -> None:
+        """Of a cancelled run nothing more is rendered; but its rows are in the result, each with an error."""
+        try:
+            await self._world.offload.run(partial(work.writer.write_rows, shard))
+        except Conflict:
+            if half:
+                raise
+            # Before it was cancelled somebody had found it too large, and begun with its first half.
+            for each in split_in_halves(shard, work.writer.sendable_min):
+                await self._write_cancelled(work, each, half=True)
+            return
+        await self._enlist(work, shard, Written(), half=half)
+
     async def _write_half(self, work: Work, half: ShardRange) -> None:
+        if work.cancelled:
+            await self._write_cancelled(work, half, half=True)
+            return
         try:
             written = await self._written(work, half)
         except ShardTooLarge as error:
@@ -205,14 +225,19 @@ class Slices:
             half=half,
             kind=_kind(work, written.sendable),
         )
-        below = written.sendable < work.writer.sendable_min
+        below = written.sendable < work.writer.sendable_min and not work.cancelled
         why = f"{len(written.unsent)} of {shard.rows} rows could not be rendered, and {_fewest(work)}" if below else ""
         ledger = self._world.ledger
         try:
-            await ledger.apply(moves.enlist(row, work.piece.number, below_minimum=why))
+            await ledger.apply(moves.enlist(row, work.piece.number, below_minimum=why, cancelled=work.cancelled))
         except Stale:
             totals = await ledger.totals(row.run_id)
             standing = await ledger.shard(row.run_id, row.shard)
+            if standing is None and totals is not None and totals.cancelled_at and not work.cancelled:
+                work.cancelled = totals.why_cancelled
+                log.info("slice_cancelled", run_id=row.run_id, slice=work.piece.number, shard=row.shard)
+                await self._enlist(work, shard, written, half=half)
+                return
             if standing is None and totals is not None and totals.state is RunState.RUNNING and not totals.fault:
                 raise  # the slice is not open to us any more
             log.debug("enlisted_by_another", shard=row.shard)
@@ -221,7 +246,7 @@ class Slices:
                 await self._world.wake("collector", Wakeup(step="settle", run_id=row.run_id, shard=row.shard))
             return
         metrics.SHARDS_ENLISTED.inc()
-        if below:
+        if below or work.cancelled:
             await self._world.wake("collector", Wakeup(step="settle", run_id=row.run_id, shard=row.shard))
         elif row.on_demand:
             # Without the queue, the sweep tells what waits that nobody will ask it.

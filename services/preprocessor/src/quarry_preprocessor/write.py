@@ -70,14 +70,7 @@ class ShardWriter:
             SourceError, Changed, Missing: the source cannot be read as it was accepted.
             Conflict: something else stands under one of its names.
         """
-        name = shard_id(shard.number)
-        identity = {
-            "run": self.run_id,
-            "shard": name,
-            "plan": self.plan,
-            "first-row": str(shard.first_row),
-            "rows": str(shard.rows),
-        }
+        name, identity = shard_id(shard.number), self._identity(shard)
         encoder = self.encoder
         if isinstance(encoder, ImageEncoder):
             # An image may have come or changed since an earlier life of this work: what that has written holds.
@@ -106,6 +99,30 @@ class ShardWriter:
             if written.sendable >= self.sendable_min and not records.commit() and isinstance(encoder, ImageEncoder):
                 return self._standing(name, tuple(written.unsent))
         return written
+
+    def write_rows(self, shard: ShardRange) -> None:
+        """Write of a shard that is not to be sent what its part of the result is made of. Raises as `write`."""
+        if not self.dataset.copied:
+            return
+        identity = self._identity(shard)
+        reader = self.reader or RowReader(self.dataset)
+        with ExitStack() as undo:
+            rows = self.objects.create(rows_key(self.run_id, identity["shard"]), {"kind": "rows", **identity})
+            undo.callback(rows.abort)
+            copied = _copied(reader.read(shard.first_row, shard.rows), rows, self.dataset.result_schema.names)
+            undo.callback(copied.close)
+            for _ in copied:
+                pass
+            rows.commit()
+
+    def _identity(self, shard: ShardRange) -> dict[str, str]:
+        return {
+            "run": self.run_id,
+            "shard": shard_id(shard.number),
+            "plan": self.plan,
+            "first-row": str(shard.first_row),
+            "rows": str(shard.rows),
+        }
 
     def _stands(self, shard: str, identity: Mapping[str, str]) -> bool:
         try:

@@ -13,6 +13,7 @@ May be called twice for the same row, here or elsewhere: the second finds the fi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 import structlog
@@ -20,10 +21,10 @@ import structlog
 from quarry_core.contract.job_request import job_tags
 from quarry_core.contract.names import JobName, client_token, input_key, job_name, output_prefix, s3_uri
 from quarry_core.contract.run import Pins
-from quarry_core.contract.states import ShardState, job_rank
+from quarry_core.contract.states import Gate, ShardState, job_rank
 from quarry_core.errors import Conflict, QuotaExceeded, Refused, Stale, Throttled, Unknown
 from quarry_core.ledger import moves
-from quarry_core.ledger.rows import JobRow, Shard
+from quarry_core.ledger.rows import JobRow, Lane, Shard
 from quarry_core.ports import Job, JobRequest
 from quarry_core.service.process import World
 from quarry_core.telemetry import metrics
@@ -33,6 +34,7 @@ from quarry_scheduler.ownership import may_adopt
 log = structlog.get_logger()
 READ_TO_CREATE_MAX_S = 5.0
 NOT_NOW = ("throttled", "quota")
+GATED = ("cancelled", "paused")
 
 
 def job_request(pins: Pins, shard: Shard, env: str, bucket: str, role_arn: str) -> JobRequest:
@@ -88,7 +90,8 @@ class JobCreator:
 
         Returns:
             What came of it: created, adopted, throttled, quota, refused, unknown, waiting (for List to settle),
-            late (nothing was sent: the row had been read too long ago), stale.
+            late (nothing was sent: the row had been read too long ago), cancelled or paused (nothing was sent, since the
+            lane's gate had been closed), stale.
         """
         settings = self._world.settings
         request = job_request(pins, shard, settings.env, settings.bucket, settings.bedrock_role_arn)
@@ -105,9 +108,9 @@ class JobCreator:
             reported["outcome"] = outcome
             if outcome in ("refused", "unknown"):
                 reported[ERROR] = outcome
-        if outcome not in ("unknown", "waiting", "late") and (fresh or outcome not in NOT_NOW):
+        if outcome not in ("unknown", "waiting", "late", "paused") and (fresh or outcome not in NOT_NOW):
             self._uncertain_since.pop(shard.holder, None)
-        if outcome not in ("waiting", "late", "stale"):
+        if outcome not in ("waiting", "late", "stale", *GATED):
             metrics.JOBS_SUBMITTED.labels(shard.pool, outcome).inc()
         log.info(
             "create", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, job=request.name, outcome=outcome
@@ -127,7 +130,9 @@ class JobCreator:
     async def _create(self, shard: Shard, request: JobRequest, *, fresh: bool) -> str:
         clock = self._world.clock
         read_at = clock.monotonic()
-        row = await self._world.ledger.shard(shard.run_id, shard.shard)
+        row, lane = await asyncio.gather(
+            self._world.ledger.shard(shard.run_id, shard.shard), self._world.ledger.lane(shard.pool, shard.run_id)
+        )
         if row is None or (row.state, row.attempt, row.heartbeat) != (
             ShardState.ADMITTED,
             shard.attempt,
@@ -136,6 +141,8 @@ class JobCreator:
             return "stale"
         if clock.monotonic() - read_at > READ_TO_CREATE_MAX_S:
             return "late"
+        if lane is not None and (gated := await self._gated(row, lane, fresh=fresh)):
+            return gated
         try:
             arn = await self._world.jobs.create(request)
         except (Throttled, QuotaExceeded) as answer:
@@ -154,6 +161,16 @@ class JobCreator:
             return "unknown"
         await self._submitted(row, request, arn, "Submitted")
         return "created"
+
+    async def _gated(self, row: Shard, lane: Lane, *, fresh: bool) -> str:
+        """A run that is cancelled gets no job any more, and one that is paused none that was not begun with."""
+        if lane.cancelled:
+            await self._world.ledger.apply(moves.end_unsent(row, moves.CANCELLED, lane.message))
+            return "cancelled"
+        if lane.gate is Gate.PAUSED and fresh:
+            await self._world.ledger.apply(moves.return_slot(row))
+            return "paused"
+        return ""
 
     async def _submitted(self, shard: Shard, request: JobRequest, arn: str, status: str) -> None:
         submitted_at = self._world.clock.now().isoformat()

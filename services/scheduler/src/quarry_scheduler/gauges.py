@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from quarry_core.contract.states import RunState, ShardState
+from quarry_core.contract.states import Gate, RunState, ShardState
 from quarry_core.ledger.ledger import PAGE_ITEMS, OpenRun
 from quarry_core.ledger.rows import Lane, Shard, Totals, Waiting
 from quarry_core.ports import Job
@@ -113,7 +113,9 @@ def figures(view: Ledgered, memory: Memory, now_s: float) -> tuple[Figures, Memo
         runs=_runs(view),
         shards=_shards(view),
         oldest_pending_s=_oldest_pending_s(view),
-        oldest_on_demand_s=_oldest_s(account for account in view.accounts if account.asked),
+        oldest_on_demand_s=_oldest_s(
+            account for account in view.accounts if account.asked and not account.totals.paused_at
+        ),
         slot_idle_since_s={
             pool: min((idle_since_s[shard.holder] for shard in _idle(view) if shard.pool == pool), default=0.0)
             for pool in view.pools
@@ -163,7 +165,8 @@ def _ended(account: Account, view: Ledgered) -> int:
 
 
 def _oldest_pending_s(view: Ledgered) -> float:
-    waiting = {lane.run_id for lane in view.lanes if lane.waiting > 0}
+    """Of the runs that wait for a slot: a paused one waits for whoever paused it."""
+    waiting = {lane.run_id for lane in view.lanes if lane.waiting > 0 and lane.gate is not Gate.PAUSED}
     return _oldest_s(account for account in view.accounts if account.run.run_id in waiting)
 
 

@@ -99,6 +99,11 @@ class OnDemand:
             totals = await ledger.totals(run_id)
             if totals is None or totals.state is not RunState.RUNNING:
                 return DONE
+            if totals.cancelled_at:
+                await self.end_waiting(shard, moves.CANCELLED, totals.why_cancelled)
+                return DONE
+            if totals.paused_at:
+                return DONE  # who resumes it wakes it, or the sweep
             if totals.fault or not self._world.settings.asks_on_demand:
                 await self.end_waiting(
                     shard, moves.NOT_PROCESSED if totals.fault else moves.BELOW_MINIMUM, totals.fault
@@ -260,7 +265,9 @@ class OnDemand:
         asking.shard = replace(shard, heartbeat=heartbeat)
         asking.seen_alive_at_s = began_s
         totals = await self._world.ledger.totals(shard.run_id)
-        if totals is not None and totals.fault:
+        if totals is not None and totals.cancelled_at:
+            asking.stop(status=moves.CANCELLED, error_code=moves.CANCELLED, message=totals.why_cancelled)
+        elif totals is not None and totals.fault:
             asking.stop(status=moves.REFUSED, error_code=moves.NOT_PROCESSED, message=totals.fault)
 
     def _lose(self, asking: Asking, why: str) -> None:

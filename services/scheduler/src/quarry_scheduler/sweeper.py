@@ -260,7 +260,7 @@ class Sweeper:
         if totals.whole or totals.state is RunState.CLOSING:
             waits("close", totals.version, settings.wake_after_ended_s)
         for shard in asked:
-            if shard.state is ShardState.PENDING and settings.asks_on_demand:
+            if shard.state is ShardState.PENDING and settings.asks_on_demand and not totals.paused_at:
                 waits("on_demand", shard.version, settings.wake_after_ended_s, shard=shard.shard)
         for todo in ended:
             waits("settle", todo.attempt, settings.wake_after_ended_s, shard=todo.shard)

@@ -35,6 +35,8 @@ from quarry_scheduler.pauses import Pauses
 from quarry_scheduler.pins import PinsCache
 from quarry_scheduler.shard_endings import ShardEndings
 from quarry_scheduler.staleness import Staleness
+from quarry_scheduler.stopping import JobStopper
+from quarry_scheduler.tracking import JobTracker
 
 log = structlog.get_logger()
 STALE_MAX = 20
@@ -73,12 +75,13 @@ class Memory:
 class Ticker:
     """Ticks pools: one tick a pool at a time in this process; callers that come meanwhile share the next one."""
 
-    def __init__(self, world: World, pins: PinsCache, steps: Steps, endings: ShardEndings) -> None:
+    def __init__(self, world: World, pins: PinsCache, steps: Steps, endings: ShardEndings, tracker: JobTracker) -> None:
         self._world = world
         self._pins = pins
         self._steps = steps
         self._endings = endings
         self._job_creator = JobCreator(world)
+        self._job_stopper = JobStopper(world, tracker)
         self._pauses = Pauses(world.settings)
         self._memories: dict[str, Memory] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -149,6 +152,8 @@ class Ticker:
                 ticked.refused += await self._refuse_waiting(lane)
             if lane.broken:
                 await self._wake_asked(lane.run_id)
+        if ticked.refused >= REFUSED_PER_TICK_MAX:
+            await self._wake_admit(lanes)  # the rest is told by the next tick, which is not waited for
         await self._admit(name, ticked)
         pool = await self.open_pool(name)
         metrics.SLOTS_LIMIT.labels(name).set(pool.admit_limit)
@@ -175,6 +180,10 @@ class Ticker:
         held = await self._world.ledger.held(pool.holders)
         admitted = [shard for shard in held if shard.state is ShardState.ADMITTED]
         memory.keep(admitted)
+        cancelled = {run_id for run_id, lane in lanes.items() if lane.cancelled}
+        await self._job_stopper.stop(
+            pool.pool, [shard for shard in held if shard.state is ShardState.SUBMITTED and shard.run_id in cancelled]
+        )
         finish = []
         for shard in admitted:
             ours = shard if shard.heartbeat in memory.ours else await self._take_over(shard, memory)
@@ -220,7 +229,7 @@ class Ticker:
                 raise result
 
     async def _finish(self, shard: Shard, lane: Lane | None, *, fresh: bool) -> str:
-        if lane is not None and lane.broken:
+        if lane is not None and lane.broken and not lane.cancelled:
             # Nothing more is submitted of it; but a Create may have been sent before it broke.
             return await self._endings.end_shard(shard, moves.NOT_PROCESSED, lane.message, never_sent=fresh)
         pins = await self._pins.of(shard.run_id)
@@ -230,7 +239,7 @@ class Ticker:
         if outcome == "quota":
             self.refused_since_sweep.add(shard.pool)
             await self._lower_limit(shard.pool, kept=kept)
-        elif outcome == "refused":
+        elif outcome in ("refused", "cancelled"):
             await self._wake_settle(shard.run_id, shard.shard)
         if outcome in ("throttled", "quota"):
             self._pausing.add(shard.pool)
@@ -357,6 +366,10 @@ class Ticker:
         if ON_DEMAND_QUEUE in self._world.queues:
             for each in await self._world.ledger.invoking(run_id):
                 await self._world.wake(ON_DEMAND_QUEUE, Wakeup(step="on_demand", run_id=run_id, shard=each.shard))
+
+    async def _wake_admit(self, lanes: Mapping[str, Lane]) -> None:
+        refused = next(lane for lane in lanes.values() if lane.gate is Gate.REFUSED and lane.waiting > 0)
+        await self._world.wake("scheduler", Wakeup(step="admit", run_id=refused.run_id))
 
     async def _wake_settle(self, run_id: str, shard: str) -> None:
         await self._world.wake("collector", Wakeup(step="settle", run_id=run_id, shard=shard))

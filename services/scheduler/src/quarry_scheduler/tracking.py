@@ -126,15 +126,32 @@ class JobTracker:
         if job_ended(status):
             return NOTHING
         job = await self._get(arn)
-        if job is None or job.arn != arn or job_ended(job.status) or job.status == JobStatus.STOPPING:
-            return NOTHING
-        request = await self._request(attempt)
-        if not may_stop(job, request):
-            log.warning("not_ours", job=request.name, arn=arn, differs=differences(job, request))
+        if job is None or not await self._may_stop(attempt, arn, job):
             return NOTHING
         log.warning("stopping_second_job", arn=arn, status=job.status)
         await self._world.jobs.stop(arn)
         return Observed("stopped")
+
+    async def stop(self, shard: Shard) -> Observed:
+        """Stop the job of a row that is SUBMITTED, whose run is cancelled; or take note that it has ended."""
+        with structlog.contextvars.bound_contextvars(run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt):
+            job = await self._get(shard.arn)
+            if job is not None and job_ended(job.status):
+                return await self._observe(shard, shard.arn, job.status, "cancel", job)
+            if job is None or not await self._may_stop(shard, shard.arn, job):
+                return NOTHING
+            log.info("stopping_cancelled_job", arn=job.arn, status=job.status)
+            await self._world.jobs.stop(job.arn)
+            return Observed("stopped")
+
+    async def _may_stop(self, attempt: Shard, arn: str, job: Job) -> bool:
+        if job.arn != arn or job_ended(job.status) or job.status == JobStatus.STOPPING:
+            return False
+        request = await self._request(attempt)
+        if not may_stop(job, request):
+            log.warning("not_ours", job=request.name, arn=arn, differs=differences(job, request))
+            return False
+        return True
 
     async def name_of(self, shard: Shard) -> str:
         """The name of the job of a row's present attempt."""

@@ -10,6 +10,7 @@ The states moved between are those of `states.SHARD_MOVES` and `states.RUN_MOVES
 against those tables.
 """
 
+from quarry_core.ledger.moves.control import By, cancel, pause, resume
 from quarry_core.ledger.moves.failures import begin_piece, finish_piece, forget_failures, leave_piece, note_failure
 from quarry_core.ledger.moves.invoking import begin_invoking, end_invoking, end_uninvoked, keep_invoking, leave_invoking
 from quarry_core.ledger.moves.lanes import set_share, set_share_early
@@ -40,15 +41,24 @@ from quarry_core.ledger.moves.slots import (
     submit,
     take_over,
 )
-from quarry_core.ledger.moves.writes import ANSWERED, BELOW_MINIMUM, INTERNAL_ERROR, NOT_PROCESSED, REFUSED
+from quarry_core.ledger.moves.writes import (
+    ANSWERED,
+    BELOW_MINIMUM,
+    CANCELLED,
+    INTERNAL_ERROR,
+    NOT_PROCESSED,
+    REFUSED,
+)
 
 __all__ = [
     "ANSWERED",
     "BELOW_MINIMUM",
+    "CANCELLED",
     "INTERNAL_ERROR",
     "NOT_PROCESSED",
     "REFUSED",
     "STRIDE",
+    "By",
     "accept",
     "admit",
     "begin_closing",
@@ -57,6 +67,7 @@ __all__ = [
     "begin_planning",
     "begin_running",
     "break_run",
+    "cancel",
     "close_run",
     "decide_end",
     "end",
@@ -78,11 +89,13 @@ __all__ = [
     "open_history",
     "open_pool",
     "open_slice",
+    "pause",
     "refuse",
     "refuse_run",
     "refuse_waiting",
     "remove_pool",
     "repeat",
+    "resume",
     "return_slot",
     "seen_in",
     "set_share",

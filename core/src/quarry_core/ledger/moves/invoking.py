@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.ledger.moves.premise import equal
-from quarry_core.ledger.moves.writes import ANSWERED, REFUSED, as_read, held, todo
+from quarry_core.ledger.moves.writes import ANSWERED, CANCELLED, REFUSED, as_read, held, todo
 from quarry_core.ledger.rows import HEARTBEAT, Shard, invoke_key, shard_key, totals_key
 from quarry_core.ports import Cond, Delete, Update, Write
 
@@ -17,10 +17,15 @@ def begin_invoking(shard: Shard, heartbeat: str, in_doubt: int, asked_twice: int
         asked_twice: at most so many that it will ask were asked by one before it, which was lost.
     """
     return [
-        # Of a run that broke nothing more is asked.
+        # Of a run that broke, or is cancelled or paused, nothing more is asked.
         Update(
             totals_key(shard.run_id),
-            when=(equal("state", RunState.RUNNING), Cond("fault", "absent")),
+            when=(
+                equal("state", RunState.RUNNING),
+                Cond("fault", "absent"),
+                Cond("cancelled_at", "absent"),
+                Cond("paused_at", "absent"),
+            ),
             add={"version": 1},
         ),
         Update(
@@ -94,7 +99,12 @@ def end_uninvoked(shard: Shard, code: str, message: str) -> list[Write]:
         Update(
             shard_key(shard.run_id, shard.shard),
             when=(*as_read(shard), equal("version", shard.version)),
-            set={"state": ShardState.ENDED, "ended_status": REFUSED, "error_code": code, "message": message},
+            set={
+                "state": ShardState.ENDED,
+                "ended_status": CANCELLED if code == CANCELLED else REFUSED,
+                "error_code": code,
+                "message": message,
+            },
             add={"version": 1},
         ),
         Delete(invoke_key(shard.run_id, shard.shard)),

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from quarry_core.contract.run import Run
 from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT
 from quarry_core.contract.states import Gate, RunState
+from quarry_core.ledger.moves.control import PAUSED
 from quarry_core.ledger.moves.premise import as_read, equal
 from quarry_core.ledger.rows import (
     Totals,
@@ -106,6 +107,8 @@ def begin_running(
 ) -> list[Write]:
     """PLANNING -> RUNNING: the plan is complete (the slices too), its rows are accepted, its lane opens.
 
+    Of a run that was paused before, the lane is made with its gate closed.
+
     Args:
         tag: the lane's first stride tag: the pool's virtual time in its class, so that no credit is saved by coming late.
         rows: rows of the plan.
@@ -121,6 +124,7 @@ def begin_running(
                 equal("state", RunState.PLANNING),
                 as_read("lane_class", totals.lane_class),
                 as_read("lane_weight", totals.lane_weight),
+                as_read("paused_at", totals.paused_at),
             ),
             set={
                 "state": RunState.RUNNING,
@@ -140,7 +144,7 @@ def begin_running(
                 "class": admission_class,
                 "weight": weight,
                 "tag": tag,
-                "gate": Gate.OPEN,
+                "gate": Gate.PAUSED if totals.paused_at else Gate.OPEN,
                 "waiting": 0,
                 "version": 1,
             },
@@ -158,6 +162,7 @@ def break_run(totals: Totals, pool: str, fault: str, *, code: str, step: str) ->
             totals_key(totals.run_id),
             when=(equal("state", RunState.RUNNING), Cond("fault", "absent")),
             set={"fault": fault, "fault_code": code, "fault_step": step},
+            remove=PAUSED,  # it is not waited for that somebody resumes it
             add={"version": 1},
         ),
         Update(
@@ -189,7 +194,12 @@ def decide_end(totals: Totals, state: RunState, message: str, *, code: str, step
     return [
         Update(
             totals_key(totals.run_id),
-            when=(equal("state", RunState.CLOSING), Cond("end_state", "absent")),
+            # Cancelled in between, it has another end.
+            when=(
+                equal("state", RunState.CLOSING),
+                Cond("end_state", "absent"),
+                as_read("cancelled_at", totals.cancelled_at),
+            ),
             set={"end_state": state, "end_message": message, "end_code": code, "end_step": step},
             add={"version": 1},
         )
@@ -220,7 +230,8 @@ def close_run(totals: Totals, pool: str, ended_at: str, *, note: str = "") -> li
             },
             add={"version": 1},
         ),
-        Delete(lane_key(pool, totals.run_id)),
+        # One that was cancelled before it was planned has no lane.
+        *([Delete(lane_key(pool, totals.run_id))] if totals.plan else []),
         *_end_of_run(totals, state, ended_at),
     ]
 

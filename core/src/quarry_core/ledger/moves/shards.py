@@ -9,7 +9,7 @@ from typing import Any
 from quarry_core.contract.states import Gate, RunState, ShardState
 from quarry_core.ledger.moves.pools import seen_in
 from quarry_core.ledger.moves.premise import equal
-from quarry_core.ledger.moves.writes import BELOW_MINIMUM, as_read, marker, todo, wait
+from quarry_core.ledger.moves.writes import BELOW_MINIMUM, CANCELLED, as_read, marker, todo, wait
 from quarry_core.ledger.rows import (
     ERRORS,
     HEARTBEAT,
@@ -26,12 +26,16 @@ from quarry_core.planning.history import Seen
 from quarry_core.ports import Cond, Delete, Put, Update, Write
 
 
-def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "") -> list[Write]:
-    """(none) -> PENDING; or (none) -> ENDED, with the sentence that says why no job can be made of it.
+def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "", cancelled: str = "") -> list[Write]:
+    """(none) -> PENDING; or (none) -> ENDED, with the sentence that says why no job is made of it.
 
     A shard that is asked on demand takes no slot, so it waits in no lane.
+
+    Args:
+        below_minimum: it has too few records for a job.
+        cancelled: its run is cancelled. Without this the run must not be: so of a cancelled one nothing waits.
     """
-    state = ShardState.ENDED if below_minimum else ShardState.PENDING
+    state = ShardState.ENDED if below_minimum or cancelled else ShardState.PENDING
     item = {
         "run_id": shard.run_id,
         "shard": shard.shard,
@@ -48,13 +52,20 @@ def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "") -> list[
     writes: list[Write] = [
         Update(
             totals_key(shard.run_id),
-            when=(equal("state", RunState.RUNNING), Cond("fault", "absent")),
+            when=(
+                equal("state", RunState.RUNNING),
+                Cond("fault", "absent"),
+                Cond("cancelled_at", "exists" if cancelled else "absent"),
+            ),
             add={"enlisted": shard.rows, "shards_enlisted": 1, "version": 1}
             | ({"shards_on_demand": 1} if shard.on_demand else {}),
         ),
         # The sweep sees by the slice's version that its worker is alive.
         Update(slice_key(shard.run_id, slice_number), when=(equal("state", "OPEN"),), add={"version": 1}),
     ]
+    if cancelled:
+        item |= {"ended_status": CANCELLED, "error_code": CANCELLED, "message": cancelled}
+        return [Put(shard_key(shard.run_id, shard.shard), item), *writes, todo(shard)]
     if below_minimum:
         item |= {"ended_status": BELOW_MINIMUM, "message": below_minimum}
         return [Put(shard_key(shard.run_id, shard.shard), item), *writes, todo(shard)]
@@ -84,7 +95,8 @@ def repeat(shard: Shard, pause_ms: int) -> list[Write]:
         wait(following, pause_ms),
         Update(
             lane_key(shard.pool, shard.run_id),
-            when=(equal("gate", Gate.OPEN),),
+            # It may be paused: then the repeat waits with the others.
+            when=(Cond("gate", "ne", Gate.REFUSED),),
             add={"waiting": 1, "version": 1},
         ),
         Update(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from quarry_core.contract.states import TERMINAL_RANK, Gate, ShardState
 from quarry_core.ledger.moves.pools import seen_in
 from quarry_core.ledger.moves.premise import equal
-from quarry_core.ledger.moves.writes import NOT_PROCESSED, REFUSED, as_read, held, release, todo, wait
+from quarry_core.ledger.moves.writes import CANCELLED, NOT_PROCESSED, REFUSED, as_read, held, release, todo, wait
 from quarry_core.ledger.rows import (
     HEARTBEAT,
     HEARTBEAT_BEFORE,
@@ -96,7 +96,7 @@ def submit(shard: Shard, job: JobRow) -> list[Write]:
 
 
 def return_slot(shard: Shard) -> list[Write]:
-    """ADMITTED -> PENDING: Bedrock answered "not now"; no attempt is used."""
+    """ADMITTED -> PENDING: Bedrock answered "not now", or it was not asked, since the run was paused; no attempt is used."""
     return [
         release(shard),
         Update(
@@ -138,11 +138,20 @@ def end_unsent(shard: Shard, code: str, message: str) -> list[Write]:
         Update(
             shard_key(shard.run_id, shard.shard),
             when=(*as_read(shard), held(shard)),
-            set={"state": ShardState.ENDED, "ended_status": REFUSED, "error_code": code, "message": message},
+            set={
+                "state": ShardState.ENDED,
+                "ended_status": _unsent_status(code),
+                "error_code": code,
+                "message": message,
+            },
             add={"version": 1},
         ),
         todo(shard),
     ]
+
+
+def _unsent_status(code: str) -> str:
+    return CANCELLED if code == CANCELLED else REFUSED
 
 
 def end_plainly(shard: Shard, arn: str, status: str, message: str) -> list[Write]:
@@ -164,12 +173,13 @@ def end_plainly(shard: Shard, arn: str, status: str, message: str) -> list[Write
 
 def refuse_waiting(lane: Lane, shard: Shard) -> list[Write]:
     """PENDING -> ENDED: its lane is refused, so it is told why instead of waiting for ever."""
+    code = CANCELLED if lane.cancelled else NOT_PROCESSED
     return [
         Update(
             shard_key(shard.run_id, shard.shard),
             when=(equal("state", ShardState.PENDING), equal("attempt", shard.attempt)),
-            set={"state": ShardState.ENDED, "ended_status": REFUSED, "message": lane.message}
-            | ({"error_code": NOT_PROCESSED} if lane.broken else {}),
+            set={"state": ShardState.ENDED, "ended_status": _unsent_status(code), "message": lane.message}
+            | ({"error_code": code} if lane.broken else {}),
             add={"version": 1},
         ),
         Delete(wait_key(shard.run_id, shard.shard, shard.attempt)),

@@ -15,6 +15,8 @@ ANSWERED = "ANSWERED"  # each record was asked on demand
 # What the rows of a shard get that Quarry ended by itself: the step failed, or the run broke before their turn.
 INTERNAL_ERROR = "INTERNAL_ERROR"
 NOT_PROCESSED = "NOT_PROCESSED"
+# Both: how a shard ended for which no job was made, since its run was cancelled; and what its rows get.
+CANCELLED = "CANCELLED"
 
 
 def as_read(shard: Shard) -> tuple[Cond, ...]:
