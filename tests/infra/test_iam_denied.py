@@ -42,7 +42,8 @@ READS = {
     "scheduler": set(),
     "collector": {"inputs", "plans", "rows", "batch-output", "outcomes", "results"},
     BEDROCK: {"batch-input", "batch-output"},
-    OPERATOR: {"results", "outcomes", "inputs", "prompts"},  # the latter two to check a manifest before it is sent
+    # Sources and prompts to check a manifest before it is sent, the rest to verify a run and to say why a row is as it is.
+    OPERATOR: {"results", "outcomes", "inputs", "prompts", "plans", "rows", "batch-output", "on-demand"},
 }
 WRITES = {
     "preprocessor": {"plans", "rows", "batch-input"},

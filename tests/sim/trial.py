@@ -217,9 +217,10 @@ class _Run:
         act = {"cancel": control.cancel, "pause": control.pause, "resume": control.resume}[each.action]
         for _ in range(CONTROL_TRIES_MAX):
             with contextlib.suppress(NoSuchRun, NotControlled):
-                await act(self._connections(), each.run_id)
-                self.controlled[each.action] += 1
-                return
+                done = await act(self._connections(), each.run_id)
+                if done.changed or each.action != "resume":
+                    self.controlled[each.action] += 1
+                    return  # else whoever is to pause it has not come to it yet
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _connections(self) -> Connections:

@@ -22,6 +22,7 @@ from quarry_cli.commands.schema import schema
 from quarry_cli.commands.set import set_
 from quarry_cli.commands.status import status
 from quarry_cli.commands.submit import submit
+from quarry_cli.commands.verify import verify
 from quarry_cli.commands.watch import watch
 from quarry_core import __version__
 
@@ -71,6 +72,7 @@ for command in (
     status,
     watch,
     results,
+    verify,
     runs,
     cancel,
     pause,

@@ -13,7 +13,9 @@ locals {
   policy_chars_max = 6144
   policy_chars     = length(jsonencode(jsondecode(data.aws_iam_policy_document.this.json)))
 
-  dead_letters = [for queue in values(local.names.queues) : queue.dlq_arn]
+  read_prefixes = ["results", "prompts", "outcomes", "inputs", "plans", "rows", "batch-output", "on-demand"]
+
+  queues_arn = "arn:${var.place.partition}:sqs:${var.place.region}:${var.place.account_id}:${var.place.env}-quarry-*"
   # Only the rule sends to the events queue: what is sent there is taken for Bedrock's word.
   sent_to = [for key, queue in local.names.queues : key if key != "events"]
   # Those whose policies say what Bedrock may do and who may create jobs.
@@ -62,11 +64,12 @@ data "aws_iam_policy_document" "this" {
     resources = [local.names.table_arn]
   }
 
-  # Of a run whose source broke, the answers are under outcomes/ only. `quarry submit` looks at source and prompt.
+  # Of a run whose source broke, the answers are under outcomes/ only. `quarry submit` looks at source and prompt, `quarry
+  # verify` at the plan and the copies of rows, `quarry why` at what a job was sent and has answered.
   statement {
     sid       = "ReadResults"
     actions   = ["s3:GetObject"]
-    resources = [for prefix in ["results", "prompts", "outcomes", "inputs"] : "${local.names.bucket_arn}/${prefix}/*"]
+    resources = [for prefix in local.read_prefixes : "${local.names.bucket_arn}/${prefix}/*"]
   }
 
   # Without List, S3 answers 403 where there is no such key, and a run may have no report yet. Such a GET bears no s3:prefix,
@@ -79,7 +82,7 @@ data "aws_iam_policy_document" "this" {
     condition {
       test     = "StringLikeIfExists"
       variable = "s3:prefix"
-      values   = ["results/*", "prompts/*", "outcomes/*", "inputs/*"]
+      values   = [for prefix in local.read_prefixes : "${prefix}/*"]
     }
   }
 
@@ -113,11 +116,12 @@ data "aws_iam_policy_document" "this" {
   }
 
   # To read a dead-letter message's reason, to return it, and what `quarry dlq redrive` is made of: received, sent to its queue,
-  # deleted. SQS itself moves nothing from the event target's dead-letter queue, since its source is no queue.
+  # deleted. All of them, by what their names end with: one by one they would make the policy too long for IAM. SQS itself
+  # moves nothing from the event target's dead-letter queue, since its source is no queue.
   statement {
     sid       = "TakeDeadLetters"
     actions   = ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"]
-    resources = concat(local.dead_letters, [local.names.event_target_dlq_arn])
+    resources = ["${local.queues_arn}-dlq"]
   }
 
   # ----------------------------------------------------------------- doctor: reads only
@@ -126,7 +130,7 @@ data "aws_iam_policy_document" "this" {
   statement {
     sid       = "SeeQueues"
     actions   = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes"]
-    resources = ["arn:${var.place.partition}:sqs:${var.place.region}:${var.place.account_id}:${var.place.env}-quarry-*"]
+    resources = [local.queues_arn]
   }
 
   statement {

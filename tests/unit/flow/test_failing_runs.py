@@ -181,10 +181,10 @@ async def test_an_output_whose_reading_kills_becomes_error_rows_and_stays_where_
     world = SimulatedWorld(job_quota=3)
     outcome = Salvage.outcome
 
-    def kills(self, shard, repeats_max, held):
+    def kills(self, shard, *about):
         if shard.shard == "00002":
             raise Crash("out of memory")
-        return outcome(self, shard, repeats_max, held)
+        return outcome(self, shard, *about)
 
     monkeypatch.setattr(Salvage, "outcome", kills)
     run_id = world.send(world.joke(rows=300, max_records_per_job=100))

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from quarry_cli.client.one_call import Asked, Sent
     from quarry_cli.client.planning import PlannedRun, PreviewedRun
     from quarry_cli.client.row_account import Account
+    from quarry_cli.client.verifying import Verified
+    from quarry_core.contract.run import Run
+    from quarry_core.ledger.rows import Totals
 
 T = TypeVar("T")
 WAIT_EVERY_S = 2.0
@@ -283,6 +286,30 @@ class Client:
         )
         ended = view.state.terminal
         return Results(view, brought, account(view.rows, brought.report, brought.rows, brought.ok) if ended else None)
+
+    def verify(self, run_id: str, *, source: bool = True, tell: Callable[[int, int], None] | None = None) -> Verified:
+        """Count an ended run again from what lies in S3. What differs raises nothing: look at `Verified.differences`.
+
+        Args:
+            source: compare the source's columns with the source too, which reads all of it.
+            tell: called with the number of parts that were read, and of all parts.
+
+        Raises:
+            NoSuchRun, NotEnded.
+        """
+        from quarry_cli.client.verifying import verify  # noqa: PLC0415 pyarrow takes its time to import
+
+        async def look(connections: Connections) -> tuple[Run, Totals, Objects]:
+            found = await find_run(connections, run_id)
+            run, totals = await connections.ledger.run(found), await connections.ledger.totals(found)
+            if run is None or totals is None:
+                raise await no_such_run(connections, found)
+            if not totals.state.terminal:
+                raise NotEnded(f"run {found} is {totals.state}: it can be verified when it has ended")
+            return run, totals, connections.objects()
+
+        run, totals, objects = self._do(look)
+        return verify(objects, run, totals, source=source, tell=tell)
 
     def head(self, run_id: str, most: int, *, partial: bool = False) -> pa.Table:
         """The first joined rows as an Arrow table. Raises NoSuchRun, NotEnded, NoResults."""

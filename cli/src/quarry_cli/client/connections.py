@@ -99,7 +99,7 @@ async def connect_to(variables: Mapping[str, str] | None) -> AsyncIterator[Conne
         async def wake(name: str, wakeup: Wakeup) -> bool:
             url = other_queue_urls(variables).get(name) or sibling(settings.manifest_queue_url, name)
             if url:
-                await SqsQueue(aws, name, url, f"{url}-dlq").send(wakeup.body())
+                await SqsQueue(aws, name, url, f"{url}-dlq").send(wakeup.body(), group=wakeup.run_id)
             return bool(url)
 
         hub = HubObjects(settings.hf_endpoint, settings.hf_token.get_secret_value().strip())

@@ -38,6 +38,7 @@ class ErrorCode(StrEnum):
     NOT_PROCESSED = "NOT_PROCESSED"  # the job ran out of time or was stopped before the record's turn
     EXPIRED = "EXPIRED"  # the job never began
     JOB_FAILED = "JOB_FAILED"
+    CANCELLED = "CANCELLED"  # the run was cancelled before the record was answered
     REFUSED = "REFUSED"  # Bedrock refused to create the job, or to answer the model's caller on demand
     THROTTLED = "THROTTLED"  # asked on demand as often as allowed, and Bedrock said "not now" to the last
     NO_ANSWER = "NO_ANSWER"  # asked on demand as often as allowed, and the last timed out or broke
@@ -49,7 +50,6 @@ class ErrorCode(StrEnum):
     IMAGE_DENIED = "IMAGE_DENIED"  # never sent: the preprocessor's role may read others of the bucket, not this one
     IMAGE_TOO_LARGE = "IMAGE_TOO_LARGE"  # never sent: an image has more bytes or pixels than the model takes
     TOO_LARGE = "TOO_LARGE"  # never sent: one record alone is larger than Bedrock takes
-    CANCELLED = "CANCELLED"  # the run was cancelled before the record was answered
     BELOW_MINIMUM = "BELOW_MINIMUM"  # never sent: fewer records than the smallest job
     INTERNAL_ERROR = "INTERNAL_ERROR"  # Quarry failed at the shard again and again; the run's reason says how
 

@@ -61,10 +61,14 @@ run "what_an_operator_may_do" {
           Effect = "Allow"
           Action = "s3:GetObject"
           Resource = [
+            "arn:aws:s3:::dev-quarry-123456789012/rows/*",
             "arn:aws:s3:::dev-quarry-123456789012/results/*",
             "arn:aws:s3:::dev-quarry-123456789012/prompts/*",
+            "arn:aws:s3:::dev-quarry-123456789012/plans/*",
             "arn:aws:s3:::dev-quarry-123456789012/outcomes/*",
+            "arn:aws:s3:::dev-quarry-123456789012/on-demand/*",
             "arn:aws:s3:::dev-quarry-123456789012/inputs/*",
+            "arn:aws:s3:::dev-quarry-123456789012/batch-output/*",
           ]
         },
         {
@@ -79,6 +83,10 @@ run "what_an_operator_may_do" {
                 "prompts/*",
                 "outcomes/*",
                 "inputs/*",
+                "plans/*",
+                "rows/*",
+                "batch-output/*",
+                "on-demand/*",
               ]
             }
           }
@@ -120,15 +128,7 @@ run "what_an_operator_may_do" {
             "sqs:DeleteMessage",
             "sqs:ChangeMessageVisibility",
           ]
-          Resource = [
-            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices-dlq",
-            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler-dlq",
-            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-on-demand-dlq",
-            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-manifests-dlq",
-            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-events-dlq",
-            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-event-target-dlq",
-            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-collector-dlq",
-          ]
+          Resource = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-*-dlq"
         },
         {
           Sid    = "SeeQueues"

@@ -25,9 +25,9 @@ class By:
 
 
 def cancel(totals: Totals, pool: str, by: By) -> list[Write]:
-    """A run that has not ended is cancelled; which of the ways below depends on how far it is.
+    """ACCEPTED | PLANNING -> CLOSING; from then on a run stays where it is, and is cancelled all the same.
 
-    ACCEPTED | PLANNING -> CLOSING: nothing is planned, so nothing is owed but a report.
+    Before it is planned nothing is owed but a report.
     RUNNING stays: its lane is refused and stays so, until what is with Bedrock has ended and every row has its outcome.
     CLOSING stays: every row has its outcome, and no further round begins. Its end must not be decided yet.
     """
