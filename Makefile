@@ -14,9 +14,11 @@ DEPLOY_VENV := .venv-deploy
 SBOM_VENV := .venv-sbom
 BUILD_VENV := .venv-build
 FLOORS_VENV := .venv-floors
+CHAOS_VENV := .venv-chaos
 BENCH_VENV := .venv-bench
 PROMETHEUS := .venv-prometheus/usr/bin
 BIN := $(VENV)/bin
+CHAOS_INSTALLS := preprocessor scheduler collector local
 PACKAGES := core services/preprocessor services/scheduler services/collector cli local
 EDITABLE := $(foreach package,$(PACKAGES),-e $(package))
 PIP_QUIET := --quiet --disable-pip-version-check
@@ -29,9 +31,11 @@ SOURCE ?=
 REQUESTS ?= 20000
 SIM_SECONDS ?= 90
 SIM_HOURS ?= 2
+STRIKES ?= 500
+CHAOS_MINUTES ?= 60
 SEED ?= 1
 
-.PHONY: help setup demo test test-fast test-floors test-docker conformance fuzz sim sim-deep sim-bugs infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts clean
+.PHONY: help setup demo test test-fast test-floors test-docker conformance fuzz sim sim-deep sim-bugs chaos infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -103,6 +107,13 @@ sim-deep: setup ## Simulate every single fault, every pair of crashes, 5,000 see
 
 sim-bugs: setup ## Plant bugs, each condition of the ledger dropped among them, and count which the simulation catches
 	@$(BIN)/python -m tests.sim bugs
+
+# The services as they are installed; our own wheels anew each time, for their version says nothing of the commit.
+chaos: wheels $(LOCAL_AWS)/.done ## Kill, stop and roll real processes while replies are lost (STRIKES=500, CHAOS_MINUTES=60 at most)
+	@[ -e $(CHAOS_VENV)/bin/python ] || $(PYTHON) -m venv $(CHAOS_VENV)
+	@$(CHAOS_VENV)/bin/pip install $(PIP_QUIET) --require-hashes $(CHAOS_INSTALLS:%=-r requirements/%.txt)
+	@$(CHAOS_VENV)/bin/pip install $(PIP_QUIET) --no-index --no-deps --force-reinstall dist/wheels/*.whl
+	@QUARRY_LOCAL_AWS_PYTHON=$(CURDIR)/$(LOCAL_AWS)/bin/python $(CHAOS_VENV)/bin/python -m tests.chaos --strikes $(STRIKES) --minutes $(CHAOS_MINUTES)
 
 infra-fast: setup $(INFRA_VENV)/.done ## Check Terraform's files: valid, tested, linted, scanned (needs terraform; minutes)
 	@$(BIN)/python -m tests.infra fast -q
@@ -205,4 +216,4 @@ $(BENCH_VENV)/.done: requirements/bench.txt $(PACKAGES:%=%/pyproject.toml)
 	@touch $@
 
 clean: ## Remove environments, caches and local state
-	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) $(SBOM_VENV) $(BUILD_VENV) $(FLOORS_VENV) $(BENCH_VENV) .venv-prometheus .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis build/sbom dist/wheels
+	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) $(SBOM_VENV) $(BUILD_VENV) $(FLOORS_VENV) $(BENCH_VENV) $(CHAOS_VENV) .venv-prometheus .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis build/sbom dist/wheels

@@ -35,7 +35,11 @@ FIGURES = (
 
 @dataclass(frozen=True)
 class Asked:
-    """A manifest that was sent. `values`: the input column `topic`, row by row; empty for a dry run."""
+    """A manifest that was sent.
+
+    values: the input column `topic`, row by row; empty for a dry run.
+    answers: what stands in each row's answer and in no other's; empty: the row's own value.
+    """
 
     run_id: str
     values: Sequence[str]
@@ -44,6 +48,7 @@ class Asked:
     all_answered: bool = True
     # Somebody asked that it be cancelled. Before it was planned it has no rows; else each has an answer or an error.
     cancelled: bool = False
+    answers: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,8 @@ def _run(asked: Asked, evidence: Evidence, table: Mapping[tuple[str, str], Mappi
 def _answers(asked: Asked, rows: Sequence[Mapping], state: str, totals: Mapping, verdict: Verdict) -> None:
     run_id = asked.run_id
     answered = [row for row in rows if row["status"] == "ok"]
-    others = [row for row in answered if row["topic"] not in (row["response"] or "")]
+    wanted = dict(zip(asked.values, asked.answers or asked.values, strict=True))
+    others = [row for row in answered if wanted.get(row["topic"], row["topic"]) not in (row["response"] or "")]
     verdict.count("unexpected", len(others), f"{run_id} has answers to other rows: {others[:2]}")
     bare = [row for row in rows if row["status"] != "ok" and not row["error_code"]]
     if bare:

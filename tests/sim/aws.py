@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,15 @@ class SimQueue(FakeQueue):
 
     bus: Bus = CALM
     chance = random.Random(0)
+    patience_s = 0.0  # an idle poll lasts at least so long: for days in which nothing comes
+
+    async def receive(self, most: int, wait_s: int) -> Sequence[Message]:
+        if not self.patience_s:
+            return await super().receive(most, wait_s)
+        async with self._faults.call("queue.receive", self.name):
+            while not (taken := self._take(most)):
+                await self._more(self.patience_s)
+            return taken
 
     def put(self, body: str, attributes: Mapping[str, str] | None = None, delay_s: float = 0, **options: Any) -> str:
         message_id = super().put(body, attributes, delay_s, **options)

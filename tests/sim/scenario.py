@@ -1,7 +1,8 @@
 """What one trial is: a configuration, the work, and the plan of faults; all of it one line of text.
 
 `plain:0` is the smallest run of two shards at a quota of 1, `asked:0` is asked on demand beside a dry run and a job,
-`crowd:0` has two processes of each service race for everything, `swarm:N` draws everything from its seed.
+`crowd:0` has two processes of each service race for everything, `unheard:0` loses every event, in `full:0` the quota is
+full for three days, `swarm:N` draws everything from its seed.
 `plan=57:stall,80:crash_after,jobs.create#2:lose_reply` says what goes wrong at which call: by its number among all, or
 the nth of its name or of its port. A swarm without a plan draws its own.
 """
@@ -17,6 +18,7 @@ from tests.sim.processes import FAULTS, At, Fault
 
 COURSE = JobCourse()
 PAIR_FAULTS: tuple[Fault, ...] = ("crash_before", "crash_after")
+THREE_DAYS_S = 3 * 86_400.0
 SWARM_CALLS_MAX = 700
 SWARM_FAULTS = (1, 2, 3, 4, 5, 6, 6)
 # Of all calls few are the ones that cost money or move a row, so half of a swarm's faults go by name: among how many
@@ -36,13 +38,19 @@ STALLS_S = (150.0, 320.0, 560.0)
 
 @dataclass(frozen=True)
 class Bedrock:
-    """What is not known of Bedrock. `quota_more`: its own quota above ours; negative: it has less room than we think."""
+    """What is not known of Bedrock.
+
+    quota_more: its own quota above ours; negative: it has less room than we think.
+    foreign: jobs of others that stand there all the time.
+    full_for_s: for so long others fill the whole quota.
+    """
 
     token_memory_s: float | None = None
     refuse_used_names: bool = False
     list_lag_s: float = 0.0
     quota_more: int | None = 5
     foreign: int = 0
+    full_for_s: float = 0.0
 
     @property
     def pays_once(self) -> bool:
@@ -85,6 +93,8 @@ class Scenario:
     skew_s: float = 0.0
     visibility_s: int = 60
     sweep_every_s: float = 60.0
+    tick_every_s: float = 45.0
+    poll_s: float = 0.0  # at least so long for an idle poll; 0: as SQS has it
     on_demand_concurrency: int = 4
     throttled_share: float = 0.0  # of what models are asked on demand
     denied_after_s: float | None = None  # from then on Bedrock refuses the model
@@ -131,6 +141,31 @@ def crowd() -> Scenario:
         course=JobCourse(lasts_s=(20.0, 60.0), cut_share=0.5, attempts_failing_max=1),
         visibility_s=30,
         sweep_every_s=30.0,
+    )
+
+
+def unheard() -> Scenario:
+    """No event arrives, and jobs end in all ways."""
+    return Scenario(
+        "unheard:0",
+        (work("one", 600), work("other", 300, after_s=50)),
+        quota=3,
+        replicas=2,
+        bus=Bus(lost=1.0),
+        course=JobCourse(lasts_s=(20.0, 200.0), cut_share=0.8),
+    )
+
+
+def full() -> Scenario:
+    """For three days others use all of Bedrock's quota. Ticks and sweeps are rarer than usual, so that it costs seconds."""
+    return Scenario(
+        "full:0",
+        (work("waits", 360), work("comes", 150, after_s=100_000)),
+        quota=2,
+        bedrock=Bedrock(quota_more=0, full_for_s=THREE_DAYS_S),
+        sweep_every_s=600.0,
+        tick_every_s=300.0,
+        poll_s=3_600.0,
     )
 
 
@@ -210,7 +245,7 @@ def _controls(seed: int, run_ids: list[str]) -> tuple[Control, ...]:
     return tuple(found)
 
 
-NAMED = {"plain": plain, "asked": asked, "crowd": crowd}
+NAMED = {"plain": plain, "asked": asked, "crowd": crowd, "unheard": unheard, "full": full}
 
 
 def read(text: str) -> Scenario:

@@ -17,7 +17,7 @@ from quarry_cli.client import control
 from quarry_cli.client.connections import Connections
 from quarry_cli.errors import NoSuchRun, NotControlled
 from quarry_core.errors import Throttled
-from quarry_core.ports import Job, RuntimeRequest
+from quarry_core.ports import Item, Job, Key, RuntimeRequest
 from quarry_core.telemetry import metrics
 from tests.judge.checker import Evidence, Listed, Verdict, judge
 from tests.sim.aws import SimQueue, SimulatedAws
@@ -47,6 +47,8 @@ class Trial:
     calls: list[str]
     seen: Counter[str] = field(default_factory=Counter)
     settled_after_s: float = 0.0  # virtual seconds from the last fault to the last run's end
+    recorded_after_s: dict[str, float] = field(default_factory=dict)  # by job: from its end until its row told of it
+    items: dict[tuple[str, str], dict[str, object]] = field(default_factory=dict)  # of the table, at the end
 
     @property
     def right(self) -> bool:
@@ -102,7 +104,8 @@ class _Run:
             repeat_pauses_s=(30.0,),
             visibility_timeout_s=scenario.visibility_s,
             receive_wait_s=20,
-            tick_every_s=45.0,
+            tick_every_s=scenario.tick_every_s,
+            gauges_every_s=max(30.0, scenario.tick_every_s),
             sweep_every_s=scenario.sweep_every_s,
             finish_after_s=100.0,
             list_settle_s=120.0,
@@ -121,6 +124,10 @@ class _Run:
         self.controlled = Counter[str]()
         self.watch = Watch(scenario.quota)
         self.aws.table.watchers.append(self.watch.changed)
+        self.recorded_after_s: dict[str, float] = {}
+        self.aws.table.watchers.append(self._note_end)
+        for queue in self.aws.queues.values():
+            queue.patience_s = scenario.poll_s
         self.aws.table.after.append(self.watch.done)
         self.fleet = Fleet(
             self.aws,
@@ -142,12 +149,21 @@ class _Run:
 
         self.aws.runtime.fate = fate
 
+    def _note_end(self, key: Key, before: Item | None, after: Item | None) -> None:
+        if before and after and (before.get("state"), after.get("state")) == ("SUBMITTED", "ENDED"):
+            job = next(job for job in self.aws.jobs.all if job.arn == after["arn"])
+            if job.ended_at is not None:
+                ended_s = (job.ended_at - EPOCH).total_seconds()
+                self.recorded_after_s[job.name] = self.loop.time() - ended_s
+
     # ------------------------------------------------------------------ its course
 
     async def all(self) -> Trial:
         before = _metrics()
         for number in range(self.scenario.bedrock.foreign):
             self.aws.jobs.add_foreign(f"foreign-{number}", CLAUDE)
+        if self.scenario.bedrock.full_for_s:
+            self._fill(self.scenario.bedrock.full_for_s)
         self.fleet.start()
         for each in self.scenario.work:
             self.loop.call_later(each.after_s, self._send, each)
@@ -159,7 +175,7 @@ class _Run:
             self.loop.create_task(self._roll())
         for each in self.scenario.controls:
             self.loop.create_task(self._control(each))
-        wrong = await self._until_over(FAULTS_S)
+        wrong = await self._until_over(FAULTS_S + self.scenario.bedrock.full_for_s)
         calm_at_s = self.loop.time()
         self.fleet.calm()
         self.aws.calm()
@@ -177,7 +193,16 @@ class _Run:
         if wrong:
             verdict.say(f"after {LIVENESS_S:.0f} s without a fault: {self.watch.states}")
         seen = self._seen(before)
-        return Trial(self.scenario.line, verdict, self.fleet.calls.injected, self.fleet.calls.names, seen, settled_s)
+        return Trial(
+            self.scenario.line,
+            verdict,
+            self.fleet.calls.injected,
+            self.fleet.calls.names,
+            seen,
+            settled_s,
+            self.recorded_after_s,
+            self.aws.table.items,
+        )
 
     async def _until_over(self, most_s: float) -> bool:
         """Wait until all is over; whether it is not."""
@@ -207,6 +232,13 @@ class _Run:
             "max_records_per_job": each.shard_rows,  # type: ignore[attr-defined]
         }
         self.aws.send(manifest | ({"dry_run": True} if each.asked.dry_run else {}))  # type: ignore[attr-defined]
+
+    def _fill(self, seconds: float) -> None:
+        """Others take all of Bedrock's quota, for so long."""
+        quota = self.scenario.quota + (self.scenario.bedrock.quota_more or 0) + self.scenario.bedrock.foreign
+        for number in range(quota - self.scenario.bedrock.foreign):
+            arn = self.aws.jobs.add_foreign(f"full-{number}", CLAUDE)
+            self.loop.call_later(seconds, self.aws.jobs.finish, arn)
 
     def _deny(self) -> None:
         self.aws.jobs.refused_models = frozenset({CLAUDE})

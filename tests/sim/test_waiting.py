@@ -1,0 +1,64 @@
+"""What takes long, in virtual time: an end that no event tells, and days of a full quota."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.sim import trial
+from tests.sim.scenario import THREE_DAYS_S, read
+
+SWEEP_JITTER = 1.1
+# Pages that are read, a tick that is under way, latencies of the simulated ports.
+A_SWEEP_LASTS_S = 5.0
+
+
+@pytest.fixture(autouse=True)
+def _silent():
+    with trial.silent():
+        yield
+
+
+def shards(done):
+    return [item for (pk, sk), item in done.items.items() if pk.startswith("run#") and sk.startswith("shard#")]
+
+
+@pytest.mark.promise("L2")
+def test_with_every_event_lost_each_end_of_a_job_is_recorded_within_one_sweep():
+    scenario = read("unheard:0")
+    assert scenario.bus.lost == 1.0
+
+    done = trial.run(scenario)
+
+    assert done.right, done.verdict.why
+    assert len(done.recorded_after_s) >= 8, "more jobs than shards: some were repeated"
+    latest_s = max(done.recorded_after_s.values())
+    assert latest_s <= scenario.sweep_every_s * SWEEP_JITTER + A_SWEEP_LASTS_S, done.recorded_after_s
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.promise("L4", "L5")
+def test_three_days_of_a_full_quota_dead_letter_nothing_and_use_no_attempt():
+    scenario = read("full:0")
+
+    done = trial.run(scenario)
+
+    assert done.right, done.verdict.why
+    assert done.verdict.figures["healthy_in_dlq"] == 0
+    assert {item["attempt"] for item in shards(done)} == {1}
+    refused = done.seen["create quota"]
+    assert refused > THREE_DAYS_S / scenario.tick_every_s / 2, "it was tried all the time"
+
+
+def test_a_full_quota_of_three_days_is_one_indeed():
+    """The same for one hour, with the usual ticks: nothing of ours begins before its end."""
+    scenario = read("full:0")
+    hour = replace(scenario, work=scenario.work[:1], bedrock=replace(scenario.bedrock, full_for_s=3_600.0))
+    run = trial._Run(hour, loop := trial.VirtualLoop())
+    done = loop.run_until_complete(run.all())
+    loop.close()
+    assert done.right, done.verdict.why
+    begun = [job.submitted_at for job in run.aws.jobs.all if job.name.endswith("-test")]
+    assert min((at - trial.EPOCH).total_seconds() for at in begun) >= 3_600
