@@ -154,7 +154,7 @@ def _run(asked: Asked, evidence: Evidence, table: Mapping[tuple[str, str], Mappi
         verdict.say(f"{run_id} is CANCELLED, and nobody asked for that")
     if state == "CANCELLED" and not totals.get("plan"):
         verdict.count("unexpected", len(rows), f"{run_id} was cancelled before it was planned and has rows")
-        asked = replace(asked, values=())
+        asked = replace(asked, values=(), answers=())
     there = Counter(row["topic"] for row in rows)
     wanted = Counter(asked.values)
     missing, more = wanted - there, there - wanted

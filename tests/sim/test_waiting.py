@@ -52,13 +52,9 @@ def test_three_days_of_a_full_quota_dead_letter_nothing_and_use_no_attempt():
     assert refused > THREE_DAYS_S / scenario.tick_every_s / 2, "it was tried all the time"
 
 
-def test_a_full_quota_of_three_days_is_one_indeed():
-    """The same for one hour, with the usual ticks: nothing of ours begins before its end."""
+def test_while_others_fill_the_quota_nothing_of_ours_begins():
     scenario = read("full:0")
     hour = replace(scenario, work=scenario.work[:1], bedrock=replace(scenario.bedrock, full_for_s=3_600.0))
-    run = trial._Run(hour, loop := trial.VirtualLoop())
-    done = loop.run_until_complete(run.all())
-    loop.close()
+    done = trial.run(hour)
     assert done.right, done.verdict.why
-    begun = [job.submitted_at for job in run.aws.jobs.all if job.name.endswith("-test")]
-    assert min((at - trial.EPOCH).total_seconds() for at in begun) >= 3_600
+    assert min(done.begun_s.values()) >= 3_600

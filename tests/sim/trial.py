@@ -48,6 +48,7 @@ class Trial:
     seen: Counter[str] = field(default_factory=Counter)
     settled_after_s: float = 0.0  # virtual seconds from the last fault to the last run's end
     recorded_after_s: dict[str, float] = field(default_factory=dict)  # by job: from its end until its row told of it
+    begun_s: dict[str, float] = field(default_factory=dict)  # by job of ours
     items: dict[tuple[str, str], dict[str, object]] = field(default_factory=dict)  # of the table, at the end
 
     @property
@@ -201,6 +202,7 @@ class _Run:
             seen,
             settled_s,
             self.recorded_after_s,
+            {job.name: job.begun_s for job in map(_listed, self.aws.jobs.all) if job.name.endswith("-test")},
             self.aws.table.items,
         )
 

@@ -105,7 +105,7 @@ class Watch:
                 self._waiting.pop(run_id, None)
             else:
                 self._waiting[run_id] = after["waiting"]
-                if before is not None and after["waiting"] < before["waiting"] and after["gate"] == "OPEN":
+                if before is not None and after["waiting"] < before["waiting"] and after["gate"] == "open":
                     self._not_back(f"the tag of lane {run_id}", before["tag"] + 1, after["tag"])
                 self.gates[run_id] = after["gate"]
 
