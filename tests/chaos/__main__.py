@@ -267,7 +267,7 @@ class Chaos:
         found = Counter[str]()
         for log in self.stack.directory.glob("logs/*.log"):
             if log.name.split(".")[0] in SERVICES:
-                found.update(str(said["event"]) for said in evidence.told(log) if "event" in said)
+                found.update(str(said["event"]) for said in evidence.log_lines(log) if "event" in said)
         for proxy in self._proxies.values():
             found.update(proxy.seen)
         return found

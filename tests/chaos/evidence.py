@@ -85,7 +85,7 @@ def gathered(clients: Any, bedrock: Any, where: Mapping[str, str], asked: Sequen
     )
 
 
-def told(path: Any) -> Iterator[dict[str, Any]]:
+def log_lines(path: Any) -> Iterator[dict[str, Any]]:
     """The lines of a service's log that are JSON."""
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
