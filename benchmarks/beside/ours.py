@@ -47,7 +47,8 @@ def write_shards(objects: Any, pins: Pins, slots: int) -> None:
     write_count(planned.counted.dataset, "run")
     dataset = open_dataset(objects, "run", pins.source)
     reader = RowReader(dataset)
-    writer = ShardWriter(objects, "run", "plan", pins, dataset, encoder_of(pins), 100, 1 << 30, reader)
+    encoder = encoder_of(pins, sound=dataset.count.sound)
+    writer = ShardWriter(objects, "run", "plan", pins, dataset, encoder, 100, 1 << 30, reader)
     for number in range(planned.plan.shard_count):
         writer.write(planned.plan.shard_at(number))
 

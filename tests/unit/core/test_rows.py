@@ -14,20 +14,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quarry_core.contract.csv_dialect import Csv
 from quarry_core.errors import Changed, Missing
 from quarry_core.planning.count_file import inspect
 from quarry_core.ports import ObjectRef
+from quarry_core.tabular.csv import rows as rows_of_csv
 from quarry_core.tabular.rows import BATCH_ROWS_MAX, Count, SourceError, read_parquet, read_rows
 from tests.world.objects import FakeObjects
 
 CELLS = st.text(alphabet='"ab,\n\r é\ufeff', max_size=6)
 
 
-def written(rows) -> bytes:
-    """RFC 4180, quoting only what must be."""
+def written(rows, quote='""') -> bytes:
+    """RFC 4180, quoting only what must be; `quote` is how one is written inside."""
 
     def cell(text):
-        return '"' + text.replace('"', '""') + '"' if set(text) & set('",\r\n') or text == "" else text
+        return '"' + text.replace('"', quote) + '"' if set(text) & set('",\r\n') or text == "" else text
 
     return "".join(",".join(map(cell, row)) + "\r\n" for row in rows).encode()
 
@@ -125,6 +127,40 @@ def test_a_whole_csv_file_reads_as_pyarrow_reads_it():
 def test_a_row_that_cannot_be_parsed_is_named_with_its_remedy(bad, message, before):
     with pytest.raises(SourceError, match=rf"data row {before + 1} \(byte {5 + 10 * before}\) {message}"):
         csv_source(b"a,b\n\n" + b'"1\n","2"\n\n' * before + bad + b"\n3,4\n")
+
+
+@pytest.mark.promise("S3")
+@given(
+    st.lists(st.tuples(CELLS, CELLS), min_size=8, max_size=60),
+    st.integers(0, 59),
+    st.integers(1, 3),
+    st.sampled_from(["utf-8", "utf-16"]),
+    st.sampled_from(["double", "backslash"]),
+    st.sampled_from([4, 64]),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_few_rows_of_a_block_are_those_of_the_whole_block(rows, first, taken, encoding, escape, at_once):
+    text = written([("x", "y"), *rows], '""' if escape == "double" else '\\"').decode()
+    objects = FakeObjects()
+    ref = objects.plant("in/data.csv", text.encode(encoding))
+    count = inspect(objects, ref, "csv", Csv(encoding=encoding, escape=escape))
+    first = min(first, count.rows - 1)
+    taken = min(taken, count.rows - first)
+    whole = table_of(read_rows(objects, ref, count, 0, count.rows), count.schema)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows_of_csv, "FEW_BYTES", at_once)
+        few = table_of(read_rows(objects, ref, count, first, taken), count.schema)
+    assert few.equals(whole.slice(first, taken))
+
+
+def test_a_few_rows_of_a_file_that_is_not_the_counted_one_are_an_error():
+    objects, _, count = csv_source(b"a\n" + b"1\n" * 20)
+    objects.plant("in/data.csv", b"a\n" + b"1\n\n" * 10)
+    with pytest.raises(SourceError, match="20 were counted"):
+        list(read_rows(objects, ObjectRef("in/data.csv"), count, 18, 2))
+    objects.plant("in/data.csv", b"a\n" + b'1"\n' * 20)
+    with pytest.raises(SourceError, match="20 were counted"):
+        list(read_rows(objects, ObjectRef("in/data.csv"), count, 2, 2))
 
 
 def test_a_file_that_is_not_the_counted_one_is_an_error_not_other_rows():

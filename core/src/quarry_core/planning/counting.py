@@ -95,6 +95,9 @@ def count_source(objects: Objects, run_id: str, pins: Pins) -> Counted:
     for file, rows in enumerate(dataset.count.file_rows):
         if rows:
             gaps += _gaps(dataset, file, encoder, passing)
+    # CSV and JSON are judged by their bytes. Of Parquet a text is taken to be UTF-8 only if each was looked at: one that is
+    # not is a gap, and a column without gaps was read to its end.
+    dataset.count = dataset.count.model_copy(update={"sound": dataset.count.format != "parquet" or not gaps})
     if not pins.images:
         return Counted(dataset, estimate_record_bytes(encoder, sample_of(dataset)), gaps, passing)
     seen = look_at_images(loader_of(pins, objects), pins.images, sample_of(dataset, IMAGE_ROWS, IMAGE_PLACES))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import pyarrow as pa
 
@@ -120,13 +121,30 @@ def _places(dataset: Dataset, columns: Sequence[str], rows: int) -> Iterator[tup
     for first, each in spread_places(rows, SAMPLE_PLACES, SAMPLE_ROWS // SAMPLE_PLACES):
         file = next(dataset.stretches(first, 1))[0]
         by_file.setdefault(file, []).append((first, each))
-    for places in by_file.values():
-        if dataset.count.format == "parquet" and len(places) > ENTERED_MAX:
+    for file, places in by_file.items():
+        if len(places) > _entered_max(dataset, file):
             yield from _on_the_way(dataset, columns, places)
-        else:
-            for first, each in places:
-                for batch in dataset.read(first, each, columns):
-                    yield first, batch
+            continue
+        for first, each in _entered(dataset, file, places):
+            for batch in dataset.read(first, each, columns):
+                yield first, batch
+
+
+def _entered_max(dataset: Dataset, file: int) -> int:
+    """With more places than this it costs less to read a file through: of text, with as many as it has offsets."""
+    return ENTERED_MAX if dataset.count.format == "parquet" else len(dataset.count_of(file).offsets)
+
+
+def _entered(dataset: Dataset, file: int, places: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+    """The places, each from the noted offset on before which a text file would be read for nothing."""
+    count = dataset.count
+    if count.format == "parquet" or count.selection is not None or count.file_first:
+        return places
+    begin, counted = dataset.begin(file), dataset.count_of(file)
+    moved = [(begin + counted.noted(first - begin, first - begin + 1)[0][0], each) for first, each in places]
+    # Two in one would be one place less. From an offset to the next there may be fewer rows than a place has.
+    apart = all(first + each <= behind for (first, each), (behind, _) in pairwise(moved))
+    return moved if apart else places
 
 
 def _on_the_way(

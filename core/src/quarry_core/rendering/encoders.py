@@ -25,19 +25,26 @@ from quarry_core.tabular.counted import DatasetCount
 MARKS_MAX = 1_000
 
 
-def encoder_of(pins: Pins) -> RowEncoder:
-    """What encodes the texts of a run's records; where they show images, `sending_encoder_of` adds these."""
-    return RequestEncoder(pins.request_format) if pins.request_format is not None else _texts_of(pins, as_it_is)
+def encoder_of(pins: Pins, *, sound: bool = False) -> RowEncoder:
+    """What encodes the texts of a run's records; where they show images, `sending_encoder_of` adds these.
+
+    Args:
+        pins: of the run.
+        sound: whether all texts of its source are known to be UTF-8 (`DatasetCount.sound`).
+    """
+    if pins.request_format is not None:
+        return RequestEncoder(pins.request_format)
+    return _texts_of(pins, as_it_is, sound=sound)
 
 
-def sending_encoder_of(pins: Pins, objects: Objects) -> RowEncoder:
-    """What encodes a run's records as they are sent; images are read from `objects`."""
+def sending_encoder_of(pins: Pins, objects: Objects, *, sound: bool = False) -> RowEncoder:
+    """What encodes a run's records as they are sent, as `encoder_of` does; images are read from `objects`."""
     if not pins.images:
-        return encoder_of(pins)
+        return encoder_of(pins, sound=sound)
     for number in range(MARKS_MAX):
         word = f"<image {number}>"
         mark = b'["%b",' % word.encode()
-        texts = _texts_of(pins, partial(marked, mark=word))
+        texts = _texts_of(pins, partial(marked, mark=word), sound=sound)
         if texts.constant_count(mark) == 1:
             return ImageEncoder(texts, mark, pins.images, loader_of(pins, objects))
     raise ValueError("the request holds every mark that stands for images: change its lists of texts")
@@ -48,7 +55,7 @@ def loader_of(pins: Pins, objects: Objects) -> ImageLoader:
     return ImageLoader(objects, image_content_of(pins.model), pins.source.bucket_owner)
 
 
-def _texts_of(pins: Pins, put_in: Attach) -> Encoder:
+def _texts_of(pins: Pins, put_in: Attach, *, sound: bool) -> Encoder:
     template = parse_template(pins.prompt.template, constant=bool(pins.images)) if pins.prompt else None
     system = pins.prompt.system if pins.prompt else None
     turns = (
@@ -65,7 +72,7 @@ def _texts_of(pins: Pins, put_in: Attach) -> Encoder:
         attach = partial(_attached, ask, put_in, family.own_form if own else as_it_is)
         if ask.instruction:
             template = Template((*template.parts, ask.instruction))
-    return Encoder(family, template, system, pins.inference, turns=turns, nulls=nulls, attach=attach)
+    return Encoder(family, template, system, pins.inference, turns=turns, nulls=nulls, attach=attach, sound=sound)
 
 
 def _attached(ask: Ask, put_in: Attach, form: Attach, body: dict[str, Any]) -> dict[str, Any]:

@@ -224,7 +224,7 @@ class ImageEncoder:
         held = 0
         for part in self._texts.encode_bounded(batch, shard, first_row):
             unsent += part.unsent
-            for line in part.data.split(b"\n")[:-1]:
+            for line in bytes(part.data).split(b"\n")[:-1]:
                 row = int(line[_HEAD_BYTES : _HEAD_BYTES + _ROW_DIGITS])
                 if row in self._left_out:
                     unsent.append(self._left_out[row])

@@ -117,6 +117,11 @@ def field_as_json(field: pa.Field, column: pa.Array) -> Rendered:
     return Rendered(pc.if_else(plain.texts.is_valid(), texts, None), plain.faults)
 
 
+def is_text(field: pa.Field) -> bool:
+    """Whether a column's values are its texts, if they are UTF-8."""
+    return (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)) and not is_json(field)
+
+
 def as_text(column: pa.Array) -> Rendered:
     """A column that has passed `check_encodable`, as strings; null where there is no value."""
     kind = column.type

@@ -140,6 +140,7 @@ class DatasetCount(BaseModel):
         selection: which rows are taken; None: all.
         sent_only: columns that go into the records and do not come back.
         copied: of Parquet in S3, whether the rows of each shard are kept in the bucket, for the join.
+        sound: whether every text that goes into a record was seen to be UTF-8 by whoever counted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -159,6 +160,7 @@ class DatasetCount(BaseModel):
     selection: Selection | None = None
     sent_only: tuple[str, ...] = ()
     copied: bool = False
+    sound: bool = False
 
     @property
     def source_rows(self) -> int:

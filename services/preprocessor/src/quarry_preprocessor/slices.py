@@ -120,7 +120,7 @@ class Slices:
             plan=totals.plan,
             pins=run.pins,
             dataset=reader.dataset,
-            encoder=sending_encoder_of(run.pins, objects),
+            encoder=sending_encoder_of(run.pins, objects, sound=reader.dataset.count.sound),
             sendable_min=1 if run.pins.on_demand_below else limits.records_min,
             shard_bytes_max=min(self._world.settings.shard_bytes_max, limits.file_bytes_max),
             reader=reader,

@@ -99,6 +99,24 @@ def test_a_dataset_that_is_sorted_by_kind_is_estimated_as_if_it_were_shuffled(na
     assert found.tokens.uncertainty < 0.03  # places far apart differ, and have their share
 
 
+@pytest.mark.promise("S9")
+@pytest.mark.parametrize(
+    ("texts", "sound"),
+    [
+        ([b"a", "é".encode()], True),
+        ([b"a", b"\xff"], False),
+        ([b"a", None], False),
+    ],
+)
+def test_texts_of_parquet_are_known_to_be_sound_when_each_was_seen(texts, sound):
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"text": pa.array(texts * 100, pa.binary()).view(pa.string())}), sink)
+    objects = FakeObjects("world")
+    objects.plant("a.parquet", sink.getvalue())
+    found = planned(objects, "s3://world/a.parquet")
+    assert found.counted.dataset.count.sound is sound
+
+
 def test_only_the_rows_that_the_plan_takes_are_sampled():
     texts, objects = sorted_texts(10_000), FakeObjects("world")
     objects.plant("a.csv", csv(texts))
