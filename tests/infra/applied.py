@@ -239,6 +239,8 @@ class BedrockProxy:
             if call.method == method and (found := re.fullmatch(pattern, path)):
                 if operation == "CreateModelInvocationJob":
                     return self._asked_by_create(json.loads(call.body))
+                if operation == "InvokeModel":
+                    return [("bedrock:InvokeModel", arn, {}) for arn in self._models(found[1])]
                 arn = self._arn(resource, found[1] if found.groups() else "")
                 return [(f"bedrock:{operation}", arn, self._tags_of(arn) if resource == "model-invocation-job" else {})]
         raise Denied(f"{call} is no call that anybody here should make")
@@ -252,12 +254,7 @@ class BedrockProxy:
         return {f"aws:ResourceTag/{key}": value for key, value in self._tags.get(job["jobName"], {}).items()}
 
     def _asked_by_create(self, request: Mapping[str, Any]) -> list[Asked]:
-        place = self._world.place
-        model = resolve(request["modelId"], region=place.region, account=place.account)
-        models = [model.arn]
-        if model.profile is not None:
-            geography = model.profile.partition(".")[0]
-            models += [model_arn(model.id, region) for region in targets(geography, place.region)]
+        models = self._models(request["modelId"])
         job = self._arn("model-invocation-job", JOB)
         tags = {tag["key"]: tag["value"] for tag in request.get("tags", ())}
         self._tags[request["jobName"]] = tags
@@ -267,6 +264,16 @@ class BedrockProxy:
             *([("bedrock:TagResource", job, named)] if tags else []),
             ("iam:PassRole", request["roleArn"], {"iam:PassedToService": "bedrock.amazonaws.com"}),
         ]
+
+    def _models(self, identifier: str) -> list[str]:
+        """What IAM asks about a call of a model: the model's ARN; or the profile's, and the model's wherever it leads."""
+        place = self._world.place
+        model = resolve(identifier, region=place.region, account=place.account)
+        models = [model.arn]
+        if model.profile is not None:
+            geography = model.profile.partition(".")[0]
+            models += [model_arn(model.id, region) for region in targets(geography, place.region)]
+        return models
 
     def _arn(self, kind: str, given: str) -> str:
         if not kind or given.startswith("arn:"):
@@ -280,6 +287,8 @@ _OPERATIONS = (
     ("GET", "/model-invocation-jobs", "ListModelInvocationJobs", ""),
     ("POST", "/model-invocation-job/(.+)/stop", "StopModelInvocationJob", "model-invocation-job"),
     ("GET", "/model-invocation-job/(.+)", "GetModelInvocationJob", "model-invocation-job"),
+    # Converse is no action of its own: IAM compares it as InvokeModel.
+    ("POST", "/model/(.+)/(?:converse|invoke)", "InvokeModel", "foundation-model"),
     ("GET", "/foundation-models", "ListFoundationModels", ""),
     ("GET", "/inference-profiles", "ListInferenceProfiles", ""),
     ("GET", "/inference-profiles/(.+)", "GetInferenceProfile", "inference-profile"),

@@ -181,11 +181,9 @@ class Asking:
         return {"Bucket": bucket, "Key": pattern.replace("*", NOWHERE)}
 
     def create(self, grant: Grant) -> None:
-        """A job that needs the resource: of that model, or by the profile that leads to it."""
+        """A job that needs the resource."""
         place = self._world.place
-        model = grant.resource.rpartition("/")[2] if "foundation-model/" in grant.resource else CLAUDE
-        at_home = f":{place.region}:" in grant.resource and "inference-profile" not in grant.resource
-        request = job_request(place, model if at_home else PROFILE)
+        request = job_request(place, self._model(grant))
         tags = [{"key": TAG_ENV, "value": place.env}, {"key": "team", "value": "research"}]
         self.bedrock.create_model_invocation_job(**request, tags=tags)
 
@@ -193,9 +191,20 @@ class Asking:
         """A job of the environment's own, which the scheduler created."""
         self.bedrock.stop_model_invocation_job(jobIdentifier=job_of(self._world, {TAG_ENV: self._world.place.env}))
 
+    def _model(self, grant: Grant) -> str:
+        """The model that the grant is about, or the profile that leads to it."""
+        at_home = f":{self._world.place.region}:" in grant.resource and "inference-profile" not in grant.resource
+        if not at_home:
+            return PROFILE
+        return grant.resource.rpartition("/")[2] if "foundation-model/" in grant.resource else CLAUDE
+
     def invoke(self, grant: Grant) -> None:
-        """What the simulated Bedrock finds of its role in Validating, for a job by the profile."""
+        """Bedrock, in a job by the profile: what the simulated one finds of its role in Validating. Others: by a call."""
         place = self._world.place
+        if self._caller is not self._world.callers[BEDROCK]:
+            asked = [{"role": "user", "content": [{"text": "probe"}]}]
+            self._at_bedrock("bedrock-runtime").converse(modelId=self._model(grant), messages=asked)
+            return
         request = job_request(place, PROFILE)
         model = resolve(PROFILE, region=place.region, account=place.account)
         judge_of_roles(self._world).check_job(Job(JOB, f"arn:job/{JOB}", request, model, submit_time=0))

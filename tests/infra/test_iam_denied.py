@@ -32,6 +32,7 @@ PREFIXES = (
     "rows",
     "batch-input",
     "batch-output",
+    "on-demand",
     "outcomes",
     "results",
     "again",
@@ -39,15 +40,15 @@ PREFIXES = (
 )
 READS = {
     "preprocessor": {"inputs", "prompts", "plans", "rows", "batch-input", "results"},
-    "scheduler": set(),
-    "collector": {"inputs", "plans", "rows", "batch-output", "outcomes", "results"},
+    "scheduler": {"batch-input", "on-demand"},
+    "collector": {"inputs", "plans", "rows", "batch-output", "on-demand", "outcomes", "results"},
     BEDROCK: {"batch-input", "batch-output"},
     # Sources and prompts to check a manifest before it is sent, the rest to verify a run and to say why a row is as it is.
     OPERATOR: {"results", "outcomes", "inputs", "prompts", "plans", "rows", "batch-output", "on-demand"},
 }
 WRITES = {
     "preprocessor": {"plans", "rows", "batch-input"},
-    "scheduler": set(),
+    "scheduler": {"on-demand"},
     "collector": {"outcomes", "results"},
     BEDROCK: {"batch-input", "batch-output"},
     OPERATOR: {"inputs", "prompts"},
@@ -228,7 +229,7 @@ def test_nobody_takes_from_anothers_queue(world, place, name):
         taken
         == {
             "preprocessor": {"manifests", "slices"},
-            "scheduler": {"scheduler", "events"},
+            "scheduler": {"scheduler", "events", "on-demand"},
             "collector": {"collector"},
         }[name]
     )

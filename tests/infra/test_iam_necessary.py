@@ -23,7 +23,11 @@ KEPT: dict[tuple[str, str, str], str] = {
     (name, action, r"arn:aws:bedrock:us-west-1::foundation-model/.*"): (
         "which regions of its geography a profile leads to differs by model, and grows; the simulated one leads to three"
     )
-    for name, action in (("scheduler", "bedrock:CreateModelInvocationJob"), (BEDROCK, "bedrock:InvokeModel"))
+    for name, action in (
+        ("scheduler", "bedrock:CreateModelInvocationJob"),
+        ("scheduler", "bedrock:InvokeModel"),
+        (BEDROCK, "bedrock:InvokeModel"),
+    )
 }
 
 

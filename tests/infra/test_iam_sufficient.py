@@ -20,9 +20,9 @@ from tests.infra import working
 from tests.infra.applied import BEDROCK, CLAUDE, OPERATOR, PROFILE, TITAN
 from tests.infra.probes import MISJUDGED
 
-# The demo's two runs, smaller, one over a folder, one by a profile that Bedrock's role must be allowed to invoke, and one
-# without a source.
-ROWS = {"text": 300, "embed": 150, "folder": 200, "profile": 100, "absent": 0, "cancelled": 300}
+# The demo's two runs, smaller, one over a folder, one by a profile that Bedrock's role must be allowed to invoke, one of too
+# few rows for a job, and one without a source.
+ROWS = {"text": 300, "embed": 150, "folder": 200, "profile": 100, "few": 12, "absent": 0, "cancelled": 300}
 UNFINISHED = {"absent", "cancelled"}
 PROMPT = "joke_about_topic"
 NO = ("AccessDenied", "not authorized", "Forbidden", "(403)")
@@ -54,7 +54,7 @@ def played(world, tmp_path_factory) -> Played:
             "dead-letter messages": operator.quarry("dlq", "list"),
             "doctor": operator.quarry("doctor", "--model", PROFILE, codes=(0, 1)),
         }
-        for run_id in ("text", "embed", "folder", "profile"):
+        for run_id in ("text", "embed", "folder", "profile", "few"):
             said[run_id] = operator.quarry("results", run_id, "-o", str(home / "out" / run_id))
     assert [fault for proxy in gateways for fault in proxy.faults] == []
     refusals = [
@@ -76,7 +76,8 @@ def _submit(operator: working.Operator, bucket: str) -> list[str]:
     prompt = resources.SHIPPED_PROMPTS / f"{PROMPT}.yaml"
     operator.put(f"prompts/{PROMPT}.yaml", prompt.read_bytes())
     topics = operator.put("inputs/topics.csv", demo.topics(ROWS["text"]))
-    few = operator.put("inputs/few.csv", demo.topics(ROWS["profile"]))
+    fewer = operator.put("inputs/fewer.csv", demo.topics(ROWS["profile"]))
+    few = operator.put("inputs/few.csv", demo.topics(ROWS["few"]))
     texts = operator.put("inputs/texts.csv", demo.texts(ROWS["embed"]))
     for name in ("1", "2"):
         operator.put(f"inputs/folder/{name}.csv", demo.topics(ROWS["folder"] // 2))
@@ -88,7 +89,8 @@ def _submit(operator: working.Operator, bucket: str) -> list[str]:
         ),
         operator.submit({**text, "run_id": "embed", "s3_uri": texts, "model_id": TITAN, "prompt_id": None}),
         operator.submit({**text, "run_id": "folder", "s3_uri": f"s3://{bucket}/inputs/folder/"}),
-        operator.submit({**text, "run_id": "profile", "s3_uri": few, "model_id": PROFILE}),
+        operator.submit({**text, "run_id": "profile", "s3_uri": fewer, "model_id": PROFILE}),
+        operator.submit({**text, "run_id": "few", "s3_uri": few, "model_id": PROFILE}),
         operator.submit({**text, "run_id": "absent", "s3_uri": absent}, check=False),
         _controlled(operator, {**text, "run_id": "cancelled", "s3_uri": topics, "max_records_per_job": 100}),
     ]
@@ -104,7 +106,7 @@ def _controlled(operator: working.Operator, manifest: dict[str, Any]) -> str:
     return run_id
 
 
-@pytest.mark.parametrize("run_id", ["text", "embed", "folder", "profile"])
+@pytest.mark.parametrize("run_id", ["text", "embed", "folder", "profile", "few"])
 def test_a_run_succeeds_row_for_row(played, run_id):
     view, rows = played.views[run_id], ROWS[run_id]
     assert (view["state"], view["error"]) == ("SUCCEEDED", None)
