@@ -10,11 +10,13 @@ from quarry_cli.commands.config import app as config
 from quarry_cli.commands.control import cancel, pause, resume
 from quarry_cli.commands.dlq import app as dlq
 from quarry_cli.commands.doctor import doctor
+from quarry_cli.commands.estimate import estimate
 from quarry_cli.commands.every import for_every
 from quarry_cli.commands.models import models
 from quarry_cli.commands.plan import plan
 from quarry_cli.commands.plugins import Commands
 from quarry_cli.commands.preview import preview
+from quarry_cli.commands.prices import prices
 from quarry_cli.commands.results import results
 from quarry_cli.commands.run import run
 from quarry_cli.commands.runs import runs
@@ -69,6 +71,8 @@ for command in (
     submit,
     plan,
     preview,
+    estimate,
+    prices,
     status,
     watch,
     results,

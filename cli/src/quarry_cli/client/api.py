@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from quarry_cli.client.download import Download
+    from quarry_cli.client.estimating import EstimatedRun
     from quarry_cli.client.one_call import Asked, Sent
     from quarry_cli.client.planning import PlannedRun, PreviewedRun
     from quarry_cli.client.row_account import Account
@@ -142,6 +143,35 @@ class Client:
 
         text = manifest if isinstance(manifest, str) else as_text(manifest)
         return self._do(lambda connections: plan(connections, text, tell))
+
+    def estimate(
+        self,
+        asked: Asked | Mapping[str, Any] | str,
+        *,
+        count_tokens: int = 0,
+        answer_tokens: int | None = None,
+        tell: Callable[[int, int], None] | None = None,
+    ) -> EstimatedRun:
+        """Plan a call or a manifest, and say what it would cost, in ranges. Nothing is uploaded, sent or paid for.
+
+        Args:
+            asked: a call, or a manifest as an object or as JSON text.
+            count_tokens: so many of the first records are counted by Bedrock's CountTokens, at most 200.
+            answer_tokens: about how many LLM tokens an answer has, if it is known.
+            tell: as for `plan`.
+
+        Raises:
+            NotSubmitted: it would be refused, in the words with which the run would end.
+            NotPlanned: the source cannot be read with these credentials, or Bedrock does not count.
+        """
+        from quarry_cli.client.estimating import estimate  # noqa: PLC0415 pyarrow takes its time to import
+
+        given = as_text(asked) if isinstance(asked, Mapping) else asked
+        return self._do(
+            lambda connections: estimate(
+                connections, given, count_tokens=count_tokens, answer_tokens=answer_tokens, progress=tell
+            )
+        )
 
     def preview(
         self,
