@@ -40,8 +40,8 @@ def estimate_lines(estimate: Estimate, costs: Costs) -> list[tuple[str, str]]:
 
 def notes_of(estimate: Estimate, costs: Costs) -> list[str]:
     """What is to be said beside, each once."""
-    told = [note for note in estimate.notes if not note.startswith("no answer of this model")]
-    return list(dict.fromkeys([*told, *costs.notes]))
+    noted = [note for note in estimate.notes if not note.startswith("no answer of this model")]
+    return list(dict.fromkeys([*noted, *costs.notes]))
 
 
 def estimate_table(estimate: Estimate, costs: Costs) -> Table:
