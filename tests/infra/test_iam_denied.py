@@ -41,7 +41,17 @@ PREFIXES = (
 READS = {
     "preprocessor": {"inputs", "prompts", "plans", "rows", "batch-input", "results"},
     "scheduler": {"batch-input", "on-demand"},
-    "collector": {"inputs", "plans", "rows", "batch-output", "on-demand", "outcomes", "results"},
+    "collector": {
+        "inputs",
+        "plans",
+        "rows",
+        "batch-input",
+        "batch-output",
+        "on-demand",
+        "outcomes",
+        "results",
+        "again",
+    },
     BEDROCK: {"batch-input", "batch-output"},
     # Sources and prompts to check a manifest before it is sent, the rest to verify a run and to say why a row is as it is.
     OPERATOR: {"results", "outcomes", "inputs", "prompts", "plans", "rows", "batch-output", "on-demand"},
@@ -49,7 +59,7 @@ READS = {
 WRITES = {
     "preprocessor": {"plans", "rows", "batch-input"},
     "scheduler": {"on-demand"},
-    "collector": {"outcomes", "results"},
+    "collector": {"plans", "batch-input", "outcomes", "results", "again"},
     BEDROCK: {"batch-input", "batch-output"},
     OPERATOR: {"inputs", "prompts"},
 }

@@ -21,6 +21,7 @@ WITHOUT_MARKER = {"FAILED", "CANCELLED"}
 ACTIVE = {"Submitted", "Validating", "Scheduled", "InProgress", "Stopping"}
 HOLDING = {"ADMITTED", "SUBMITTED"}
 JOB_NAME = re.compile(r".+-(?P<run>[a-z0-9.]+)-(?P<shard>\d{5})-(?P<attempt>\d{1,3})-(?P<env>[a-z0-9]{1,8})")
+OUTCOME = ("response", "record_id", "status", "error_code", "error_message")
 WHY_MAX = 12
 FIGURES = (
     "lost",
@@ -49,6 +50,9 @@ class Asked:
     # Somebody asked that it be cancelled. Before it was planned it has no rows; else each has an answer or an error.
     cancelled: bool = False
     answers: Sequence[str] = ()
+    attempts_max: int = 3
+    # Where Bedrock refuses the model at some time, what is left is not asked again.
+    denied: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def judge(evidence: Evidence) -> Verdict:
     _dead(evidence, verdict)
     _held(evidence, table, verdict)
     for key, versions in evidence.objects.items():
-        if key.startswith(("results/", "outcomes/", "plans/", "on-demand/")) and len(set(versions)) > 1:
+        if key.startswith(("results/", "outcomes/", "again/", "plans/", "on-demand/")) and len(set(versions)) > 1:
             verdict.say(f"{key} was published more than once, with other bytes")
     return verdict
 
@@ -168,6 +172,7 @@ def _run(asked: Asked, evidence: Evidence, table: Mapping[tuple[str, str], Mappi
     if not missing and not more and [row["topic"] for row in rows] != list(asked.values):
         verdict.say(f"{run_id}: the rows are not in the order of their source")
     _answers(asked, rows, state, totals, verdict)
+    _attempts(asked, rows, state, evidence, verdict)
     _accounts(asked, rows, evidence, state, totals, verdict)
 
 
@@ -187,6 +192,31 @@ def _answers(asked: Asked, rows: Sequence[Mapping], state: str, totals: Mapping,
     elif asked.all_answered and (state != "SUCCEEDED" or len(answered) != len(asked.values)):
         codes = Counter(row["error_code"] for row in rows if row["status"] != "ok")
         verdict.say(f"{run_id} is {state} with {len(answered)} answers: {dict(codes)} {totals.get('message', '')}")
+
+
+def _attempts(asked: Asked, rows: Sequence[Mapping], state: str, evidence: Evidence, verdict: Verdict) -> None:
+    """Each row shows the last of its record's outcomes; there are no more than allowed, and no fewer where it is worth it."""
+    run_id = asked.run_id
+    outcomes: defaultdict[str, list[tuple[str, Mapping]]] = defaultdict(list)
+    for key in evidence.objects:
+        found = re.fullmatch(rf"outcomes/{run_id}/(\d{{5}})-\d+\.parquet", key)
+        body = _standing(evidence.objects[key]) if found else None
+        if found is None or body is None:
+            continue
+        for row in pq.read_table(io.BytesIO(body), columns=list(OUTCOME)).to_pylist():
+            outcomes[row["record_id"]].append((found[1], row))
+    for row in rows:
+        # A retry shard's number is above those of the shards before it.
+        every = sorted(outcomes[row["record_id"]], key=lambda each: each[0])
+        if every and {name: row.get(name) for name in OUTCOME} != every[-1][1]:
+            verdict.say(f"{run_id}: {row['record_id']} shows {row}, its last outcome is {every[-1][1]}")
+        if len(every) > asked.attempts_max:
+            verdict.count(
+                "paid_twice", len(every) - asked.attempts_max, f"{run_id}: {row['record_id']} was asked too often"
+            )
+        fixable = row["error_code"] == "MISSING" or (row["error_message"] or "").startswith("429:")
+        if fixable and len(every) < asked.attempts_max and state != "FAILED" and not (asked.denied or asked.cancelled):
+            verdict.say(f"{run_id}: {row['record_id']} was asked {len(every)} times and ends with {row}")
 
 
 def _accounts(
@@ -225,9 +255,7 @@ def _rows(run_id: str, evidence: Evidence, verdict: Verdict) -> list[Mapping]:
         except Exception as error:
             verdict.say(f"{key} cannot be read: {error}")
             continue
-        names = [
-            name for name in ("topic", "response", "record_id", "status", "error_code") if name in part.column_names
-        ]
+        names = [name for name in ("topic", *OUTCOME) if name in part.column_names]
         found += [{"response": None} | row for row in part.select(names).to_pylist()]
     return found
 

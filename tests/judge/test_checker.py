@@ -23,9 +23,19 @@ PART, OTHER_PART = "results/asked/part-00000.parquet", "results/job/part-00000.p
 @pytest.fixture(scope="module")
 def left() -> Evidence:
     """What a run of 45 rows on demand, one of a job, a dry run and a poison message leave, if nothing goes wrong."""
+    return left_of("asked:0")
+
+
+@pytest.fixture(scope="module")
+def retried() -> Evidence:
+    """What a run leaves of which half of the records went again, in three rounds."""
+    return left_of("rounds:0")
+
+
+def left_of(line: str) -> Evidence:
     loop = VirtualLoop()
     with trial.silent():
-        run = trial._Run(read("asked:0"), loop)
+        run = trial._Run(read(line), loop)
         loop.run_until_complete(run.all())
     evidence = run._evidence()
     for task in list(loop.tasks):
@@ -122,10 +132,63 @@ WRONG = {
 }
 
 
-def test_of_an_untouched_result_nothing_is_said(left):
-    verdict = judge(left)
-    assert verdict.right, verdict.why
-    assert verdict.why == []
+def first_again(evidence: Evidence) -> dict:
+    """A row of the first shard whose record went again, as its first outcome told it."""
+    first = pq.read_table(io.BytesIO(evidence.objects["outcomes/rounds/00000-1.parquet"][-1])).to_pylist()
+    return next(row for row in first if row["status"] == "error")
+
+
+def with_first_outcome(rows, evidence):
+    first = first_again(evidence)
+    return [row | first if row["record_id"] == first["record_id"] else row for row in rows]
+
+
+def without_another_attempt(evidence: Evidence) -> Evidence:
+    """As if the first record that went again had not: its error stands, and another attempt would have fixed it."""
+    record = first_again(evidence)["record_id"]
+    for number in ("00003", "00004"):
+        key = f"outcomes/rounds/{number}-1.parquet"
+        evidence = part_with(evidence, key, lambda rows: [row for row in rows if row["record_id"] != record])
+    return part_with(evidence, ROUNDS_PART, lambda rows: with_first_outcome(rows, evidence))
+
+
+def asked_more_often(evidence: Evidence) -> Evidence:
+    more = {
+        f"outcomes/rounds/{number}-1.parquet": evidence.objects["outcomes/rounds/00003-1.parquet"]
+        for number in ("00010", "00011")
+    }
+    return replace(evidence, objects={**evidence.objects, **more})
+
+
+ROUNDS_PART = "results/rounds/part-00000.parquet"
+WRONG_ROUNDS = {
+    "a row shows an earlier outcome": (
+        lambda e: part_with(e, ROUNDS_PART, lambda rows: with_first_outcome(rows, e)),
+        "its last outcome is",
+    ),
+    "a transient error was left": (without_another_attempt, "was asked 1 times"),
+    "records were asked too often": (asked_more_often, "asked too often"),
+    "what goes again was written over": (
+        lambda e: with_object(e, "again/rounds/00000-1.jsonl", b"other", e.objects["again/rounds/00000-1.jsonl"][-1]),
+        "published more than once",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_ROUNDS)
+def test_a_doctored_retry_is_told(retried, what):
+    doctor, words = WRONG_ROUNDS[what]
+    verdict = judge(doctor(retried))
+    assert any(words in why for why in verdict.why), verdict.why
+    assert not verdict.right
+
+
+def test_of_an_untouched_result_nothing_is_said(left, retried):
+    assert any(key.startswith("again/rounds/") for key in retried.objects)
+    for evidence in (left, retried):
+        verdict = judge(evidence)
+        assert verdict.right, verdict.why
+        assert verdict.why == []
 
 
 @pytest.mark.parametrize("what", DOCTORED)

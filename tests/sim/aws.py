@@ -100,6 +100,7 @@ class JobCourse:
     attempts_failing_max: int = 2
     missing_share: float = 0.0
     error_share: float = 0.0
+    throttled_share: float = 0.0
 
 
 class LivingBedrock(FakeBedrock):
@@ -109,6 +110,7 @@ class LivingBedrock(FakeBedrock):
         self.course = course
         self.bus = bus
         self.missing_share, self.error_share = course.missing_share, course.error_share
+        self.throttled_share = course.throttled_share
         self.jobs.watch(self._begin)
 
     def _begin(self, job: Job) -> None:

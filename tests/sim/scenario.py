@@ -1,8 +1,9 @@
 """What one trial is: a configuration, the work, and the plan of faults; all of it one line of text.
 
 `plain:0` is the smallest run of two shards at a quota of 1, `asked:0` is asked on demand beside a dry run and a job,
-`crowd:0` has two processes of each service race for everything, `unheard:0` loses every event, in `full:0` the quota is
-full for three days, `swarm:N` draws everything from its seed.
+`crowd:0` has two processes of each service race for everything, `rounds:0` asks half of its records again, by a job and
+then on demand, `unheard:0` loses every event, in `full:0` the quota is full for three days, `swarm:N` draws everything from
+its seed.
 `plan=57:stall,80:crash_after,jobs.create#2:lose_reply` says what goes wrong at which call: by its number among all, or
 the nth of its name or of its port. A swarm without a plan draws its own.
 """
@@ -113,9 +114,17 @@ def rows(run_id: str, count: int) -> list[str]:
     return [f"{run_id} topic {row}" for row in range(count)]
 
 
-def work(run_id: str, count: int, *, after_s: float = 0.0, dry_run: bool = False, all_answered: bool = True) -> Work:
+def work(
+    run_id: str,
+    count: int,
+    *,
+    after_s: float = 0.0,
+    dry_run: bool = False,
+    all_answered: bool = True,
+    denied: bool = False,
+) -> Work:
     values = [] if dry_run else rows(run_id, count)
-    return Work(Asked(run_id, values, dry_run=dry_run, all_answered=all_answered), after_s)
+    return Work(Asked(run_id, values, dry_run=dry_run, all_answered=all_answered, denied=denied), after_s)
 
 
 def plain() -> Scenario:
@@ -169,20 +178,25 @@ def full() -> Scenario:
     )
 
 
+def rounds() -> Scenario:
+    return Scenario("rounds:0", (work("rounds", 240),), quota=2, course=JobCourse(throttled_share=0.5))
+
+
 def swarm(seed: int) -> Scenario:
     """Everything by chance, limits of 1 among it."""
     chance = random.Random(f"swarm {seed}")
     denied_after_s = chance.uniform(0, 300) if chance.random() < 0.1 else None
     errors = chance.random() < 0.2 or denied_after_s is not None
-    every = [work("a", chance.choice((1, 2, 3)) * 100 + chance.randrange(60), all_answered=not errors)]
+    how = {"all_answered": not errors, "denied": denied_after_s is not None}
+    every = [work("a", chance.choice((1, 2, 3)) * 100 + chance.randrange(60), **how)]
     if chance.random() < 0.5:
-        every.append(work("b", chance.randrange(1, 60), after_s=chance.uniform(0, 200), all_answered=not errors))
+        every.append(work("b", chance.randrange(1, 60), after_s=chance.uniform(0, 200), **how))
     if chance.random() < 0.25:
         every.append(work("c", 200, after_s=chance.uniform(0, 300), dry_run=True))
     if chance.random() < 0.25:
-        every.append(work("d", 130, after_s=chance.uniform(0, 300), all_answered=not errors))
+        every.append(work("d", 130, after_s=chance.uniform(0, 300), **how))
     plan = {_swarm_at(chance): chance.choice(FAULTS) for _ in range(chance.choice(SWARM_FAULTS))}
-    return Scenario(
+    drawn = Scenario(
         f"swarm:{seed}",
         tuple(every),
         plan=plan,
@@ -223,6 +237,12 @@ def swarm(seed: int) -> Scenario:
         stepped=chance.random() < 0.5,
         controls=_controls(seed, [each.asked.run_id for each in every]),
     )
+    # Drawn last, so that the rest of a seed stays as it was. No three attempts at all of it are throttled but by chance.
+    throttled_share = chance.choice((0.0, 0.0, 0.3, 0.6))
+    if not throttled_share:
+        return drawn
+    others = tuple(replace(each, asked=replace(each.asked, all_answered=False)) for each in drawn.work)
+    return replace(drawn, work=others, course=replace(drawn.course, throttled_share=throttled_share))
 
 
 def _swarm_at(chance: random.Random) -> At:
@@ -245,7 +265,7 @@ def _controls(seed: int, run_ids: list[str]) -> tuple[Control, ...]:
     return tuple(found)
 
 
-NAMED = {"plain": plain, "asked": asked, "crowd": crowd, "unheard": unheard, "full": full}
+NAMED = {"plain": plain, "asked": asked, "crowd": crowd, "unheard": unheard, "full": full, "rounds": rounds}
 
 
 def read(text: str) -> Scenario:

@@ -69,6 +69,16 @@ def test_whatever_fails_together_every_row_comes_back_once_and_nothing_is_held(s
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.promise("S3", "S4", "S10", "L2", "L3")
+def test_a_sample_of_single_faults_while_records_go_again_changes_nothing_that_comes_out():
+    outcome, _ = outcome_and_calls("rounds:0")
+    assert outcome.why == (), "without any fault"
+    for line in spread(singles("rounds:0"))[:SINGLES]:
+        held(line)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_what_broke_once_holds_now():
     for path in sorted(REGRESSIONS.glob("*.txt")):
         held(path.read_text().splitlines()[0])

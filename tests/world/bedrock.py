@@ -23,6 +23,8 @@ class FakeBedrock:
 
     error_share: of the records, how many end with an error of their own.
     missing_share: of the records, how many have no line.
+    throttled_share: of the records, how many are answered 429; another job may answer them, as may one the others.
+    refused_share: of the records, how many are answered 400 in every job.
     events_lost_share, events_doubled_share: what the bus does to an event.
     answerer: what a model says to a body, by the job's invocation type; else it repeats the prompt.
     """
@@ -32,6 +34,8 @@ class FakeBedrock:
     events: FakeQueue
     error_share: float = 0.0
     missing_share: float = 0.0
+    throttled_share: float = 0.0
+    refused_share: float = 0.0
     events_lost_share: float = 0.0
     events_doubled_share: float = 0.0
     seed: int = 0
@@ -81,8 +85,12 @@ class FakeBedrock:
             if chance < self.missing_share:
                 continue
             line = {"recordId": record["recordId"], "modelInput": record["modelInput"]}
-            if chance < self.missing_share + self.error_share:
+            always = random.Random(f"{self.seed} {record['recordId']}").random() < self.refused_share
+            if always or chance < self.missing_share + self.error_share:
                 lines.append(line | {"error": {"errorCode": 400, "errorMessage": "bad request"}})
+                bad += 1
+            elif chance < self.missing_share + self.error_share + self.throttled_share:
+                lines.append(line | {"error": {"errorCode": 429, "errorMessage": "Too many requests"}})
                 bad += 1
             else:
                 lines.append(line | {"modelOutput": answering(record["modelInput"], request.invocation_type)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,10 @@ from tools.pages.text import code
 
 SETTING_HEAD = ("Variable", "Default", "Unit, limits", "What it is")
 FIELD_HEAD = ("Field", "Type", "Default", "Limits", "What it is")
+
+
+# Between the words of a class's name.
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def limits_of(schema: Mapping[str, Any]) -> str:
@@ -45,7 +50,7 @@ def type_of(schema: Mapping[str, Any]) -> str:
     kinds = []
     for shape in shapes:
         if "$ref" in shape:
-            kinds.append(shape["$ref"].rsplit("/", 1)[-1].lower())
+            kinds.append(_WORDS.sub(" ", shape["$ref"].rsplit("/", 1)[-1]).lower())
         elif shape.get("type") == "array":
             kinds.append(f"list of {_several(type_of(shape.get('items', {})))}")
         elif shape.get("type") == "object":

@@ -12,6 +12,7 @@ from quarry_core.contract.images import ImageColumn
 from quarry_core.contract.manifest import Manifest, Vpc, manifest_schema
 from quarry_core.contract.manifest_reading import NOT_YET
 from quarry_core.contract.prompts import Prompt
+from quarry_core.contract.record_errors import RETRYABLE, TRANSIENT, RecordErrors
 from quarry_core.contract.selection import Sample
 from quarry_core.models import CONVERSE, FAMILIES, Family, ModelLimits
 from quarry_core.models.aliases import alias_table
@@ -37,6 +38,21 @@ def image_fields() -> Lines:
 
 def sample_fields() -> Lines:
     return table(FIELD_HEAD, field_rows(Sample, Sample.model_json_schema()["properties"]))
+
+
+def record_error_fields() -> Lines:
+    return table(FIELD_HEAD, field_rows(RecordErrors, RecordErrors.model_json_schema()["properties"]))
+
+
+def retryable_codes() -> Lines:
+    return table(
+        ("Code", "Asked again", "Why"),
+        ([code(name), "by default" if each.by_default else "if listed", each.why] for name, each in RETRYABLE.items()),
+    )
+
+
+def transient_codes() -> Lines:
+    return table(("Bedrock's code", "What it is"), ([code(name), why] for name, why in TRANSIENT.items()))
 
 
 def vpc_fields() -> Lines:

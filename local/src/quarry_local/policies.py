@@ -168,11 +168,11 @@ _READINGS = {
     ),
     "collector": _Reading(
         receives=("collector",),
-        wakes=("scheduler", "collector"),
+        wakes=("scheduler", "collector", "on-demand"),
         items=("GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
-        gets=("inputs", "plans", "rows", "batch-output", "on-demand", "outcomes", "results"),
-        puts=("outcomes", "results"),
-        uploads=("outcomes", "results"),
+        gets=("inputs", "plans", "rows", "batch-input", "batch-output", "on-demand", "outcomes", "again", "results"),
+        puts=("plans", "batch-input", "outcomes", "again", "results"),
+        uploads=("batch-input", "outcomes", "again", "results"),
         deletes=("batch-input",),
     ),
 }

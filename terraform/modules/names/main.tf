@@ -33,11 +33,11 @@ locals {
   reads = {
     preprocessor = ["inputs", "prompts", "plans", "rows", "batch-input", "results"]
     scheduler    = ["batch-input", "on-demand"]
-    collector    = ["inputs", "plans", "rows", "batch-output", "on-demand", "outcomes", "results"]
+    collector    = ["inputs", "plans", "rows", "batch-input", "batch-output", "on-demand", "outcomes", "again", "results"]
   }
   writes = {
     preprocessor = ["plans", "rows", "batch-input"]
     scheduler    = ["on-demand"]
-    collector    = ["batch-input", "outcomes", "results"]
+    collector    = ["plans", "batch-input", "outcomes", "again", "results"]
   }
 }

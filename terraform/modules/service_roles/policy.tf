@@ -31,12 +31,12 @@ locals {
     }
     collector = {
       receives = ["collector"]
-      wakes    = ["scheduler", "collector"]
+      wakes    = ["scheduler", "collector", "on-demand"]
       counts   = []
       items    = local.item_actions
-      gets     = ["inputs", "plans", "rows", "batch-output", "on-demand", "outcomes", "results"]
-      puts     = ["outcomes", "results"]
-      uploads  = ["outcomes", "results"]
+      gets     = ["inputs", "plans", "rows", "batch-input", "batch-output", "on-demand", "outcomes", "again", "results"]
+      puts     = ["plans", "batch-input", "outcomes", "again", "results"]
+      uploads  = ["batch-input", "outcomes", "again", "results"]
       deletes  = ["batch-input"]
     }
   }

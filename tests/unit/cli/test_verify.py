@@ -62,6 +62,24 @@ def test_a_run_that_went_well_differs_nowhere(quarry, parquet):
     assert "0 differences" in quarry("verify", run_id, "--no-source").stdout
 
 
+def test_of_a_run_whose_records_went_again_all_attempts_are_counted(quarry):
+    quarry.world.bedrock.throttled_share, quarry.world.bedrock.refused_share = 0.5, 0.05
+    run_id = quarry.ended(400, **SMALL)
+
+    found = verified(quarry, run_id)
+
+    assert (found["found"], found["differences"], found["unchecked"]) == (0, [], [])
+    assert found["rows"] == 400
+    view = quarry.status(run_id)
+    assert (view["round"] > 1, view["retried"] > 100) == (True, True)
+    assert f"round {view['round']}: {view['retried']:,} records asked again" in quarry("status", run_id).stdout
+    key = report_key(run_id)
+    report = json.loads(quarry.world.objects.bodies[key])
+    report["llm_tokens"]["output"] += 1
+    quarry.world.objects.plant(key, json.dumps(report).encode())
+    assert "output tokens" in told(verified(quarry, run_id, 1))
+
+
 @pytest.mark.parametrize(
     ("what", "doctor"),
     [

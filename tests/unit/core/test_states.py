@@ -42,6 +42,10 @@ def decided(end: RunState) -> Totals:
 
 
 ASKED = replace(shard(ShardState.PENDING), kind=ON_DEMAND)
+RETRY = replace(shard(ShardState.PENDING), round=2)
+AGAIN = totals(RunState.CLOSING, again=100)
+# Of a round that is open: the run does not move.
+OPEN = totals(RunState.RUNNING, round=2, round_shards=2, round_opened=1)
 WHY = {"code": "REFUSED", "step": "arrive"}
 BY = moves.By(AT, "arn:aws:iam::123456789012:user/ana")
 LANE = Lane(POOL, "r", "normal", 1, 0, Gate.OPEN, 1)
@@ -55,6 +59,9 @@ SHARD_WRITES: dict[str, tuple[list[Write], ShardState | None]] = {
     "enlist on demand": (moves.enlist(ASKED, 0), None),
     "enlist below minimum": (moves.enlist(shard(ShardState.PENDING), 0, below_minimum="few"), None),
     "enlist cancelled": (moves.enlist(shard(ShardState.PENDING), 0, cancelled="why"), None),
+    "open a retry shard": (moves.open_round(AGAIN, [RETRY], 1), None),
+    "open one on demand": (moves.open_round(AGAIN, [replace(RETRY, kind=ON_DEMAND)], 1), None),
+    "open another": (moves.open_more(OPEN, [RETRY]), None),
     "admit": (moves.admit(QUOTA, LANE, shard(ShardState.PENDING), "b"), ShardState.PENDING),
     "submit": (moves.submit(shard(ShardState.ADMITTED), JOB), ShardState.ADMITTED),
     "return the slot": (moves.return_slot(shard(ShardState.ADMITTED)), ShardState.ADMITTED),
@@ -74,6 +81,7 @@ SHARD_WRITES: dict[str, tuple[list[Write], ShardState | None]] = {
     "end invoking": (moves.end_invoking(shard(ShardState.INVOKING), "flex"), ShardState.INVOKING),
     "end uninvoked": (moves.end_uninvoked(ASKED, "NOT_PROCESSED", "no"), ShardState.PENDING),
     "settle": (moves.settle(shard(ShardState.ENDED), 99, 1, 0), ShardState.ENDED),
+    "settle, some to go again": (moves.settle(shard(ShardState.ENDED), 90, 1, 0, again=9), ShardState.ENDED),
     "settle, with its tokens": (moves.settle(shard(ShardState.ENDED), 99, 1, 0, seen=SEEN), ShardState.ENDED),
 }
 RUN_WRITES: dict[str, tuple[list[Write], RunState | None]] = {
@@ -82,6 +90,7 @@ RUN_WRITES: dict[str, tuple[list[Write], RunState | None]] = {
     "refuse": (moves.refuse_run(totals(RunState.ACCEPTED), "no", AT, **WHY), RunState.ACCEPTED),
     "refuse source": (moves.refuse_run(totals(RunState.PLANNING), "no", AT, **WHY), RunState.PLANNING),
     "run": (moves.begin_running(totals(RunState.PLANNING), POOL, 0, 9, 9, "p"), RunState.PLANNING),
+    "go again": (moves.open_round(AGAIN, [RETRY], 1), RunState.CLOSING),
     "close": (moves.begin_closing(totals(RunState.RUNNING), AT), RunState.RUNNING),
     "succeed": (moves.close_run(decided(RunState.SUCCEEDED), POOL, AT), RunState.CLOSING),
     "partly": (moves.close_run(decided(RunState.SUCCEEDED_WITH_ERRORS), POOL, AT), RunState.CLOSING),

@@ -88,7 +88,8 @@ async def test_a_job_that_fails_once_is_repeated_after_its_pause_and_nothing_is_
 async def test_what_a_job_has_answered_is_kept_whatever_its_end_and_the_rest_is_reported(status, code):
     world = SimulatedWorld()
     world.bedrock.missing_share = 0.4
-    run_id = world.send(world.joke(rows=ROWS, max_records_per_job=200))
+    once = {"max_attempts": 1}
+    run_id = world.send(world.joke(rows=ROWS, max_records_per_job=200, record_errors=once))
 
     totals = await play(world, run_id, lambda job: world.bedrock.end(job, status, message="the reason why"))
 

@@ -204,10 +204,10 @@ async def test_a_part_whose_writing_kills_keeps_its_answers_in_the_outcome(monke
     world = SimulatedWorld(job_quota=3)
     part = Salvage.part
 
-    def kills(self, shard, held=None):
+    def kills(self, shard, *others):
         if shard.shard == "00000":
             raise Crash("out of memory")
-        return part(self, shard, held)
+        return part(self, shard, *others)
 
     monkeypatch.setattr(Salvage, "part", kills)
     run_id = world.send(world.joke(rows=300, max_records_per_job=100))
@@ -263,7 +263,7 @@ async def test_a_collector_that_dies_between_settling_and_publishing_leaves_no_i
     await world.idle()
     part = Salvage.part
 
-    def dies(self, shard, held=None):
+    def dies(self, *_):
         monkeypatch.setattr(Salvage, "part", part)
         raise Crash("killed")
 

@@ -256,7 +256,9 @@ async def test_every_line_says_what_it_is_about(lines):
 
     for line in lines():
         assert {"event", "level", "timestamp", "service", "step"} <= line.keys(), line
-        assert line["step"] in ("arrive", "admit", "submit", "settle", "sweep", "scheduler", "events"), line
+        assert line["step"] in ("arrive", "admit", "submit", "settle", "sweep", "scheduler", "events", "on-demand"), (
+            line
+        )
         if line["event"] in OF_A_SHARD:
             assert {"run_id", "shard", "attempt"} <= line.keys(), line
         if line["step"] not in ("admit", "sweep"):

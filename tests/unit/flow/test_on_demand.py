@@ -415,7 +415,7 @@ FOR_A_RECORD = [
 async def test_a_record_that_is_never_answered_is_an_error_row_and_harms_no_other(answer, tries, code, message):
     world = SimulatedWorld(on_demand_attempts_max=3)
     world.runtime.fate = lambda request, number: answer if b"topic number 7 " in request.body else None
-    run_id = world.send(world.joke(rows=40))
+    run_id = world.send(world.joke(rows=40, record_errors={"max_attempts": 1}))
 
     totals = await in_time(world, run_id)
 

@@ -453,6 +453,25 @@ async def replies_that_are_lost(world: JudgedWorld) -> None:
     assert (await world.run(run_id)).state is RunState.SUCCEEDED
 
 
+async def records_that_go_again(world: JudgedWorld) -> None:
+    world.bedrock.throttled_share = 0.5
+    troubles = world.judges["collector"].troubles
+    troubles += ["write shard#00000", "write shard#00005"]  # of settling, and of opening the round
+    run_id = world.send(world.joke(rows=300, max_records_per_job=100))
+    await world.idle()
+    world.bedrock.end_all()
+    await world.idle()  # the lines that go again are copied, and the ledger was not told
+    troubles.append(f"look again/{run_id}/00000")
+    world.clock.advance(300)
+    await world.idle()  # the retry shard is written, and the ledger was not told
+    troubles.append(f"look batch-input/{run_id}/00005")
+    world.clock.advance(300)
+    totals = await world.run(run_id)
+    assert (totals.state, troubles) == (RunState.SUCCEEDED, [])
+    assert totals.round > 2
+    assert world.runtime.asked, "the last ones on demand"
+
+
 async def a_part_that_cannot_be_joined(world: JudgedWorld) -> None:
     run_id = world.send(world.joke(rows=100))
     await world.idle()
@@ -506,6 +525,7 @@ SCENES = {
     rows_that_are_asked_on_demand: {},
     runs_by_an_application_profile: {},
     replies_that_are_lost: {},
+    records_that_go_again: {},
     a_part_that_cannot_be_joined: {},
     a_wakeup_that_is_lost_and_a_job_too_many: {},
     a_pool_of_a_release_that_listed_none: {},

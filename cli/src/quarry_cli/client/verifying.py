@@ -26,7 +26,16 @@ from pydantic import ValidationError
 
 from quarry_cli.client.parts import batches_of, open_part
 from quarry_cli.errors import Unreadable
-from quarry_core.contract.names import part_key, plan_key, report_key, results_prefix, rows_key, shard_id, success_key
+from quarry_core.contract.names import (
+    outcome_key,
+    part_key,
+    plan_key,
+    report_key,
+    results_prefix,
+    rows_key,
+    shard_id,
+    success_key,
+)
 from quarry_core.contract.run import Run
 from quarry_core.contract.states import RunState
 from quarry_core.errors import Changed, Missing, PortError
@@ -360,9 +369,11 @@ class _Verifier:
         reported = {str(each.get("shard")): each for each in report["shards"]}
         for shard, here in counted.items():
             said = reported.get(shard, {})
-            for name in ("rows", "ok", "error"):
+            # Of records that went again the report tells what their first shard came to, the part their end.
+            for name in ("rows",) if said.get("again") else ("rows", "ok", "error"):
                 findings.compare(f"{key}, shard {shard}", name, said.get(name), getattr(here, name))
-        apart = [each for shard, each in reported.items() if shard not in counted]
+        retries = [each for each in report["shards"] if _number(each, "round") > 1]
+        apart = [each for shard, each in reported.items() if shard not in counted and each not in retries]
         for name in ("ok", "error"):
             without = sum(int(each.get(name) or 0) for each in apart)
             findings.compare(key, f"rows {name}", rows.get(name), getattr(total, name) + without)
@@ -373,9 +384,31 @@ class _Verifier:
         errors = {code: each.get("rows") for code, each in report["errors"].items()}
         findings.compare(key, "as errors", errors, dict(sorted(total.errors.items())))
         tokens = report.get("llm_tokens") or {}
-        if tokens:
-            findings.compare(key, "input tokens", tokens.get("input"), total.input_tokens)
-            findings.compare(key, "output tokens", tokens.get("output"), total.output_tokens)
+        paid = self._with_other_attempts(total, counted, [*retries, *filter(_went_again, report["shards"])])
+        if tokens and paid is not None:
+            findings.compare(key, "input tokens", tokens.get("input"), paid.input_tokens)
+            findings.compare(key, "output tokens", tokens.get("output"), paid.output_tokens)
+
+    def _with_other_attempts(
+        self, total: _Shard, counted: Mapping[str, _Shard], shards: Sequence[Mapping[str, Any]]
+    ) -> _Shard | None:
+        """The LLM tokens of all attempts: of shards that others asked again, and of those others, by their outcomes."""
+        sums = _Shard(input_tokens=total.input_tokens, output_tokens=total.output_tokens)
+        for each in shards:
+            key = outcome_key(self._run.run_id, str(each.get("shard")), _number(each, "attempts"))
+            try:
+                with closing(self._objects.random_access(ObjectRef(key))) as body, open_part(body) as outcome:
+                    for batch in batches_of(outcome, ROWS_AT_ONCE, ("input_tokens", "output_tokens")):
+                        sums.input_tokens += pc.sum(batch.column("input_tokens")).as_py() or 0
+                        sums.output_tokens += pc.sum(batch.column("output_tokens")).as_py() or 0
+            except (PortError, Unreadable) as error:
+                self._findings.not_checked(f"the LLM tokens of records that went again: {error}")
+                return None
+            part = counted.get(str(each.get("shard")))
+            if part is not None:
+                sums.input_tokens -= part.input_tokens
+                sums.output_tokens -= part.output_tokens
+        return sums
 
     def _against_plan(self, plan: Plan, report: Mapping[str, Any], counted: Mapping[str, _Shard]) -> None:
         key, findings = plan_key(self._run.run_id), self._findings
@@ -474,6 +507,16 @@ def _sum(shards: Iterable[_Shard]) -> _Shard:
         total.input_tokens += each.input_tokens
         total.output_tokens += each.output_tokens
     return total
+
+
+def _number(shard: Mapping[str, Any], name: str) -> int:
+    """A count of the report; 0 where it has none, as those of releases before."""
+    value = shard.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def _went_again(shard: Mapping[str, Any]) -> bool:
+    return _number(shard, "again") > 0 and _number(shard, "round") <= 1
 
 
 def _is_report(report: Any) -> bool:

@@ -87,7 +87,8 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """What `quarry status --json` prints. Times are ISO 8601 in UTC; `eta_s` is None while nothing can be said.
 
-    `errors` counts the error rows of settled shards by code. `spent` is None until a shard is settled. `elapsed_s` runs
+    `round` is the pass over records that the run is in, `retried` how many were asked again so far; both are 1 and 0 while
+    nothing was. `errors` counts the error rows of settled shards by code. `spent` is None until a shard is settled. `elapsed_s` runs
     from the run's acceptance to its end, or until now; `rows_per_minute` is None until a row is done. `result_prefix` goes
     before the names of our columns in the parts. `code` and `step` say why a run is FAILED, beside the sentence `error`.
     `estimate` is what was expected when the run was planned (`quarry plan --json` has the same fields); None where nothing
@@ -101,6 +102,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     code: str | None
     step: str | None
     rows: Rows
+    round: int
+    retried: int
     shards: dict[str, int]
     errors: dict[str, int]
     spent: Spent | None
@@ -197,6 +200,8 @@ def run_view(
             enlisted=totals.enlisted,
             processed=processed,
         ),
+        round=totals.round,
+        retried=totals.retried,
         shards={
             state.value: shards.get(state, 0)
             for state in ShardState

@@ -54,7 +54,13 @@ class Lines:
                 self._say(left_out)
             self._say(wording.end_of(view))
             return
-        reported = (wording.rows_of(view), wording.shards_of(view), wording.slots_of(view), wording.waits_of(view))
+        reported = (
+            wording.rows_of(view),
+            wording.rounds_of(view),
+            wording.shards_of(view),
+            wording.slots_of(view),
+            wording.waits_of(view),
+        )
         line = "; ".join(part for part in (f"{wording.state_of(view)}: {reported[0]}", *reported[1:]) if part)
         if line != self._last:
             self._last = line

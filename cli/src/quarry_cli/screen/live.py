@@ -28,7 +28,7 @@ from quarry_core.planning.estimate import Estimate
 JOBS_SHOWN = 20
 BAR_CHARS = 50
 # What a card has above and below its jobs.
-CARD_LINES = 14
+CARD_LINES = 15
 COLOURS = {"SUCCEEDED": "green", "SUCCEEDED_WITH_ERRORS": "yellow", "FAILED": "red", "CANCELLED": "red"}
 
 
@@ -56,6 +56,7 @@ def card(view: RunView, jobs_shown: int | None = None) -> RenderableType:
     reported = (
         "" if view.rows.accepted else wording.rows_of(view),
         wording.left_out_of(view),
+        wording.rounds_of(view),
         "" if view.dry_run and view.state.terminal else wording.shards_of(view),
         "; ".join(part for part in (wording.slots_of(view), wording.eta_of(view)) if part),
         wording.waits_of(view),

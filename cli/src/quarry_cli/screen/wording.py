@@ -55,9 +55,16 @@ def rows_of(view: RunView) -> str:
     text = f"{rows.ok + rows.error:,} of {rows.accepted:,} rows"
     if rows.error:
         text += f", {rows.error:,} with an error"
+    if rows.again:
+        text += f", {rows.again:,} to be asked again"
     if rows.processed:
         text += f", {rows.processed:,} more processed"
     return text
+
+
+def rounds_of(view: RunView) -> str:
+    """What was asked again: `round 2: 4,013 records asked again`."""
+    return f"round {view.round}: {view.retried:,} records asked again" if view.round > 1 else ""
 
 
 def left_out_of(view: RunView) -> str:
@@ -135,7 +142,7 @@ def end_of(view: RunView) -> str:
     reported = [f"{view.state.value}: {rows_of(view)}"]
     if view.error:
         reported.append(plain(view.error))
-    reported += [part for part in (errors_of(view), spent_of(view), pace_of(view)) if part]
+    reported += [part for part in (rounds_of(view), errors_of(view), spent_of(view), pace_of(view)) if part]
     if view.results_uri:
         reported.append(f"results in {view.results_uri}")
     return "; ".join(reported)

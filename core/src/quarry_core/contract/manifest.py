@@ -32,6 +32,7 @@ from quarry_core.contract.hub_names import check_config, check_dataset_id, check
 from quarry_core.contract.images import ImageColumn, image_columns
 from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN
 from quarry_core.contract.prompts import Prompt, check_asks_rows, check_prompt_id
+from quarry_core.contract.record_errors import RecordErrors
 from quarry_core.contract.requests import RequestFormat, could_be_requests
 from quarry_core.contract.result_names import check_fields
 from quarry_core.contract.s3_names import URIS_MAX, parse_s3_name
@@ -189,6 +190,9 @@ class Manifest(BaseModel):
         WEIGHT_DEFAULT,
         description="Share of the pool's slots among runs of the same class: weight 4 gets four times as many as weight 1."
         " `quarry set` changes it.",
+    )
+    record_errors: RecordErrors | None = Field(
+        None, description="Which records with an error are asked again, and how often."
     )
     result_prefix: str | None = Field(
         None,

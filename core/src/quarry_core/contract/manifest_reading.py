@@ -29,7 +29,6 @@ NESTING_MAX = 32
 FAULTS_MAX = 20
 
 NOT_YET = {
-    "record_errors": "choosing what happens to failed records is not yet supported: they become error rows",
     "output": "choosing the form of the output is not yet supported: it is Parquet under results/",
     "budget_usd": "budgets are not yet supported",
     "canary": "canary shards are not yet supported",

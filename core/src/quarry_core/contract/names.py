@@ -180,6 +180,21 @@ def outcome_key(run_id: str, shard: str, attempt: int) -> str:
     return f"outcomes/{run_id}/{shard}-{attempt}.parquet"
 
 
+def again_key(run_id: str, shard: str, attempt: int) -> str:
+    """The lines of a settled shard's input that are asked again, as they were."""
+    return f"again/{run_id}/{shard}-{attempt}.jsonl"
+
+
+def round_key(run_id: str, number: int) -> str:
+    """Which retry shards a round has."""
+    return f"plans/{run_id}/round-{number}.json"
+
+
+def retried_key(run_id: str, shard: str) -> str:
+    """The record ids of a retry shard in the order of its input: its rows are known by nothing else."""
+    return f"plans/{run_id}/retried/{shard}.txt"
+
+
 def results_prefix(run_id: str) -> str:
     return f"results/{run_id}/"
 

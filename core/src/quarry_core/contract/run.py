@@ -12,6 +12,7 @@ from quarry_core.contract.hub_names import in_hub
 from quarry_core.contract.images import ImageColumn
 from quarry_core.contract.manifest import Vpc
 from quarry_core.contract.prompts import Prompt
+from quarry_core.contract.record_errors import RecordRetries
 from quarry_core.contract.requests import RequestFormat
 from quarry_core.contract.selection import PartitionType, Sample
 from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT, AdmissionClass
@@ -100,6 +101,7 @@ class Pins(BaseModel):
         request_format: of the source's ready requests; None where a prompt, or the column `input_text`, asks.
         invocation: how Bedrock is to read the records; None is its own default, InvokeModel.
         admission_class, weight: with which its lane opens; the lane has what they are now.
+        record_retries: which records with an error are asked again, and how often.
         on_demand_below: a run of fewer rows is asked on demand, and so is what is below the minimum of a job; 0: neither.
     """
 
@@ -136,6 +138,7 @@ class Pins(BaseModel):
     images: tuple[ImageColumn, ...] = ()
     admission_class: AdmissionClass = CLASS_DEFAULT
     weight: int = WEIGHT_DEFAULT
+    record_retries: RecordRetries = RecordRetries()
 
     @property
     def model(self) -> str:

@@ -50,6 +50,7 @@ RUN_MOVES: dict[tuple[RunState | None, RunState], str] = {
     (RunState.PLANNING, RunState.CLOSING): "it is cancelled before anything was planned",
     (RunState.PLANNING, RunState.RUNNING): "the plan is complete",
     (RunState.RUNNING, RunState.CLOSING): "every shard is settled; for a broken run, every enlisted shard",
+    (RunState.CLOSING, RunState.RUNNING): "records with an error are asked again: the next round",
     (RunState.CLOSING, RunState.SUCCEEDED): "every row has a result",
     (RunState.CLOSING, RunState.SUCCEEDED_WITH_ERRORS): "some rows have an error",
     (RunState.CLOSING, RunState.FAILED): "no row has a result, the source broke, or a step failed permanently",
@@ -57,7 +58,7 @@ RUN_MOVES: dict[tuple[RunState | None, RunState], str] = {
 }
 
 SHARD_MOVES: dict[tuple[ShardState | None, ShardState], str] = {
-    (None, ShardState.PENDING): "written and enlisted",
+    (None, ShardState.PENDING): "written and enlisted, or a retry shard of the next round",
     (
         None,
         ShardState.ENDED,
@@ -81,7 +82,7 @@ SHARD_MOVES: dict[tuple[ShardState | None, ShardState], str] = {
     ): "Bedrock answered: refused; or it has no job for the attempt, and none is to be created",
     (ShardState.SUBMITTED, ShardState.ENDED): "Get reports that the job ended",
     (ShardState.ENDED, ShardState.PENDING): "no usable output: next attempt",
-    (ShardState.ENDED, ShardState.SETTLED): "every record has its outcome",
+    (ShardState.ENDED, ShardState.SETTLED): "every record has its outcome, or is to be asked again",
 }
 
 

@@ -173,6 +173,10 @@ class Totals:
     shards_settled: int = 0
     shards_on_demand: int = 0  # of those enlisted
     repeats: int = 0
+    retried: int = 0  # records that were asked again, each as often as it was
+    # Of this round, which opens some retry shards at a time: how many there are, and how many are open.
+    round_shards: int = 0
+    round_opened: int = 0
     rows_source: int = 0
     plan: str = ""
     message: str = ""
@@ -217,7 +221,17 @@ class Totals:
         """Every row that was enlisted has its outcome, and no further row will be enlisted."""
         if self.state is not RunState.RUNNING:
             return False
-        return self.open == 0 or (bool(self.fault) and self.enlisted == self.ok + self.error)
+        return self.open == 0 or (bool(self.fault) and self.enlisted == self.ok + self.error + self.again)
+
+    @property
+    def opening(self) -> bool:
+        """Some retry shards of the round are not open yet."""
+        return self.state is RunState.RUNNING and self.round_opened < self.round_shards
+
+    @property
+    def rounds_over(self) -> bool:
+        """No record is asked again any more: every outcome that stands is final."""
+        return self.again == 0 and (self.state is RunState.CLOSING or self.state.terminal)
 
 
 def cancelled_sentence(at: str, who: str) -> str:
@@ -253,8 +267,10 @@ class Shard:
     ended_status: str = ""
     message: str = ""
     error_code: str = ""  # what its rows get, where Quarry ended it and not Bedrock
+    round: int = 1  # above 1: a retry shard, whose `rows` are records of earlier shards
     ok: int = 0
     error: int = 0
+    again: int = 0  # of a settled shard: records with an error that are to be asked again
     # Of a settled shard of which every row has its answer: no outcome was written, and this is its account.
     without_outcome: bool = False
     input_tokens: int = 0
@@ -273,6 +289,11 @@ class Shard:
     @property
     def on_demand(self) -> bool:
         return self.kind == ON_DEMAND
+
+    @property
+    def retries(self) -> bool:
+        """Whether it asks records of earlier shards again: it has no rows and no part of its own."""
+        return self.round > 1
 
 
 def read_shard(item: Item) -> Shard:

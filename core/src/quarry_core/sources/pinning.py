@@ -15,6 +15,7 @@ from quarry_core.contract.listing import Listing, digest_of, ref_of
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_checks import check_environment, check_selection, on_demand_below
 from quarry_core.contract.names import listing_key
+from quarry_core.contract.record_errors import RecordErrors, RecordRetries
 from quarry_core.contract.requests import INVOCATIONS
 from quarry_core.contract.run import PINS_BYTES_MAX, Output, Pins, Source
 from quarry_core.errors import Conflict
@@ -77,6 +78,7 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
     if invocation is None and family_of(manifest.model).invocation == "Converse":
         own_form = output is not None and output.carrier in BY_INVOKE_MODEL
         invocation = "InvokeModel" if own_form else "Converse"
+    errors = manifest.record_errors or RecordErrors()
     pins = Pins(
         job_name_prefix=manifest.job_name_prefix,
         model_id=manifest.model_id,
@@ -109,6 +111,7 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
         images=manifest.images,
         admission_class=manifest.admission_class,
         weight=manifest.weight,
+        record_retries=RecordRetries(codes=errors.codes, max_attempts=errors.max_attempts),
     )
     size_bytes = len(pins.model_dump_json().encode())
     if size_bytes > PINS_BYTES_MAX:

@@ -167,6 +167,9 @@ ON_DEMAND_ASKED_TWICE = Counter(
     "quarry_on_demand_asked_twice_total",
     "Records that may have been asked twice, since the scheduler that asked them first was lost; at most so many.",
 )
+RECORDS_RETRIED = Counter(
+    "quarry_records_retried_total", "Records that were asked again in a later round, since they had an error."
+)
 SWEEP_CORRECTIONS = Counter(
     "quarry_sweep_corrections_total",
     "What the sweep fixed: ended, adopted, stopped; left: what another asked on demand; or sent"

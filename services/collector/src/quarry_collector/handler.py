@@ -8,6 +8,7 @@ from quarry_collector.datasets import Datasets
 from quarry_collector.runs import Runs
 from quarry_collector.shards import Shards
 from quarry_core.contract.messages import Wakeup
+from quarry_core.contract.names import ON_DEMAND_QUEUE
 from quarry_core.ports import Message
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.failures import Step
@@ -18,7 +19,7 @@ from quarry_core.service.verdicts import Poison, Verdict
 from quarry_core.service.wakeups import handle_wakeup
 from quarry_core.tabular.parquet.pages import allow_pages
 
-QUEUES = ("collector", "scheduler")
+QUEUES = ("collector", "scheduler", ON_DEMAND_QUEUE)
 
 
 class Collector:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
@@ -46,6 +46,10 @@ class Outcome(Protocol):
     schema: pa.Schema
 
     def batches(self) -> Iterator[pa.RecordBatch]: ...
+
+    def errors(self, codes: Collection[str]) -> Iterator[tuple[int, str, str]]:
+        """The rows with one of these error codes, in order: row, code and message."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,35 @@ class StoredOutcome:
             for batch in file.iter_batches(batch_size=READ_ROWS, use_threads=False):
                 yield batch.replace_schema_metadata(None)
 
+    def errors(self, codes: Collection[str]) -> Iterator[tuple[int, str, str]]:
+        first = 0
+        for batch in self.some(("error_code", "error_message")):
+            found = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            yield from ((row, code, text or "") for row, (code, text) in enumerate(found, first) if code in codes)
+            first += batch.num_rows
+
+    def some(self, names: Sequence[str], beginning: str = "") -> Iterator[pa.RecordBatch]:
+        """Some columns; with `beginning` only of row groups that may hold record ids which begin so."""
+        with closing(self._objects.random_access(self._ref)) as source:
+            file = pq.ParquetFile(source, pre_buffer=False, buffer_size=READ_BYTES)
+            groups = [index for index in range(file.num_row_groups) if _may_hold(file, index, beginning)]
+            if not groups:
+                return
+            for batch in file.iter_batches(
+                batch_size=READ_ROWS, row_groups=groups, columns=list(names), use_threads=False
+            ):
+                yield batch.replace_schema_metadata(None).select(list(names))
+
+
+def _may_hold(file: pq.ParquetFile, group: int, beginning: str) -> bool:
+    """Whether a row group may hold a record id that begins so, by its statistics."""
+    if not beginning:
+        return True
+    about = file.metadata.row_group(group).column(file.schema_arrow.names.index("record_id")).statistics
+    if about is None or not about.has_min_max:
+        return True
+    return bool(about.min[: len(beginning)] <= beginning <= about.max[: len(beginning)])
+
 
 def write_part(
     objects: Objects,
@@ -199,17 +232,23 @@ def counts_of(metadata: Mapping[str, str]) -> Settlement:
         errors=json.loads(metadata["errors"]),
         input_tokens=int(metadata["input-tokens"]),
         output_tokens=int(metadata["output-tokens"]),
+        again=json.loads(metadata.get("again", "{}")),
     )
 
 
 def _counts(account: Settlement) -> dict[str, str]:
-    return {
+    again = {"again": _json(account.again)} if account.again else {}
+    return again | {
         "rows": str(account.rows),
         "ok": str(account.ok),
-        "errors": json.dumps(dict(account.errors), sort_keys=True, separators=(",", ":")),
+        "errors": _json(account.errors),
         "input-tokens": str(account.input_tokens),
         "output-tokens": str(account.output_tokens),
     }
+
+
+def _json(counts: Mapping[str, int]) -> str:
+    return json.dumps(dict(counts), sort_keys=True, separators=(",", ":"))
 
 
 def _publish(

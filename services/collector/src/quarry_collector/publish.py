@@ -12,6 +12,7 @@ from functools import partial
 import structlog
 
 from quarry_collector.salvage import Held, Salvage
+from quarry_core.contract.states import ShardState
 from quarry_core.errors import Changed, Missing
 from quarry_core.ledger.rows import Shard
 from quarry_core.service.endings import end_run
@@ -30,20 +31,21 @@ class Publisher:
         self._world = world
         self._steps = steps
 
-    async def part(self, salvage: Salvage, shard: Shard, held: Held | None = None) -> Why | None:
-        """Write a settled shard's part; or why there is none, and will be none.
+    async def part(self, salvage: Salvage, shard: Shard, held: Held | None = None, *, rounds: int = 1) -> Why | None:
+        """Write a settled shard's part, nothing of which goes again; or why there is none, and will be none.
 
         Args:
             salvage: of the run.
             shard: the shard.
             held: what settling it left, of whoever moved it to SETTLED.
+            rounds: of the run.
 
         Raises:
             StepFailed: it failed by itself, and may be tried again.
         """
         return await self._steps.run(
             Piece(Step.PART, shard.run_id, shard.shard),
-            partial(self._write, salvage, shard, held),
+            partial(self._write, salvage, shard, held, rounds),
             partial(self._give_up, salvage),
         )
 
@@ -64,9 +66,10 @@ class Publisher:
             log.exception("outcome_not_written", run_id=shard.run_id, shard=shard.shard)
         return Why(RunCode.WORKER_KILLED, Step.SETTLE, killed_sentence(WorkerKilled(piece, deaths)))
 
-    async def _write(self, salvage: Salvage, shard: Shard, held: Held | None) -> Why | None:
+    async def _write(self, salvage: Salvage, shard: Shard, held: Held | None, rounds: int) -> Why | None:
         try:
-            await self._world.offload.run(partial(salvage.part, shard, held))
+            retried = await self._retried(salvage, shard, rounds)
+            await self._world.offload.run(partial(salvage.part, shard, held, retried))
         except PartError as error:
             # It will be the same for every other part of the run, and however often it is tried.
             why = Why(RunCode.PART_UNWRITABLE, Step.PART, f"a part of the result cannot be written: {error}")
@@ -82,6 +85,17 @@ class Publisher:
             )
             return Why(RunCode.SOURCE_BROKEN, Step.PART, sentence)
         return None
+
+    async def _retried(self, salvage: Salvage, shard: Shard, rounds: int) -> list[list[Shard]]:
+        """The retry shards, as settled, that hold records of a shard; for each round those that do."""
+        found: list[list[Shard]] = []
+        if not shard.again:
+            return found
+        for names in await self._world.offload.run(partial(salvage.retried_in, shard, rounds)):
+            rows = [await self._world.ledger.shard(shard.run_id, name) for name in names]
+            # Of a run that broke some were never opened.
+            found.append([row for row in rows if row is not None and row.state is ShardState.SETTLED])
+        return found
 
     async def _give_up(self, salvage: Salvage, why: Why) -> Why:
         reported = Why(why.code, why.step, f"{why.sentence}; {_where(salvage)}")

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from quarry_collector.settle import NotConserved, Settlement, add_up, check_conservation
 from quarry_core.contract.names import part_key, results_prefix, s3_uri
 from quarry_core.contract.states import RunState
@@ -30,7 +32,8 @@ class ShardEnd:
     """One settled shard: how many attempts it took, the last job's status and message in Bedrock's words, its account.
 
     `status` is empty where no job was ever made. `part` says whether its part of the result stands. `on_demand`: its
-    records were asked one by one, in the service tier `tier`; at most `asked_twice` of them twice, after a crash.
+    records were asked one by one, in the service tier `tier`; at most `asked_twice` of them twice, after a crash. `round`:
+    above 1 its rows are records of earlier shards. `sent`: how many of them Bedrock was given.
     """
 
     shard: str
@@ -43,6 +46,8 @@ class ShardEnd:
     on_demand: bool = False
     tier: str = ""
     asked_twice: int = 0
+    round: int = 1
+    sent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +69,7 @@ class RunFacts:
     ended_at: str
     source_rows: int = 0
     planned_rows: int = 0
+    rounds: int = 1
     state: RunState
     reason: str = ""
     code: str = ""
@@ -100,7 +106,13 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
         raise NotConserved(f"run {run.run_id}: a shard is reported twice")
     for each in ordered:
         check_conservation(each.account, each.rows)
-    total = add_up([each.account for each in ordered])
+    total = msgspec.structs.replace(
+        add_up([each.account for each in ordered]),
+        # Records that went again are rows of the shards that asked them first; their last outcome counts.
+        rows=sum(each.rows for each in ordered if each.round == 1),
+        again={},
+    )
+    check_conservation(total, total.rows)
     if not run.broken:
         check_conservation(total, run.planned_rows)
     return _bytes(
@@ -126,6 +138,7 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
                 "error": total.error,
                 "unread": 0 if run.dry_run else run.planned_rows - total.rows,
             },
+            "records": _records(run, ordered),
             "llm_tokens": {"input": total.input_tokens, "output": total.output_tokens},
             "cost": _cost(run.model, ordered),
             "on_demand": _on_demand(run.model, ordered),
@@ -162,11 +175,12 @@ def short_report(totals: Totals, bucket: str, parts: Sequence[str]) -> bytes:
                 "source": totals.rows_source,
                 "planned": totals.accepted,
                 "left_out": totals.rows_source - totals.accepted,
-                "accepted": totals.ok + totals.error,
+                "accepted": totals.ok + totals.error + totals.again,
                 "ok": totals.ok,
-                "error": totals.error,
+                "error": totals.error + totals.again,
                 "unread": totals.open,
             },
+            "records": None,
             "llm_tokens": None,
             "cost": None,
             "on_demand": None,
@@ -177,6 +191,13 @@ def short_report(totals: Totals, bucket: str, parts: Sequence[str]) -> bytes:
             "shards": [],
         }
     )
+
+
+def _records(run: RunFacts, shards: Sequence[ShardEnd]) -> dict[str, int]:
+    """What Bedrock was given: each record once, and again in every round in which it was retried."""
+    first = sum(each.sent for each in shards if each.round == 1)
+    retried = sum(each.sent for each in shards if each.round > 1)
+    return {"rounds": run.rounds, "first": first, "retried": retried, "paid": first + retried}
 
 
 def _cost(model_id: str, shards: Sequence[ShardEnd]) -> dict[str, Any]:
@@ -239,6 +260,8 @@ def _shard(each: ShardEnd) -> dict[str, Any]:
         "rows": each.rows,
         "ok": each.account.ok,
         "error": each.account.error,
+        "again": each.account.records_again,
+        "round": each.round,
         "attempts": each.attempts,
         "on_demand": each.on_demand,
         "status": each.status,

@@ -11,16 +11,18 @@ least once; the state changes exactly once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import islice
-from typing import TypeVar
 
 import structlog
 
+from quarry_collector.batches import pieces
 from quarry_collector.datasets import Datasets
+from quarry_collector.next_round import Rounds
 from quarry_collector.publish import Publisher
 from quarry_collector.report import SUCCESS, RunFacts, ShardEnd, build_report, short_report, state_of
+from quarry_collector.retry_shards import read_plan
 from quarry_collector.salvage import Salvage
 from quarry_collector.settle import ErrorCode
 from quarry_core.contract.messages import Wakeup
@@ -49,13 +51,13 @@ from quarry_core.service.verdicts import DONE, Verdict
 from quarry_core.telemetry import metrics
 
 log = structlog.get_logger()
-T = TypeVar("T")
-AT_ONCE_MAX = 64  # shards of which something is asked; the threads are fewer
 RUN_ENDED = "Run Ended"
 WITHOUT_MARKER = (RunState.FAILED, RunState.CANCELLED)
 # Inputs that closing deletes once more by name. Of a longer run it is left to the wake-ups of what died half-way.
 INPUTS_MAX = 500
 PART_SUFFIX = ".parquet"
+# As many missing parts the closer writes by itself; it calls the others to more.
+PARTS_ALONE_MAX = 8
 # Of one slice that was not finished: a shard and its other half, with what splits before them have skipped.
 OPEN_INPUTS_MAX = 64
 
@@ -66,13 +68,14 @@ class Runs:
         self._steps = steps
         self._datasets = datasets
         self._publisher = Publisher(world, steps)
+        self._rounds = Rounds(world)
         self._unaccounted: dict[str, int] = {}  # rows, by run; of the runs whose closing found any
 
     async def on_close(self, wakeup: Wakeup) -> Verdict:
-        """Close a run that is whole, or finish closing one."""
+        """Close a run that is whole, or finish closing one, or open what is missing of its next round."""
         ledger = self._world.ledger
-        totals = await self._closing(wakeup.run_id)
-        if totals is None:
+        totals = await self._closing(wakeup.run_id) or await ledger.totals(wakeup.run_id)
+        if totals is None or not (totals.state is RunState.CLOSING or totals.opening):
             return DONE
         run = await ledger.run(wakeup.run_id)
         if run is None:
@@ -80,6 +83,9 @@ class Runs:
         if run.pins is None:
             # Cancelled after its manifest was refused and before that was told: there is nothing to be closed but itself.
             await self._close_shortly(totals)
+            return DONE
+        if totals.opening:
+            await self._rounds.open_rest(totals, run.pins)
             return DONE
         async with self._steps.pieces.begun(Piece(Step.CLOSE, wakeup.run_id)):
             await self._close(totals, run.pins, run.accepted_at)
@@ -134,11 +140,14 @@ class Runs:
         world, run_id = self._world, totals.run_id
         salvage = Salvage(world.objects, run_id, totals.plan, pins, self._datasets)
         shards = [shard async for shard in world.ledger.shards(run_id)]
-        assert all(shard.state is ShardState.SETTLED for shard in shards)
-        why = None
+        assert all(shard.state is ShardState.SETTLED for shard in shards if shard.round <= totals.round)
+        after = await self._rounds.after(totals, salvage, shards)
+        if after is None:
+            return  # the next round is open, or another closes it
+        totals, why = after, None
         # Of a run that broke at its parts each has been tried, and none may be writable.
         if not totals.end_state and totals.fault_step != Step.PART:
-            why = await self._missing_parts(salvage, shards, broken=bool(totals.fault))
+            why = await self._missing_parts(salvage, shards, totals)
         # Another closer may have decided meanwhile.
         totals = await world.ledger.totals(run_id) or totals
         if totals.state is not RunState.CLOSING:
@@ -147,7 +156,7 @@ class Runs:
         ends = [
             end
             for some in pieces(shards)
-            for end in await asyncio.gather(*(self._end_of(salvage, shard, standing) for shard in some))
+            for end in await asyncio.gather(*(self._end_of(salvage, shard, standing, totals) for shard in some))
         ]
         await self._account_for(totals, ends)
         facts = partial(
@@ -161,6 +170,7 @@ class Runs:
             ended_at=totals.closing_at,
             source_rows=totals.rows_source,
             planned_rows=totals.accepted,
+            rounds=totals.round,
             broken=bool(totals.fault),
             dry_run=pins.dry_run,
             estimate=await self._estimate(run_id),
@@ -175,7 +185,7 @@ class Runs:
         await self._put_report(totals, build_report(reported, ends))
         if end not in WITHOUT_MARKER and not pins.dry_run:
             await self._put_marker(totals)
-        await self._delete_inputs(run_id, shards, broken=bool(totals.fault))
+        await self._delete_inputs(run_id, shards, totals)
         await self._tell(totals, dry_run=pins.dry_run)
         await self._end(totals, pins.pool)
 
@@ -240,14 +250,21 @@ class Runs:
                 self._unaccounted.pop(run_id, None)
         metrics.ROWS_UNACCOUNTED.set(sum(self._unaccounted.values()))
 
-    async def _missing_parts(self, salvage: Salvage, shards: list[Shard], *, broken: bool) -> Why | None:
+    async def _missing_parts(self, salvage: Salvage, shards: list[Shard], totals: Totals) -> Why | None:
         """Write the parts that do not stand yet; or why one cannot be written. Of a broken run it then lacks."""
-        standing = await self._standing(salvage.run_id)
-        for shard in shards:
-            if part_key(salvage.run_id, shard.shard) in standing:
-                continue
+        standing, broken = await self._standing(salvage.run_id), bool(totals.fault)
+        missing = [
+            shard for shard in shards if not shard.retries and part_key(salvage.run_id, shard.shard) not in standing
+        ]
+        if len(missing) > PARTS_ALONE_MAX:
+            await self._share(salvage.run_id, missing)
+        for shard in reversed(missing):
+            if len(missing) > PARTS_ALONE_MAX and await self._world.offload.run(partial(salvage.part_stands, shard)):
+                continue  # written meanwhile
             try:
-                why = await self._publisher.killed(salvage, shard) or await self._publisher.part(salvage, shard)
+                why = await self._publisher.killed(salvage, shard) or await self._publisher.part(
+                    salvage, shard, rounds=totals.round
+                )
             except StepFailed:
                 if broken:
                     continue
@@ -256,12 +273,25 @@ class Runs:
                 return why
         return None
 
+    async def _share(self, run_id: str, missing: Sequence[Shard]) -> None:
+        """Call the others to many parts: they begin at the front, and who closes at the end. After rounds all wait at once."""
+        for some in pieces(missing):
+            await asyncio.gather(
+                *(
+                    self._world.wake("collector", Wakeup(step="settle", run_id=run_id, shard=shard.shard))
+                    for shard in some
+                )
+            )
+
     async def _standing(self, run_id: str) -> set[str]:
         objects = self._world.objects
         return await self._world.offload.run(lambda: {info.key for info in objects.list(results_prefix(run_id))})
 
-    async def _end_of(self, salvage: Salvage, shard: Shard, standing: set[str]) -> ShardEnd:
+    async def _end_of(self, salvage: Salvage, shard: Shard, standing: set[str], totals: Totals) -> ShardEnd:
         account = await self._world.offload.run(partial(salvage.account, shard))
+        if shard.round == totals.round:
+            account = account.final  # no round followed
+        sent = bool(shard.arn) or (shard.on_demand and shard.ended_status == moves.ANSWERED)
         stands = part_key(salvage.run_id, shard.shard) in standing
         return ShardEnd(
             shard.shard,
@@ -274,6 +304,8 @@ class Runs:
             on_demand=shard.on_demand,
             tier=shard.tier,
             asked_twice=shard.asked_twice,
+            round=shard.round,
+            sent=shard.sendable if sent else 0,
         )
 
     async def _put_short_report(self, totals: Totals) -> None:
@@ -290,11 +322,16 @@ class Runs:
         identity = {"kind": kind, "run": totals.run_id, "plan": totals.plan}
         await self._world.offload.run(partial(self._world.objects.put_once, key, body, identity))
 
-    async def _delete_inputs(self, run_id: str, shards: list[Shard], *, broken: bool) -> None:
+    async def _delete_inputs(self, run_id: str, shards: list[Shard], totals: Totals) -> None:
         """What a collector that died between settling and publishing has left, or a worker of a run that broke."""
         enlisted = [shard.shard for shard in shards]
-        left = enlisted[:INPUTS_MAX]
-        if broken:
+        retries = [shard.shard for shard in shards if shard.retries]
+        if any(shard.again and shard.round == totals.round for shard in shards):
+            # One that was planned and never opened.
+            plan = await self._world.offload.run(partial(read_plan, self._world.objects, run_id, totals.round + 1))
+            retries += [shard.shard for shard in plan.shards] if plan is not None else []
+        left = [*retries[:INPUTS_MAX], *enlisted[:INPUTS_MAX]]
+        if totals.fault:
             left += (await self._not_enlisted(run_id, set(enlisted)))[:INPUTS_MAX]
 
         offload, objects = self._world.offload, self._world.objects
@@ -312,12 +349,6 @@ class Runs:
             missing = (name for number in numbers if (name := shard_id(number)) not in enlisted)
             found += islice(missing, OPEN_INPUTS_MAX)
         return found
-
-
-def pieces(whole: Sequence[T]) -> Iterator[Sequence[T]]:
-    """What is asked side by side: all of it, a few at a time."""
-    for start in range(0, len(whole), AT_ONCE_MAX):
-        yield whole[start : start + AT_ONCE_MAX]
 
 
 def _end_of_run(

@@ -15,9 +15,10 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Generator, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
@@ -27,7 +28,10 @@ import structlog
 
 from quarry_collector.datasets import Datasets
 from quarry_collector.decode import Block, read_blocks
+from quarry_collector.overlay import Overlaid
 from quarry_collector.parts import Identity, Outcome, counts_of, part_stands, read_outcome, write_outcome, write_part
+from quarry_collector.retry_shards import copy_again, places_of, read_plan
+from quarry_collector.rounds import RoundPlan, codes_of, lineage, split
 from quarry_collector.settle import Ended, ErrorCode, Repeat, Seen, Settle, Settlement, decide
 from quarry_collector.spool import Spool
 from quarry_core.contract.names import on_demand_prefix, outcome_key, output_prefix, rows_key, unsent_key
@@ -63,6 +67,7 @@ class Salvage:
     plan: str
     pins: Pins
     datasets: Datasets
+    plans: dict[int, RoundPlan] = field(default_factory=dict)  # of rounds, as they were read
 
     @property
     def family(self) -> AnswerReader:
@@ -111,16 +116,36 @@ class Salvage:
         if isinstance(decision, Repeat):
             return decision
         outcome = spool.settle(decision, seen)
-        if outcome.settlement.plain:
+        # What a retry shard answers is read by the parts of others, when the rounds are over.
+        if outcome.settlement.plain and not shard.retries:
             held.outcome, held.without_outcome = outcome, True
             return outcome.settlement
+        rows: list[int] = []
+        codes = codes_of(self.pins.record_retries, shard)
+        if any(code in codes for code in outcome.settlement.errors):
+            outcome.settlement, rows = split(outcome.settlement, outcome.errors(codes), codes, spool.record_id)
         written = write_outcome(self.objects, self.identity(shard), outcome)
         if written.created:
             held.outcome = outcome
+        elif written.settlement.again:
+            standing = read_outcome(self.objects, self.identity(shard))
+            _, rows = split(standing.settlement, standing.errors(codes), codes, spool.record_id)
+        if written.settlement.again:
+            self._copy_again(shard, rows, spool)
         return written.settlement
 
+    def _copy_again(self, shard: Shard, rows: list[int], spool: Spool) -> None:
+        """Keep the input lines of the records that go again. Raises Missing: another has settled the shard."""
+        unsent = sorted(row for row, _, _ in self._unsent(shard))
+        copy_again(
+            self.objects,
+            self.identity(shard),
+            [(row - bisect_left(unsent, row), spool.record_id(row)) for row in rows],
+        )
+
     def _spool(self, shard: Shard) -> Spool:
-        return Spool(shard.shard, shard.rows, self.family.answer_column, answers=self.answers)
+        places = places_of(self.objects, self.run_id, shard.shard) if shard.retries else None
+        return Spool(shard.shard, shard.rows, self.family.answer_column, places=places, answers=self.answers)
 
     def _read_into(self, spool: Spool, shard: Shard) -> Seen | None:
         """Place what was answered; None if there is no output at all."""
@@ -180,11 +205,29 @@ class Salvage:
         """Whether a settled shard's part is published already."""
         return part_stands(self.objects, self.identity(shard))
 
-    def part(self, shard: Shard, held: Held | None = None) -> Settlement:
+    def retried_in(self, shard: Shard, rounds: int) -> list[list[str]]:
+        """The retry shards that may hold records of a shard of the source, for each of the rounds after the first."""
+        if not shard.again:
+            return []
+        return lineage(shard.shard, self._plans(rounds))
+
+    def _plans(self, rounds: int) -> list[RoundPlan]:
+        found = []
+        for number in range(2, rounds + 1):
+            if number not in self.plans:
+                plan = read_plan(self.objects, self.run_id, number)
+                if plan is None:
+                    raise Missing(f"the plan of round {number} of run {self.run_id} is gone")
+                self.plans[number] = plan
+            found.append(self.plans[number])
+        return found
+
+    def part(self, shard: Shard, held: Held | None = None, retried: Sequence[Sequence[Shard]] = ()) -> Settlement:
         """Join a settled shard's outcome to its rows and publish the part.
 
         Args:
             shard: the shard.
+            retried: the retry shards of `retried_in`.
             held: what `outcome` left, of whoever moved the shard to SETTLED by it.
 
         Raises:
@@ -192,6 +235,10 @@ class Salvage:
             PartError: the part cannot be written, or does not hold what was put in.
             Exception: whatever else; in any case an outcome stands, unless it is an outage that keeps it from being written.
         """
+        if shard.again:
+            own = read_outcome(self.objects, self.identity(shard))
+            later = [[read_outcome(self.objects, self.identity(each)) for each in some] for some in retried]
+            return self._part_of(shard, Overlaid(shard.shard, own, later))
         if held is not None and held.outcome is not None:
             return self._part_of(shard, held.outcome)
         if not shard.without_outcome:

@@ -188,10 +188,30 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     examples: Mapping[str, tuple[Example, ...]] = {}  # by code, the first in row order, at most EXAMPLES_MAX each
     seen: Seen = Seen()
+    # Likewise, of the records whose error is not their end: they are to be asked again. `errors` does not count them.
+    again: Mapping[str, int] = {}
+    again_examples: Mapping[str, tuple[Example, ...]] = {}
 
     @property
     def error(self) -> int:
         return sum(self.errors.values())
+
+    @property
+    def records_again(self) -> int:
+        return sum(self.again.values())
+
+    @property
+    def final(self) -> Settlement:
+        """The account if nothing of it goes again: those errors stand."""
+        if not self.again:
+            return self
+        return msgspec.structs.replace(
+            self,
+            errors=_sums(self.errors, self.again),
+            examples=_examples(self.examples, self.again_examples),
+            again={},
+            again_examples={},
+        )
 
     @property
     def plain(self) -> bool:
@@ -200,27 +220,25 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_conservation(account: Settlement, rows: int) -> None:
-    """Hold `ok + error = rows` against the number of rows that the plan gave the shard. Raises NotConserved."""
-    if account.rows != rows or account.ok + account.error != rows:
-        raise NotConserved(f"{account.ok} ok + {account.error} error rows of {account.rows} are not {rows} rows")
+    """Hold `ok + error + again = rows` against the number of rows that the plan gave the shard. Raises NotConserved."""
+    if account.rows != rows or account.ok + account.error + account.records_again != rows:
+        raise NotConserved(
+            f"{account.ok} ok + {account.error} error + {account.records_again} again of {account.rows} are not"
+            f" {rows} rows"
+        )
 
 
 def add_up(accounts: Sequence[Settlement]) -> Settlement:
     """One account over many; examples are the first ones in the order given."""
-    errors: dict[str, int] = {}
-    examples: dict[str, tuple[Example, ...]] = {}
-    for account in accounts:
-        for code, count in account.errors.items():
-            errors[code] = errors.get(code, 0) + count
-        for code, some in account.examples.items():
-            examples[code] = (*examples.get(code, ()), *some)[:EXAMPLES_MAX]
     return Settlement(
         rows=sum(account.rows for account in accounts),
         ok=sum(account.ok for account in accounts),
-        errors=errors,
+        errors=_sums(*(account.errors for account in accounts)),
         input_tokens=sum(account.input_tokens for account in accounts),
         output_tokens=sum(account.output_tokens for account in accounts),
-        examples=examples,
+        examples=_examples(*(account.examples for account in accounts)),
+        again=_sums(*(account.again for account in accounts)),
+        again_examples=_examples(*(account.again_examples for account in accounts)),
         seen=Seen(
             lines=sum(account.seen.lines for account in accounts),
             duplicated=sum(account.seen.duplicated for account in accounts),
@@ -230,3 +248,19 @@ def add_up(accounts: Sequence[Settlement]) -> Settlement:
             corrupt_heads=tuple(each for account in accounts for each in account.seen.corrupt_heads)[:EXAMPLES_MAX],
         ),
     )
+
+
+def _sums(*counts: Mapping[str, int]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for each in counts:
+        for code, count in each.items():
+            found[code] = found.get(code, 0) + count
+    return found
+
+
+def _examples(*every: Mapping[str, tuple[Example, ...]]) -> dict[str, tuple[Example, ...]]:
+    found: dict[str, tuple[Example, ...]] = {}
+    for each in every:
+        for code, some in each.items():
+            found[code] = (*found.get(code, ()), *some)[:EXAMPLES_MAX]
+    return found

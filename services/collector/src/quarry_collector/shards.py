@@ -25,7 +25,7 @@ from quarry_collector.shares import Shares
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import input_key, output_prefix
 from quarry_core.contract.states import ShardState
-from quarry_core.errors import PortError, Stale
+from quarry_core.errors import Missing, PortError, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Shard, Totals
 from quarry_core.models import canonical_model
@@ -75,7 +75,7 @@ class Shards:
             return DONE
         salvage = Salvage(self._world.objects, run.run_id, totals.plan, run.pins, self._datasets)
         ours = False
-        if shard.state is ShardState.ENDED or not await self._published(salvage, shard):
+        if shard.state is ShardState.ENDED or not await self._published(salvage, shard, totals):
             piece = Piece(Step.SETTLE, wakeup.run_id, wakeup.shard)
             with Held() as held:
                 async with self._shares.taken(shard.bytes + SHARD_OVERHEAD_BYTES), self._steps.pieces.begun(piece):
@@ -85,8 +85,9 @@ class Shards:
                             ours = reported["outcome"] == "settled"
                         shard = await ledger.shard(wakeup.run_id, wakeup.shard)
                         assert shard is not None
-                    if shard.state is ShardState.SETTLED:
-                        await self._publish(salvage, shard, held if ours else None, broken=bool(totals.fault))
+                    if shard.state is ShardState.SETTLED and has_part(shard, totals):
+                        mine = held if ours else None
+                        await self._publish(salvage, shard, mine, broken=bool(totals.fault), rounds=totals.round)
         if shard.state is ShardState.SETTLED:
             await self._delete_input(wakeup.run_id, wakeup.shard)
             if ours:
@@ -113,8 +114,8 @@ class Shards:
                 await self._move_settled(shard, outcome)
             shard = await ledger.shard(wakeup.run_id, wakeup.shard)
             assert shard is not None
-            if salvage is not None and why.code is not RunCode.WORKER_KILLED:
-                await self._publish(salvage, shard, None, broken=True)
+            if salvage is not None and why.code is not RunCode.WORKER_KILLED and has_part(shard, totals):
+                await self._publish(salvage, shard, None, broken=True, rounds=totals.round)
         if shard.state is ShardState.SETTLED:
             await self._delete_input(wakeup.run_id, wakeup.shard)
             await self._wake_if_whole(wakeup.run_id)
@@ -159,13 +160,20 @@ class Shards:
         """What came of it: settled by us or by another, or repeat."""
         world = self._world
         repeats_max = world.settings.repeats_max
-        outcome = await world.offload.run(partial(salvage.outcome, shard, repeats_max, held, totals.why_cancelled))
-        if isinstance(outcome, Repeat):
-            if await self._repeat(shard):
-                return "repeat"
-            totals = await world.ledger.totals(shard.run_id) or totals  # cancelled meanwhile, perhaps
-            outcome = await world.offload.run(partial(salvage.outcome, shard, 0, held, totals.why_cancelled))
-            assert isinstance(outcome, Settlement)
+        try:
+            outcome = await world.offload.run(partial(salvage.outcome, shard, repeats_max, held, totals.why_cancelled))
+            if isinstance(outcome, Repeat):
+                if await self._repeat(shard):
+                    return "repeat"
+                totals = await world.ledger.totals(shard.run_id) or totals  # cancelled meanwhile, perhaps
+                outcome = await world.offload.run(partial(salvage.outcome, shard, 0, held, totals.why_cancelled))
+                assert isinstance(outcome, Settlement)
+        except Missing:
+            # Who settles a shard deletes its input, of which lines were to be copied.
+            now = await world.ledger.shard(shard.run_id, shard.shard)
+            if now is None or (now.state, now.attempt) != (ShardState.ENDED, shard.attempt):
+                return "settled_by_another"
+            raise
         try:
             tokens = _tokens_of(outcome, totals.record_millitokens)
             await self._move_settled(shard, outcome, tokens, without_outcome=held.without_outcome)
@@ -181,6 +189,7 @@ class Shards:
             status=shard.ended_status,
             ok=outcome.ok,
             errors=dict(outcome.errors),
+            again=outcome.records_again,
         )
         return "settled"
 
@@ -196,6 +205,7 @@ class Shards:
             outcome.ok,
             outcome.error,
             expires_at,
+            again=outcome.records_again,
             input_tokens=outcome.input_tokens,
             output_tokens=outcome.output_tokens,
             errors=outcome.errors,
@@ -216,15 +226,15 @@ class Shards:
         await world.wake("scheduler", Wakeup(step="admit", run_id=shard.run_id, shard=shard.shard))
         return True
 
-    async def _published(self, salvage: Salvage, shard: Shard) -> bool:
-        """Whether the part stands: what a wake-up too many costs is this look."""
-        return await self._world.offload.run(partial(salvage.part_stands, shard))
+    async def _published(self, salvage: Salvage, shard: Shard, totals: Totals) -> bool:
+        """Whether there is no part to be written now: what a wake-up too many costs is this look."""
+        return not has_part(shard, totals) or await self._world.offload.run(partial(salvage.part_stands, shard))
 
-    async def _publish(self, salvage: Salvage, shard: Shard, held: Held | None, *, broken: bool) -> None:
+    async def _publish(self, salvage: Salvage, shard: Shard, held: Held | None, *, broken: bool, rounds: int) -> None:
         """Write the part. Why it cannot be written is told by closing, which tries again; of a broken run it may lack."""
         try:
             with self._span("part", shard):
-                await self._publisher.part(salvage, shard, held)
+                await self._publisher.part(salvage, shard, held, rounds=rounds)
         except StepFailed:
             if not broken:
                 raise
@@ -259,6 +269,11 @@ class Shards:
         self._closing_woken[run_id] = totals.version
         while len(self._closing_woken) > CLOSING_WOKEN_MAX:
             self._closing_woken.popitem(last=False)
+
+
+def has_part(shard: Shard, totals: Totals) -> bool:
+    """Whether a settled shard's part is to be written by now: nothing of it goes again."""
+    return not shard.retries and (not shard.again or totals.rounds_over)
 
 
 def _reported(error: Exception) -> str:

@@ -16,7 +16,7 @@ one outcome when `settle` returns, or it raises (promise S3). A spool belongs to
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,7 @@ from quarry_collector import columns
 from quarry_collector.columns import UNKNOWN, Bytes, Numbers
 from quarry_collector.decode import Block, Corrupt, Line
 from quarry_collector.payloads import Kept, Payloads, Placed, Reader, all_tokens, message, split, tokens
+from quarry_collector.places import ByPosition, Places
 from quarry_collector.settle import (
     EXAMPLE_CHARS_MAX,
     EXAMPLES_MAX,
@@ -41,7 +42,7 @@ from quarry_collector.settle import (
     check_conservation,
 )
 from quarry_collector.spool_file import Lost, SpoolFile
-from quarry_core.contract.names import ROW_MAX, record_id, row_of
+from quarry_core.contract.names import ROW_MAX
 from quarry_core.contract.results import outcome_schema
 from quarry_core.models import Answer, EmptyAnswer
 from quarry_core.structured.answers import Answers
@@ -70,6 +71,7 @@ class Spool:
         shard: the shard's five digits.
         rows: all rows of the shard, sent or not.
         answer_column: `response` or `embedding`.
+        places: which row an id names; in a shard of the source that is its position.
         answers: what makes columns of the answers, in a run with an output schema.
         folder: where the temporary file lies; the system's own place if None.
         spool_bytes_max: how large it may grow.
@@ -81,6 +83,7 @@ class Spool:
         rows: int,
         answer_column: str,
         *,
+        places: Places | None = None,
         answers: Answers | None = None,
         folder: Path | None = None,
         spool_bytes_max: int = SPOOL_BYTES_MAX,
@@ -89,6 +92,7 @@ class Spool:
             raise ValueError(f"a shard has 1 to {ROW_MAX + 1} rows, not {rows}")
         self.shard = shard
         self.rows = rows
+        self._places: Places = places or ByPosition(shard)
         self.answer_column = answer_column
         self._answers = answers
         self.schema = outcome_schema(answer_column, answers.fields if answers is not None else ())
@@ -116,6 +120,9 @@ class Spool:
 
     def close(self) -> None:
         self._file.close()
+
+    def record_id(self, row: int) -> str:
+        return self._places.record_id(row)
 
     @property
     def unsent(self) -> int:
@@ -204,7 +211,7 @@ class Spool:
     def _place_good(self, block: Block[Any], payloads: Payloads) -> list[Placed]:
         """Put down good answers for rows without any, all at once; the lines that are otherwise come back."""
         good = payloads.good(block.lines, block.vectors)
-        rows = columns.rows_of(good.ids, self.shard) if good.ids else None
+        rows = self._places.rows_of(good.ids) if good.ids else None
         if rows is None or not self._free(rows):
             return list(zip(block.lines, block.vectors or [None] * len(block.lines), strict=True))
         lengths = np.fromiter(map(len, good.payloads), np.int64, len(good.payloads))
@@ -232,7 +239,7 @@ class Spool:
             odd.corrupt(line)
         if line.record_id is None:
             return
-        row = row_of(line.record_id, self.shard)
+        row = self._places.row_of(line.record_id)
         if row is None or row >= self.rows or odd.unsent[row] != _NONE:
             odd.unexpected(line.record_id)
             return
@@ -273,6 +280,19 @@ class Spool:
 
     # ----------------------------------------------------------------- reading
 
+    def errors(self, codes: Collection[str]) -> Iterator[tuple[int, str, str]]:
+        """The rows with one of these error codes, in order: row, code and message."""
+        wanted = [number for code, number in _NUMBER.items() if code in codes]
+        rows = np.flatnonzero(np.isin(np.frombuffer(self._status, np.uint8), wanted))
+        offsets, lengths = columns.view(self._offset, 0, self.rows), columns.view(self._length, 0, self.rows)
+        for some in np.array_split(rows, -(-len(rows) // BATCH_ROWS_MAX)) if len(rows) else ():
+            payloads = self._file.read(offsets[some], lengths[some])
+            for row, payload in zip(some.tolist(), payloads, strict=True):
+                yield row, str(_CODES[self._status[row] - 2]), self._text(row, payload)
+
+    def _text(self, row: int, payload: bytes) -> str:
+        return (split(payload)[0] if self._status[row] == _INVALID else payload).decode()
+
     def _account(self, seen: Seen) -> Settlement:
         status = np.frombuffer(self._status, np.uint8)
         counts = np.bincount(status, minlength=2 + len(_CODES))
@@ -292,8 +312,7 @@ class Spool:
 
     def _example(self, row: int) -> Example:
         payload = self._read(row, row + 1)[0]
-        text = (split(payload)[0] if self._status[row] == _INVALID else payload).decode()
-        return Example(record_id(self.shard, row), text[:EXAMPLE_CHARS_MAX])
+        return Example(self._places.record_id(row), self._text(row, payload)[:EXAMPLE_CHARS_MAX])
 
     def _read(self, start: int, stop: int) -> list[bytes]:
         try:
@@ -314,7 +333,7 @@ class Spool:
         return pa.RecordBatch.from_arrays(
             [
                 *answered,
-                columns.record_ids(self.shard, start, stop),
+                self._places.record_ids(start, stop),
                 columns.words(
                     np.where(ok, 0, np.where(status == _NUMBER[ErrorCode.SKIPPED], 2, 1)), ["ok", "error", "skipped"]
                 ),
@@ -350,6 +369,12 @@ class SpooledOutcome:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         return self._spool.batches()
+
+    def errors(self, codes: Collection[str]) -> Iterator[tuple[int, str, str]]:
+        return self._spool.errors(codes)
+
+    def record_id(self, row: int) -> str:
+        return self._spool.record_id(row)
 
 
 class _Odd:

@@ -257,7 +257,7 @@ class Sweeper:
             async for piece in ledger.slices(run_id):
                 if piece.state == "OPEN":
                     waits("slice", piece.version, settings.wake_after_slices_s, number=piece.number)
-        if totals.whole or totals.state is RunState.CLOSING:
+        if totals.whole or totals.opening or totals.state is RunState.CLOSING:
             waits("close", totals.version, settings.wake_after_ended_s)
         for shard in asked:
             if shard.state is ShardState.PENDING and settings.asks_on_demand and not totals.paused_at:

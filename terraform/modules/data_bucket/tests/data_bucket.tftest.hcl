@@ -132,7 +132,9 @@ run "encrypted_by_s3s_keys" {
               "arn:aws:s3:::dev-quarry-123456789012/outcomes/*",
               "arn:aws:s3:::dev-quarry-123456789012/on-demand/*",
               "arn:aws:s3:::dev-quarry-123456789012/inputs/*",
-              "arn:aws:s3:::dev-quarry-123456789012/batch-output/*"
+              "arn:aws:s3:::dev-quarry-123456789012/batch-output/*",
+              "arn:aws:s3:::dev-quarry-123456789012/batch-input/*",
+              "arn:aws:s3:::dev-quarry-123456789012/again/*"
             ],
             "Condition": {
               "ArnEquals": {"aws:PrincipalArn": "arn:aws:iam::123456789012:role/dev-quarry-collector"}
@@ -145,8 +147,10 @@ run "encrypted_by_s3s_keys" {
             "Action": ["s3:RestoreObject", "s3:PutObject*", "s3:DeleteObject*", "s3:AbortMultipartUpload"],
             "NotResource": [
               "arn:aws:s3:::dev-quarry-123456789012/results/*",
+              "arn:aws:s3:::dev-quarry-123456789012/plans/*",
               "arn:aws:s3:::dev-quarry-123456789012/outcomes/*",
-              "arn:aws:s3:::dev-quarry-123456789012/batch-input/*"
+              "arn:aws:s3:::dev-quarry-123456789012/batch-input/*",
+              "arn:aws:s3:::dev-quarry-123456789012/again/*"
             ],
             "Condition": {
               "ArnEquals": {"aws:PrincipalArn": "arn:aws:iam::123456789012:role/dev-quarry-collector"}
@@ -324,8 +328,8 @@ run "one_role_for_all_services_has_the_prefixes_of_all" {
       statement.Sid => sort([for arn in statement.NotResource : trimprefix(arn, "arn:aws:s3:::dev-quarry-123456789012/")])
       if strcontains(statement.Sid, "Collector")
       } == {
-      CollectorPreprocessorSchedulerReadsElsewhere  = tolist(["batch-input/*", "batch-output/*", "inputs/*", "on-demand/*", "outcomes/*", "plans/*", "prompts/*", "results/*", "rows/*"])
-      CollectorPreprocessorSchedulerWritesElsewhere = tolist(["batch-input/*", "on-demand/*", "outcomes/*", "plans/*", "results/*", "rows/*"])
+      CollectorPreprocessorSchedulerReadsElsewhere  = tolist(["again/*", "batch-input/*", "batch-output/*", "inputs/*", "on-demand/*", "outcomes/*", "plans/*", "prompts/*", "results/*", "rows/*"])
+      CollectorPreprocessorSchedulerWritesElsewhere = tolist(["again/*", "batch-input/*", "on-demand/*", "outcomes/*", "plans/*", "results/*", "rows/*"])
     }
     error_message = "A denial of one service's prefixes would stop the others."
   }

@@ -351,6 +351,7 @@ run "what_the_collector_may_do" {
           Action = "sqs:SendMessage"
           Resource = [
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler",
+            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-on-demand",
             "arn:aws:sqs:us-east-1:123456789012:dev-quarry-collector",
           ]
         },
@@ -393,6 +394,8 @@ run "what_the_collector_may_do" {
             "arn:aws:s3:::dev-quarry-123456789012/on-demand/*",
             "arn:aws:s3:::dev-quarry-123456789012/inputs/*",
             "arn:aws:s3:::dev-quarry-123456789012/batch-output/*",
+            "arn:aws:s3:::dev-quarry-123456789012/batch-input/*",
+            "arn:aws:s3:::dev-quarry-123456789012/again/*",
           ]
         },
         {
@@ -407,7 +410,10 @@ run "what_the_collector_may_do" {
           Action = "s3:PutObject"
           Resource = [
             "arn:aws:s3:::dev-quarry-123456789012/results/*",
+            "arn:aws:s3:::dev-quarry-123456789012/plans/*",
             "arn:aws:s3:::dev-quarry-123456789012/outcomes/*",
+            "arn:aws:s3:::dev-quarry-123456789012/batch-input/*",
+            "arn:aws:s3:::dev-quarry-123456789012/again/*",
           ]
         },
         {
@@ -417,6 +423,8 @@ run "what_the_collector_may_do" {
           Resource = [
             "arn:aws:s3:::dev-quarry-123456789012/results/*",
             "arn:aws:s3:::dev-quarry-123456789012/outcomes/*",
+            "arn:aws:s3:::dev-quarry-123456789012/batch-input/*",
+            "arn:aws:s3:::dev-quarry-123456789012/again/*",
           ]
         },
         {
@@ -436,9 +444,11 @@ run "what_the_collector_may_do" {
                 "inputs/*",
                 "plans/*",
                 "rows/*",
+                "batch-input/*",
                 "batch-output/*",
                 "on-demand/*",
                 "outcomes/*",
+                "again/*",
                 "results/*",
               ]
             }

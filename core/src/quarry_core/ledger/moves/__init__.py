@@ -15,6 +15,7 @@ from quarry_core.ledger.moves.failures import begin_piece, finish_piece, forget_
 from quarry_core.ledger.moves.invoking import begin_invoking, end_invoking, end_uninvoked, keep_invoking, leave_invoking
 from quarry_core.ledger.moves.lanes import set_share, set_share_early
 from quarry_core.ledger.moves.pools import limit_pool, list_pool, open_history, open_pool, remove_pool, seen_in
+from quarry_core.ledger.moves.rounds import RETRY_SHARDS_AT_ONCE, end_rounds, open_more, open_round
 from quarry_core.ledger.moves.runs import (
     accept,
     begin_closing,
@@ -57,6 +58,7 @@ __all__ = [
     "INTERNAL_ERROR",
     "NOT_PROCESSED",
     "REFUSED",
+    "RETRY_SHARDS_AT_ONCE",
     "STRIDE",
     "By",
     "accept",
@@ -73,6 +75,7 @@ __all__ = [
     "end",
     "end_invoking",
     "end_plainly",
+    "end_rounds",
     "end_uninvoked",
     "end_unsent",
     "enlist",
@@ -87,7 +90,9 @@ __all__ = [
     "note_failure",
     "observe",
     "open_history",
+    "open_more",
     "open_pool",
+    "open_round",
     "open_slice",
     "pause",
     "refuse",

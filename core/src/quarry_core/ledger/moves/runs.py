@@ -218,7 +218,12 @@ def close_run(totals: Totals, pool: str, ended_at: str, *, note: str = "") -> li
     return [
         Update(
             totals_key(totals.run_id),
-            when=(equal("state", RunState.CLOSING), equal("open", totals.open), equal("end_state", totals.end_state)),
+            when=(
+                equal("state", RunState.CLOSING),
+                equal("open", totals.open),
+                equal("again", totals.again),
+                equal("end_state", totals.end_state),
+            ),
             set={
                 "state": state,
                 "message": totals.end_message or note,
@@ -226,7 +231,8 @@ def close_run(totals: Totals, pool: str, ended_at: str, *, note: str = "") -> li
                 "step": totals.end_step,
                 "ended_at": ended_at,
                 "open": 0,
-                "error": totals.error + totals.open,
+                "again": 0,
+                "error": totals.error + totals.open + totals.again,
             },
             add={"version": 1},
         ),

@@ -35,20 +35,8 @@ def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "", cancelle
         below_minimum: it has too few records for a job.
         cancelled: its run is cancelled. Without this the run must not be: so of a cancelled one nothing waits.
     """
-    state = ShardState.ENDED if below_minimum or cancelled else ShardState.PENDING
-    item = {
-        "run_id": shard.run_id,
-        "shard": shard.shard,
-        "state": state,
-        "attempt": shard.attempt,
-        "version": 1,
-        "pool": shard.pool,
-        "first_row": shard.first_row,
-        "rows": shard.rows,
-        "sendable": shard.sendable,
-        "bytes": shard.bytes,
-        "half": shard.half,
-    } | ({"kind": shard.kind} if shard.kind else {})
+    ended = bool(below_minimum or cancelled)
+    item = new_item(replace(shard, state=ShardState.ENDED if ended else ShardState.PENDING))
     writes: list[Write] = [
         Update(
             totals_key(shard.run_id),
@@ -77,6 +65,24 @@ def enlist(shard: Shard, slice_number: int, *, below_minimum: str = "", cancelle
         wait(shard),
         Update(lane_key(shard.pool, shard.run_id), when=(Cond("gate", "exists"),), add={"waiting": 1, "version": 1}),
     ]
+
+
+def new_item(shard: Shard) -> dict[str, Any]:
+    """The row of a shard that comes to be."""
+    item = {
+        "run_id": shard.run_id,
+        "shard": shard.shard,
+        "state": shard.state,
+        "attempt": shard.attempt,
+        "version": 1,
+        "pool": shard.pool,
+        "first_row": shard.first_row,
+        "rows": shard.rows,
+        "sendable": shard.sendable,
+        "bytes": shard.bytes,
+        "half": shard.half,
+    }
+    return item | ({"kind": shard.kind} if shard.kind else {}) | ({"round": shard.round} if shard.retries else {})
 
 
 def repeat(shard: Shard, pause_ms: int) -> list[Write]:
@@ -113,6 +119,7 @@ def settle(
     error: int,
     expires_at: int,
     *,
+    again: int = 0,
     input_tokens: int = 0,
     output_tokens: int = 0,
     errors: Mapping[str, int] | None = None,
@@ -122,13 +129,15 @@ def settle(
     """ENDED -> SETTLED: every record has its outcome, and the run's account moves with it.
 
     Args:
+        again: records whose error is not their end: they wait for the next round.
         input_tokens: LLM tokens of the shard's answers, for people; likewise `output_tokens`.
         errors: error rows by code, for people.
         without_outcome: every row has its answer and no outcome was written: the row tells the whole account.
         seen: the tokens that were counted beside those that had been estimated.
     """
-    assert ok + error == shard.rows, f"{ok} + {error} outcomes for {shard.rows} rows of shard {shard.shard}"
-    account: dict[str, Any] = {}
+    counted = ok + error + again
+    assert counted == shard.rows, f"{counted} outcomes for {shard.rows} rows of shard {shard.shard}"
+    account: dict[str, Any] = {"again": again} if again else {}
     if without_outcome:
         assert ok == shard.rows, f"shard {shard.shard} has {error} error rows, and no outcome that tells them"
         account = {"without_outcome": True, "input_tokens": input_tokens, "output_tokens": output_tokens}
@@ -146,6 +155,7 @@ def settle(
             add={
                 "ok": ok,
                 "error": error,
+                **({"again": again} if again else {}),
                 "open": -shard.rows,
                 "shards_settled": 1,
                 "version": 1,
