@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_core.tabular.csv.cells import cells_fit
-from quarry_core.tabular.csv.records import RecordScanner
+from quarry_core.tabular.csv.records import RecordScanner, count_cells
 from quarry_core.tabular.csv.rows import parse_csv
+from quarry_core.tabular.csv.utf8 import is_utf8
 
 cell = st.sampled_from([b"", b"a", b"\xc3\xa9", b'"x,y"', b'"a ""b"" c"', b'"\n"', b'"\r\n,"', b"\xff", b"x y"])
 record = st.lists(cell, min_size=1, max_size=4).map(b",".join)
@@ -18,11 +20,51 @@ records = st.lists(st.tuples(record, st.sampled_from([b"\n", b"\r\n", b"\r", b"\
 @given(records, st.integers(1, 4))
 def test_records_fit_if_and_only_if_the_parser_takes_them(parts, columns):
     data = b"".join(body + end for body, end in parts)
-    scanner = RecordScanner()
-    rows = len(scanner.feed(data)) + len(scanner.finish())
+    scanner = RecordScanner(cells=True)
+    cells = [*_fed(scanner, data), *_finished(scanner)]
     assert scanner.fault is None
     try:
-        taken = parse_csv(data, [f"c{place}" for place in range(columns)]).num_rows == rows
+        taken = parse_csv(data, [f"c{place}" for place in range(columns)]).num_rows == len(cells)
     except pa.ArrowInvalid:
         taken = False
-    assert cells_fit(memoryview(data), rows, columns, ",") == taken
+    assert (set(cells) <= {columns} and is_utf8(memoryview(data))) == taken
+
+
+@given(records, st.lists(st.integers(0, 60), max_size=8))
+def test_cells_are_counted_alike_however_the_file_is_cut_into_blocks(parts, cuts):
+    data = b"".join(body + end for body, end in parts) + parts[0][0]
+    whole = RecordScanner()
+    starts = [*whole.feed(data).tolist(), *whole.finish().tolist(), len(data)]
+    expected = [count_cells(data[begin:end], ",") for begin, end in pairwise(starts)]
+    scanner, cells = RecordScanner(cells=True), []
+    bounds = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    for begin, end in pairwise(bounds):
+        cells += _fed(scanner, data[begin:end])
+    assert [*cells, *_finished(scanner)] == expected
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"a", b"\x00", "é".encode(), "数".encode(), "😀".encode(), b"\xff", b"\xed\xa0\x80", b"\xc3"]),
+        max_size=6,
+    ).map(b"".join)
+)
+def test_utf8_is_what_python_decodes(data):
+    try:
+        data.decode()
+        good = True
+    except UnicodeDecodeError:
+        good = False
+    assert is_utf8(memoryview(data)) == good
+
+
+def _fed(scanner, block):
+    starts = scanner.feed(block)
+    assert len(starts) == len(scanner.cells)
+    return scanner.cells.tolist()
+
+
+def _finished(scanner):
+    starts = scanner.finish()
+    assert len(starts) == len(scanner.cells)
+    return scanner.cells.tolist()

@@ -1,7 +1,8 @@
 """Counting a CSV file: one pass in blocks of 1 MiB, which notes where rows begin and refuses what cannot be parsed.
 
 So a worker can start in the middle, and a row that cannot be parsed refuses the run before anything is paid for. The
-scanner tells what is no CSV; what passes it is parsed on the way, by the parser that will read it later.
+scanner tells what is no CSV and how many cells each record has; a stretch in which a record does not fit the header, or that
+is not UTF-8, is parsed by the parser that would read it later, which names the row. Other dialects are parsed throughout.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
+import numpy as np
+
 from quarry_core.contract.csv_dialect import RECORD_BYTES_MAX, Csv, CsvDialect
 from quarry_core.tabular.counted import Count
-from quarry_core.tabular.csv.cells import cells_fit
 from quarry_core.tabular.csv.header import HEADER_BYTES_MAX, OTHER_DELIMITERS, header_names, is_header, shown_delimiter
 from quarry_core.tabular.csv.records import CsvFault, Offsets, RecordScanner
 from quarry_core.tabular.csv.rows import parse_block
 from quarry_core.tabular.csv.start import START_BYTES, start_of
+from quarry_core.tabular.csv.utf8 import is_utf8
 from quarry_core.tabular.errors import SourceError
 
 OFFSET_EVERY_ROWS = 4_096
@@ -41,13 +44,14 @@ def count_csv(body: BinaryIO, key: str, options: Csv | None = None, *, may_be_em
     head = body.read(START_BYTES)
     start = start_of(head, key, options)
     at = start.byte
-    scanner, notes = RecordScanner(at, start.dialect), _Notes(has_header=not isinstance(options.header, tuple))
-    judge = _Judge(key, options, start.dialect, at)
+    notes, judge = _Notes(has_header=not isinstance(options.header, tuple)), _Judge(key, options, start.dialect, at)
+    scanner = RecordScanner(at, start.dialect, cells=judge.by_bytes)
     for block in _blocks(head[at:], body):
         at += len(block)
         judge.take(block)
         starts = scanner.feed(block)
         judge.first_record(starts, scanner.open_byte)
+        judge.look(scanner.cells, notes.next_row)
         notes.take(starts, len(judge.columns))
         judge.judge(notes.offsets)
         if scanner.fault is not None:
@@ -66,6 +70,7 @@ def count_csv(body: BinaryIO, key: str, options: Csv | None = None, *, may_be_em
             hint = ", and put two backslashes where a cell ends with one"
         raise SourceError(f"{key}: {_where(notes, scanner)} opens a quote that is never closed; close it{hint}")
     judge.first_record(starts, at)
+    judge.look(scanner.cells, notes.next_row)
     notes.take(starts, len(judge.columns))
     if notes.records == 0 and may_be_empty:
         return Count(format="csv", rows=0, columns=(), size_bytes=at, dialect=start.dialect)
@@ -134,6 +139,11 @@ class _Notes:
         return max(0, self.records - self._headers)
 
     @property
+    def next_row(self) -> int:
+        """The data row that the next record is; -1 is the header."""
+        return self.records - self._headers
+
+    @property
     def named(self) -> bool:
         """Whether the columns have their names, so that what comes is a row."""
         return self.records >= self._headers
@@ -142,7 +152,7 @@ class _Notes:
         if not len(starts):
             return
         every_bytes = max(OFFSET_EVERY_BYTES, OFFSET_EVERY_COLUMN_BYTES * columns)
-        row = self.records - self._headers  # the data row that starts[0] is; -1 is the header
+        row = self.next_row
         self.records += len(starts)
         while True:
             if self.offsets:
@@ -172,6 +182,8 @@ class _Judge:
         self._first_seen = False
         self._judged = 0  # notes
         self._row = 0
+        self._odd: list[int] = []  # rows not judged yet that do not fit the header
+        self.by_bytes = dialect.encoding == "utf-8" and dialect.escape == "double"
 
     def take(self, block: bytes) -> None:
         self._data += block
@@ -195,12 +207,18 @@ class _Judge:
         elif is_header(record, self.columns, self._dialect):
             raise SourceError(f"{self._key}: the first record equals csv.header word for word; leave csv.header out")
 
-    def _judge_rows(self, stretch: memoryview, rows: int) -> None:
-        dialect = self._dialect
-        told_by_bytes = dialect.encoding == "utf-8" and dialect.escape == "double"
-        if told_by_bytes and cells_fit(stretch, rows, len(self.columns), dialect.delimiter):
+    def look(self, cells: Offsets, row: int) -> None:
+        """Hold the cells of the next records against the header; the first of them is data row `row`."""
+        odd = np.flatnonzero(cells != len(self.columns)) + row
+        self._odd += odd[odd >= 0].tolist()
+
+    def _judge_rows(self, stretch: memoryview, behind: int) -> None:
+        """Judge the rows up to `behind`."""
+        fit = not self._odd or self._odd[0] >= behind
+        self._odd = [row for row in self._odd if row >= behind]
+        if self.by_bytes and fit and is_utf8(stretch):
             return
-        parse_block(self._key, stretch, self.columns, self._row, self._begin, dialect)
+        parse_block(self._key, stretch, self.columns, self._row, self._begin, self._dialect)
 
     def judge(self, notes: Sequence[tuple[int, int]]) -> None:
         """Judge up to the last of these notes. Raises SourceError."""
@@ -208,7 +226,7 @@ class _Judge:
             length = byte - self._begin
             if length and row:  # before the first row there is nothing but empty lines
                 with memoryview(self._data) as data, data[:length] as stretch:
-                    self._judge_rows(stretch, row - self._row)
+                    self._judge_rows(stretch, row)
             del self._data[:length]
             self._begin, self._row = byte, row
             self._judged += 1

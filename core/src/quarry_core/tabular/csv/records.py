@@ -47,13 +47,19 @@ class CsvFault:
 class RecordScanner:
     """Fed one file block after block, from a byte offset at which a record begins.
 
+    Args:
+        start_byte: that offset.
+        dialect: of the file.
+        cells: whether to count the cells of each record too.
+
     Attributes:
+        cells: how many cells each of the records has that were returned last, if they are counted.
         open_byte: offset of the first byte that belongs to no finished record.
         in_quotes: the bytes fed end inside quotes.
         fault: the first one; nothing behind it is read.
     """
 
-    def __init__(self, start_byte: int = 0, dialect: CsvDialect = _RFC) -> None:
+    def __init__(self, start_byte: int = 0, dialect: CsvDialect = _RFC, *, cells: bool = False) -> None:
         self._width = dialect.unit_bytes
         self._unit = np.dtype({"utf-16-le": "<u2", "utf-16-be": ">u2"}.get(dialect.encoding, "u1"))
         self._doubles = dialect.escape == "double"
@@ -61,6 +67,9 @@ class RecordScanner:
         self._edge = np.zeros(1 << (8 * self._width), dtype=np.bool_)
         self._edge[[LF, CR, ord(dialect.delimiter)]] = True
         self._edge[QUOTE] = self._doubles
+        self._delimiter = ord(dialect.delimiter) if cells else None
+        self._open_cells = 0  # delimiters since the last line end
+        self.cells: Offsets = _NONE
         self._fed = start_byte
         self._rest = b""  # half a unit
         self._before = LF  # the unit before the next block
@@ -72,6 +81,7 @@ class RecordScanner:
 
     def feed(self, block: bytes) -> Offsets:
         """The offsets at which those records begin that end in this block, before any fault."""
+        self.cells = _NONE
         if self._width > 1:
             block = self._rest + block
             whole = len(block) - len(block) % self._width
@@ -81,65 +91,85 @@ class RecordScanner:
         data = np.frombuffer(block, dtype=self._unit)
         if self._width > 1:
             data = data.astype(np.uint16, copy=False)
-        ends = self._ends(data, block) * self._width + self._fed
+        ends, delimiters = self._ends(data, block)
+        at = self._fed
         self._fed += len(block)
         if not self._doubles:
             self._slashes = _run_at_end(data, self._slashes)
         self._before = int(data[-1])
-        return self._records(ends)
+        return self._records(ends * self._width + at, self._counted(ends, delimiters))
 
     def finish(self) -> Offsets:
         """The offset of the record that the end of the file ends, if there is one."""
         if self._rest and self.fault is None:
             self._fail("half a character", 0)
+        self.cells = _NONE
         if self.fault is not None or self.in_quotes:
             return _NONE
-        return self._records(np.array([self._fed], dtype=np.int64))
+        end = np.array([self._fed], dtype=np.int64)
+        return self._records(end, self._counted(end, _NONE))
 
-    def _records(self, ends: Offsets) -> Offsets:
+    def _counted(self, ends: Offsets, delimiters: Offsets) -> Offsets:
+        """The cells of each record that ends, empty lines included."""
+        if self._delimiter is None:
+            return _NONE
+        before = np.searchsorted(delimiters, ends)
+        cells: Offsets = np.diff(before, prepend=-self._open_cells) + 1
+        self._open_cells = len(delimiters) - int(before[-1]) if len(ends) else self._open_cells + len(delimiters)
+        return cells
+
+    def _records(self, ends: Offsets, cells: Offsets) -> Offsets:
         if not len(ends):
             return _NONE
         starts = np.empty_like(ends)
         starts[0] = self.open_byte
         starts[1:] = ends[:-1] + self._width
         self.open_byte = int(ends[-1]) + self._width
-        return starts[ends > starts]
+        filled = ends > starts
+        self.cells = cells[filled] if len(cells) else cells
+        return starts[filled]
 
     def _fail(self, kind: FaultKind, unit: int, *, escaped: bool = False, follows: str = "") -> None:
         self.fault = CsvFault(kind, self._fed + unit * self._width, escaped, follows)
 
-    def _ends(self, data: Units, block: bytes) -> Offsets:
-        """The positions of the line ends outside quotes, up to the first fault."""
+    def _ends(self, data: Units, block: bytes) -> tuple[Offsets, Offsets]:
+        """The positions of the line ends outside quotes, up to the first fault; and of delimiters, if cells are counted."""
         if self._before == QUOTE and not self.in_quotes and not self._edge[data[0]]:
             kind: FaultKind = "doubled quote" if data[0] == QUOTE else "text after quote"
             self._fail(kind, -1, escaped=self._after_slash, follows=chr(data[0]))
-            return _NONE
+            return _NONE, _NONE
         mark = data == LF
         if self._holds(data, block, CR):
             mark |= data == CR
+        if self._delimiter is not None:
+            mark |= data == self._delimiter
         if self._holds(data, block, QUOTE):
-            return self._quoted(data, mark)
-        return _NONE if self.in_quotes else np.flatnonzero(mark)
+            return self._apart(data, self._quoted(data, mark))
+        return self._apart(data, _NONE if self.in_quotes else np.flatnonzero(mark))
+
+    def _apart(self, data: Units, marks: Offsets) -> tuple[Offsets, Offsets]:
+        """Line ends, and delimiters."""
+        if self._delimiter is None:
+            return marks, _NONE
+        delimits = data[marks] == self._delimiter
+        return marks[~delimits], marks[delimits]
 
     def _holds(self, data: Units, block: bytes, unit: int) -> bool:
         return unit in block if self._width == 1 else bool((data == unit).any())
 
     def _quoted(self, data: Units, mark: npt.NDArray[np.bool_]) -> Offsets:
-        """As `_ends`, in a block that has quotes."""
+        """The marks outside of quotes up to the first fault, in a block that has quotes."""
         is_quote = data == QUOTE
-        quotes = np.flatnonzero(is_quote)
-        previous = data[quotes - 1]
-        if quotes[0] == 0:
-            previous[0] = self._before
         escaped = _NONE
         if not self._doubles:
-            escapes = escaped_quotes(data, quotes, previous, self._slashes)
-            escaped = quotes[escapes]
+            quotes = np.flatnonzero(is_quote)
+            escaped = quotes[escaped_quotes(data, quotes, self._previous(data, quotes), self._slashes)]
             is_quote[escaped] = False
-            quotes, previous = quotes[~escapes], previous[~escapes]
-        fault_at = self._judge(data, quotes, previous, escaped)
         marks = np.flatnonzero(mark | is_quote)
         quote_here = is_quote[marks]
+        quotes = marks[quote_here]
+        previous = self._previous(data, quotes)
+        fault_at = self._judge(data, quotes, previous, escaped)
         inside = np.logical_xor.accumulate(quote_here) ^ self.in_quotes if len(marks) else quote_here
         ends: Offsets = marks[~(inside | quote_here)]
         if fault_at is not None:
@@ -148,6 +178,13 @@ class RecordScanner:
             self.in_quotes = bool((len(quotes) + self.in_quotes) % 2)
             self._after_slash = bool(previous[-1] == BACKSLASH)
         return ends
+
+    def _previous(self, data: Units, quotes: Offsets) -> Units:
+        """The unit before each of some quotes."""
+        previous = data[quotes - 1]
+        if len(quotes) and quotes[0] == 0:
+            previous[0] = self._before
+        return previous
 
     def _judge(self, data: Units, quotes: Offsets, previous: Units, escaped: Offsets) -> int | None:
         """Where the first fault of the block is, if there is one."""
