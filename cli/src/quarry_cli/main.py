@@ -10,8 +10,10 @@ from quarry_cli.commands.config import app as config
 from quarry_cli.commands.control import cancel, pause, resume
 from quarry_cli.commands.dlq import app as dlq
 from quarry_cli.commands.doctor import doctor
+from quarry_cli.commands.errors import errors
 from quarry_cli.commands.estimate import estimate
 from quarry_cli.commands.every import for_every
+from quarry_cli.commands.logs import logs
 from quarry_cli.commands.models import models
 from quarry_cli.commands.plan import plan
 from quarry_cli.commands.plugins import Commands
@@ -76,6 +78,8 @@ for command in (
     status,
     watch,
     results,
+    errors,
+    logs,
     verify,
     runs,
     cancel,

@@ -18,6 +18,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -46,7 +47,10 @@ if TYPE_CHECKING:
     from quarry_cli.client.estimating import EstimatedRun
     from quarry_cli.client.one_call import Asked, Sent
     from quarry_cli.client.planning import PlannedRun, PreviewedRun
+    from quarry_cli.client.presigning import Presign, Shared
     from quarry_cli.client.row_account import Account
+    from quarry_cli.client.run_errors import RunErrors
+    from quarry_cli.client.run_logs import LogLine
     from quarry_cli.client.verifying import Verified
     from quarry_core.contract.run import Run
     from quarry_core.ledger.rows import Totals
@@ -340,6 +344,52 @@ class Client:
 
         run, totals, objects = self._do(look)
         return verify(objects, run, totals, source=source, tell=tell)
+
+    def errors(self, run_id: str, *, examples_max: int = 3, code: str = "") -> RunErrors:
+        """A run's error rows by code, with examples and remedies. Raises NoSuchRun, SeveralRuns."""
+        from quarry_cli.client.run_errors import errors_of  # noqa: PLC0415 pyarrow takes its time to import
+
+        view = self.status(run_id)
+        return errors_of(view, self._objects(), examples_max, code)
+
+    def logs(self, view: RunView, most: int) -> tuple[list[LogLine] | None, str]:
+        """What the services in AWS logged about a run; None, and why, where nobody may be asked."""
+        from quarry_cli.client.run_logs import insights_lines, not_asked, span_of  # noqa: PLC0415 its only user
+
+        async def look(connections: Connections) -> tuple[list[LogLine] | None, str]:
+            if connections.ask is None or not connections.env:
+                return None, "QUARRY_ENV is not set, by which the log groups are called: this is the query"
+            span = span_of(view.accepted_at, view.ended_at, connections.clock.now())
+            try:
+                asked = insights_lines(connections.ask, connections.clock, connections.env, view.run_id, most, span)
+                return await asked, ""
+            except (PortError, TimeoutError) as error:
+                return None, not_asked(error)
+
+        return self._do(look)
+
+    def share(self, run_id: str, for_s: int) -> Shared:
+        """Links by which anybody may download the results of an ended run for `for_s` seconds.
+
+        Raises:
+            NoSuchRun, NotEnded, NoResults, NotWritten: there is nothing whole to share.
+        """
+        from quarry_cli.client.presigning import Shared, links_of  # noqa: PLC0415 pyarrow takes its time to import
+
+        view, objects = self._readable(run_id, partial=False)
+
+        async def look(connections: Connections) -> tuple[Presign, str]:
+            until = connections.clock.now() + timedelta(seconds=for_s)
+            return connections.presign(), until.isoformat(timespec="seconds")
+
+        presign, until = self._do(look)
+        return Shared(run_id=view.run_id, expires_at=until, links=links_of(objects, presign, view.run_id, for_s))
+
+    def _objects(self) -> Objects:
+        async def look(connections: Connections) -> Objects:
+            return connections.objects()
+
+        return self._do(look)
 
     def head(self, run_id: str, most: int, *, partial: bool = False) -> pa.Table:
         """The first joined rows as an Arrow table. Raises NoSuchRun, NotEnded, NoResults."""

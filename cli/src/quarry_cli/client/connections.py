@@ -15,11 +15,16 @@ from typing import Any
 
 from quarry_cli.aws.asking import Answer, Ask
 from quarry_cli.client.manifest_queue import sibling
+from quarry_cli.errors import NotConfigured
 from quarry_cli.profiles import config_path, with_profile
 from quarry_cli.settings import ClientSettings, ServiceSettings, other_queue_urls
 from quarry_core.contract.messages import Wakeup
 from quarry_core.ledger.ledger import Ledger
 from quarry_core.ports import Clock, Objects, Queue, Table
+
+
+def _nobody() -> Callable[[str, int], str]:
+    raise NotConfigured("no links can be made in this environment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class Connections:
     Attributes:
         glance: as `objects`, for a look that is given up soon.
         ask: other read-only requests; None where there is nobody to ask.
+        presign: gives what makes a link of a key, for so many seconds.
         manifest_queue_url: where `queue` leads; `other_queue_urls` are those of the environment's other queues, by name.
         owner_required: whether the services want to know who owns a source's bucket.
         services: by what the services plan, as far as it is known here.
@@ -50,6 +56,7 @@ class Connections:
     other_queue_urls: Mapping[str, str] = field(default_factory=dict)
     owner_required: bool = False
     services: Callable[[], ServiceSettings] = ServiceSettings.read
+    presign: Callable[[], Callable[[str, int], str]] = _nobody
     wake: Callable[[str, Wakeup], Awaitable[bool]] | None = None
 
     @property
@@ -109,6 +116,16 @@ async def connect_to(variables: Mapping[str, str] | None) -> AsyncIterator[Conne
                 S3Objects(settings.bucket, client=s3_client(settings.region, hasty=True, access=access)), hub
             )
 
+        def presign() -> Callable[[str, int], str]:
+            client = s3_client(settings.region, access=access)
+
+            def link(key: str, for_s: int) -> str:
+                named = {"Bucket": settings.bucket, "Key": key}
+                url: str = client.generate_presigned_url("get_object", Params=named, ExpiresIn=for_s)
+                return url
+
+            return link
+
         yield Connections(
             table=DynamoTable(aws, settings.table),
             queue=queue,
@@ -124,6 +141,7 @@ async def connect_to(variables: Mapping[str, str] | None) -> AsyncIterator[Conne
             manifest_queue_url=settings.manifest_queue_url,
             other_queue_urls=other_queue_urls(variables),
             owner_required=settings.input_bucket_owner_required,
+            presign=presign,
             services=partial(ServiceSettings.read, variables),
             wake=wake,
         )

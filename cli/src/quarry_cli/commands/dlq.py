@@ -122,6 +122,7 @@ def redrive(
     limit: Limit = 100,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be moved.")] = False,
     yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
     """Move dead-letter messages back to the queue that they came from, once the cause is fixed.
 
@@ -132,8 +133,11 @@ def redrive(
     with printing.telling():
         settings = _settings(queue, source=True)
         dead_letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
-        if not _reported(dead_letters, queue, f"to be moved back to {source_of(queue)}") or dry_run:
+        if not _reported(dead_letters, queue, f"to be moved back to {source_of(queue)}", as_json=as_json) or dry_run:
+            if as_json:
+                printing.print_json({"found": len(dead_letters), "done": 0, "left": {}})
             return
+        _may_not_ask(as_json=as_json, yes=yes)
         if not yes and not typer.confirm(f"Move {len(dead_letters):,} back?"):
             raise typer.Exit(Exit.FAILED)
         ids = [dead_letter.id for dead_letter in dead_letters]
@@ -143,11 +147,18 @@ def redrive(
             lambda _, post: dead_letter_queue.redrive(post.dead_letters(queue), post.source(queue), ids),
             queue,
         )
-    _conclude(done, "moved back")
+    _conclude(done, "moved back", as_json=as_json)
 
 
 @app.command()
-def purge(ctx: typer.Context, queue: QueueArgument, reason: Reason = "", limit: Limit = 100, yes: Yes = False) -> None:
+def purge(
+    ctx: typer.Context,
+    queue: QueueArgument,
+    reason: Reason = "",
+    limit: Limit = 100,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
     """Delete dead-letter messages permanently.
 
     Without --yes their number must be typed. A manifest that is deleted here is lost unless there is a copy elsewhere.
@@ -157,14 +168,17 @@ def purge(ctx: typer.Context, queue: QueueArgument, reason: Reason = "", limit: 
     with printing.telling():
         settings = _settings(queue)
         dead_letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
-        if not _reported(dead_letters, queue, "to be deleted permanently"):
+        if not _reported(dead_letters, queue, "to be deleted permanently", as_json=as_json):
+            if as_json:
+                printing.print_json({"found": 0, "done": 0, "left": {}})
             return
+        _may_not_ask(as_json=as_json, yes=yes)
         if not yes and typer.prompt("Type the number of messages to delete them") != str(len(dead_letters)):
             typer.echo("that is not the number: nothing was deleted", err=True)
             raise typer.Exit(Exit.FAILED)
         ids = [dead_letter.id for dead_letter in dead_letters]
         done = _run(ctx, settings, lambda _, post: dead_letter_queue.purge(post.dead_letters(queue), ids), queue)
-    _conclude(done, "deleted")
+    _conclude(done, "deleted", as_json=as_json)
 
 
 # --------------------------------------------------------------------------- pieces
@@ -206,7 +220,12 @@ async def _look(post: Post, queue: str, reason: str, limit: int) -> list[DeadLet
     )
 
 
-def _reported(dead_letters: Sequence[DeadLetter], queue: str, what: str) -> bool:
+def _may_not_ask(*, as_json: bool, yes: bool) -> None:
+    if as_json and not yes:
+        raise typer.BadParameter("a script cannot be asked: add --yes", param_hint="--json")
+
+
+def _reported(dead_letters: Sequence[DeadLetter], queue: str, what: str, *, as_json: bool = False) -> bool:
     """Print which messages; whether there are any."""
     if not dead_letters:
         typer.echo(f"no such message on the dead-letter queue of {queue}: nothing to do", err=True)
@@ -214,13 +233,18 @@ def _reported(dead_letters: Sequence[DeadLetter], queue: str, what: str) -> bool
     reasons: dict[str, int] = {}
     for dead_letter in dead_letters:
         reasons[dead_letter.reason or NO_REASON] = reasons.get(dead_letter.reason or NO_REASON, 0) + 1
-    typer.echo(f"{len(dead_letters):,} of {queue} {what}:")
+    typer.echo(f"{len(dead_letters):,} of {queue} {what}:", err=as_json)
     for text, count in sorted(reasons.items(), key=lambda each: -each[1]):
-        typer.echo(f"  {count:,}: {plain(text)}")
+        typer.echo(f"  {count:,}: {plain(text)}", err=as_json)
     return True
 
 
-def _conclude(done: Done, what: str) -> None:
+def _conclude(done: Done, what: str, *, as_json: bool) -> None:
+    if as_json:
+        printing.print_json({"found": done.done + len(done.left), "done": done.done, "left": done.left})
+        if done.left:
+            raise typer.Exit(Exit.FAILED)
+        return
     typer.echo(f"{done.done:,} {what}")
     for dead_letter, why in done.left.items():
         printing.print_error(f"{dead_letter} {why}")

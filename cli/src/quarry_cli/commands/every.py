@@ -11,11 +11,15 @@ from typing import Annotated, Any
 import typer
 
 from quarry_cli import profiles
+from quarry_cli.commands.completing import environments
 from quarry_cli.errors import NotConfigured
 from quarry_cli.screen import printing
 
 _OPTION = typer.Option(
-    "--env", metavar="NAME", help="The profile to use (`quarry config`), or `local`: the local stack of this directory."
+    "--env",
+    metavar="NAME",
+    help="The profile to use (`quarry config`), or `local`: the local stack of this directory.",
+    autocompletion=environments,
 )
 
 

@@ -9,8 +9,14 @@ from typing import Annotated
 import typer
 
 from quarry_cli.client.api import Client
+from quarry_cli.commands.completing import run_ids
 
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run id that `quarry submit` printed, or its beginning.")]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="The run id that `quarry submit` printed, or its beginning.", autocompletion=run_ids
+    ),
+]
 
 ManifestFile = Annotated[
     Path, typer.Argument(metavar="FILE", allow_dash=True, help="The manifest, a JSON file; - reads standard input.")

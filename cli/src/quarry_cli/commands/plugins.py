@@ -15,8 +15,12 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from quarry_cli.errors import Exit
+from quarry_cli.screen.printing import ERROR_CHARS_MAX, Failure, print_failure
+from quarry_cli.screen.wording import plain
 
 GROUP = "quarry.commands"
+# typer has its own copy of click, and no public name for what its BadParameter is one of.
+UsageError: Any = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "UsageError")
 Find = Callable[[], Iterable[EntryPoint]]
 
 
@@ -28,6 +32,17 @@ class Commands(TyperGroup):
     """Our own commands, then those of plug-ins."""
 
     find: Find = staticmethod(installed)
+
+    def invoke(self, ctx: Any) -> Any:
+        """With --json a wrong usage too is one object on standard output, beside its sentence on standard error."""
+        words = [*getattr(ctx, "_protected_args", ()), *ctx.args]
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            if "--json" in words:
+                message = plain(error.format_message(), ERROR_CHARS_MAX)
+                print_failure(Failure(code="UsageError", message=message, exit_code=int(Exit.USAGE)))
+            raise
 
     # typer keeps its own copy of click's types; their names are not public.
     def list_commands(self, ctx: Any) -> list[str]:

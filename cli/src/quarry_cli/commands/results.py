@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import partial as partial_of
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,7 +16,11 @@ from quarry_cli.client.formats import Format
 from quarry_cli.commands.options import RunId, open_client
 from quarry_cli.errors import Exit
 from quarry_cli.screen import printing
-from quarry_cli.screen.wording import plain
+from quarry_cli.screen.printing import Json
+from quarry_cli.screen.wording import plain, size
+
+if TYPE_CHECKING:
+    from quarry_cli.client.download import Download
 
 
 def results(
@@ -48,6 +53,10 @@ def results(
             "--mode", metavar="OCTAL", help="Permissions of the files; whoever may read them may also list DIR."
         ),
     ] = "600",
+    share: Annotated[
+        str, typer.Option("--share", metavar="TIME", help="Print links that anybody may use for so long: 24h, 7d.")
+    ] = "",
+    as_json: Json = False,
 ) -> None:
     """Download a run's results, and prove that no row is missing.
 
@@ -55,20 +64,59 @@ def results(
 
     Called again with the same directory, it downloads only what is missing. Exit code 1: the rows do not add up.
     """
-    if out is None and not head:
-        raise typer.BadParameter("give a directory for the results (-o DIR), or the number of rows to show (--head N)")
+    if out is None and not head and not share:
+        raise typer.BadParameter(
+            "give a directory for the results (-o DIR), the number of rows to show (--head N), or how long links shall work"
+            " (--share 24h)"
+        )
+    if as_json and head:
+        raise typer.BadParameter("rows are printed for people: download them with -o DIR", param_hint="--head")
     if safe_cells and file_format != "csv":
         raise typer.BadParameter("only CSV cells can be formulas: add --format csv", param_hint="--safe-cells")
     if not re.fullmatch("[67][0-7]{2}", mode):
         raise typer.BadParameter("give three octal digits, the owner's 6 or 7, for example 640", param_hint="--mode")
     with printing.telling():
         client = open_client(ctx)
+        if share:
+            _share(client, run, share, as_json=as_json)
         if head:
             from quarry_cli.screen.first_rows import rows_table  # noqa: PLC0415 pyarrow takes its time to import
 
             printing.console().print(rows_table(client.head(run, head, partial=partial)))
         if out is not None:
-            bring(client, run, out, file_format, partial=partial, safe_cells=safe_cells, mode=int(mode, 8) & 0o666)
+            form = partial_of(bring, partial=partial, safe_cells=safe_cells, mode=int(mode, 8) & 0o666)
+            form(client, run, out, file_format, as_json=as_json and not share)
+
+
+def _share(client: Client, run: str, share: str, *, as_json: bool) -> None:
+    from quarry_cli.client.presigning import seconds_of  # noqa: PLC0415 pyarrow takes its time to import
+
+    try:
+        for_s = seconds_of(share)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--share") from error
+    shared = client.share(run, for_s)
+    typer.echo(
+        f"whoever has a link may download until {shared.expires_at}; links made with temporary credentials end with them",
+        err=True,
+    )
+    if as_json:
+        printing.print_json(shared)
+        return
+    for link in shared.links:
+        typer.echo(f"{link.name}  {size(link.size_bytes)}  {link.url}")
+
+
+def shown(brought: Download) -> dict[str, Any]:
+    """A download as JSON, without the report, which lies beside it."""
+    return {
+        "directory": brought.directory,
+        "report": brought.report_path,
+        "parts": brought.parts,
+        "new": brought.fetched,
+        "rows": brought.rows,
+        "ok": brought.ok,
+    }
 
 
 def bring(
@@ -80,6 +128,7 @@ def bring(
     partial: bool = False,
     safe_cells: bool = False,
     mode: int = PRIVATE,
+    as_json: bool = False,
 ) -> None:
     """Download, with a moving line meanwhile, and print what came. Exits with 1 if the rows do not add up."""
     console = Console(stderr=True, highlight=False)
@@ -94,6 +143,14 @@ def bring(
             mode=mode,
         )
     brought, account = found.download, found.account
+    if as_json:
+        faults = account.faults if account is not None else []
+        printing.print_json(
+            {"run_id": found.view.run_id, "state": found.view.state.value, **shown(brought), "faults": faults}
+        )
+        if faults:
+            raise typer.Exit(Exit.FAILED)
+        return
     parts = "1 part" if brought.parts == 1 else f"{brought.parts:,} parts"
     typer.echo(f"{parts} in {brought.directory}, {brought.fetched:,} new")
     if brought.report is not None:

@@ -14,6 +14,7 @@ from quarry_cli.client.formats import Format
 from quarry_cli.client.one_call import Asked, Sent
 from quarry_cli.client.place import Place, placed
 from quarry_cli.client.view import RunView
+from quarry_cli.commands.completing import models
 from quarry_cli.commands.following import RUN_EXITS, Every, Timeout, follow
 from quarry_cli.commands.plan import Reading
 from quarry_cli.commands.results import bring
@@ -30,7 +31,10 @@ Sources = Annotated[
     typer.Argument(metavar="FILE...", help="CSV, JSON lines or Parquet; several files are one dataset. Or s3:// URIs."),
 ]
 ModelName = Annotated[
-    str, typer.Option("--model", "-m", metavar="MODEL", help="An alias (haiku, nova-lite, ...), or a model id.")
+    str,
+    typer.Option(
+        "--model", "-m", metavar="MODEL", help="An alias (haiku, nova-lite, ...), or a model id.", autocompletion=models
+    ),
 ]
 PromptText = Annotated[
     str | None, typer.Option("--prompt", "-p", metavar="TEXT", help="The prompt; {column} stands for a row's value.")

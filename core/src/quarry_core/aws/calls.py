@@ -36,6 +36,7 @@ READ_TIMEOUTS_S: Mapping[str, int] = {
     # The services of Quarry never ask these; `quarry doctor` and `quarry models` do.
     "iam": 10,
     "kms": 10,
+    "logs": 10,
     "s3": 10,
     "scheduler": 10,
     "service-quotas": 10,

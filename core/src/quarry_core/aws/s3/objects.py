@@ -67,6 +67,7 @@ def s3_client(
             max_pool_connections=CONNECTIONS_MAX,
             tcp_keepalive=True,
             user_agent_extra=USER_AGENT,
+            signature_version="s3v4",  # links too, which the SDK signs by the older version otherwise
             s3={"addressing_style": addressing_style},
             **access.options("s3"),
             **{name: when for name, when in CHECKSUMS.items() if name in Config.OPTION_DEFAULTS},
