@@ -34,8 +34,10 @@ SIM_HOURS ?= 2
 STRIKES ?= 500
 CHAOS_MINUTES ?= 60
 SEED ?= 1
+SIZES ?= 200000 1000000 2200000
+REPLICAS ?= 1 2
 
-.PHONY: help setup demo test test-fast test-floors test-docker conformance fuzz sim sim-deep sim-bugs chaos infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts clean
+.PHONY: help setup demo test test-fast test-floors test-docker conformance fuzz sim sim-deep sim-bugs chaos infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts bench-scale clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -205,7 +207,10 @@ bench: $(BENCH_VENV)/.done ## Measure ours beside pandas, polars, DuckDB and sim
 	@cd benchmarks && ../$(BENCH_VENV)/bin/python -m beside $(BENCH)
 
 bench-parts: setup ## Measure single parts: encoder, join, reading, memory at two sizes (see benchmarks/README.md)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	@for script in $(filter-out benchmarks/scale.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
+
+bench-scale: setup ## Run 200,000 to 2,200,000 rows through the whole stack, one and two replicas (SIZES=, REPLICAS=)
+	@$(BIN)/python benchmarks/scale.py --sizes $(SIZES) --replicas $(REPLICAS)
 
 # Ours and the others in one environment, with the versions that are compared pinned.
 $(BENCH_VENV)/.done: requirements/bench.txt $(PACKAGES:%=%/pyproject.toml)
