@@ -134,8 +134,8 @@ def events(scene: Scene) -> None:
 
 @fires("QuarryRowErrorBurn")
 def row_errors(scene: Scene) -> None:
-    """Three of ten records end with an error of the model, in a run of 2,700 rows."""
-    scene.user.stack.set_faults(record_error_share=0.3)
+    """Three of ten records end with an error of the model that is not transient, in a run of 2,700 rows."""
+    scene.user.stack.set_faults(record_error_share=0.3, record_error_code=400)
     scene.run(rows=2_700, per_job=300)
 
 

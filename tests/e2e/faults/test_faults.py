@@ -20,7 +20,7 @@ UNTAUGHT = "anthropic.claude-3-5-haiku-20241022-v1:0"
 pytestmark = pytest.mark.slow
 
 
-def begin(user, run_id: str, model_id: str = CLAUDE, **faults: Any) -> None:
+def begin(user, run_id: str, model_id: str = CLAUDE, attempts_max: int = 3, **faults: Any) -> None:
     """Send a manifest of three shards to a simulator with these faults."""
     user.stack.set_faults(**faults)
     user.send(
@@ -31,6 +31,7 @@ def begin(user, run_id: str, model_id: str = CLAUDE, **faults: Any) -> None:
             "prompt_id": "joke_about_topic",
             "max_records_per_job": 100,
             "run_id": run_id,
+            "record_errors": {"max_attempts": attempts_max},
         }
     )
 
@@ -252,6 +253,7 @@ def test_bad_records_and_bad_lines_each_cost_their_own_row_only(user):
     begin(
         user,
         "lines",
+        attempts_max=1,
         record_error_share=0.1,
         record_empty_share=0.1,
         record_truncated_share=0.1,
@@ -270,12 +272,28 @@ def test_bad_records_and_bad_lines_each_cost_their_own_row_only(user):
 @pytest.mark.promise("S10")
 def test_the_code_of_a_failed_record_is_reported_whether_it_is_a_number_or_a_text(user):
     for form in ("number", "text"):
-        begin(user, f"code{form}", record_error_share=0.1, record_error_code=429, record_error_code_form=form)
+        faults = {"record_error_share": 0.1, "record_error_code": 429, "record_error_code_form": form}
+        begin(user, f"code{form}", attempts_max=1, **faults)
         state, outcomes = ended(user, f"code{form}")
         assert (state, set(outcomes)) == ("SUCCEEDED_WITH_ERRORS", {"ok", "MODEL_ERROR"})
         messages = [text for text in user.result(f"code{form}")["error_message"].to_pylist() if text]
         assert len(messages) == outcomes["MODEL_ERROR"] > 10
         assert all(message.startswith("429: ") for message in messages)
+
+
+@pytest.mark.promise("S3", "S10")
+def test_records_with_a_transient_error_are_asked_again_by_a_job_and_then_on_demand(user):
+    begin(user, "again", record_error_share=0.5, record_error_code=503, record_refused_share=0.02)
+
+    state, outcomes = ended(user, "again", 90)
+
+    assert (state, set(outcomes)) == ("SUCCEEDED_WITH_ERRORS", {"ok", "MODEL_ERROR"})
+    messages = {text for text in user.result("again")["error_message"].to_pylist() if text}
+    assert all(message.startswith("400: ") for message in messages), "what another attempt fixes is fixed"
+    shards = user.report("again")["shards"]
+    assert min(shard["rows"] for shard in shards if not shard["on_demand"]) >= 100
+    assert {shard["round"] for shard in shards if not shard["on_demand"]} > {1}
+    assert len(user.jobs("again")) == sum(not shard["on_demand"] for shard in shards)
 
 
 @pytest.mark.promise("S1", "L4", "L5")

@@ -220,6 +220,24 @@ def test_a_share_of_records_fails_with_the_code_in_either_form(bedrock_sim):
     assert again == ["429"] * len(errors)
 
 
+def test_a_share_of_records_is_refused_in_every_job_and_another_share_fails_in_one(bedrock_sim):
+    bedrock_sim.faults(record_error_share=0.2, record_refused_share=0.1)
+    failed = [
+        {
+            line["recordId"]: line["error"]["errorCode"]
+            for line in results(bedrock_sim, run(bedrock_sim, name))
+            if "error" in line
+        }
+        for name in ("first", "second")
+    ]
+    refused, transient = (
+        [{name for name, code in each.items() if code == wanted} for each in failed] for wanted in (400, 500)
+    )
+    assert refused[0] == refused[1]
+    assert 5 < len(refused[0]) < 60
+    assert transient[0] != transient[1]
+
+
 def test_a_share_of_records_is_answered_with_nothing(bedrock_sim):
     bedrock_sim.faults(record_empty_share=0.2)
     job = run(bedrock_sim)

@@ -24,7 +24,7 @@ from quarry_local.bedrock.models.identity import UNSUPPORTED
 Share = Annotated[float, Field(ge=0, le=1)]
 JobFault = Literal["failed", "expired", "partial", "hung"]
 CreateRefusal = Literal["unsupported_model", "pass_role", "access", "account"]
-RecordFault = Literal["error", "empty", "truncated", "broken_json", "wrong_type", "corrupt", "missing"]
+RecordFault = Literal["refused", "error", "empty", "truncated", "broken_json", "wrong_type", "corrupt", "missing"]
 # New in the service model of Converse (contract section 12), and Claude's own.
 StopReason = Literal["model_context_window_exceeded", "malformed_model_output", "malformed_tool_use"]
 
@@ -36,6 +36,9 @@ class Faults(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     record_error_share: Share = Field(0.0, description="share of records that fail, chosen by seed, job name, record")
+    record_refused_share: Share = Field(
+        0.0, description="share of records that fail with code 400 in every job, chosen by seed and record alone"
+    )
     record_error_code: int = Field(500, ge=400, le=599, description="error code of the records that fail by share")
     record_error_code_form: Literal["number", "text"] = Field(
         "number", description="form of that code: a number in AWS's guide, a text in an AWS sample (contract 4.3)"
@@ -180,7 +183,12 @@ class RecordFates:
         self.error = msgspec.json.encode(
             {"errorCode": code, "errorMessage": "The model could not process the record (simulated)."}
         )
+        self.refused = msgspec.json.encode(
+            {"errorCode": 400, "errorMessage": "The model does not take the record (simulated)."}
+        )
         self._key = f"{seed}/{job_name}".encode()[:64]
+        self._key_always = f"{seed}".encode()[:64]
+        self._refused_below = round(faults.record_refused_share * 2**64)
         self._below: list[tuple[int, RecordFault | StopReason]] = []
         shares: tuple[tuple[RecordFault | StopReason, float], ...] = (
             ("error", faults.record_error_share),
@@ -201,10 +209,14 @@ class RecordFates:
     @property
     def calm(self) -> bool:
         """Whether nothing can befall any record."""
-        return not self._below
+        return not (self._below or self._refused_below)
 
     def of(self, record_id: str) -> RecordFault | StopReason | None:
         name = record_id.encode("utf-8", "surrogatepass")
+        if self._refused_below:
+            always = blake2b(name, digest_size=8, salt=b"refused", key=self._key_always).digest()
+            if int.from_bytes(always, "big") < self._refused_below:
+                return "refused"
         drawn = int.from_bytes(blake2b(name, digest_size=8, salt=b"record", key=self._key).digest(), "big")
         for below, fault in self._below:
             if drawn < below:

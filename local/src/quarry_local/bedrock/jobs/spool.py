@@ -89,7 +89,7 @@ class Spool:
                 # Bedrock adds one; its form is not documented (contract section 4.1).
                 record_id = f"{first + position:011d}"
             fault = None if calm else fates.of(record_id)
-            error = fates.error if fault == "error" else None
+            error = fates.error if fault == "error" else fates.refused if fault == "refused" else None
             if error is None:
                 try:
                     said = answering(record.model_input)
