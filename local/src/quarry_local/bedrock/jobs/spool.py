@@ -198,7 +198,7 @@ def _spoilt(fault: RecordFault | StopReason, line: bytes, record: Record, record
             said = wrong_type(body)
         case "model_context_window_exceeded" | "malformed_model_output" | "malformed_tool_use":
             said = truncated(body, fault)
-        case "error":
+        case "error" | "refused":
             return line
         case _:
             assert_never(fault)
