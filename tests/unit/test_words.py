@@ -97,6 +97,8 @@ def _pattern(pattern: str) -> re.Pattern[str]:
 
 
 _WORDS = [(_pattern(word.pattern), word.instead) for word in WORDS]
+# What a line must hold at least to be looked at word by word: nearly none does.
+_ANY = re.compile(rf"(?<![a-z])(?:{'|'.join(word.pattern for word in WORDS)})(?![a-z])")
 _NAMES = [
     (
         re.compile(
@@ -111,7 +113,10 @@ _NAMES = [
 def old_words(path: str, text: str) -> Iterator[str]:
     """`file:line: word -> what to write instead` for each old word of a file."""
     exceptions = [re.compile(one.line) for one in EXCEPTIONS if path.startswith(one.where)]
-    for number, line in enumerate(text.splitlines(), 1):
+    split_lines = _split(text).lower().splitlines()
+    for number, (line, lower) in enumerate(zip(text.splitlines(), split_lines, strict=True), 1):
+        if not _ANY.search(lower) and not any(word.pattern in line for word in NAMES):
+            continue
         left = line
         for exception in exceptions:
             left = exception.sub("", left)
