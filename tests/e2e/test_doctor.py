@@ -124,9 +124,9 @@ class Clinic:
 
 
 @pytest.fixture(scope="module")
-def clinic(tmp_path_factory) -> Iterator[Clinic]:
+def clinic(tmp_path_factory, warm) -> Iterator[Clinic]:
     settings = StackSettings(env=ENV, quota=QUOTA, services=False)
-    with a_stack(tmp_path_factory.mktemp(ENV), settings) as user:
+    with a_stack(tmp_path_factory.mktemp(ENV), settings, warm) as user:
         yield Clinic(user)
 
 

@@ -24,11 +24,15 @@ from quarry_core.contract.manifest_identity import run_id_of
 from quarry_core.contract.names import QUEUES, queue_url_variable
 from quarry_local.policies import SERVICES
 from quarry_local.stack import Stack
+from tests.warm import Warm
 
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
 TITAN = "amazon.titan-embed-text-v2:0"
 CLAUDE_POOL = f"us-east-1#{CLAUDE}"
 ENDED = ("SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED", "CANCELLED")
+Done = subprocess.CompletedProcess[str]
+# What the script that pip makes of an entry point does.
+RUN = "import sys; from quarry_cli.main import app; sys.argv[0] = 'quarry'; sys.exit(app())"
 QUARRY = Path(sys.executable).with_name("quarry")
 POLL_S = 0.2
 COMMAND_S = 60
@@ -47,8 +51,9 @@ def until(true: Callable[[], Any], within_s: float, otherwise: Callable[[], str]
 
 
 class User:
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, warm: Warm | None = None) -> None:
         self.stack = stack
+        self._warm = warm
         self.env = stack.env()
         clients = stack.clients()
         self.s3 = clients.client("s3")
@@ -82,16 +87,15 @@ class User:
         )
         return message_id if isinstance(manifest, str) else run_id_of(manifest, message_id)
 
-    def quarry(self, *arguments: str, exit_code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Run the command in the stack's environment; None takes any exit code."""
-        done = subprocess.run(
-            [QUARRY, *arguments],
-            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **self.env},
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_S,
-            check=False,
-        )
+    def quarry(self, *arguments: str, exit_code: int | None = 0, plainly: bool = False) -> Done:
+        """Run the command in the stack's environment; None takes any exit code. `plainly`: as a shell starts it."""
+        env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **self.env}
+        if self._warm and not plainly:
+            done = self._warm.run("-c", RUN, *arguments, env=env, check=False)
+        else:
+            done = subprocess.run(
+                [QUARRY, *arguments], env=env, capture_output=True, text=True, timeout=COMMAND_S, check=False
+            )
         said = f"quarry {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert exit_code in (None, done.returncode), said
         return done

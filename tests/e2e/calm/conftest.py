@@ -77,8 +77,8 @@ def hub_of(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="package")
-def calm(tmp_path_factory) -> Iterator[User]:
+def calm(tmp_path_factory, warm) -> Iterator[User]:
     hub = hub_of(tmp_path_factory.mktemp("hub"))
     settings = StackSettings(env="calm", quota=QUOTA, simulator={"quota": str(BEDROCK_QUOTA)}, **hub)
-    with a_stack(tmp_path_factory.mktemp("calm"), settings) as user:
+    with a_stack(tmp_path_factory.mktemp("calm"), settings, warm, plainly=True) as user:
         yield user

@@ -17,8 +17,8 @@ TERMINAL = {"Completed", "PartiallyCompleted", "Failed", "Expired", "Stopped"}
 
 
 @pytest.fixture(scope="package")
-def user(tmp_path_factory) -> Iterator[User]:
-    with a_stack(tmp_path_factory.mktemp("faults"), StackSettings(env="faults", quota=QUOTA)) as user:
+def user(tmp_path_factory, warm) -> Iterator[User]:
+    with a_stack(tmp_path_factory.mktemp("faults"), StackSettings(env="faults", quota=QUOTA), warm) as user:
         yield user
 
 
