@@ -1,6 +1,6 @@
 """Small Parquet files that unpack to much, and a process that does with one what the preprocessor does.
 
-`python parquet_giants.py write NAME PATH` makes one; `prepare PATH` counts it, samples it, looks for gaps and renders
+`write NAME PATH` makes one; `prepare PATH` counts it, samples it, looks for gaps and renders
 every row, and prints the outcome and the process's peak memory as JSON.
 """
 
@@ -40,11 +40,11 @@ def lists(values: pa.Array, *lengths: int) -> pa.Array:
 PLAIN: dict[str, Any] = {"use_dictionary": False}
 # What is read, in small batches, and what it takes otherwise.
 READ: dict[str, tuple[Callable[[], pa.Array], dict[str, Any]]] = {
-    "one text in a dictionary, hundreds of times": (lambda: levels(360, text(1_600_000)), {}),
-    "a category of giants": (lambda: levels(360, text(1_600_000)), {"store_schema": True}),
+    "one text in a dictionary, hundreds of times": (lambda: levels(240, text(1_600_000)), {}),
+    "a category of giants": (lambda: levels(240, text(1_600_000)), {"store_schema": True}),
     "a list of giants": (lambda: lists(levels(220, text(1_600_000)), *[2] * 110), {}),
     "texts that share a beginning": (
-        lambda: pa.array([text(1_600_000)] * 360),
+        lambda: pa.array([text(1_600_000)] * 240),
         {**PLAIN, "column_encoding": {"t": "DELTA_BYTE_ARRAY"}},
     ),
     "giants one after the other": (

@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.unit.core import parquet_giants
 from tests.unit.core.parquet_giants import READ, REFUSED
+from tests.warm import Warm
 
 PEAK_MB_MAX = 400
-ROOT = Path(__file__).parents[3]
+MAIN = f"import {parquet_giants.__name__} as giants; giants.main()"
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc"),
 ]
 
 
+@pytest.fixture(scope="module")
+def python():
+    with Warm([parquet_giants.__name__]) as warm:
+        yield warm
+
+
 @pytest.fixture
-def prepared(tmp_path):
+def prepared(python, tmp_path):
     """The outcome and the peak memory of a process of its own."""
 
     def prepare(name):
         path = tmp_path / "t.parquet"
-        for act in (["write", name, str(path)], ["prepare", str(path)]):
-            ran = subprocess.run(
-                [sys.executable, "-m", parquet_giants.__name__, *act], cwd=ROOT, check=True, capture_output=True
-            )
+        python.run("-c", MAIN, "write", name, str(path))
+        ran = python.run("-c", MAIN, "prepare", str(path))
         path.unlink()
         return json.loads(ran.stdout)
 

@@ -1,4 +1,4 @@
-"""Prepare one adversarial CSV file in a process of its own and print its peak memory: `python preparing.py CASE FOLDER`.
+"""Prepare one adversarial CSV file in a process of its own and print its peak memory: `main`, with CASE and FOLDER in `sys.argv`.
 
 What a preprocessor does to a run, in one process and without a world: the count, the sample, the plan's estimate, and
 one shard of all rows, written to files.
@@ -99,7 +99,7 @@ def mixed_cells(rows: int, cell: bytes) -> Iterator[bytes]:
 EMOJI = "😀".encode()
 CASES: dict[str, tuple[Callable[[], Iterator[bytes]], str, Csv | None]] = {
     "200,000 columns": (lambda: many_columns(200_000, 4, b"x"), "{c0}", None),
-    "as many columns as may be": (lambda: many_columns(COLUMNS_MAX, 1_000, b"abc"), "{c0}", None),
+    "as many columns as may be": (lambda: many_columns(COLUMNS_MAX, 500, b"abc"), "{c0}", None),
     "rows of 24 MB in UTF-16": (
         lambda: long_cells(3, ("😀" + "x" * (12 * MB)).encode("utf-16-le"), "utf-16-le"),
         "{c1}",
@@ -108,8 +108,8 @@ CASES: dict[str, tuple[Callable[[], Iterator[bytes]], str, Csv | None]] = {
     "rows over the model's limit": (lambda: long_cells(3, EMOJI + b"x" * (30 * MB)), "{c1}", None),
     "rows over the file's limit": (lambda: long_cells(3, b"x" * (40 * MB)), "{c1}", None),
     "control characters": (lambda: long_cells(3, b"\x01" * (24 * MB)), "{c1}", None),
-    "giants among dwarfs": (lambda: mixed_cells(100, b"x" * (20 * MB)), "{c1}", None),
-    "a template times a cell": (lambda: long_cells(100, b"x" * 100_000), "{c1}" * 200, None),
+    "giants among dwarfs": (lambda: mixed_cells(80, b"x" * (20 * MB)), "{c1}", None),
+    "a template times a cell": (lambda: long_cells(40, b"x" * 100_000), "{c1}" * 200, None),
     "a template times a giant": (lambda: long_cells(3, b"x" * (20 * MB)), "{c1}" * 200, None),
 }
 
@@ -152,7 +152,7 @@ def peak_mb() -> float:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1e3
 
 
-if __name__ == "__main__":
+def main() -> None:
     keep_freed_memory()
     choose_arrow_allocator()  # as the services do
     reported = prepare(sys.argv[1], Path(sys.argv[2]))
