@@ -21,10 +21,15 @@ from quarry_local import emulator, environment, localstack
 from quarry_local import resources as local_resources
 from quarry_local.clients import Clients
 from quarry_local.resources import Resources
-from tests import balance, interruption
+from tests import (
+    aws_models,  # noqa: F401 - to be imported is what it is for
+    balance,
+    interruption,
+)
+from tests.examples import drawn
 
 # How long an example takes says how busy the machine is; a whole test has its own limit.
-settings.register_profile("quarry", deadline=None)
+settings.register_profile("quarry", deadline=None, max_examples=drawn(100))
 settings.load_profile("quarry")
 
 LANE = os.environ.get("QUARRY_TEST_AWS", "ministack")

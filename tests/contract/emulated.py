@@ -8,12 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from botocore.loaders import create_loader
 
 from quarry_core.aws.client import Aws
 from quarry_core.ports import Clock
 
-MODELS = create_loader()
 MISLEADING_PREFIXES = ("AWS_", "BOTO_")
 
 
@@ -28,6 +26,4 @@ async def reach(
     for name, value in aws.variables().items():
         monkeypatch.setenv(name, value)
     async with Aws(clock, endpoint_urls=endpoints) as reached:
-        # AWS's service models are most of the cost of a client: read once for all tests.
-        reached._session.register_component("data_loader", MODELS)
         yield reached

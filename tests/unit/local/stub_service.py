@@ -2,6 +2,8 @@
 
 Arguments: `--port N` as the simulator gets it (services have `QUARRY_METRICS_PORT`).
 Environment: `STUB_FAILS` ends with that message, `STUB_STUBBORN` ignores SIGTERM, `STUB_SILENT` never becomes ready.
+
+Hundreds of it are started: it does without `http.server`, whose imports take longer than all the rest.
 """
 
 from __future__ import annotations
@@ -9,36 +11,50 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+PATIENCE_S = 5
 
 
-class Answer(BaseHTTPRequestHandler):
-    def do_GET(self):
-        ready = not os.environ.get("STUB_SILENT")
-        body = json.dumps({"environment": dict(os.environ), "arguments": sys.argv[1:], "pid": os.getpid()})
-        self.send_response(200 if ready or self.path == "/seen" else 503)
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def do_PUT(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.send_response(422 if "unknown" in asked else 200)
-        self.end_headers()
-        self.wfile.write(json.dumps(asked).encode())
-
-    def log_message(self, *_):
-        pass
+def answer(method: str, path: str, body: bytes) -> tuple[int, str]:
+    """Status and body."""
+    if method == "PUT":
+        asked = json.loads(body)
+        return 422 if "unknown" in asked else 200, json.dumps(asked)
+    ready = not os.environ.get("STUB_SILENT")
+    seen = {"environment": dict(os.environ), "arguments": sys.argv[1:], "pid": os.getpid()}
+    return 200 if ready or path == "/seen" else 503, json.dumps(seen)
 
 
-def main():
+def serve(connection: socket.socket) -> None:
+    """One request; whoever sends none in time gets no answer."""
+    connection.settimeout(PATIENCE_S)
+    with connection, connection.makefile("rb") as lines:
+        method, path, _ = lines.readline().decode().split()
+        length = 0
+        while (header := lines.readline().strip()) != b"":
+            name, _, value = header.partition(b":")
+            if name.lower() == b"content-length":
+                length = int(value)
+        status, text = answer(method, path, lines.read(length))
+        connection.sendall(f"HTTP/1.0 {status} Stub\r\n\r\n{text}".encode())
+
+
+def main() -> None:
     if message := os.environ.get("STUB_FAILS"):
         sys.exit(message)
     stubborn = os.environ.get("STUB_STUBBORN")
     signal.signal(signal.SIGTERM, signal.SIG_IGN if stubborn else lambda *_: os._exit(0))
     port = sys.argv[sys.argv.index("--port") + 1] if "--port" in sys.argv else os.environ["QUARRY_METRICS_PORT"]
-    print("stub is up", flush=True)
-    ThreadingHTTPServer(("127.0.0.1", int(port)), Answer).serve_forever()
+    with socket.create_server(("127.0.0.1", int(port))) as server:
+        print("stub is up", flush=True)
+        while True:
+            connection, _ = server.accept()
+            try:
+                serve(connection)
+            except (OSError, ValueError):
+                continue  # it went away, or said nothing that is HTTP
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ ACCOUNT = "000000000000"
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
 TITAN = "amazon.titan-embed-text-v2:0"
 TERMINAL = {"Completed", "PartiallyCompleted", "Failed", "Expired", "Stopped"}
+POLL_S = 0.04
 FAST = {"submitted_s": 0, "validating_s": 0, "queue_s": 0, "starting_s": 0, "stopping_s": 0}
 
 
@@ -107,7 +108,7 @@ class World:
                 return job
             assert job["status"] not in TERMINAL, job
             assert time.monotonic() < deadline, job
-            time.sleep(0.02)
+            time.sleep(POLL_S)
 
     def objects(self, arn: str) -> dict[str, bytes]:
         prefix = f"out/{arn.rsplit('/', 1)[-1]}/"
@@ -188,7 +189,7 @@ class World:
             if dealt >= count:
                 return figures
             assert time.monotonic() < deadline, figures
-            time.sleep(0.02)
+            time.sleep(POLL_S)
 
 
 @pytest.fixture
@@ -408,7 +409,7 @@ def test_stop_keeps_the_records_done_so_far(world):
     deadline = time.monotonic() + 20
     while w.get(arn)["processedRecordCount"] < 20:
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(POLL_S)
     w.bedrock.stop_model_invocation_job(jobIdentifier=arn)
     job = w.wait(arn)
     assert job["status"] == "Stopped"

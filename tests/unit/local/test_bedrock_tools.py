@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -15,6 +15,7 @@ from quarry_local.bedrock.families.registry import answering
 from quarry_local.bedrock.families.schemas import NoSchema, NoValue, schema_of
 from quarry_local.bedrock.models.catalogue import entries
 from quarry_local.bedrock.models.identity import Model, resolve
+from tests.examples import examples
 
 LITELLM = json.loads((Path(__file__).parent / "litellm_bodies.json").read_text(encoding="utf-8"))["bodies"]
 
@@ -385,7 +386,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(ANYTHING)
 def test_no_schema_can_do_worse_than_be_refused(schema):
     try:
