@@ -37,7 +37,7 @@ SEED ?= 1
 SIZES ?= 200000 1000000 2200000
 REPLICAS ?= 1 2
 
-.PHONY: help setup demo test test-fast test-floors test-docker conformance fuzz sim sim-deep sim-bugs chaos infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts bench-scale clean
+.PHONY: help setup demo test test-fast test-deep test-floors test-docker conformance fuzz sim sim-deep sim-bugs chaos infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts bench-scale clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -74,7 +74,10 @@ test-fast: setup ## Run the unit tests that are not slow
 	@$(BIN)/python -m pytest tests/unit -m "not slow" -n 2 --durations=20
 
 # Tests start hundreds of processes: each would compile our code anew.
-test test-fast: export PYTHONDONTWRITEBYTECODE =
+test test-fast test-deep: export PYTHONDONTWRITEBYTECODE =
+
+test-deep: setup ## Run the tests that draw their examples, with three times as many as `make test`
+	@QUARRY_TEST_DEEP=1 $(BIN)/python -m pytest tests -m hypothesis -n 2 --durations=20
 
 test-floors: setup $(FLOORS_VENV)/.done ## Run the client's tests with its dependencies at their lowest versions (FLOORS_PYTHON=python3.11)
 	@$(FLOORS_VENV)/bin/python -m pytest tests/unit/cli tests/unit/core/test_aws_client.py tests/unit/core/test_aws_whole.py

@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quarry_core.contract.csv_dialect import CsvDialect
 from quarry_core.tabular.csv.records import RecordScanner, count_cells, undo_backslashes
+from tests.examples import examples
 from tests.unit.core.csv_reference import NoCsv, parse
 
 # Built of the characters that matter, so that every short sequence of them comes up.
@@ -61,7 +62,7 @@ def refuses(scanner: RecordScanner) -> bool:
 @example(('"a"\n\r"b"', CsvDialect()))
 @example(('"a\\\\",b\n', CsvDialect(escape="backslash")))
 @example(('\\"a\n', CsvDialect(escape="backslash")))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_records_are_those_of_the_rules_or_the_text_is_refused(file):
     text, dialect = file
     starts, scanner = scanned(text.encode(dialect.encoding), dialect)
@@ -79,7 +80,7 @@ def test_records_are_those_of_the_rules_or_the_text_is_refused(file):
 @example(('"a""\n" x"y\n1\n', CsvDialect()))
 @example(('x""y,"z\n"\n', CsvDialect()))
 @example(('"\\\\\\"\\\\",1\n', CsvDialect(escape="backslash")))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_it_does_not_matter_where_the_blocks_are_cut(file):
     text, dialect = file
     data = text.encode(dialect.encoding)
@@ -94,7 +95,7 @@ def test_it_does_not_matter_where_the_blocks_are_cut(file):
 
 
 @given(st.lists(st.lists(QUOTED_CELLS, min_size=1, max_size=3), max_size=6))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_undone_backslashes_are_the_same_cells_as_rfc_4180_writes_them(records):
     def written(escape: str) -> bytes:
         return "".join(",".join(cell(text, escape) for text in record) + "\n" for record in records).encode()

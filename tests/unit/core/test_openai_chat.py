@@ -8,12 +8,13 @@ import json
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_core.models.openai_chat import Untranslatable, converse_request
 from quarry_local.bedrock.families.registry import answering
 from quarry_local.bedrock.models.identity import resolve
+from tests.examples import examples
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0"
 JPEG = b"\xff\xd8\xff\xe0" + bytes(8)
@@ -295,7 +296,7 @@ MESSAGES = st.lists(
 
 
 @given(body=st.dictionaries(FIELDS, JSON, max_size=4), messages=MESSAGES | JSON)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_whatever_stands_in_a_body_it_is_translated_or_refused_by_name(body, messages):
     reported, request = "", None
     try:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_core.planning.count_file import inspect
@@ -21,6 +21,7 @@ from quarry_core.tabular.parquet.pages import PAGES_BYTES_MAX, Chunk, allow_page
 from quarry_core.tabular.parquet.rows import ParquetSource, open_parquet, read_parquet
 from quarry_core.tabular.row_bytes import indices_fit
 from quarry_core.tabular.rows import read_rows
+from tests.examples import examples
 from tests.world.objects import FakeObjects
 
 TABLE = pa.table(
@@ -215,7 +216,7 @@ def test_nested_int96_is_checked_as_well():
     st.sampled_from(["1.0", "2.0"]),
     st.sampled_from(["none", "snappy", "zstd", "gzip", "lz4", "brotli"]),
 )
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_the_lengths_of_lists_are_reported_by_their_levels(rows, version, codec):
     table = pa.table({"l": pa.array(rows, pa.list_(pa.int8()))})
     body = written(table, data_page_version=version, compression=codec, write_batch_size=7, data_page_size=1)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_core.contract.csv_dialect import Csv
@@ -20,6 +20,7 @@ from quarry_core.planning.count_file import inspect
 from quarry_core.ports import ObjectRef
 from quarry_core.tabular.csv import rows as rows_of_csv
 from quarry_core.tabular.rows import BATCH_ROWS_MAX, Count, SourceError, read_parquet, read_rows
+from tests.examples import examples
 from tests.world.objects import FakeObjects
 
 CELLS = st.text(alphabet='"ab,\n\r é\ufeff', max_size=6)
@@ -57,7 +58,7 @@ def table_of(batches, schema) -> pa.Table:
 
 @pytest.mark.promise("S3")
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=30), st.data())
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_range_of_a_csv_file_gives_those_cells(rows, draw):
     objects, ref, count = csv_source(b"x,y\r\n" + written(rows))
     first = draw.draw(st.integers(0, len(rows)))
@@ -138,7 +139,7 @@ def test_a_row_that_cannot_be_parsed_is_named_with_its_remedy(bad, message, befo
     st.sampled_from(["double", "backslash"]),
     st.sampled_from([4, 64]),
 )
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_a_few_rows_of_a_block_are_those_of_the_whole_block(rows, first, taken, encoding, escape, at_once):
     text = written([("x", "y"), *rows], '""' if escape == "double" else '\\"').decode()
     objects = FakeObjects()

@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quarry_core.contract.json_text import NotAnObject, parse_object
@@ -16,6 +16,7 @@ from quarry_core.contract.manifest_reading import REFUSAL_BYTES_MAX
 from quarry_core.contract.names import manifest_key, prompt_key
 from quarry_core.contract.states import RunState
 from quarry_core.contract.text import visible
+from tests.examples import examples
 from tests.unit.flow.acts import enlist
 from tests.world.world import SimulatedWorld
 
@@ -53,7 +54,7 @@ async def refused(world, manifest, **attributes):
 @example('{"a":' * 499 + "1" + "}" * 499)
 @example(json.dumps({f"k{number}": None for number in range(20_000)}))
 @example(json.dumps({"x" * 191_000: 1, "\ud83d": "\ud83d"}))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_any_text_becomes_a_failed_run_or_a_dead_letter_message_with_a_sentence(text):
     world = SimulatedWorld()
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_core.contract.prompts import parse_template
@@ -27,6 +27,7 @@ from quarry_core.ports import ObjectRef
 from quarry_core.rendering.encode import Encoder
 from quarry_core.tabular.counted import Count, DatasetCount
 from quarry_core.tabular.rows import SourceError, read_rows
+from tests.examples import examples
 from tests.world.objects import FakeObjects
 
 CSV = Source(format="csv", bucket="b", key="in/data.csv", size_bytes=1, etag="e")
@@ -72,7 +73,7 @@ def test_long_rows_are_noted_by_bytes():
 
 
 @given(st.lists(st.text(alphabet='a",\n\r é', max_size=12), min_size=1, max_size=40), st.integers(1, 9))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_offsets_noted_anywhere_and_blocks_of_any_size_give_the_same_rows(texts, block_bytes):
     data = ("h,i\r\n" + "".join('"' + text.replace('"', '""') + '",1\r\n\n' for text in texts)).encode()
     objects, ref = planted(data)

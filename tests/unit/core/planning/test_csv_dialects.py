@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quarry_core.contract.csv_dialect import Csv
@@ -13,6 +13,7 @@ from quarry_core.planning import count_csv
 from quarry_core.planning.count_file import inspect
 from quarry_core.ports import ObjectRef
 from quarry_core.tabular.rows import Count, SourceError, read_rows
+from tests.examples import examples
 from tests.unit.core.csv_reference import NoCsv, parse
 from tests.world.objects import FakeObjects
 
@@ -119,7 +120,7 @@ def files(draw) -> File:
 @example(File('x,y\n"a\\\\",b\n', Csv(escape="backslash"), "utf-8", b"", 3))
 @example(File("x\n\ufeffa\n\ufeff\n", Csv(), "utf-8", b"\xef\xbb\xbf", 2))
 @example(File("x;y\r1;2\r", Csv(delimiter=";", encoding="utf-16"), "utf-16-be", b"", 3))
-@settings(max_examples=700, deadline=None)
+@examples(700)
 @pytest.mark.slow
 def test_any_range_of_any_dialect_gives_the_cells_of_the_rules_or_the_file_is_refused(file):
     expected = file.expected()

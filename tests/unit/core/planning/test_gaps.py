@@ -7,7 +7,7 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_core.contract.prompts import parse_template
@@ -15,6 +15,7 @@ from quarry_core.models import family_of
 from quarry_core.planning.count_file import count_gaps, inspect
 from quarry_core.rendering.encode import Encoder
 from quarry_core.tabular.rows import read_rows
+from tests.examples import examples
 from tests.unit.core.rendering.columns import COLUMNS
 from tests.world.objects import FakeObjects
 
@@ -52,7 +53,7 @@ def tables(draw):
 
 @pytest.mark.promise("S9")
 @given(tables(), st.booleans(), st.booleans(), st.sampled_from([1, 7, 100]), st.sampled_from([250, 25_000_000]))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_the_plan_counts_exactly_what_the_encoder_leaves_out(table, reported, dictionary, group_rows, record_bytes_max):
     objects, ref, count = source(
         table, write_statistics=reported, use_dictionary=dictionary, row_group_size=group_rows, store_schema=True

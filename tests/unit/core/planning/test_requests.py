@@ -8,7 +8,7 @@ import json
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_core.contract.requests import NotRequests, could_be_requests, request_format_of
@@ -18,6 +18,7 @@ from quarry_core.rendering.encode import estimate_record_bytes
 from quarry_core.rendering.requests import RequestEncoder
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.rows import read_rows
+from tests.examples import examples
 from tests.world.objects import FakeObjects
 
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -161,7 +162,7 @@ def test_any_range_of_rows_can_be_read():
     end=st.sampled_from(["\n", "\r\n", "\n\n"]),
     ascii_only=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_ids_come_back_as_they_are_and_are_handed_on(ids, end, ascii_only):
     records = [chat(number, custom_id=one) for number, one in enumerate(ids)]
     data = "".join(json.dumps(one, ensure_ascii=ascii_only) + end for one in records).encode()

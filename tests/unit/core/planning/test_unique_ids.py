@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_core.planning.unique_ids import ROW_BYTES, Repeated, TooManyIds, UniqueIds
+from tests.examples import examples
 
 
 def repeated(*batches: Sequence[str | bytes | None]) -> Repeated | None:
@@ -51,7 +52,7 @@ def test_text_and_its_bytes_are_the_same_id():
 
 
 @given(ids=st.lists(st.one_of(st.none(), st.sampled_from("abcdefgh")), max_size=30), cut=st.integers(0, 30))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_the_same_is_found_as_by_looking_at_all_at_once(ids, cut):
     assert repeated(ids[:cut], ids[cut:]) == expected(ids)
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quarry_core.contract.names import record_id
@@ -25,6 +25,7 @@ from quarry_core.rendering.encode import (
     check_encodable,
     estimate_record_bytes,
 )
+from tests.examples import examples
 
 CLAUDE = family_of("anthropic.claude-3-haiku-20240307-v1:0")
 TITAN = family_of("amazon.titan-embed-text-v2:0")
@@ -395,7 +396,7 @@ def test_lines_are_handed_on_a_few_megabytes_at_a_time_however_often_a_template_
 
 
 @given(st.integers(SLICE_BYTES - 4, SLICE_BYTES), st.text(alphabet='é€😀"\x01a', min_size=4, max_size=4))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_a_long_value_is_the_same_json_as_a_short_one(before, sharp):
     topic = "x" * before + sharp
     assert prompts(joke([topic])) == [f"Tell me a joke about {topic}."]

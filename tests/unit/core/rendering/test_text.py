@@ -10,10 +10,11 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_core.rendering.text import Fault, as_text, why_no_text
+from tests.examples import examples
 from tests.unit.core.rendering.columns import COLUMNS, broken_text
 
 UUID_TEXT = "99edf7c2-1931-4e88-ac98-1036f65f8021"
@@ -158,7 +159,7 @@ def test_a_type_without_text_says_why(kind, message):
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda one: str(one.type))
 @given(st.data())
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_a_slice_is_written_as_the_whole_is(column, data):
     start = data.draw(st.integers(0, len(column)))
     stop = data.draw(st.integers(start, len(column)))

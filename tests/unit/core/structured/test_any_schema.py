@@ -9,13 +9,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_core.structured.answers import Answers, InvalidOutput
 from quarry_core.structured.derive import native
 from quarry_core.structured.schema import SchemaError, read_schema
 from quarry_local.bedrock.families.schemas import NoValue, schema_of
+from tests.examples import examples
 
 NAMES = st.sampled_from(["a", "b", "c", "kind", "0", "ü", "a b"])
 PLAIN = st.one_of(
@@ -93,7 +94,7 @@ def in_parquet(answers: Answers, payloads: list[bytes | None]) -> pa.Table:
     return read
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.dictionaries(NAMES, SCHEMAS, min_size=1, max_size=3), st.lists(VALUES, max_size=6), st.text(max_size=3))
 def test_what_is_valid_has_a_place_or_a_reason(properties, values, digest):
     answers = Answers(read_schema(whole(properties)))
@@ -111,7 +112,7 @@ def test_what_is_valid_has_a_place_or_a_reason(properties, values, digest):
     in_parquet(answers, payloads)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.dictionaries(NAMES, SCHEMAS, min_size=1, max_size=3), st.text(max_size=3))
 def test_what_the_derived_schema_lets_through_is_valid_apart_from_bounds(properties, digest):
     user = read_schema(whole(properties))

@@ -9,7 +9,7 @@ import random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_core.contract.selection import Sample
@@ -18,6 +18,7 @@ from quarry_core.planning import count_csv, count_jsonl, counting, selecting
 from quarry_core.planning.counting import count_source, write_count
 from quarry_core.tabular.dataset import open_dataset
 from quarry_core.tabular.errors import SourceError
+from tests.examples import examples
 from tests.unit.core.tabular.planted import RUN, counted, parquet, pinned, rows_of
 from tests.world.objects import FakeObjects
 
@@ -314,7 +315,7 @@ def test_gaps_are_those_of_the_rows_that_are_taken():
     assert sampled.gaps == sum(row["text"] is None for row in rows_of(sampled.dataset))
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.integers(0, 2**62), st.integers(1, 60), st.sampled_from(["", "stars < 5", "stars < 0 or lang = 'en'"]))
 def test_a_sample_of_any_seed_is_a_part_of_the_larger_one_of_that_seed(seed, rows, where):
     files = {"in/0": body_of("jsonl", ROWS[:100]), "in/1": body_of("jsonl", ROWS[100:150])}
