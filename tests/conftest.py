@@ -21,11 +21,8 @@ from quarry_local import emulator, environment, localstack
 from quarry_local import resources as local_resources
 from quarry_local.clients import Clients
 from quarry_local.resources import Resources
-from tests import (
-    aws_models,  # noqa: F401 - to be imported is what it is for
-    balance,
-    interruption,
-)
+from tests import balance, interruption
+from tests.aws_kept import KeptClients
 from tests.examples import drawn
 
 # How long an example takes says how busy the machine is; a whole test has its own limit.
@@ -107,7 +104,7 @@ def _aws_or_reason(tmp_path_factory) -> Iterator[Aws | str]:
         except (emulator.EmulatorUnavailable, localstack.DockerUnavailable) as error:
             yield str(error)
         else:
-            yield Aws(LANE, clients)
+            yield Aws(LANE, KeptClients(clients.endpoint_url, clients.region))
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def main() -> None:
     for module in modules:
         importlib.import_module(module)
     if "botocore.session" in sys.modules:
-        importlib.import_module("tests.aws_models").read()
+        importlib.import_module("tests.aws_kept").read()
     gc.collect()
     gc.freeze()
     request = _serve(socket.socket(fileno=int(number)))

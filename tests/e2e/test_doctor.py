@@ -29,6 +29,7 @@ from quarry_local import resources as local_resources
 from quarry_local.clients import Clients
 from quarry_local.policies import Place
 from quarry_local.settings import StackSettings
+from tests.aws_kept import KeptClients
 from tests.e2e.conftest import a_stack
 from tests.e2e.fixer import ADDED, Fixer
 from tests.e2e.user import CLAUDE, User
@@ -45,7 +46,8 @@ class Clinic:
 
     def __init__(self, user: User) -> None:
         self.user = user
-        self.clients = user.stack.clients()
+        made = user.stack.clients()
+        self.clients = KeptClients(made.endpoint_url, made.region)
         self._variables: dict[str, str] = {}
         self._asked: dict[tuple[str, str], Any] = {}
         self.place = Place(ENV, "us-east-1", user.env["QUARRY_BEDROCK_ROLE_ARN"].split(":")[4])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,21 +33,20 @@ def manifest_file(calm, tmp_path):
 
 
 def test_a_manifest_in_a_file_is_submitted_followed_listed_and_its_results_brought(calm, manifest_file, tmp_path):
-    quarry = partial(calm.quarry, plainly=True)
-    sent = quarry("submit", manifest_file("cliwhole"), "--wait", "--every", "0.5", "--timeout", "60")
+    sent = calm.quarry("submit", manifest_file("cliwhole"), "--wait", "--every", "0.5", "--timeout", "60", plainly=True)
     assert sent.stdout.split() == ["cliwhole"]
 
-    shown = quarry("status", "cliwhole").stdout
+    shown = calm.quarry("status", "cliwhole").stdout
     assert "cliwhole" in shown
     assert "SUCCEEDED" in shown
     assert calm.status("cliwhole")["rows"]["ok"] == 240
 
-    assert "cliwhole" in quarry("runs").stdout
-    listed = json.loads(quarry("runs", "--json").stdout)
+    assert "cliwhole" in calm.quarry("runs").stdout
+    listed = json.loads(calm.quarry("runs", "--json").stdout)
     assert [run["state"] for run in listed if run["run_id"] == "cliwhole"] == ["SUCCEEDED"]
 
     out = tmp_path / "out"
-    brought = quarry("results", "cliwhole", "-o", str(out)).stdout
+    brought = calm.quarry("results", "cliwhole", "-o", str(out), plainly=True).stdout
     assert "240" in brought
     parts = pa.concat_tables([pq.read_table(path) for path in sorted(out.glob("part-*.parquet"))])
     assert parts.equals(calm.result("cliwhole"))
