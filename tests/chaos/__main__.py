@@ -52,7 +52,7 @@ SKEW_S = 3_600.0
 REPLY_LOSS, REQUEST_LOSS = 0.02, 0.01
 EVENTS = {"events_lost_share": 0.3, "events_doubled_share": 0.3, "events_late_share": 0.3, "events_late_s": 20.0}
 # Strikes by weight.
-KINDS = {"stop": 6, "kill": 5, "roll": 1}
+KINDS = {"stop": 8, "kill": 3, "roll": 1}
 STOP_S = (VISIBILITY_S + 1.0, VISIBILITY_S + 4.0)
 UP_S = (0.3, 6.0)  # how long a process works between two strikes
 READY_S = 120.0

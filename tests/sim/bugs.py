@@ -1,9 +1,9 @@
 """Is the simulation any good? Bugs are planted, one at a time, and each must be caught.
 
-Every premise of every move of the ledger is dropped in its turn, and all premises that a move has on an item at once; and
-some larger bugs of the kind that people write, the ten of the first prototype among them. A premise that never failed
-alone in any trial cannot be missed: the others of its transaction, named in the output, stand for it; it is not planted
-alone, and counted as `implied`. What is planted and not caught is printed, with the reason where one is known (`ESCAPES`).
+Every premise of every move of the ledger is dropped in its turn; and some larger bugs of the kind that people write are
+planted, the ten of the first prototype among them. A premise that never failed alone in any trial cannot be missed in any:
+the others of its transaction, named in the output, stand for it. It is counted as `implied`, and planted together with
+all other premises that its move has on that item. What is planted and not caught is printed, with the reason where one is known (`ESCAPES`).
 `python -m tests.sim bugs [NAME ...]`; what was done of a version is kept in `build/sim` and not done again.
 """
 
@@ -38,7 +38,7 @@ from tests.sim.premises import ANY, Noted, Premise, dropped, read_premise
 from tests.sim.processes import FAULTS
 from tests.sim.protocol import Broken, Size, explore
 
-SEEDS = 200
+SEEDS = 120
 TRIALS_MAX = 120  # for a larger bug
 DECISIVE_MAX = 16  # for a premise: only trials in which it stood alone in the way
 CROWD_MOVES, FEW_MOVES = 130, 70
@@ -276,14 +276,14 @@ def directed() -> list[str]:
     lines = [
         f"{base} plan=table.transact#{number}:{fault}"
         for base, moves_made in (("crowd:0", CROWD_MOVES), ("asked:0", FEW_MOVES), ("plain:0", FEW_MOVES))
-        for number in range(1, moves_made + 1, 2 if base == "crowd:0" else 1)
+        for number in range(1, moves_made + 1, 3 if base == "crowd:0" else 1)
         for fault in ("stall", "lose_reply")
     ]
     lines += [
         f"{base} plan={call}#{number}:{fault}"
         for base in ("asked:0", "plain:0")
         for call in CALLS
-        for number in (1, 2, 4, 20)
+        for number in (1, 4)
         for fault in FAULTS
     ]
     return lines
@@ -347,13 +347,12 @@ def hunt(asked: tuple[str, list[str]]) -> tuple[str, str, int, float]:
     name, lines = asked
     began = time.process_time()
     with _plant(name):
-        if by := _in_the_small(name):
-            return name, by, 0, time.process_time() - began
         for number, line in enumerate(lines, 1):
             outcome = campaign.one(line)
             if not outcome.held:
                 return name, f"{line}: {outcome.why[0] if outcome.why else ''}", number, time.process_time() - began
-    return name, "", len(lines), time.process_time() - began
+        by = _in_the_small(name)
+    return name, by, len(lines), time.process_time() - began
 
 
 def _in_the_small(name: str) -> str:
@@ -388,7 +387,8 @@ def main(names: Sequence[str], workers: int, folder: Path, version: str) -> int:
         for name in implied:
             others = ", ".join(sorted(found.beside[name])) or "nothing: it never failed"
             print(f"implied {name}: failed only beside {others}")
-        groups = {Premise(premise.move, premise.item, ANY) for premise in map(read_premise, found.made)}
+        # Of an item of which each premise is planted alone, all of them together show nothing more.
+        groups = {Premise(premise.move, premise.item, ANY) for premise in map(read_premise, implied)}
         wanted = names or [*BUGS, *sorted(found.at), *sorted(premise.name for premise in groups)]
         mixed = campaign.spread(trials)[: TRIALS_MAX // 2] + seeds[: TRIALS_MAX // 2]
         hunts = [(name, _lines(name, found, mixed)) for name in wanted if name not in done]

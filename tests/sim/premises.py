@@ -131,6 +131,13 @@ def dropped(*premises: Premise) -> Iterator[None]:
         yield
 
 
+Signature = tuple[tuple[str, Key, tuple[Cond, ...]], ...]
+
+
+def _signature(writes: Sequence[Write]) -> Signature:
+    return tuple((type(write).__name__, write.key, () if isinstance(write, Put) else write.when) for write in writes)
+
+
 class Noted:
     """What trials made of the premises.
 
@@ -141,7 +148,7 @@ class Noted:
         self.made: set[Premise] = set()
         self.decisive: set[Premise] = set()
         self.failed: defaultdict[Premise, set[Premise]] = defaultdict(set)
-        self._moves: dict[int, tuple[str, Write]] = {}  # by the write's identity; the write is kept, so that it stays
+        self._moves: dict[Signature, str] = {}  # the ledger sends copies of what a move wrote: known by what they ask
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -160,19 +167,20 @@ class Noted:
             self._moves.clear()
 
     def _made(self, name: str, writes: list[Write]) -> list[Write]:
-        for write in writes:
-            self._moves[id(write)] = name, write
-            self.made.update(premise for premise, _ in premises_of(name, write))
+        self._moves[_signature(writes)] = name
+        self.made.update(premise for write in writes for premise, _ in premises_of(name, write))
         return writes
 
     def _refused(self, at: table.FakeTable, writes: Sequence[Write]) -> None:
-        failing: set[Premise] = set()
-        for write in writes:
-            name, _ = self._moves.get(id(write), ("", write))
-            if not name:
-                return  # not a move's: written by hand in a test, or by the sweep
-            item = at.items.get(write.key)
-            failing |= {premise for premise, one in premises_of(name, write) if not table._premise_holds(one, item)}
+        name = self._moves.get(_signature(writes))
+        if name is None:
+            return  # no move's
+        failing = {
+            premise
+            for write in writes
+            for premise, one in premises_of(name, write)
+            if not table._premise_holds(one, at.items.get(write.key))
+        }
         if len(failing) == 1:
             self.decisive |= failing
         for premise in failing:
