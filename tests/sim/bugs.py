@@ -249,6 +249,7 @@ BUGS: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
 }
 # Where a bug is looked for first: what its authors thought of.
 AT: dict[str, tuple[str, ...]] = {
+    "there is no sweep": ("unheard:0",),
     "Bedrock forgets tokens after five seconds, lists jobs late, and tells of none": (
         "plain:0 plan=jobs.create#1:lose_reply",
     ),
