@@ -20,7 +20,8 @@ from quarry_core.ports import Cond, Delete, Key, Put, Write
 from tests.world import table
 
 NOT_MOVES = frozenset({"list_pool", "open_history", "seen_in"})
-ANY = "whatever it is"
+# As a premise's item and what it says: all of them.
+ALL, ANY = "everything", "whatever it is"
 
 
 class Blind(Put):
@@ -37,7 +38,7 @@ def _premise_holds(write: Write, item: Any, known: Callable[..., bool]) -> bool:
 
 @dataclass(frozen=True, order=True)
 class Premise:
-    """One premise of a move: on which kind of item, and what it says. `ANY`: all that it says of that item."""
+    """One premise of a move: on which kind of item, and what it says. `ANY`: all that it says of that item, or of `ALL`."""
 
     move: str
     item: str
@@ -82,7 +83,7 @@ def without(premise: Premise, writes: Sequence[Write]) -> list[Write]:
     """The same writes, but for this premise."""
     kept: list[Write] = []
     for write in writes:
-        if kind(write.key) != premise.item:
+        if premise.item not in (kind(write.key), ALL):
             kept.append(write)
         elif isinstance(write, Put):
             dropped_put = premise.what in ("is not there", ANY)
