@@ -151,7 +151,7 @@ def _run(asked: Asked, evidence: Evidence, table: Mapping[tuple[str, str], Mappi
     rows = _rows(run_id, evidence, verdict)
     if asked.dry_run:
         verdict.count("unexpected", len(rows), f"{run_id} is a dry run and has rows")
-        if state != "SUCCEEDED":
+        if state != "SUCCEEDED" and not (state == "CANCELLED" and asked.cancelled):
             verdict.say(f"the dry run {run_id} is {state}: {totals.get('message')}")
         return
     if state == "CANCELLED" and not asked.cancelled:

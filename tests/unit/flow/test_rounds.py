@@ -13,6 +13,7 @@ from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Throttled
 from quarry_core.ledger import moves
 from tests.unit.flow.acts import errors_of, healthy_dead, play, shards, step
+from tests.unit.flow.test_cancel import cancel
 from tests.world.faults import Crash
 from tests.world.world import TITAN, SimulatedWorld
 
@@ -292,3 +293,54 @@ async def test_who_is_throttled_on_demand_is_asked_again_in_the_next_round():
     assert (totals.state, totals.ok) == (RunState.SUCCEEDED, 40)
     assert 0 < totals.retried < 40
     holds_the_last_word(world, run_id, 40)
+
+
+@pytest.mark.promise("S3", "S10")
+async def test_a_run_that_is_cancelled_in_a_later_round_keeps_what_it_has_and_asks_nothing_more():
+    world = mixed(0.5, 0.0)
+    run_id = world.send(world.joke(rows=800, max_records_per_job=200))
+    await step(world)
+    assert (await world.totals(run_id)).round == 2
+    jobs, asked = len(world.jobs.all), len(world.runtime.asked)
+    await cancel(world, run_id)
+
+    totals = await play(world, run_id)
+
+    assert (totals.state, totals.round, totals.again) == (RunState.CANCELLED, 2, 0)
+    assert (len(world.jobs.all), len(world.runtime.asked)) == (jobs, asked)
+    assert 300 < totals.ok < 800
+    holds_the_last_word(world, run_id, 800)
+    assert sum(errors_of(world, run_id).values()) == totals.error == sum(totals.errors.values())
+
+
+@pytest.mark.promise("S3")
+async def test_a_run_that_is_cancelled_while_its_round_is_planned_has_no_further_round(monkeypatch):
+    world = mixed(0.5, 0.0)
+    run_id = world.send(world.joke(rows=800, max_records_per_job=200))
+    whole = Rounds._open
+
+    async def too_late(self, totals, pins, plan):
+        if not totals.cancelled_at:
+            await cancel(world, run_id)
+        await whole(self, totals, pins, plan)
+
+    monkeypatch.setattr(Rounds, "_open", too_late)
+
+    totals = await play(world, run_id)
+
+    assert (totals.state, totals.round, totals.retried) == (RunState.CANCELLED, 1, 0)
+    assert errors_of(world, run_id) == {"MODEL_ERROR": totals.error} == totals.errors
+    holds_the_last_word(world, run_id, 800)
+
+
+async def test_the_error_rows_of_an_ended_run_can_be_the_source_of_another():
+    world = mixed(0.5, 0.0)
+    run_id = world.send(world.joke(rows=300, record_errors={"max_attempts": 1}))
+    first = await play(world, run_id)
+    world.bedrock.throttled_share = 0.0
+    left = {"s3_uri": f"s3://world/results/{run_id}/part-*.parquet", "where": "status = 'error'", "columns": ["topic"]}
+
+    totals = await play(world, world.send(world.joke(rows=300) | left))
+
+    assert (totals.state, totals.ok) == (RunState.SUCCEEDED, first.error)
+    assert world.result(totals.run_id).column_names[0] == "topic"
