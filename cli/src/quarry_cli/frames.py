@@ -108,7 +108,10 @@ def run(
             else find_place(say, local=local, keep=True, variables=None if env is None else variables_of(env))
         )
         if place.stack is not None:
-            atexit.register(partial(end, place.stack, place.client, say))
+            say(
+                "the local stack stays up for further calls and ends with this process; `quarry local down` stops it at once"
+            )
+            atexit.register(partial(end, place.stack, place.client, say, later=True))
         sent = place.client.send(asked)
     for sentence in sent.unchecked:
         say(f"not checked: {sentence}")

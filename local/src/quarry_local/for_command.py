@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -51,6 +52,12 @@ class LocalStack:
             self._stack.down()
         except StackError as error:
             raise QuarryError(str(error)) from error
+
+    def down_later(self) -> None:
+        # A notebook's kernel is killed soon after it was asked to end: stopping takes longer than it is given.
+        command = [sys.executable, "-m", "quarry_local.commands", "down", "--directory", str(self.directory)]
+        plain = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"} | {"TERM": "dumb"}
+        processes.spawn("down", command, plain, 0, self._stack.log_path("down"))
 
     def misleading(self, shell: Mapping[str, str] = os.environ) -> Iterable[str]:
         return environment.misleading(shell, self._stack.env())

@@ -218,4 +218,4 @@ def test_without_an_environment_the_local_stack_is_used_and_ended_with_the_proce
     assert "no environment is given: starting a local stack" in capsys.readouterr().err
     for work in at_exit:
         work()
-    assert stack.asked == ["up", "down"]
+    assert stack.asked == ["up", "down later"]

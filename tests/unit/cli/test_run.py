@@ -296,6 +296,9 @@ class Stack:
     def down(self):
         self.asked.append("down")
 
+    def down_later(self):
+        self.asked.append("down later")
+
     def misleading(self, shell):
         return [name for name in shell if name == "AWS_PROFILE"]
 

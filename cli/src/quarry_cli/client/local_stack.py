@@ -42,6 +42,10 @@ class LocalStack(Protocol):
         """Stop it. Raises QuarryError."""
         ...
 
+    def down_later(self) -> None:
+        """Let a process of its own stop it, for one that is about to end."""
+        ...
+
     def misleading(self, shell: Mapping[str, str]) -> Iterable[str]:
         """Variables that would lead a client elsewhere."""
         ...

@@ -92,11 +92,14 @@ def find_place(
     return Place(client, simulated=True)
 
 
-def end(stack: LocalStack, client: Client, say: Say, *, keep: bool = False) -> None:
-    """Stop a stack that was started for a call, unless somebody still needs it."""
+def end(stack: LocalStack, client: Client, say: Say, *, keep: bool = False, later: bool = False) -> None:
+    """Stop a stack that was started for a call, unless somebody still needs it; `later`: without waiting for it."""
     if keep or _open_runs(client):
         why = "as you asked" if keep else "because a run is open"
         say(f'the local stack stays up, {why}: eval "$(quarry local env)" to use it, `quarry local down` to stop it')
+        return
+    if later:
+        stack.down_later()
         return
     say("stopping the local stack")
     stack.down()
