@@ -31,7 +31,7 @@ HISTORIES = Path(__file__).parent
 
 async def recorded(release: str) -> History:
     """Run the scenario. Raises AssertionError: it did not go as it should."""
-    world = SimulatedWorld(**settings_of(SETTINGS))
+    world = SimulatedWorld(quota=BEDROCK["quota"], **settings_of(SETTINGS))
     world.bedrock = bedrock_of(BEDROCK, world)
     cuts: list[Cut] = []
     bodies: dict[str, bytes] = {}

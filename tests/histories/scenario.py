@@ -25,7 +25,9 @@ from tests.world.world import BUCKET, CLAUDE, TITAN, SimulatedWorld
 
 REFUSED_MODEL = "anthropic.claude-3-sonnet-20240229-v1:0"
 HAIKU = "anthropic.claude-3-5-haiku-20241022-v1:0"
-FOREIGN_JOB = "nightly-report-of-others"
+FOREIGN_JOB = (
+    "nightly-report-00000-1-prod"  # of another environment, which has a share of its own: only a refusal tells of it
+)
 STEPS_MAX = 60
 STEP_S = 61.0
 # A message in the hands of a dead process comes back.

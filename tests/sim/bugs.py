@@ -23,6 +23,7 @@ from typing import Any
 import quarry_scheduler.create
 from quarry_collector.shards import Shards
 from quarry_core.ledger import moves
+from quarry_core.ledger.limits import Limits
 from quarry_core.ledger.moves import slots
 from quarry_core.ledger.rows import pool_key
 from quarry_core.ports import Cond, Update
@@ -69,9 +70,13 @@ def _set(owner: Any, name: str, value: Any) -> Iterator[None]:
 def _limit_too_high() -> contextlib.AbstractContextManager[None]:
     """The limit is one more than was configured."""
     stack = contextlib.ExitStack()
-    opens, limits = moves.open_pool, moves.limit_pool
-    stack.enter_context(_set(moves, "open_pool", lambda pool, configured: opens(pool, configured + 1)))
-    stack.enter_context(_set(moves, "limit_pool", lambda pool, configured, *rest: limits(pool, configured + 1, *rest)))
+    opens, limit = moves.open_pool, moves.limit_pool
+
+    def more(limits: Limits) -> Limits:
+        return replace(limits, configured=limits.configured + 1)
+
+    stack.enter_context(_set(moves, "open_pool", lambda pool, limits: opens(pool, more(limits))))
+    stack.enter_context(_set(moves, "limit_pool", lambda pool, limits: limit(pool, more(limits))))
     return stack
 
 

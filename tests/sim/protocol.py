@@ -18,6 +18,7 @@ from typing import Any
 
 from quarry_core.contract.states import Gate, RunState, ShardState
 from quarry_core.ledger import moves
+from quarry_core.ledger.limits import Limits
 from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals, read_lane, read_pool, read_shard
 from quarry_core.ports import Key, Write
 from tests.sim.watch import SHARD_MOVES
@@ -192,7 +193,7 @@ class Protocol:
         empty: Items = {}
         writes: list[Write] = []
         for each in (
-            moves.open_pool(POOL, self.size.quota),
+            moves.open_pool(POOL, Limits(self.size.quota)),
             moves.begin_running(
                 Totals(RUN, RunState.PLANNING, 1), POOL, 0, ROWS * self.size.shards, ROWS * self.size.shards, "plan"
             )[1:],

@@ -13,6 +13,7 @@ from quarry_cli.commands.doctor import doctor
 from quarry_cli.commands.errors import errors
 from quarry_cli.commands.estimate import estimate
 from quarry_cli.commands.every import for_every
+from quarry_cli.commands.limits import limits
 from quarry_cli.commands.logs import logs
 from quarry_cli.commands.models import models
 from quarry_cli.commands.plan import plan
@@ -88,6 +89,7 @@ for command in (
     schema,
     doctor,
     models,
+    limits,
 ):
     app.command()(command)
 app.command("set")(set_)

@@ -320,6 +320,17 @@ class Jobs(Protocol):
         ...
 
 
+# --------------------------------------------------------------------------- Quotas
+
+
+class Quotas(Protocol):
+    """What the account allows, as AWS's Service Quotas tells it."""
+
+    async def jobs_at_once(self) -> Mapping[str, int]:
+        """Batch jobs that may be active at once, by canonical model. A model that no quota names is left out."""
+        ...
+
+
 # --------------------------------------------------------------------------- Runtime
 
 InvocationForm = Literal["InvokeModel", "Converse"]

@@ -78,6 +78,10 @@ class Settings(BaseSettings):
     event_target_dlq_url: str = Field("", description="Queue of the events that EventBridge could not deliver.")
 
     job_quota: int = Field(20, ge=1, le=500, description="Jobs that may be active at once in one pool.")
+    read_quotas: bool = Field(
+        True, description="Whether the scheduler reads the account's quotas from Service Quotas, where it may."
+    )
+    quotas_every_s: Seconds = Field(3_600, description="How often it reads them; after a failure sooner.")
     max_records_per_job: int | None = Field(
         None,
         ge=1,

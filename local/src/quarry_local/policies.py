@@ -301,6 +301,10 @@ def _bedrock_calls(place: Place) -> list[Mapping[str, Any]]:
             "Action": "bedrock:ListModelInvocationJobs",
             "Resource": "*",  # AWS knows no resource for List
         },
+        # Nor for the account's quotas, and for the models' names, by which alone a quota says whose it is.
+        {"Sid": "ReadQuotas", "Action": "servicequotas:ListServiceQuotas", "Resource": "*"},
+        {"Sid": "ReadDefaultQuotas", "Action": "servicequotas:ListAWSDefaultServiceQuotas", "Resource": "*"},
+        {"Sid": "NameModels", "Action": "bedrock:ListFoundationModels", "Resource": "*"},
         # Converse is no action of its own: IAM compares it as InvokeModel.
         {"Sid": "AskOnDemand", "Action": "bedrock:InvokeModel", "Resource": _any_model(place)},
         {

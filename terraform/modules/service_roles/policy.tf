@@ -208,6 +208,11 @@ data "aws_iam_policy_document" "access" {
       { sid = "TagOwnJobs", action = "bedrock:TagResource", resources = [module.names.jobs_arn], tag = "aws:RequestTag/${module.names.env_tag}" },
       # AWS knows no resource for List.
       { sid = "ListJobs", action = "bedrock:ListModelInvocationJobs", resources = ["*"], tag = null },
+      # Nor for what tells how many jobs the account may have: its quotas, and the models' names, by which alone a quota says whose
+      # it is. Without these the limit is what is configured.
+      { sid = "ReadQuotas", action = "servicequotas:ListServiceQuotas", resources = ["*"], tag = null },
+      { sid = "ReadDefaultQuotas", action = "servicequotas:ListAWSDefaultServiceQuotas", resources = ["*"], tag = null },
+      { sid = "NameModels", action = "bedrock:ListFoundationModels", resources = ["*"], tag = null },
     ] : []
 
     content {

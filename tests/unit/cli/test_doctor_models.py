@@ -8,9 +8,10 @@ import os
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, ProfileNotFound
 
-from quarry_cli.aws.models_quotas import Access, Batch, BatchQuotas, Limit, read_access, takes_batch
+from quarry_cli.aws.models_quotas import Access, Batch, read_access, takes_batch
 from quarry_cli.main import app
 from quarry_core.errors import PortError, Unknown, raise_for
+from quarry_core.models.quota_names import BatchQuotas, Limit
 from quarry_local.bedrock.api.quota_table import quotas as simulated_quotas
 from quarry_local.bedrock.models.catalogue import entries
 from quarry_local.bedrock.settings import LiveSettings

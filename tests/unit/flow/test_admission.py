@@ -10,6 +10,7 @@ import pytest
 from quarry_core.contract.names import shard_id
 from quarry_core.contract.states import RunState
 from quarry_core.ledger import moves
+from quarry_core.ledger.limits import Limits
 from quarry_core.ledger.rows import lane_key, shard_key, wait_key
 from quarry_core.ports import Cond, Put, Update
 from quarry_scheduler.handler import Scheduler
@@ -149,7 +150,7 @@ async def test_a_limit_made_smaller_admits_nothing_until_the_pool_has_drained_an
     run_id = await enlist(world, world.joke(rows=1_200, max_records_per_job=100))
     await world.scheduler.ticker.tick(CLAUDE_POOL)
     standing = await pool(world)
-    await world.ledger.apply(moves.limit_pool(standing, 1, None, 0))
+    await world.ledger.apply(moves.limit_pool(standing, Limits(1)))
 
     await world.scheduler.ticker.tick(CLAUDE_POOL)
 

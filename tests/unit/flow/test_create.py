@@ -73,8 +73,9 @@ async def test_a_throttled_create_returns_the_slot_and_uses_no_attempt():
 @pytest.mark.promise("L4", "L5")
 async def test_a_quota_that_others_use_up_lowers_the_limit_and_a_idle_time_raises_it_again():
     world = SimulatedWorld(job_quota=3, quota=3)
-    foreign = world.jobs.add_foreign("somebody-elses", CLAUDE)
     run_id = await enlist(world, world.joke(rows=1_200, max_records_per_job=100))
+    await world.scheduler.ticker.open_pool(CLAUDE_POOL)
+    foreign = world.jobs.add_foreign("somebody-elses", CLAUDE)  # which only the next sweep will count
 
     await world.scheduler.ticker.tick(CLAUDE_POOL)
 

@@ -124,7 +124,12 @@ def test_no_service_is_granted_everything_of_anything_but_a_list_that_knows_no_r
         for statement in statements(policies.service_access(PLACE, service)):
             assert "*" not in statement["Action"]
             if statement["Resource"] == "*":
-                assert statement["Action"] == "bedrock:ListModelInvocationJobs"
+                assert statement["Action"] in {
+                    "bedrock:ListModelInvocationJobs",
+                    "bedrock:ListFoundationModels",
+                    "servicequotas:ListServiceQuotas",
+                    "servicequotas:ListAWSDefaultServiceQuotas",
+                }
 
 
 def test_every_queue_is_received_from_by_exactly_one_service():

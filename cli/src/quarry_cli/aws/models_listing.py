@@ -14,9 +14,10 @@ import msgspec
 
 from quarry_cli.aws.asking import Asking
 from quarry_cli.aws.finding import NotKnown
-from quarry_cli.aws.models_quotas import SERVICE, Access, BatchQuotas, read_access, takes_batch
+from quarry_cli.aws.models_quotas import Access, read_access, takes_batch
 from quarry_core.errors import PortError
 from quarry_core.models import NoOneModel, UnsupportedModel, canonical_model, family_of, model_behind
+from quarry_core.models.quota_names import SERVICE, BatchQuotas
 
 ACCESS_MAX = 50
 Known = Literal["yes", "no", "unknown"]

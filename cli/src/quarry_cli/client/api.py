@@ -29,6 +29,7 @@ from quarry_cli.client.connections import Connect, Connections, connect, connect
 from quarry_cli.client.control import Control
 from quarry_cli.client.following import Show, follow
 from quarry_cli.client.formats import Format
+from quarry_cli.client.pool_limits import PoolLimits, read_limits, set_limit
 from quarry_cli.client.reading import RunReader
 from quarry_cli.client.run_search import RunLine, Wanted, beginning_with, find_run, no_such_run, read_runs
 from quarry_cli.client.share import Share, set_share
@@ -277,6 +278,18 @@ class Client:
     def resume(self, run_id: str) -> Control:
         """Let a paused run go on. Raises NoSuchRun, NotControlled."""
         return self._do(lambda connections: control.resume(connections, run_id))
+
+    def limits(self, model: str | None = None) -> PoolLimits:
+        """How many jobs of each model may be active at once, and why; of one model also who changed it. Raises BadSetting."""
+        return self._do(lambda connections: read_limits(connections, model))
+
+    def set_limit(self, model: str, limit: int | None, *, reason: str = "") -> PoolLimits:
+        """Set how many jobs of a model may be active at once; None goes by QUARRY_JOB_QUOTA again. No job is stopped for it.
+
+        Raises:
+            BadSetting: `limit` is not 0 to 500, or there is no such model.
+        """
+        return self._do(lambda connections: set_limit(connections, model, limit, reason))
 
     def results(
         self,

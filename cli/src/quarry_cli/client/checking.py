@@ -17,7 +17,7 @@ from quarry_cli.aws.answers import for_people
 from quarry_cli.aws.asking import Asking
 from quarry_cli.aws.environment import is_profile
 from quarry_cli.aws.finding import NotKnown
-from quarry_cli.aws.models_quotas import SERVICE, Batch, BatchQuotas, takes_batch
+from quarry_cli.aws.models_quotas import Batch, takes_batch
 from quarry_cli.client.aside import aside
 from quarry_cli.client.connections import Connections
 from quarry_cli.settings import ClientSettings
@@ -25,6 +25,7 @@ from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.prompts import Prompt, PromptError
 from quarry_core.errors import MissingBucket, PortError
 from quarry_core.models import UnsupportedModel, canonical_model, check_inference, family_of, joined
+from quarry_core.models.quota_names import SERVICE, BatchQuotas
 from quarry_core.ports import InferenceProfile, Objects
 from quarry_core.sources.lookups import NotReadable, TooManyKeys, look_up_prompt
 from quarry_core.sources.profiles import ProfileNotReadable, look_up_model

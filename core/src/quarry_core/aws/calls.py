@@ -33,13 +33,14 @@ READ_TIMEOUTS_S: Mapping[str, int] = {
     # A model may think for minutes, and the tier that costs half lets its callers wait.
     "bedrock-runtime": 300,
     "events": 10,
+    # The scheduler asks it for the account's quotas, now and then.
+    "service-quotas": 10,
     # The services of Quarry never ask these; `quarry doctor` and `quarry models` do.
     "iam": 10,
     "kms": 10,
     "logs": 10,
     "s3": 10,
     "scheduler": 10,
-    "service-quotas": 10,
     "sts": 10,
 }
 ATTEMPTS_MAX = 3

@@ -81,6 +81,11 @@ def parse_job_name(text: str, env: str) -> JobName | None:
     return JobName(match["run_id"].replace(".", "-"), match["shard"], int(match["attempt"]), env)
 
 
+def is_job_name(text: str) -> bool:
+    """Whether some environment of Quarry would give a job this name."""
+    return _JOB_NAME.fullmatch(text) is not None
+
+
 def client_token(job: str) -> str:
     """32 hex digits of the job name's SHA-256: the same job is always asked for with the same token."""
     return hashlib.sha256(job.encode()).hexdigest()[:32]

@@ -10,7 +10,7 @@ from quarry_core.contract.run import Run
 from quarry_core.contract.states import Gate
 from quarry_core.contract.text import bounded_text
 from quarry_core.ledger import rows
-from quarry_core.ledger.rows import BegunRow, FailureRow, JobRow, Lane, Pool, Shard, Slice, Totals, Waiting
+from quarry_core.ledger.rows import BegunRow, FailureRow, JobRow, Lane, LimitChange, Pool, Shard, Slice, Totals, Waiting
 from quarry_core.planning.estimate import Ahead
 from quarry_core.planning.history import WEEKS_MAX, History, recent
 from quarry_core.ports import Item, Put, Table, Update, Write
@@ -172,6 +172,11 @@ class Ledger:
     async def lanes(self, pool: str, most: int = 1_000) -> list[Lane]:
         items = await self._table.query(f"pool#{pool}", "lane#", most=most)
         return [rows.read_lane(item) for item in items]
+
+    async def limit_changes(self, pool: str, most: int = 20) -> list[LimitChange]:
+        """What operators have set for a pool, the newest first."""
+        items = await self._table.query(f"pool#{pool}", rows.AUDIT, most=most, backwards=True)
+        return [rows.read_limit_change(item) for item in items]
 
     async def history(self, pool: str) -> History:
         """What was seen of the pool's jobs lately."""

@@ -13,6 +13,7 @@ from typing import Any
 from quarry_core.contract.run import Pins, Run
 from quarry_core.contract.share import CLASSES
 from quarry_core.contract.states import Gate, RunState, ShardState
+from quarry_core.ledger.limits import Limits
 from quarry_core.planning.history import History
 from quarry_core.ports import Item, Key
 
@@ -21,6 +22,7 @@ ERRORS = "errors#"
 OPEN = "open"
 POOLS = "pools"
 HISTORY = "history#"
+AUDIT = "audit#"
 # Release 0.1.0 wrote it under another name, and a shard may be held over an upgrade.
 HEARTBEAT = "heartbeat"
 HEARTBEAT_BEFORE = "beat"
@@ -87,6 +89,11 @@ def pool_key(pool: str) -> Key:
 def listed_pool_key(pool: str) -> Key:
     """Stands exactly while the pool's row does, so that the pools there are can be read."""
     return POOLS, pool
+
+
+def audit_key(pool: str, at: str, token: str) -> Key:
+    """One change of a pool's limit. `at` is ISO 8601 in UTC, so that string order is time order."""
+    return f"pool#{pool}", f"{AUDIT}{at}#{token}"
 
 
 def history_key(pool: str, week: str) -> Key:
@@ -386,6 +393,17 @@ class Pool:
     virtual_time: Mapping[str, int]
     learned: int | None = None
     foreign: int = 0
+    siblings: int = 0
+    service_quota: int | None = None
+    # By an operator, in place of QUARRY_JOB_QUOTA: how many, by whom, and when (ISO 8601 in UTC).
+    set_to: int | None = None
+    set_by: str = ""
+    set_at: str = ""
+
+    @property
+    def limits(self) -> Limits:
+        """What `admit_limit` was made from."""
+        return Limits(self.configured, self.service_quota, self.foreign, self.siblings, self.learned)
 
     @property
     def free(self) -> int:
@@ -402,6 +420,29 @@ def read_pool(item: Item) -> Pool:
         virtual_time={name: item.get(f"virtual_time_{name}", 0) for name in CLASSES},
         learned=item.get("learned"),
         foreign=item.get("foreign", 0),
+        siblings=item.get("siblings", 0),
+        service_quota=item.get("service_quota"),
+        set_to=item.get("set_to"),
+        set_by=item.get("set_by", ""),
+        set_at=item.get("set_at", ""),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChange:
+    """An operator's change of a pool's configured limit. `None`: QUARRY_JOB_QUOTA holds. `at` is ISO 8601 in UTC."""
+
+    pool: str
+    before: int | None
+    after: int | None
+    by: str
+    at: str
+    reason: str = ""
+
+
+def read_limit_change(item: Item) -> LimitChange:
+    return LimitChange(
+        item["pool"], item.get("before"), item.get("after"), item["by"], item["at"], item.get("reason", "")
     )
 
 

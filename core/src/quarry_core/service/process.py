@@ -24,6 +24,7 @@ from quarry_core.aws.client import Aws
 from quarry_core.aws.jobs import BedrockJobs
 from quarry_core.aws.profiles import BedrockProfiles
 from quarry_core.aws.queue import SqsQueue
+from quarry_core.aws.quotas import ServiceQuotas
 from quarry_core.aws.runtime import BedrockRuntime
 from quarry_core.aws.s3.objects import S3Objects
 from quarry_core.aws.table import DynamoTable
@@ -32,7 +33,7 @@ from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import ON_DEMAND_QUEUE, QUEUES
 from quarry_core.errors import PortError
 from quarry_core.ledger.ledger import Ledger
-from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Profiles, Queue, Runtime, Table
+from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Profiles, Queue, Quotas, Runtime, Table
 from quarry_core.service.consumer import Consumer, Limits, every
 from quarry_core.settings import Settings, faults_of
 from quarry_core.sources.hub.objects import HubObjects
@@ -69,6 +70,7 @@ class World:
     queues: Mapping[str, Queue]
     undelivered: Queue | None = None  # what EventBridge could not deliver; nobody reads it, it is counted
     traces: Traces = NO_TRACES
+    quotas: Quotas | None = None  # None: nobody to ask
 
     @property
     def ledger(self) -> Ledger:
@@ -144,6 +146,7 @@ async def open_world(settings: Settings, queues: Sequence[str] = QUEUES) -> Asyn
                 profiles=BedrockProfiles(aws),
                 runtime=BedrockRuntime(aws),
                 bus=EventBus(aws, settings.env),
+                quotas=ServiceQuotas(aws) if settings.read_quotas else None,
                 queues={
                     name: SqsQueue(aws, name, *settings.queue_urls(name))
                     for name in queues

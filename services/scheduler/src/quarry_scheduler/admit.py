@@ -48,10 +48,3 @@ def after_admission(pool: Pool, lane: Lane, shard: Shard) -> tuple[Pool, Lane]:
 def learn_limit(in_use: int) -> int:
     """What a refusal for quota teaches: what we had running besides the refused one, and never less than one."""
     return max(1, in_use - 1)
-
-
-def relax_limit(pool: Pool, *, refused_since: bool) -> int | None:
-    """A sweep without a refusal allows one job more, until nothing learned is left to mind."""
-    if pool.learned is None or refused_since:
-        return pool.learned
-    return None if pool.learned + 1 >= pool.configured else pool.learned + 1

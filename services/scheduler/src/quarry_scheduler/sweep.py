@@ -14,6 +14,7 @@ from quarry_core.contract.names import parse_job_name
 from quarry_core.contract.states import ShardState
 from quarry_core.ledger.rows import Pool, Shard
 from quarry_core.ports import Job
+from quarry_scheduler.limits import Others, others
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,10 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """How many active jobs of a pool are not ours."""
+    """Which active jobs of a pool are not ours: its limit goes by them."""
 
     pool: str
-    jobs: int
+    others: Others
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,8 @@ class Unallowed:
 Action = Look | Tell | Foreign | Abandoned | Unallowed
 
 
-def decide(view: View, pool_of: dict[str, str]) -> list[Action]:
-    """All that this sweep is to do.
-
-    Args:
-        view: what was gathered.
-        pool_of: model id as Bedrock tells it -> pool, for the jobs of the view.
-    """
+def decide(view: View) -> list[Action]:
+    """All that this sweep is to do."""
     actions: list[Action] = []
     active_arns = {job.arn for job in view.active}
     actions += [
@@ -81,8 +77,6 @@ def decide(view: View, pool_of: dict[str, str]) -> list[Action]:
     ]
     ours = [job for job in view.active if parse_job_name(job.name, view.env)]
     actions += [Tell(job) for job in ours]
-    names = {job.arn for job in ours}
-    for pool in view.pools:
-        foreign = sum(1 for job in view.active if job.arn not in names and pool_of.get(job.model_id) == pool.pool)
-        actions.append(Foreign(pool.pool, foreign))
+    found = others(view.active, view.env)
+    actions += [Foreign(pool.pool, found.get(pool.pool, Others())) for pool in view.pools]
     return actions

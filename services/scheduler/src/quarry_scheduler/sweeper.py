@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 
 import structlog
@@ -16,13 +17,12 @@ from quarry_core.errors import Missing, PortError, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.ledger import OpenRun
 from quarry_core.ledger.rows import Lane, Pool, Shard, Totals, Waiting
-from quarry_core.models import UnsupportedModel, pool_of
 from quarry_core.ports import Job, Write
 from quarry_core.service.failures import StepFailed
 from quarry_core.service.process import World
 from quarry_core.telemetry import metrics
 from quarry_scheduler import gauges
-from quarry_scheduler.admit import relax_limit
+from quarry_scheduler.limits import Others, PoolLimits
 from quarry_scheduler.on_demand import OnDemand
 from quarry_scheduler.staleness import Staleness
 from quarry_scheduler.sweep import Abandoned, Action, Foreign, Look, Tell, Unallowed, View, decide
@@ -42,8 +42,12 @@ POOL_IDLE_S = 3_600.0
 class Sweeper:
     """One sweep at a time in this process; callers that come meanwhile share the one that is running."""
 
-    def __init__(self, world: World, tracking: Tracking, ticker: Ticker, on_demand: OnDemand) -> None:
+    def __init__(
+        self, world: World, tracking: Tracking, ticker: Ticker, on_demand: OnDemand, limits: PoolLimits
+    ) -> None:
         self._world = world
+        self._limits = limits
+        self._set_at: dict[str, str] = {}  # by pool: the operator's change that was logged last
         self._on_demand = on_demand
         self._tracking = tracking
         self._ticker = ticker
@@ -79,7 +83,7 @@ class Sweeper:
         except Exception:  # figures are for people: a bug in them must not keep the sweep from fixing
             log.exception("figures_failed")
         now_s, most = self._world.clock.monotonic(), self._world.settings.wake_max
-        actions: list[Action | Stuck] = [*decide(view, self._pools_of(view.active)), *self._of_asked(asked)]
+        actions: list[Action | Stuck] = [*decide(view), *self._of_asked(asked)]
         actions += self._wake_ups.choose(waiting, messages, most, now_s)
         corrections, failures = await self._fix(actions)
         for name in self._used:
@@ -193,7 +197,8 @@ class Sweeper:
             lanes = await ledger.lanes(name)
             if name not in listed:
                 await self._move_pool(moves.list_pool(name), name, "pool_listed")
-            idle = not (pool.in_use or lanes or name in used)
+            # What an operator has set for a pool outlives its runs.
+            idle = not (pool.in_use or lanes or name in used or pool.set_to is not None)
             if self._idle.stale_s(name, idle, self._world.clock.monotonic()) >= POOL_IDLE_S and idle:
                 await self._move_pool(moves.remove_pool(pool), name, "pool_removed")
                 continue
@@ -266,17 +271,6 @@ class Sweeper:
             waits("settle", todo.attempt, settings.wake_after_ended_s, shard=todo.shard)
         return found
 
-    @staticmethod
-    def _pools_of(jobs: Sequence[Job]) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for job in jobs:
-            region = job.arn.split(":")[3] if job.arn.count(":") > 3 else ""
-            try:
-                found[job.model_id] = pool_of(region, job.model_id)
-            except (UnsupportedModel, ValueError):
-                log.debug("foreign_model", model=job.model_id)
-        return found
-
     # ----------------------------------------------------------------- apply
 
     async def _perform(self, action: Action | Stuck) -> str:
@@ -285,8 +279,8 @@ class Sweeper:
                 return (await self._tracking.of(shard, partial(self._looked, shard))).kind
             case Tell(job):
                 return (await self._tracking.job_seen(job.name, job.arn, job.status, "sweep", job)).kind
-            case Foreign(name, jobs):
-                await self._limit(name, jobs)
+            case Foreign(name, found):
+                await self._limit(name, found)
                 return ""
             case Abandoned(shard):
                 return await self._abandoned(shard)
@@ -337,17 +331,22 @@ class Sweeper:
             )
             return Job(shard.arn, row.name, JobStatus.FAILED, "", "", "", message="Bedrock no longer knows this job")
 
-    async def _limit(self, name: str, foreign: int) -> None:
+    async def _limit(self, name: str, found: Others) -> None:
         pool = await self._world.ledger.pool(name)
         if pool is None:
             return
-        metrics.SLOTS_FOREIGN.labels(name).set(foreign)
-        learned = relax_limit(pool, refused_since=name in self._ticker.refused_since_sweep)
+        metrics.SLOTS_FOREIGN.labels(name).set(found.foreign + found.siblings)
+        if pool.set_at and self._set_at.get(name) != pool.set_at:
+            log.info("limit_set_by_operator", pool=name, to=pool.set_to, by=pool.set_by, at=pool.set_at)
+            self._set_at[name] = pool.set_at
+        limits = self._limits.now(pool, found, refused=name in self._ticker.refused_since_sweep)
         self._ticker.refused_since_sweep.discard(name)
-        configured = self._world.settings.job_quota
-        if (pool.configured, pool.learned, pool.foreign) == (configured, learned, foreign):
+        if limits == pool.limits and limits.admit_limit == pool.admit_limit:
             return
         try:
-            await self._world.ledger.apply(moves.limit_pool(pool, configured, learned, foreign))
+            await self._world.ledger.apply(moves.limit_pool(pool, limits))
         except Stale:
             log.debug("limit_set_by_another", pool=name)
+            return
+        if limits.admit_limit != pool.admit_limit:
+            log.info("limit_changed", pool=name, before=pool.admit_limit, after=limits.admit_limit, **asdict(limits))

@@ -31,6 +31,7 @@ from quarry_core.service.steps import Steps
 from quarry_core.telemetry import metrics
 from quarry_scheduler.admit import after_admission, learn_limit, next_lane
 from quarry_scheduler.create import JobCreator
+from quarry_scheduler.limits import PoolLimits
 from quarry_scheduler.pauses import Pauses
 from quarry_scheduler.pins import PinsCache
 from quarry_scheduler.shard_endings import ShardEndings
@@ -75,8 +76,17 @@ class Memory:
 class Ticker:
     """Ticks pools: one tick a pool at a time in this process; callers that come meanwhile share the next one."""
 
-    def __init__(self, world: World, pins: PinsCache, steps: Steps, endings: ShardEndings, tracker: JobTracker) -> None:
+    def __init__(
+        self,
+        world: World,
+        pins: PinsCache,
+        steps: Steps,
+        endings: ShardEndings,
+        tracker: JobTracker,
+        limits: PoolLimits,
+    ) -> None:
         self._world = world
+        self._limits = limits
         self._pins = pins
         self._steps = steps
         self._endings = endings
@@ -165,7 +175,7 @@ class Ticker:
         pool = await self._world.ledger.pool(name)
         if pool is None:
             try:
-                await self._world.ledger.apply(moves.open_pool(name, self._world.settings.job_quota))
+                await self._world.ledger.apply(moves.open_pool(name, await self._limits.first(name)))
             except Stale:
                 log.debug("pool_opened_by_another", pool=name)
             pool = await self._world.ledger.pool(name)
@@ -254,7 +264,7 @@ class Ticker:
         pool = await self.open_pool(name)
         learned = learn_limit(pool.in_use + (not kept))
         try:
-            await self._world.ledger.apply(moves.limit_pool(pool, pool.configured, learned, pool.foreign))
+            await self._world.ledger.apply(moves.limit_pool(pool, self._limits.lowered(pool, learned)))
             log.warning("limit_learned", pool=name, learned=learned)
         except Stale:
             log.debug("limit_set_by_another", pool=name)

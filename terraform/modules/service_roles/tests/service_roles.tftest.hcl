@@ -249,6 +249,24 @@ run "what_the_scheduler_may_do" {
           Resource = "*"
         },
         {
+          Sid      = "ReadQuotas"
+          Effect   = "Allow"
+          Action   = "servicequotas:ListServiceQuotas"
+          Resource = "*"
+        },
+        {
+          Sid      = "ReadDefaultQuotas"
+          Effect   = "Allow"
+          Action   = "servicequotas:ListAWSDefaultServiceQuotas"
+          Resource = "*"
+        },
+        {
+          Sid      = "NameModels"
+          Effect   = "Allow"
+          Action   = "bedrock:ListFoundationModels"
+          Resource = "*"
+        },
+        {
           Sid      = "PassBedrockRole"
           Effect   = "Allow"
           Action   = "iam:PassRole"

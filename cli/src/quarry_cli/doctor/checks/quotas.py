@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from quarry_cli.aws.asking import reason
 from quarry_cli.aws.environment import Environment
 from quarry_cli.aws.finding import Fault, NotKnown, command, setting
-from quarry_cli.aws.models_quotas import SERVICE, BatchQuotas, Limit, ModelQuotas, Quota
 from quarry_core.errors import PortError
 from quarry_core.models import limits_of
 from quarry_core.models.on_demand import why_never
+from quarry_core.models.quota_names import SERVICE, BatchQuotas, Limit, ModelQuotas, Quota
 
 
 async def batch_quotas(environment: Environment) -> BatchQuotas:

@@ -14,7 +14,15 @@ from quarry_core.ledger.moves.control import By, cancel, pause, resume
 from quarry_core.ledger.moves.failures import begin_piece, finish_piece, forget_failures, leave_piece, note_failure
 from quarry_core.ledger.moves.invoking import begin_invoking, end_invoking, end_uninvoked, keep_invoking, leave_invoking
 from quarry_core.ledger.moves.lanes import set_share, set_share_early
-from quarry_core.ledger.moves.pools import limit_pool, list_pool, open_history, open_pool, remove_pool, seen_in
+from quarry_core.ledger.moves.pools import (
+    limit_pool,
+    list_pool,
+    open_history,
+    open_pool,
+    remove_pool,
+    seen_in,
+    set_limit,
+)
 from quarry_core.ledger.moves.rounds import RETRY_SHARDS_AT_ONCE, end_rounds, open_more, open_round
 from quarry_core.ledger.moves.runs import (
     accept,
@@ -103,6 +111,7 @@ __all__ = [
     "resume",
     "return_slot",
     "seen_in",
+    "set_limit",
     "set_share",
     "set_share_early",
     "settle",

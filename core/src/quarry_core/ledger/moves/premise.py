@@ -10,6 +10,11 @@ def equal(attribute: str, value: object) -> Cond:
     return Cond(attribute, "eq", value)
 
 
+def equal_or_absent(attribute: str, value: object) -> Cond:
+    """Likewise, of an attribute that may be absent: then what was read is None."""
+    return Cond(attribute, "absent") if value is None else equal(attribute, value)
+
+
 def as_read(attribute: str, value: object) -> Cond:
-    """Likewise, of an attribute that may be absent: then what was read is empty."""
+    """Likewise, of an attribute that may be absent: then what was read is empty or zero."""
     return equal(attribute, value) if value else Cond(attribute, "absent")

@@ -1,0 +1,155 @@
+"""The limits of pools: what each was made from, and setting one by hand. A change is one conditional write, and is kept."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import timedelta
+
+import msgspec
+
+from quarry_cli.client.connections import Connections
+from quarry_cli.errors import BadSetting
+from quarry_core.contract.job_request import check_model_id
+from quarry_core.contract.text import one_line
+from quarry_core.errors import PortError, Stale
+from quarry_core.ledger import moves
+from quarry_core.ledger.ledger import HOLDERS_MAX
+from quarry_core.ledger.limits import Limits
+from quarry_core.ledger.rows import LimitChange, Pool
+from quarry_core.models import is_application_profile, pool_of
+
+TRIES_MAX = 20
+POOLS_MAX = 200
+CHANGES_SHOWN_MAX = 20
+REASON_CHARS_MAX = 300
+AUDIT_DAYS = 400
+
+
+class PoolLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool's limit, in jobs that are active at once, and what it was made from. `None`: not known, or not so.
+
+    `limit` is how many of ours may be active; `in_use` are. `set_to` is what an operator has set in place of
+    QUARRY_JOB_QUOTA, by whom and when (ISO 8601 in UTC). `foreign` are active jobs that no environment of Quarry created,
+    `siblings` those of other environments. `learned` is what is left after Bedrock refused a job.
+    """
+
+    pool: str
+    limit: int
+    in_use: int
+    configured: int
+    service_quota: int | None
+    foreign: int
+    siblings: int
+    learned: int | None
+    set_to: int | None
+    set_by: str | None
+    set_at: str | None
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One change by hand: when, by whom, and from what to what. `None`: QUARRY_JOB_QUOTA."""
+
+    at: str
+    by: str
+    before: int | None
+    after: int | None
+    reason: str
+
+
+class PoolLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What `quarry limits` prints. `changes` are of the one pool that was asked for, the newest first."""
+
+    pools: list[PoolLimit]
+    changes: list[Change]
+
+
+async def read_limits(connections: Connections, model: str | None) -> PoolLimits:
+    """Of all pools that stand, or of one. Raises BadSetting."""
+    ledger = connections.ledger
+    names = sorted(await ledger.pools(POOLS_MAX)) if model is None else [pool_name(connections, model)]
+    pools = [await ledger.pool(name) for name in names]
+    changes = [] if model is None else await ledger.limit_changes(names[0], CHANGES_SHOWN_MAX)
+    return PoolLimits(
+        pools=[_shown(pool) for pool in pools if pool is not None],
+        changes=[
+            Change(at=each.at, by=each.by, before=each.before, after=each.after, reason=each.reason) for each in changes
+        ],
+    )
+
+
+async def set_limit(connections: Connections, model: str, limit: int | None, reason: str) -> PoolLimits:
+    """Set a pool's configured limit, or let QUARRY_JOB_QUOTA hold again (`None`). No job is stopped for a smaller one.
+
+    Args:
+        model: a model, or the name of its pool.
+        limit: 0 admits nothing.
+        reason: kept with the change.
+
+    Raises:
+        BadSetting.
+    """
+    if limit is not None and (isinstance(limit, bool) or not 0 <= limit <= HOLDERS_MAX):
+        raise BadSetting(f"limit: {limit} is not a whole number from 0 to {HOLDERS_MAX}")
+    name = pool_name(connections, model)
+    ledger, clock = connections.ledger, connections.clock
+    by = await _who(connections)
+    for _ in range(TRIES_MAX):
+        pool = await ledger.pool(name)
+        now = clock.now()
+        expires_at = int((now + timedelta(days=AUDIT_DAYS)).timestamp())
+        try:
+            if pool is None:
+                if limit is None:
+                    raise BadSetting(f"pool {name} does not exist: no limit is set for it")
+                await ledger.apply(moves.open_pool(name, Limits(limit)))
+                continue
+            if pool.set_to != limit:
+                why = one_line(reason, REASON_CHARS_MAX)
+                change = LimitChange(name, pool.set_to, limit, by, now.isoformat(), why)
+                await ledger.apply(moves.set_limit(pool, change, clock.token(), expires_at))
+        except Stale:
+            continue
+        return await read_limits(connections, name)
+    raise BadSetting(f"pool {name} is being changed too fast: {TRIES_MAX} tries; run the command again")
+
+
+def pool_name(connections: Connections, model: str) -> str:
+    """The pool of a model's id, profile or ARN; or what is a pool's name already. Raises BadSetting."""
+    _, mark, rest = model.partition("#")
+    named = rest if mark else model
+    try:
+        check_model_id(named)
+    except ValueError as error:
+        raise BadSetting(f"model: {error}") from error
+    if is_application_profile(named):
+        raise BadSetting(f"model: {named} hides which model it stands for: give that model, whose pool it shares")
+    return model if mark else pool_of(connections.region, model)
+
+
+async def _who(connections: Connections) -> str:
+    """The caller's ARN, else the name of who is logged in."""
+    if connections.ask is not None:
+        try:
+            return str((await connections.ask("sts", "get_caller_identity", {}))["Arn"])
+        except (PortError, KeyError):
+            pass
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no such user, as in a container
+        return "unknown"
+
+
+def _shown(pool: Pool) -> PoolLimit:
+    return PoolLimit(
+        pool=pool.pool,
+        limit=pool.admit_limit,
+        in_use=pool.in_use,
+        configured=pool.configured,
+        service_quota=pool.service_quota,
+        foreign=pool.foreign,
+        siblings=pool.siblings,
+        learned=pool.learned,
+        set_to=pool.set_to,
+        set_by=(pool.set_by or None) if pool.set_to is not None else None,
+        set_at=(pool.set_at or None) if pool.set_to is not None else None,
+    )
