@@ -189,7 +189,7 @@ def test_answers_that_do_not_fit_the_schema_cost_their_own_row_only(user, model_
 @pytest.mark.promise("S10")
 def test_jobs_that_fail_or_expire_are_repeated_and_one_that_ends_partially_is_kept(user):
     endings = {"*-endings-00000-1-*": "failed", "*-endings-00002-1-*": "expired", "*-endings-00004-1-*": "partial"}
-    begin(user, "endings", job_faults=endings)
+    begin(user, "endings", attempts_max=1, job_faults=endings)
 
     assert ended(user, "endings") == ("SUCCEEDED_WITH_ERRORS", Counter(ok=250, NOT_PROCESSED=50))
     statuses = sorted((job["name"].split("-")[-3:-1], job["status"]) for job in user.jobs("endings"))
