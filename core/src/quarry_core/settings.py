@@ -139,6 +139,13 @@ class Settings(BaseSettings):
         le=100,
         description="A step that fails this often in the same way, through no fault of AWS, ends its run.",
     )
+    alike_failures_max: int = Field(
+        10,
+        ge=2,
+        le=1_000,
+        description="A queue of which this many messages in a row failed in the same way, through no fault of AWS, is left"
+        " alone for 30 seconds, then longer, up to five minutes.",
+    )
     worker_deaths_max: int = Field(
         2, ge=1, le=100, description="A piece of work that killed this many workers ends its run."
     )

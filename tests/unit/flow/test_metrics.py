@@ -174,6 +174,15 @@ async def what_fails_by_itself(seen):
     ).run_once()
     seen.look()
 
+    async def bug(_):
+        raise KeyError("planted")
+
+    limits = consumer_limits(world.settings, world.settings.alike_failures_max)
+    for number in range(world.settings.alike_failures_max):
+        world.queues["slices"].put(f"work {number}")
+    await Consumer(world.queues["slices"], bug, limits, world.clock, "slice").run_once()
+    seen.look()
+
 
 async def calls_of_aws(seen):
     async with scripted("sqs", [Answer({"Attributes": {}})], observe=metrics.observe_aws) as (aws, _):

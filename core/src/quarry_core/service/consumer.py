@@ -9,7 +9,8 @@ permission that is missing, fills no dead-letter queue. A process that has no di
 alike, and receives nothing until it has paused: it is not the message that failed. What fails by itself is counted by
 its step (`steps.py`), which ends the run; where no step knows a run, it is a `Retry` until `tries_max`, then `Poison`
 with its text, so that nobody loses a message without a word. Of wake-ups that fail alike one is dead-lettered and the others
-are acked: a bug that the sweep sends wake-ups for again and again must not fill the dead-letter queue either.
+are acked: a bug that the sweep sends wake-ups for again and again must not fill the dead-letter queue either. And when the last messages
+have all failed alike, nothing more is taken for a while (`breaker.py`): a bad deploy stops, rather than shovel its queue away.
 
 SIGTERM: no new receive; work in hand has `drain_s` to finish, then it is cancelled and handed back at once. A long
 poll that is on the wire is let come home, since SQS may have given it messages already; those are handed back too.
@@ -27,8 +28,9 @@ import structlog
 
 from quarry_core.errors import PortError
 from quarry_core.ports import Clock, Message, Queue
+from quarry_core.service.breaker import Breaker
 from quarry_core.service.delivery import DELIVERY
-from quarry_core.service.failures import Kind, StepFailed, exhausted, failure_of, kind_of
+from quarry_core.service.failures import Failure, Kind, StepFailed, exhausted, failure_of, kind_of, poisoned
 from quarry_core.service.verdicts import DONE, Done, Poison, Retry, Verdict
 from quarry_core.telemetry import metrics
 
@@ -53,6 +55,7 @@ class Limits:
     tries_max: int = 10
     wakeup_tries_max: int | None = None  # None: a message of the user's, which nothing would send again
     pause_max_s: float = 300  # without a receive, while the process has run out of something
+    alike_max: int = 10  # distinct messages in a row that fail alike before nothing more is taken
 
 
 @dataclass(slots=True)
@@ -84,6 +87,7 @@ class Consumer:
         self._step = step
         self._renew = renew
         self._alike: set[str] = set()  # fingerprints of what this process has dead-lettered
+        self._breaker = Breaker(limits.alike_max)
         self._exhausted = 0  # messages in a row for which the process had not enough of something
         self._paused_until = 0.0
         self._in_hand: set[asyncio.Task[None]] = set()
@@ -98,7 +102,8 @@ class Consumer:
             if free <= 0:
                 await _first_of(stop, self._in_hand)
                 continue
-            if (pause_s := self._paused_until - self._clock.monotonic()) > 0:
+            now_s = self._clock.monotonic()
+            if (pause_s := max(self._paused_until - now_s, self._breaker.pause_s(now_s))) > 0:
                 await _pause(stop, self._clock, pause_s)
                 continue
             try:
@@ -117,6 +122,11 @@ class Consumer:
                 else:
                     self._begin(message)
         await self._drain()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it takes nothing, or only tries again, since all that it took failed alike."""
+        return self._breaker.open
 
     async def run_once(self) -> Counts:
         """Receive once without waiting, handle all of it, and tell what became of it. For tests and tools."""
@@ -174,13 +184,33 @@ class Consumer:
         try:
             verdict = await self._handle(message)
         except StepFailed as failed:
+            self._failed(message, failure_of(failed.__cause__ or failed))
             return self._again(message, str(failed), dead_lettered=False)
         except Exception as error:
             return await self._judge(message, error)
         finally:
             DELIVERY.reset(at_hand)
         self._exhausted = 0
+        # A user's message may be wrong by itself, however many are; what the services send each other is not.
+        if isinstance(verdict, Poison) and self._limits.wakeup_tries_max is not None:
+            self._failed(message, poisoned(verdict.why))
+        elif self._breaker.went_well():
+            log.info("receiving_again", queue=self.queue.name)
+            metrics.CONSUMER_STOPPED.labels(self.queue.name).set(0)
         return verdict
+
+    def _failed(self, message: Message, failure: Failure) -> None:
+        """Stop, if the last messages have all failed so."""
+        pause_s = self._breaker.failed(message.id, failure.fingerprint, self._clock.monotonic())
+        if pause_s:
+            log.error(
+                "stopped_receiving",
+                queue=self.queue.name,
+                messages=self._breaker.alike,
+                pause_s=pause_s,
+                why=failure.sentence,
+            )
+        metrics.CONSUMER_STOPPED.labels(self.queue.name).set(self._breaker.open)
 
     async def _judge(self, message: Message, error: Exception) -> Verdict:
         why = f"{type(error).__name__}: {error}"
@@ -197,7 +227,9 @@ class Consumer:
                 return await self._wait_out(message, f"the worker is out of {what}: {why}")
             case Kind.DETERMINISTIC:
                 log.error("handler_failed", queue=self.queue.name, exc_info=error)
-                fingerprint = failure_of(error).fingerprint
+                failure = failure_of(error)
+                self._failed(message, failure)
+                fingerprint = failure.fingerprint
                 verdict = self._again(message, why, dead_lettered=fingerprint not in self._alike)
                 if isinstance(verdict, Poison):
                     self._alike.add(fingerprint)

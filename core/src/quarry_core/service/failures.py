@@ -137,6 +137,12 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(digest[:FINGERPRINT_CHARS], one_line(sentence, SENTENCE_CHARS_MAX - len(where), mark=" ") + where)
 
 
+def poisoned(why: str) -> Failure:
+    """By what a message that was judged to be poison is known as alike to another."""
+    digest = hashlib.sha256(f"poison\n{normalised(why)}".encode("utf-8", "replace")).hexdigest()
+    return Failure(digest[:FINGERPRINT_CHARS], one_line(why, SENTENCE_CHARS_MAX, mark=" "))
+
+
 # In this order: what is recognised by its form before what is only digits.
 _VARIES = (
     re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE),  # UUIDs

@@ -115,6 +115,7 @@ def consumer_limits(settings: Settings, concurrency: int, *, wakeups: bool = Tru
         receive_wait_s=settings.receive_wait_s,
         retry_after_max_s=settings.retry_after_max_s,
         drain_s=settings.drain_s,
+        alike_max=settings.alike_failures_max,
     )
 
 
@@ -272,8 +273,16 @@ async def _when(stop: asyncio.Event, work: Callable[[], Awaitable[None]]) -> Non
     await work()
 
 
+def note_health(health: Health, consumers: Sequence[Consumer], *, draining: bool) -> None:
+    """Whether the process is ready, and if not, which of its queues it has stopped to take messages from."""
+    stopped = sorted(consumer.queue.name for consumer in consumers if consumer.stopped)
+    polled = all(consumer.polled.is_set() for consumer in consumers)
+    health.ready = polled and not draining and not stopped
+    health.why = f"takes no messages from {', '.join(stopped)}: the last ones all failed alike" if stopped else ""
+
+
 async def _turn(parts: Parts, health: Health, stop: asyncio.Event) -> None:
     while True:
         health.turn()
-        health.ready = all(consumer.polled.is_set() for consumer in parts.consumers) and not stop.is_set()
+        note_health(health, parts.consumers, draining=stop.is_set())
         await asyncio.sleep(TURN_EVERY_S if health.ready else TURN_EVERY_S / 10)

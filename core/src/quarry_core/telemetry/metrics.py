@@ -101,6 +101,11 @@ EXHAUSTED = Counter(
     "Messages returned because the process had run out of something: disk, files, memory, threads, workers.",
     ["queue", "what"],
 )
+CONSUMER_STOPPED = Gauge(
+    "quarry_consumer_stopped",
+    "1 while a consumer takes no messages, or only tries again, because all that it took failed alike; else 0.",
+    ["queue"],
+)
 
 RUNS_ACCEPTED = Counter("quarry_runs_accepted_total", "Manifests that became runs, including refused ones.")
 ROWS_ACCEPTED = Counter("quarry_rows_accepted_total", "Rows of accepted runs.")
@@ -109,7 +114,7 @@ ROWS_FINISHED = Counter(
     "Rows by outcome: ok, or the error code in lower case: model_error, empty_answer, corrupt_answer,"
     " invalid_output, missing,"
     " not_processed, expired, job_failed, refused, throttled, no_answer, null_input, bad_value, too_large,"
-    " bad_image, image_missing, image_denied, image_too_large, below_minimum, skipped, internal_error.",
+    " bad_image, image_missing, image_denied, image_too_large, below_minimum, skipped, cancelled, internal_error.",
     ["outcome"],
 )
 SHARDS_ENLISTED = Counter("quarry_shards_enlisted_total", "Shards written and enlisted.")

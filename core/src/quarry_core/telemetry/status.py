@@ -39,12 +39,15 @@ REASONS = {
 
 
 class Health:
-    """Alive while the event loop turns; ready from the first successful poll of every queue until the drain."""
+    """Alive while the event loop turns; ready from the first successful poll of every queue until the drain, unless a
+    consumer has stopped.
+    """
 
     def __init__(self, stalled_after_s: float = 60.0) -> None:
         self._stalled_after_s = stalled_after_s
         self._last_turn = time.monotonic()
         self.ready = False
+        self.why = ""  # not ready, where there is more to say
 
     def turn(self) -> None:
         self._last_turn = time.monotonic()
@@ -175,7 +178,7 @@ class StatusServer:
         if path == HEALTHY:
             return _reported("alive", holds=self._health.alive)
         if path == READY:
-            return _reported("ready", holds=self._health.ready and self._health.alive)
+            return _reported("ready", holds=self._health.ready and self._health.alive, why=self._health.why)
         return Answer(404, f"this server has {METRICS}, {HEALTHY} and {READY}\n".encode())
 
     async def _metrics(self, accept: str) -> Answer:
@@ -191,8 +194,10 @@ class StatusServer:
             return Answer(500, f"the metrics cannot be shown: {type(error).__name__}\n".encode())
 
 
-def _reported(what: str, *, holds: bool) -> Answer:
-    return Answer(200, f"{what}\n".encode()) if holds else Answer(503, f"not {what}\n".encode())
+def _reported(what: str, *, holds: bool, why: str = "") -> Answer:
+    if holds:
+        return Answer(200, f"{what}\n".encode())
+    return Answer(503, f"not {what}{f': {why}' if why else ''}\n".encode())
 
 
 def _head(answer: Answer) -> bytes:
