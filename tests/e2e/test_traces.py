@@ -58,7 +58,7 @@ def collector():
 def test_three_processes_tell_one_trace_for_each_shard(collector, stack_of):
     address = f"http://127.0.0.1:{collector.server_port}"
     overrides = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_BSP_SCHEDULE_DELAY": "600000"}
-    user = stack_of(StackSettings(env="traces", quota=2, overrides=overrides), plainly=True)
+    user = stack_of(StackSettings(env="traces", quota=2, overrides=overrides))
     run_id = user.send(
         {
             "s3_uri": user.topics("inputs/traces.csv", ROWS),
