@@ -154,7 +154,10 @@ def _checked(work: str, way: str, folder: Path, size: Size) -> str:
     if work == "row_group" or way == "quarry":
         return "ours"
     if work in ("csv", "parquet"):
-        assert sum(table.num_rows for table in copied_rows(out)) == (size.rows if work == "csv" else 0), way
+        assert sum(table.num_rows for table in copied_rows(out)) == size.rows, way
+        assert len(list((reference / "rows" / "run").glob("*.parquet"))) == size.rows // size.shard_rows, (
+            "ours copies too"
+        )
         if shard_digests(out) == shard_digests(reference / "batch-input"):
             return "same bytes"
         assert meaning(out) == meaning(reference / "batch-input"), f"{way} wrote other lines"

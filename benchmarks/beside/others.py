@@ -1,7 +1,7 @@
 """The same work done with the tools that people take for it, each as its users write it, as fast as we know how.
 
-Every way reads the whole file, writes one JSONL file a shard with the lines that Bedrock wants, and, of CSV, the rows
-of each shard as Parquet in the compression that we use. They check nothing: no row without a text, no dialect, no
+Every way reads the whole file, writes one JSONL file a shard with the lines that Bedrock wants, and the rows of each
+shard as Parquet in the compression that we use. They check nothing: no row without a text, no dialect, no
 size. A join reads the source and the output, puts answers beside rows by record id, in the source's order, and writes
 Parquet in the compression that we use.
 """
@@ -59,8 +59,7 @@ class Pandas:
                 for number, row in enumerate(rows.to_dict("records")):
                     record = {"recordId": f"{shard}{number:06d}", "modelInput": body(TEMPLATE.format(**row))}
                     lines.write(json.dumps(record) + "\n")
-            if form == "csv":
-                rows.to_parquet(out / f"{shard}.rows.parquet", index=False, compression=COPY_COMPRESSION)
+            rows.to_parquet(out / f"{shard}.rows.parquet", index=False, compression=COPY_COMPRESSION)
 
     @staticmethod
     def join(folder: Path, out: Path, size: Size, kind: str) -> None:
@@ -115,12 +114,7 @@ class Polars:
             number = pl.int_range(pl.len()).cast(pl.String).str.zfill(6)
             lines = rows.select(recordId=pl.concat_str(pl.lit(shard), number), modelInput=expression(asked))
             lines.write_ndjson(out / f"{shard}.jsonl")
-            if form == "csv":
-                rows.write_parquet(
-                    out / f"{shard}.rows.parquet",
-                    compression=COPY_COMPRESSION,
-                    statistics=False,
-                )
+            rows.write_parquet(out / f"{shard}.rows.parquet", compression=COPY_COMPRESSION, statistics=False)
 
     @staticmethod
     def join(folder: Path, out: Path, size: Size, kind: str) -> None:
@@ -184,11 +178,10 @@ class DuckDB:
                 f"from rows where place >= {first} and place < {behind} order by place) "
                 f"to '{out}/{shard}.jsonl' (format json)"
             )
-            if form == "csv":
-                base.execute(
-                    f"copy (select * exclude place from rows where place >= {first} and place < {behind} order by place) "
-                    f"to '{out}/{shard}.rows.parquet' (format parquet, compression {COPY_COMPRESSION})"
-                )
+            base.execute(
+                f"copy (select * exclude place from rows where place >= {first} and place < {behind} order by place) "
+                f"to '{out}/{shard}.rows.parquet' (format parquet, compression {COPY_COMPRESSION})"
+            )
 
     @staticmethod
     def join(folder: Path, out: Path, size: Size, kind: str) -> None:

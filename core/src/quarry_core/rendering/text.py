@@ -258,7 +258,8 @@ def _is_ascii(column: pa.Array) -> bool:
         return True
     width = np.int64 if pa.types.is_large_string(column.type) else np.int32
     ends = np.frombuffer(bounds, width, len(column) + 1, column.offset * np.dtype(width).itemsize)
-    return bool((np.frombuffer(data, np.int8)[ends[0] : ends[-1]] >= 0).all())
+    codes = np.frombuffer(data, np.int8)[ends[0] : ends[-1]]
+    return not len(codes) or bool(codes.min() >= 0)
 
 
 def _uuids(storage: pa.Array) -> pa.Array:
