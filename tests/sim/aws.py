@@ -136,7 +136,12 @@ class LivingBedrock(FakeBedrock):
             self.tell(job, "Completed")
         await asyncio.sleep(lasts_s * 0.8)
         status = self._ending(job, chance)
-        self.end(job, status, message="" if status == "Completed" else "as drawn", output=status != "Failed")
+        # What is settled meanwhile, by another job of the shard, has no input any more: the rest of this one comes to nothing.
+        gone = key not in self.objects.bodies
+        if gone and status != "Stopped":
+            status = "Failed"
+        message = "" if status == "Completed" else "as drawn"
+        self.end(job, status, message=message, output=status != "Failed" and not gone)
 
     def _ending(self, job: Job, chance: random.Random) -> str:
         if self._status(job) == "Stopping":

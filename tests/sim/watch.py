@@ -74,6 +74,8 @@ class Watch:
 
     def changed(self, key: Key, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
         pk, sk = key
+        if before is not None and after is not None and "version" in before:
+            self._not_back(f"the version of {pk} {sk}", before["version"] + 1, after["version"])
         if pk.startswith("run#"):
             run_id = pk.removeprefix("run#")
             kind, _, rest = sk.partition("#")
@@ -86,6 +88,9 @@ class Watch:
                     _member(self._todo[run_id], rest, after)
                 case "wait":
                     _member(self._wait[run_id], rest.partition("#")[2], after)
+                case "slice":
+                    if before is not None and before["state"] != "OPEN":
+                        self._break(f"slice {rest} of {run_id} was changed after it was done")
                 case "job":
                     self._job(f"{run_id} {rest}", before, after)
             self._touched_runs.add(run_id)
@@ -96,6 +101,8 @@ class Watch:
                 self._pools.pop(pool, None)
             else:
                 self._pools[pool] = after
+                if before is not None and before["in_use"] < after["in_use"] > after["admit_limit"]:
+                    self._break(f"{after['in_use']} slots of {pool} are taken, {after['admit_limit']} were to be had")
                 for name in after if before is not None else ():
                     if name.startswith("virtual_time"):
                         self._not_back(f"{name} of {pool}", before[name], after[name])
@@ -117,6 +124,8 @@ class Watch:
         old, new = before and before["state"], after["state"]
         if old != new and (old, new) not in RUN_MOVES:
             self._break(f"run {run_id} moved from {old} to {new}")
+        if before is not None and before.get("end_state") and new not in TERMINAL:
+            self._break(f"the end of run {run_id} was decided twice")
         if old in TERMINAL and before is not None and dict(before) != dict(after):
             self._break(f"run {run_id} was changed after its end")
         self.states[run_id] = new
