@@ -11,17 +11,18 @@ import copy
 import hashlib
 import io
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, cast
 
 from quarry_core.aws.s3.objects import PUT_ONCE_BYTES_MAX
 from quarry_core.aws.s3.upload import checked_metadata
 from quarry_core.errors import Changed, Conflict, Missing, MissingBucket, Refused
-from quarry_core.ports import ObjectInfo, ObjectRef
+from quarry_core.ports import ERASED_AT_ONCE_MAX, ObjectInfo, ObjectRef, ObjectVersion
 from tests.world.faults import Faults
 
 RESTORED = 1_000_000
+VERSIONS_PAGE = 1_000  # as S3 lists them
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,34 @@ class FakeObjects:
         with self._faults.blocking_call("objects.delete", key), self._lock:
             if self._buckets[self.bucket].current(key) is not None:
                 self._append(self.bucket, key, b"", {}, deleted=True)
+
+    # ------------------------------------------------------------- the port `Versions`, of the environment's bucket
+
+    def under(self, prefix: str) -> Iterator[ObjectVersion]:
+        with self._lock:
+            there = [
+                ObjectVersion(key, each.id, len(each.body))
+                for key, versions in sorted(self._buckets[self.bucket].versions.items())
+                if key.startswith(prefix)
+                for each in reversed(versions)
+            ]
+        for first in range(0, max(len(there), 1), VERSIONS_PAGE):
+            with self._faults.blocking_call("versions.under", prefix):
+                page = there[first : first + VERSIONS_PAGE]
+            yield from page
+
+    def erase(self, versions: Sequence[ObjectVersion]) -> None:
+        if len(versions) > ERASED_AT_ONCE_MAX:
+            raise ValueError(f"{len(versions)} versions at once; S3 takes {ERASED_AT_ONCE_MAX}")
+        with self._faults.blocking_call("versions.erase", len(versions)), self._lock:
+            gone = {(each.key, each.version_id) for each in versions}
+            bucket = self._buckets[self.bucket]
+            for key in {each.key for each in versions}:
+                left = [each for each in bucket.versions.get(key, ()) if (key, each.id) not in gone]
+                if left:
+                    bucket.versions[key] = left
+                else:
+                    bucket.versions.pop(key, None)
 
     # ------------------------------------------------------------- S3's rules
 

@@ -57,6 +57,10 @@ class NotEnded(QuarryError):
     """The run's results are not whole yet."""
 
 
+class NoSuchRecord(QuarryError):
+    """The run has no such record or row, or it cannot be found any more."""
+
+
 class NotControlled(QuarryError):
     """The run cannot be cancelled, paused or resumed: it has ended, or is about to."""
 

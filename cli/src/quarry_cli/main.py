@@ -10,6 +10,7 @@ from quarry_cli.commands.config import app as config
 from quarry_cli.commands.control import cancel, pause, resume
 from quarry_cli.commands.dlq import app as dlq
 from quarry_cli.commands.doctor import doctor
+from quarry_cli.commands.erase import erase
 from quarry_cli.commands.errors import errors
 from quarry_cli.commands.estimate import estimate
 from quarry_cli.commands.every import for_every
@@ -29,6 +30,7 @@ from quarry_cli.commands.status import status
 from quarry_cli.commands.submit import submit
 from quarry_cli.commands.verify import verify
 from quarry_cli.commands.watch import watch
+from quarry_cli.commands.why import why
 from quarry_core import __version__
 
 HELP = """Large-scale LLM batch work on Amazon Bedrock, from the command line.
@@ -82,10 +84,12 @@ for command in (
     errors,
     logs,
     verify,
+    why,
     runs,
     cancel,
     pause,
     resume,
+    erase,
     schema,
     doctor,
     models,

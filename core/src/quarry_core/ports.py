@@ -243,6 +243,41 @@ class Objects(Protocol):
         ...
 
 
+# --------------------------------------------------------------------------- Versions
+
+# As many as S3 deletes in one request.
+ERASED_AT_ONCE_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersion:
+    """A version of an object of the environment's bucket, standing or not; a delete marker has no bytes."""
+
+    key: str
+    version_id: str
+    size_bytes: int = 0
+
+
+class Versions(Protocol):
+    """The environment's bucket with all that ever stood in it, for whoever erases. Synchronous, as `Objects`."""
+
+    def under(self, prefix: str) -> Iterator[ObjectVersion]:
+        """All versions and delete markers under a prefix, a page at a time.
+
+        What was listed may be erased while the listing goes on; it may then leave some out, so list again until none is left.
+
+        Raises `Refused`, `MissingBucket`.
+        """
+        ...
+
+    def erase(self, versions: Sequence[ObjectVersion]) -> None:
+        """Delete these versions for good, at most `ERASED_AT_ONCE_MAX`; one that is gone is no error.
+
+        Raises `Refused`: some stay, the others are gone.
+        """
+        ...
+
+
 # --------------------------------------------------------------------------- Jobs
 
 

@@ -17,3 +17,8 @@ output "operator_policy_arn" {
   description = "ARN of the managed policy for those who submit, monitor and cancel."
   value       = module.pipeline.operator_policy_arn
 }
+
+output "eraser_policy_json" {
+  description = "What `quarry erase` needs beside the operators' policy, as JSON."
+  value       = module.pipeline.eraser_policy_json
+}

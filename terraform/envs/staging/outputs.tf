@@ -18,6 +18,11 @@ output "operator_policy_arn" {
   value       = module.pipeline.operator_policy_arn
 }
 
+output "eraser_policy_json" {
+  description = "What `quarry erase` needs beside the operators' policy, as JSON."
+  value       = module.pipeline.eraser_policy_json
+}
+
 output "repository_urls" {
   description = "URL of each image's repository, to push to."
   value       = module.pipeline.repository_urls

@@ -7,3 +7,8 @@ output "policy_json" {
   description = "What an operator may do, as JSON."
   value       = data.aws_iam_policy_document.this.json
 }
+
+output "eraser_policy_json" {
+  description = "What whoever erases runs may do besides, as JSON. Nobody has it unless you attach it."
+  value       = data.aws_iam_policy_document.eraser.json
+}

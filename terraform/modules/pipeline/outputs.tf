@@ -40,6 +40,11 @@ output "operator_policy_arn" {
   value       = module.operator_policy.policy_arn
 }
 
+output "eraser_policy_json" {
+  description = "What `quarry erase` needs beside the operators' policy, as JSON. Nobody has it unless you attach it."
+  value       = module.operator_policy.eraser_policy_json
+}
+
 output "bucket_arn" {
   description = "ARN of the environment's bucket."
   value       = module.data_bucket.bucket_arn

@@ -51,7 +51,7 @@ class Command:
     async def connect(self):
         self.connects += 1
         world = self.world
-        known = {"objects": lambda: world.objects} | self.connections
+        known = {"objects": lambda: world.objects, "versions": lambda: world.objects} | self.connections
         yield Connections(
             table=world.table,
             queue=lambda: world.queues["manifests"],

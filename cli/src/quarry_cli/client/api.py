@@ -27,6 +27,7 @@ from quarry_cli.aws.answers import for_people
 from quarry_cli.client import control
 from quarry_cli.client.connections import Connect, Connections, connect, connect_to, variables_of
 from quarry_cli.client.control import Control
+from quarry_cli.client.erasing import Erased, erase
 from quarry_cli.client.following import Show, follow
 from quarry_cli.client.formats import Format
 from quarry_cli.client.pool_limits import PoolLimits, read_limits, set_limit
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from quarry_cli.client.download import Download
     from quarry_cli.client.estimating import EstimatedRun
+    from quarry_cli.client.explaining import Place, Record
     from quarry_cli.client.one_call import Asked, Sent
     from quarry_cli.client.planning import PlannedRun, PreviewedRun
     from quarry_cli.client.presigning import Presign, Shared
@@ -291,6 +293,18 @@ class Client:
         """
         return self._do(lambda connections: set_limit(connections, model, limit, reason))
 
+    def erase(self, run_id: str, *, tell: Callable[[int], None] | None = None) -> Erased:
+        """Erase an ended run for good: all versions of its objects, and what the ledger says of it. Its id stays used.
+
+        Args:
+            run_id: the whole id.
+            tell: called with the number of versions that are erased, as it grows.
+
+        Raises:
+            NoSuchRun, NotEnded.
+        """
+        return self._do(lambda connections: erase(connections, run_id, tell))
+
     def results(
         self,
         run_id: str,
@@ -342,7 +356,7 @@ class Client:
             tell: called with the number of parts that were read, and of all parts.
 
         Raises:
-            NoSuchRun, NotEnded.
+            NoSuchRun, NotEnded, NoResults.
         """
         from quarry_cli.client.verifying import verify  # noqa: PLC0415 pyarrow takes its time to import
 
@@ -351,6 +365,8 @@ class Client:
             run, totals = await connections.ledger.run(found), await connections.ledger.totals(found)
             if run is None or totals is None:
                 raise await no_such_run(connections, found)
+            if totals.erasing_at:
+                raise NoResults(f"run {found} was erased at {totals.erasing_at}: nothing is left to be verified")
             if not totals.state.terminal:
                 raise NotEnded(f"run {found} is {totals.state}: it can be verified when it has ended")
             return run, totals, connections.objects()
@@ -404,6 +420,24 @@ class Client:
 
         return self._do(look)
 
+    def why(self, run_id: str, record: str | int) -> Record:
+        """All that is known of one record: its shard, jobs and attempts, request, raw answer, result.
+
+        Args:
+            record: its record id (11 digits), or the number of its row in the run, from 0.
+
+        Raises:
+            NoSuchRun, NoSuchRecord.
+        """
+        from quarry_cli.client.explaining import PlanReader, explain, locate  # noqa: PLC0415 likewise
+
+        async def look(connections: Connections) -> tuple[Place, Objects, str]:
+            objects = connections.objects()
+            return await locate(connections, run_id, str(record), PlanReader(objects)), objects, connections.bucket
+
+        place, objects, bucket = self._do(look)
+        return explain(objects, bucket, place)
+
     def head(self, run_id: str, most: int, *, partial: bool = False) -> pa.Table:
         """The first joined rows as an Arrow table. Raises NoSuchRun, NotEnded, NoResults."""
         from quarry_cli.client.joined_rows import first_rows  # noqa: PLC0415 pyarrow takes its time to import
@@ -432,6 +466,8 @@ class Client:
 
         view, objects = self._do(look)
         run_id = view.run_id
+        if view.erased_at:
+            raise NoResults(f"run {run_id} was erased at {view.erased_at}: nothing is left of its results")
         if view.dry_run:
             raise NoResults(f"run {run_id} is a dry run, which has no results: quarry status {run_id} shows its plan")
         if view.results_uri is None:

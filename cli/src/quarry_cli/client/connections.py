@@ -20,7 +20,7 @@ from quarry_cli.profiles import config_path, with_profile
 from quarry_cli.settings import ClientSettings, ServiceSettings, other_queue_urls
 from quarry_core.contract.messages import Wakeup
 from quarry_core.ledger.ledger import Ledger
-from quarry_core.ports import Clock, Objects, Queue, Table
+from quarry_core.ports import Clock, Objects, Queue, Table, Versions
 
 
 def _nobody() -> Callable[[str, int], str]:
@@ -41,6 +41,7 @@ class Connections:
         services: by what the services plan, as far as it is known here.
         wake: puts a wake-up on a queue of the services, by its name; False where that queue is not known. None where there
             is nobody to wake.
+        versions: of the environment's objects, for whoever erases; None where nothing can be erased.
     """
 
     table: Table
@@ -58,6 +59,7 @@ class Connections:
     services: Callable[[], ServiceSettings] = ServiceSettings.read
     presign: Callable[[], Callable[[str, int], str]] = _nobody
     wake: Callable[[str, Wakeup], Awaitable[bool]] | None = None
+    versions: Callable[[], Versions] | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -87,6 +89,7 @@ async def connect_to(variables: Mapping[str, str] | None) -> AsyncIterator[Conne
     from quarry_core.aws.access import Access  # noqa: PLC0415 see above
     from quarry_core.aws.queue import SqsQueue  # noqa: PLC0415 see above
     from quarry_core.aws.s3.objects import S3Objects, s3_client  # noqa: PLC0415 see above
+    from quarry_core.aws.s3.versions import S3Versions  # noqa: PLC0415 see above
     from quarry_core.aws.table import DynamoTable  # noqa: PLC0415 see above
     from quarry_core.aws.threaded import ThreadedAws  # noqa: PLC0415 see above
     from quarry_core.sources.hub.objects import HubObjects  # noqa: PLC0415 see above
@@ -144,4 +147,5 @@ async def connect_to(variables: Mapping[str, str] | None) -> AsyncIterator[Conne
             presign=presign,
             services=partial(ServiceSettings.read, variables),
             wake=wake,
+            versions=lambda: S3Versions(settings.bucket, s3_client(settings.region, access=access)),
         )

@@ -142,7 +142,7 @@ async def _control(connections: Connections, text: str, action: Action, decide: 
         at = connections.clock.now().isoformat()
         if not decide(now, moves.By(at)):
             return await _told(connections, run_id, action, totals, None)
-        who = await _caller(connections) if who is None else who
+        who = await caller(connections) if who is None else who
         by = moves.By(at, who)
         try:
             await connections.ledger.apply(decide(now, by))
@@ -158,7 +158,7 @@ async def _pool_of(connections: Connections, run_id: str) -> str:
     return marker.pool if marker else ""
 
 
-async def _caller(connections: Connections) -> str:
+async def caller(connections: Connections) -> str:
     """The ARN of whoever asks; empty where AWS does not say."""
     if connections.ask is None:
         return ""

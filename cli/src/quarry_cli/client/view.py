@@ -93,7 +93,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     before the names of our columns in the parts. `code` and `step` say why a run is FAILED, beside the sentence `error`.
     `estimate` is what was expected when the run was planned (`quarry plan --json` has the same fields); None where nothing
     was, or it cannot be read. Of a `dry_run` it is all there is. `cancelled_at` and `paused_at` are None where the run is
-    neither; `cancelled_by` and `paused_by` are ARNs, None where it is not known who it was.
+    neither; `cancelled_by` and `paused_by` are ARNs, None where it is not known who it was. Likewise `erased_at`, from which on
+    only numbers are left of the run.
     """
 
     run_id: str
@@ -125,6 +126,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     cancelled_by: str | None = None
     paused_at: str | None = None
     paused_by: str | None = None
+    erased_at: str | None = None
+    erased_by: str | None = None
 
 
 def count_shards(
@@ -229,6 +232,8 @@ def run_view(
         cancelled_by=totals.cancelled_by or None,
         paused_at=totals.paused_at or None,
         paused_by=totals.paused_by or None,
+        erased_at=totals.erased_at or totals.erasing_at or None,
+        erased_by=totals.erased_by or None,
     )
 
 
@@ -294,6 +299,8 @@ def _slots(pool: Pool | None, run_id: str, lane: Lane | None) -> Slots | None:
 
 def _results_uri(totals: Totals, bucket: str, *, dry_run: bool) -> str | None:
     """None where there are no results and never will be."""
+    if totals.erasing_at:
+        return None
     if dry_run or (totals.state in (RunState.FAILED, RunState.CANCELLED) and totals.shards_settled == 0):
         return None
     return s3_uri(bucket, results_prefix(totals.run_id))

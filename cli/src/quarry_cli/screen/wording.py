@@ -37,6 +37,8 @@ def state_of(view: RunView) -> str:
     """The state, and what somebody has asked of the run meanwhile: `RUNNING, paused since 2026-...`."""
     if view.cancelled_at and not view.state.terminal:
         return f"{view.state.value}, cancelled at {view.cancelled_at}{_by(view.cancelled_by)}"
+    if view.erased_at:
+        return f"{view.state.value}, erased at {view.erased_at}{_by(view.erased_by)}"
     if view.paused_at:
         return f"{view.state.value}, paused since {view.paused_at}{_by(view.paused_by)}"
     return view.state.value

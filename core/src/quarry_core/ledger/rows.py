@@ -204,6 +204,9 @@ class Totals:
     cancelled_by: str = ""
     paused_at: str = ""
     paused_by: str = ""
+    erasing_at: str = ""
+    erased_at: str = ""
+    erased_by: str = ""
     # Of the settled shards. None: none is settled yet, or they were settled by a version that did not count them.
     input_tokens: int | None = None
     output_tokens: int | None = None

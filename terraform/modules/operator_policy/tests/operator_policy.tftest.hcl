@@ -242,6 +242,46 @@ run "what_an_operator_may_do" {
   }
 }
 
+run "what_whoever_erases_may_do_besides" {
+  command = plan
+
+  assert {
+    condition = jsondecode(output.eraser_policy_json) == {
+      Version = "2012-10-17"
+      Statement = [
+        {
+          Sid      = "FindVersions"
+          Effect   = "Allow"
+          Action   = "s3:ListBucketVersions"
+          Resource = "arn:aws:s3:::dev-quarry-123456789012"
+        },
+        {
+          Sid    = "EraseVersions"
+          Effect = "Allow"
+          Action = ["s3:DeleteObjectVersion", "s3:DeleteObject"]
+          Resource = [
+            "arn:aws:s3:::dev-quarry-123456789012/rows/*",
+            "arn:aws:s3:::dev-quarry-123456789012/results/*",
+            "arn:aws:s3:::dev-quarry-123456789012/plans/*",
+            "arn:aws:s3:::dev-quarry-123456789012/outcomes/*",
+            "arn:aws:s3:::dev-quarry-123456789012/on-demand/*",
+            "arn:aws:s3:::dev-quarry-123456789012/batch-output/*",
+            "arn:aws:s3:::dev-quarry-123456789012/batch-input/*",
+            "arn:aws:s3:::dev-quarry-123456789012/again/*",
+          ]
+        },
+        {
+          Sid      = "EraseItems"
+          Effect   = "Allow"
+          Action   = "dynamodb:DeleteItem"
+          Resource = "arn:aws:dynamodb:us-east-1:123456789012:table/dev-quarry-ledger"
+        },
+      ]
+    }
+    error_message = "The eraser's policy names the run's folders and the ledger, and neither sources nor prompts."
+  }
+}
+
 run "with_a_key_it_may_be_used_through_the_services_that_hold_the_data_and_looked_at" {
   command = plan
 

@@ -11,6 +11,7 @@ against those tables.
 """
 
 from quarry_core.ledger.moves.control import By, cancel, pause, resume
+from quarry_core.ledger.moves.erasing import begin_erasing, end_erasing, erase_items
 from quarry_core.ledger.moves.failures import begin_piece, finish_piece, forget_failures, leave_piece, note_failure
 from quarry_core.ledger.moves.invoking import begin_invoking, end_invoking, end_uninvoked, keep_invoking, leave_invoking
 from quarry_core.ledger.moves.lanes import set_share, set_share_early
@@ -72,6 +73,7 @@ __all__ = [
     "accept",
     "admit",
     "begin_closing",
+    "begin_erasing",
     "begin_invoking",
     "begin_piece",
     "begin_planning",
@@ -81,12 +83,14 @@ __all__ = [
     "close_run",
     "decide_end",
     "end",
+    "end_erasing",
     "end_invoking",
     "end_plainly",
     "end_rounds",
     "end_uninvoked",
     "end_unsent",
     "enlist",
+    "erase_items",
     "finish_piece",
     "finish_slice",
     "forget_failures",
