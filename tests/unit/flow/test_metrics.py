@@ -20,7 +20,7 @@ from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import QUEUES
 from quarry_core.contract.states import JOB_TERMINAL, RunState, ShardState
 from quarry_core.errors import Throttled
-from quarry_core.ledger.rows import shard_key, totals_key
+from quarry_core.ledger.rows import pool_key, shard_key, totals_key
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.failures import EXHAUSTED_ERRNOS, Step
 from quarry_core.service.process import EVENT_TARGET, announce, consumer_limits, with_gauges
@@ -161,6 +161,16 @@ async def rows_that_do_not_add_up(world, seen, run_id):
     seen.look()
 
 
+async def slots_that_are_miscounted(seen):
+    world = SimulatedWorld()
+    await enlist(world, world.joke(rows=300, max_records_per_job=100))
+    await world.scheduler.sweeper.sweep()
+    world.table.items[pool_key(CLAUDE_POOL)]["in_use"] += 1
+    for _ in range(2):
+        await world.scheduler.sweeper.sweep()
+    seen.look()
+
+
 async def what_fails_by_itself(seen):
     await ending_of(PLANTS[0])
     world = SimulatedWorld()
@@ -204,6 +214,7 @@ async def look_at_everything(everything_seen, monkeypatch):
         run_id = await a_slot_without_a_job(world, seen)
         await records_asked_on_demand(seen)
         await rows_that_do_not_add_up(world, seen, run_id)
+        await slots_that_are_miscounted(seen)
         await what_fails_by_itself(seen)
         await calls_of_aws(seen)
         everything_seen["seen"] = seen

@@ -182,6 +182,12 @@ SWEEP_CORRECTIONS = Counter(
     ["kind"],
 )
 SWEEP_LAST_SUCCESS = Gauge("quarry_sweep_last_success_timestamp_seconds", "When a sweep last completed.")
+AUDIT_BREACHES = Gauge(
+    "quarry_audit_breaches",
+    "Differences between slots, rows and Bedrock's jobs that two sweeps in a row have seen: slots_miscounted,"
+    " slot_without_row, job_without_slot; must be 0.",
+    ["kind"],
+)
 BUDGET = Gauge(
     "quarry_budget_dollars",
     "What 30 days may cost, where QUARRY_BUDGET_DOLLARS is set; absent otherwise.",

@@ -22,6 +22,7 @@ from quarry_core.service.failures import StepFailed
 from quarry_core.service.process import World
 from quarry_core.telemetry import metrics
 from quarry_scheduler import gauges
+from quarry_scheduler.audit import KINDS, Breach, breaches
 from quarry_scheduler.limits import Others, PoolLimits
 from quarry_scheduler.on_demand import OnDemand
 from quarry_scheduler.staleness import Staleness
@@ -59,6 +60,7 @@ class Sweeper:
         self._gone = Staleness()  # jobs of ours that Bedrock does not know
         self._remembered = gauges.Memory()
         self._used: Sequence[str] = ()  # pools of open runs, as this sweep read them; not all of them stand
+        self._breaches: frozenset[Breach] = frozenset()  # what the last sweep saw
         self._running: asyncio.Task[dict[str, int]] | None = None
 
     async def sweep(self) -> dict[str, int]:
@@ -78,6 +80,7 @@ class Sweeper:
         view, ledgered, waiting, asked = await self._gather()
         self._wake_ups.see(waiting)
         self._waiting = frozenset(stuck.queue for stuck in waiting)
+        self._audit(view)
         try:
             self._show(ledgered)
         except Exception:  # figures are for people: a bug in them must not keep the sweep from fixing
@@ -114,6 +117,16 @@ class Sweeper:
                 corrections[kind] = corrections.get(kind, 0) + 1
                 metrics.SWEEP_CORRECTIONS.labels(kind).inc()
         return corrections, failures
+
+    def _audit(self, view: View) -> None:
+        """Report what does not fit together, and did not at the last sweep."""
+        now = breaches(view)
+        lasting = now & self._breaches
+        self._breaches = now
+        for breach in sorted(lasting, key=lambda each: (each.kind, each.subject)):
+            log.error("audit_breach", kind=breach.kind, subject=breach.subject)
+        for kind in KINDS:
+            metrics.AUDIT_BREACHES.labels(kind).set(sum(breach.kind == kind for breach in lasting))
 
     # ----------------------------------------------------------------- gather
 
