@@ -297,6 +297,20 @@ def asked_for(model_id: str) -> tuple[str, ...]:
     return (PROFILE, MODEL) if model_id.startswith("us.") else (MODEL,)
 
 
+class JudgedQuotas:
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+
+    async def jobs_at_once(self) -> Mapping[str, int]:
+        for action in (
+            "servicequotas:ListServiceQuotas",
+            "servicequotas:ListAWSDefaultServiceQuotas",
+            "bedrock:ListFoundationModels",
+        ):
+            self._judge.ask(action, "*")
+        return {}
+
+
 class JudgedProfiles:
     def __init__(self, profiles: Any, judge: Judge) -> None:
         self._profiles, self._judge = profiles, judge
@@ -345,6 +359,7 @@ class JudgedWorld(SimulatedWorld):
             jobs=JudgedJobs(world.jobs, judge),
             profiles=JudgedProfiles(world.profiles, judge),
             runtime=JudgedRuntime(world.runtime, judge),
+            quotas=JudgedQuotas(judge),
             bus=JudgedBus(world.bus, judge),
             queues={name: JudgedQueue(queue, judge) for name, queue in world.queues.items()},
             undelivered=JudgedDeadLetters(judge),
@@ -486,6 +501,7 @@ async def a_wakeup_that_is_lost_and_a_job_too_many(world: JudgedWorld) -> None:
         await world.queues["slices"].ack(message)
     for _ in range(30):
         world.clock.advance(61)
+        await world.scheduler.limits.read_quotas()
         await world.scheduler.sweeper.sweep()
     await world.idle()
     job = world.bedrock.active[0]
