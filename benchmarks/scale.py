@@ -24,6 +24,7 @@ from typing import Any
 import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
+from botocore.config import Config
 from memory_of_services import children, cpu_s
 
 from quarry_core.contract.names import results_prefix
@@ -109,6 +110,7 @@ class Watch:
             region_name=env["AWS_REGION"],
             aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+            config=Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3}),
         )
         self.samples: list[dict[str, float]] = []
 

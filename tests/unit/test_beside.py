@@ -21,7 +21,7 @@ def beside(monkeypatch):
 
 @pytest.fixture
 def small(beside, tmp_path):
-    size = beside.Size(rows=300, shard_rows=150, joined=40, dimensions=8, grouped=2_000, grouped_shards=4)
+    size = beside.Size(rows=400, shard_rows=100, joined=40, dimensions=8, grouped=2_000, grouped_shards=4)
     size.write(tmp_path)
     return size
 

@@ -309,6 +309,7 @@ async def test_a_service_with_idle_connections_answers_probes_and_ends_when_it_i
 async def test_a_service_whose_port_is_taken_says_which_settings_to_change():
     async with serving() as (server, _), a_service(QUARRY_METRICS_PORT=str(server.port)) as (process, reported):
         assert reported["event"] == "status_not_served"
+        assert "in use" in reported["why"]
         assert "QUARRY_METRICS_PORT" in reported["why"]
         async with asyncio.timeout(30):
             assert await process.wait() == 2

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -207,7 +208,9 @@ async def _serve(service: str, settings: Settings, build: Build, queues: Sequenc
         await status.start()
     except OSError as error:
         remedy = "set QUARRY_METRICS_HOST to an address of this host and QUARRY_METRICS_PORT to a free port, or to 0"
-        log.error("status_not_served", why=f"{remedy}: {error}")  # noqa: TRY400 told whole
+        # What stands first is not cut off; the stack's starter looks for "in use".
+        cause = os.strerror(error.errno) if error.errno else str(error)
+        log.error("status_not_served", why=f"{cause}: {remedy}")  # noqa: TRY400 told whole
         return 2
     try:
         async with open_world(settings, queues) as world:
