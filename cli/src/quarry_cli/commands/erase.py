@@ -33,7 +33,10 @@ def erase(
             view = client.status(run)
             printing.console().print(live.card(view, jobs_shown=0))
             typer.echo("Everything of it will be erased for good, except its source.")
-            if typer.prompt("Type the run's id to erase it") != view.run_id or view.run_id != run:
+            if (
+                typer.prompt("Type the run's id to erase it", default="", show_default=False) != view.run_id
+                or view.run_id != run
+            ):
                 typer.echo("not erased", err=True)
                 raise typer.Exit(Exit.FAILED)
         done = client.erase(run)
