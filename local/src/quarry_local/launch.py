@@ -68,9 +68,8 @@ def finish(program: Program, begun: Running, within_s: float, again: Callable[[R
         NotReady: it ended or stayed silent; it is no longer running.
     """
     for tries_left in reversed(range(PORT_TRIES_MAX)):
-        loopback.until(lambda: not processes.alive(begun) or loopback.ready(begun.port, program.ready_path), within_s)  # noqa: B023 - called at once
-        # Alive is asked last too: an answer may have come from a stranger that holds the port.
-        if processes.alive(begun) and loopback.ready(begun.port, program.ready_path) and processes.alive(begun):
+        reached = loopback.until(lambda: not processes.alive(begun) or _answers(begun, program.ready_path), within_s)  # noqa: B023 - called at once
+        if reached and processes.alive(begun):
             return begun
         ended = not processes.alive(begun)
         processes.stop([begun], GIVE_UP_GRACE_S)
@@ -81,3 +80,8 @@ def finish(program: Program, begun: Running, within_s: float, again: Callable[[R
         begun = begin(program)
         again(begun)
     raise AssertionError  # the last try returned or raised
+
+
+def _answers(begun: Running, path: str) -> bool:
+    """Whether a living program says that it is ready. Asked twice: one answer may be of a stranger that holds the port."""
+    return loopback.ready(begun.port, path) and processes.alive(begun) and loopback.ready(begun.port, path)

@@ -1,7 +1,8 @@
 """A stand-in for any process of the local stack: answers every path on its port; odd on demand.
 
 Arguments: `--port N` as the simulator gets it (services have `QUARRY_METRICS_PORT`).
-Environment: `STUB_FAILS` ends with that message, `STUB_STUBBORN` ignores SIGTERM, `STUB_SILENT` never becomes ready.
+Environment: `STUB_FAILS` ends with that message, `STUB_STUBBORN` ignores SIGTERM, `STUB_SILENT` never becomes ready,
+`STUB_WAVERS` is ready, then is not when asked once more, then stays ready.
 
 Hundreds of it are started: it does without `http.server`, whose imports take longer than all the rest.
 """
@@ -15,6 +16,8 @@ import socket
 import sys
 
 PATIENCE_S = 5
+READY_PATH = "/readyz"
+wavers = [True, False] if os.environ.get("STUB_WAVERS") else []
 
 
 def answer(method: str, path: str, body: bytes) -> tuple[int, str]:
@@ -23,6 +26,8 @@ def answer(method: str, path: str, body: bytes) -> tuple[int, str]:
         asked = json.loads(body)
         return 422 if "unknown" in asked else 200, json.dumps(asked)
     ready = not os.environ.get("STUB_SILENT")
+    if wavers and path == READY_PATH:
+        ready = wavers.pop(0)
     seen = {"environment": dict(os.environ), "arguments": sys.argv[1:], "pid": os.getpid()}
     return 200 if ready or path == "/seen" else 503, json.dumps(seen)
 

@@ -148,6 +148,15 @@ def test_a_program_that_never_becomes_ready_is_stopped(program):
     assert not processes.alive(begun)
 
 
+def test_a_program_that_wavers_is_waited_for(program):
+    wavering = program(STUB_WAVERS="1")
+    begun = launch.begin(wavering)
+    try:
+        assert launch.finish(wavering, begun, 10, again=not_again) == begun
+    finally:
+        processes.kill(begun)
+
+
 def test_a_program_that_is_not_there_is_reported_as_such(tmp_path):
     absent = Program("stub", lambda _: [str(tmp_path / "absent")], lambda _: {}, "/", tmp_path / "stub.log")
 
