@@ -22,9 +22,9 @@ import pytest
 STACKS = "tests/e2e/"
 # What takes a minute or more, the longest first (the report's durations say).
 LONGEST = (
-    "tests/e2e/test_kill.py",
-    "tests/e2e/calm",
     "tests/e2e/faults",
+    "tests/e2e/calm",
+    "tests/e2e/test_kill.py",
     "tests/e2e/test_rolling.py",
 )
 

@@ -104,7 +104,7 @@ def test_files_that_share_a_stack_follow_each_other_and_long_ones_come_first_whe
     balance.pytest_collection_modifyitems(SimpleNamespace(**({"workerinput": {}} if several else {})), items)
 
     big, calm = [quick_beside, slow], [cli, jobs]
-    assert items == ([kill, *calm, *big, quick, doctor] if several else [*calm, quick, doctor, *big, kill])
+    assert items == ([*calm, kill, *big, quick, doctor] if several else [*calm, quick, doctor, *big, kill])
 
 
 def test_what_is_called_long_is_there():
