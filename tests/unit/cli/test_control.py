@@ -19,7 +19,7 @@ def known(quarry):
     """The command as someone whom AWS knows, with the services' queues within reach."""
 
     async def ask(service, operation, parameters):
-        assert (service, operation) == ("sts", "GetCallerIdentity")
+        assert (service, operation) == ("sts", "get_caller_identity")
         return {"Arn": WHO}
 
     async def wake(name: str, wakeup: Wakeup) -> bool:

@@ -15,6 +15,7 @@ from enum import StrEnum
 
 import msgspec
 
+from quarry_cli.client.caller import caller
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.reading import RunReader
 from quarry_cli.client.run_search import find_run, no_such_run
@@ -156,16 +157,6 @@ async def _control(connections: Connections, text: str, action: Action, decide: 
 async def _pool_of(connections: Connections, run_id: str) -> str:
     marker = await connections.ledger.open_run(run_id)
     return marker.pool if marker else ""
-
-
-async def caller(connections: Connections) -> str:
-    """The ARN of whoever asks; empty where AWS does not say."""
-    if connections.ask is None:
-        return ""
-    try:
-        return str((await connections.ask("sts", "GetCallerIdentity", {})).get("Arn", ""))
-    except PortError:
-        return ""
 
 
 async def _wake(connections: Connections, run_id: str, action: Action, before: Totals) -> bool:

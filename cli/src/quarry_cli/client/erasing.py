@@ -17,8 +17,8 @@ from itertools import islice
 import msgspec
 
 from quarry_cli.client.aside import aside
+from quarry_cli.client.caller import caller
 from quarry_cli.client.connections import Connections
-from quarry_cli.client.control import caller
 from quarry_cli.client.run_search import no_such_run
 from quarry_cli.errors import NotConfigured, NotEnded
 from quarry_core.contract.names import plan_key

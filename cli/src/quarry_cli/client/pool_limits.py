@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import msgspec
 
+from quarry_cli.client.caller import caller
 from quarry_cli.client.connections import Connections
 from quarry_cli.errors import BadSetting
 from quarry_core.contract.job_request import check_model_id
 from quarry_core.contract.text import one_line
-from quarry_core.errors import PortError, Stale
+from quarry_core.errors import Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.ledger import HOLDERS_MAX
 from quarry_core.ledger.limits import Limits
@@ -128,11 +129,8 @@ def pool_name(connections: Connections, model: str) -> str:
 
 async def _who(connections: Connections) -> str:
     """The caller's ARN, else the name of who is logged in."""
-    if connections.ask is not None:
-        try:
-            return str((await connections.ask("sts", "get_caller_identity", {}))["Arn"])
-        except (PortError, KeyError):
-            pass
+    if arn := await caller(connections):
+        return arn
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # no such user, as in a container
