@@ -23,9 +23,9 @@ from typing import Any
 import quarry_scheduler.create
 from quarry_collector.shards import Shards
 from quarry_core.ledger import moves
+from quarry_core.ledger.keys import pool_key
 from quarry_core.ledger.limits import Limits
 from quarry_core.ledger.moves import slots
-from quarry_core.ledger.rows import pool_key
 from quarry_core.ports import Cond, Update
 from quarry_core.service.consumer import Consumer
 from quarry_core.settings import Settings

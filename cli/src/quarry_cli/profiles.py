@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry_cli.errors import NotConfigured
-from quarry_core.contract.text import shown_name
+from quarry_core.text import shown_name
 
 PROFILE_VARIABLE = "QUARRY_PROFILE"
 LOCAL = "local"  # the stack of this directory, and no profile

@@ -18,8 +18,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from quarry_core.contract.text import marked
 from quarry_core.settings import Settings
+from quarry_core.text import marked
 from quarry_local import demo, environment, loopback, processes
 from quarry_local.for_command import LocalStack
 from quarry_local.policies import SERVICES

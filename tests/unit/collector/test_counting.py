@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 import quarry_collector.handler
 from quarry_collector.settle import NotConserved
 from quarry_core.contract.messages import Wakeup
-from quarry_core.ledger.rows import totals_key
+from quarry_core.ledger.keys import totals_key
 from quarry_core.models.prices import price_of
 from quarry_core.tabular.parquet.part_file import PartDiffers
 from quarry_core.telemetry import metrics

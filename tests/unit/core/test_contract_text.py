@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry_core.contract.text import (
+from quarry_core.ledger.ledger import Ledger
+from quarry_core.ports import Cond, Put, Update
+from quarry_core.text import (
     ITEM_TEXT_BYTES_MAX,
     MARK,
     bounded_text,
@@ -19,8 +21,6 @@ from quarry_core.contract.text import (
     shown_name,
     visible,
 )
-from quarry_core.ledger.ledger import Ledger
-from quarry_core.ports import Cond, Put, Update
 from tests.world.table import FakeTable
 
 ANYTHING = st.text(st.characters(codec=None, categories=None), max_size=300)

@@ -10,7 +10,7 @@ from quarry_core.contract.envelopes import envelope_of
 from quarry_core.contract.json_text import parse_object
 from quarry_core.contract.manifest import ManifestError
 from quarry_core.contract.manifest_reading import read_manifest
-from quarry_core.contract.text import visible
+from quarry_core.text import visible
 
 MANIFEST = {
     "job_name_prefix": "t",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_core.contract.messages import NotAMessage, read_job_event, read_wakeup
-from quarry_core.contract.text import visible
+from quarry_core.text import visible
 
 DETAIL = {"batchJobName": "n", "batchJobArn": "arn", "status": "Completed"}
 EVENT = {"source": "aws.bedrock", "detail-type": "Batch Inference Job State Change", "detail": DETAIL}

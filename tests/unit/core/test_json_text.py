@@ -17,7 +17,7 @@ from quarry_core.contract.json_text import (
     repeated_keys,
     without_nulls,
 )
-from quarry_core.contract.text import visible
+from quarry_core.text import visible
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', '\ufeff{"a": 1}', ' \n{"a": 1}\r\n', '\ufeff\ufeff{"a": 1}'])

@@ -12,7 +12,7 @@ from quarry_core.contract.json_text import NotAnObject, parse_object
 from quarry_core.contract.manifest import FIELDS, ManifestError, manifest_schema
 from quarry_core.contract.manifest_identity import canonical_json, manifest_hash, run_id_of
 from quarry_core.contract.manifest_reading import REFUSAL_BYTES_MAX, read_manifest
-from quarry_core.contract.text import visible
+from quarry_core.text import visible
 
 GOOD = {
     "job_name_prefix": "t",

@@ -243,7 +243,7 @@ REFUSALS = [
         "body.response_format.json_schema.name is not a text",
     ),
     (asks(max_token=9), "body.max_token: is no field of a chat request; did you mean max_tokens?"),
-    (asks(**{"top\nk": 9}), "body.'top\\nk': is no field of a chat request"),
+    (asks(**{"top\nk": 9}), "body.top\\nk: is no field of a chat request"),
     (asks(zzz=9), "body.zzz: is no field of a chat request: leave it out"),
 ]
 

@@ -21,7 +21,8 @@ from quarry_core.contract.states import (
     job_rank,
 )
 from quarry_core.ledger import moves
-from quarry_core.ledger.rows import ON_DEMAND, JobRow, Lane, Pool, Shard, Totals, shard_key, totals_key
+from quarry_core.ledger.keys import shard_key, totals_key
+from quarry_core.ledger.rows import ON_DEMAND, JobRow, Lane, Pool, Shard, Totals
 from quarry_core.planning.history import History, Seen
 from quarry_core.ports import Put, Update, Write
 

@@ -9,7 +9,7 @@ import pytest
 from quarry_core.contract import messages
 from quarry_core.contract.messages import NotAMessage, UnknownVersion, Wakeup, read_wakeup
 from quarry_core.contract.run import Pins
-from quarry_core.ledger import rows
+from quarry_core.ledger import keys, rows
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.process import WAKEUP_TRIES_MAX, consumer_limits
 from quarry_core.service.verdicts import DONE
@@ -174,7 +174,7 @@ async def test_old_code_goes_on_with_items_to_which_later_code_has_added():
     await world.idle()
     for item in world.table.items.values():
         item["later"] = "than this code"
-    run = world.table.items[rows.run_key(run_id)]
+    run = world.table.items[keys.run_key(run_id)]
     pins = json.loads(run[rows.PINNED])
     later = {**pins, "later": 1, "source": {**pins["source"], "later": 1}}
     run[rows.PINNED] = json.dumps(later)
@@ -189,26 +189,26 @@ async def test_old_code_goes_on_with_items_to_which_later_code_has_added():
 async def test_a_run_of_the_release_before_whose_prompt_stands_among_its_pins_goes_on():
     world = SimulatedWorld()
     run_id = world.send(world.joke(300))
-    while not any(key == rows.run_key(run_id) for key in world.table.items):
+    while not any(key == keys.run_key(run_id) for key in world.table.items):
         await world.consumers[0].run_once()
-    item, text = (world.table.items.pop(key) for key in (rows.run_key(run_id), rows.text_key(run_id)))
+    item, text = (world.table.items.pop(key) for key in (keys.run_key(run_id), keys.text_key(run_id)))
     pins = {**json.loads(item[rows.PINNED]), **json.loads(text["text"])}
     kept = {name: item[name] for name in ("run_id", "manifest_hash", "accepted_at")}
-    world.table.items[rows.run_key(run_id)] = {**kept, "pins": json.dumps(pins)}
-    totals = world.table.items[rows.totals_key(run_id)]
-    world.table.items[rows.totals_key(run_id)] = {name: totals[name] for name in totals if name != "text_days"}
+    world.table.items[keys.run_key(run_id)] = {**kept, "pins": json.dumps(pins)}
+    totals = world.table.items[keys.totals_key(run_id)]
+    world.table.items[keys.totals_key(run_id)] = {name: totals[name] for name in totals if name != "text_days"}
 
     totals = await world.run(run_id)
 
     assert (totals.state, totals.ok) == ("SUCCEEDED", 300)
-    assert "Tell" in world.table.items[rows.run_key(run_id)]["pins"]
+    assert "Tell" in world.table.items[keys.run_key(run_id)]["pins"]
 
 
 async def test_code_that_looks_for_a_prompt_among_the_pins_finds_no_pins_rather_than_none():
     world = SimulatedWorld()
     run_id = world.send(world.joke(300))
     await world.idle()
-    assert "pins" not in world.table.items[rows.run_key(run_id)], (
+    assert "pins" not in world.table.items[keys.run_key(run_id)], (
         "the release before would refuse the run, or ask without"
     )
 

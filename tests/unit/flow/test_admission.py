@@ -10,8 +10,8 @@ import pytest
 from quarry_core.contract.names import shard_id
 from quarry_core.contract.states import RunState
 from quarry_core.ledger import moves
+from quarry_core.ledger.keys import lane_key, shard_key, wait_key
 from quarry_core.ledger.limits import Limits
-from quarry_core.ledger.rows import lane_key, shard_key, wait_key
 from quarry_core.ports import Cond, Put, Update
 from quarry_scheduler.handler import Scheduler
 from quarry_scheduler.tick import PAUSED_MAX

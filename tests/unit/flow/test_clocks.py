@@ -9,7 +9,7 @@ import pytest
 import quarry_collector.handler
 import quarry_preprocessor.handler
 from quarry_core.contract.states import RunState, ShardState
-from quarry_core.ledger.rows import wait_key
+from quarry_core.ledger.keys import wait_key
 from quarry_core.settings import PAUSE_MAX_S
 from quarry_scheduler.handler import Scheduler
 from tests.unit.flow.acts import CLAUDE_POOL, enlist, play, shards

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quarry_core.contract.states import RunState
-from quarry_core.ledger.rows import history_key
+from quarry_core.ledger.keys import history_key
 from quarry_core.planning.history import week_of
 from quarry_core.ports import Delete
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, play

@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 from quarry_core.contract.states import RunState
 from quarry_core.errors import Refused
 from quarry_core.ledger import moves
-from quarry_core.ledger.rows import listed_pool_key, pool_key
+from quarry_core.ledger.keys import listed_pool_key, pool_key
 from quarry_core.ports import Delete
 from quarry_core.telemetry import metrics
 from quarry_scheduler.sweeper import POOL_IDLE_S

@@ -20,7 +20,7 @@ from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import QUEUES
 from quarry_core.contract.states import JOB_TERMINAL, RunState, ShardState
 from quarry_core.errors import Throttled
-from quarry_core.ledger.rows import pool_key, shard_key, totals_key
+from quarry_core.ledger.keys import pool_key, shard_key, totals_key
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.failures import EXHAUSTED_ERRNOS, Step
 from quarry_core.service.process import EVENT_TARGET, announce, consumer_limits, with_gauges

@@ -9,7 +9,7 @@ import pytest
 from quarry_core.contract.job_request import TAG_ENV, TAG_RUN
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.ledger import moves
-from quarry_core.ledger.rows import shard_key
+from quarry_core.ledger.keys import shard_key
 from quarry_core.ports import Job
 from quarry_scheduler.ownership import differences, may_adopt, may_stop
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, play, shards

@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from quarry_core.contract.states import RunState
-from quarry_core.ledger.rows import run_key, text_key, totals_key
+from quarry_core.ledger.keys import run_key, text_key, totals_key
 from tests.world.world import TITAN, SimulatedWorld
 
 SECRET = "only between us"

@@ -15,7 +15,7 @@ from quarry_core.contract.manifest_identity import run_id_of
 from quarry_core.contract.manifest_reading import REFUSAL_BYTES_MAX
 from quarry_core.contract.names import manifest_key, prompt_key
 from quarry_core.contract.states import RunState
-from quarry_core.contract.text import visible
+from quarry_core.text import visible
 from tests.examples import examples
 from tests.unit.flow.acts import enlist
 from tests.world.world import SimulatedWorld

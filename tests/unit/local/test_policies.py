@@ -18,7 +18,7 @@ from quarry_core.contract.names import dead_letter_queue_name, on_demand_key, qu
 from quarry_core.contract.on_demand import answer_line
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Conflict, Missing, Refused, Unknown
-from quarry_core.ledger.rows import listed_pool_key, shard_key
+from quarry_core.ledger.keys import listed_pool_key, shard_key
 from quarry_core.ports import Delete, JobRequest, ObjectRef, Put, RuntimeRequest, Update
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.process import consumer_limits, with_gauges

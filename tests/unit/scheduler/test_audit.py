@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from quarry_core.ledger.rows import pool_key
+from quarry_core.ledger.keys import pool_key
 from quarry_core.telemetry import metrics
 from quarry_scheduler.audit import KINDS
 from tests.unit.flow.acts import CLAUDE_POOL, enlist

@@ -10,8 +10,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from quarry_core.contract.states import Gate, RunState, ShardState
+from quarry_core.ledger.keys import totals_key
 from quarry_core.ledger.ledger import OpenRun
-from quarry_core.ledger.rows import Lane, Totals, Waiting, totals_key
+from quarry_core.ledger.rows import Lane, Totals, Waiting
 from quarry_core.telemetry import metrics
 from quarry_scheduler import gauges
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, play

@@ -23,7 +23,7 @@ from quarry_cli.client.run_search import no_such_run
 from quarry_cli.errors import NotConfigured, NotEnded
 from quarry_core.contract.names import plan_key
 from quarry_core.errors import Stale
-from quarry_core.ledger import moves, rows
+from quarry_core.ledger import keys, moves
 from quarry_core.ledger.rows import Totals
 from quarry_core.ports import ERASED_AT_ONCE_MAX, Key, ObjectVersion, Versions
 
@@ -115,26 +115,26 @@ def _some(found: Iterator[ObjectVersion]) -> list[ObjectVersion]:
 
 async def _items(connections: Connections, run_id: str) -> int:
     """All items of the run but the two that become its tombstone."""
-    pk, count, stale = rows.run_pk(run_id), 0, 0
+    pk, count, stale = keys.run_pk(run_id), 0, 0
     while True:
         found = await connections.table.query(pk, most=ITEMS_AT_ONCE + len(KEPT))
-        keys = [(pk, str(item["sk"])) for item in found if item["sk"] not in KEPT][:ITEMS_AT_ONCE]
-        if not keys:
+        erased = [(pk, str(item["sk"])) for item in found if item["sk"] not in KEPT][:ITEMS_AT_ONCE]
+        if not erased:
             return count
         try:
-            await connections.ledger.apply(moves.erase_items(keys))
+            await connections.ledger.apply(moves.erase_items(erased))
         except Stale:
             stale += 1  # some have just expired, or another erases them
             if stale > STALE_MAX:
                 raise
-            count += await _one_by_one(connections, keys)
+            count += await _one_by_one(connections, erased)
             continue
-        count += len(keys)
+        count += len(erased)
 
 
-async def _one_by_one(connections: Connections, keys: Iterable[Key]) -> int:
+async def _one_by_one(connections: Connections, erased: Iterable[Key]) -> int:
     count = 0
-    for key in keys:
+    for key in erased:
         try:
             await connections.ledger.apply(moves.erase_items([key]))
         except Stale:

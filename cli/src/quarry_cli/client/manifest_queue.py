@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from quarry_core.contract.names import queue_name
-from quarry_core.contract.text import shown_name
+from quarry_core.text import shown_name
 
 _VARIABLE = "QUARRY_MANIFEST_QUEUE_URL"
 _OURS = re.compile(r"(?P<env>[a-z0-9]{1,8})-quarry-(?P<queue>[a-z-]+)")

@@ -14,8 +14,8 @@ from quarry_cli.client.local_stack import LocalStack, environment_given, local_s
 from quarry_cli.client.run_search import Wanted
 from quarry_cli.errors import QuarryError
 from quarry_core.contract.states import RunState
-from quarry_core.contract.text import shown_name
 from quarry_core.errors import PortError
+from quarry_core.text import shown_name
 
 Say = Callable[[str], None]
 

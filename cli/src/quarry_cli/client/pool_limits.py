@@ -11,13 +11,13 @@ from quarry_cli.client.caller import caller
 from quarry_cli.client.connections import Connections
 from quarry_cli.errors import BadSetting
 from quarry_core.contract.job_request import check_model_id
-from quarry_core.contract.text import one_line
 from quarry_core.errors import Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.ledger import HOLDERS_MAX
 from quarry_core.ledger.limits import Limits
 from quarry_core.ledger.rows import LimitChange, Pool
 from quarry_core.models import is_application_profile, pool_of
+from quarry_core.text import one_line
 
 TRIES_MAX = 20
 POOLS_MAX = 200

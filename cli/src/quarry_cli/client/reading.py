@@ -16,7 +16,7 @@ from quarry_cli.client.view import RunView, count_shards, run_view
 from quarry_core.contract.names import estimate_key
 from quarry_core.contract.run import Run
 from quarry_core.errors import PortError
-from quarry_core.ledger import rows
+from quarry_core.ledger import keys, rows
 from quarry_core.ledger.ledger import PAGE_ITEMS
 from quarry_core.ledger.rows import JobRow, Shard, Totals
 from quarry_core.planning.estimate import Estimate
@@ -92,8 +92,8 @@ class RunReader:
         return self._estimate
 
     async def _jobs(self, wanted: Collection[tuple[str, int]]) -> list[JobRow]:
-        keys = [rows.job_key(self._run_id, shard, attempt) for shard, attempt in sorted(wanted)]
+        jobs = [keys.job_key(self._run_id, shard, attempt) for shard, attempt in sorted(wanted)]
         found: dict[Key, Item] = {}
-        for first in range(0, len(keys), JOBS_AT_ONCE_MAX):
-            found.update(await self._connections.table.get_many(keys[first : first + JOBS_AT_ONCE_MAX]))
-        return [rows.read_job(found[key]) for key in keys if key in found]
+        for first in range(0, len(jobs), JOBS_AT_ONCE_MAX):
+            found.update(await self._connections.table.get_many(jobs[first : first + JOBS_AT_ONCE_MAX]))
+        return [rows.read_job(found[key]) for key in jobs if key in found]

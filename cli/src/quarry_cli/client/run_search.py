@@ -16,7 +16,7 @@ from quarry_cli.client.connections import Connections
 from quarry_cli.errors import NoSuchRun, SeveralRuns
 from quarry_core.contract.run import Run
 from quarry_core.contract.states import RunState
-from quarry_core.ledger import rows
+from quarry_core.ledger import keys, rows
 from quarry_core.ledger.rows import Totals
 from quarry_core.models import canonical_model
 from quarry_core.ports import Item, Key
@@ -81,13 +81,13 @@ async def read_runs(connections: Connections, most: int, wanted: Wanted) -> list
     With a filter, up to `RUNS_MAX` runs are looked at.
     """
     ids = await _ids(connections, min(most, RUNS_MAX) if wanted.all else RUNS_MAX)
-    keys = [key for run_id in ids for key in (rows.totals_key(run_id), rows.run_key(run_id))]
+    asked = [key for run_id in ids for key in (keys.totals_key(run_id), keys.run_key(run_id))]
     found: dict[Key, Item] = {}
-    for begin in range(0, len(keys), RUNS_MAX):
-        found |= await connections.table.get_many(keys[begin : begin + RUNS_MAX])
+    for begin in range(0, len(asked), RUNS_MAX):
+        found |= await connections.table.get_many(asked[begin : begin + RUNS_MAX])
     lines = []
     for run_id in ids:  # a run that ended meanwhile stands once
-        totals, run = found.get(rows.totals_key(run_id)), found.get(rows.run_key(run_id))
+        totals, run = found.get(keys.totals_key(run_id)), found.get(keys.run_key(run_id))
         if totals is not None and run is not None:
             lines.append(_line(rows.read_run(run), rows.read_totals(totals), connections.clock.now()))
     return [line for line in lines if wanted.fits(line)][:most]

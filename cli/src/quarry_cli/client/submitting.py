@@ -26,8 +26,8 @@ from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_checks import check_environment
 from quarry_core.contract.manifest_identity import ORIGIN_ATTRIBUTE, ManifestData, manifest_hash, run_id_of
 from quarry_core.contract.manifest_reading import MANIFEST_BYTES_MAX, read_manifest
-from quarry_core.contract.text import shown_name
 from quarry_core.models import UnsupportedModel, family_of
+from quarry_core.text import shown_name
 
 
 class Submitted(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from quarry_cli.errors import NotSubmitted
 from quarry_core.contract.names import s3_uri
-from quarry_core.contract.text import shown_name
 from quarry_core.errors import Conflict, Missing
 from quarry_core.ports import ObjectRef, Objects
+from quarry_core.text import shown_name
 
 FILES_MAX = 1_000
 PIECE_BYTES = 1 << 20

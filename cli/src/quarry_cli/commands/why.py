@@ -11,7 +11,7 @@ from quarry_cli.commands.options import RunId, open_client
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
 from quarry_cli.screen.wording import plain
-from quarry_core.contract.text import json_escaped
+from quarry_core.text import json_escaped
 
 if TYPE_CHECKING:
     from quarry_cli.client.explaining import Attempt, Record

@@ -10,7 +10,7 @@ from rich.text import Text
 from quarry_cli.aws.finding import Fault, Finding, Fix, Outcome
 from quarry_cli.doctor.report import Report
 from quarry_cli.screen.wording import plain
-from quarry_core.contract.text import marked
+from quarry_core.text import marked
 
 COLOURS = {Outcome.OK: "green", Outcome.FAILED: "red", Outcome.UNKNOWN: "yellow"}
 REPORTED_CHARS_MAX = 2_000

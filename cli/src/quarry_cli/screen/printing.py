@@ -21,8 +21,8 @@ from quarry_cli.aws.answers import for_people
 from quarry_cli.errors import Exit, QuarryError
 from quarry_cli.screen.wording import plain
 from quarry_cli.settings import ClientSettings
-from quarry_core.contract.text import json_escaped
 from quarry_core.errors import PortError
+from quarry_core.text import json_escaped
 
 # Wider than any table: what is cut in a pipe cannot be scrolled to.
 PIPE_CHARS = 100_000

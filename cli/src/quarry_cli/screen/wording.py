@@ -9,7 +9,7 @@ from __future__ import annotations
 from quarry_cli.client.view import JobView, RunView
 from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT
 from quarry_core.contract.states import RunState
-from quarry_core.contract.text import one_line
+from quarry_core.text import one_line
 
 TEXT_CHARS_MAX = 300
 

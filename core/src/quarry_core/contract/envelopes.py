@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quarry_core.contract.json_text import inner_object
-from quarry_core.contract.text import shown_name
+from quarry_core.text import shown_name
 
 REQUIRED = ("job_name_prefix", "model_id", "s3_uri", "dataset_id")
 # Two of these together are nobody else's.

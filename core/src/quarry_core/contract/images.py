@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from quarry_core.contract.column_names import names_fault
 from quarry_core.contract.prompts import MissingColumn, NullPolicy, require_columns
-from quarry_core.contract.text import shown_name
+from quarry_core.text import shown_name
 
 # As many as Converse takes in a message; Claude takes more, if they are smaller then.
 IMAGES_MAX = 20

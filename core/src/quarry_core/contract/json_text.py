@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from quarry_core.contract.text import SURROGATE, bounded_text, shown_name
+from quarry_core.text import SURROGATE, bounded_text, shown_name
 
 # Python's parser itself ends near 1,000, wherever it is called from.
 NESTING_PARSED_MAX = 500

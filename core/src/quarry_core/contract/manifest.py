@@ -40,7 +40,6 @@ from quarry_core.contract.selection import PartitionType, Sample
 from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT, AdmissionClass, Weight
 from quarry_core.contract.source_format import SourceFormat, UnknownFormat, source_format
 from quarry_core.contract.splits import read_split
-from quarry_core.contract.text import shown_name
 from quarry_core.contract.where import parse_where
 from quarry_core.models import (
     OutputMode,
@@ -55,6 +54,7 @@ from quarry_core.models import (
 )
 from quarry_core.structured.schema import OutputSchema, SchemaError, read_schema
 from quarry_core.structured.ways import check_sendable, mode_of
+from quarry_core.text import shown_name
 
 T = TypeVar("T")
 # Asked one by one; above it a job is cheaper and faster.

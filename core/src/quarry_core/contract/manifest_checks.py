@@ -13,9 +13,9 @@ from quarry_core.contract.manifest_reading import FAULTS_MAX
 from quarry_core.contract.names import RESULTS, covers_own_folders, in_own_folder
 from quarry_core.contract.prompts import Prompt, columns_of, template_of
 from quarry_core.contract.s3_names import S3Name, parse_s3_name
-from quarry_core.contract.text import shown_name
 from quarry_core.models import limits_of
 from quarry_core.models.on_demand import why_never
+from quarry_core.text import shown_name
 
 _REGION_OF_ARN = re.compile(r"arn:[a-z-]+:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]+):")
 # An access point's alias is a bucket's second name: which bucket's, it does not say.

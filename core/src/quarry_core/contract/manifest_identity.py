@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quarry_core.contract.names import RUN_ID_PATTERN
-from quarry_core.contract.text import SURROGATE
+from quarry_core.text import SURROGATE
 
 ORIGIN_ATTRIBUTE = "quarry_origin_id"
 # The JSON object; or its text, where it stands inside a JSON string.

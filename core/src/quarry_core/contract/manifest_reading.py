@@ -20,8 +20,8 @@ from quarry_core.contract.field_faults import in_words
 from quarry_core.contract.json_text import fixed, half_pairs, nested, repeated_keys, without_nulls
 from quarry_core.contract.manifest import FIELDS, Manifest, ManifestError, model_fault
 from quarry_core.contract.manifest_identity import ManifestData
-from quarry_core.contract.text import SURROGATE, bounded_text, shown_name
 from quarry_core.models import is_application_profile
+from quarry_core.text import SURROGATE, bounded_text, shown_name
 
 MANIFEST_BYTES_MAX = 256 * 1024
 REFUSAL_BYTES_MAX = 4 * 1024

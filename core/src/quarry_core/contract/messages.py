@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from quarry_core.contract.envelopes import is_manifest, is_wakeup
 from quarry_core.contract.json_text import NotAnObject, half_pairs, parse_object
 from quarry_core.contract.names import RUN_ID_PATTERN
-from quarry_core.contract.text import bounded_text, shown_name
+from quarry_core.text import bounded_text, shown_name
 
 VERSION = 2
 Step = Literal["count", "slice", "admit", "sweep", "on_demand", "settle", "close"]

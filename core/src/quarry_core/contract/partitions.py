@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import unquote
 
-from quarry_core.contract.text import shown_name
+from quarry_core.text import shown_name
 
 # What Hive, Spark, Athena and DuckDB write for null.
 NULL = "__HIVE_DEFAULT_PARTITION__"

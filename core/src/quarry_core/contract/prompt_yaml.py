@@ -15,9 +15,10 @@ from typing import Any
 
 import yaml
 
+from quarry_core.text import shown_name
+
 NESTING_MAX = 10
 TOO_DEEP = f"the file is nested more than {NESTING_MAX} deep"
-_SHOWN_CHARS_MAX = 40
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _PLAIN_TAGS = {_TEXT_TAG, "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "!", None}
 _NUMBER = re.compile(
@@ -82,7 +83,9 @@ class _Reader:
         if isinstance(event, yaml.AliasEvent):
             raise YamlError(f"{_field(path)}YAML aliases (*name) are not supported")
         if event.tag not in _PLAIN_TAGS:
-            raise YamlError(f"{_field(path)}YAML tags ({_shown(event.tag)}) are not supported: write the value without")
+            raise YamlError(
+                f"{_field(path)}YAML tags ({shown_name(event.tag)}) are not supported: write the value without"
+            )
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path)
         if len(path) >= NESTING_MAX:
@@ -122,7 +125,7 @@ class _Reader:
         if tag != _TEXT_TAG or _NUMBER_ELSEWHERE.fullmatch(text):
             meant = _MEANT.get(tag, _A_NUMBER)
             raise YamlError(
-                f"{_field(path)}{_shown(text)} is {meant} to some readers of YAML: write a number as 1000 or 0.5, "
+                f"{_field(path)}{shown_name(text)} is {meant} to some readers of YAML: write a number as 1000 or 0.5, "
                 "true or false as such, and put a text into quotation marks"
             )
         return text
@@ -133,14 +136,9 @@ def _number(text: str, path: tuple[str, ...]) -> int | float:
         return int(text)
     number = float(text)
     if number in {float("inf"), float("-inf")}:
-        raise YamlError(f"{_field(path)}{_shown(text)} is not a number that can be stored: write a smaller one")
+        raise YamlError(f"{_field(path)}{shown_name(text)} is not a number that can be stored: write a smaller one")
     return number
 
 
 def _field(path: tuple[str, ...]) -> str:
-    return ".".join(_shown(step) for step in path) + ": " if path else ""
-
-
-def _shown(text: str) -> str:
-    printable = text if text.isprintable() else repr(text)[1:-1]
-    return printable if len(printable) <= _SHOWN_CHARS_MAX else printable[: _SHOWN_CHARS_MAX - 1] + "…"
+    return ".".join(shown_name(step) for step in path) + ": " if path else ""

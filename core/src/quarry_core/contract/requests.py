@@ -15,8 +15,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from quarry_core.contract.text import shown_name
 from quarry_core.models.family import Invocation
+from quarry_core.text import shown_name
 
 RequestFormat = Literal["bedrock", "openai"]
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from quarry_core.contract.text import shown_name
+from quarry_core.text import shown_name
 
 # S3's own limit, in bytes of UTF-8.
 KEY_BYTES_MAX = 1_024

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from quarry_core.contract.text import shown_name
 from quarry_core.contract.where_tokens import (
     OTHER_WORDS,
     SIGNS,
@@ -26,6 +25,7 @@ from quarry_core.contract.where_tokens import (
     shown,
     tokens_of,
 )
+from quarry_core.text import shown_name
 
 DEPTH_MAX = 64
 # Of one `in (…)`. A longer list is data of its own, and belongs into the source.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
-from quarry_core.contract.text import shown_name
+from quarry_core.text import shown_name
 
 WHERE_CHARS_MAX = 16_384
 _SHOWN_CHARS_MAX = 24

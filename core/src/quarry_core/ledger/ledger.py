@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from quarry_core.contract.run import Run
 from quarry_core.contract.states import Gate
-from quarry_core.contract.text import bounded_text
-from quarry_core.ledger import rows
+from quarry_core.ledger import keys, rows
 from quarry_core.ledger.rows import BegunRow, FailureRow, JobRow, Lane, LimitChange, Pool, Shard, Slice, Totals, Waiting
 from quarry_core.planning.estimate import Ahead
 from quarry_core.planning.history import WEEKS_MAX, History, recent
 from quarry_core.ports import Item, Put, Table, Update, Write
+from quarry_core.text import bounded_text
 
 T = TypeVar("T")
 PAGE_ITEMS = 500
@@ -49,32 +49,32 @@ class Ledger:
 
     async def run(self, run_id: str) -> Run | None:
         """The run as it was accepted. Some time after its end its pins have no prompt and no inference parameters."""
-        item = await self._table.get(rows.run_key(run_id))
+        item = await self._table.get(keys.run_key(run_id))
         if item is None:
             return None
-        text = await self._table.get(rows.text_key(run_id)) if item.get("text") else None
+        text = await self._table.get(keys.text_key(run_id)) if item.get("text") else None
         return rows.read_run(item, text)
 
     async def totals(self, run_id: str) -> Totals | None:
-        item = await self._table.get(rows.totals_key(run_id))
+        item = await self._table.get(keys.totals_key(run_id))
         return None if item is None else rows.read_totals(item)
 
     async def totals_of(self, run_ids: Sequence[str]) -> dict[str, Totals]:
         """The totals of many runs, by run; a hundred in one request. A run that is not there is left out."""
         totals: dict[str, Totals] = {}
         for start in range(0, len(run_ids), TOTALS_AT_ONCE):
-            keys = [rows.totals_key(run_id) for run_id in run_ids[start : start + TOTALS_AT_ONCE]]
-            for item in (await self._table.get_many(keys)).values():
+            wanted = [keys.totals_key(run_id) for run_id in run_ids[start : start + TOTALS_AT_ONCE]]
+            for item in (await self._table.get_many(wanted)).values():
                 found = rows.read_totals(item)
                 totals[found.run_id] = found
         return totals
 
     async def open_runs(self, most: int = 1_000) -> list[OpenRun]:
-        items = await self._table.query(rows.OPEN, most=most)
+        items = await self._table.query(keys.OPEN, most=most)
         return [_open_run(item) for item in items]
 
     async def open_run(self, run_id: str) -> OpenRun | None:
-        item = await self._table.get(rows.open_key(run_id))
+        item = await self._table.get(keys.open_key(run_id))
         return None if item is None else _open_run(item)
 
     async def done_runs(self, month: str, most: int = 50) -> list[DoneRun]:
@@ -85,26 +85,26 @@ class Ledger:
     # ----------------------------------------------------------------- slices, shards, jobs
 
     async def slice(self, run_id: str, number: int) -> Slice | None:
-        item = await self._table.get(rows.slice_key(run_id, number))
+        item = await self._table.get(keys.slice_key(run_id, number))
         return None if item is None else rows.read_slice(item)
 
     def slices(self, run_id: str) -> AsyncIterator[Slice]:
-        return self._pages(rows.run_pk(run_id), "slice#", rows.read_slice)
+        return self._pages(keys.run_pk(run_id), "slice#", rows.read_slice)
 
     async def shard(self, run_id: str, shard: str) -> Shard | None:
-        item = await self._table.get(rows.shard_key(run_id, shard))
+        item = await self._table.get(keys.shard_key(run_id, shard))
         return None if item is None else rows.read_shard(item)
 
     def shards(self, run_id: str, prefix: str = "") -> AsyncIterator[Shard]:
         """All shards, in order of their numbers."""
-        return self._pages(rows.run_pk(run_id), f"shard#{prefix}", rows.read_shard)
+        return self._pages(keys.run_pk(run_id), f"shard#{prefix}", rows.read_shard)
 
     async def shards_between(self, run_id: str, first: str, last: str) -> list[Shard]:
         """Enlisted shards of a stretch, both ends included, in order."""
         found: list[Shard] = []
         after = f"shard#{int(first) - 1:05d}" if int(first) else "shard#"
         while True:
-            page = await self._table.query(rows.run_pk(run_id), "shard#", most=PAGE_ITEMS, after=after)
+            page = await self._table.query(keys.run_pk(run_id), "shard#", most=PAGE_ITEMS, after=after)
             for item in page:
                 if item["shard"] > last:
                     return found
@@ -114,59 +114,59 @@ class Ledger:
             after = page[-1]["sk"]
 
     def jobs(self, run_id: str) -> AsyncIterator[JobRow]:
-        return self._pages(rows.run_pk(run_id), "job#", rows.read_job)
+        return self._pages(keys.run_pk(run_id), "job#", rows.read_job)
 
     async def job(self, run_id: str, shard: str, attempt: int) -> JobRow | None:
-        item = await self._table.get(rows.job_key(run_id, shard, attempt))
+        item = await self._table.get(keys.job_key(run_id, shard, attempt))
         return None if item is None else rows.read_job(item)
 
     async def waiting(self, run_id: str, most: int) -> list[Waiting]:
         """Shards that are PENDING: repeats first, then first attempts in order; at most `most` of each."""
-        items = await self._table.query(rows.run_pk(run_id), "wait#1#", most=most)
+        items = await self._table.query(keys.run_pk(run_id), "wait#1#", most=most)
         return [*await self.repeats(run_id, most), *(rows.read_waiting(item) for item in items)]
 
     async def repeats(self, run_id: str, most: int) -> list[Waiting]:
         """Shards that are PENDING for another attempt, in order."""
-        items = await self._table.query(rows.run_pk(run_id), "wait#0#", most=most)
+        items = await self._table.query(keys.run_pk(run_id), "wait#0#", most=most)
         return [rows.read_waiting(item) for item in items]
 
     async def todo(self, run_id: str, most: int = PAGE_ITEMS) -> list[Waiting]:
         """Shards that are ENDED: run, shard and attempt of each."""
-        items = await self._table.query(rows.run_pk(run_id), "todo#", most=most)
+        items = await self._table.query(keys.run_pk(run_id), "todo#", most=most)
         return [rows.read_waiting(item) for item in items]
 
     async def invoking(self, run_id: str, most: int = PAGE_ITEMS) -> list[Waiting]:
         """Shards on demand that are PENDING or INVOKING, in order."""
-        items = await self._table.query(rows.run_pk(run_id), "invoke#", most=most)
+        items = await self._table.query(keys.run_pk(run_id), "invoke#", most=most)
         return [rows.read_waiting(item) for item in items]
 
     # ----------------------------------------------------------------- what fails, what is begun
 
     async def failure(self, run_id: str, step: str, subject: str) -> FailureRow | None:
-        item = await self._table.get(rows.failure_key(run_id, step, subject))
+        item = await self._table.get(keys.failure_key(run_id, step, subject))
         return None if item is None else rows.read_failure(item)
 
     async def begun_of(self, run_id: str, most: int) -> list[BegunRow]:
         """What is begun of a run and not finished."""
-        items = await self._table.query(rows.run_pk(run_id), "begun#", most=most)
+        items = await self._table.query(keys.run_pk(run_id), "begun#", most=most)
         return [rows.read_begun(item) for item in items]
 
     async def begun(self, run_id: str, step: str, subject: str) -> BegunRow | None:
-        item = await self._table.get(rows.begun_key(run_id, step, subject))
+        item = await self._table.get(keys.begun_key(run_id, step, subject))
         return None if item is None else rows.read_begun(item)
 
     # ----------------------------------------------------------------- pools
 
     async def pool(self, pool: str) -> Pool | None:
-        item = await self._table.get(rows.pool_key(pool))
+        item = await self._table.get(keys.pool_key(pool))
         return None if item is None else rows.read_pool(item)
 
     async def pools(self, most: int = 1_000) -> list[str]:
         """The names of the pools that stand."""
-        return [item["pool"] for item in await self._table.query(rows.POOLS, most=most)]
+        return [item["pool"] for item in await self._table.query(keys.POOLS, most=most)]
 
     async def lane(self, pool: str, run_id: str) -> Lane | None:
-        item = await self._table.get(rows.lane_key(pool, run_id))
+        item = await self._table.get(keys.lane_key(pool, run_id))
         return None if item is None else rows.read_lane(item)
 
     async def lanes(self, pool: str, most: int = 1_000) -> list[Lane]:
@@ -175,12 +175,12 @@ class Ledger:
 
     async def limit_changes(self, pool: str, most: int = 20) -> list[LimitChange]:
         """What operators have set for a pool, the newest first."""
-        items = await self._table.query(f"pool#{pool}", rows.AUDIT, most=most, backwards=True)
+        items = await self._table.query(f"pool#{pool}", keys.AUDIT, most=most, backwards=True)
         return [rows.read_limit_change(item) for item in items]
 
     async def history(self, pool: str) -> History:
         """What was seen of the pool's jobs lately."""
-        items = await self._table.query(f"pool#{pool}", rows.HISTORY, most=WEEKS_MAX, backwards=True)
+        items = await self._table.query(f"pool#{pool}", keys.HISTORY, most=WEEKS_MAX, backwards=True)
         return recent(map(rows.read_history, items))
 
     async def ahead(self, pool: str, run_id: str = "") -> Ahead:
@@ -192,12 +192,12 @@ class Ledger:
 
     async def held(self, holders: Iterable[str]) -> list[Shard]:
         """The shard rows that a pool's holder set names."""
-        keys = []
+        wanted = []
         for holder in sorted(holders)[:HOLDERS_MAX]:
             run_id, shard, _ = holder.split("/")
-            keys.append(rows.shard_key(run_id, shard))
-        found = await self._table.get_many(keys)
-        return [rows.read_shard(found[key]) for key in keys if key in found]
+            wanted.append(keys.shard_key(run_id, shard))
+        found = await self._table.get_many(wanted)
+        return [rows.read_shard(found[key]) for key in wanted if key in found]
 
     async def _pages(self, pk: str, prefix: str, read: Callable[[Item], T]) -> AsyncIterator[T]:
         after = None

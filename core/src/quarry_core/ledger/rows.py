@@ -1,7 +1,4 @@
-"""The ledger's items as the code reads them, and the keys under which they stand.
-
-One DynamoDB table, `pk` and `sk`, consistent reads, no index. Keys: architecture section 4.
-"""
+"""The ledger's items as the code reads them; their keys stand in `ledger/keys.py`. Reads are consistent."""
 
 from __future__ import annotations
 
@@ -15,106 +12,15 @@ from quarry_core.contract.share import CLASSES
 from quarry_core.contract.states import Gate, RunState, ShardState
 from quarry_core.ledger.limits import Limits
 from quarry_core.planning.history import History
-from quarry_core.ports import Item, Key
+from quarry_core.ports import Item
 
 # Error rows are counted by code under this and the code: so a transaction can add to one of them.
 ERRORS = "errors#"
-OPEN = "open"
-POOLS = "pools"
-HISTORY = "history#"
-AUDIT = "audit#"
 # Release 0.1.0 wrote it under another name, and a shard may be held over an upgrade.
 HEARTBEAT = "heartbeat"
 HEARTBEAT_BEFORE = "beat"
 # The kind of a shard whose records are asked one by one.
 ON_DEMAND = "on_demand"
-
-
-def run_pk(run_id: str) -> str:
-    return f"run#{run_id}"
-
-
-def run_key(run_id: str) -> Key:
-    return run_pk(run_id), "run"
-
-
-def text_key(run_id: str) -> Key:
-    """Prompt and inference parameters of the run, which go some time after its end; the rest of the pins stays."""
-    return run_pk(run_id), "text"
-
-
-def totals_key(run_id: str) -> Key:
-    return run_pk(run_id), "totals"
-
-
-def slice_key(run_id: str, number: int) -> Key:
-    return run_pk(run_id), f"slice#{number:05d}"
-
-
-def shard_key(run_id: str, shard: str) -> Key:
-    return run_pk(run_id), f"shard#{shard}"
-
-
-def job_key(run_id: str, shard: str, attempt: int) -> Key:
-    return run_pk(run_id), f"job#{shard}#{attempt}"
-
-
-def wait_key(run_id: str, shard: str, attempt: int) -> Key:
-    """Stands exactly while the shard is PENDING. Repeats come before first attempts."""
-    return run_pk(run_id), f"wait#{0 if attempt > 1 else 1}#{shard}"
-
-
-def todo_key(run_id: str, shard: str) -> Key:
-    """Stands exactly while the shard is ENDED."""
-    return run_pk(run_id), f"todo#{shard}"
-
-
-def invoke_key(run_id: str, shard: str) -> Key:
-    """Stands exactly while a shard that is asked on demand is PENDING or INVOKING."""
-    return run_pk(run_id), f"invoke#{shard}"
-
-
-def failure_key(run_id: str, step: str, subject: str) -> Key:
-    return run_pk(run_id), f"failure#{step}#{subject}"
-
-
-def begun_key(run_id: str, step: str, subject: str) -> Key:
-    return run_pk(run_id), f"begun#{step}#{subject}"
-
-
-def pool_key(pool: str) -> Key:
-    return f"pool#{pool}", "quota"
-
-
-def listed_pool_key(pool: str) -> Key:
-    """Stands exactly while the pool's row does, so that the pools there are can be read."""
-    return POOLS, pool
-
-
-def audit_key(pool: str, at: str, token: str) -> Key:
-    """One change of a pool's limit. `at` is ISO 8601 in UTC, so that string order is time order."""
-    return f"pool#{pool}", f"{AUDIT}{at}#{token}"
-
-
-def history_key(pool: str, week: str) -> Key:
-    """What was seen of a pool's jobs in a week. It outlives the pool's row, which goes when the pool is idle."""
-    return f"pool#{pool}", f"{HISTORY}{week}"
-
-
-def lane_key(pool: str, run_id: str) -> Key:
-    return f"pool#{pool}", f"lane#{run_id}"
-
-
-def open_key(run_id: str) -> Key:
-    return OPEN, run_id
-
-
-def done_key(ended_at: str, run_id: str) -> Key:
-    """`ended_at` is ISO 8601 in UTC, so that string order is time order."""
-    return f"done#{ended_at[:7]}", f"{ended_at}#{run_id}"
-
-
-# --------------------------------------------------------------------------- rows
 
 TEXTS = ("prompt", "inference")  # of the pins, what a person wrote
 # Not `pins`, as before: whoever looks for the prompt in there must not take the run for one that has none.

@@ -19,11 +19,11 @@ from typing import Any
 import msgspec
 
 from quarry_core.models.data_url import BadImage, image_of
+from quarry_core.text import shown_name
 
 # OpenAI's name, and Converse's.
 MAX_TOKENS = ("max_tokens", "max_completion_tokens")
 STOP_SEQUENCES_MAX = 2_500
-NAME_SHOWN_CHARS_MAX = 60
 # Changes no answer, or only how OpenAI's own models are served.
 LEFT_OUT = frozenset(
     {
@@ -129,7 +129,7 @@ def _refuse(field: str, value: object) -> None:
         return
     if field in _REFUSED:
         raise Untranslatable(f"body.{field}: {_REFUSED[field]}")
-    raise Untranslatable(f"body.{_shown(field)}: {_unknown(field, (*_TRANSLATED, *LEFT_OUT, *_REFUSED))}")
+    raise Untranslatable(f"body.{shown_name(field)}: {_unknown(field, (*_TRANSLATED, *LEFT_OUT, *_REFUSED))}")
 
 
 def _same(value: object, harmless: object) -> bool:
@@ -140,11 +140,6 @@ def _same(value: object, harmless: object) -> bool:
 def _unknown(field: str, known: tuple[str, ...]) -> str:
     nearest = difflib.get_close_matches(field, known, n=1, cutoff=0.7)
     return "is no field of a chat request" + (f"; did you mean {nearest[0]}?" if nearest else ": leave it out")
-
-
-def _shown(text: str) -> str:
-    word = text if text.isprintable() else repr(text)
-    return word if len(word) <= NAME_SHOWN_CHARS_MAX else word[: NAME_SHOWN_CHARS_MAX - 1] + "…"
 
 
 # --------------------------------------------------------------------------- inference parameters
@@ -188,7 +183,7 @@ def _is_text(value: object) -> bool:
 
 
 def _value(value: object) -> str:
-    return _shown(msgspec.json.encode(value).decode())
+    return shown_name(msgspec.json.encode(value).decode())
 
 
 def _output_config(wanted: object) -> dict[str, Any] | None:
@@ -211,7 +206,7 @@ def _output_config(wanted: object) -> dict[str, Any] | None:
     for field, value in given.items():
         # Converse keeps to the schema in any case, which is what `strict` asks.
         if value is not None and field not in ("name", "description", "schema", "strict"):
-            raise Untranslatable(f"{where}.json_schema.{_shown(field)}: {_NO_PLACE}")
+            raise Untranslatable(f"{where}.json_schema.{shown_name(field)}: {_NO_PLACE}")
     schema = {"schema": msgspec.json.encode(given["schema"]).decode()}
     for field in ("name", "description"):
         if given.get(field) is not None:
@@ -262,7 +257,7 @@ def _check_fields(message: Mapping[str, Any], where: str) -> None:
         if field in _MESSAGE_FIELDS or value is None or value == []:
             continue
         reason = _OF_A_MESSAGE.get(field) or "is no field of a message: leave it out"
-        raise Untranslatable(f"{where}.{_shown(field)}: {reason}")
+        raise Untranslatable(f"{where}.{shown_name(field)}: {reason}")
 
 
 def _system(message: Mapping[str, Any], where: str) -> list[Block]:
@@ -336,7 +331,7 @@ def _text(part: Mapping[str, Any], where: str, field: str) -> Block:
 def _check_part(part: Mapping[str, Any], where: str, known: tuple[str, ...]) -> None:
     for field, value in part.items():
         if value is not None and field != "type" and field not in known and field not in _PART_LEFT_OUT:
-            raise Untranslatable(f"{where}.{_shown(field)}: {_NO_PLACE}")
+            raise Untranslatable(f"{where}.{shown_name(field)}: {_NO_PLACE}")
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any], str], list[Block]]] = {

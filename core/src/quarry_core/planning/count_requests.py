@@ -16,7 +16,6 @@ import msgspec
 
 from quarry_core.contract.csv_dialect import RECORD_BYTES_MAX
 from quarry_core.contract.requests import BODY_COLUMNS, FIRST_ROWS, RequestFormat, first_rows_fault
-from quarry_core.contract.text import shown_name
 from quarry_core.models import canonical_model, check_ready
 from quarry_core.models.anthropic import MAX_TOKENS_DEFAULT
 from quarry_core.rendering.requests import NotSent, RequestEncoder
@@ -24,6 +23,7 @@ from quarry_core.tabular.counted import Count
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.requests.lines import NotARequest, read_line
 from quarry_core.tabular.requests.rows import BOM, request_columns, request_schema
+from quarry_core.text import shown_name
 
 OFFSET_EVERY_ROWS = 4_096
 OFFSET_EVERY_BYTES = 1 << 20

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 
 from quarry_core.contract.csv_dialect import Csv
-from quarry_core.contract.text import shown_name
 from quarry_core.tabular.counted import Count
 from quarry_core.tabular.errors import SourceError
+from quarry_core.text import shown_name
 
 NAMES_SHOWN_MAX = 3
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from quarry_core.contract.text import shown_name
 from quarry_core.planning.unique_ids import TooManyIds, UniqueIds
 from quarry_core.tabular.arrow_types import is_string_view
 from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.json_column import is_json
 from quarry_core.tabular.recast import recast
+from quarry_core.text import shown_name
 
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, is_string_view)
 

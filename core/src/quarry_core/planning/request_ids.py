@@ -14,10 +14,10 @@ from typing import Self
 import pyarrow as pa
 
 from quarry_core.contract.requests import ID_COLUMNS, RequestFormat
-from quarry_core.contract.text import shown_name
 from quarry_core.planning.unique_ids import TooManyIds, UniqueIds
 from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.errors import SourceError
+from quarry_core.text import shown_name
 
 
 class RequestIds:

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from quarry_core.contract.s3_names import KEY_BYTES_MAX
-from quarry_core.contract.text import shown_name
 from quarry_core.models.data_url import BadImage, image_of
 from quarry_core.ports import ObjectRef
 from quarry_core.tabular.arrow_types import is_binary_view, is_string_view
+from quarry_core.text import shown_name
 
 # Spark and Hadoop call the same thing s3a.
 _URI = re.compile(r"s3[an]?://([a-z0-9][-.a-z0-9]{1,61}[a-z0-9])/(.+)", re.DOTALL)

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
 
-from quarry_core.contract.text import one_line
 from quarry_core.errors import Conflict, PortError, Refused
+from quarry_core.text import one_line
 
 OURS = "quarry_"
 SENTENCE_CHARS_MAX = 400

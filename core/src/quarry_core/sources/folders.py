@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from quarry_core.contract.manifest import ManifestError
 from quarry_core.contract.partitions import is_hidden
 from quarry_core.contract.s3_names import Pattern, S3Name
-from quarry_core.contract.text import bounded_text
 from quarry_core.ports import ObjectInfo
+from quarry_core.text import bounded_text
 
 SHOWN_BYTES_MAX = 300
 # Signs of tables and of unfinished jobs that are kept in mind; a pattern may pass over many that it does not mean.

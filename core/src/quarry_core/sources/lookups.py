@@ -13,9 +13,9 @@ from itertools import islice
 from quarry_core.contract.manifest import ManifestError
 from quarry_core.contract.names import in_own_folder, prompt_key
 from quarry_core.contract.prompts import PROMPT_BYTES_MAX, Prompt, load_prompt
-from quarry_core.contract.text import shown_name
 from quarry_core.errors import Missing, MissingBucket, PortError, Refused
 from quarry_core.ports import ObjectInfo, ObjectRef, Objects
+from quarry_core.text import shown_name
 
 NAMES_LOOKED_AT_MAX = 1_000  # one page of S3's
 PROMPTS_SHOWN_MAX = 20

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from quarry_core.contract.requests import BODY_COLUMNS, FIRST_ROWS, ID_COLUMNS, RequestFormat, first_rows_fault
-from quarry_core.contract.text import shown_name
 from quarry_core.models import check_ready
 from quarry_core.models.openai_chat import Untranslatable, converse_request
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.requests.lines import NotARequest, read_line
 from quarry_core.tabular.requests.rows import BOM
+from quarry_core.text import shown_name
 
 
 def check_first_requests(lines: bytes, key: str, form: RequestFormat, model_id: str) -> tuple[int, bool]:

@@ -16,6 +16,7 @@ from typing import Any
 from quarry_core.structured.flat import DEFINITIONS, Node, NoSuchRef, Refs, Unmergeable
 from quarry_core.structured.short import ShortFormError, long_form
 from quarry_core.structured.words import LISTS, MAPS, ONE, REFUSED, WORDS
+from quarry_core.text import shown_name
 
 SCHEMA_BYTES_MAX = 64 * 1024
 # Objects and lists in each other; an answer's columns are nested as deep.
@@ -25,7 +26,6 @@ NODES_MAX = 4_000
 COLUMNS_MAX = 500
 NAME_BYTES_MAX = 255
 
-_SHOWN_CHARS_MAX = 60
 _DRAFTS = ("https://json-schema.org/", "http://json-schema.org/")
 
 
@@ -267,6 +267,4 @@ def _check_expanded(root: Node, refs: Refs) -> None:
 
 
 def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    text = "".join(each if each.isprintable() else "\ufffd" for each in text)
-    return text if len(text) <= _SHOWN_CHARS_MAX else text[: _SHOWN_CHARS_MAX - 1] + "…"
+    return shown_name(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))

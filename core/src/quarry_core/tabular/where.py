@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from quarry_core.contract.text import shown_name
 from quarry_core.contract.where import And, Compare, Condition, In, IsNull, Not, Or, Value, columns_of_where
 from quarry_core.tabular.arrow_types import is_binary_view, is_string_view
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.json_column import is_json
 from quarry_core.tabular.recast import recast
 from quarry_core.tabular.where_values import ColumnAsk, Mismatch, NotANumber, among, comparing, looks_into_text
+from quarry_core.text import shown_name
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 Ask = Callable[[pa.RecordBatch, Rows], pa.Array]

@@ -31,7 +31,6 @@ from quarry_core.contract.names import manifest_key
 from quarry_core.contract.prompts import PromptError
 from quarry_core.contract.run import Pins, Run
 from quarry_core.contract.states import RunState
-from quarry_core.contract.text import bounded_text
 from quarry_core.errors import Refused, Stale
 from quarry_core.ledger import moves
 from quarry_core.ports import Message
@@ -46,6 +45,7 @@ from quarry_core.sources.profiles import look_up_model
 from quarry_core.structured.schema import SchemaError
 from quarry_core.structured.validate import compiled
 from quarry_core.telemetry import metrics
+from quarry_core.text import bounded_text
 
 log = structlog.get_logger()
 FULL_WAIT_S = 60

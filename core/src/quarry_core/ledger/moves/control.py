@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quarry_core.contract.states import Gate, RunState
+from quarry_core.ledger.keys import lane_key, totals_key
 from quarry_core.ledger.moves.premise import equal
-from quarry_core.ledger.rows import Lane, Totals, cancelled_sentence, lane_key, totals_key
+from quarry_core.ledger.rows import Lane, Totals, cancelled_sentence
 from quarry_core.ports import Cond, Update, Write
 
 PAUSED = ("paused_at", "paused_by")

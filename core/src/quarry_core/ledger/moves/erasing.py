@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quarry_core.ledger.keys import run_key, totals_key
 from quarry_core.ledger.moves.control import By
 from quarry_core.ledger.moves.premise import equal
-from quarry_core.ledger.rows import PINNED, Totals, run_key, totals_key
+from quarry_core.ledger.rows import PINNED, Totals
 from quarry_core.ports import Cond, Delete, Key, Update, Write
 
 # Of run and totals, what holds words, names or places. Numbers, states and times stay, and the hash of the manifest.

@@ -5,8 +5,9 @@ None of these moves a state. Each repeats what was read, so that a write which i
 
 from __future__ import annotations
 
+from quarry_core.ledger.keys import begun_key, failure_key
 from quarry_core.ledger.moves.premise import equal
-from quarry_core.ledger.rows import BEGUN, BegunRow, FailureRow, begun_key, failure_key
+from quarry_core.ledger.rows import BEGUN, BegunRow, FailureRow
 from quarry_core.ports import Delete, Put, Update, Write
 
 BEGUN_MAX = 16  # of one piece; more are left over from messages that nobody will bring again

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from quarry_core.contract.states import RunState, ShardState
+from quarry_core.ledger.keys import invoke_key, shard_key, totals_key
 from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.moves.writes import ANSWERED, CANCELLED, REFUSED, as_read, held, todo
-from quarry_core.ledger.rows import HEARTBEAT, Shard, invoke_key, shard_key, totals_key
+from quarry_core.ledger.rows import HEARTBEAT, Shard
 from quarry_core.ports import Cond, Delete, Update, Write
 
 

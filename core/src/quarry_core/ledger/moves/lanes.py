@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from quarry_core.contract.states import RunState
+from quarry_core.ledger.keys import lane_key, totals_key
 from quarry_core.ledger.moves.premise import as_read, equal
-from quarry_core.ledger.rows import Lane, Pool, Totals, lane_key, totals_key
+from quarry_core.ledger.rows import Lane, Pool, Totals
 from quarry_core.ports import Update, Write
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from quarry_core.contract.share import CLASSES
+from quarry_core.ledger.keys import audit_key, history_key, listed_pool_key, pool_key
 from quarry_core.ledger.limits import Limits
 from quarry_core.ledger.moves.premise import equal, equal_or_absent
-from quarry_core.ledger.rows import LimitChange, Pool, audit_key, history_key, listed_pool_key, pool_key
+from quarry_core.ledger.rows import LimitChange, Pool
 from quarry_core.planning.history import Seen
 from quarry_core.ports import Cond, Delete, Put, Update, Write
 

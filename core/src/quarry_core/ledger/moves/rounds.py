@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from quarry_core.contract.states import RunState, ShardState
+from quarry_core.ledger.keys import invoke_key, lane_key, shard_key, totals_key
 from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.moves.shards import new_item
 from quarry_core.ledger.moves.writes import marker, wait
-from quarry_core.ledger.rows import ERRORS, Shard, Totals, invoke_key, lane_key, shard_key, totals_key
+from quarry_core.ledger.rows import ERRORS, Shard, Totals
 from quarry_core.ports import Cond, Put, Update, Write
 
 # Two items a shard, with the totals and the lane: a transaction holds 100.

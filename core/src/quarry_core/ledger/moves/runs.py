@@ -7,21 +7,10 @@ from datetime import datetime, timedelta
 from quarry_core.contract.run import Run
 from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT
 from quarry_core.contract.states import Gate, RunState
+from quarry_core.ledger.keys import done_key, lane_key, open_key, run_key, slice_key, text_key, totals_key
 from quarry_core.ledger.moves.control import PAUSED
 from quarry_core.ledger.moves.premise import as_read, equal
-from quarry_core.ledger.rows import (
-    Totals,
-    done_key,
-    has_text,
-    lane_key,
-    open_key,
-    run_item,
-    run_key,
-    slice_key,
-    text_item,
-    text_key,
-    totals_key,
-)
+from quarry_core.ledger.rows import Totals, has_text, run_item, text_item
 from quarry_core.ports import Cond, Delete, Put, Update, Write
 
 TEXT_DAYS = 30

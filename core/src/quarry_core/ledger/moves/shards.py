@@ -7,21 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from quarry_core.contract.states import Gate, RunState, ShardState
+from quarry_core.ledger.keys import invoke_key, lane_key, shard_key, slice_key, todo_key, totals_key
 from quarry_core.ledger.moves.pools import seen_in
 from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.moves.writes import BELOW_MINIMUM, CANCELLED, as_read, marker, todo, wait
-from quarry_core.ledger.rows import (
-    ERRORS,
-    HEARTBEAT,
-    HEARTBEAT_BEFORE,
-    Shard,
-    invoke_key,
-    lane_key,
-    shard_key,
-    slice_key,
-    todo_key,
-    totals_key,
-)
+from quarry_core.ledger.rows import ERRORS, HEARTBEAT, HEARTBEAT_BEFORE, Shard
 from quarry_core.planning.history import Seen
 from quarry_core.ports import Cond, Delete, Put, Update, Write
 

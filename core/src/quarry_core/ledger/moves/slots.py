@@ -5,22 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from quarry_core.contract.states import TERMINAL_RANK, Gate, ShardState
+from quarry_core.ledger.keys import job_key, lane_key, pool_key, shard_key, wait_key
 from quarry_core.ledger.moves.pools import seen_in
 from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.moves.writes import CANCELLED, NOT_PROCESSED, REFUSED, as_read, held, release, todo, wait
-from quarry_core.ledger.rows import (
-    HEARTBEAT,
-    HEARTBEAT_BEFORE,
-    JobRow,
-    Lane,
-    Pool,
-    Shard,
-    job_key,
-    lane_key,
-    pool_key,
-    shard_key,
-    wait_key,
-)
+from quarry_core.ledger.rows import HEARTBEAT, HEARTBEAT_BEFORE, JobRow, Lane, Pool, Shard
 from quarry_core.planning.history import Seen
 from quarry_core.ports import Cond, Delete, Put, Update, Write
 

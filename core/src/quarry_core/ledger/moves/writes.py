@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from quarry_core.ledger.keys import pool_key, todo_key, wait_key
 from quarry_core.ledger.moves.premise import equal
-from quarry_core.ledger.rows import Shard, pool_key, todo_key, wait_key
+from quarry_core.ledger.rows import Shard
 from quarry_core.ports import Cond, Key, Put, Update
 
 # What stands as `ended_status` where no job was made; every other word there is Bedrock's.

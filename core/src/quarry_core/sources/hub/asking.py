@@ -17,12 +17,12 @@ from urllib3.exceptions import HTTPError
 from quarry_core import __version__
 from quarry_core.contract.hub_names import hub_bucket, is_commit
 from quarry_core.contract.manifest import ManifestError
-from quarry_core.contract.text import shown_name
 from quarry_core.errors import Missing, PortError, Refused, Unknown
 from quarry_core.ports import ObjectRef
 from quarry_core.sources.hub.http import Later, asked_pause_s, meaning_of
 from quarry_core.sources.hub.objects import HubObjects
 from quarry_core.sources.lookups import NotReadable
+from quarry_core.text import shown_name
 
 DESCRIPTION_TIMEOUT_S = 60.0
 # The Hub's description of a larger dataset is not known to be whole.

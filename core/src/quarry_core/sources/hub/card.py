@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from quarry_core.contract.hub_names import DEFAULT_SPLIT
-from quarry_core.contract.text import shown_name
+from quarry_core.text import shown_name
 
 README = "README.md"
 STANDALONE = ".huggingface.yaml"

@@ -17,7 +17,6 @@ from quarry_core.contract.listing import FILES_MAX, SourceFile
 from quarry_core.contract.manifest import ManifestError
 from quarry_core.contract.source_format import SourceFormat
 from quarry_core.contract.splits import SplitSlice, read_split
-from quarry_core.contract.text import shown_name
 from quarry_core.errors import Missing, Refused
 from quarry_core.sources.hub.asking import NAMES_SHOWN_MAX, Described, NoRevision, describe
 from quarry_core.sources.hub.card import README, README_BYTES_MAX, STANDALONE, CardError, Config, configs_of, header_of
@@ -33,6 +32,7 @@ from quarry_core.sources.hub.layout import (
 from quarry_core.sources.hub.objects import HubObjects
 from quarry_core.sources.hub.patterns import BadPattern
 from quarry_core.sources.lookups import NotReadable
+from quarry_core.text import shown_name
 
 ALL_SPLITS = "all"
 PARTIAL = "partial-"

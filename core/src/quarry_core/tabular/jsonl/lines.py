@@ -13,7 +13,7 @@ from itertools import chain
 
 import msgspec
 
-from quarry_core.contract.text import shown_name
+from quarry_core.text import shown_name
 
 Row = dict[str, msgspec.Raw]
 

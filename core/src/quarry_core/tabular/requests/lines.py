@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from quarry_core.contract.requests import BODY_COLUMNS, ID_COLUMNS, RequestFormat, id_fault
-from quarry_core.contract.text import SURROGATE, shown_name
+from quarry_core.text import SURROGATE, shown_name
 
 # What a line says of where a request would go, were it sent to OpenAI.
 _ADDRESS = ("method", "url")
