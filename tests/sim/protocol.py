@@ -3,8 +3,9 @@
 Breadth first over all states that can be reached. The moves are the product's own (`quarry_core.ledger.moves`), judged
 by the table of `tests.world`; what the actors read and when they act is modelled here: each acts on rows that it read
 some steps ago, however much others have moved since. Faults are steps too, and each state has a budget of them: a
-scheduler dies (what it knew is gone), Create's reply or an admission's reply is lost, Bedrock answers "not now", a job
-ends without output. A stall needs no fault: anybody may be slow.
+scheduler dies (what it knew is gone), Create's reply or an admission's reply is lost, Bedrock answers "not now" or (where
+`refusals` says so) "no", a job ends without output. A stall needs no fault: anybody may be slow. Only one thing is taken to
+have a bound, as promise S2 takes it: no Create that was on its way at a take-over is so still after `late_create_max_s`.
 
 In every state the promises S1, S2, S5 and S7 must hold; from every state the end must be reachable (L1, L4).
 """
@@ -45,6 +46,7 @@ class Size:
     schedulers: int = 2
     collectors: int = 2
     faults: int = 1
+    refusals: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,22 @@ class State:
 
 class Protocol:
     def __init__(
-        self, size: Size, *, keeps_taken: bool = True, takes_over: bool = True, keeps_unknown: bool = True
+        self,
+        size: Size,
+        *,
+        keeps_taken: bool = True,
+        takes_over: bool = True,
+        keeps_unknown: bool = True,
+        waits_for_late: bool = True,
     ) -> None:
         """What the schedulers do; to see that each of these is needed, it can be left out.
 
         keeps_taken: who has taken over an admission keeps its slot when Bedrock says "not now".
         takes_over: another's admission is taken over.
         keeps_unknown: a slot is kept while nobody knows what came of Create.
+        waits_for_late: a refusal ends no row that was taken over, while a Create from before may still be on its way.
         """
+        self.waits_for_late = waits_for_late
         self.keeps_unknown = keeps_unknown
         self.takes_over = takes_over
         self.size = size
@@ -275,11 +285,22 @@ class Protocol:
                     # Who has taken over does not know what was sent before: it keeps the slot.
                     if job not in jobs:
                         yield go(("return", name, attempt) if fresh or not self.keeps_taken else IDLE, faults=fault)
+                    if job not in jobs and self.size.refusals:
+                        waits = self.waits_for_late and not fresh and self._late(state, at, job)
+                        yield go(IDLE if waits else ("refuse", name, attempt), faults=fault)
             case ("submit", name, attempt, _):
                 yield go(after=self.submit(tid, name, attempt))
             case ("return", name, attempt):
                 row = self.row(name, attempt, ShardState.ADMITTED, heartbeat=me)
                 yield go(after=self.do(tid, lambda: moves.return_slot(row), "return", name, attempt, me))
+            case ("refuse", name, attempt):
+                row = self.row(name, attempt, ShardState.ADMITTED, heartbeat=me)
+                yield go(after=self.do(tid, lambda: moves.refuse(row, "no"), "refuse", name, attempt, me))
+
+    def _late(self, state: State, at: int, job: Job) -> bool:
+        """Whether another's Create of this job is on its way."""
+        others = (local for number, local in enumerate(state.locals) if number != at)
+        return any(local[0] == "create" and local[1:3] == job for local in others)
 
     def _look(self, tid: int, me: str, go: Callable[..., State]) -> Iterator[State]:
         """Finish what is admitted before admitting more; another's admission is taken over, for it may be dead."""
@@ -297,6 +318,13 @@ class Protocol:
         pool, lane = self.pool(tid), self.lane(tid)
         if pool.free > 0 and lane.gate is Gate.OPEN and lane.waiting > 0:
             yield go(("pool", pool.virtual_time[lane.admission_class], lane.tag))
+        if lane.gate is Gate.REFUSED:
+            for name in self.names:
+                row = self.shard(tid, name)
+                if row.state is ShardState.PENDING:
+                    tell = self.row(name, row.attempt, ShardState.PENDING)
+                    key = ("tell", name, row.attempt)
+                    yield go(after=self.do(tid, lambda tell=tell: moves.refuse_waiting(lane, tell), *key))
 
     def _sweep(self, state: State, at: int, local: Local, jobs: Mapping[Job, str]) -> Iterator[State]:
         tid = state.tid

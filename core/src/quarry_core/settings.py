@@ -116,6 +116,13 @@ class Settings(BaseSettings):
         300,
         description="After a Create with an unknown outcome, List must not show the name for this long before a retry.",
     )
+    late_create_max_s: Seconds = Field(
+        600,
+        description=(
+            "After a take-over, neither a refusal nor a cancellation returns the slot for this long: the Create of the"
+            " scheduler before may still be on its way."
+        ),
+    )
     wake_after_slices_s: Seconds = Field(
         900,
         description=(

@@ -9,6 +9,9 @@ import pytest
 
 from quarry_core.contract.states import RunState
 from quarry_core.errors import QuotaExceeded, Throttled
+from quarry_core.ledger import moves
+from quarry_core.service.endings import end_run
+from quarry_core.service.failures import RunCode, Step, Why
 from tests.unit.flow.acts import (
     CLAUDE_POOL,
     another_scheduler,
@@ -19,7 +22,7 @@ from tests.unit.flow.acts import (
     shards,
 )
 from tests.world.faults import Crash, Faults
-from tests.world.world import TITAN, SimulatedWorld
+from tests.world.world import CLAUDE, TITAN, SimulatedWorld
 
 
 @pytest.mark.promise("L1", "L3", "L4")
@@ -130,3 +133,74 @@ async def test_an_admission_that_was_taken_over_is_asked_for_again_at_the_next_t
     await other.ticker.tick(CLAUDE_POOL)
 
     assert [shard.state for shard in await shards(world, run_id)] == ["SUBMITTED"]
+
+
+async def deny(world: SimulatedWorld, run_id: str) -> None:
+    world.jobs.refused_models = frozenset({CLAUDE})
+
+
+async def cancel(world: SimulatedWorld, run_id: str) -> None:
+    totals, marker = await world.totals(run_id), await world.ledger.open_run(run_id)
+    await world.ledger.apply(moves.cancel(totals, marker.pool, moves.By(world.clock.now().isoformat(), "ana")))
+
+
+async def break_off(world: SimulatedWorld, run_id: str) -> None:
+    why = Why(RunCode.INTERNAL_ERROR, Step.SLICE, "a bug")
+    await end_run(world.process_world(Faults()), run_id, why)
+
+
+@pytest.mark.promise("S1", "S8")
+@pytest.mark.parametrize("happens", [deny, cancel, break_off])
+async def test_the_slot_of_an_admission_that_was_taken_over_is_kept_when_its_row_is_to_end(happens):
+    # The same hole: the stalled one's job would run without a slot, beside another run's.
+    world = SimulatedWorld(job_quota=1)
+    world.jobs.set_quota(None)
+    run_id = await enlist(world, world.joke(rows=120))
+    stalled = StallAtCreate()
+    creating = asyncio.create_task(another_scheduler(world, stalled).ticker.tick(CLAUDE_POOL))
+    while not any(shard.state == "ADMITTED" for shard in await shards(world, run_id)):
+        await asyncio.sleep(0)
+    other = another_scheduler(world)
+    await other.ticker.tick(CLAUDE_POOL)
+    world.clock.advance(world.settings.finish_after_s + 1)
+    await happens(world, run_id)
+    await other.ticker.tick(CLAUDE_POOL)
+    world.clock.advance(world.settings.list_settle_s + 1)
+    await other.ticker.tick(CLAUDE_POOL)
+
+    world.clock.advance(world.settings.late_create_max_s - world.settings.list_settle_s - 2)
+    await other.ticker.tick(CLAUDE_POOL)
+    assert (await pool(world)).in_use == 1
+
+    world.jobs.refused_models = frozenset()
+    another_run = await enlist(world, world.joke(rows=120, run_id="another"))
+    stalled.goes_on.set()
+    await creating
+    await other.ticker.tick(CLAUDE_POOL)
+    assert world.jobs.peak == 1
+    assert (await world.run(another_run)).state is RunState.SUCCEEDED
+    assert world.jobs.peak == 1
+
+
+@pytest.mark.promise("L1")
+@pytest.mark.parametrize(
+    ("happens", "state"),
+    [(deny, RunState.FAILED), (cancel, RunState.CANCELLED), (break_off, RunState.FAILED)],
+)
+async def test_nor_is_it_kept_for_ever(happens, state):
+    world = SimulatedWorld(job_quota=1)
+    run_id = await enlist(world, world.joke(rows=120))
+    with contextlib.suppress(Crash):
+        await another_scheduler(world, CrashBeforeCreate()).ticker.tick(CLAUDE_POOL)
+    other = another_scheduler(world)
+    await other.ticker.tick(CLAUDE_POOL)
+    world.clock.advance(world.settings.finish_after_s + 1)
+    await happens(world, run_id)
+    await other.ticker.tick(CLAUDE_POOL)
+    for _ in range(3):
+        world.clock.advance(world.settings.late_create_max_s / 2 + 1)
+        await other.ticker.tick(CLAUDE_POOL)
+
+    assert (await pool(world)).in_use == 0
+    assert (await world.run(run_id)).state is state
+    assert world.jobs.all == []

@@ -6,7 +6,8 @@ at most `READ_TO_CREATE_MAX_S`, in one SDK attempt, always with the same token f
 leaves the row ADMITTED: the next Create waits until List has not shown the name for `list_settle_s`. Whoever takes
 over another worker's admission knows nothing of what was sent, and waits likewise. When Bedrock answers "not now", only
 who admitted the row and sends its first Create returns the slot: anybody else's Create may still be on its way, and its
-job would run without one.
+job would run without one. For the same reason a "no", or a cancellation, ends a row that was taken over only
+`late_create_max_s` after the take-over; until then Create is asked again, each time List has settled.
 
 May be called twice for the same row, here or elsewhere: the second finds the first one's job.
 """
@@ -82,14 +83,16 @@ class JobCreator:
         self._world = world
         self._uncertain_since: dict[str, float] = {}
 
-    async def finish(self, shard: Shard, pins: Pins, *, fresh: bool) -> str:
+    async def finish(self, shard: Shard, pins: Pins, *, fresh: bool, anothers: bool = False) -> str:
         """Bring an ADMITTED row to SUBMITTED, to ENDED, or, if `fresh`, back to PENDING; or leave it for the next tick.
 
         Args:
             fresh: this process admitted the row itself and has sent no Create for it yet.
+            anothers: the row was taken over so lately that a Create of whoever had it before may still be on its way.
 
         Returns:
-            What came of it: created, adopted, throttled, quota, refused, unknown, waiting (for List to settle),
+            What came of it: created, adopted, throttled, quota, refused, unknown, waiting (for List to settle, or for
+            another's Create),
             late (nothing was sent: the row had been read too long ago), cancelled or paused (nothing was sent, since the
             lane's gate had been closed), stale.
         """
@@ -102,7 +105,7 @@ class JobCreator:
             "create", shard.run_id, shard.shard, attempt=shard.attempt, pool=shard.pool, job=request.name
         ) as reported:
             try:
-                outcome = await self._finish(shard, request, now_s, fresh=fresh)
+                outcome = await self._finish(shard, request, now_s, fresh=fresh, anothers=anothers)
             except Stale:
                 outcome = "stale"
             reported["outcome"] = outcome
@@ -117,7 +120,7 @@ class JobCreator:
         )
         return outcome
 
-    async def _finish(self, shard: Shard, request: JobRequest, now_s: float, *, fresh: bool) -> str:
+    async def _finish(self, shard: Shard, request: JobRequest, now_s: float, *, fresh: bool, anothers: bool) -> str:
         found = first_of(job for job in await self._world.jobs.find(request.name) if may_adopt(job, request))
         if found is not None:
             await self._submitted(shard, request, found.arn, found.status)
@@ -125,9 +128,9 @@ class JobCreator:
         since = self._uncertain_since.get(shard.holder)
         if since is not None and now_s - since < self._world.settings.list_settle_s:
             return "waiting"
-        return await self._create(shard, request, fresh=fresh)
+        return await self._create(shard, request, fresh=fresh, anothers=anothers)
 
-    async def _create(self, shard: Shard, request: JobRequest, *, fresh: bool) -> str:
+    async def _create(self, shard: Shard, request: JobRequest, *, fresh: bool, anothers: bool) -> str:
         clock = self._world.clock
         read_at = clock.monotonic()
         row, lane = await asyncio.gather(
@@ -141,7 +144,7 @@ class JobCreator:
             return "stale"
         if clock.monotonic() - read_at > READ_TO_CREATE_MAX_S:
             return "late"
-        if lane is not None and (gated := await self._gated(row, lane, fresh=fresh)):
+        if lane is not None and (gated := await self._gated(row, lane, fresh=fresh, anothers=anothers)):
             return gated
         try:
             arn = await self._world.jobs.create(request)
@@ -150,6 +153,12 @@ class JobCreator:
                 await self._world.ledger.apply(moves.return_slot(row))
             return "quota" if isinstance(answer, QuotaExceeded) else "throttled"
         except Refused as answer:
+            if anothers:
+                self._uncertain_since[shard.holder] = clock.monotonic()
+                log.warning(
+                    "refused_but_kept", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, error=str(answer)
+                )
+                return "waiting"
             await self._world.ledger.apply(moves.refuse(row, str(answer)))
             return "refused"
         except (Unknown, Conflict) as error:
@@ -162,8 +171,10 @@ class JobCreator:
         await self._submitted(row, request, arn, "Submitted")
         return "created"
 
-    async def _gated(self, row: Shard, lane: Lane, *, fresh: bool) -> str:
+    async def _gated(self, row: Shard, lane: Lane, *, fresh: bool, anothers: bool) -> str:
         """A run that is cancelled gets no job any more, and one that is paused none that was not begun with."""
+        if lane.cancelled and anothers:
+            return "waiting"
         if lane.cancelled:
             await self._world.ledger.apply(moves.end_unsent(row, moves.CANCELLED, lane.message))
             return "cancelled"

@@ -3,8 +3,8 @@
 Theory of operation. A slot is not returned for a job that Bedrock may have, whatever is wrong with us. So this
 asks Bedrock in the plainest way there is, and believes nothing else: of a row with an ARN, Get; of one without, List
 by the job's name. A job that runs is waited for: this is asked again by every tick and sweep. One that ended ends its
-shard, and what it wrote is settled. Where List has not shown the name for `list_settle_s`, no job stands, and the
-shard ends without one.
+shard, and what it wrote is settled. Where List has not shown the name for `list_settle_s`, and no Create of another
+worker may still be on its way, no job stands, and the shard ends without one.
 
 Nothing here notes what people see of a job, measures, or adopts: that is what may have failed.
 """
@@ -42,15 +42,17 @@ class ShardEndings:
         """The ending of a step that is of no one shard."""
         await end_run(self._world, run_id, why, wake_admit=False)
 
-    async def end(self, run_id: str, shard_id: str, attempt: int, why: Why) -> str:
-        """End the run; and the shard, if Bedrock has no job of it that runs. What came of the shard, for the log."""
+    async def end(self, run_id: str, shard_id: str, attempt: int, why: Why, *, anothers: bool = False) -> str:
+        """End the run; and the shard, as `end_shard`. What came of the shard, for the log."""
         await end_run(self._world, run_id, why, wake_admit=False)
         shard = await self._world.ledger.shard(run_id, shard_id)
         if shard is None or shard.attempt != attempt or not shard.state.holds_a_slot:
             return "stale"
-        return await self.end_shard(shard, moves.INTERNAL_ERROR, why.sentence)
+        return await self.end_shard(shard, moves.INTERNAL_ERROR, why.sentence, anothers=anothers)
 
-    async def end_shard(self, shard: Shard, code: str, message: str, *, never_sent: bool = False) -> str:
+    async def end_shard(
+        self, shard: Shard, code: str, message: str, *, never_sent: bool = False, anothers: bool = False
+    ) -> str:
         """End a row that holds a slot, if Bedrock has no job of it that runs.
 
         Args:
@@ -58,11 +60,12 @@ class ShardEndings:
             code: what its rows get where there is no job.
             message: why.
             never_sent: it is known that no Create was ever sent for this attempt.
+            anothers: a Create of a worker that had the row before may still be on its way.
         """
         job = None if never_sent else await self._job(shard)
         if job is not None and not job_ended(job.status):
             return "running"
-        if job is None and not never_sent and not self._settled(shard):
+        if job is None and not never_sent and (not self._settled(shard) or anothers):
             return "waiting"
         if job is not None:
             writes = moves.end_plainly(shard, job.arn, job.status, job.message)

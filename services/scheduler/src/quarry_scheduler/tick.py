@@ -65,12 +65,14 @@ class Memory:
     staleness: Staleness = field(default_factory=Staleness)
     ours: set[str] = field(default_factory=set)  # this process is to finish them
     fresh: set[str] = field(default_factory=set)  # of these, no Create was sent yet
+    taken_over_at_s: dict[str, float] = field(default_factory=dict)  # of these, when they were another's; monotonic
 
     def keep(self, admitted: list[Shard]) -> None:
         """Forget what is not ADMITTED any more, so that memory follows the pool."""
         self.staleness.keep(shard.holder for shard in admitted)
         self.ours &= {shard.heartbeat for shard in admitted}
         self.fresh &= self.ours
+        self.taken_over_at_s = {each: at_s for each, at_s in self.taken_over_at_s.items() if each in self.ours}
 
 
 class Ticker:
@@ -213,6 +215,8 @@ class Ticker:
         except Stale:
             return None
         memory.ours.add(heartbeat)
+        # Whoever had it sends no Create any more that it has not sent, or begun to send, by now.
+        memory.taken_over_at_s[heartbeat] = self._world.clock.monotonic()
         log.warning("taken_over", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
         return replace(shard, heartbeat=heartbeat, heartbeat_attribute=HEARTBEAT, version=shard.version + 1)
 
@@ -223,10 +227,11 @@ class Ticker:
             async with room:
                 fresh = shard.heartbeat in memory.fresh
                 memory.fresh.discard(shard.heartbeat)
+                anothers = self._anothers(shard, memory)
                 outcome = await self._steps.run(
                     Piece(Step.CREATE, shard.run_id, f"{shard.shard}/{shard.attempt}"),
-                    partial(self._finish, shard, lanes.get(shard.run_id), fresh=fresh),
-                    partial(self._endings.end, shard.run_id, shard.shard, shard.attempt),
+                    partial(self._finish, shard, lanes.get(shard.run_id), fresh=fresh, anothers=anothers),
+                    partial(self._endings.end, shard.run_id, shard.shard, shard.attempt, anothers=anothers),
                 )
                 if fresh and outcome == "late":
                     memory.fresh.add(shard.heartbeat)
@@ -238,12 +243,20 @@ class Ticker:
             if isinstance(result, BaseException) and not isinstance(result, StepFailed):
                 raise result
 
-    async def _finish(self, shard: Shard, lane: Lane | None, *, fresh: bool) -> str:
+    def _anothers(self, shard: Shard, memory: Memory) -> bool:
+        """Whether a Create of whoever had the row before us may still be on its way."""
+        at_s = memory.taken_over_at_s.get(shard.heartbeat)
+        settings = self._world.settings
+        return at_s is not None and self._world.clock.monotonic() - at_s < settings.late_create_max_s
+
+    async def _finish(self, shard: Shard, lane: Lane | None, *, fresh: bool, anothers: bool) -> str:
         if lane is not None and lane.broken and not lane.cancelled:
             # Nothing more is submitted of it; but a Create may have been sent before it broke.
-            return await self._endings.end_shard(shard, moves.NOT_PROCESSED, lane.message, never_sent=fresh)
+            return await self._endings.end_shard(
+                shard, moves.NOT_PROCESSED, lane.message, never_sent=fresh, anothers=anothers
+            )
         pins = await self._pins.of(shard.run_id)
-        return await self._job_creator.finish(shard, pins, fresh=fresh)
+        return await self._job_creator.finish(shard, pins, fresh=fresh, anothers=anothers)
 
     async def _follow_up(self, shard: Shard, outcome: str, *, kept: bool) -> None:
         if outcome == "quota":
