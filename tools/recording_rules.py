@@ -19,17 +19,19 @@ from tools.growth import TILE, grown, steps_of, summed
 RULES = Path(__file__).resolve().parents[1] / "deploy" / "prometheus" / "rules" / "recording.yaml"
 EXPRESSION_INDENT = " " * 10
 
+# The labels that tell environments apart: `cluster` and `namespace` are there where the scrape configuration sets them.
+ENVIRONMENT = ("cluster", "namespace", "env")
 
 # By the middle of the rules' names: the counter, the labels that stay, matchers.
 COUNTED: dict[str, tuple[str, list[str], list[str]]] = {
-    "rows_finished": ("quarry_rows_finished_total", ["env", "outcome"], []),
-    "shards_enlisted": ("quarry_shards_enlisted_total", ["env"], []),
-    "ticks": ("quarry_tick_seconds_count", ["env"], []),
-    "jobs_submitted": ("quarry_jobs_submitted_total", ["env", "pool", "outcome"], []),
-    "jobs_ended": ("quarry_jobs_ended_total", ["env"], []),
-    "on_demand_requests": ("quarry_on_demand_requests_total", ["env", "pool", "outcome"], []),
-    "jobs_ended_by_sweep": ("quarry_sweep_corrections_total", ["env"], ['kind="ended"']),
-    "cost_dollars": ("quarry_cost_dollars_total", ["env", "model"], []),
+    "rows_finished": ("quarry_rows_finished_total", [*ENVIRONMENT, "outcome"], []),
+    "shards_enlisted": ("quarry_shards_enlisted_total", [*ENVIRONMENT], []),
+    "ticks": ("quarry_tick_seconds_count", [*ENVIRONMENT], []),
+    "jobs_submitted": ("quarry_jobs_submitted_total", [*ENVIRONMENT, "pool", "outcome"], []),
+    "jobs_ended": ("quarry_jobs_ended_total", [*ENVIRONMENT], []),
+    "on_demand_requests": ("quarry_on_demand_requests_total", [*ENVIRONMENT, "pool", "outcome"], []),
+    "jobs_ended_by_sweep": ("quarry_sweep_corrections_total", [*ENVIRONMENT], ['kind="ended"']),
+    "cost_dollars": ("quarry_cost_dollars_total", [*ENVIRONMENT, "model"], []),
 }
 WINDOWS = {
     "rows_finished": ["5m", "30m", "1h", "6h"],
@@ -54,7 +56,7 @@ WRITTEN = {
         for name, windows in WINDOWS.items()
         for window in windows
     },
-    "quarry:cost_dollars:spent30d": summed(_tile("cost_dollars"), ["env"], "30d"),
+    "quarry:cost_dollars:spent30d": summed(_tile("cost_dollars"), [*ENVIRONMENT], "30d"),
     "quarry:cost_dollars:projected30d": f"{summed(_tile('cost_dollars'), ['env'], '7d')} * 30 / 7",
 }
 

@@ -32,7 +32,7 @@ RULES = ROOT / "deploy" / "prometheus" / "rules"
 RULE_TESTS = ROOT / "deploy" / "prometheus" / "tests"
 PYTHON = ROOT / ".venv-deploy" / "bin" / "python"
 TOOL = Path(__file__).with_name("promql_tool.py")
-TARGET_LABELS = frozenset({"env", "job", "instance"})
+TARGET_LABELS = frozenset({"cluster", "namespace", "env", "job", "instance"})
 # What Prometheus itself and the client library add, and the rules use.
 FOREIGN: Mapping[str, frozenset[str]] = {
     "up": frozenset(),

@@ -155,7 +155,8 @@ def test_the_person_looking_chooses_the_environment_and_pools_are_told_apart_by_
     for target in panel.targets:
         selectors = re.findall(r"\w+(?::\w+)*\{[^}]*\}", target.query)
         assert selectors
-        assert all('env=~"$env"' in selector for selector in selectors), target.query
+        for label in ("cluster", "namespace", "env"):
+            assert all(f'{label}=~"${label}"' in selector for selector in selectors), target.query
 
 
 # ------------------------------------------------------------------ what comes of it

@@ -195,6 +195,25 @@ def budget(scene: Scene) -> None:
     scene.run(rows=100)
 
 
+@fires("QuarryConsumerStopped")
+def bad_release(scene: Scene) -> None:
+    """The collector is replaced by a release that fails at each output, and a run has three shards."""
+    launch = ("-m", "tests.deploy.bad_release")
+    scene.user.stack.restart("collector", launch=launch, variables={"QUARRY_ALIKE_FAILURES_MAX": "3"})
+    scene.run(rows=300)
+    scene.undo.callback(scene.user.stack.restart, "collector")
+
+
+@fires("QuarryAuditBreach")
+def miscounted(scene: Scene) -> None:
+    """A slot that nobody holds is added to a pool's count in the ledger by hand."""
+    scene.user.stack.set_faults(seconds_per_1000_records=10 * SLOW_S_PER_1000)
+    scene.run(rows=100)
+    scene.seen('quarry_shards{state="SUBMITTED"} > 0')
+    count_a_slot(scene.user, 1)
+    scene.undo.callback(count_a_slot, scene.user, -1)
+
+
 def ask_fast(scene: Scene) -> None:
     """Many at once, for time is squeezed and pauses between tries are not; often, so that no record is given up."""
     fast = {
@@ -207,12 +226,22 @@ def ask_fast(scene: Scene) -> None:
 
 
 def add(user: User, run_id: str, rows: int) -> None:
+    _add_to(user, f"run#{run_id}", "totals", "accepted", rows)
+
+
+def count_a_slot(user: User, slots: int) -> None:
+    _add_to(user, f"pool#us-east-1#{CLAUDE}", "quota", "in_use", slots)
+
+
+def _add_to(user: User, pk: str, sk: str, attribute: str, number: int) -> None:
     client = user.stack.clients().client("dynamodb")
     client.update_item(
         TableName=user.env["QUARRY_TABLE"],
-        Key={"pk": {"S": f"run#{run_id}"}, "sk": {"S": "totals"}},
-        UpdateExpression="ADD accepted :rows",
-        ExpressionAttributeValues={":rows": {"N": str(rows)}},
+        Key={"pk": {"S": pk}, "sk": {"S": sk}},
+        UpdateExpression="ADD #counted :number",
+        ConditionExpression="attribute_exists(#counted)",
+        ExpressionAttributeNames={"#counted": attribute},
+        ExpressionAttributeValues={":number": {"N": str(number)}},
     )
 
 

@@ -77,7 +77,7 @@ def filled(text: str, window_s: int, window: str = "") -> str:
     Raises:
         KeyError: a variable that the dashboards do not have.
     """
-    values = {"env": ".*", "pool": ".*", "window": str(window_s)}
+    values = {"cluster": ".*", "namespace": ".*", "env": ".*", "pool": ".*", "window": str(window_s)}
     return VARIABLE.sub(lambda found: window if found[0].endswith(":text}") else values[found[1]], text)
 
 

@@ -1,6 +1,7 @@
 """What the dashboards are made of: panels, and the pieces of PromQL that repeat in them.
 
-Theory of operation. Every query takes the variables of the dashboard: `$env` and `$pool` choose, `$window` is the length
+Theory of operation. Every query takes the variables of the dashboard: `$cluster`,
+`$namespace`, `$env` and `$pool` choose, `$window` is the length
 of what "in the last ..." means, in seconds. Replicas of the scheduler set the same gauges of the ledger, so those go
 through `ledger` (max by); counters go through `grown` (sum by), the expression of the recording rules.
 """
@@ -20,6 +21,9 @@ from tools import growth
 
 SOURCE = dashboard_models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 RUNBOOK = "${runbook:raw}"
+# What the person looking chooses first: where the environment runs, and which it is. A series without such a label is taken by `All`.
+WHERE = ('cluster=~"$cluster"', 'namespace=~"$namespace"', 'env=~"$env"')
+ENVIRONMENT = ("cluster", "namespace", "env")  # labels that tell one environment from another
 JOBS = 'job=~"quarry-(preprocessor|scheduler|collector)"'
 RED, AMBER, GREEN, BLUE, PURPLE, YELLOW = "red", "orange", "green", "blue", "purple", "yellow"
 
@@ -36,7 +40,7 @@ Step = tuple[float, str]  # from this value on, this colour
 
 def chosen(metric: str, *matchers: str) -> str:
     """The series of a metric that the person looking has chosen."""
-    return metric + "{" + ",".join(('env=~"$env"', *matchers)) + "}"
+    return metric + "{" + ",".join((*WHERE, *matchers)) + "}"
 
 
 def of_pool(metric: str, *matchers: str) -> str:
@@ -46,12 +50,12 @@ def of_pool(metric: str, *matchers: str) -> str:
 
 def ledger(series: str, *labels: str) -> str:
     """A gauge that every replica of the scheduler sets alike, once for each environment."""
-    return f"max by ({', '.join(('env', *labels))}) ({series})"
+    return f"max by ({', '.join((*ENVIRONMENT, *labels))}) ({series})"
 
 
 def grown(metric: str, *labels: str, matchers: Sequence[str] = ()) -> str:
     """By how much a counter rose in the window, births and restarts included, summed over what is not in `labels`."""
-    return growth.grown(metric, labels, "${window}s", "${window}s", ('env=~"$env"', *matchers))
+    return growth.grown(metric, labels, "${window}s", "${window}s", (*WHERE, *matchers))
 
 
 def quantile(share: float, histogram: str, *labels: str, matchers: Sequence[str] = ()) -> str:
@@ -253,7 +257,7 @@ def board(name: str, title: str, description: str, rows: Sequence[Row]) -> dashb
 
 
 Variable = dashboard.DatasourceVariable | dashboard.QueryVariable | dashboard.CustomVariable | dashboard.TextBoxVariable
-Label = Literal["env", "pool"]
+Label = Literal["cluster", "namespace", "env", "pool"]
 
 
 def _variables() -> list[Variable]:
@@ -261,8 +265,10 @@ def _variables() -> list[Variable]:
     book = "docs/runbook.md"
     return [
         dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
-        _labels("env", "Environment", "quarry_build_info"),
-        _labels("pool", "Pool", 'quarry_slots_limit{env=~"$env"}'),
+        _labels("cluster", "Cluster", "quarry_build_info"),
+        _labels("namespace", "Namespace", f"quarry_build_info{{{WHERE[0]}}}"),
+        _labels("env", "Environment", f"quarry_build_info{{{','.join(WHERE[:2])}}}"),
+        _labels("pool", "Pool", f"quarry_slots_limit{{{','.join(WHERE)}}}"),
         dashboard.CustomVariable("window")
         .label("In the last")
         .values(", ".join(f"{text} : {seconds}" for text, seconds in WINDOWS_S.items()))

@@ -170,7 +170,7 @@ ADMISSION = Row(
             "end is being noticed; it must not last.",
             queries=[
                 (
-                    f"time() - min by (env, pool) ({IDLE_SLOT} > 0) or 0 * max by (env, pool) ({IDLE_SLOT})",
+                    f"time() - min by (cluster, namespace, env, pool) ({IDLE_SLOT} > 0) or 0 * max by (cluster, namespace, env, pool) ({IDLE_SLOT})",
                     "{{pool}}",
                 )
             ],
@@ -245,7 +245,7 @@ ON_DEMAND = Row(
             "without an answer for ten minutes, something is wrong.",
             queries=[
                 (
-                    f"time() - max by (env) ({OLDEST_ON_DEMAND} > 0) or 0 * max by (env) ({OLDEST_ON_DEMAND})",
+                    f"time() - max by (cluster, namespace, env) ({OLDEST_ON_DEMAND} > 0) or 0 * max by (cluster, namespace, env) ({OLDEST_ON_DEMAND})",
                     "{{env}}",
                 )
             ],
@@ -313,7 +313,7 @@ SWEEP = Row(
             title="Longest without a sweep",
             description="Within ${window:text}, at most a little more than QUARRY_SWEEP_EVERY_S; a rising line is "
             "a sweep that does not complete.",
-            queries=[(longest(f"time() - max by (env) ({LAST_SWEEP} > 0)"), "{{env}}")],
+            queries=[(longest(f"time() - max by (cluster, namespace, env) ({LAST_SWEEP} > 0)"), "{{env}}")],
             unit="s",
             width=4,
             alert="QuarrySweepStale",
@@ -329,9 +329,9 @@ SWEEP = Row(
         Lines(
             title="Oldest run waiting for a slot",
             description="Time since it was accepted. It grows while more work arrives than the slots can take.",
-            queries=[(f"time() - max by (env) ({OLDEST_RUN} > 0) or 0 * max by (env) ({OLDEST_RUN})", "{{env}}")],
+            queries=[(f"time() - max by (cluster, namespace, env) ({OLDEST_RUN} > 0) or 0 * max by (cluster, namespace, env) ({OLDEST_RUN})", "{{env}}")],
             unit="s",
-            width=8,
+            width=6,
             alert="QuarryOldestShardTooOld",
         ),
         Lines(
@@ -342,14 +342,25 @@ SWEEP = Row(
                 (grown("quarry_shards_enlisted_total"), "shards enlisted"),
             ],
             unit="short",
-            width=8,
+            width=6,
         ),
         Lines(
             title="New rows, in ${window:text}",
             description="Rows of accepted runs. They are counted when a run's plan is complete.",
             queries=[(grown("quarry_rows_accepted_total"), "rows accepted")],
             unit="short",
-            width=8,
+            width=6,
+        ),
+        Lines(
+            title="What does not fit together",
+            description="Differences between slots, rows and Bedrock's jobs that two sweeps in a row have seen. There must be none; "
+            "audit_breach in the log names each.",
+            queries=[(f"max by (kind) ({chosen('quarry_audit_breaches')})", "{{kind}}")],
+            unit="short",
+            width=6,
+            decimals=0,
+            steps=[(1, RED)],
+            alert="QuarryAuditBreach",
         ),
     ],
 )

@@ -124,6 +124,10 @@ QUARRY_{{ $variable }}_DLQ_URL: {{ $queue.dlqUrl | quote }}
   targetLabel: job
 - replacement: {{ .Values.config.env | quote }}
   targetLabel: env
+{{- with .Values.monitoring.cluster }}
+- replacement: {{ . | quote }}
+  targetLabel: cluster
+{{- end }}
 {{- end -}}
 
 {{- /* A file that ships, with its links to the runbook: the page by its path in the repository, or where it is read. */ -}}
