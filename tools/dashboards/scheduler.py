@@ -329,7 +329,12 @@ SWEEP = Row(
         Lines(
             title="Oldest run waiting for a slot",
             description="Time since it was accepted. It grows while more work arrives than the slots can take.",
-            queries=[(f"time() - max by (cluster, namespace, env) ({OLDEST_RUN} > 0) or 0 * max by (cluster, namespace, env) ({OLDEST_RUN})", "{{env}}")],
+            queries=[
+                (
+                    f"time() - max by (cluster, namespace, env) ({OLDEST_RUN} > 0) or 0 * max by (cluster, namespace, env) ({OLDEST_RUN})",
+                    "{{env}}",
+                )
+            ],
             unit="s",
             width=6,
             alert="QuarryOldestShardTooOld",

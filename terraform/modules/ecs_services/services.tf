@@ -30,6 +30,16 @@ resource "aws_ecs_service" "scaled" {
     rollback = true
   }
 
+  dynamic "alarms" {
+    for_each = var.rollback_on_dead_letters ? [aws_cloudwatch_metric_alarm.new_dead_letters[each.key].alarm_name] : []
+
+    content {
+      alarm_names = [alarms.value]
+      enable      = true
+      rollback    = true
+    }
+  }
+
   network_configuration {
     subnets          = var.subnet_ids
     security_groups  = [var.security_group_id]
@@ -74,6 +84,16 @@ resource "aws_ecs_service" "fixed" {
   deployment_circuit_breaker {
     enable   = true
     rollback = true
+  }
+
+  dynamic "alarms" {
+    for_each = var.rollback_on_dead_letters ? [aws_cloudwatch_metric_alarm.new_dead_letters[each.key].alarm_name] : []
+
+    content {
+      alarm_names = [alarms.value]
+      enable      = true
+      rollback    = true
+    }
   }
 
   network_configuration {

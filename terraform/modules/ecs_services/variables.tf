@@ -137,6 +137,13 @@ variable "autoscaling" {
   }
 }
 
+variable "rollback_on_dead_letters" {
+  description = "Whether a deployment under which messages are dead-lettered is rolled back: one alarm per service. Dead-letter messages of the manifests' queue do not count, since any user can send a wrong manifest."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "cpu_architecture" {
   description = "The architecture of the images: X86_64 or ARM64."
   type        = string

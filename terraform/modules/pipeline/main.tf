@@ -179,7 +179,8 @@ module "ecs_services" {
   services        = var.ecs.services
   autoscaling     = var.ecs_autoscaling
 
-  hugging_face_token = var.ecs.hugging_face_token
+  hugging_face_token       = var.ecs.hugging_face_token
+  rollback_on_dead_letters = var.ecs.rollback_on_dead_letters
 
   cpu_architecture               = var.ecs.cpu_architecture
   stop_timeout_s                 = var.ecs.stop_timeout_s

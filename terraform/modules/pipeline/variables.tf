@@ -131,6 +131,7 @@ variable "ecs" {
     cpu_architecture               = optional(string, "X86_64") # or ARM64
     stop_timeout_s                 = optional(number, 60)
     log_retention_days             = optional(number, 365)
+    rollback_on_dead_letters       = optional(bool, true)
     scrape_from_security_group_ids = optional(list(string), []) # of Prometheus
     scrape_from_cidrs              = optional(list(string), [])
     hugging_face_token             = optional(object({ secret_arn = string, kms_key_arn = optional(string) }))

@@ -134,6 +134,56 @@ run "services_roll_back_and_start_no_task_in_public" {
   }
 }
 
+run "a_deployment_that_makes_dead_letters_is_rolled_back" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for service, resource in aws_ecs_service.scaled :
+      length(resource.alarms) == 1 && one(resource.alarms).enable && one(resource.alarms).rollback && one(resource.alarms).alarm_names == toset(["dev-quarry-${service}-new-dead-letters"])
+    ])
+    error_message = "Each service is rolled back by its own alarm, and by no other's."
+  }
+  assert {
+    condition = { for service, alarm in aws_cloudwatch_metric_alarm.new_dead_letters : service => join(" ", sort([for query in alarm.metric_query : query.metric[0].dimensions.QueueName if length(query.metric) > 0])) } == {
+      preprocessor = "dev-quarry-slices-dlq"
+      scheduler    = "dev-quarry-events-dlq dev-quarry-on-demand-dlq dev-quarry-scheduler-dlq"
+      collector    = "dev-quarry-collector-dlq"
+    }
+    error_message = "A service is judged by the dead-letter messages of its own queues, but for the users' manifests."
+  }
+  assert {
+    condition     = { for service, alarm in aws_cloudwatch_metric_alarm.new_dead_letters : service => one([for query in alarm.metric_query : query.expression if query.return_data]) }["scheduler"] == "DIFF(FILL(scheduler, REPEAT) + FILL(events, REPEAT) + FILL(on_demand, REPEAT))"
+    error_message = "Old dead-letter messages must not count, only new ones."
+  }
+}
+
+run "without_autoscaling_too" {
+  command = plan
+
+  variables {
+    autoscaling = null
+  }
+
+  assert {
+    condition     = alltrue([for service, resource in aws_ecs_service.fixed : one(resource.alarms).alarm_names == toset(["dev-quarry-${service}-new-dead-letters"])])
+    error_message = "The fixed services are rolled back as the scaled ones."
+  }
+}
+
+run "dead_letters_may_be_left_to_people" {
+  command = plan
+
+  variables {
+    rollback_on_dead_letters = false
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.new_dead_letters) == 0 && alltrue([for resource in aws_ecs_service.scaled : length(resource.alarms) == 0])
+    error_message = "Without it there is neither alarm nor rollback by one."
+  }
+}
+
 run "logs_are_kept_as_long_as_asked" {
   command = plan
 
