@@ -102,8 +102,6 @@ class Chaos:
             },
             "QUARRY_VISIBILITY_TIMEOUT_S": str(VISIBILITY_S),
             "QUARRY_DRAIN_S": "5",
-            # Strikes hit one piece of work again by chance, and would be taken for its own doing.
-            "QUARRY_WORKER_DEATHS_MAX": "20",
             SKEW: str(SKEW_S),
             "PYTHONPATH": str(ROOT),
         }

@@ -148,6 +148,7 @@ async def test_failures_that_were_counted_before_an_upgrade_count_after_it():
 async def test_a_worker_that_died_before_an_upgrade_counts_after_it():
     run_id = LATEST.about["run_ids"]["jokes"]
     world = world_of(LATEST, LATEST.cut("slices-half-written"))
+    world.settings = world.settings.model_copy(update={"worker_deaths_max": 2})
     world.clock.advance(VISIBLE_AGAIN_S)
     world.start({"preprocessor": CrashAfter(lambda writes: writes[0].key[1].startswith("begun#slice#00002"))})
     with pytest.raises(Crash):

@@ -28,7 +28,6 @@ from quarry_core.ledger.limits import Limits
 from quarry_core.ledger.moves import slots
 from quarry_core.ports import Cond, Update
 from quarry_core.service.consumer import Consumer
-from quarry_core.settings import Settings
 from quarry_scheduler.checkpoints import Records
 from quarry_scheduler.create import JobCreator
 from quarry_scheduler.sweeper import Sweeper
@@ -42,7 +41,15 @@ from tests.sim.protocol import Broken, Size, explore
 SEEDS = 120
 TRIALS_MAX = 120  # for a larger bug
 DECISIVE_MAX = 16  # for a premise: only trials in which it stood alone in the way
-CROWD_MOVES, FEW_MOVES = 130, 70
+# Of the transactions of a run: how many at most, and each which of them is struck.
+MOVES = {
+    "crowd:0": (130, 3),
+    "asked:0": (70, 1),
+    "plain:0": (70, 1),
+    "shares:0": (160, 2),
+    "ondemand:0": (60, 1),
+    "rounds:0": (110, 2),
+}
 CALLS = (
     *("jobs.create", "jobs.find", "jobs.get", "jobs.active", "jobs.stop", "runtime.ask"),
     *("objects.put_once", "objects.commit", "objects.delete", "objects.read", "queue.ack", "queue.send", "bus.put"),
@@ -50,7 +57,10 @@ CALLS = (
 SCORE_MIN = 0.95
 # Moves that the protocol in the small makes.
 IN_THE_SMALL = frozenset(
-    {"admit", "enlist", "end", "end_plainly", "open_pool", "repeat", "return_slot", "settle", "submit", "take_over"}
+    {
+        *("admit", "enlist", "end", "end_plainly", "open_pool", "refuse", "refuse_waiting", "repeat", "return_slot"),
+        *("settle", "submit", "take_over"),
+    }
 )
 
 
@@ -109,6 +119,11 @@ def _returns_what_it_took_over() -> contextlib.AbstractContextManager[None]:
         return await known(self, shard, request, fresh=True)
 
     return _set(JobCreator, "_create", create)
+
+
+def _ends_what_it_took_over() -> contextlib.AbstractContextManager[None]:
+    """Whoever is told "no", or sees that its run is cancelled, ends the row, though another's Create may be on its way."""
+    return _set(Ticker, "_anothers", lambda self, shard, memory: False)
 
 
 def _believes_events() -> contextlib.AbstractContextManager[None]:
@@ -172,15 +187,6 @@ def _asks_again() -> contextlib.AbstractContextManager[None]:
     return _set(Records, "__init__", init)
 
 
-def _sure_at_once() -> contextlib.AbstractContextManager[None]:
-    """After a lost reply Create is asked again at once, with a token of its own."""
-    stack, numbers = contextlib.ExitStack(), itertools.count()
-    stack.enter_context(_set(quarry_scheduler.create, "client_token", lambda name: f"{next(numbers):032x}"))
-    stack.enter_context(_set(quarry_scheduler.create, "may_adopt", lambda job, request: job.name == request.name))
-    stack.enter_context(_set(Settings, "list_settle_s", 0.0))
-    return stack
-
-
 def _token_forgotten() -> contextlib.AbstractContextManager[None]:
     """None of the facts holds on which S2 rests, where that was not to be expected."""
     stack = contextlib.ExitStack()
@@ -240,6 +246,7 @@ BUGS: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
     "each Create has another token, and looks for no job": _another_token,
     "a lost reply is believed to have made nothing": _returns_the_unknown,
     "who took over returns the slot": _returns_what_it_took_over,
+    "who took over ends the row": _ends_what_it_took_over,
     "an event is believed": _believes_events,
     "there is no sweep": _no_sweep,
     "nobody takes over": _no_take_over,
@@ -258,6 +265,7 @@ AT: dict[str, tuple[str, ...]] = {
     "Bedrock forgets tokens after five seconds, lists jobs late, and tells of none": (
         "plain:0 plan=jobs.create#1:lose_reply",
     ),
+    "who took over ends the row": ("late:0", "denied:0"),
     "each Create has another token, and looks for no job": ("plain:0 plan=jobs.create#1:lose_reply",),
     "a lost reply is believed to have made nothing": tuple(
         f"crowd:0 plan=jobs.create#{n}:lose_reply" for n in (1, 2, 3)
@@ -267,6 +275,7 @@ AT: dict[str, tuple[str, ...]] = {
 # Bugs that the protocol in the small is told of: it is a model of the services, and does not run them.
 MODELLED: dict[str, dict[str, bool]] = {
     "who took over returns the slot": {"keeps_taken": False},
+    "who took over ends the row": {"waits_for_late": False},
     "nobody takes over": {"takes_over": False},
     "a lost reply is believed to have made nothing": {"keeps_unknown": False},
 }
@@ -287,8 +296,8 @@ def directed() -> list[str]:
     """Trials with one fault where it hurts: a pause or a lost reply at each move, everything at calls that cost."""
     lines = [
         f"{base} plan=table.transact#{number}:{fault}"
-        for base, moves_made in (("crowd:0", CROWD_MOVES), ("asked:0", FEW_MOVES), ("plain:0", FEW_MOVES))
-        for number in range(1, moves_made + 1, 3 if base == "crowd:0" else 1)
+        for base, (most, each) in MOVES.items()
+        for number in range(1, most + 1, each)
         for fault in ("stall", "lose_reply")
     ]
     lines += [
@@ -298,7 +307,9 @@ def directed() -> list[str]:
         for number in (1, 4)
         for fault in FAULTS
     ]
-    return lines
+    # Whoever asks on demand pauses, and finds when it wakes that others have gone on.
+    lines += [f"ondemand:0 plan=runtime.ask#{number}:stall" for number in range(1, 60, 3)]
+    return [*lines, "late:0", "denied:0"]
 
 
 @dataclass
@@ -378,7 +389,8 @@ def _in_the_small(name: str) -> str:
     try:
         explore(Size(collectors=2, faults=0), **options)
         explore(Size(schedulers=1, collectors=1, faults=1), **options)
-        explore(Size(collectors=1, faults=1), states_max=20_000, **options)
+        explore(Size(schedulers=1, collectors=1, faults=1, refusals=True), **options)
+        explore(Size(collectors=1, faults=1, refusals=True), states_max=20_000, **options)
     except Broken as error:
         return "" if str(error).startswith("more than") else f"protocol: {error}"
     except Exception as error:  # the model falls over what the product would never read

@@ -2,8 +2,9 @@
 
 `plain:0` is the smallest run of two shards at a quota of 1, `asked:0` is asked on demand beside a dry run and a job,
 `crowd:0` has two processes of each service race for everything, `rounds:0` asks half of its records again, by a job and
-then on demand, `unheard:0` loses every event, in `full:0` the quota is full for three days, `swarm:N` draws everything from
-its seed.
+then on demand, `unheard:0` loses every event, in `full:0` the quota is full for three days. In `shares:0` runs of three classes
+and other weights share two slots, in `ondemand:0` two schedulers ask on demand, in `late:0` and `denied:0` a Create arrives when its run
+has been cancelled, or Bedrock has refused it, long ago. `swarm:N` draws everything from its seed.
 `plan=57:stall,80:crash_after,jobs.create#2:lose_reply` says what goes wrong at which call: by its number among all, or
 the nth of its name or of its port. A swarm without a plan draws its own.
 """
@@ -33,6 +34,11 @@ SWARM_AT: dict[str, tuple[int, int]] = {
     "queue": (200, 1),
     "bus": (3, 1),
 }
+SWARM_CLASSES = ("normal", "normal", "high", "low")
+SWARM_WEIGHTS = (1, 2, 4, 100)
+CLASSES = ("high", "normal", "low")
+# Drawn crashes hit one piece of work again by chance, and would be taken for its own doing.
+SWARM_DEATHS_MAX = 20
 # Longer than visibility, than the patience with an admission, and than List may lag; shorter than a token of ten minutes lasts.
 STALLS_S = (150.0, 320.0, 560.0)
 
@@ -66,15 +72,22 @@ class Work:
     asked: Asked
     after_s: float = 0.0
     shard_rows: int = 120
+    admission_class: str = "normal"
+    weight: int = 1
 
 
 @dataclass(frozen=True)
 class Control:
-    """What somebody asks of a run, and when: `cancel`, `pause` or `resume`. In the way of the command, without faults."""
+    """What somebody asks of a run, and when: `cancel`, `pause`, `resume`, or `set` (class and weight).
+
+    In the way of the command, without faults.
+    """
 
     after_s: float
     run_id: str
     action: str
+    admission_class: str | None = None
+    weight: int | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,8 @@ class Scenario:
     on_demand_concurrency: int = 4
     throttled_share: float = 0.0  # of what models are asked on demand
     denied_after_s: float | None = None  # from then on Bedrock refuses the model
+    denied_until_s: float | None = None  # and from then on not any more
+    deaths_max: int | None = None  # of one piece of work; None: as the services have it by default
     rolling: bool = False  # each service is restarted once, in order, while it works
     stepped: bool = False  # others may go first at calls of S3
     controls: tuple[Control, ...] = ()
@@ -182,6 +197,72 @@ def rounds() -> Scenario:
     return Scenario("rounds:0", (work("rounds", 240),), quota=2, course=JobCourse(throttled_share=0.5))
 
 
+def shares() -> Scenario:
+    """Two schedulers, two slots and never enough of them; whoever comes later comes first. Then one of them sinks."""
+    return Scenario(
+        "shares:0",
+        (
+            replace(work("low", 330), admission_class="low"),
+            replace(work("one", 330, after_s=30)),
+            replace(work("four", 450, after_s=30), weight=4),
+            replace(work("high", 330, after_s=150), admission_class="high"),
+        ),
+        quota=2,
+        replicas=2,
+        bus=Bus(doubled=0.5, redelivered=0.3, shuffled=True),
+        course=JobCourse(lasts_s=(40.0, 120.0)),
+        tick_every_s=20.0,
+        sweep_every_s=30.0,
+        controls=(
+            Control(180, "one", "set", weight=9),
+            Control(260, "high", "set", admission_class="low"),
+            Control(300, "low", "set", admission_class="high", weight=2),
+        ),
+    )
+
+
+def ondemand() -> Scenario:
+    """Whoever is slow finds its shard taken over, and asks no record more."""
+    return Scenario(
+        "ondemand:0",
+        (work("asked", 58), work("small", 24, after_s=10)),
+        replicas=2,
+        on_demand_concurrency=2,
+        visibility_s=30,
+        sweep_every_s=30.0,
+    )
+
+
+def late() -> Scenario:
+    """A scheduler pauses with the first Create in hand; its run is cancelled, and another takes the only slot."""
+    return Scenario(
+        "late:0",
+        (work("a", 110), work("b", 360, after_s=20)),
+        {("jobs.create", 1): "stall"},
+        replicas=2,
+        stall_s=STALLS_S[1],
+        course=JobCourse(lasts_s=(100.0, 160.0)),
+        controls=(Control(60, "a", "cancel"),),
+    )
+
+
+def denied() -> Scenario:
+    """A scheduler pauses with the first Create in hand; Bedrock refuses the model, and then grants it again."""
+    return Scenario(
+        "denied:0",
+        (
+            work("a", 110, all_answered=False, denied=True),
+            work("b", 360, after_s=401, all_answered=False),
+        ),
+        {("jobs.create", 1): "stall"},
+        replicas=2,
+        stall_s=STALLS_S[2],
+        course=JobCourse(lasts_s=(100.0, 160.0)),
+        denied_after_s=10,
+        denied_until_s=400,
+    )
+
+
 def swarm(seed: int) -> Scenario:
     """Everything by chance, limits of 1 among it."""
     chance = random.Random(f"swarm {seed}")
@@ -233,12 +314,14 @@ def swarm(seed: int) -> Scenario:
         on_demand_concurrency=chance.choice((1, 4)),
         throttled_share=chance.choice((0.0, 0.1)),
         denied_after_s=denied_after_s,
+        deaths_max=SWARM_DEATHS_MAX,
         rolling=chance.random() < 0.2,
         stepped=chance.random() < 0.5,
         controls=_controls(seed, [each.asked.run_id for each in every]),
     )
     # Drawn last, so that the rest of a seed stays as it was. No three attempts at all of it are throttled but by chance.
     throttled_share = chance.choice((0.0, 0.0, 0.3, 0.6))
+    drawn = _late(seed, _shares(seed, drawn))
     if not throttled_share:
         return drawn
     others = tuple(replace(each, asked=replace(each.asked, all_answered=False)) for each in drawn.work)
@@ -265,7 +348,46 @@ def _controls(seed: int, run_ids: list[str]) -> tuple[Control, ...]:
     return tuple(found)
 
 
-NAMED = {"plain": plain, "asked": asked, "crowd": crowd, "unheard": unheard, "full": full, "rounds": rounds}
+def _shares(seed: int, drawn: Scenario) -> Scenario:
+    """In most trials with several runs these are of other classes and weights, and in half of those one is changed."""
+    chance = random.Random(f"shares {seed}")
+    if len(drawn.work) == 1 or chance.random() < 0.25:
+        return drawn
+    every = tuple(
+        replace(each, admission_class=chance.choice(SWARM_CLASSES), weight=chance.choice(SWARM_WEIGHTS))
+        for each in drawn.work
+    )
+    controls = drawn.controls
+    if chance.random() < 0.5:
+        to = chance.choice((None, *CLASSES)), chance.choice(SWARM_WEIGHTS)
+        controls += (Control(chance.uniform(0, 400), chance.choice(every).asked.run_id, "set", *to),)
+    return replace(drawn, work=every, controls=controls)
+
+
+def _late(seed: int, drawn: Scenario) -> Scenario:
+    """Where a model is refused, or a run cancelled, a Create may be on its way for as long as any; and a refusal may end."""
+    chance = random.Random(f"late {seed}")
+    if drawn.denied_after_s is not None and chance.random() < 0.5:
+        drawn = replace(drawn, denied_until_s=drawn.denied_after_s + chance.uniform(60, 600))
+    ends = drawn.denied_after_s is not None or any(each.action == "cancel" for each in drawn.controls)
+    if not ends or chance.random() < 0.5:
+        return drawn
+    at: At = ("jobs.create", chance.randrange(1, 4))
+    return replace(drawn, plan={**drawn.plan, at: "stall"}, replicas=2)
+
+
+NAMED = {
+    "shares": shares,
+    "ondemand": ondemand,
+    "late": late,
+    "denied": denied,
+    "plain": plain,
+    "asked": asked,
+    "crowd": crowd,
+    "unheard": unheard,
+    "full": full,
+    "rounds": rounds,
+}
 
 
 def read(text: str) -> Scenario:

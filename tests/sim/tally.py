@@ -16,6 +16,9 @@ ELSEWHERE = frozenset({"paid_twice", "over_quota"})
 SOMETIMES = (
     "crash",
     "slot contended",
+    "class first",
+    "weights differ",
+    "control set",
     "redelivered",
     "write refused",
     "joiner raced",

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from quarry_cli.client import control
+from quarry_cli.client import control, share
 from quarry_cli.client.connections import Connections
-from quarry_cli.errors import NoSuchRun, NotControlled
+from quarry_cli.errors import NoSuchRun, NotControlled, RunEnded
 from quarry_core.errors import Throttled
 from quarry_core.ports import Item, Job, Key, RuntimeRequest
 from quarry_core.telemetry import metrics
@@ -99,8 +99,6 @@ class _Run:
             clock=LoopClock(loop, seed),  # type: ignore[arg-type]
             queue=SimQueue,
             job_quota=scenario.quota,
-            # Drawn crashes hit one piece of work again by chance, and would be taken for its own doing.
-            worker_deaths_max=20,
             repeats_max=4,
             repeat_pauses_s=(30.0,),
             visibility_timeout_s=scenario.visibility_s,
@@ -114,6 +112,7 @@ class _Run:
             wake_after_ended_s=120.0,
             retry_after_max_s=60,
             on_demand_concurrency=scenario.on_demand_concurrency,
+            **({} if scenario.deaths_max is None else {"worker_deaths_max": scenario.deaths_max}),
         )
         jobs = self.aws.jobs
         more = bedrock.quota_more
@@ -143,10 +142,10 @@ class _Run:
         )
 
     def _throttle(self, chance: random.Random) -> None:
-        share = self.scenario.throttled_share
+        throttled = self.scenario.throttled_share
 
         def fate(request: RuntimeRequest, number: int) -> Exception | None:
-            return Throttled("as drawn") if share and chance.random() < share else None
+            return Throttled("as drawn") if throttled and chance.random() < throttled else None
 
         self.aws.runtime.fate = fate
 
@@ -171,7 +170,9 @@ class _Run:
         for body in self.scenario.poison:
             self.aws.queues["manifests"].put(body, {})
         if self.scenario.denied_after_s is not None:
-            self.loop.call_later(self.scenario.denied_after_s, self._deny)
+            self.loop.call_later(self.scenario.denied_after_s, self._deny, frozenset({CLAUDE}))
+        if self.scenario.denied_until_s is not None:
+            self.loop.call_later(self.scenario.denied_until_s, self._deny, frozenset())
         if self.scenario.rolling:
             self.loop.create_task(self._roll())
         for each in self.scenario.controls:
@@ -232,6 +233,8 @@ class _Run:
             "prompt_id": "joke_about_topic",
             "run_id": run_id,
             "max_records_per_job": each.shard_rows,  # type: ignore[attr-defined]
+            "class": each.admission_class,  # type: ignore[attr-defined]
+            "weight": each.weight,  # type: ignore[attr-defined]
         }
         self.aws.send(manifest | ({"dry_run": True} if each.asked.dry_run else {}))  # type: ignore[attr-defined]
 
@@ -242,12 +245,15 @@ class _Run:
             arn = self.aws.jobs.add_foreign(f"full-{number}", CLAUDE)
             self.loop.call_later(seconds, self.aws.jobs.finish, arn)
 
-    def _deny(self) -> None:
-        self.aws.jobs.refused_models = frozenset({CLAUDE})
+    def _deny(self, models: frozenset[str]) -> None:
+        self.aws.jobs.refused_models = models
 
     async def _control(self, each: Control) -> None:
         """As the command does it; what the run is past refuses it, and what has not arrived is waited for."""
         await asyncio.sleep(each.after_s)
+        if each.action == "set":
+            await self._set_share(each)
+            return
         act = {"cancel": control.cancel, "pause": control.pause, "resume": control.resume}[each.action]
         for _ in range(CONTROL_TRIES_MAX):
             with contextlib.suppress(NoSuchRun, NotControlled):
@@ -256,6 +262,18 @@ class _Run:
                     self.controlled[each.action] += 1
                     return  # else whoever is to pause it has not come to it yet
             await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _set_share(self, each: Control) -> None:
+        for _ in range(CONTROL_TRIES_MAX):
+            try:
+                await share.set_share(self._connections(), each.run_id, each.admission_class, each.weight)
+            except RunEnded:
+                return
+            except NoSuchRun:
+                await asyncio.sleep(LOOK_EVERY_S)
+            else:
+                self.controlled["set"] += 1
+                return
 
     def _connections(self) -> Connections:
         return Connections(
@@ -298,6 +316,8 @@ class _Run:
         for action, count in self.controlled.items():
             seen[f"control {action}"] += count
         seen["slot contended"] = self.watch.full_while_waiting
+        seen["class first"] = self.watch.classes_preceded
+        seen["weights differ"] = self.watch.weights_differed
         seen["redelivered"] = sum(queue.redelivered for queue in self.aws.queues.values())
         seen["write refused"] = self.aws.table.refused
         seen["joiner raced"] = self.aws.objects.stood

@@ -42,6 +42,7 @@ RUN_MOVES = {
 }
 TERMINAL = {"SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED", "CANCELLED"}
 HOLDING = {"ADMITTED", "SUBMITTED"}
+CLASSES = ("high", "normal", "low")
 Key = tuple[str, str]
 
 
@@ -54,8 +55,11 @@ class Watch:
         self.states: dict[str, str] = {}  # of runs
         self.cancelled: set[str] = set()  # runs
         self.gates: dict[str, str] = {}  # of lanes, by run
+        self._shares: dict[str, tuple[str, int]] = {}  # class and weight of lanes, by run
         self.moves = Counter[str]()
         self.full_while_waiting = 0
+        self.classes_preceded = 0  # admissions while a run of a lower class waited
+        self.weights_differed = 0  # admissions while a run of the same class and another weight waited
         self._pools: dict[str, Mapping[str, Any]] = {}
         self._rows: dict[str, dict[str, str]] = defaultdict(dict)  # by pool: holder -> state, of rows that hold a slot
         self._waiting: dict[str, int] = {}
@@ -116,6 +120,7 @@ class Watch:
                 if before is not None and after["waiting"] < before["waiting"] and after["gate"] == "open":
                     self._not_back(f"the tag of lane {run_id}", before["tag"] + 1, after["tag"])
                 self.gates[run_id] = after["gate"]
+                self._shares[run_id] = after["class"], after["weight"]
 
     def _totals(self, run_id: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
         if after is None:
@@ -167,12 +172,22 @@ class Watch:
             self._rows[pool].pop(f"{run_id}/{name}/{before['attempt']}", None)
         if (old, new) == ("PENDING", "ADMITTED") and self.gates.get(run_id) != "open":
             self._break(f"shard {run_id}/{name} was admitted through a gate that is {self.gates.get(run_id)}")
+        if (old, new) == ("PENDING", "ADMITTED"):
+            self._before_others(run_id)
         if new in HOLDING:
             self._rows[pool][f"{run_id}/{name}/{after['attempt']}"] = new
         self._touched.add(pool)
         asked = after.get("kind") == "on_demand"
         _member(self._pending[run_id], name, after if new == "PENDING" and not asked else None)
         _member(self._ended[run_id], name, after if new == "ENDED" else None)
+
+    def _before_others(self, run_id: str) -> None:
+        """Who waits in other lanes while one is admitted from."""
+        mine, weight = self._shares[run_id]
+        for other, (theirs, its_weight) in self._shares.items():
+            if other != run_id and self._waiting.get(other) and self.gates.get(other) == "open":
+                self.classes_preceded += CLASSES.index(mine) < CLASSES.index(theirs)
+                self.weights_differed += mine == theirs and weight != its_weight
 
     # ------------------------------------------------------------------ each transaction
 

@@ -154,7 +154,7 @@ class Settings(BaseSettings):
         " alone for 30 seconds, then longer, up to five minutes.",
     )
     worker_deaths_max: int = Field(
-        2, ge=1, le=100, description="A piece of work that killed this many workers ends its run."
+        4, ge=1, le=100, description="A piece of work in which this many workers died ends its run."
     )
     timeout_hours: int = Field(72, ge=24, le=168, description="Job timeout if the manifest gives none.")
 

@@ -204,3 +204,23 @@ async def test_nor_is_it_kept_for_ever(happens, state):
     assert (await pool(world)).in_use == 0
     assert (await world.run(run_id)).state is state
     assert world.jobs.all == []
+
+
+@pytest.mark.promise("L1", "L4")
+@pytest.mark.parametrize("happens", [deny, cancel, break_off])
+async def test_of_two_schedulers_that_live_one_keeps_it_until_it_ends(happens):
+    world = SimulatedWorld(job_quota=1)
+    run_id = await enlist(world, world.joke(rows=120))
+    with contextlib.suppress(Crash):
+        await another_scheduler(world, CrashBeforeCreate()).ticker.tick(CLAUDE_POOL)
+    await happens(world, run_id)
+    schedulers, settings = [another_scheduler(world), another_scheduler(world)], world.settings
+    most_s = settings.finish_after_s + settings.late_create_max_s + settings.list_settle_s + 2 * settings.tick_every_s
+
+    for _ in range(int(most_s / settings.tick_every_s)):
+        for scheduler in schedulers:
+            await scheduler.ticker.tick(CLAUDE_POOL)
+        world.clock.advance(settings.tick_every_s)
+
+    assert (await pool(world)).in_use == 0
+    assert world.jobs.all == []

@@ -53,7 +53,7 @@ class RunCode(StrEnum):
     PART_UNWRITABLE = "PART_UNWRITABLE"  # a part cannot be written, or does not read back as what was put in
     NO_RESULTS = "NO_RESULTS"  # no row has a result; the commonest error of the rows says why
     INTERNAL_ERROR = "INTERNAL_ERROR"  # a step failed in the same way again and again
-    WORKER_KILLED = "WORKER_KILLED"  # the same piece of work took its process down twice
+    WORKER_KILLED = "WORKER_KILLED"  # the same piece of work took its process down again and again
 
 
 class Kind(StrEnum):

@@ -9,7 +9,9 @@ died in between: nobody returned the message, and no heartbeat kept it.
 A piece in which a worker died is done alone: nothing else that is marked runs beside it in the process, so that the
 next death is its own and no neighbour's; and the other pieces of its run wait, or each of them would take its own
 processes down. After `deaths_max` deaths of one message's work the piece raises `WorkerKilled`, and the run is set
-aside.
+aside. Whether a process died of its work or was killed by somebody, nobody can tell from its mark; but work that kills
+does so each time, and a lost host meets the same piece again only by chance. So a run ends after several deaths, all but
+the first of a process that did nothing else: see decision 0061.
 
 What must never count: a return with a word, SIGTERM (marks are withdrawn when the process is told to stop, before it
 is killed for being late), a mark that could not be taken off since the ledger did not answer (this process knows its

@@ -46,6 +46,7 @@ PAUSED_MAX = 100
 # As many as a lane's turn ever reads, so that the same pauses are remembered: a pool has at most 500 slots.
 REPEATS_SEEN_MAX = 500 + PAUSED_MAX
 BLAMED_MAX = 50
+HEARTBEATS = 4  # while a row waits that was another's: so many in the time after which it would be taken over again
 
 
 @dataclass(slots=True)
@@ -59,20 +60,28 @@ class Ticked:
 
 
 @dataclass(slots=True)
+class TakenOver:
+    """Since when a row is ours, and when its heartbeat was written last; seconds, monotonic."""
+
+    at_s: float
+    shown_at_s: float
+
+
+@dataclass(slots=True)
 class Memory:
     """What this process knows of one pool's admissions, by their heartbeats."""
 
     staleness: Staleness = field(default_factory=Staleness)
     ours: set[str] = field(default_factory=set)  # this process is to finish them
     fresh: set[str] = field(default_factory=set)  # of these, no Create was sent yet
-    taken_over_at_s: dict[str, float] = field(default_factory=dict)  # of these, when they were another's; monotonic
+    taken_over: dict[str, TakenOver] = field(default_factory=dict)  # of these, those that were another's before
 
     def keep(self, admitted: list[Shard]) -> None:
         """Forget what is not ADMITTED any more, so that memory follows the pool."""
         self.staleness.keep(shard.holder for shard in admitted)
         self.ours &= {shard.heartbeat for shard in admitted}
         self.fresh &= self.ours
-        self.taken_over_at_s = {each: at_s for each, at_s in self.taken_over_at_s.items() if each in self.ours}
+        self.taken_over = {each: since for each, since in self.taken_over.items() if each in self.ours}
 
 
 class Ticker:
@@ -198,7 +207,9 @@ class Ticker:
         )
         finish = []
         for shard in admitted:
-            ours = shard if shard.heartbeat in memory.ours else await self._take_over(shard, memory)
+            ours = await (
+                self._show(shard, memory) if shard.heartbeat in memory.ours else self._take_over(shard, memory)
+            )
             if ours is not None:
                 finish.append(ours)
         await self._create(finish, memory, lanes)
@@ -209,15 +220,31 @@ class Ticker:
         stale_s = memory.staleness.stale_s(shard.holder, shard.heartbeat, self._world.clock.monotonic())
         if stale_s < self._world.settings.finish_after_s:
             return None
+        now_s = self._world.clock.monotonic()
+        taken = await self._write_heartbeat(shard, memory, TakenOver(now_s, now_s))
+        if taken is not None:
+            # Whoever had it sends no Create any more that it has not sent, or begun to send, by now.
+            memory.taken_over[taken.heartbeat].at_s = self._world.clock.monotonic()
+            log.warning("taken_over", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
+        return taken
+
+    async def _show(self, shard: Shard, memory: Memory) -> Shard | None:
+        """Let others see that whoever took the row over is there: it may have to wait for longer than `finish_after_s`."""
+        since, now_s = memory.taken_over.get(shard.heartbeat), self._world.clock.monotonic()
+        if since is None or now_s - since.shown_at_s < self._world.settings.finish_after_s / HEARTBEATS:
+            return shard
+        return await self._write_heartbeat(shard, memory, TakenOver(since.at_s, now_s))
+
+    async def _write_heartbeat(self, shard: Shard, memory: Memory, since: TakenOver) -> Shard | None:
+        """Write a heartbeat of ours. None: the row has moved."""
         heartbeat = self._world.clock.token()
+        # Remembered before it is written: should the reply be lost, the next tick knows its own heartbeat.
+        memory.ours.add(heartbeat)
+        memory.taken_over[heartbeat] = since
         try:
             await self._world.ledger.apply(moves.take_over(shard, heartbeat))
         except Stale:
             return None
-        memory.ours.add(heartbeat)
-        # Whoever had it sends no Create any more that it has not sent, or begun to send, by now.
-        memory.taken_over_at_s[heartbeat] = self._world.clock.monotonic()
-        log.warning("taken_over", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
         return replace(shard, heartbeat=heartbeat, heartbeat_attribute=HEARTBEAT, version=shard.version + 1)
 
     async def _create(self, shards: list[Shard], memory: Memory, lanes: Mapping[str, Lane]) -> None:
@@ -245,9 +272,9 @@ class Ticker:
 
     def _anothers(self, shard: Shard, memory: Memory) -> bool:
         """Whether a Create of whoever had the row before us may still be on its way."""
-        at_s = memory.taken_over_at_s.get(shard.heartbeat)
-        settings = self._world.settings
-        return at_s is not None and self._world.clock.monotonic() - at_s < settings.late_create_max_s
+        since = memory.taken_over.get(shard.heartbeat)
+        now_s = self._world.clock.monotonic()
+        return since is not None and now_s - since.at_s < self._world.settings.late_create_max_s
 
     async def _finish(self, shard: Shard, lane: Lane | None, *, fresh: bool, anothers: bool) -> str:
         if lane is not None and lane.broken and not lane.cancelled:
