@@ -12,10 +12,12 @@ In every state the promises S1, S2, S5 and S7 must hold; from every state the en
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import struct
+from array import array
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from quarry_core.contract.states import Gate, RunState, ShardState
 from quarry_core.ledger import moves
@@ -25,6 +27,7 @@ from quarry_core.ports import Key, Write
 from tests.sim.watch import SHARD_MOVES
 from tests.world import table
 
+T = TypeVar("T")
 RUN, POOL = "r", "region#model"
 POOL_KEY, LANE_KEY, TOTALS_KEY = (f"pool#{POOL}", "quota"), (f"pool#{POOL}", f"lane#{RUN}"), (f"run#{RUN}", "totals")
 ROWS = 100
@@ -86,6 +89,7 @@ class Protocol:
         self._ids: dict[str, int] = {}
         self._steps: dict[tuple[Any, ...], int | None] = {}
         self._judged: set[tuple[int, int]] = set()
+        self._rows: dict[Hashable, Any] = {}
         self.names = [f"{2 * number:05d}" for number in range(size.shards)]
         self.actors = [f"S{n}" for n in range(size.schedulers)] + ["W"] + [f"C{n}" for n in range(size.collectors)]
 
@@ -130,13 +134,20 @@ class Protocol:
         return after
 
     def shard(self, tid: int, name: str) -> Shard:
-        return read_shard(self._tables[tid][f"run#{RUN}", f"shard#{name}"])
+        return self._once((tid, name), lambda: read_shard(self._tables[tid][f"run#{RUN}", f"shard#{name}"]))
 
     def pool(self, tid: int) -> Pool:
-        return read_pool(self._tables[tid][POOL_KEY])
+        return self._once((tid, POOL_KEY), lambda: read_pool(self._tables[tid][POOL_KEY]))
 
     def lane(self, tid: int) -> Lane:
-        return read_lane(self._tables[tid][LANE_KEY])
+        return self._once((tid, LANE_KEY), lambda: read_lane(self._tables[tid][LANE_KEY]))
+
+    def _once(self, key: Hashable, read: Callable[[], T]) -> T:
+        """Tables are few, and are looked at millions of times."""
+        if key not in self._rows:
+            self._rows[key] = read()
+        row: T = self._rows[key]
+        return row
 
     # ------------------------------------------------------------------ what must hold
 
@@ -390,35 +401,81 @@ class Explored:
 
 def explore(size: Size, *, states_max: int = 5_000_000, **left_out: bool) -> Explored:
     """All states. Raises Broken, naming the promise; or if some state has no way to the end."""
-    protocol = Protocol(size, **left_out)
-    first = protocol.first()
-    known = {first: 0}
-    before: defaultdict[int, list[int]] = defaultdict(list)
+    protocol, packing = Protocol(size, **left_out), Packing(size)
+    known = {packing.pack(protocol.first()): 0}
+    ways_from, ways_to = array("I"), array("I")
     ends: list[int] = []
-    queue, steps = deque([first]), 0
+    queue = deque(known)
     while queue:
-        state = queue.popleft()
-        here = known[state]
+        packed = queue.popleft()
+        state, here = packing.unpack(packed), known[packed]
         protocol.check(state)
         if protocol.over(state):
             ends.append(here)
-        for each in protocol.steps(state):
-            steps += 1
+        for after in protocol.steps(state):
+            each = packing.pack(after)
             if each not in known:
                 if len(known) >= states_max:
                     raise Broken(f"more than {states_max} states")
                 known[each] = len(known)
                 queue.append(each)
-            before[known[each]].append(here)
-    reached, left = set(ends), deque(ends)
+            ways_from.append(here)
+            ways_to.append(known[each])
+    reached = _reaching(ends, len(known), ways_from, ways_to)
+    if reached != len(known):
+        raise Broken(f"L1: from {len(known) - reached} of {len(known)} states the end cannot be reached")
+    return Explored(len(known), len(ways_to), len(protocol._tables))
+
+
+def _reaching(ends: Sequence[int], states: int, ways_from: array[int], ways_to: array[int]) -> int:
+    """From how many states a way leads to one of `ends`."""
+    starts = array("I", bytes(4 * (states + 1)))  # where in `sources` those of a state begin
+    for to in ways_to:
+        starts[to + 1] += 1
+    for state in range(states):
+        starts[state + 1] += starts[state]
+    sources, free = array("I", bytes(4 * len(ways_to))), array("I", starts)
+    for source, to in zip(ways_from, ways_to, strict=True):
+        sources[free[to]] = source
+        free[to] += 1
+    reached, left = bytearray(states), list(ends)
+    for end in ends:
+        reached[end] = 1
     while left:
-        for each in before[left.popleft()]:
-            if each not in reached:
-                reached.add(each)
-                left.append(each)
-    if len(reached) != len(known):
-        raise Broken(f"L1: from {len(known) - len(reached)} of {len(known)} states the end cannot be reached")
-    return Explored(len(known), steps, len(protocol._tables))
+        state = left.pop()
+        for source in sources[starts[state] : starts[state + 1]]:
+            if not reached[source]:
+                reached[source] = 1
+                left.append(source)
+    return sum(reached)
+
+
+class Packing:
+    """States as few bytes, for there are millions: jobs and what actors know are numbered as they are met."""
+
+    def __init__(self, size: Size) -> None:
+        actors = size.schedulers + 1 + size.collectors
+        self._form = struct.Struct(f"<IIB{actors}I{size.schedulers}B")
+        self._actors = actors
+        self._numbers: dict[Hashable, int] = {}
+        self._things: list[Any] = []
+
+    def pack(self, state: State) -> bytes:
+        locals_ = [self._number(local) for local in state.locals]
+        return self._form.pack(state.tid, self._number(state.jobs), state.faults, *locals_, *state.restarts)
+
+    def unpack(self, packed: bytes) -> State:
+        tid, jobs, faults, *rest = self._form.unpack(packed)
+        things = self._things
+        locals_ = tuple(things[each] for each in rest[: self._actors])
+        return State(tid, things[jobs], locals_, tuple(rest[self._actors :]), faults)
+
+    def _number(self, thing: Hashable) -> int:
+        number = self._numbers.get(thing)
+        if number is None:
+            number = self._numbers[thing] = len(self._things)
+            self._things.append(thing)
+        return number
 
 
 def _with(jobs: tuple[tuple[Job, str], ...], job: Job, status: str) -> tuple[tuple[Job, str], ...]:

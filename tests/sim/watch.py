@@ -95,6 +95,8 @@ class Watch:
                 case "slice":
                     if before is not None and before["state"] != "OPEN":
                         self._break(f"slice {rest} of {run_id} was changed after it was done")
+                case "begun":
+                    self._begun(f"{run_id} {rest}", before or {}, after or {})
                 case "job":
                     self._job(f"{run_id} {rest}", before, after)
             self._touched_runs.add(run_id)
@@ -146,6 +148,13 @@ class Watch:
         if before["arn"] != after["arn"]:
             self._break(f"job {name} has become another")
         self._not_back(f"the status of job {name}", before["rank"], after["rank"])
+
+    def _begun(self, piece: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        """While a message's mark stands it knows of the latest delivery, and forgets no death."""
+        for name in (name for name in before if name.startswith("begun_") and name in after):
+            (was_received, _, deaths), (received, _, more) = before[name].split("/"), after[name].split("/")
+            self._not_back(f"the delivery that began {piece}", int(was_received), int(received))
+            self._not_back(f"the number of deaths in {piece}", int(deaths), int(more))
 
     def _not_back(self, what: str, before: int, after: int) -> None:
         if after < before:
