@@ -26,6 +26,7 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # No image is made of these: they are what `make wheels` pins, and what the bills of materials list.
     "cli-pandas": (("cli[pandas]",), ()),
     "cli-hub": (("cli[hub,pandas]",), ()),
+    "cli-export": (("cli[export,hub,pandas]",), ()),
     "core": (("core[columns,hub,schemas,services,traces]",), ()),
     "local": (("local[stack,tls]",), ()),
     "dev": (EVERYTHING, ("dev.in",)),

@@ -39,7 +39,7 @@ DISTRIBUTIONS = {
     "services/preprocessor": "preprocessor",
     "services/scheduler": "scheduler",
     "services/collector": "collector",
-    "cli[hub,pandas]": "cli-hub",
+    "cli[export,hub,pandas]": "cli-export",
     "local[stack,tls]": "local",
 }
 Bill = dict[str, Any]

@@ -35,6 +35,7 @@ INSTALLED = {
     "cli": "cli",
     "cli[pandas]": "cli-pandas",
     "cli[hub,pandas]": "cli-hub",
+    "cli[export,hub,pandas]": "cli-export",
     "local[stack,tls]": "local",
 }
 SUMS = "SHA256SUMS"

@@ -202,7 +202,14 @@ def test_every_metric_that_is_mentioned_is_registered(page):
     packages = {
         path.name for home in ("core", "services/*", "cli", "local") for path in ROOT.glob(f"{home}/src/quarry_*")
     }
-    ours = {"quarry_origin_id", "quarry_reason", "quarry_step", "quarry_body_bytes", "quarry_attributes"}
+    ours = {
+        "quarry_run_id",
+        "quarry_origin_id",
+        "quarry_reason",
+        "quarry_step",
+        "quarry_body_bytes",
+        "quarry_attributes",
+    }
     mentioned = set(re.findall(r"(?<![\w/.])quarry_[a-z_]+", prose(page)))
     assert mentioned <= names | packages | ours
 

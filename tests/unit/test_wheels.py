@@ -134,7 +134,9 @@ def test_the_sums_are_those_of_every_other_file(made):
     }
 
 
-@pytest.mark.parametrize("name", [*sorted(NAMES), "quarry-batch-pandas", "quarry-batch-hub-pandas"])
+@pytest.mark.parametrize(
+    "name", [*sorted(NAMES), "quarry-batch-pandas", "quarry-batch-hub-pandas", "quarry-batch-export-hub-pandas"]
+)
 def test_a_requirement_file_pins_our_wheels_and_all_that_they_need(made, name):
     found = pins(made / f"{name}.txt")
     extras = ",".join(name.removeprefix("quarry-batch-").split("-"))

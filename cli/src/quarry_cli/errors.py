@@ -83,6 +83,10 @@ class NotWritten(QuarryError):
     exit_code = Exit.USAGE
 
 
+class NotExported(QuarryError):
+    """What a table returns is not what was written into it: the text says where."""
+
+
 class Unreadable(QuarryError):
     """The pyarrow that is installed cannot read the results: the text says why."""
 

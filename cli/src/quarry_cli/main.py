@@ -14,6 +14,7 @@ from quarry_cli.commands.erase import erase
 from quarry_cli.commands.errors import errors
 from quarry_cli.commands.estimate import estimate
 from quarry_cli.commands.every import for_every
+from quarry_cli.commands.export import export
 from quarry_cli.commands.limits import limits
 from quarry_cli.commands.logs import logs
 from quarry_cli.commands.models import models
@@ -81,6 +82,7 @@ for command in (
     status,
     watch,
     results,
+    export,
     errors,
     logs,
     verify,

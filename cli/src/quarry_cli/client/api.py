@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from quarry_cli.client.download import Download
     from quarry_cli.client.estimating import EstimatedRun
     from quarry_cli.client.explaining import Place, Record
+    from quarry_cli.client.export.asked import Export, Exported
     from quarry_cli.client.one_call import Asked, Sent
     from quarry_cli.client.planning import PlannedRun, PreviewedRun
     from quarry_cli.client.presigning import Presign, Shared
@@ -413,6 +414,29 @@ class Client:
 
         presign, until = self._do(look)
         return Shared(run_id=view.run_id, expires_at=until, links=links_of(objects, presign, view.run_id, for_s))
+
+    def export(self, run_id: str, asked: Export, *, tell: Callable[[int, int], None] | None = None) -> Exported:
+        """Write an ended run's joined rows into a table of DuckDB, and read them back.
+
+        A run is never in a table twice: called again, it compares what is there and writes nothing.
+
+        Args:
+            asked: the table, and how it is written.
+            tell: called with the number of parts that were read, and of all parts.
+
+        Raises:
+            NoSuchRun, NotEnded, NoResults, Unreadable.
+            NotConfigured: the target's library is not installed; it is an extra.
+            NotWritten: the table exists or does not, or a column does not fit; nothing was written.
+            NotExported: what is read back differs; it was taken back.
+        """
+        from quarry_cli.client.export.exporting import export  # noqa: PLC0415 pyarrow takes its time to import
+        from quarry_cli.client.export.rows import rows_of  # noqa: PLC0415 likewise
+        from quarry_cli.client.export.targets import opened  # noqa: PLC0415 likewise
+
+        view, objects = self._readable(run_id, partial=False)
+        rows = rows_of(objects, view.run_id, view.result_prefix, view.rows.enlisted, answered_only=asked.answered_only)
+        return export(rows, asked, opened(asked), tell)
 
     def _objects(self) -> Objects:
         async def look(connections: Connections) -> Objects:

@@ -1,0 +1,67 @@
+"""`quarry export`: writes a run's rows into a table, and says what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from quarry_cli.client.export.asked import RUN_COLUMN, Export, Mode, Target
+from quarry_cli.commands.options import RunId, open_client
+from quarry_cli.screen import printing
+from quarry_cli.screen.printing import Json
+from quarry_cli.screen.wording import plain
+
+if TYPE_CHECKING:
+    from quarry_cli.client.export.asked import Exported
+
+
+def export(
+    ctx: typer.Context,
+    run: RunId,
+    to: Annotated[Target, typer.Option("--to", help="What to write into.")],
+    place: Annotated[str, typer.Option("--at", metavar="PLACE", help="DuckDB: the database file.")],
+    table: Annotated[str, typer.Option("--table", metavar="NAME", help="The table.")],
+    mode: Annotated[
+        Mode,
+        typer.Option("--mode", help="create refuses a table that exists, append needs one, replace takes its place."),
+    ] = "create",
+    answered_only: Annotated[bool, typer.Option("--answered-only", help="Leave out rows without an answer.")] = False,
+    run_column: Annotated[
+        str, typer.Option("--run-column", metavar="NAME", help="The added column that tells runs apart.")
+    ] = RUN_COLUMN,
+    as_json: Json = False,
+) -> None:
+    """Write an ended run's rows into a table, and read them back.
+
+    Every value is cast with checks before the target sees it. The rows are then read back through the target's own reader: their number, record ids, columns of numbers, and up to a hundred rows value by value. A run is never in a table twice: called again, this compares what is there and writes nothing.
+
+    Exit code 1: what is read back differs, and was taken back; 2: the table exists or does not, or a column does not fit.
+    """
+    asked = Export(target=to, place=place, table=table, mode=mode, answered_only=answered_only, run_column=run_column)
+    with printing.telling():
+        client = open_client(ctx)
+        console = Console(stderr=True, highlight=False)
+        with console.status("reading the results") as working:
+            done = client.export(run, asked, tell=lambda read, of: working.update(f"{read} of {of} parts"))
+        if as_json:
+            printing.print_json(done)
+        else:
+            _print(done)
+
+
+def _print(done: Exported) -> None:
+    console = printing.console()
+    what = "are in it already" if done.already else "written"
+    console.print(f"{done.rows:,} rows of run {plain(done.run_id)}: {what}", markup=False)
+    if done.left_out:
+        console.print(f"{done.left_out:,} rows were left out", markup=False)
+    for change in done.changes:
+        name = f"{change.column} {change.type}" if change.column else f"a column without a name, {change.type}"
+        console.print(f"column {plain(name)} is {plain(change.became)} {change.became_type} there", markup=False)
+    in_all = f", which has {done.table_rows:,} rows" if done.table_rows is not None else ""
+    console.print(
+        f"read back from {plain(done.table)}{in_all}: {done.rows:,} rows counted, {done.compared:,} compared value by value",
+        markup=False,
+    )
