@@ -246,6 +246,21 @@ def test_the_preprocessor_alone_has_the_hubs_token_and_from_a_secret(helm):
     }
 
 
+def test_the_collector_alone_has_the_webhooks_key_and_from_a_secret(helm):
+    found = {
+        service: [
+            one for one in containers(pod_of(deployment))[0].get("env", []) if one["name"] == "QUARRY_WEBHOOK_KEY"
+        ]
+        for service, deployment in by_service(helm.objects(VARIANTS["everything"]), "Deployment").items()
+    }
+    from_secret = {"secretKeyRef": {"name": "webhook", "key": "key"}}
+    assert found == {
+        "preprocessor": [],
+        "scheduler": [],
+        "collector": [{"name": "QUARRY_WEBHOOK_KEY", "valueFrom": from_secret}],
+    }
+
+
 def test_a_changed_setting_is_a_new_pod(helm):
     def annotation(**config):
         values = with_config(config={**CONFIG, **config})

@@ -90,6 +90,12 @@ def test_the_schema_refuses(helm, values, words):
         ({"defaults": {"env": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "AWS_SECRET_ACCESS_KEY would be readable"),
         ({"preprocessor": {"env": {"HF_TOKEN": "x"}}}, "a token of the Hugging Face Hub from secretEnv"),
         ({"defaults": {"secretEnv": {"HF_TOKEN": {"name": "a", "key": "b"}}}}, "set preprocessor.secretEnv"),
+        ({"collector": {"env": {"QUARRY_WEBHOOK_KEY": "x"}}}, "QUARRY_WEBHOOK_KEY would be readable"),
+        (
+            {"defaults": {"secretEnv": {"QUARRY_WEBHOOK_KEY": {"name": "a", "key": "b"}}}},
+            "only the collector signs notices; set collector.secretEnv",
+        ),
+        ({"defaults": {"env": {"QUARRY_WEBHOOK_URL": "https://h/"}}}, "name the Secret of QUARRY_WEBHOOK_KEY"),
         ({"defaults": {"env": {"AWS_SESSION_TOKEN": "x"}}}, "Credentials come from the service account's role"),
         (
             {"scheduler": keda(keda={"minReplicas": 0})},
@@ -162,7 +168,8 @@ def test_schema_and_values_have_the_same_keys():
     elsewhere = ("/global", "/config/", *(f"/{service}/" for service in SERVICES))
     # Quantities and settings that are not set by default.
     unset = {"/defaults/env/QUARRY_DRAIN_S"}
-    unset |= {f"/defaults/secretEnv/HF_TOKEN{part}" for part in ("", "/name", "/key")}
+    secrets = ("HF_TOKEN", "QUARRY_WEBHOOK_KEY")
+    unset |= {f"/defaults/secretEnv/{each}{part}" for each in secrets for part in ("", "/name", "/key")}
     unset |= {f"{at}/resources/{part}/{what}" for at in ("/defaults", "/test") for part, what in UNSET_QUANTITIES}
     known = {key for key in keys(SCHEMA) if not key.startswith(elsewhere)} - unset
     there = {key for key in present(VALUES) if not key.startswith(elsewhere)}

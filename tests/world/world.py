@@ -37,6 +37,7 @@ from tests.world.profiles import FakeProfiles
 from tests.world.queue import FakeQueue
 from tests.world.runtime import FakeRuntime
 from tests.world.table import FakeTable
+from tests.world.webhook import FakeWebhook
 
 BUCKET = "world"
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -84,6 +85,7 @@ class SimulatedWorld:
         self.profiles = FakeProfiles()
         self.runtime = FakeRuntime()
         self.bus = FakeBus("test")
+        self.webhook = FakeWebhook()
         self.bedrock = FakeBedrock(self.jobs, self.objects, self.queues["events"])
         self.ledger = Ledger(self.table)
         self.objects.plant(prompt_key("joke_about_topic"), JOKE.encode())
@@ -113,6 +115,7 @@ class SimulatedWorld:
             runtime=runtime,
             bus=bus,
             queues=queues,
+            webhook=self.webhook if self.settings.webhook_url else None,
         )
 
     def start(self, faults: dict[str, Faults] | None = None) -> None:

@@ -295,7 +295,7 @@ QUEUES = Row(
             ),
             queries=[(ledger(chosen("quarry_queue_messages", 'state="visible"'), "queue"), "{{queue}}")],
             unit="short",
-            width=12,
+            width=8,
             decimals=0,
         ),
         Lines(
@@ -303,9 +303,21 @@ QUEUES = Row(
             description="Messages in the dead-letter queues; the last reading is kept for six hours. Normally there are none.",
             queries=[(chosen("quarry:queue_messages_dead:last6h"), "{{queue}}")],
             unit="short",
-            width=12,
+            width=8,
             decimals=0,
             steps=[(1, RED)],
+            alert="QuarryDeadLetterQueueNotEmpty",
+        ),
+        Lines(
+            title="Notices of ended runs, in ${window:text}",
+            description="Tries to tell of an ended run: as an event that another service left, and to the webhook if there is one. "
+            "retry comes again; dead is on the collector's dead-letter queue.",
+            queries=[
+                (or_nothing(grown("quarry_notices_total", "channel", "outcome"), "outcome"), "{{channel}} {{outcome}}")
+            ],
+            unit="short",
+            width=8,
+            decimals=0,
             alert="QuarryDeadLetterQueueNotEmpty",
         ),
     ],

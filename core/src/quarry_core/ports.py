@@ -435,6 +435,14 @@ class Bus(Protocol):
     async def put(self, detail_type: str, detail: Mapping[str, Any]) -> None: ...
 
 
+class Webhook(Protocol):
+    """The host outside that wants to hear of ended runs."""
+
+    def post(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Send it, once. Raises Refused, Throttled, Unknown."""
+        ...
+
+
 class Clock(Protocol):
     """Time and randomness. `monotonic` is for staleness, `now` for people, deadlines and TTL only."""
 

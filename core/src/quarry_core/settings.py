@@ -6,9 +6,10 @@ Names are `QUARRY_<FIELD>`, units stand last. Two keep the names that their user
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -27,7 +28,9 @@ def faults_of(error: ValidationError) -> list[str]:
     for each in error.errors(include_url=False):
         name = str(each["loc"][0]) if each["loc"] else ""
         variable = name if name.isupper() else f"QUARRY_{name.upper()}"
-        if each["type"] == "missing":
+        if not name:  # of several variables together: its text names them, and what they hold may be a secret
+            faults.append(str(each["msg"]).removeprefix("Value error, "))
+        elif each["type"] == "missing":
             faults.append(f"{variable} is not set")
         else:
             faults.append(f"{variable} is {str(each['input'])[:VALUE_CHARS_MAX]!r}: {each['msg']}")
@@ -209,6 +212,26 @@ class Settings(BaseSettings):
         description="Days that a run's prompt and inference parameters stay in the ledger after the run ends.",
     )
 
+    webhook_url: str = Field(
+        "",
+        description="Where ended runs are told of by a signed POST; empty: nowhere. Its host is in QUARRY_WEBHOOK_HOSTS.",
+    )
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="The hosts that a webhook may have, with commas between them."
+    )
+    webhook_private: bool = Field(False, description="Whether the webhook's host may have a private address.")
+    webhook_key: SecretStr = Field(
+        SecretStr(""),
+        description="The key that its requests are signed with: `whsec_` and 24 to 64 bytes in base64. While it is changed, the"
+        " new one and the old one, with a comma between them. Only the collector needs it.",
+    )
+    notice_attempts_max: int = Field(
+        20,
+        ge=1,
+        le=25,
+        description="How often a notice is tried, with longer and longer pauses, before it is dead-lettered.",
+    )
+
     metrics_host: str = Field(
         "0.0.0.0",  # noqa: S104 kubelet, load balancer and Prometheus ask from outside the container
         min_length=1,
@@ -239,6 +262,30 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(float(part) for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("webhook_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: object) -> object:
+        return tuple(value.lower().replace(",", " ").split()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _webhook_is_allowed(self) -> Self:
+        if not self.webhook_url:
+            return self
+        try:
+            parts = urlsplit(self.webhook_url)
+            host, _ = (parts.hostname or "").lower(), parts.port
+        except ValueError as error:
+            raise ValueError(f"QUARRY_WEBHOOK_URL: {error}") from error
+        if parts.scheme != "https" or not host or parts.username is not None or parts.password is not None:
+            raise ValueError("QUARRY_WEBHOOK_URL must be https://host/path, without a user or a password")
+        if not self.webhook_url.isascii() or not self.webhook_url.isprintable() or " " in self.webhook_url:
+            raise ValueError("QUARRY_WEBHOOK_URL must be printable ASCII without spaces")
+        if host not in self.webhook_hosts:
+            raise ValueError(
+                f"QUARRY_WEBHOOK_URL: its host {host} is not in QUARRY_WEBHOOK_HOSTS; add it there if it may be told"
+            )
+        return self
 
     @property
     def asks_on_demand(self) -> bool:

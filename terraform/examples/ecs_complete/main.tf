@@ -42,8 +42,9 @@ module "pipeline" {
   image_registry = true
   network        = { availability_zones = var.availability_zones, egress = "nat" }
 
-  audit_trail = true
-  alarms      = { action_arns = [aws_sns_topic.alarms.arn], oldest_message_s_max = 3600 }
+  audit_trail     = true
+  run_ended_topic = true
+  alarms          = { action_arns = [aws_sns_topic.alarms.arn], oldest_message_s_max = 3600 }
 
   deletion_protection = false
   force_destroy       = true

@@ -1,4 +1,4 @@
-# The role under which ECS itself starts a task: pulls its image, writes its log, reads the one secret there may be. The
+# The role under which ECS itself starts a task: pulls its image, writes its log, reads the secrets there may be. The
 # services' own roles come from outside.
 
 data "aws_iam_policy_document" "execution_trust" {
@@ -49,22 +49,34 @@ data "aws_iam_policy_document" "execution" {
   }
 }
 
-data "aws_iam_policy_document" "token" {
-  count = var.hugging_face_token == null ? 0 : 1
+# The secrets that there are, each with the key it is encrypted with, if that is not AWS's own.
+locals {
+  secret_sources = merge(
+    var.hugging_face_token == null ? {} : { HuggingFaceToken = var.hugging_face_token },
+    var.webhook_key == null ? {} : { WebhookKey = var.webhook_key },
+  )
+}
 
-  statement {
-    sid       = "ReadHuggingFaceToken"
-    actions   = ["secretsmanager:GetSecretValue"]
-    resources = [var.hugging_face_token.secret_arn]
+data "aws_iam_policy_document" "token" {
+  count = length(local.secret_sources) > 0 ? 1 : 0
+
+  dynamic "statement" {
+    for_each = local.secret_sources
+
+    content {
+      sid       = "Read${statement.key}"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = [statement.value.secret_arn]
+    }
   }
 
   dynamic "statement" {
-    for_each = var.hugging_face_token.kms_key_arn == null ? [] : [var.hugging_face_token.kms_key_arn]
+    for_each = { for name, source in local.secret_sources : name => source if source.kms_key_arn != null }
 
     content {
-      sid       = "DecryptHuggingFaceToken"
+      sid       = "Decrypt${statement.key}"
       actions   = ["kms:Decrypt"]
-      resources = [statement.value]
+      resources = [statement.value.kms_key_arn]
 
       condition {
         test     = "StringEquals"
@@ -76,7 +88,7 @@ data "aws_iam_policy_document" "token" {
 }
 
 resource "aws_iam_role_policy" "token" {
-  count = var.hugging_face_token == null ? 0 : 1
+  count = length(local.secret_sources) > 0 ? 1 : 0
 
   name   = "token"
   role   = aws_iam_role.execution.name

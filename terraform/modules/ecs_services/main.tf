@@ -19,13 +19,13 @@ locals {
     scheduler    = { cpu_units = 256, memory_mib = 512, storage_gib = 20, tasks_min = 1, tasks_max = 2, backlog_per_task = 100 }
     collector    = { cpu_units = 512, memory_mib = 1024, storage_gib = 20, tasks_min = 0, tasks_max = 4, backlog_per_task = 4 }
   }
-  # ECS reads the secret when a task starts. Only the preprocessor asks the Hub.
-  secrets = {
-    for service in keys(local.defaults) : service =>
-    var.hugging_face_token != null && service == "preprocessor"
-    ? { secrets = [{ name = "HF_TOKEN", valueFrom = var.hugging_face_token.secret_arn }] }
-    : {}
+  # ECS reads a secret when a task starts. Only the preprocessor asks the Hub, and only the collector signs notices.
+  held = {
+    preprocessor = var.hugging_face_token == null ? [] : [{ name = "HF_TOKEN", valueFrom = var.hugging_face_token.secret_arn }]
+    scheduler    = []
+    collector    = var.webhook_key == null ? [] : [{ name = "QUARRY_WEBHOOK_KEY", valueFrom = var.webhook_key.secret_arn }]
   }
+  secrets = { for service, held in local.held : service => { for key, value in { secrets = held } : key => value if length(value) > 0 } }
   services = {
     for service, usual in local.defaults : service => {
       for field, value in usual : field => try(coalesce(var.services[service][field], value), value)

@@ -100,6 +100,21 @@ variable "hugging_face_token" {
   }
 }
 
+variable "webhook_key" {
+  description = "The key with which the collector signs notices to a webhook (QUARRY_WEBHOOK_KEY), from a secret of AWS Secrets Manager that holds it as plain text: its ARN, and that of its KMS key if it is not AWS's own; null for none."
+  type        = object({ secret_arn = string, kms_key_arn = optional(string) })
+  default     = null
+
+  validation {
+    condition     = var.webhook_key == null || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6}$", var.webhook_key.secret_arn))
+    error_message = "webhook_key.secret_arn must be the whole ARN of one secret (arn:aws:secretsmanager:<region>:<account>:secret:<name>-<6 characters>)."
+  }
+  validation {
+    condition     = try(var.webhook_key.kms_key_arn, null) == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.webhook_key.kms_key_arn))
+    error_message = "webhook_key.kms_key_arn must be the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>)."
+  }
+}
+
 variable "services" {
   description = "Overrides of the defaults, by service: `cpu_units` (1024 are one vCPU), `memory_mib`, `storage_gib` (the task's disk, /tmp included), `tasks_min` and `tasks_max`, `backlog_per_task` (target number of messages, waiting or in progress, per task)."
   type = map(object({

@@ -72,9 +72,9 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # Without it the rule's events end nowhere: the queue cannot take them, nor can the target's dead-letter queue.
+  # Without it the rules' events end nowhere: queue and topic cannot take them, nor can the targets' dead-letter queues.
   statement {
-    sid       = "RuleDelivers"
+    sid       = "RulesDeliver"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
     resources = ["*"] # this key
 
@@ -86,7 +86,7 @@ data "aws_iam_policy_document" "this" {
     condition {
       test     = "ArnEquals"
       variable = "aws:SourceArn"
-      values   = [module.names.rule_arn]
+      values   = [module.names.rule_arn, module.names.run_ended_rule_arn]
     }
   }
 

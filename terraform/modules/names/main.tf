@@ -10,6 +10,7 @@ locals {
   table   = "${local.prefix}-ledger"
   rule    = "${local.prefix}-job-events"
   sweep   = "${local.prefix}-sweep"
+  ended   = "${local.prefix}-run-ended"
   account = "${local.arn}:iam::${var.place.account_id}"
 
   queues = {

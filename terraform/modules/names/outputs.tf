@@ -48,6 +48,31 @@ output "event_target_dlq_arn" {
   value       = "${local.arn}:sqs:${local.here}:${local.dlq}"
 }
 
+output "run_ended" {
+  description = "Name of the rule and of the topic of ended runs."
+  value       = local.ended
+}
+
+output "run_ended_rule_arn" {
+  description = "ARN of that rule."
+  value       = "${local.arn}:events:${local.here}:rule/${local.ended}"
+}
+
+output "run_ended_topic_arn" {
+  description = "ARN of that topic."
+  value       = "${local.arn}:sns:${local.here}:${local.ended}"
+}
+
+output "run_ended_dlq" {
+  description = "Name of the queue of what the rule could not deliver to the topic."
+  value       = "${local.ended}-dlq"
+}
+
+output "run_ended_dlq_arn" {
+  description = "ARN of that queue."
+  value       = "${local.arn}:sqs:${local.here}:${local.ended}-dlq"
+}
+
 output "schedule" {
   description = "Name of the sweep's schedule, in the schedule group `default`."
   value       = local.sweep

@@ -180,6 +180,7 @@ module "ecs_services" {
   autoscaling     = var.ecs_autoscaling
 
   hugging_face_token       = var.ecs.hugging_face_token
+  webhook_key              = var.ecs.webhook_key
   rollback_on_dead_letters = var.ecs.rollback_on_dead_letters
 
   cpu_architecture               = var.ecs.cpu_architecture
@@ -216,6 +217,14 @@ module "audit_trail" {
   place          = var.place
   bucket_arn     = module.data_bucket.bucket_arn
   retention_days = var.audit_retention_days
+}
+
+module "run_notices" {
+  count  = var.run_ended_topic ? 1 : 0
+  source = "../run_notices"
+
+  place       = var.place
+  kms_key_arn = local.kms_key_arn
 }
 
 module "alarms" {

@@ -45,6 +45,11 @@ output "eraser_policy_json" {
   value       = module.operator_policy.eraser_policy_json
 }
 
+output "run_ended_topic_arn" {
+  description = "ARN of the topic that hears of ended runs; null unless run_ended_topic."
+  value       = one(module.run_notices[*].topic_arn)
+}
+
 output "bucket_arn" {
   description = "ARN of the environment's bucket."
   value       = module.data_bucket.bucket_arn

@@ -61,6 +61,10 @@ variable "settings" {
     error_message = "settings takes the names of docs/settings.md alone: QUARRY_..., MAX_RECORDS_PER_JOB, MAX_TOTAL_RECORDS, HF_ENDPOINT. No secrets: HF_TOKEN comes from ecs.hugging_face_token."
   }
   validation {
+    condition     = !contains(keys(var.settings), "QUARRY_WEBHOOK_KEY")
+    error_message = "settings must not hold QUARRY_WEBHOOK_KEY, which is a secret: name its secret in ecs.webhook_key, or give it to the collector alone."
+  }
+  validation {
     condition     = alltrue([for name in keys(var.settings) : !can(regex("^QUARRY_(ENV|REGION|BUCKET|TABLE|BEDROCK_ROLE_ARN|JOB_QUOTA|ON_DEMAND|PROMPT_TEXT_DAYS|.*_(QUEUE|DLQ)_URL)$", name))])
     error_message = "settings must not name what Terraform makes (environment, region, bucket, table, role, queues); for the quota write job_quota, for asking on demand on_demand, for the prompts' days prompt_text_days."
   }
@@ -135,6 +139,7 @@ variable "ecs" {
     scrape_from_security_group_ids = optional(list(string), []) # of Prometheus
     scrape_from_cidrs              = optional(list(string), [])
     hugging_face_token             = optional(object({ secret_arn = string, kms_key_arn = optional(string) }))
+    webhook_key                    = optional(object({ secret_arn = string, kms_key_arn = optional(string) }))
   })
   default = null
 
@@ -153,6 +158,14 @@ variable "ecs" {
   validation {
     condition     = var.ecs == null || (try(var.ecs.placement, null) == null) != (var.network == null)
     error_message = "ECS needs one of network (made here) and ecs.placement (a VPC of yours)."
+  }
+  validation {
+    condition     = var.ecs == null || (try(var.ecs.webhook_key, null) != null) == (lookup(var.settings, "QUARRY_WEBHOOK_URL", "") != "")
+    error_message = "ecs.webhook_key and settings.QUARRY_WEBHOOK_URL go together: a notice to a webhook is signed."
+  }
+  validation {
+    condition     = try(var.ecs.webhook_key, null) == null || var.network == null || try(var.network.egress, "endpoints") == "nat"
+    error_message = "ecs.webhook_key needs a way to the webhook and to Secrets Manager: set network.egress = \"nat\", or give a VPC of yours that has both."
   }
   validation {
     condition     = try(var.ecs.hugging_face_token, null) == null || var.network == null || try(var.network.egress, "endpoints") == "nat"
@@ -299,6 +312,13 @@ variable "audit_retention_days" {
   description = "Days that CloudTrail's records are kept."
   type        = number
   default     = 365
+  nullable    = false
+}
+
+variable "run_ended_topic" {
+  description = "Whether there is an SNS topic that hears of every ended run (docs/notices.md). It has no subscriptions."
+  type        = bool
+  default     = false
   nullable    = false
 }
 

@@ -193,7 +193,8 @@ class Consumer:
         self._exhausted = 0
         # A user's message may be wrong by itself, however many are; what the services send each other is not.
         if isinstance(verdict, Poison) and self._limits.wakeup_tries_max is not None:
-            self._failed(message, poisoned(verdict.why))
+            if verdict.by_itself:
+                self._failed(message, poisoned(verdict.why))
         elif self._breaker.went_well():
             log.info("receiving_again", queue=self.queue.name)
             metrics.CONSUMER_STOPPED.labels(self.queue.name).set(0)

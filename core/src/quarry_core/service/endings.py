@@ -16,6 +16,7 @@ from quarry_core.errors import Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Totals
 from quarry_core.service.failures import Why
+from quarry_core.service.notices import tell_of_refusal
 from quarry_core.service.process import World
 from quarry_core.service.verdicts import DONE, Done
 from quarry_core.telemetry import metrics
@@ -46,6 +47,7 @@ async def _end(world: World, totals: Totals, why: Why, *, wake_admit: bool) -> N
     run_id = totals.run_id
     if totals.state is not RunState.RUNNING:
         ended_at = world.clock.now().isoformat()
+        await tell_of_refusal(world, totals, why.sentence, ended_at, code=why.code, step=why.step)
         await world.ledger.apply(moves.refuse_run(totals, why.sentence, ended_at, code=why.code, step=why.step))
     elif not totals.fault:
         marker = await world.ledger.open_run(run_id)

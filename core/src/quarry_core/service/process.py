@@ -32,10 +32,12 @@ from quarry_core.aws.table import DynamoTable
 from quarry_core.clock import SystemClock, ThreadOffload
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import ON_DEMAND_QUEUE, QUEUES
+from quarry_core.contract.notices import read_keys
 from quarry_core.errors import PortError
 from quarry_core.ledger.ledger import Ledger
-from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Profiles, Queue, Quotas, Runtime, Table
+from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Profiles, Queue, Quotas, Runtime, Table, Webhook
 from quarry_core.service.consumer import Consumer, Limits, every
+from quarry_core.service.webhook import HttpsWebhook
 from quarry_core.settings import Settings, faults_of
 from quarry_core.sources.hub.objects import HubObjects
 from quarry_core.sources.reading import SourceObjects
@@ -48,6 +50,7 @@ log = structlog.get_logger()
 TURN_EVERY_S = 1.0
 JITTER = 0.1
 EVENT_TARGET = "event_target"
+NOTIFIER = "collector"  # the service that sends notices, and has the key
 WAKEUP_TRIES_MAX = 5
 # A worker holds two upload parts of each object in the making; at 8 MiB an object may still have 80 GB.
 UPLOAD_PART_BYTES = 8 << 20
@@ -72,6 +75,7 @@ class World:
     undelivered: Queue | None = None  # what EventBridge could not deliver; nobody reads it, it is counted
     traces: Traces = NO_TRACES
     quotas: Quotas | None = None  # None: nobody to ask
+    webhook: Webhook | None = None  # None: nobody wants to hear
 
     @property
     def ledger(self) -> Ledger:
@@ -149,6 +153,11 @@ async def open_world(settings: Settings, queues: Sequence[str] = QUEUES) -> Asyn
                 runtime=BedrockRuntime(aws),
                 bus=EventBus(aws, settings.env),
                 quotas=ServiceQuotas(aws) if settings.read_quotas else None,
+                webhook=HttpsWebhook(
+                    settings.webhook_url, private=settings.webhook_private, observe=metrics.observe_aws
+                )
+                if settings.webhook_url
+                else None,
                 queues={
                     name: SqsQueue(aws, name, *settings.queue_urls(name))
                     for name in queues
@@ -178,6 +187,8 @@ def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda 
             if name not in OPTIONAL_QUEUES:
                 settings.queue_urls(name)
         wanted(settings)
+        if service == NOTIFIER and settings.webhook_url:
+            read_keys(settings.webhook_key.get_secret_value())
     except ValueError as error:  # a ValidationError is one too
         faults = faults_of(error) if isinstance(error, ValidationError) else [str(error)]
         for fault in faults:

@@ -20,9 +20,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """Never: to the dead-letter queue, with the reason."""
+    """Never: to the dead-letter queue, with the reason.
+
+    Attributes:
+        by_itself: the message is wrong, or the code is; not so where somebody outside refuses what it asks for.
+    """
 
     why: str
+    by_itself: bool = True
 
 
 Verdict = Done | Retry | Poison

@@ -107,6 +107,11 @@ CONSUMER_STOPPED = Gauge(
     ["queue"],
 )
 
+NOTICES = Counter(
+    "quarry_notices_total",
+    "Tries to tell of an ended run, by way (event, webhook) and outcome: ok, retry, dead.",
+    ["channel", "outcome"],
+)
 RUNS_ACCEPTED = Counter("quarry_runs_accepted_total", "Manifests that became runs, including refused ones.")
 ROWS_ACCEPTED = Counter("quarry_rows_accepted_total", "Rows of accepted runs.")
 ROWS_FINISHED = Counter(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from quarry_collector.datasets import Datasets
+from quarry_collector.notices import Notices
 from quarry_collector.runs import Runs
 from quarry_collector.shards import Shards
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import ON_DEMAND_QUEUE
+from quarry_core.contract.notices import read_notice
 from quarry_core.ports import Message
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.failures import Step
@@ -28,9 +30,13 @@ class Collector:
         datasets = Datasets(world.objects)
         self.shards = Shards(world, self.steps, datasets)
         self.runs = Runs(world, self.steps, datasets)
+        self.notices = Notices(world)
 
     async def on_wakeup(self, message: Message) -> Verdict:
         """`settle`: settle a shard. `close`: close a run."""
+        notice = read_notice(message.body)
+        if notice is not None:
+            return await self.notices.on_notice(message, notice)
         return await handle_wakeup(message, self._answer)
 
     async def _answer(self, wakeup: Wakeup) -> Verdict:

@@ -32,10 +32,10 @@ from quarry_core.contract.names import (
     part_key,
     report_key,
     results_prefix,
-    s3_uri,
     shard_id,
     success_key,
 )
+from quarry_core.contract.notices import RUN_ENDED, run_ended
 from quarry_core.contract.run import Pins
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.errors import Missing, Stale
@@ -44,6 +44,7 @@ from quarry_core.ledger.rows import Shard, Totals
 from quarry_core.planning.estimate import Estimate
 from quarry_core.ports import ObjectRef
 from quarry_core.service.failures import Kind, RunCode, Step, StepFailed, Why, kind_of
+from quarry_core.service.notices import leave_for_webhook
 from quarry_core.service.pieces import Piece
 from quarry_core.service.process import World
 from quarry_core.service.steps import Steps
@@ -51,7 +52,6 @@ from quarry_core.service.verdicts import DONE, Verdict
 from quarry_core.telemetry import metrics
 
 log = structlog.get_logger()
-RUN_ENDED = "Run Ended"
 WITHOUT_MARKER = (RunState.FAILED, RunState.CANCELLED)
 # Inputs that closing deletes once more by name. Of a longer run it is left to the wake-ups of what died half-way.
 INPUTS_MAX = 500
@@ -223,21 +223,22 @@ class Runs:
             return None
 
     async def _tell(self, totals: Totals, *, dry_run: bool = False) -> None:
-        bucket = self._world.settings.bucket
-        await self._world.bus.put(
-            RUN_ENDED,
-            {
-                "run_id": totals.run_id,
-                "state": totals.end_state,
-                "code": totals.end_code,
-                "step": totals.end_step,
-                "reason": totals.end_message,
-                "rows": _rows(totals),
-                "results_uri": s3_uri(bucket, results_prefix(totals.run_id)),
-                "report_uri": s3_uri(bucket, report_key(totals.run_id)),
-                "dry_run": dry_run,
-            },
+        settings = self._world.settings
+        detail = run_ended(
+            env=settings.env,
+            bucket=settings.bucket,
+            run_id=totals.run_id,
+            state=totals.end_state,
+            code=totals.end_code,
+            step=totals.end_step,
+            reason=totals.end_message,
+            rows=_rows(totals),
+            ended_at=totals.closing_at,
+            since=totals.closing_at,
+            dry_run=dry_run,
         )
+        await self._world.bus.put(RUN_ENDED, detail)
+        await leave_for_webhook(self._world, detail)
 
     async def _account_for(self, totals: Totals, ends: list[ShardEnd]) -> None:
         """Show what is missing between the rows that the run accepted and the outcomes that stand. It must be none."""

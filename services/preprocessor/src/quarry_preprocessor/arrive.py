@@ -36,6 +36,7 @@ from quarry_core.ledger import moves
 from quarry_core.ports import Message
 from quarry_core.service.endings import end_run
 from quarry_core.service.failures import RunCode, Step, Why, exhausted
+from quarry_core.service.notices import tell_of_refusal
 from quarry_core.service.pieces import Piece
 from quarry_core.service.process import World
 from quarry_core.service.steps import Steps
@@ -110,6 +111,7 @@ class Arrivals:
             return DONE  # the same manifest again: it is on its way, or at its end
         if run.refusal:
             ended_at = self._world.clock.now().isoformat()
+            await tell_of_refusal(self._world, totals, run.refusal, ended_at, code=RunCode.REFUSED, step=Step.ARRIVE)
             await self._world.ledger.apply(
                 moves.refuse_run(totals, run.refusal, ended_at, code=RunCode.REFUSED, step=Step.ARRIVE)
             )

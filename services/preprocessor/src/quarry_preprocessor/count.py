@@ -28,6 +28,7 @@ from quarry_core.planning.plan import Plan
 from quarry_core.planning.plan_source import REFUSING, Planned, plan_source, refusal_of
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.service.failures import Kind, RunCode, Step, exhausted, kind_of
+from quarry_core.service.notices import tell_of_refusal
 from quarry_core.service.pieces import Piece, Pieces
 from quarry_core.service.process import World
 from quarry_core.service.verdicts import DONE, Verdict
@@ -167,6 +168,7 @@ class Counting:
     async def _refuse(self, totals: Totals, why: str) -> Totals:
         ledger = self._world.ledger
         ended_at = self._world.clock.now().isoformat()
+        await tell_of_refusal(self._world, totals, why, ended_at, code=RunCode.REFUSED, step=Step.COUNT)
         await ledger.apply(moves.refuse_run(totals, why, ended_at, code=RunCode.REFUSED, step=Step.COUNT))
         log.info("refused", why=why)
         now = await ledger.totals(totals.run_id)

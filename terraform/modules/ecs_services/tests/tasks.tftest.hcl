@@ -486,6 +486,39 @@ run "the_preprocessor_alone_gets_the_token_and_its_role_alone_the_secret" {
   }
 }
 
+run "the_collector_alone_gets_the_webhooks_key" {
+  command = plan
+
+  variables {
+    webhook_key = { secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:webhook-AbCdEf", kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555" }
+  }
+
+  assert {
+    condition = { for service, task in aws_ecs_task_definition.service : service => jsonencode(lookup(jsondecode(task.container_definitions)[0], "secrets", [])) } == {
+      preprocessor = "[]"
+      scheduler    = "[]"
+      collector    = jsonencode([{ name = "QUARRY_WEBHOOK_KEY", valueFrom = "arn:aws:secretsmanager:us-east-1:123456789012:secret:webhook-AbCdEf" }])
+    }
+    error_message = "Only the collector signs."
+  }
+  assert {
+    condition = [for statement in jsondecode(data.aws_iam_policy_document.token[0].json).Statement : "${statement.Sid} ${statement.Action} ${statement.Resource}"] == [
+      "ReadWebhookKey secretsmanager:GetSecretValue arn:aws:secretsmanager:us-east-1:123456789012:secret:webhook-AbCdEf",
+      "DecryptWebhookKey kms:Decrypt arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555",
+    ]
+    error_message = "The execution role reads this one secret."
+  }
+}
+
+run "a_webhook_key_by_wildcard_is_refused" {
+  command = plan
+
+  variables {
+    webhook_key = { secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:webhook-*" }
+  }
+  expect_failures = [var.webhook_key]
+}
+
 run "a_token_that_names_more_than_one_secret_is_refused" {
   command = plan
 

@@ -60,12 +60,12 @@ run "a_key_that_rotates" {
             "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}}
           },
           {
-            "Sid": "RuleDelivers",
+            "Sid": "RulesDeliver",
             "Effect": "Allow",
             "Principal": {"Service": "events.amazonaws.com"},
             "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
             "Resource": "*",
-            "Condition": {"ArnEquals": {"aws:SourceArn": "arn:aws:events:us-east-1:123456789012:rule/dev-quarry-job-events"}}
+            "Condition": {"ArnEquals": {"aws:SourceArn": ["arn:aws:events:us-east-1:123456789012:rule/dev-quarry-job-events", "arn:aws:events:us-east-1:123456789012:rule/dev-quarry-run-ended"]}}
           },
           {
             "Sid": "LogGroups",
