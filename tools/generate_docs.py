@@ -44,6 +44,7 @@ BLOCKS: Mapping[str, Callable[[], Lines]] = {
     "manifest-images": manifest.image_fields,
     "manifest-record-errors": manifest.record_error_fields,
     "retryable-codes": manifest.retryable_codes,
+    "answerable-codes": manifest.answerable_codes,
     "transient-codes": manifest.transient_codes,
     "manifest-vpc": manifest.vpc_fields,
     "manifest-not-yet": manifest.not_yet,

@@ -39,7 +39,7 @@ PREFIXES = (
     "other",
 )
 READS = {
-    "preprocessor": {"inputs", "prompts", "plans", "rows", "batch-input", "results"},
+    "preprocessor": {"inputs", "prompts", "plans", "rows", "batch-input", "again", "results"},
     "scheduler": {"batch-input", "on-demand"},
     "collector": {
         "inputs",
@@ -57,7 +57,7 @@ READS = {
     OPERATOR: {"results", "outcomes", "inputs", "prompts", "plans", "rows", "batch-output", "on-demand"},
 }
 WRITES = {
-    "preprocessor": {"plans", "rows", "batch-input"},
+    "preprocessor": {"plans", "rows", "batch-input", "again"},
     "scheduler": {"on-demand"},
     "collector": {"plans", "batch-input", "outcomes", "results", "again"},
     BEDROCK: {"batch-input", "batch-output"},

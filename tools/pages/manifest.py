@@ -14,6 +14,7 @@ from quarry_core.contract.manifest_reading import NOT_YET
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.record_errors import RETRYABLE, TRANSIENT, RecordErrors
 from quarry_core.contract.selection import Sample
+from quarry_core.contract.versions import ANSWERABLE
 from quarry_core.models import CONVERSE, FAMILIES, Family, ModelLimits
 from quarry_core.models.aliases import alias_table
 
@@ -49,6 +50,10 @@ def retryable_codes() -> Lines:
         ("Code", "Asked again", "Why"),
         ([code(name), "by default" if each.by_default else "if listed", each.why] for name, each in RETRYABLE.items()),
     )
+
+
+def answerable_codes() -> Lines:
+    return table(("Code", "Why"), ([code(name), why] for name, why in ANSWERABLE.items()))
 
 
 def transient_codes() -> Lines:

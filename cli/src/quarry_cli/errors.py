@@ -65,6 +65,10 @@ class NotControlled(QuarryError):
     """The run cannot be cancelled, paused or resumed: it has ended, or is about to."""
 
 
+class NotRetried(QuarryError):
+    """The errors of the run cannot be asked again: the text says why, and what can be done."""
+
+
 class NoResults(QuarryError):
     """The run has ended, and left no results."""
 

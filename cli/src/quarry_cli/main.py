@@ -23,6 +23,7 @@ from quarry_cli.commands.plugins import Commands
 from quarry_cli.commands.preview import preview
 from quarry_cli.commands.prices import prices
 from quarry_cli.commands.results import results
+from quarry_cli.commands.retry import retry
 from quarry_cli.commands.run import run
 from quarry_cli.commands.runs import runs
 from quarry_cli.commands.schema import schema
@@ -91,6 +92,7 @@ for command in (
     cancel,
     pause,
     resume,
+    retry,
     erase,
     schema,
     doctor,

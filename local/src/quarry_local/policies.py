@@ -154,9 +154,9 @@ _READINGS = {
         receives=("manifests", "slices"),
         wakes=("manifests", "slices", "scheduler", "collector", "on-demand"),
         items=("GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"),
-        gets=("inputs", "prompts", "plans", "rows", "batch-input", "results"),
-        puts=("plans", "rows", "batch-input"),
-        uploads=("rows", "batch-input"),
+        gets=("inputs", "prompts", "plans", "rows", "batch-input", "again", "results"),
+        puts=("plans", "rows", "batch-input", "again"),
+        uploads=("rows", "batch-input", "again"),
     ),
     "scheduler": _Reading(
         receives=("scheduler", "events", "on-demand"),

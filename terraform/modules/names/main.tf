@@ -32,12 +32,12 @@ locals {
   # Who reads and who writes below which prefix of the bucket, by what the services' code asks for; to delete is to write.
   # The bucket's policy holds the roles to it, and its tests compare it with the roles' own policies.
   reads = {
-    preprocessor = ["inputs", "prompts", "plans", "rows", "batch-input", "results"]
+    preprocessor = ["inputs", "prompts", "plans", "rows", "batch-input", "again", "results"]
     scheduler    = ["batch-input", "on-demand"]
     collector    = ["inputs", "plans", "rows", "batch-input", "batch-output", "on-demand", "outcomes", "again", "results"]
   }
   writes = {
-    preprocessor = ["plans", "rows", "batch-input"]
+    preprocessor = ["plans", "rows", "batch-input", "again"]
     scheduler    = ["on-demand"]
     collector    = ["plans", "batch-input", "outcomes", "again", "results"]
   }

@@ -14,9 +14,9 @@ locals {
       wakes    = ["manifests", "slices", "scheduler", "collector", "on-demand"]
       counts   = []
       items    = local.item_actions
-      gets     = ["inputs", "prompts", "plans", "rows", "batch-input", "results"]
-      puts     = ["plans", "rows", "batch-input"]
-      uploads  = ["rows", "batch-input"]
+      gets     = ["inputs", "prompts", "plans", "rows", "batch-input", "again", "results"]
+      puts     = ["plans", "rows", "batch-input", "again"]
+      uploads  = ["rows", "batch-input", "again"]
       deletes  = []
     }
     scheduler = {

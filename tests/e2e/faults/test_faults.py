@@ -296,6 +296,32 @@ def test_records_with_a_transient_error_are_asked_again_by_a_job_and_then_on_dem
     assert len(user.jobs("again")) == sum(not shard["on_demand"] for shard in shards)
 
 
+@pytest.mark.promise("S3", "S4")
+def test_errors_of_an_ended_run_are_asked_again_into_a_new_version(user, tmp_path):
+    begin(user, "retried", attempts_max=1, record_error_share=0.5, record_error_code=503, record_refused_share=0.02)
+    state, before = ended(user, "retried")
+    assert (state, 100 < before["MODEL_ERROR"] < ROWS) == ("SUCCEEDED_WITH_ERRORS", True)
+    first = {key: user.get(key) for key in user.part_keys("retried")}
+    user.stack.clear_faults()
+
+    said = user.quarry("retry", "retried", "--yes").stdout
+    assert "run retried-v2 makes version 2" in said
+
+    state, after = ended(user, "retried-v2", 90)
+    paid = sum(job["total_records"] for job in user.jobs("retried.v2"))  # a job writes a hyphen of its run as a dot
+    report = user.report("retried-v2")
+    print(f"{said}\n{before} became {after}; records paid: {paid} of {ROWS}; {report['dataset']}, {report['records']}")
+    assert state == "SUCCEEDED_WITH_ERRORS"
+    assert sum(after.values()) == ROWS
+    assert after["MODEL_ERROR"] + paid == before["MODEL_ERROR"]
+    messages = {text for text in user.result("retried-v2")["error_message"].to_pylist() if text}
+    assert all(message.startswith("400: ") for message in messages), "only what no attempt fixes is left"
+    assert {key: user.get(key) for key in user.part_keys("retried")} == first
+    found = user.quarry("results", "retried", "-o", str(tmp_path / "rows")).stdout
+    assert "version 2 of the dataset of run retried, made by run retried-v2" in found
+    assert "0 differences" in user.quarry("verify", "retried").stdout
+
+
 @pytest.mark.promise("S1", "L4", "L5")
 def test_while_foreign_jobs_take_most_slots_the_run_goes_on_in_what_is_left(user):
     pools = {CLAUDE: QUOTA - 1}

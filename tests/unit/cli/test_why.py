@@ -43,7 +43,7 @@ def test_a_record_by_its_id_and_by_its_row_with_request_raw_answer_and_result(qu
 
 
 def test_every_attempt_is_told_and_what_was_asked_is_made_again_where_no_output_tells_it(quarry):
-    run_id = quarry.world.send(quarry.world.joke(100))
+    run_id = quarry.world.send(quarry.world.joke(100, record_errors={"max_attempts": 1}))
     quarry.idle()
     (job,) = quarry.world.bedrock.active
     quarry.world.bedrock.end(job, "Failed", message="Internal error", output=False)
@@ -132,3 +132,37 @@ def test_no_text_of_others_reaches_the_terminal_raw(quarry):
         shown = quarry("why", run_id, "5", *options).stdout
         assert "[bold]no markup[/bold]" in shown
         assert not [char for char in evil if char in "\x1b\x9b\u202e" and char in shown]
+
+
+def test_a_record_is_followed_into_the_rounds_and_the_retries_that_asked_it_again(quarry):
+    quarry.world.bedrock.throttled_share = 0.6
+    asked = {"record_errors": {"max_attempts": 3}, "max_records_per_job": 200, "on_demand_below": 0}
+    run_id = quarry.ended(1_000, **asked)
+    first = quarry.status(run_id)
+    assert (first["round"], first["rows"]["error"] > 100) == (3, True)
+    rows = quarry.client.table(run_id)["status"].to_pylist()
+    failed, answered = str(rows.index("error")), str(rows.index("ok"))
+
+    found = known(quarry, run_id, failed)
+
+    assert [(each["version"], each["round"]) for each in found["attempts"]] == [(1, 1), (1, 2), (1, 3)]
+    assert [each["run_id"] for each in found["attempts"]] == [run_id] * 3
+    assert (
+        found["attempts"][0]["shard"] == found["shard"] < found["attempts"][1]["shard"] < found["attempts"][2]["shard"]
+    )
+    assert all(json.loads(each["lines"][0])["recordId"] == found["record_id"] for each in found["attempts"])
+    assert {json.loads(each["lines"][0])["error"]["errorCode"] for each in found["attempts"]} == {429}
+    assert len({each["job"] for each in found["attempts"]}) == 3
+    assert found["error_code"] == "MODEL_ERROR"
+
+    quarry.world.bedrock.throttled_share = 0.0
+    made_by = json.loads(quarry("retry", run_id, "--yes", "--json").stdout)["run_id"]
+    quarry.finish(made_by)
+
+    followed = known(quarry, run_id, failed)
+    assert [(each["version"], each["round"]) for each in followed["attempts"]] == [(1, 1), (1, 2), (1, 3), (2, 2)]
+    assert (followed["run_id"], followed["attempts"][3]["run_id"], followed["status"]) == (made_by, made_by, "ok")
+    assert f"topic number {failed}" in followed["answer"]
+    assert f"attempt 1, in version 2 (run {made_by}), round 2, retry shard" in quarry("why", run_id, failed).stdout
+    assert json.loads(quarry("why", run_id, failed, "--version", "1", "--json").stdout) == found
+    assert {each["version"] for each in known(quarry, run_id, answered)["attempts"]} == {1}

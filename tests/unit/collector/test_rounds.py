@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry_collector.places import Listed
-from quarry_collector.rounds import Lines, codes_of, lineage, plan_round, split
+from quarry_collector.rounds import Lines, codes_of, plan_round, split
 from quarry_collector.settle import ErrorCode, Settlement, check_conservation
 from quarry_core.contract.names import record_id
 from quarry_core.contract.record_errors import (
@@ -21,6 +21,7 @@ from quarry_core.contract.record_errors import (
 from quarry_core.contract.states import ShardState
 from quarry_core.ledger.rows import Shard
 from quarry_core.models import ModelLimits
+from quarry_core.planning.rounds import lineage
 
 LIMITS = ModelLimits(records_min=100, records_max=1_000, file_bytes_max=100_000, job_bytes_max=1_000_000)
 

@@ -60,6 +60,7 @@ SHARD_WRITES: dict[str, tuple[list[Write], ShardState | None]] = {
     "enlist on demand": (moves.enlist(ASKED, 0), None),
     "enlist below minimum": (moves.enlist(shard(ShardState.PENDING), 0, below_minimum="few"), None),
     "enlist cancelled": (moves.enlist(shard(ShardState.PENDING), 0, cancelled="why"), None),
+    "carry over": (moves.carry(shard(ShardState.PENDING), 0), None),
     "open a retry shard": (moves.open_round(AGAIN, [RETRY], 1), None),
     "open one on demand": (moves.open_round(AGAIN, [replace(RETRY, kind=ON_DEMAND)], 1), None),
     "open another": (moves.open_more(OPEN, [RETRY]), None),

@@ -14,6 +14,7 @@ from quarry_core.contract.manifest_reading import read_manifest
 from quarry_core.contract.names import listing_key, prompt_key
 from quarry_core.contract.states import RunState
 from quarry_core.sources.hub.objects import HubObjects
+from tests.unit.flow.test_retry import retry
 from tests.unit.local.simulated_hub import simulated_hub
 from tests.world.manifests import OF_OLD
 from tests.world.world import CLAUDE, SimulatedWorld
@@ -342,3 +343,15 @@ async def test_a_whole_run_takes_no_more_requests_than_a_file_has_row_groups_and
     # sampled for bytes, for values that cannot be sent and for tokens, and written.
     assert asked["train.parquet"]["resolve"] == 1
     assert asked["train.parquet"]["storage"] <= 1 + 8
+
+
+async def test_error_rows_of_a_hub_dataset_are_asked_again(world_of):
+    world = world_of()
+    world.bedrock.throttled_share = 0.5
+    run_id, first = await ended(world, manifest(dataset_id="w601sxs/simpleCoT", record_errors={"max_attempts": 1}))
+    assert first.error > 100
+    world.bedrock.throttled_share = 0.0
+    done = await retry(world, run_id)
+    totals = await world.run(done.run_id)
+    assert (totals.state, totals.ok, totals.retried) == (RunState.SUCCEEDED, 400, first.error)
+    assert world.result(done.run_id).select(["source", "id"]).to_pylist() == TRAIN

@@ -25,6 +25,7 @@ from quarry_core.service.process import consumer_limits, with_gauges
 from quarry_local import policies
 from quarry_local.bedrock.iam.policy import by_identity
 from quarry_local.policies import SERVICES, Place
+from tests.unit.flow.test_retry import retry
 from tests.world.world import CLAUDE, SimulatedWorld
 
 PLACE = Place("test", "us-east-1", "123456789012")
@@ -487,6 +488,25 @@ async def records_that_go_again(world: JudgedWorld) -> None:
     assert world.runtime.asked, "the last ones on demand"
 
 
+async def errors_of_an_ended_run_that_are_asked_again(world: JudgedWorld) -> None:
+    world.bedrock.throttled_share = 0.5
+    run_id = world.send(world.joke(rows=300, max_records_per_job=100, record_errors={"max_attempts": 1}))
+    assert (await world.run(run_id)).errors["MODEL_ERROR"] > 100
+    world.bedrock.throttled_share = 0.0
+    troubles = world.judges["preprocessor"].troubles
+    troubles.append("write shard#00000")  # what is asked of it stands, and the ledger was not told
+    assert (await retry(world, run_id)).way == "jobs"
+    await world.idle()
+    world.clock.advance(300)
+    assert (await world.run(f"{run_id}-v2")).state is RunState.SUCCEEDED
+    assert troubles == []
+    topics = [None if row % 20 == 0 else f"topic {row}" for row in range(200)]
+    run_id = world.send(world.joke(rows=1) | {"s3_uri": world.parquet(pa.table({"topic": topics}))})
+    assert (await world.run(run_id)).errors == {"NULL_INPUT": 10}
+    await retry(world, run_id, every=True)  # and none can be rendered this time either
+    assert (await world.run(f"{run_id}-v2")).errors == {"NULL_INPUT": 10}
+
+
 async def a_part_that_cannot_be_joined(world: JudgedWorld) -> None:
     run_id = world.send(world.joke(rows=100))
     await world.idle()
@@ -542,6 +562,7 @@ SCENES = {
     runs_by_an_application_profile: {},
     replies_that_are_lost: {},
     records_that_go_again: {},
+    errors_of_an_ended_run_that_are_asked_again: {},
     a_part_that_cannot_be_joined: {},
     a_wakeup_that_is_lost_and_a_job_too_many: {},
     a_pool_of_a_release_that_listed_none: {},

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quarry_cli.aws.answers import for_people
-from quarry_cli.client import control
+from quarry_cli.client import control, retrying
 from quarry_cli.client.connections import Connect, Connections, connect, connect_to, variables_of
 from quarry_cli.client.control import Control
 from quarry_cli.client.erasing import Erased, erase
@@ -32,7 +32,16 @@ from quarry_cli.client.following import Show, follow
 from quarry_cli.client.formats import Format
 from quarry_cli.client.pool_limits import PoolLimits, read_limits, set_limit
 from quarry_cli.client.reading import RunReader
-from quarry_cli.client.run_search import RunLine, Wanted, beginning_with, find_run, no_such_run, read_runs
+from quarry_cli.client.retrying import Retry
+from quarry_cli.client.run_search import (
+    RunLine,
+    Wanted,
+    beginning_with,
+    find_run,
+    find_version,
+    no_such_run,
+    read_runs,
+)
 from quarry_cli.client.share import Share, set_share
 from quarry_cli.client.submitting import Submitted, as_text, submit
 from quarry_cli.client.view import RunView
@@ -282,6 +291,23 @@ class Client:
         """Let a paused run go on. Raises NoSuchRun, NotControlled."""
         return self._do(lambda connections: control.resume(connections, run_id))
 
+    def retry(self, run_id: str, *, codes: Sequence[str] = (), every: bool = False, look_only: bool = False) -> Retry:
+        """Ask the error rows of an ended run again; the results become the next version of its dataset, and its newest.
+
+        It is a run of its own, `Retry.run_id`: wait for it, cancel it, look at it like any other.
+
+        Args:
+            codes: the error codes whose rows are asked; by default those that another attempt may answer.
+            every: all rows with an error are asked.
+            look_only: only say what would be asked, and begin nothing.
+
+        Raises:
+            NoSuchRun, SeveralRuns, BadSetting.
+            NotRetried: it cannot be, and why.
+        """
+        do = retrying.look if look_only else retrying.begin
+        return self._do(lambda connections: do(connections, run_id, tuple(codes), every=every))
+
     def limits(self, model: str | None = None) -> PoolLimits:
         """How many jobs of each model may be active at once, and why; of one model also who changed it. Raises BadSetting."""
         return self._do(lambda connections: read_limits(connections, model))
@@ -316,6 +342,7 @@ class Client:
         tell: Callable[[int, int], None] | None = None,
         safe_cells: bool = False,
         mode: int = 0o600,
+        version: int | None = None,
     ) -> Results:
         """Download a run's results, and check that every row is there.
 
@@ -327,6 +354,7 @@ class Client:
             tell: called with the number of parts downloaded so far, and of all parts.
             safe_cells: in CSV, put an apostrophe before texts that a spreadsheet would take for a formula.
             mode: permissions of the files; the directories are open to whoever may read the files.
+            version: of the dataset; by default the newest. Here and below, an id of a retry means the version that it made.
 
         Raises:
             NoSuchRun, NotEnded, NoResults, NotWritten, Unreadable. Rows that do not add up raise nothing: look at
@@ -335,7 +363,7 @@ class Client:
         from quarry_cli.client.download import download  # noqa: PLC0415 likewise
         from quarry_cli.client.row_account import account  # noqa: PLC0415 pyarrow takes its time to import
 
-        view, objects = self._readable(run_id, partial=partial)
+        view, objects = self._readable(run_id, partial=partial, version=version)
         brought = download(
             objects,
             view.run_id,
@@ -349,12 +377,20 @@ class Client:
         ended = view.state.terminal
         return Results(view, brought, account(view.rows, brought.report, brought.rows, brought.ok) if ended else None)
 
-    def verify(self, run_id: str, *, source: bool = True, tell: Callable[[int, int], None] | None = None) -> Verified:
+    def verify(
+        self,
+        run_id: str,
+        *,
+        source: bool = True,
+        tell: Callable[[int, int], None] | None = None,
+        version: int | None = None,
+    ) -> Verified:
         """Count an ended run again from what lies in S3. What differs raises nothing: look at `Verified.differences`.
 
         Args:
             source: compare the source's columns with the source too, which reads all of it.
             tell: called with the number of parts that were read, and of all parts.
+            version: of the dataset; by default the newest.
 
         Raises:
             NoSuchRun, NotEnded, NoResults.
@@ -362,7 +398,7 @@ class Client:
         from quarry_cli.client.verifying import verify  # noqa: PLC0415 pyarrow takes its time to import
 
         async def look(connections: Connections) -> tuple[Run, Totals, Objects]:
-            found = await find_run(connections, run_id)
+            found = await find_version(connections, run_id, version)
             run, totals = await connections.ledger.run(found), await connections.ledger.totals(found)
             if run is None or totals is None:
                 raise await no_such_run(connections, found)
@@ -375,11 +411,14 @@ class Client:
         run, totals, objects = self._do(look)
         return verify(objects, run, totals, source=source, tell=tell)
 
-    def errors(self, run_id: str, *, examples_max: int = 3, code: str = "") -> RunErrors:
-        """A run's error rows by code, with examples and remedies. Raises NoSuchRun, SeveralRuns."""
+    def errors(self, run_id: str, *, examples_max: int = 3, code: str = "", version: int | None = None) -> RunErrors:
+        """A run's error rows by code, with examples and remedies. Raises NoSuchRun, SeveralRuns, NoResults."""
         from quarry_cli.client.run_errors import errors_of  # noqa: PLC0415 pyarrow takes its time to import
 
-        view = self.status(run_id)
+        async def found(connections: Connections) -> str:
+            return await find_version(connections, run_id, version)
+
+        view = self.status(self._do(found))
         return errors_of(view, self._objects(), examples_max, code)
 
     def logs(self, view: RunView, most: int) -> tuple[list[LogLine] | None, str]:
@@ -398,7 +437,7 @@ class Client:
 
         return self._do(look)
 
-    def share(self, run_id: str, for_s: int) -> Shared:
+    def share(self, run_id: str, for_s: int, *, version: int | None = None) -> Shared:
         """Links by which anybody may download the results of an ended run for `for_s` seconds.
 
         Raises:
@@ -406,7 +445,7 @@ class Client:
         """
         from quarry_cli.client.presigning import Shared, links_of  # noqa: PLC0415 pyarrow takes its time to import
 
-        view, objects = self._readable(run_id, partial=False)
+        view, objects = self._readable(run_id, partial=False, version=version)
 
         async def look(connections: Connections) -> tuple[Presign, str]:
             until = connections.clock.now() + timedelta(seconds=for_s)
@@ -444,48 +483,54 @@ class Client:
 
         return self._do(look)
 
-    def why(self, run_id: str, record: str | int) -> Record:
+    def why(self, run_id: str, record: str | int, *, version: int | None = None) -> Record:
         """All that is known of one record: its shard, jobs and attempts, request, raw answer, result.
 
         Args:
             record: its record id (11 digits), or the number of its row in the run, from 0.
+            version: of the dataset, up to which it is followed; by default the newest.
 
         Raises:
             NoSuchRun, NoSuchRecord.
         """
-        from quarry_cli.client.explaining import PlanReader, explain, locate  # noqa: PLC0415 likewise
+        from quarry_cli.client.explaining import explain, locate  # noqa: PLC0415 likewise
+        from quarry_cli.client.visits import PlanReader  # noqa: PLC0415 likewise
 
         async def look(connections: Connections) -> tuple[Place, Objects, str]:
             objects = connections.objects()
-            return await locate(connections, run_id, str(record), PlanReader(objects)), objects, connections.bucket
+            found = await find_version(connections, run_id, version)
+            return await locate(connections, found, str(record), PlanReader(objects)), objects, connections.bucket
 
         place, objects, bucket = self._do(look)
         return explain(objects, bucket, place)
 
-    def head(self, run_id: str, most: int, *, partial: bool = False) -> pa.Table:
+    def head(self, run_id: str, most: int, *, partial: bool = False, version: int | None = None) -> pa.Table:
         """The first joined rows as an Arrow table. Raises NoSuchRun, NotEnded, NoResults."""
         from quarry_cli.client.joined_rows import first_rows  # noqa: PLC0415 pyarrow takes its time to import
 
-        view, objects = self._readable(run_id, partial=partial)
+        view, objects = self._readable(run_id, partial=partial, version=version)
         return _there(view, first_rows(objects, view.run_id, most))
 
-    def table(self, run_id: str, *, columns: Sequence[str] | None = None, partial: bool = False) -> pa.Table:
+    def table(
+        self, run_id: str, *, columns: Sequence[str] | None = None, partial: bool = False, version: int | None = None
+    ) -> pa.Table:
         """All joined rows, in the order of the source, in memory. Raises NoSuchRun, NotEnded, NoResults, Unaccounted."""
         from quarry_cli.client.joined_rows import all_rows  # noqa: PLC0415 pyarrow takes its time to import
 
-        view, objects = self._readable(run_id, partial=partial)
+        view, objects = self._readable(run_id, partial=partial, version=version)
         rows = _there(view, all_rows(objects, view.run_id, columns))
         if view.state.terminal and rows.num_rows != view.rows.enlisted:
             raise Unaccounted(f"{rows.num_rows:,} rows were read, but there should be {view.rows.enlisted:,}")
         return rows
 
-    def _readable(self, run_id: str, *, partial: bool) -> tuple[RunView, Objects]:
+    def _readable(self, run_id: str, *, partial: bool, version: int | None = None) -> tuple[RunView, Objects]:
         """A run whose results may be read, and the object store to read them from, which outlives the connection."""
 
         async def look(connections: Connections) -> tuple[RunView, Objects]:
-            view = await RunReader(connections, await find_run(connections, run_id)).read(all_jobs=False)
+            found = await find_version(connections, run_id, version)
+            view = await RunReader(connections, found).read(all_jobs=False)
             if view is None:
-                raise await no_such_run(connections, run_id)
+                raise await no_such_run(connections, found)
             return view, connections.objects()
 
         view, objects = self._do(look)
@@ -528,6 +573,7 @@ def results_frame(
     columns: Sequence[str] | None = None,
     partial: bool = False,
     client: Client | None = None,
+    version: int | None = None,
 ) -> pd.DataFrame:
     """The joined dataset of a run as a pandas DataFrame, in the order of the source.
 
@@ -538,6 +584,7 @@ def results_frame(
         columns: the columns to read; all by default.
         partial: accept the parts that exist so far, if the run has not ended.
         client: for another environment than the one that the variables name.
+        version: of the dataset; by default the newest.
 
     Raises:
         NotConfigured: pandas is not installed, or a variable is missing.
@@ -546,7 +593,7 @@ def results_frame(
     from quarry_cli.client.frame import frame_of, pandas_or_hint  # noqa: PLC0415 pyarrow takes its time to import
 
     pandas_or_hint()  # before anything is read
-    return frame_of((client or Client()).table(run_id, columns=columns, partial=partial))
+    return frame_of((client or Client()).table(run_id, columns=columns, partial=partial, version=version))
 
 
 def _there(view: RunView, rows: pa.Table | None) -> pa.Table:

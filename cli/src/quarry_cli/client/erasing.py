@@ -10,7 +10,6 @@ for a run that was erased before: what somebody late may have written since then
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from itertools import islice
 
@@ -54,14 +53,14 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def erase(connections: Connections, run_id: str, tell: Tell | None = None) -> Erased:
-    """Erase an ended run. `run_id` is whole: no beginning of an id will do.
+    """Erase an ended run, with all versions of its dataset. `run_id` is whole: no beginning of an id will do.
 
     Args:
         tell: called with the number of versions that are erased, as it grows.
 
     Raises:
         NoSuchRun.
-        NotEnded: it has not ended.
+        NotEnded: it, or a retry of it, has not ended; or it is a version of another's dataset.
         PortError: what AWS refused; what is erased stays so, and the rest goes the next time.
     """
     if connections.versions is None:
@@ -71,24 +70,53 @@ async def erase(connections: Connections, run_id: str, tell: Tell | None = None)
         raise await no_such_run(connections, run_id)
     if not totals.state.terminal:
         raise NotEnded(f"run {run_id} is {totals.state}: cancel it first (quarry cancel {run_id}), then erase it")
+    run = await connections.ledger.run(run_id)
+    if run is not None and run.counted_as != run_id:
+        raise NotEnded(
+            f"run {run_id} is version {run.version} of the dataset of run {run.counted_as}: erase that one, with all of"
+            " its versions"
+        )
+    # The later versions first: who erases again after a crash finds them by what is left of the first.
+    retries = [each.made_by for each in reversed(await connections.ledger.versions(run_id))]
+    for made_by in retries:
+        making = await connections.ledger.totals(made_by)
+        if making is not None and not making.state.terminal:
+            raise NotEnded(f"run {made_by} makes a version of its dataset ({making.state}): cancel it first")
+    totals = await _begun(connections, totals)
+    done = [await _erase(connections, made_by, tell) for made_by in retries]
+    done.append(await _erase(connections, run_id, tell))
+    return Erased(
+        run_id=run_id,
+        versions=sum(each.versions for each in done),
+        size_bytes=sum(each.size_bytes for each in done),
+        items=sum(each.items for each in done),
+        at=done[-1].at,
+        by=totals.erased_by,
+    )
+
+
+async def _erase(connections: Connections, run_id: str, tell: Tell | None) -> Erased:
+    """One run, which makes one version."""
+    assert connections.versions is not None
+    totals = await connections.ledger.totals(run_id)
+    if totals is None:
+        raise await no_such_run(connections, run_id)
     totals = await _begun(connections, totals)
     versions, size_bytes = await _objects(connections.versions(), run_id, tell)
     items = await _items(connections, run_id)
-    return Erased(
-        run_id=run_id,
-        versions=versions,
-        size_bytes=size_bytes,
-        items=items,
-        at=await _end(connections, totals),
-        by=totals.erased_by,
-    )
+    at = await _end(connections, totals)
+    return Erased(run_id=run_id, versions=versions, size_bytes=size_bytes, items=items, at=at, by=totals.erased_by)
 
 
 async def _begun(connections: Connections, totals: Totals) -> Totals:
     if not totals.erasing_at:
         by = moves.By(connections.clock.now().isoformat(), await caller(connections))
-        with suppress(Stale):  # another has begun
+        try:
             await connections.ledger.apply(moves.begin_erasing(totals, by))
+        except Stale as error:
+            now = await connections.ledger.totals(totals.run_id)
+            if now is None or not now.erasing_at:
+                raise NotEnded(f"run {totals.run_id} has just been changed, by a retry most likely") from error
     return await connections.ledger.totals(totals.run_id) or totals
 
 

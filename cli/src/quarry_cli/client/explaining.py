@@ -1,6 +1,7 @@
 """`quarry why`: everything that is known of one record: its shard, its jobs, what was asked, what was answered, what came of it.
 
-Theory of operation. A record's id says its shard and its row. What a job was asked stands beside what it answered, in
+Theory of operation. A record's id says its shard and its row. It is followed into the retry shards in which it was asked again
+(`visits.py`). What a job was asked stands beside what it answered, in
 the job's output; where there is no line for the record, the request is made once more from the source, as the
 preprocessor makes it. Only reads. An output is read forward, line by line, until the record is found: the memory that it takes is
 a line's, of at most `LINE_BYTES_MAX`.
@@ -18,25 +19,24 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-from pydantic import ValidationError
 
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.parts import open_part
 from quarry_cli.client.run_search import find_run, no_such_run
+from quarry_cli.client.visits import ATTEMPTS_MAX, PlanReader, Visit, visits_of
 from quarry_cli.errors import NoSuchRecord, Unreadable
 from quarry_core.contract.names import (
     ROW_MAX,
     on_demand_prefix,
     output_prefix,
     part_key,
-    plan_key,
     record_id,
     s3_uri,
     shard_id,
 )
 from quarry_core.contract.run import Run
 from quarry_core.errors import Missing, PortError
-from quarry_core.ledger.rows import JobRow, Shard, Totals
+from quarry_core.ledger.rows import Shard, Totals
 from quarry_core.planning.plan import Plan
 from quarry_core.ports import ObjectRef, Objects
 
@@ -45,19 +45,25 @@ READ_BYTES = 1 << 20
 TEXT_CHARS_MAX = 200_000
 LINES_MAX = 5  # of one attempt: a job should have written one
 ID_CHARS = 11
-ATTEMPTS_MAX = 100
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt at the record's shard.
+    """One attempt at a shard that the record was asked in.
 
     Attributes:
+        attempt: at the shard, from 1.
+        run_id, shard: whose; `round` of that run, and `version` of the dataset that it makes, both from 1.
         job, arn, status, message: Bedrock's; empty where no job of it is known.
         output: where the answers of the attempt lie.
         lines: what stands there of the record, as it is; each cut to `TEXT_CHARS_MAX` characters.
     """
 
     attempt: int
+    run_id: str = ""
+    version: int = 1
+    shard: str = ""
+    round: int = 1
+    on_demand: bool = False
     job: str = ""
     arn: str = ""
     status: str = ""
@@ -113,7 +119,7 @@ class Place:
     row: int
     row_of_run: int | None
     row_of_shard: Shard | None
-    jobs: tuple[JobRow, ...]
+    visits: tuple[Visit, ...]
 
 
 async def locate(connections: Connections, run_text: str, record: str, plan: PlanReader) -> Place:
@@ -154,22 +160,8 @@ async def locate(connections: Connections, run_text: str, record: str, plan: Pla
         row_of_run = await _row_of_run(connections, run_id, planned, shard, row)
     if (standing is not None and row >= standing.rows) or (planned is not None and row_of_run is None):
         raise NoSuchRecord(f"shard {shard} of run {run_id} has no row {row:,}, or there is no such shard")
-    attempts = range(1, min(standing.attempt, ATTEMPTS_MAX) + 1) if standing is not None else range(1)
-    jobs = [await ledger.job(run_id, shard, attempt) for attempt in attempts]
-    return Place(run, totals, shard, row, row_of_run, standing, tuple(job for job in jobs if job is not None))
-
-
-class PlanReader:
-    """Reads the plan of a run; None where there is none that can be read."""
-
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
-
-    def __call__(self, run_id: str) -> Plan | None:
-        try:
-            return Plan.model_validate_json(self._objects.read(ObjectRef(plan_key(run_id))))
-        except (Missing, ValidationError):
-            return None
+    visits = await visits_of(connections, run, shard, record_id(shard, row), plan)
+    return Place(run, totals, shard, row, row_of_run, standing, tuple(visits))
 
 
 def _planned_shard(plan: Plan, row: int) -> tuple[str, int]:
@@ -212,7 +204,7 @@ def explain(objects: Objects, bucket: str, place: Place) -> Record:
         shard=place.shard,
         row_in_shard=place.row,
         shard_state=str(shard.state) if shard is not None else "",
-        on_demand=shard is not None and shard.on_demand,
+        on_demand=any(visit.shard.on_demand for visit in place.visits),
         status=status,
         error_code=str(result.get("error_code") or ""),
         error_message=str(result.get("error_message") or ""),
@@ -264,12 +256,22 @@ def _named(row: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def _attempts(objects: Objects, bucket: str, place: Place, record: str, notes: list[str]) -> list[Attempt]:
-    run_id, shard = place.run.run_id, place.row_of_shard
+    shard = place.row_of_shard
     if shard is None:
         notes.append("the ledger does not know its shard any more (180 days after it was settled), nor its jobs")
         return []
-    jobs = {job.attempt: job for job in place.jobs}
-    found = []
+    found = [attempt for visit in place.visits for attempt in _attempts_of(objects, bucket, visit, record, notes)]
+    if not found:
+        notes.append(f"no job was made of its shard{f': {shard.message}' if shard.message else ''}")
+    elif not any(attempt.lines for attempt in found):
+        notes.append("no output has a line for it")
+    return found
+
+
+def _attempts_of(objects: Objects, bucket: str, visit: Visit, record: str, notes: list[str]) -> Iterator[Attempt]:
+    """The attempts at one shard, and what their outputs say of the record."""
+    run_id, shard = visit.run_id, visit.shard
+    jobs = {job.attempt: job for job in visit.jobs}
     for number in range(1, min(shard.attempt, ATTEMPTS_MAX) + 1):
         job = jobs.get(number)
         if shard.on_demand:
@@ -297,12 +299,17 @@ def _attempts(objects: Objects, bucket: str, place: Place, record: str, notes: l
                 "ended_at": job.ended_at,
             }
         )
-        found.append(Attempt(attempt=number, output=s3_uri(bucket, prefix), lines=lines, **about))
-    if not found:
-        notes.append(f"no job was made of its shard{f': {shard.message}' if shard.message else ''}")
-    elif not any(attempt.lines for attempt in found):
-        notes.append("no output has a line for it")
-    return found
+        yield Attempt(
+            attempt=number,
+            run_id=run_id,
+            version=visit.version,
+            shard=shard.shard,
+            round=visit.round,
+            on_demand=shard.on_demand,
+            output=s3_uri(bucket, prefix),
+            lines=lines,
+            **about,
+        )
 
 
 def _lines_of(objects: Objects, key: str, record: str, most: int, notes: list[str]) -> list[str]:
@@ -381,7 +388,7 @@ def _made_again(objects: Objects, place: Place) -> str | _Not:
             "what it was asked cannot be made again: the prompt has left the ledger, some time after the run's end"
         )
     try:
-        dataset = open_dataset(objects, place.run.run_id, pins.source)
+        dataset = open_dataset(objects, place.run.counted_as, pins.source)
         encoder = sending_encoder_of(pins, objects)
         for batch in dataset.read(place.row_of_run, 1):
             for encoded in encoder.encode_bounded(batch, place.shard, min(place.row, ROW_MAX)):

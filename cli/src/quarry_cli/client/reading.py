@@ -12,7 +12,7 @@ from functools import partial
 
 from quarry_cli.client.aside import aside
 from quarry_cli.client.connections import Connections
-from quarry_cli.client.view import RunView, count_shards, run_view
+from quarry_cli.client.view import RunView, VersionView, count_shards, run_view
 from quarry_core.contract.names import estimate_key
 from quarry_core.contract.run import Run
 from quarry_core.errors import PortError
@@ -78,7 +78,24 @@ class RunReader:
             lane=lane,
             paused=len(paused),
             estimate=await self._estimated(totals),
+            versions=await self._versions(self._run, totals),
         )
+
+    async def _versions(self, run: Run, totals: Totals) -> list[VersionView]:
+        """All versions of the dataset, the first one too; none while it has but one."""
+        first_id = run.counted_as
+        if first_id == run.run_id and not totals.last_version:
+            return []
+        ledger = self._connections.ledger
+        later = await ledger.versions(first_id)
+        found = await ledger.totals_of([first_id, *(each.made_by for each in later)])
+        newest = (found[first_id].newest if first_id in found else "") or first_id
+        numbers = {first_id: 1, **{each.made_by: each.number for each in later}}
+        return [
+            VersionView(version=number, run_id=made_by, state=found[made_by].state, newest=made_by == newest)
+            for made_by, number in numbers.items()
+            if made_by in found
+        ]
 
     async def _estimated(self, totals: Totals) -> Estimate | None:
         """What was expected of a run that is planned; no look fails for want of it."""

@@ -13,7 +13,7 @@ from datetime import datetime
 import msgspec
 
 from quarry_cli.client.connections import Connections
-from quarry_cli.errors import NoSuchRun, SeveralRuns
+from quarry_cli.errors import NoResults, NoSuchRun, SeveralRuns
 from quarry_core.contract.run import Run
 from quarry_core.contract.states import RunState
 from quarry_core.ledger import keys, rows
@@ -26,13 +26,14 @@ PREFIX_CHARS_MIN = 3
 NAMED_MAX = 5
 # What a manifest without `run_id` gets: an id that nobody chose, so its beginning means no other one.
 _MADE_ID = re.compile("[0-9a-f]{12}")
+_VERSION_ID = re.compile("-v[0-9]+$")
 
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):
     """A run in a list. Times are ISO 8601 in UTC; `age_s` is the time since its manifest was accepted.
 
     `name` is its `job_name_prefix`; it and `model_id` are None where the manifest was refused. Of a `dry_run` nothing was
-    sent.
+    sent. `version` of the dataset of run `of`, which is the run itself unless it is a retry.
     """
 
     run_id: str
@@ -47,6 +48,8 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: str | None
     age_s: int
     dry_run: bool = False
+    of: str = ""
+    version: int = 1
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,10 +111,43 @@ async def find_run(connections: Connections, text: str, *, may_come: bool = Fals
     fitting = await beginning_with(connections, text)
     if may_come:
         fitting = [run_id for run_id in fitting if _MADE_ID.fullmatch(run_id)]
+    # The versions of a dataset begin as the run does that was first.
+    fitting = [each for each in fitting if _first_of(each) == each or _first_of(each) not in fitting]
     if len(fitting) > 1:
         named = ", ".join(fitting[:NAMED_MAX]) + (", ..." if len(fitting) > NAMED_MAX else "")
         raise SeveralRuns(f"{len(fitting)} runs begin with {text!r}: {named}; give more of the id")
     return fitting[0] if fitting else text
+
+
+async def find_version(connections: Connections, text: str, version: int | None) -> str:
+    """The run whose results are meant: of a first run the one that made the newest version of its dataset, else itself.
+
+    Args:
+        text: a run, or the beginning of its id.
+        version: of its dataset; 1 is its own.
+
+    Raises:
+        SeveralRuns.
+        NoResults: there is no such version.
+    """
+    run_id = await find_run(connections, text)
+    run, totals = await connections.ledger.run(run_id), await connections.ledger.totals(run_id)
+    if run is None or totals is None:
+        return run_id
+    if version is None:
+        return totals.newest or run_id
+    if version == 1:
+        return run.counted_as
+    versions = {each.number: each.made_by for each in await connections.ledger.versions(run.counted_as)}
+    if version not in versions:
+        last = max(versions, default=1)
+        raise NoResults(f"the dataset of run {run.counted_as} has no version {version}: the last one is {last}")
+    return versions[version]
+
+
+def _first_of(run_id: str) -> str:
+    """The run of whose dataset this one makes a version, by its name; itself otherwise."""
+    return _VERSION_ID.sub("", run_id) or run_id
 
 
 async def beginning_with(connections: Connections, text: str) -> list[str]:
@@ -153,6 +189,8 @@ def _line(run: Run, totals: Totals, now: datetime) -> RunLine:
         ended_at=totals.ended_at or None,
         age_s=max(0, round((now - datetime.fromisoformat(run.accepted_at)).total_seconds())),
         dry_run=run.pins is not None and run.pins.dry_run,
+        of=run.counted_as,
+        version=run.version,
     )
 
 

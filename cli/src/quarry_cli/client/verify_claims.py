@@ -65,7 +65,11 @@ class Claims:
         errors = {code: each.get("rows") for code, each in report["errors"].items()}
         findings.compare(key, "as errors", errors, dict(sorted(total.errors.items())))
         tokens = report.get("llm_tokens") or {}
-        paid = self._with_other_attempts(total, counted, [*retries, *filter(_went_again, report["shards"])])
+        if _is_retry(report):
+            # Of a retry's rows those that were carried over were paid for by the version before.
+            paid = self._with_other_attempts(Counted(), {}, retries)
+        else:
+            paid = self._with_other_attempts(total, counted, [*retries, *filter(_went_again, report["shards"])])
         if tokens and paid is not None:
             findings.compare(key, "input tokens", tokens.get("input"), paid.input_tokens)
             findings.compare(key, "output tokens", tokens.get("output"), paid.output_tokens)
@@ -121,6 +125,11 @@ def _number(shard: Mapping[str, Any], name: str) -> int:
     """A count of the report; 0 where it has none, as those of releases before."""
     value = shard.get(name)
     return value if isinstance(value, int) else 0
+
+
+def _is_retry(report: Mapping[str, Any]) -> bool:
+    dataset = report.get("dataset")
+    return isinstance(dataset, dict) and _number(dataset, "version") > 1
 
 
 def _went_again(shard: Mapping[str, Any]) -> bool:

@@ -73,7 +73,7 @@ class _Verifier:
         self._totals = totals
         self._findings = Findings()
         self._prefix = run.pins.result_prefix if run.pins else ""
-        self._source = SourceComparison(objects, run.run_id, self._findings)
+        self._source = SourceComparison(objects, run.counted_as, self._findings)
         self._claims = Claims(objects, run.run_id, totals, self._findings)
 
     def verify(self, *, source: bool, tell: Tell | None) -> Verified:
@@ -170,7 +170,7 @@ class _Verifier:
             self._findings.not_checked("the run's pins are gone, so its source is not known any more")
             return None
         try:
-            return open_dataset(self._objects, self._run.run_id, self._run.pins.source)
+            return open_dataset(self._objects, self._run.counted_as, self._run.pins.source)
         except (PortError, ValueError) as error:
             self._findings.not_checked(f"what was counted of the source cannot be read: {error}")
         return None

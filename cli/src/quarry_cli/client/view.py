@@ -6,7 +6,7 @@ be a moment older than its neighbour; none is ever negative.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -84,6 +84,15 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     prices_as_of: str
 
 
+class VersionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of the dataset: the run that makes it, and that run's state. `newest`: it is what `quarry results` takes."""
+
+    version: int
+    run_id: str
+    state: RunState
+    newest: bool
+
+
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """What `quarry status --json` prints. Times are ISO 8601 in UTC; `eta_s` is None while nothing can be said.
 
@@ -94,7 +103,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     `estimate` is what was expected when the run was planned (`quarry plan --json` has the same fields); None where nothing
     was, or it cannot be read. Of a `dry_run` it is all there is. `cancelled_at` and `paused_at` are None where the run is
     neither; `cancelled_by` and `paused_by` are ARNs, None where it is not known who it was. Likewise `erased_at`, from which on
-    only numbers are left of the run.
+    only numbers are left of the run. Its results are `version` of the dataset of run `of`, itself unless it is a retry;
+    `versions` are all that there are, and empty while there is only one.
     """
 
     run_id: str
@@ -128,6 +138,9 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     paused_by: str | None = None
     erased_at: str | None = None
     erased_by: str | None = None
+    of: str = ""
+    version: int = 1
+    versions: list[VersionView] = []
 
 
 def count_shards(
@@ -165,6 +178,7 @@ def run_view(
     lane: Lane | None = None,
     paused: int = 0,
     estimate: Estimate | None = None,
+    versions: Sequence[VersionView] = (),
 ) -> RunView:
     """Put together what was read.
 
@@ -177,6 +191,7 @@ def run_view(
         paused: shards that wait for another attempt.
         estimate: what was expected when the run was planned.
         now: for the estimate of what is left.
+        versions: of the dataset, if there are several.
     """
     jobs = sorted(jobs, key=lambda job: (job.shard, job.attempt))
     over = [job for job in jobs if (job.shard, job.attempt) in ended]
@@ -234,6 +249,9 @@ def run_view(
         paused_by=totals.paused_by or None,
         erased_at=totals.erased_at or totals.erasing_at or None,
         erased_by=totals.erased_by or None,
+        of=run.counted_as,
+        version=run.version,
+        versions=list(versions),
     )
 
 

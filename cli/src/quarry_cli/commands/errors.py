@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from quarry_cli.commands.options import RunId, open_client
+from quarry_cli.commands.options import RunId, Version, open_client
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
 from quarry_cli.screen.wording import plain
@@ -23,6 +23,7 @@ def errors(
         int, typer.Option("--examples", metavar="N", min=0, max=EXAMPLES_MAX, help="Rows to show of each code.")
     ] = 3,
     code: Annotated[str, typer.Option("--code", metavar="CODE", help="Only this error code.")] = "",
+    version: Version = None,
     as_json: Json = False,
 ) -> None:
     """Show a run's errors by code: how many rows, examples, and what to do.
@@ -32,7 +33,7 @@ def errors(
     Exit code 0: the run exists, with errors or without; 1: there is no such run.
     """
     with printing.telling():
-        found = open_client(ctx).errors(run, examples_max=examples, code=code.upper())
+        found = open_client(ctx).errors(run, examples_max=examples, code=code.upper(), version=version)
         if as_json:
             printing.print_json(found)
             return

@@ -18,6 +18,16 @@ RunId = Annotated[
     ),
 ]
 
+Version = Annotated[
+    int | None,
+    typer.Option(
+        "--version",
+        metavar="N",
+        min=1,
+        help="This version of the run's dataset, instead of the newest (`quarry retry`).",
+    ),
+]
+
 ManifestFile = Annotated[
     Path, typer.Argument(metavar="FILE", allow_dash=True, help="The manifest, a JSON file; - reads standard input.")
 ]

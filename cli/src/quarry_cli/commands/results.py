@@ -13,7 +13,7 @@ from rich.console import Console
 from quarry_cli.client.api import Client
 from quarry_cli.client.folder import PRIVATE
 from quarry_cli.client.formats import Format
-from quarry_cli.commands.options import RunId, open_client
+from quarry_cli.commands.options import RunId, Version, open_client
 from quarry_cli.errors import Exit
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
@@ -56,6 +56,7 @@ def results(
     share: Annotated[
         str, typer.Option("--share", metavar="TIME", help="Print links that anybody may use for so long: 24h, 7d.")
     ] = "",
+    version: Version = None,
     as_json: Json = False,
 ) -> None:
     """Download a run's results, and prove that no row is missing.
@@ -78,24 +79,24 @@ def results(
     with printing.telling():
         client = open_client(ctx)
         if share:
-            _share(client, run, share, as_json=as_json)
+            _share(client, run, share, version, as_json=as_json)
         if head:
             from quarry_cli.screen.first_rows import rows_table  # noqa: PLC0415 pyarrow takes its time to import
 
-            printing.console().print(rows_table(client.head(run, head, partial=partial)))
+            printing.console().print(rows_table(client.head(run, head, partial=partial, version=version)))
         if out is not None:
-            form = partial_of(bring, partial=partial, safe_cells=safe_cells, mode=int(mode, 8) & 0o666)
+            form = partial_of(bring, partial=partial, safe_cells=safe_cells, mode=int(mode, 8) & 0o666, version=version)
             form(client, run, out, file_format, as_json=as_json and not share)
 
 
-def _share(client: Client, run: str, share: str, *, as_json: bool) -> None:
+def _share(client: Client, run: str, share: str, version: int | None, *, as_json: bool) -> None:
     from quarry_cli.client.presigning import seconds_of  # noqa: PLC0415 pyarrow takes its time to import
 
     try:
         for_s = seconds_of(share)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--share") from error
-    shared = client.share(run, for_s)
+    shared = client.share(run, for_s, version=version)
     typer.echo(
         f"whoever has a link may download until {shared.expires_at}; links made with temporary credentials end with them",
         err=True,
@@ -128,6 +129,7 @@ def bring(
     partial: bool = False,
     safe_cells: bool = False,
     mode: int = PRIVATE,
+    version: int | None = None,
     as_json: bool = False,
 ) -> None:
     """Download, with a moving line meanwhile, and print what came. Exits with 1 if the rows do not add up."""
@@ -141,6 +143,7 @@ def bring(
             tell=lambda done, of: working.update(f"{done} of {of} parts"),
             safe_cells=safe_cells,
             mode=mode,
+            version=version,
         )
     brought, account = found.download, found.account
     if as_json:
@@ -153,6 +156,10 @@ def bring(
         return
     parts = "1 part" if brought.parts == 1 else f"{brought.parts:,} parts"
     typer.echo(f"{parts} in {brought.directory}, {brought.fetched:,} new")
+    if found.view.versions:
+        typer.echo(
+            f"version {found.view.version} of the dataset of run {found.view.of}, made by run {found.view.run_id}"
+        )
     if brought.report is not None:
         typer.echo(f"the report: {brought.report_path}")
     if account is None:

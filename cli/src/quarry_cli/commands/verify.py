@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry_cli.commands.options import RunId, open_client
+from quarry_cli.commands.options import RunId, Version, open_client
 from quarry_cli.errors import Exit
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
@@ -22,6 +22,7 @@ def verify(
     source: Annotated[
         bool, typer.Option("--source/--no-source", help="Compare with the source's rows too, which reads all of them.")
     ] = True,
+    version: Version = None,
     as_json: Json = False,
 ) -> None:
     """Count an ended run again from its objects in S3, and show what differs.
@@ -31,7 +32,7 @@ def verify(
     Exit code 0: everything agrees; 1: something differs, or the run has not ended.
     """
     with printing.telling():
-        done = open_client(ctx).verify(run, source=source)
+        done = open_client(ctx).verify(run, source=source, version=version)
         if as_json:
             printing.print_json(done)
         else:

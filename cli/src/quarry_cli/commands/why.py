@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from quarry_cli.commands.options import RunId, open_client
+from quarry_cli.commands.options import RunId, Version, open_client
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
 from quarry_cli.screen.wording import plain
@@ -25,6 +25,7 @@ def why(
     record: Annotated[
         str, typer.Argument(metavar="RECORD", help="Its record id (11 digits), or the number of its row, from 0.")
     ],
+    version: Version = None,
     as_json: Json = False,
 ) -> None:
     """Show what became of one record: its shard, jobs and attempts, the request, the raw answer, the result.
@@ -34,7 +35,7 @@ def why(
     Exit code 0: the record exists, whatever became of it; 1: there is no such run or record.
     """
     with printing.telling():
-        found = open_client(ctx).why(run, record)
+        found = open_client(ctx).why(run, record, version=version)
         if as_json:
             printing.print_json(found)
         else:
@@ -64,7 +65,10 @@ def _print(found: Record) -> None:
 
 def _attempt(attempt: Attempt) -> None:
     reported = [part for part in (attempt.job, attempt.status, attempt.message) if part]
-    _say(f"attempt {attempt.attempt}: {', '.join(reported) or 'no job'}; output in {attempt.output}")
+    where = f", in version {attempt.version} (run {attempt.run_id})" if attempt.version > 1 else ""
+    where += f", round {attempt.round}, retry shard {attempt.shard}" if attempt.round > 1 else ""
+    none = "on demand" if attempt.on_demand else "no job"
+    _say(f"attempt {attempt.attempt}{where}: {', '.join(reported) or none}; output in {attempt.output}")
     for line in attempt.lines:
         _text("raw answer", line)
 

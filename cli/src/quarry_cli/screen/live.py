@@ -56,6 +56,7 @@ def card(view: RunView, jobs_shown: int | None = None) -> RenderableType:
     reported = (
         "" if view.rows.accepted else wording.rows_of(view),
         wording.left_out_of(view),
+        wording.versions_of(view),
         wording.rounds_of(view),
         "" if view.dry_run and view.state.terminal else wording.shards_of(view),
         "; ".join(part for part in (wording.slots_of(view), wording.eta_of(view)) if part),
@@ -96,11 +97,16 @@ def _state(run: RunLine) -> str:
     return f"{run.state} (dry run)" if run.dry_run else run.state
 
 
+def _name(run: RunLine) -> str:
+    name = run.name or "-"
+    return f"{name} (version {run.version} of {run.of})" if run.version > 1 else name
+
+
 def run_table(runs: Sequence[RunLine], width_chars: int) -> RenderableType:
     return fit(
         [
             Column("run", [run.run_id for run in runs]),
-            Column("name", [run.name or "-" for run in runs], keep=2),
+            Column("name", [_name(run) for run in runs], keep=2),
             Column("model", [canonical_model(run.model_id) if run.model_id else "-" for run in runs], keep=1),
             Column("state", [_state(run) for run in runs], styles=[COLOURS.get(run.state, "cyan") for run in runs]),
             Column("rows", [f"{run.accepted:,}" for run in runs], justify="right"),

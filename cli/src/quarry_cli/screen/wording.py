@@ -64,6 +64,18 @@ def rows_of(view: RunView) -> str:
     return text
 
 
+def versions_of(view: RunView) -> str:
+    """Which version of a dataset the run makes, and which others there are; empty while there is only one."""
+    if not view.versions:
+        return ""
+    others = [
+        f"version {each.version} {'is this run' if each.run_id == view.run_id else f'by {each.run_id}'}"
+        f" ({each.state}{', the newest' if each.newest else ''})"
+        for each in view.versions
+    ]
+    return f"dataset of run {view.of}: {'; '.join(others)}"
+
+
 def rounds_of(view: RunView) -> str:
     """What was asked again: `round 2: 4,013 records asked again`."""
     return f"round {view.round}: {view.retried:,} records asked again" if view.round > 1 else ""

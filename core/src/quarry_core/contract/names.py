@@ -41,6 +41,18 @@ def row_of(record: str, shard: str) -> int | None:
     return int(record[5:])
 
 
+def version_id(run_id: str, number: int, *, taken: bool = False) -> str:
+    """The id of the run that makes a version of another's dataset: `<run_id>-v<number>`, or 12 digits of a hash.
+
+    Args:
+        taken: a run has the readable id already, or it would be too long.
+    """
+    readable = f"{run_id}-v{number}"
+    if RUN_ID_PATTERN.fullmatch(readable) and not taken:
+        return readable
+    return hashlib.sha256(f"{run_id}\n{number}".encode()).hexdigest()[:12]
+
+
 # --------------------------------------------------------------------------- jobs
 
 

@@ -17,6 +17,7 @@ from quarry_core.contract.requests import RequestFormat
 from quarry_core.contract.selection import PartitionType, Sample
 from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT, AdmissionClass
 from quarry_core.contract.source_format import SourceFormat
+from quarry_core.contract.versions import RetryOf
 from quarry_core.models import Carrier, OutputMode
 from quarry_core.models.family import Invocation
 from quarry_core.ports import ObjectRef
@@ -102,6 +103,7 @@ class Pins(BaseModel):
         invocation: how Bedrock is to read the records; None is its own default, InvokeModel.
         admission_class, weight: with which its lane opens; the lane has what they are now.
         record_retries: which records with an error are asked again, and how often.
+        retry: of a run that asks the error rows of an ended one again; None of any other.
         on_demand_below: a run of fewer rows is asked on demand, and so is what is below the minimum of a job; 0: neither.
     """
 
@@ -139,6 +141,7 @@ class Pins(BaseModel):
     admission_class: AdmissionClass = CLASS_DEFAULT
     weight: int = WEIGHT_DEFAULT
     record_retries: RecordRetries = RecordRetries()
+    retry: RetryOf | None = None
 
     @property
     def model(self) -> str:
@@ -156,3 +159,13 @@ class Run(BaseModel):
     accepted_at: str
     pins: Pins | None = None
     refusal: str = ""
+
+    @property
+    def version(self) -> int:
+        """Of the dataset, that its results are."""
+        return self.pins.retry.version if self.pins is not None and self.pins.retry is not None else 1
+
+    @property
+    def counted_as(self) -> str:
+        """The run whose dataset this is about, under whose id the count of the source and the copies of its rows stand."""
+        return self.pins.retry.root if self.pins is not None and self.pins.retry is not None else self.run_id

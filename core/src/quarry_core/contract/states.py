@@ -62,7 +62,7 @@ SHARD_MOVES: dict[tuple[ShardState | None, ShardState], str] = {
     (
         None,
         ShardState.ENDED,
-    ): "too few rows for a job, and on demand is not allowed or none could be rendered; or its run is cancelled",
+    ): "too few rows for a job, and on demand is not allowed or none could be rendered; its run is cancelled; or it is carried over into a retry",
     (ShardState.PENDING, ShardState.ADMITTED): "takes a slot",
     (
         ShardState.PENDING,

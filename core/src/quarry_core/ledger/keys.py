@@ -8,6 +8,7 @@ OPEN = "open"
 POOLS = "pools"
 HISTORY = "history#"
 AUDIT = "audit#"
+VERSION = "version#"
 
 
 def run_pk(run_id: str) -> str:
@@ -25,6 +26,11 @@ def text_key(run_id: str) -> Key:
 
 def totals_key(run_id: str) -> Key:
     return run_pk(run_id), "totals"
+
+
+def version_key(run_id: str, number: int) -> Key:
+    """One version of the run's dataset after its first: who makes it. Written once, so each number has one retry."""
+    return run_pk(run_id), f"{VERSION}{number:04d}"
 
 
 def slice_key(run_id: str, number: int) -> Key:

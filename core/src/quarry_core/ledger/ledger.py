@@ -8,8 +8,21 @@ from typing import Any, TypeVar
 
 from quarry_core.contract.run import Run
 from quarry_core.contract.states import Gate
+from quarry_core.contract.versions import VERSIONS_MAX
 from quarry_core.ledger import keys, rows
-from quarry_core.ledger.rows import BegunRow, FailureRow, JobRow, Lane, LimitChange, Pool, Shard, Slice, Totals, Waiting
+from quarry_core.ledger.rows import (
+    BegunRow,
+    FailureRow,
+    JobRow,
+    Lane,
+    LimitChange,
+    Pool,
+    Shard,
+    Slice,
+    Totals,
+    Version,
+    Waiting,
+)
 from quarry_core.planning.estimate import Ahead
 from quarry_core.planning.history import WEEKS_MAX, History, recent
 from quarry_core.ports import Item, Put, Table, Update, Write
@@ -68,6 +81,16 @@ class Ledger:
                 found = rows.read_totals(item)
                 totals[found.run_id] = found
         return totals
+
+    async def versions(self, run_id: str, most: int = VERSIONS_MAX) -> list[Version]:
+        """The versions of a run's dataset after its first, the oldest first."""
+        items = await self._table.query(keys.run_pk(run_id), keys.VERSION, most=most)
+        return [rows.read_version(item) for item in items]
+
+    async def text_is_gone(self, run_id: str) -> bool:
+        """Whether the run had a prompt or inference parameters that the ledger does not hold any more."""
+        item = await self._table.get(keys.run_key(run_id))
+        return bool(item and item.get("text")) and await self._table.get(keys.text_key(run_id)) is None
 
     async def open_runs(self, most: int = 1_000) -> list[OpenRun]:
         items = await self._table.query(keys.OPEN, most=most)

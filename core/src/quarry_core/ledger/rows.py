@@ -126,6 +126,9 @@ class Totals:
     # Set by `quarry set` before there is a lane, which opens with them in place of the manifest's.
     lane_class: str = ""
     lane_weight: int = 0
+    # Of its dataset: the last version that was asked for (0: none but its own), and the run that made the newest one.
+    last_version: int = 0
+    newest: str = ""
 
     @property
     def why_cancelled(self) -> str:
@@ -160,6 +163,22 @@ def read_totals(item: Item) -> Totals:
     known = {name: item[name] for name in names if name in item}
     errors = {name.removeprefix(ERRORS): item[name] for name in item if name.startswith(ERRORS)}
     return Totals(**{**known, "state": RunState(item["state"]), "errors": errors})
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a run's dataset: the run `made_by` makes it of the rows of `base`. `at`: ISO 8601 in UTC; `by`: an ARN."""
+
+    run_id: str
+    number: int
+    made_by: str
+    base: str
+    at: str
+    by: str = ""
+
+
+def read_version(item: Item) -> Version:
+    return Version(**{name: item[name] for name in Version.__slots__ if name in item})
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import structlog
 
 from quarry_collector.batches import pieces
 from quarry_collector.retry_shards import measure, read_plan, write_plan, write_retry_shard
-from quarry_collector.rounds import RoundPlan, plan_round
+from quarry_collector.rounds import plan_round
 from quarry_collector.salvage import Salvage
 from quarry_collector.settle import NotConserved, add_up
 from quarry_core.contract.messages import Wakeup
@@ -28,6 +28,7 @@ from quarry_core.errors import Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import ON_DEMAND, Shard, Totals
 from quarry_core.models import limits_of
+from quarry_core.planning.rounds import RoundPlan
 from quarry_core.service.process import World
 from quarry_core.telemetry import metrics
 

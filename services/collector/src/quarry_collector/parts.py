@@ -94,7 +94,7 @@ def write_outcome(objects: Objects, identity: Identity, outcome: Outcome) -> Wri
     def write(upload: Upload) -> None:
         check_conservation(account, write_rows(UploadSink(upload), schema, outcome.batches(), compression="lz4"))
 
-    created = _publish(objects, key, identity.metadata("outcome"), _counts(account), write)
+    created = publish(objects, key, identity.metadata("outcome"), _counts(account), write)
     if created:
         return Written(key, created, account)
     return Written(key, created, read_outcome(objects, identity).settlement)
@@ -211,7 +211,7 @@ def write_part(
             copy.seek(0)
             proof.check(copy, schema)
 
-    created = _publish(objects, key, identity.metadata("part"), _counts(account), write)
+    created = publish(objects, key, identity.metadata("part"), _counts(account), write)
     return Written(key, created, account)
 
 
@@ -251,13 +251,14 @@ def _json(counts: Mapping[str, int]) -> str:
     return json.dumps(dict(counts), sort_keys=True, separators=(",", ":"))
 
 
-def _publish(
+def publish(
     objects: Objects,
     key: str,
     identity: Mapping[str, str],
     counts: Mapping[str, str],
     write: Callable[[Upload], None],
 ) -> bool:
+    """Write an object once; False if one of this identity stands already. Raises Conflict: one of another does."""
     upload = objects.create(key, {**identity, **counts})
     try:
         write(upload)

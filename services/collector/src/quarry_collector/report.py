@@ -17,6 +17,7 @@ import msgspec
 from quarry_collector.settle import NotConserved, Settlement, add_up, check_conservation
 from quarry_core.contract.names import part_key, results_prefix, s3_uri
 from quarry_core.contract.states import RunState
+from quarry_core.contract.versions import RetryOf
 from quarry_core.ledger.rows import Totals
 from quarry_core.models.prices import on_demand_price_of, price_of, table
 from quarry_core.planning.estimate import Estimate
@@ -57,7 +58,8 @@ class RunFacts:
     `source_rows` counts all rows of the source, `planned_rows` those that the plan took; the rest was cut off by
     `max_num_jobs` or `max_records_total`. `state`, `reason`, `code` and `step` are the end that the ledger decided on;
     the last three say why a run is FAILED. `broken`: not all of its rows were enlisted, and those are told as `unread`.
-    `dry_run`: nothing was to be sent. `estimate`: what was expected when the run was planned.
+    `dry_run`: nothing was to be sent. `estimate`: what was expected when the run was planned. `retry`: whose error rows it asks
+    again; then records, tokens and cost are those of the retry alone.
     """
 
     run_id: str
@@ -77,6 +79,7 @@ class RunFacts:
     broken: bool = False
     dry_run: bool = False
     estimate: Estimate | None = None
+    retry: RetryOf | None = None
 
     @property
     def planned(self) -> int:
@@ -128,6 +131,7 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
             "accepted_at": run.accepted_at,
             "ended_at": run.ended_at,
             "dry_run": run.dry_run,
+            "dataset": _dataset(run),
             "results_uri": s3_uri(run.bucket, results_prefix(run.run_id)),
             "rows": {
                 "source": run.source_rows,
@@ -170,6 +174,7 @@ def short_report(totals: Totals, bucket: str, parts: Sequence[str]) -> bytes:
             "accepted_at": totals.started_at,
             "ended_at": totals.closing_at,
             "dry_run": False,
+            "dataset": None,
             "results_uri": s3_uri(bucket, results_prefix(totals.run_id)),
             "rows": {
                 "source": totals.rows_source,
@@ -191,6 +196,13 @@ def short_report(totals: Totals, bucket: str, parts: Sequence[str]) -> bytes:
             "shards": [],
         }
     )
+
+
+def _dataset(run: RunFacts) -> dict[str, Any]:
+    """Which version of which run's dataset the results are, and from which run's results they were carried over."""
+    if run.retry is None:
+        return {"run_id": run.run_id, "version": 1, "carried_from": None}
+    return {"run_id": run.retry.root, "version": run.retry.version, "carried_from": run.retry.base}
 
 
 def _records(run: RunFacts, shards: Sequence[ShardEnd]) -> dict[str, int]:

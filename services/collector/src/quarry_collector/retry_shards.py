@@ -14,10 +14,11 @@ from contextlib import closing
 
 from quarry_collector.parts import Identity
 from quarry_collector.places import Listed, Places
-from quarry_collector.rounds import Lines, Piece, RetryShard, RoundPlan
+from quarry_collector.rounds import Lines
 from quarry_collector.settle import NotConserved
 from quarry_core.contract.names import again_key, input_key, retried_key, round_key
 from quarry_core.errors import Conflict, Missing
+from quarry_core.planning.rounds import Piece, RetryShard, RoundPlan
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.tabular.upload_sink import UploadSink
 

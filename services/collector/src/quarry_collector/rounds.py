@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import msgspec
-from pydantic import BaseModel, ConfigDict
 
 from quarry_collector.settle import EXAMPLE_CHARS_MAX, EXAMPLES_MAX, ErrorCode, Example, Settlement
 from quarry_core.contract.names import SHARD_MAX, shard_id
@@ -23,38 +22,7 @@ from quarry_core.contract.states import JobStatus
 from quarry_core.ledger.rows import Shard
 from quarry_core.models import ModelLimits
 from quarry_core.planning.plan import FILE_FILL
-
-
-class Piece(BaseModel):
-    """A stretch of whole lines of one shard's copy: `records` of them, `bytes` long from `start_byte` on."""
-
-    model_config = ConfigDict(frozen=True)
-
-    shard: str
-    attempt: int
-    start_byte: int
-    bytes: int
-    records: int
-
-
-class RetryShard(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    shard: str
-    records: int
-    bytes: int
-    on_demand: bool = False
-    pieces: tuple[Piece, ...]
-
-
-class RoundPlan(BaseModel):
-    """What `plans/<run>/round-<n>.json` holds."""
-
-    model_config = ConfigDict(frozen=True)
-
-    round: int
-    records: int
-    shards: tuple[RetryShard, ...]
+from quarry_core.planning.rounds import Piece, RetryShard, RoundPlan, way_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +100,10 @@ def plan_round(
     """
     lengths = [length for copy in copies for length in copy.lengths]
     records = len(lengths)
-    if records < max(limits.records_min, on_demand_below):
-        if not (records and records < on_demand_below and first_shard <= SHARD_MAX):
-            return None
+    way = way_of(records, limits.records_min, on_demand_below)
+    if way is None or (way == "on_demand" and first_shard > SHARD_MAX):
+        return None
+    if way == "on_demand":
         return _round(number, copies, first_shard, [records], on_demand=True)
     most = min(limits.records_max, records_max or limits.records_max)
     bytes_max = int(FILE_FILL * min(limits.file_bytes_max, limits.job_bytes_max))
@@ -179,13 +148,3 @@ def _round(
             )
         )
     return RoundPlan(round=number, records=sum(sizes), shards=tuple(shards))
-
-
-def lineage(shard: str, plans: Sequence[RoundPlan]) -> list[list[str]]:
-    """The retry shards that may hold records of a shard, round by round."""
-    sources, found = {shard}, list[list[str]]()
-    for plan in plans:
-        here = [each.shard for each in plan.shards if any(piece.shard in sources for piece in each.pieces)]
-        found.append(here)
-        sources = set(here)
-    return found

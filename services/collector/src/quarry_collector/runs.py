@@ -174,6 +174,7 @@ class Runs:
             broken=bool(totals.fault),
             dry_run=pins.dry_run,
             estimate=await self._estimate(run_id),
+            retry=pins.retry,
         )
         if not totals.end_state:
             state, message, code, step = _end_of_run(totals, ends, why, dry_run=pins.dry_run)
@@ -187,7 +188,7 @@ class Runs:
             await self._put_marker(totals)
         await self._delete_inputs(run_id, shards, totals)
         await self._tell(totals, dry_run=pins.dry_run)
-        await self._end(totals, pins.pool)
+        await self._end(totals, pins.pool, newest_of=_makes_version_of(totals, pins, ends))
 
     async def _decide(self, totals: Totals, state: RunState, message: str, code: str, step: str) -> Totals:
         ledger = self._world.ledger
@@ -200,12 +201,14 @@ class Runs:
             raise Stale(f"run {totals.run_id} is being closed by another collector")
         return now
 
-    async def _end(self, totals: Totals, pool: str, note: str = "") -> None:
+    async def _end(self, totals: Totals, pool: str, note: str = "", *, newest_of: str = "") -> None:
+        """CLOSING -> terminal; of a retry whose results are whole, with it, they become the newest version of that dataset."""
         if totals.state is not RunState.CLOSING:
             return  # closed by another
         rows = _rows(totals)
         try:
-            await self._world.ledger.apply(moves.close_run(totals, pool, totals.closing_at, note=note))
+            published = moves.publish_version(newest_of, totals.run_id) if newest_of else []
+            await self._world.ledger.apply([*moves.close_run(totals, pool, totals.closing_at, note=note), *published])
             by = {"cancelled_by": totals.cancelled_by or "unknown"} if totals.cancelled_at else {}
             log.info("run_ended", run_id=totals.run_id, state=totals.end_state, code=totals.end_code, **by, **rows)
         except Stale:
@@ -369,6 +372,15 @@ def _end_of_run(
     if state is RunState.FAILED:
         return state, _why_failed(ends), RunCode.NO_RESULTS, Step.SETTLE
     return state, "", "", ""
+
+
+def _makes_version_of(totals: Totals, pins: Pins, ends: Sequence[ShardEnd]) -> str:
+    """The run whose dataset a retry has a new version of, whole: every row is in it once. Else empty.
+
+    Of a cancelled one too: what was paid until then is in it, and each other row is as it was.
+    """
+    whole = bool(totals.plan) and not totals.fault and all(end.part for end in ends if end.round == 1)
+    return pins.retry.root if pins.retry is not None and whole else ""
 
 
 def _why_cancelled(totals: Totals, why: Why | None) -> str:

@@ -26,21 +26,24 @@ from typing import Any, BinaryIO, Self, TypeVar
 import pyarrow as pa
 import structlog
 
+from quarry_collector.carried import Carried, copy_part
 from quarry_collector.datasets import Datasets
 from quarry_collector.decode import Block, read_blocks
 from quarry_collector.overlay import Overlaid
 from quarry_collector.parts import Identity, Outcome, counts_of, part_stands, read_outcome, write_outcome, write_part
 from quarry_collector.retry_shards import copy_again, places_of, read_plan
-from quarry_collector.rounds import RoundPlan, codes_of, lineage, split
+from quarry_collector.rounds import codes_of, split
 from quarry_collector.settle import Ended, ErrorCode, Repeat, Seen, Settle, Settlement, decide
 from quarry_collector.spool import Spool
 from quarry_core.contract.names import on_demand_prefix, outcome_key, output_prefix, rows_key, unsent_key
 from quarry_core.contract.on_demand import GIVEN_UP
 from quarry_core.contract.run import Pins
+from quarry_core.contract.versions import RetryOf
 from quarry_core.errors import Changed, Missing
-from quarry_core.ledger.moves import BELOW_MINIMUM, CANCELLED, REFUSED
+from quarry_core.ledger.moves import BELOW_MINIMUM, CANCELLED, CARRIED, REFUSED
 from quarry_core.ledger.rows import Shard
 from quarry_core.models import AnswerReader, reader_named
+from quarry_core.planning.rounds import RoundPlan, lineage
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.service.failures import Kind, kind_of
 from quarry_core.structured.answers import Answers
@@ -95,6 +98,8 @@ class Salvage:
             SpoolFull: the answers are longer than a shard may have.
             Conflict: another outcome stands under this one's name.
         """
+        if shard.ended_status == CARRIED:
+            return self._carry(shard, held)
         spool = held.keep(self._spool(shard))
         seen = self._read_into(spool, shard)
         decision = decide(
@@ -133,6 +138,36 @@ class Salvage:
         if written.settlement.again:
             self._copy_again(shard, rows, spool)
         return written.settlement
+
+    def _carry(self, shard: Shard, held: Held) -> Settlement:
+        """The outcome of a retry's shard: what the version before says of its rows. Raises NotConserved, Missing."""
+        carried = self._carried(shard)
+        account = carried.settlement
+        if account.plain and carried.unchanged:
+            held.without_outcome = True
+            return account
+        return write_outcome(self.objects, self.identity(shard), carried).settlement
+
+    def _carried(self, shard: Shard) -> Carried:
+        return Carried(
+            self.objects,
+            self._of,
+            shard,
+            self.family.answer_column,
+            self.pins.result_prefix,
+            self.answers.fields if self.answers else (),
+            {row: (code, message) for row, code, message in self._unsent_lines(shard)},
+        )
+
+    @property
+    def _of(self) -> RetryOf:
+        assert self.pins.retry is not None
+        return self.pins.retry
+
+    @property
+    def _counted_as(self) -> str:
+        """The run under whose id the count of the source and the copies of its rows stand."""
+        return self.pins.retry.root if self.pins.retry is not None else self.run_id
 
     def _copy_again(self, shard: Shard, rows: list[int], spool: Spool) -> None:
         """Keep the input lines of the records that go again. Raises Missing: another has settled the shard."""
@@ -235,6 +270,8 @@ class Salvage:
             PartError: the part cannot be written, or does not hold what was put in.
             Exception: whatever else; in any case an outcome stands, unless it is an outage that keeps it from being written.
         """
+        if shard.ended_status == CARRIED and not shard.again:
+            return self._part_carried(shard)
         if shard.again:
             own = read_outcome(self.objects, self.identity(shard))
             later = [[read_outcome(self.objects, self.identity(each)) for each in some] for some in retried]
@@ -246,9 +283,16 @@ class Salvage:
         with self._again(shard) as outcome:
             return self._part_of(shard, outcome)
 
+    def _part_carried(self, shard: Shard) -> Settlement:
+        """Of a retry's shard nothing of which was asked again: the part of the version before, unless an error is a new one."""
+        if shard.without_outcome or not any(True for _ in self._unsent_lines(shard)):
+            copy_part(self.objects, self._of, shard, self.identity(shard))
+            return self.account(shard)
+        return self._part_of(shard, read_outcome(self.objects, self.identity(shard)))
+
     def keep(self, shard: Shard) -> None:
         """Write the outcome of a settled shard that needed none, whose part will not be written. Raises as `part`."""
-        if shard.without_outcome:
+        if shard.without_outcome and shard.ended_status != CARRIED:
             with self._again(shard) as outcome:
                 write_outcome(self.objects, self.identity(shard), outcome)
 
@@ -266,7 +310,7 @@ class Salvage:
 
     def _part_of(self, shard: Shard, outcome: Outcome) -> Settlement:
         try:
-            with self.datasets.open(self.run_id, self.pins.source) as dataset:
+            with self.datasets.open(self._counted_as, self.pins.source) as dataset:
                 return write_part(
                     self.objects,
                     self.identity(shard),
@@ -284,7 +328,7 @@ class Salvage:
             raise
 
     def _rows(self, dataset: Dataset, shard: Shard) -> Iterator[pa.RecordBatch]:
-        copy = ObjectRef(rows_key(self.run_id, shard.shard))
+        copy = ObjectRef(rows_key(self._counted_as, shard.shard))
         if not dataset.copied or not (self.pins.source.copied or self._stands(copy)):
             names = dataset.result_schema.names if dataset.count.sent_only else None
             return dataset.read(shard.first_row, shard.rows, names)
@@ -308,6 +352,14 @@ class Salvage:
     def _unsent(self, shard: Shard) -> Iterator[tuple[int, str, str]]:
         if shard.sendable == shard.rows or (shard.ended_status == CANCELLED and not shard.bytes):
             return  # of a cancelled run the last shards were never rendered
+        yield from self._lines_unsent(shard)
+
+    def _unsent_lines(self, shard: Shard) -> Iterator[tuple[int, str, str]]:
+        """Of a retry's shard: the rows that were to go again and could not be rendered; most have none."""
+        with suppress(Missing):
+            yield from self._lines_unsent(shard)
+
+    def _lines_unsent(self, shard: Shard) -> Iterator[tuple[int, str, str]]:
         for line in self.objects.read(ObjectRef(unsent_key(self.run_id, shard.shard))).splitlines():
             unsent = json.loads(line)
             yield unsent["row"], unsent["code"], unsent["message"]

@@ -175,7 +175,9 @@ class Shards:
                 return "settled_by_another"
             raise
         try:
-            tokens = _tokens_of(outcome, totals.record_millitokens)
+            # What is carried over was counted with the version before.
+            carried = shard.ended_status == moves.CARRIED
+            tokens = None if carried else _tokens_of(outcome, totals.record_millitokens)
             await self._move_settled(shard, outcome, tokens, without_outcome=held.without_outcome)
         except Stale:
             log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
@@ -291,8 +293,8 @@ def _count(model_id: str, outcome: Settlement, shard: Shard) -> None:
     metrics.ROWS_FINISHED.labels("ok").inc(outcome.ok)
     for code, rows in outcome.errors.items():
         metrics.ROWS_FINISHED.labels(code.lower()).inc(rows)
-    if not (outcome.ok or outcome.input_tokens or outcome.output_tokens):
-        return  # a model that was made up has answered nothing, and gets no series
+    if shard.ended_status == moves.CARRIED or not (outcome.ok or outcome.input_tokens or outcome.output_tokens):
+        return  # its answers were paid before; and a model that was made up has answered nothing, and gets no series
     price = on_demand_price_of(model_id, shard.tier) if shard.on_demand else price_of(model_id)
     model = metrics.model_label(canonical_model(model_id), priced=price is not None)
     metrics.TOKENS.labels(model, "input").inc(outcome.input_tokens)

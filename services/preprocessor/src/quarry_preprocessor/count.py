@@ -19,7 +19,8 @@ from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import estimate_key, plan_key
 from quarry_core.contract.run import Pins
 from quarry_core.contract.states import RunState
-from quarry_core.errors import Conflict, Stale
+from quarry_core.contract.versions import RetryOf
+from quarry_core.errors import Conflict, Missing, Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Totals
 from quarry_core.planning.counting import write_count
@@ -70,6 +71,8 @@ class Counting:
         assert run is not None
         assert run.pins is not None
         pins = run.pins
+        if pins.retry is not None:
+            return await self._plan_retry(totals, pins, pins.retry)
         # Only this may take the process down; what follows are a few small reads and writes.
         async with self._pieces.begun(Piece(Step.COUNT, run_id)):
             planned = await self._planned(run_id, pins)
@@ -78,6 +81,27 @@ class Counting:
         dataset = planned.counted.dataset
         plan, digest = await self._world.offload.run(partial(write_plan, dataset, run_id, planned.plan))
         record_millitokens = await self._estimated(run_id, pins, replace(planned, plan=plan))
+        return await self._open(totals, pins, plan, dataset.count.rows, digest, record_millitokens)
+
+    async def _plan_retry(self, totals: Totals, pins: Pins, of: RetryOf) -> Totals:
+        """A retry has the plan of the run whose error rows it asks again: nothing is counted."""
+        first = await self._world.ledger.totals(of.root)
+        try:
+            plan, digest = await self._world.offload.run(
+                partial(copy_plan, self._world.objects, of.root, totals.run_id)
+            )
+        except Missing:
+            plan, digest = None, ""
+        if first is None or plan is None:
+            gone = f"the plan of run {of.root}, whose errors are to be asked again, does not lie in the bucket any more"
+            return await self._refuse(totals, gone)
+        return await self._open(totals, pins, plan, first.rows_source, digest, 0)
+
+    async def _open(
+        self, totals: Totals, pins: Pins, plan: Plan, rows_source: int, digest: str, record_millitokens: int
+    ) -> Totals:
+        """Open the slices of a plan that stands, then the run: PLANNING -> RUNNING."""
+        ledger, run_id = self._world.ledger, totals.run_id
         for number in range(0 if pins.dry_run else plan.slice_count):
             piece = plan.slice_at(number)
             try:
@@ -85,7 +109,7 @@ class Counting:
             except Stale:
                 log.debug("slice_opened_by_another", slice=number)
         try:
-            await self._begin(totals, pins, plan, dataset.count.rows, digest, record_millitokens)
+            await self._begin(totals, pins, plan, rows_source, digest, record_millitokens)
             metrics.ROWS_ACCEPTED.inc(0 if pins.dry_run else plan.rows_planned)
             log.info(
                 "planned",
@@ -188,6 +212,14 @@ def write_plan(dataset: Dataset, run_id: str, plan: Plan) -> tuple[Plan, str]:
         body = objects.read(ObjectRef(plan_key(run_id)))
         return Plan.model_validate_json(body), hashlib.sha256(body).hexdigest()
     return plan, digest
+
+
+def copy_plan(objects: Objects, from_run_id: str, run_id: str) -> tuple[Plan, str]:
+    """Write the plan of another run once as this one's; it and its SHA-256. Blocking. Raises Missing."""
+    body = objects.read(ObjectRef(plan_key(from_run_id)))
+    digest = hashlib.sha256(body).hexdigest()
+    objects.put_once(plan_key(run_id), body, {"run": run_id, "plan": digest})
+    return Plan.model_validate_json(body), digest
 
 
 def keep_estimate(objects: Objects, run_id: str, estimate: Estimate) -> Estimate:

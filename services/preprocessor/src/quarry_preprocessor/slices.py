@@ -39,11 +39,10 @@ from quarry_core.tabular.dataset import open_dataset
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.reader import RowReader
 from quarry_core.telemetry import metrics
+from quarry_preprocessor.retry_slices import SLICE_TTL_S, RetrySlices
 from quarry_preprocessor.write import ShardTooLarge, ShardWriter, Written
 
 log = structlog.get_logger()
-SLICE_TTL_DAYS = 180
-DAY_S = 86_400
 
 
 @dataclass(slots=True)
@@ -63,6 +62,7 @@ class Slices:
         self._world = world
         self._pieces = pieces
         self._kept: tuple[tuple[str, str], RowReader] | None = None
+        self._retries = RetrySlices(world, pieces)
 
     def close(self) -> None:
         """Close the reader that is kept: somebody else needs the memory."""
@@ -84,6 +84,11 @@ class Slices:
         assert run is not None
         assert run.pins is not None
         try:
+            if run.pins.retry is not None:
+                reader = await self._reader(run.counted_as, totals.plan, run.pins.source)
+                await self._retries.write(run, totals, piece, reader)
+                self._hold(run, totals.plan, reader)
+                return DONE
             work = await self._prepare(run, totals, piece)
             await self._write(work)
             self._keep(work)
@@ -95,9 +100,12 @@ class Slices:
 
     def _keep(self, work: Work) -> None:
         """Keep the reader for the next slice."""
-        self.close()
         if work.writer.reader is not None:
-            self._kept = (work.run.run_id, work.writer.plan), work.writer.reader
+            self._hold(work.run, work.writer.plan, work.writer.reader)
+
+    def _hold(self, run: Run, plan: str, reader: RowReader) -> None:
+        self.close()
+        self._kept = (run.counted_as, plan), reader
 
     async def _reader(self, run_id: str, plan: str, source: Source) -> RowReader:
         """The one that is kept, or a new one; another run's is closed before."""
@@ -138,7 +146,7 @@ class Slices:
         }
         for shard in planned:
             await self._write_shard(work, shard, enlisted)
-        expires_at = int(self._world.clock.now().timestamp()) + SLICE_TTL_DAYS * DAY_S
+        expires_at = int(self._world.clock.now().timestamp()) + SLICE_TTL_S
         try:
             await self._world.ledger.apply(moves.finish_slice(run_id, piece.number, expires_at))
         except Stale:

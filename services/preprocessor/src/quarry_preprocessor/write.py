@@ -74,7 +74,7 @@ class ShardWriter:
         encoder = self.encoder
         if isinstance(encoder, ImageEncoder):
             # An image may have come or changed since an earlier life of this work: what that has written holds.
-            before = _unsent_before(self.objects, self.run_id, name)
+            before = unsent_before(self.objects, self.run_id, name)
             if self._stands(name, identity):
                 return self._standing(name, before)
             encoder = encoder.without(before)
@@ -94,7 +94,7 @@ class ShardWriter:
             if rows is not None:
                 rows.commit()
             if written.unsent:
-                body = b"".join(_unsent_line(unsent) for unsent in written.unsent)
+                body = b"".join(unsent_line(unsent) for unsent in written.unsent)
                 self.objects.put_once(unsent_key(self.run_id, name), body, {"kind": "unsent", **identity})
             if written.sendable >= self.sendable_min and not records.commit() and isinstance(encoder, ImageEncoder):
                 return self._standing(name, tuple(written.unsent))
@@ -154,7 +154,7 @@ class ShardWriter:
         return written
 
 
-def _unsent_before(objects: Objects, run_id: str, shard: str) -> tuple[Unsent, ...]:
+def unsent_before(objects: Objects, run_id: str, shard: str) -> tuple[Unsent, ...]:
     """What an earlier life of this work has already written of rows that are not sent."""
     try:
         body = objects.read(ObjectRef(unsent_key(run_id, shard)))
@@ -201,5 +201,5 @@ def _copied(
         writer.close()
 
 
-def _unsent_line(unsent: Unsent) -> bytes:
+def unsent_line(unsent: Unsent) -> bytes:
     return json.dumps({"row": unsent.row, "code": unsent.code, "message": unsent.message}).encode() + b"\n"

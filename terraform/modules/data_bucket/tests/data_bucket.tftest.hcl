@@ -167,7 +167,8 @@ run "encrypted_by_s3s_keys" {
               "arn:aws:s3:::dev-quarry-123456789012/prompts/*",
               "arn:aws:s3:::dev-quarry-123456789012/plans/*",
               "arn:aws:s3:::dev-quarry-123456789012/inputs/*",
-              "arn:aws:s3:::dev-quarry-123456789012/batch-input/*"
+              "arn:aws:s3:::dev-quarry-123456789012/batch-input/*",
+              "arn:aws:s3:::dev-quarry-123456789012/again/*"
             ],
             "Condition": {
               "ArnEquals": {"aws:PrincipalArn": "arn:aws:iam::123456789012:role/dev-quarry-preprocessor"}
@@ -181,7 +182,8 @@ run "encrypted_by_s3s_keys" {
             "NotResource": [
               "arn:aws:s3:::dev-quarry-123456789012/rows/*",
               "arn:aws:s3:::dev-quarry-123456789012/plans/*",
-              "arn:aws:s3:::dev-quarry-123456789012/batch-input/*"
+              "arn:aws:s3:::dev-quarry-123456789012/batch-input/*",
+              "arn:aws:s3:::dev-quarry-123456789012/again/*"
             ],
             "Condition": {
               "ArnEquals": {"aws:PrincipalArn": "arn:aws:iam::123456789012:role/dev-quarry-preprocessor"}

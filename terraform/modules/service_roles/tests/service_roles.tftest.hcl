@@ -92,6 +92,7 @@ run "what_the_preprocessor_may_do" {
             "arn:aws:s3:::dev-quarry-123456789012/plans/*",
             "arn:aws:s3:::dev-quarry-123456789012/inputs/*",
             "arn:aws:s3:::dev-quarry-123456789012/batch-input/*",
+            "arn:aws:s3:::dev-quarry-123456789012/again/*",
           ]
         },
         {
@@ -108,6 +109,7 @@ run "what_the_preprocessor_may_do" {
             "arn:aws:s3:::dev-quarry-123456789012/rows/*",
             "arn:aws:s3:::dev-quarry-123456789012/plans/*",
             "arn:aws:s3:::dev-quarry-123456789012/batch-input/*",
+            "arn:aws:s3:::dev-quarry-123456789012/again/*",
           ]
         },
         {
@@ -117,6 +119,7 @@ run "what_the_preprocessor_may_do" {
           Resource = [
             "arn:aws:s3:::dev-quarry-123456789012/rows/*",
             "arn:aws:s3:::dev-quarry-123456789012/batch-input/*",
+            "arn:aws:s3:::dev-quarry-123456789012/again/*",
           ]
         },
         {
@@ -132,6 +135,7 @@ run "what_the_preprocessor_may_do" {
                 "plans/*",
                 "rows/*",
                 "batch-input/*",
+                "again/*",
                 "results/*",
               ]
             }

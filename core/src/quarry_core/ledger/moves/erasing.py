@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from quarry_core.ledger.keys import run_key, totals_key
 from quarry_core.ledger.moves.control import By
-from quarry_core.ledger.moves.premise import equal
+from quarry_core.ledger.moves.premise import as_read, equal
 from quarry_core.ledger.rows import PINNED, Totals
 from quarry_core.ports import Cond, Delete, Key, Update, Write
 
@@ -24,7 +24,12 @@ def begin_erasing(totals: Totals, by: By) -> list[Write]:
     return [
         Update(
             totals_key(totals.run_id),
-            when=(equal("state", totals.state), Cond("erasing_at", "absent")),
+            # Nothing of its dataset is being made: a retry that has begun since was not seen.
+            when=(
+                equal("state", totals.state),
+                Cond("erasing_at", "absent"),
+                as_read("last_version", totals.last_version),
+            ),
             set={"erasing_at": by.at, "erased_by": by.who},
             add={"version": 1},
         )

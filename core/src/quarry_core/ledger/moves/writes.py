@@ -18,6 +18,8 @@ INTERNAL_ERROR = "INTERNAL_ERROR"
 NOT_PROCESSED = "NOT_PROCESSED"
 # Both: how a shard ended for which no job was made, since its run was cancelled; and what its rows get.
 CANCELLED = "CANCELLED"
+# Of a retry's shard: its rows have the outcomes of the version before.
+CARRIED = "CARRIED"
 
 
 def as_read(shard: Shard) -> tuple[Cond, ...]:
