@@ -36,6 +36,7 @@ class _Held:
     receive_count: int = 0
     receipt: str = ""
     group: str = ""
+    sender: str = ""
 
 
 @dataclass(slots=True)
@@ -61,6 +62,7 @@ class FakeQueue:
         self.name = name
         self.visibility_s = visibility_s
         self.max_receive = max_receive
+        self.sender = ""  # under which SQS knows who sends by `send`
         self._clock = clock
         self._shuffle = shuffle
         self._contents = _Contents()
@@ -90,7 +92,7 @@ class FakeQueue:
         if not 0 <= delay_s <= 900 or len(given) > 10 or not all(given.values()):
             raise ValueError(f"SQS takes a delay of 0 to 900 s and 10 attributes with values: {delay_s}, {given}")
         async with self._faults.call("queue.send", self.name, body):
-            return self.put(body, given, delay_s, group=group)
+            return self.put(body, given, delay_s, group=group, sender=self.sender)
 
     async def ack(self, message: Message) -> None:
         async with self._faults.call("queue.ack", self.name, message):
@@ -182,14 +184,22 @@ class FakeQueue:
         self._contents.numbered += RESTORED  # an id that was given before is not given again
 
     def put(
-        self, body: str, attributes: Mapping[str, str] | None = None, delay_s: float = 0, *, group: str = ""
+        self,
+        body: str,
+        attributes: Mapping[str, str] | None = None,
+        delay_s: float = 0,
+        *,
+        group: str = "",
+        sender: str = "",
     ) -> str:
         """Somebody else's send: no worker's call is counted."""
         given = dict(attributes or {})
         if not body or _bytes(body, given) > BODY_BYTES_MAX:
             raise Refused(f"{self.name}: SQS takes bodies of 1 to {BODY_BYTES_MAX} bytes", "InvalidParameterValue")
         visible_at = self._clock.monotonic() + delay_s
-        held = _Held(self._number(), body, given, self._now_ms(), visible_at, delayed=delay_s > 0, group=group)
+        held = _Held(
+            self._number(), body, given, self._now_ms(), visible_at, delayed=delay_s > 0, group=group, sender=sender
+        )
         self._contents.waiting.append(held)
         return held.id
 
@@ -259,7 +269,10 @@ class FakeQueue:
 
 
 def _reported(held: _Held) -> Message:
-    return Message(held.id, held.body, held.receipt, dict(held.attributes), held.receive_count, held.sent_at_ms)
+    attributes = dict(held.attributes)
+    return Message(
+        held.id, held.body, held.receipt, attributes, held.receive_count, held.sent_at_ms, sender=held.sender
+    )
 
 
 def _bytes(body: str, attributes: Mapping[str, str]) -> int:

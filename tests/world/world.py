@@ -181,10 +181,10 @@ class SimulatedWorld:
         self.objects.plant(key, body.getvalue())
         return f"s3://{BUCKET}/{key}"
 
-    def send(self, manifest: dict | str, **attributes: str) -> str:
+    def send(self, manifest: dict | str, *, sender: str = "", **attributes: str) -> str:
         """Drop a manifest on the queue; its run id, if it is a JSON object."""
         text = manifest if isinstance(manifest, str) else json.dumps(manifest)
-        message_id = self.queues["manifests"].put(text, attributes)
+        message_id = self.queues["manifests"].put(text, attributes, sender=sender)
         data = json.loads(text) if not isinstance(manifest, str) else None
         return run_id_of(data, attributes.get("quarry_origin_id", message_id)) if data is not None else ""
 

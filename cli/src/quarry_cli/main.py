@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from quarry_cli.commands.audit import audit
 from quarry_cli.commands.config import app as config
 from quarry_cli.commands.control import cancel, pause, resume
 from quarry_cli.commands.dlq import app as dlq
@@ -97,6 +98,7 @@ for command in (
     schema,
     doctor,
     models,
+    audit,
     limits,
 ):
     app.command()(command)

@@ -27,6 +27,7 @@ class Message:
     attributes: Mapping[str, str] = field(default_factory=dict)
     receive_count: int = 1
     sent_at_ms: int = 0
+    sender: str = ""  # AIDA… of a user, AROA…:session of a role, as SQS knows who sent it; empty: not told
 
 
 class Queue(Protocol):

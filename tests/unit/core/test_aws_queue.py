@@ -73,7 +73,7 @@ async def test_only_texts_are_read_of_a_messages_attributes():
         "MaxNumberOfMessages": 7,
         "WaitTimeSeconds": 20,
         "MessageAttributeNames": ["All"],
-        "MessageSystemAttributeNames": ["ApproximateReceiveCount", "SentTimestamp"],
+        "MessageSystemAttributeNames": ["ApproximateReceiveCount", "SenderId", "SentTimestamp"],
     }
 
 

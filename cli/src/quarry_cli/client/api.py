@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from quarry_cli.aws.answers import for_people
 from quarry_cli.client import control, retrying
+from quarry_cli.client.audit_trail import Trail, audit_trail, read_since
 from quarry_cli.client.connections import Connect, Connections, connect, connect_to, variables_of
 from quarry_cli.client.control import Control
 from quarry_cli.client.erasing import Erased, erase
@@ -307,6 +308,22 @@ class Client:
         """
         do = retrying.look if look_only else retrying.begin
         return self._do(lambda connections: do(connections, run_id, tuple(codes), every=every))
+
+    def audit(self, run_id: str | None = None, *, since: str | None = None, limit: int = 50) -> Trail:
+        """Who did what, the newest first: of a run, or of all.
+
+        Args:
+            since: as `36h`, `7d` or `2026-11-30`; by default 30 days, for a run as far as the trail goes.
+
+        Raises:
+            BadSetting, NoSuchRun, SeveralRuns.
+        """
+
+        def look(connections: Connections) -> Awaitable[Trail]:
+            begin = None if since is None else read_since(since, connections.clock.now())
+            return audit_trail(connections, run_id, begin, limit)
+
+        return self._do(look)
 
     def limits(self, model: str | None = None) -> PoolLimits:
         """How many jobs of each model may be active at once, and why; of one model also who changed it. Raises BadSetting."""

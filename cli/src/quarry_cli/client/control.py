@@ -15,7 +15,7 @@ from enum import StrEnum
 
 import msgspec
 
-from quarry_cli.client.caller import caller
+from quarry_cli.client.caller import audit, caller
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.reading import RunReader
 from quarry_cli.client.run_search import find_run, no_such_run
@@ -146,7 +146,8 @@ async def _control(connections: Connections, text: str, action: Action, decide: 
         who = await caller(connections) if who is None else who
         by = moves.By(at, who)
         try:
-            await connections.ledger.apply(decide(now, by))
+            kept = audit(connections, action, by.who, by.at, run_id=run_id)
+            await connections.ledger.apply([*decide(now, by), *kept])
         except Stale:
             continue  # it has just moved: look again
         woken = await _wake(connections, run_id, action, totals)

@@ -16,7 +16,7 @@ from itertools import islice
 import msgspec
 
 from quarry_cli.client.aside import aside
-from quarry_cli.client.caller import caller
+from quarry_cli.client.caller import audit, caller
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.run_search import no_such_run
 from quarry_cli.errors import NotConfigured, NotEnded
@@ -112,7 +112,8 @@ async def _begun(connections: Connections, totals: Totals) -> Totals:
     if not totals.erasing_at:
         by = moves.By(connections.clock.now().isoformat(), await caller(connections))
         try:
-            await connections.ledger.apply(moves.begin_erasing(totals, by))
+            kept = audit(connections, "erase", by.who, by.at, run_id=totals.run_id)
+            await connections.ledger.apply([*moves.begin_erasing(totals, by), *kept])
         except Stale as error:
             now = await connections.ledger.totals(totals.run_id)
             if now is None or not now.erasing_at:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import msgspec
 
-from quarry_cli.client.caller import caller
+from quarry_cli.client.caller import audit, caller
 from quarry_cli.client.connections import Connections
 from quarry_cli.errors import BadSetting
 from quarry_core.contract.job_request import check_model_id
@@ -107,7 +107,10 @@ async def set_limit(connections: Connections, model: str, limit: int | None, rea
             if pool.set_to != limit:
                 why = one_line(reason, REASON_CHARS_MAX)
                 change = LimitChange(name, pool.set_to, limit, by, now.isoformat(), why)
-                await ledger.apply(moves.set_limit(pool, change, clock.token(), expires_at))
+                before, after = ("QUARRY_JOB_QUOTA" if each is None else each for each in (pool.set_to, limit))
+                what = f"{before} -> {after}{f': {why}' if why else ''}"
+                kept = audit(connections, "limit", by, now.isoformat(), subject=name, what=what)
+                await ledger.apply([*moves.set_limit(pool, change, clock.token(), expires_at), *kept])
         except Stale:
             continue
         return await read_limits(connections, name)

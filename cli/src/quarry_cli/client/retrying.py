@@ -18,7 +18,7 @@ from functools import partial
 import msgspec
 
 from quarry_cli.client.aside import aside
-from quarry_cli.client.caller import caller
+from quarry_cli.client.caller import audit, caller
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.parts import batches_of, open_part
 from quarry_cli.client.run_search import find_run, no_such_run
@@ -99,9 +99,10 @@ async def begin(connections: Connections, text: str, codes: Sequence[str] = (), 
         at = connections.clock.now().isoformat()
         days = planned.first.text_days or TEXT_DAYS
         try:
-            await connections.ledger.apply(
-                moves.begin_version(planned.first, planned.accepted(at), moves.By(at, who), days)
-            )
+            what = f"{planned.retry.asked} rows again, as version {planned.retry.version}"
+            kept = audit(connections, "retry", who, at, run_id=planned.retry.of, what=what)
+            begun = moves.begin_version(planned.first, planned.accepted(at), moves.By(at, who), days)
+            await connections.ledger.apply([*begun, *kept])
         except Stale:
             continue  # another retry has begun, or the run is being erased: the next look says which
         woken = await _wake(connections, planned.retry.run_id)

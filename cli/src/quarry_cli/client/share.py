@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from quarry_cli.client.caller import audit, caller
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.run_search import find_run, no_such_run
 from quarry_cli.errors import BadSetting, RunEnded
@@ -68,7 +69,10 @@ async def set_share(connections: Connections, text: str, admission_class: str | 
             continue  # its lane came or went between the two reads
         try:
             if after != before:
-                await ledger.apply(writes)
+                what = f"class {before[0]} -> {after[0]}, weight {before[1]} -> {after[1]}"
+                at = connections.clock.now().isoformat()
+                kept = audit(connections, "set", await caller(connections), at, run_id=run_id, what=what)
+                await ledger.apply([*writes, *kept])
         except Stale:
             continue
         return Share(

@@ -46,7 +46,7 @@ class SqsQueue:
                 "MaxNumberOfMessages": most,
                 "WaitTimeSeconds": wait_s,
                 "MessageAttributeNames": ["All"],
-                "MessageSystemAttributeNames": ["ApproximateReceiveCount", "SentTimestamp"],
+                "MessageSystemAttributeNames": ["ApproximateReceiveCount", "SenderId", "SentTimestamp"],
             },
             "receiving from",
         )
@@ -156,4 +156,5 @@ def _message(wire: Mapping[str, Any]) -> Message:
         },
         receive_count=int(system.get("ApproximateReceiveCount", 1)),
         sent_at_ms=int(system.get("SentTimestamp", 0)),
+        sender=str(system.get("SenderId", "")),
     )

@@ -150,7 +150,10 @@ class Pins(BaseModel):
 
 
 class Run(BaseModel):
-    """The ledger's run item: immutable. It has pins, or the sentence with which its manifest was refused."""
+    """The ledger's run item: immutable. It has pins, or the sentence with which its manifest was refused.
+
+    `sender` is the id under which SQS knows who sent the manifest: AIDA… of a user, AROA…:session of a role.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -159,6 +162,7 @@ class Run(BaseModel):
     accepted_at: str
     pins: Pins | None = None
     refusal: str = ""
+    sender: str = ""
 
     @property
     def version(self) -> int:

@@ -82,6 +82,20 @@ def audit_key(pool: str, at: str, token: str) -> Key:
     return f"pool#{pool}", f"{AUDIT}{at}#{token}"
 
 
+def trail_pk(month: str) -> str:
+    """The audit trail of a month (`yyyy-mm`, UTC)."""
+    return f"trail#{month}"
+
+
+def trail_key(at: str, token: str) -> Key:
+    """One entry of the audit trail."""
+    return trail_pk(at[:7]), f"{at}#{token}"
+
+
+def origin_key(origin_id: str) -> Key:
+    return f"origin#{origin_id}", "sender"
+
+
 def history_key(pool: str, week: str) -> Key:
     """What was seen of a pool's jobs in a week. It outlives the pool's row, which goes when the pool is idle."""
     return f"pool#{pool}", f"{HISTORY}{week}"

@@ -11,6 +11,7 @@ from quarry_core.contract.states import Gate
 from quarry_core.contract.versions import VERSIONS_MAX
 from quarry_core.ledger import keys, rows
 from quarry_core.ledger.rows import (
+    AuditEntry,
     BegunRow,
     FailureRow,
     JobRow,
@@ -41,6 +42,7 @@ class OpenRun:
     run_id: str
     pool: str  # empty for a run that was refused before it had one
     accepted_at: str
+    sender: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,16 @@ class Ledger:
         items = await self._table.query(f"pool#{pool}", keys.AUDIT, most=most, backwards=True)
         return [rows.read_limit_change(item) for item in items]
 
+    async def audit_entries(self, month: str, most: int = 1_000) -> list[AuditEntry]:
+        """The audit trail of a month (`yyyy-mm`), the newest first."""
+        items = await self._table.query(keys.trail_pk(month), most=most, backwards=True)
+        return [rows.read_audit_entry(item) for item in items]
+
+    async def first_sender(self, origin_id: str) -> str:
+        """Who sent the manifest of which a copy waits; empty if none does."""
+        item = await self._table.get(keys.origin_key(origin_id))
+        return "" if item is None else str(item["sender"])
+
     async def history(self, pool: str) -> History:
         """What was seen of the pool's jobs lately."""
         items = await self._table.query(f"pool#{pool}", keys.HISTORY, most=WEEKS_MAX, backwards=True)
@@ -254,4 +266,4 @@ def _texts_bounded(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _open_run(item: Item) -> OpenRun:
-    return OpenRun(item["run_id"], item.get("pool", ""), item["accepted_at"])
+    return OpenRun(item["run_id"], item.get("pool", ""), item["accepted_at"], item.get("sender", ""))

@@ -38,6 +38,8 @@ def run_item(run: Run) -> Item:
         item["text"] = has_text(run)
     if run.refusal:
         item["refusal"] = run.refusal
+    if run.sender:
+        item["sender"] = run.sender
     return item
 
 
@@ -65,6 +67,7 @@ def read_run(item: Item, text: Item | None = None) -> Run:
         accepted_at=item["accepted_at"],
         pins=Pins.model_validate_json(pins) if pins else None,
         refusal=item.get("refusal", ""),
+        sender=item.get("sender", ""),
     )
 
 
@@ -366,6 +369,32 @@ class LimitChange:
     by: str
     at: str
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what. `at` is ISO 8601 in UTC; `by` is an ARN, or the id under which SQS knows who sent a manifest.
+
+    `run_id` and `subject` (a pool, a model) are what it was done to; either may be empty.
+    """
+
+    at: str
+    action: str
+    by: str
+    run_id: str = ""
+    subject: str = ""
+    what: str = ""
+
+
+def read_audit_entry(item: Item) -> AuditEntry:
+    return AuditEntry(
+        item["at"],
+        item["action"],
+        item["by"],
+        item.get("run_id", ""),
+        item.get("subject", ""),
+        item.get("what", ""),
+    )
 
 
 def read_limit_change(item: Item) -> LimitChange:

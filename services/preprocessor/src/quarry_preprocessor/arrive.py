@@ -10,6 +10,7 @@ May be called any number of times for one message: the run is written once, by w
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from functools import partial
 
@@ -71,8 +72,22 @@ class Arrivals:
             piece, partial(self._arrive, run_id, data, message), partial(self._give_up, run_id, data)
         )
 
+    async def _sender(self, message: Message) -> str:
+        """Who sent the manifest. A copy that has waited was sent by a service, so who sent the first one is written down."""
+        origin_id = message.attributes.get(ORIGIN_ATTRIBUTE, "")
+        return (await self._world.ledger.first_sender(origin_id) if origin_id else "") or message.sender
+
+    async def _remember_sender(self, message: Message) -> None:
+        sender = await self._sender(message)
+        origin_id = message.attributes.get(ORIGIN_ATTRIBUTE) or message.id
+        if sender:
+            with contextlib.suppress(Stale):  # it is written down already
+                at = self._world.clock.now().isoformat()
+                await self._world.ledger.apply(moves.remember_sender(origin_id, sender, at))
+
     async def renew(self, message: Message) -> None:
         """Put a fresh copy behind the others. Raises Refused: there is no room in it for its origin."""
+        await self._remember_sender(message)
         attributes = with_origin(message.attributes, message.id)
         await self._world.queues["manifests"].send(message.body, attributes, delay_s=FULL_WAIT_S)
 
@@ -103,7 +118,7 @@ class Arrivals:
             limit = self._world.settings.open_runs_max
             if len(await self._world.ledger.open_runs(most=limit)) >= limit:
                 return await self._wait(message, limit)
-            run = await self._accept(run_id, data, digest)
+            run = await self._accept(run_id, data, digest, await self._sender(message))
         if run.manifest_hash != digest:
             return Poison(f"run_id: {run_id} belongs to another manifest already; give this one an id of its own")
         totals = await self._world.ledger.totals(run_id)
@@ -130,7 +145,7 @@ class Arrivals:
         log.info("waits", open_runs=limit, wait_s=FULL_WAIT_S)
         return DONE
 
-    async def _accept(self, run_id: str, data: ManifestData, digest: str) -> Run:
+    async def _accept(self, run_id: str, data: ManifestData, digest: str, sender: str) -> Run:
         accepted_at = self._world.clock.now().isoformat()
         pins, refusal = None, ""
         text = canonical_json(data).encode()
@@ -146,7 +161,9 @@ class Arrivals:
             if exhausted(error):
                 raise  # the worker's want, not the manifest's fault
             refusal = bounded_text(str(error), REFUSAL_BYTES_MAX)
-        run = Run(run_id=run_id, manifest_hash=digest, accepted_at=accepted_at, pins=pins, refusal=refusal)
+        run = Run(
+            run_id=run_id, manifest_hash=digest, accepted_at=accepted_at, pins=pins, refusal=refusal, sender=sender
+        )
         try:
             await self._world.ledger.apply(moves.accept(run, self._world.settings.prompt_text_days))
         except Stale:
@@ -155,7 +172,7 @@ class Arrivals:
                 raise
             return winner
         metrics.RUNS_ACCEPTED.inc()
-        log.info("accepted", model_id=pins.model_id if pins else None, refused=bool(refusal))
+        log.info("accepted", model_id=pins.model_id if pins else None, refused=bool(refusal), sender=sender)
         return run
 
     async def _pin(self, run_id: str, manifest: Manifest) -> Pins:

@@ -10,6 +10,7 @@ The states moved between are those of `states.SHARD_MOVES` and `states.RUN_MOVES
 against those tables.
 """
 
+from quarry_core.ledger.moves.audit import audited, remember_sender
 from quarry_core.ledger.moves.control import By, cancel, pause, resume
 from quarry_core.ledger.moves.erasing import begin_erasing, end_erasing, erase_items
 from quarry_core.ledger.moves.failures import begin_piece, finish_piece, forget_failures, leave_piece, note_failure
@@ -75,6 +76,7 @@ __all__ = [
     "By",
     "accept",
     "admit",
+    "audited",
     "begin_closing",
     "begin_erasing",
     "begin_invoking",
@@ -116,6 +118,7 @@ __all__ = [
     "refuse",
     "refuse_run",
     "refuse_waiting",
+    "remember_sender",
     "remove_pool",
     "repeat",
     "resume",

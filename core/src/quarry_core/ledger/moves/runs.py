@@ -8,9 +8,10 @@ from quarry_core.contract.run import Run
 from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT
 from quarry_core.contract.states import Gate, RunState
 from quarry_core.ledger.keys import done_key, lane_key, open_key, run_key, slice_key, text_key, totals_key
+from quarry_core.ledger.moves.audit import audited
 from quarry_core.ledger.moves.control import PAUSED
 from quarry_core.ledger.moves.premise import as_read, equal
-from quarry_core.ledger.rows import Totals, has_text, run_item, text_item
+from quarry_core.ledger.rows import AuditEntry, Totals, has_text, run_item, text_item
 from quarry_core.ports import Cond, Delete, Put, Update, Write
 
 TEXT_DAYS = 30
@@ -48,12 +49,22 @@ def accept(run: Run, text_days: int = TEXT_DAYS) -> list[Write]:
         **zero,
     }
     pool = {"pool": run.pins.pool} if run.pins else {}
+    sender = {"sender": run.sender} if run.sender else {}
     return [
         Put(run_key(run.run_id), run_item(run)),
         *text,
         Put(totals_key(run.run_id), totals),
-        Put(open_key(run.run_id), {"run_id": run.run_id, "accepted_at": run.accepted_at, **pool}),
+        Put(open_key(run.run_id), {"run_id": run.run_id, "accepted_at": run.accepted_at, **pool, **sender}),
+        *_sent(run),
     ]
+
+
+def _sent(run: Run) -> list[Write]:
+    """Who sent it goes into the audit trail, where SQS has told."""
+    if not run.sender:
+        return []
+    what = f"refused: {run.refusal}" if run.refusal else (f"model {run.pins.model_id}" if run.pins else "")
+    return audited(AuditEntry(run.accepted_at, "submit", run.sender, run.run_id, what=what), run.run_id)
 
 
 def begin_planning(totals: Totals) -> list[Write]:
