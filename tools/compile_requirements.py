@@ -15,7 +15,7 @@ import sys
 from distributions import ROOT, closure
 
 SERVICES = ("services/preprocessor", "services/scheduler", "services/collector")
-EVERYTHING = (*SERVICES, "core[traces]", "cli", "local[tls]")
+EVERYTHING = (*SERVICES, "core[traces]", "cli[ui]", "local[tls]")
 FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # requirement file: (distributions of ours, with their [extras]; hand-written .in files)
     "preprocessor": (("services/preprocessor",), ()),
@@ -23,10 +23,12 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "collector": (("services/collector",), ()),
     "traces": (("core[services,traces]",), ()),
     "cli": (("cli",), ()),
+    "cli-ui": (("cli[ui]",), ()),
     # No image is made of these: they are what `make wheels` pins, and what the bills of materials list.
     "cli-pandas": (("cli[pandas]",), ()),
     "cli-hub": (("cli[hub,pandas]",), ()),
     "cli-export": (("cli[export,hub,pandas]",), ()),
+    "cli-all": (("cli[export,hub,pandas,ui]",), ()),
     "core": (("core[columns,hub,schemas,services,traces]",), ()),
     "local": (("local[stack,tls]",), ()),
     "dev": (EVERYTHING, ("dev.in",)),

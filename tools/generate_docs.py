@@ -28,6 +28,7 @@ BLOCK = re.compile(r"(?P<head><!-- generated: (?P<name>[a-z0-9-]+)[^\n]*-->\n).*
 BLOCKS: Mapping[str, Callable[[], Lines]] = {
     "settings": settings.settings_of_services,
     "settings-command": settings.settings_of_the_command,
+    "settings-page": settings.settings_of_the_page,
     "settings-simulator": settings.settings_of_the_simulator,
     "faults-simulator": settings.faults_of_the_simulator,
     "settings-hub": settings.settings_of_the_hub,

@@ -39,7 +39,7 @@ DISTRIBUTIONS = {
     "services/preprocessor": "preprocessor",
     "services/scheduler": "scheduler",
     "services/collector": "collector",
-    "cli[export,hub,pandas]": "cli-export",
+    "cli[export,hub,pandas,ui]": "cli-all",
     "local[stack,tls]": "local",
 }
 Bill = dict[str, Any]

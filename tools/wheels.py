@@ -36,6 +36,7 @@ INSTALLED = {
     "cli[pandas]": "cli-pandas",
     "cli[hub,pandas]": "cli-hub",
     "cli[export,hub,pandas]": "cli-export",
+    "cli[ui]": "cli-ui",
     "local[stack,tls]": "local",
 }
 SUMS = "SHA256SUMS"

@@ -59,6 +59,7 @@ class Exempt(NamedTuple):
 
 
 EXCEPTIONS = (
+    Exempt("cli/src/quarry_cli/page/static/page.css", r"letter-spacing", "a property of CSS"),
     Exempt(
         "",
         r"letters?(?:,| or| and) (?:inner )?(?:digits?|hyphens?)|letters, digits|lower-case letters|upper-case letters",

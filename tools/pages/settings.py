@@ -5,7 +5,7 @@ from __future__ import annotations
 from tools.pages.fields import SETTING_HEAD, default_of, setting_rows, variables_of
 from tools.pages.text import Lines, code, table
 
-from quarry_cli.settings import ClientSettings
+from quarry_cli.settings import ClientSettings, PageSettings
 from quarry_core.settings import Settings
 from quarry_local.bedrock.faults.plan import Faults as SimulatorFaults
 from quarry_local.bedrock.settings import Settings as SimulatorSettings
@@ -19,6 +19,10 @@ def settings_of_services() -> Lines:
 
 def settings_of_the_command() -> Lines:
     return table(SETTING_HEAD, setting_rows(ClientSettings, variables_of))
+
+
+def settings_of_the_page() -> Lines:
+    return table(SETTING_HEAD, setting_rows(PageSettings, variables_of))
 
 
 def settings_of_the_simulator() -> Lines:

@@ -31,6 +31,7 @@ from quarry_cli.commands.schema import schema
 from quarry_cli.commands.set import set_
 from quarry_cli.commands.status import status
 from quarry_cli.commands.submit import submit
+from quarry_cli.commands.ui import ui
 from quarry_cli.commands.verify import verify
 from quarry_cli.commands.watch import watch
 from quarry_cli.commands.why import why
@@ -100,6 +101,7 @@ for command in (
     models,
     audit,
     limits,
+    ui,
 ):
     app.command()(command)
 app.command("set")(set_)

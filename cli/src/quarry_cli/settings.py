@@ -90,6 +90,42 @@ class ServiceSettings(BaseSettings):
             raise NotConfigured("; ".join(faults_of(error))) from error
 
 
+class PageSettings(BaseSettings):
+    """What `quarry ui` takes from the environment beside its options."""
+
+    model_config = SettingsConfigDict(env_prefix="QUARRY_", frozen=True, extra="ignore")
+
+    ui_token: SecretStr = Field(
+        SecretStr(""),
+        description="The token that `quarry ui` asks for, of at least 32 characters; empty makes one at each start.",
+    )
+    ui_allow_hosts: str = Field(
+        "", description="As --allow-host: names under which others reach the page, with commas between them."
+    )
+    ui_dashboard_url: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="A dashboard that the page of a run leads to; `{run_id}` in it becomes the run's id.",
+    )
+    endpoint: str = Field(
+        "",
+        validation_alias="AWS_ENDPOINT_URL",
+        description="AWS's own variable: where it leads elsewhere, the page has no links to AWS's console.",
+    )
+
+    @property
+    def hosts(self) -> list[str]:
+        return [name.strip() for name in self.ui_allow_hosts.split(",") if name.strip()]
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str] | None = None) -> Self:
+        """As `ClientSettings.read`."""
+        try:
+            return cls(**_given(cls, variables))
+        except ValidationError as error:
+            raise NotConfigured("; ".join(faults_of(error))) from error
+
+
 def names_of(settings: type[BaseSettings], field: str) -> tuple[str, ...]:
     """The variables that a field is read from, the first that is set."""
     alias = settings.model_fields[field].validation_alias

@@ -71,7 +71,7 @@ async def read_limits(connections: Connections, model: str | None) -> PoolLimits
     pools = [await ledger.pool(name) for name in names]
     changes = [] if model is None else await ledger.limit_changes(names[0], CHANGES_SHOWN_MAX)
     return PoolLimits(
-        pools=[_shown(pool) for pool in pools if pool is not None],
+        pools=[shown(pool) for pool in pools if pool is not None],
         changes=[
             Change(at=each.at, by=each.by, before=each.before, after=each.after, reason=each.reason) for each in changes
         ],
@@ -140,7 +140,8 @@ async def _who(connections: Connections) -> str:
         return "unknown"
 
 
-def _shown(pool: Pool) -> PoolLimit:
+def shown(pool: Pool) -> PoolLimit:
+    """A pool as people see it."""
     return PoolLimit(
         pool=pool.pool,
         limit=pool.admit_limit,

@@ -92,7 +92,7 @@ async def read_runs(connections: Connections, most: int, wanted: Wanted) -> list
     for run_id in ids:  # a run that ended meanwhile stands once
         totals, run = found.get(keys.totals_key(run_id)), found.get(keys.run_key(run_id))
         if totals is not None and run is not None:
-            lines.append(_line(rows.read_run(run), rows.read_totals(totals), connections.clock.now()))
+            lines.append(line_of(rows.read_run(run), rows.read_totals(totals), connections.clock.now()))
     return [line for line in lines if wanted.fits(line)][:most]
 
 
@@ -175,7 +175,8 @@ async def _ids(connections: Connections, most: int) -> list[str]:
     return list(dict.fromkeys(ids[:most]))
 
 
-def _line(run: Run, totals: Totals, now: datetime) -> RunLine:
+def line_of(run: Run, totals: Totals, now: datetime) -> RunLine:
+    """A run as a list shows it."""
     return RunLine(
         run_id=totals.run_id,
         name=run.pins.job_name_prefix if run.pins else None,

@@ -226,8 +226,8 @@ def run_view(
             if state is not ShardState.INVOKING or shards.get(state)
         },
         errors=dict(sorted(totals.errors.items(), key=lambda each: (-each[1], each[0]))),
-        spent=_spent(totals, run.pins.model if run.pins else ""),
-        jobs=[_job(job) for job in jobs],
+        spent=spent_by(totals, run.pins.model if run.pins else ""),
+        jobs=[job_view(job) for job in jobs],
         elapsed_s=max(
             0, round((_moment(totals.ended_at, now) - datetime.fromisoformat(run.accepted_at)).total_seconds())
         ),
@@ -255,7 +255,8 @@ def run_view(
     )
 
 
-def _spent(totals: Totals, model_id: str) -> Spent | None:
+def spent_by(totals: Totals, model_id: str) -> Spent | None:
+    """LLM tokens and dollars of a run's settled shards; None until one is settled."""
     if totals.input_tokens is None or totals.output_tokens is None:
         return None
     price, asked = price_of(model_id), on_demand_price_of(model_id)
@@ -284,7 +285,8 @@ def _rows_per_minute(totals: Totals, processed: int, now: datetime) -> float | N
     return round(done * 60 / elapsed_s, 1) if elapsed_s > 0 else None
 
 
-def _job(job: JobRow) -> JobView:
+def job_view(job: JobRow) -> JobView:
+    """A job as it is shown."""
     return JobView(
         name=job.name,
         arn=job.arn,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
@@ -17,6 +14,7 @@ from rich.text import Text
 
 from quarry_cli.aws.answers import for_people
 from quarry_cli.client import dead_letter_queue
+from quarry_cli.client.dead_letter_connections import Open, Post, open_post
 from quarry_cli.client.dead_letter_queue import DEAD_LETTER_QUEUES, NO_REASON, DeadLetter, Depth, Done
 from quarry_cli.client.dead_letter_settings import DeadLetterSettings, source_of, variable_of
 from quarry_cli.errors import Exit
@@ -25,36 +23,11 @@ from quarry_cli.screen.printing import Json
 from quarry_cli.screen.wording import plain
 from quarry_cli.settings import ClientSettings
 from quarry_core.errors import PortError
-from quarry_core.ports import Queue
 
 T = TypeVar("T")
 LIMIT_MAX = 1_000
 
 app = typer.Typer(no_args_is_help=True, help="Dead-letter messages: list, show, move back or delete them.")
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """The queues, opened for one command: by name, the dead-letter messages of one, and where they go back to."""
-
-    dead_letters: Callable[[str], Queue]
-    source: Callable[[str], Queue]
-
-
-Open = Callable[[DeadLetterSettings], AbstractAsyncContextManager[Post]]
-
-
-@contextlib.asynccontextmanager
-async def open_post(settings: DeadLetterSettings) -> AsyncIterator[Post]:
-    # The SDKs take most of a second to import: `quarry --help` needs none of them.
-    from quarry_core.aws.queue import SqsQueue  # noqa: PLC0415 see above
-    from quarry_core.aws.threaded import ThreadedAws  # noqa: PLC0415 see above
-
-    async with ThreadedAws(region=settings.region) as aws:
-        yield Post(
-            dead_letters=lambda name: SqsQueue(aws, f"{name}-dlq", settings.dead_letters_url(name)),
-            source=lambda name: SqsQueue(aws, source_of(name), settings.source_url(name)),
-        )
 
 
 QueueName = StrEnum("QueueName", {name.replace("-", "_"): name for name in DEAD_LETTER_QUEUES})  # type: ignore[misc]

@@ -1,0 +1,109 @@
+"""What can be done to a run from the page: the calls behind the commands of the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from quarry_cli.client import control
+from quarry_cli.client.connections import Connections
+from quarry_cli.client.share import set_share
+from quarry_cli.client.view import RunView
+from quarry_cli.errors import BadSetting
+from quarry_core.contract.states import RunState
+
+Do = Callable[[Connections, str, Mapping[str, str]], Awaitable["Done"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done, in sentences."""
+
+    said: str
+    next: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that can be done.
+
+    Attributes:
+        name: in the address.
+        title: of the button.
+        question: what comes of it, before it is done.
+        danger: it cannot be undone.
+        form: it has fields of its own.
+    """
+
+    name: str
+    title: str
+    question: str
+    do: Do
+    danger: bool = False
+    form: bool = False
+
+
+def possible(view: RunView) -> Sequence[Action]:
+    """What can be done to a run as it is; the calls themselves have the last word."""
+    if view.state.terminal or view.cancelled_at:
+        return ()
+    found = []
+    if view.state is not RunState.CLOSING:
+        found.append(ACTIONS["resume" if view.paused_at else "pause"])
+        found.append(ACTIONS["share"])
+    return [*found, ACTIONS["cancel"]]
+
+
+async def _cancel(connections: Connections, run_id: str, _: Mapping[str, str]) -> Done:
+    done = await control.cancel(connections, run_id)
+    return Done("The run is cancelled." if done.changed else "It was cancelled before.", done.next)
+
+
+async def _pause(connections: Connections, run_id: str, _: Mapping[str, str]) -> Done:
+    done = await control.pause(connections, run_id)
+    return Done("The run is paused." if done.changed else "It was paused before.", done.next)
+
+
+async def _resume(connections: Connections, run_id: str, _: Mapping[str, str]) -> Done:
+    done = await control.resume(connections, run_id)
+    return Done("The run goes on." if done.changed else "It was not paused.", done.next)
+
+
+async def _share(connections: Connections, run_id: str, form: Mapping[str, str]) -> Done:
+    weight = form.get("weight", "").strip()
+    if weight and not (weight.isascii() and weight.isdigit() and len(weight) <= 5):
+        raise BadSetting(f"weight: {weight[:20]!r} is not a whole number")
+    done = await set_share(connections, run_id, form.get("class") or None, int(weight) if weight else None)
+    return Done(
+        f"The run's class is {done.admission_class}, its weight {done.weight}.",
+        [f"before: class {done.class_before}, weight {done.weight_before}"],
+    )
+
+
+ACTIONS: Mapping[str, Action] = {
+    action.name: action
+    for action in (
+        Action(
+            "pause",
+            "Pause",
+            "No further job is created until the run is resumed. Jobs that run finish, and are joined.",
+            _pause,
+        ),
+        Action("resume", "Resume", "Shards that wait are admitted again as slots become free.", _resume),
+        Action(
+            "cancel",
+            "Cancel",
+            "No further job is created, and those that run are stopped. What they have answered is kept, every other row"
+            " gets the error CANCELLED. This cannot be undone.",
+            _cancel,
+            danger=True,
+        ),
+        Action(
+            "share",
+            "Change share",
+            "The next admission goes by the class first; within a class, slots are shared by weight.",
+            _share,
+            form=True,
+        ),
+    )
+}
