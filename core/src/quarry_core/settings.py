@@ -205,6 +205,14 @@ class Settings(BaseSettings):
         8, ge=1, le=20, description="How often a record is asked on demand when Bedrock throttles, times out or breaks."
     )
 
+    refused_model_days: int = Field(
+        1,
+        ge=0,
+        le=90,
+        description="Days for which a model of which Bedrock refused to create a job is remembered, so that the next run of"
+        " it is refused at once; 0: it is not. `quarry limits MODEL --forget` ends it earlier.",
+    )
+
     prompt_text_days: int = Field(
         30,
         ge=1,

@@ -18,7 +18,11 @@ TERMINAL = {"Completed", "PartiallyCompleted", "Failed", "Expired", "Stopped"}
 
 @pytest.fixture(scope="package")
 def user(tmp_path_factory, warm) -> Iterator[User]:
-    with a_stack(tmp_path_factory.mktemp("faults"), StackSettings(env="faults", quota=QUOTA), warm) as user:
+    with a_stack(
+        tmp_path_factory.mktemp("faults"),
+        StackSettings(env="faults", quota=QUOTA, overrides={"QUARRY_REFUSED_MODEL_DAYS": "0"}),
+        warm,
+    ) as user:
         yield user
 
 

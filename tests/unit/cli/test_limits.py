@@ -171,3 +171,18 @@ def test_without_any_pool_that_is_said(quarry):
 
     assert (result.exit_code, result.stdout) == (0, "")
     assert "no pool stands" in result.stderr
+
+
+def test_models_that_bedrock_refuses_are_listed_and_can_be_forgotten(quarry):
+    quarry.connections["region"] = "us-east-1"
+    said = "creating: ValidationException: Batch inference is not supported for the requested model"
+    quarry.world.jobs.refuse_once(Refused(said, "ValidationException"))
+    run_id = quarry.ended(300)
+
+    shown = quarry("limits").stdout
+    assert f"{CLAUDE}, since Bedrock told run {run_id} at 2026-" in shown.replace("\n", " ")
+    assert "Batch inference is not supported" in shown
+    assert quarry("limits", "--forget").exit_code == 2
+    assert "is not remembered that amazon.nova" in quarry("limits", "amazon.nova-lite-v1:0", "--forget").stderr
+    assert "refused until" not in quarry("limits", CLAUDE, "--forget", "--reason", "access was given").stdout
+    assert json.loads(quarry("limits", "--json").stdout)["refused"] == []

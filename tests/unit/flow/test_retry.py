@@ -39,6 +39,7 @@ def connections(world: SimulatedWorld) -> Connections:
         objects=lambda: world.objects,
         clock=world.clock,
         bucket=BUCKET,
+        region="us-east-1",
         wake=wake,
     )
 

@@ -31,7 +31,7 @@ from quarry_cli.client.control import Control
 from quarry_cli.client.erasing import Erased, erase
 from quarry_cli.client.following import Show, follow
 from quarry_cli.client.formats import Format
-from quarry_cli.client.pool_limits import PoolLimits, read_limits, set_limit
+from quarry_cli.client.pool_limits import PoolLimits, forget_refused, read_limits, set_limit
 from quarry_cli.client.reading import RunReader
 from quarry_cli.client.retrying import Retry
 from quarry_cli.client.run_search import (
@@ -336,6 +336,14 @@ class Client:
             BadSetting: `limit` is not 0 to 500, or there is no such model.
         """
         return self._do(lambda connections: set_limit(connections, model, limit, reason))
+
+    def forget_refused(self, model_id: str, *, reason: str = "") -> PoolLimits:
+        """Let the next run of a model be sent, though Bedrock refused to create a job of it.
+
+        Raises:
+            BadSetting: it is not remembered that it did.
+        """
+        return self._do(lambda connections: forget_refused(connections, model_id, reason))
 
     def erase(self, run_id: str, *, tell: Callable[[int], None] | None = None) -> Erased:
         """Erase an ended run for good: all versions of its objects, and what the ledger says of it. Its id stays used.

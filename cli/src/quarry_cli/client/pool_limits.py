@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -57,11 +57,28 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """A model of which Bedrock refused to create a job, so that the next run of it is refused at once.
+
+    Attributes:
+        at: when it was, `until` when it is forgotten by itself, ISO 8601 in UTC.
+        message: Bedrock's words to run `run_id`.
+    """
+
+    model_id: str
+    region: str
+    at: str
+    until: str
+    message: str
+    run_id: str
+
+
 class PoolLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What `quarry limits` prints. `changes` are of the one pool that was asked for, the newest first."""
+    """What `quarry limits` prints. `changes` are of the one pool that was asked for, the newest first. `refused`: of it, or all."""
 
     pools: list[PoolLimit]
     changes: list[Change]
+    refused: list[Refused] = []
 
 
 async def read_limits(connections: Connections, model: str | None) -> PoolLimits:
@@ -74,6 +91,19 @@ async def read_limits(connections: Connections, model: str | None) -> PoolLimits
         pools=[shown(pool) for pool in pools if pool is not None],
         changes=[
             Change(at=each.at, by=each.by, before=each.before, after=each.after, reason=each.reason) for each in changes
+        ],
+        refused=[
+            Refused(
+                model_id=each.model_id,
+                region=each.region,
+                at=each.at,
+                until=datetime.fromtimestamp(each.expires_at, UTC).isoformat(),
+                message=each.message,
+                run_id=each.run_id,
+            )
+            for each in await ledger.refused_models()
+            if each.counts(connections.clock.now().timestamp())
+            and (model is None or pool_of(each.region, each.model_id) == names[0])
         ],
     )
 
@@ -115,6 +145,27 @@ async def set_limit(connections: Connections, model: str, limit: int | None, rea
             continue
         return await read_limits(connections, name)
     raise BadSetting(f"pool {name} is being changed too fast: {TRIES_MAX} tries; run the command again")
+
+
+async def forget_refused(connections: Connections, model_id: str, reason: str) -> PoolLimits:
+    """Let the next run of a model be sent, though Bedrock refused the last one. Raises BadSetting: it is not remembered."""
+    ledger, clock = connections.ledger, connections.clock
+    by = await _who(connections)
+    for _ in range(TRIES_MAX):
+        standing = await ledger.refused_model(connections.region, model_id)
+        now = clock.now()
+        if standing is None or not standing.counts(now.timestamp()):
+            known = [each.model_id for each in await ledger.refused_models() if each.counts(now.timestamp())]
+            listed = f": {', '.join(known)} are" if known else ": none is"
+            raise BadSetting(f"model: it is not remembered that {model_id} was refused{listed}")
+        why = one_line(reason, REASON_CHARS_MAX)
+        kept = audit(connections, "forget", by, now.isoformat(), subject=model_id, what=why)
+        try:
+            await ledger.apply([*moves.forget_refused_model(standing, moves.By(now.isoformat(), by)), *kept])
+        except Stale:
+            continue  # it has just been refused again, or somebody else was faster
+        return await read_limits(connections, None)
+    raise BadSetting(f"model: {model_id} is refused faster than it can be forgotten; run the command again")
 
 
 def pool_name(connections: Connections, model: str) -> str:

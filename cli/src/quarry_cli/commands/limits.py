@@ -22,6 +22,9 @@ def limits(
     ] = None,
     to: Annotated[int | None, typer.Option("--set", metavar="JOBS", help="Allow this many; 0 admits nothing.")] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Go by QUARRY_JOB_QUOTA again.")] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Send the next run of MODEL, though Bedrock refused the last one.")
+    ] = False,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept with the change.")] = "",
     as_json: Json = False,
 ) -> None:
@@ -29,13 +32,19 @@ def limits(
 
     The limit is the smallest of three: QUARRY_JOB_QUOTA (or what --set gives), the account's quota less the jobs of others, and what Bedrock's refusals have left. A smaller limit stops no job: nothing is admitted until enough have ended.
 
-    Each change is kept in the ledger for 400 days, with who, when and why, and shown with MODEL.
+    A model of which Bedrock refused to create a job, for its own sake, is remembered for QUARRY_REFUSED_MODEL_DAYS: runs of it are refused at once. They are listed too; --forget ends it for one, by its id.
+
+    Each change is kept in the ledger for 400 days, with who, when and why; those of a limit are shown with MODEL.
 
     Exit code 0: shown, or set; 2: a limit or a model that cannot be.
     """
     with printing.telling():
         client = open_client(ctx)
-        if to is not None or clear:
+        if forget:
+            if model is None or to is not None or clear:
+                raise BadSetting("give MODEL, and --forget alone")
+            found = client.forget_refused(model, reason=reason)
+        elif to is not None or clear:
             if model is None or (to is not None and clear):
                 raise BadSetting("give MODEL, and either --set JOBS or --clear")
             found = client.set_limit(model, None if clear else to, reason=reason)
@@ -44,11 +53,16 @@ def limits(
         if as_json:
             printing.print_json(found)
             return
-        if not found.pools:
-            typer.echo("no pool stands: one is made when a run has its first shard waiting", err=True)
-            return
         console = printing.console()
-        console.print(_table(found.pools, console.width))
+        if found.pools:
+            console.print(_table(found.pools, console.width))
+        else:
+            typer.echo("no pool stands: one is made when a run has its first shard waiting", err=True)
+        for each in found.refused:
+            typer.echo(
+                f"refused until {each.until}: {plain(each.model_id)}, since Bedrock told run {plain(each.run_id)} at {each.at}:"
+                f" {plain(each.message)}"
+            )
         for change in found.changes:
             typer.echo(_sentence(change))
 

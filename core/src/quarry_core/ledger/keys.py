@@ -9,6 +9,8 @@ POOLS = "pools"
 HISTORY = "history#"
 AUDIT = "audit#"
 VERSION = "version#"
+REFUSED_MODELS = "refused-models"
+REFUSED_MODEL = "model#"
 
 
 def run_pk(run_id: str) -> str:
@@ -94,6 +96,10 @@ def trail_key(at: str, token: str) -> Key:
 
 def origin_key(origin_id: str) -> Key:
     return f"origin#{origin_id}", "sender"
+
+
+def refused_model_key(region: str, model_id: str) -> Key:
+    return REFUSED_MODELS, f"{REFUSED_MODEL}{region}#{model_id}"
 
 
 def history_key(pool: str, week: str) -> Key:

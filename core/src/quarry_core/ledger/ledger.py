@@ -18,6 +18,7 @@ from quarry_core.ledger.rows import (
     Lane,
     LimitChange,
     Pool,
+    RefusedModel,
     Shard,
     Slice,
     Totals,
@@ -212,6 +213,15 @@ class Ledger:
         """Who sent the manifest of which a copy waits; empty if none does."""
         item = await self._table.get(keys.origin_key(origin_id))
         return "" if item is None else str(item["sender"])
+
+    async def refused_model(self, region: str, model_id: str) -> RefusedModel | None:
+        item = await self._table.get(keys.refused_model_key(region, model_id))
+        return None if item is None else rows.read_refused_model(item)
+
+    async def refused_models(self, most: int = PAGE_ITEMS) -> list[RefusedModel]:
+        """All that stand, forgotten and expired ones too."""
+        items = await self._table.query(keys.REFUSED_MODELS, keys.REFUSED_MODEL, most=most)
+        return [rows.read_refused_model(item) for item in items]
 
     async def history(self, pool: str) -> History:
         """What was seen of the pool's jobs lately."""

@@ -32,6 +32,7 @@ from quarry_core.service.failures import Kind, RunCode, Step, exhausted, kind_of
 from quarry_core.service.notices import tell_of_refusal
 from quarry_core.service.pieces import Piece, Pieces
 from quarry_core.service.process import World
+from quarry_core.service.refused_models import why_refused
 from quarry_core.service.verdicts import DONE, Verdict
 from quarry_core.tabular.dataset import Dataset
 from quarry_core.telemetry import metrics
@@ -73,11 +74,16 @@ class Counting:
         pins = run.pins
         if pins.retry is not None:
             return await self._plan_retry(totals, pins, pins.retry)
+        refused = "" if pins.dry_run else await why_refused(self._world, pins)
+        if refused and not pins.on_demand_below:
+            return await self._refuse(totals, refused)
         # Only this may take the process down; what follows are a few small reads and writes.
         async with self._pieces.begun(Piece(Step.COUNT, run_id)):
             planned = await self._planned(run_id, pins)
         if isinstance(planned, str):
             return await self._refuse(totals, planned)
+        if refused and planned.plan.rows_planned >= pins.on_demand_below:
+            return await self._refuse(totals, refused)  # else no job is made of it
         dataset = planned.counted.dataset
         plan, digest = await self._world.offload.run(partial(write_plan, dataset, run_id, planned.plan))
         record_millitokens = await self._estimated(run_id, pins, replace(planned, plan=plan))

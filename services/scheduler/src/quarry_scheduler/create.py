@@ -28,6 +28,7 @@ from quarry_core.ledger import moves
 from quarry_core.ledger.rows import JobRow, Lane, Shard
 from quarry_core.ports import Job, JobRequest
 from quarry_core.service.process import World
+from quarry_core.service.refused_models import note_refusal
 from quarry_core.telemetry import metrics
 from quarry_core.telemetry.spans import ERROR
 from quarry_scheduler.ownership import may_adopt
@@ -160,6 +161,7 @@ class JobCreator:
                 )
                 return "waiting"
             await self._world.ledger.apply(moves.refuse(row, str(answer)))
+            await note_refusal(self._world, request.model_id, shard.run_id, str(answer))
             return "refused"
         except (Unknown, Conflict) as error:
             # A conflict's cause is not documented: perhaps the name stands. List will tell, and the sweep.

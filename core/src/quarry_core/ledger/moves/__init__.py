@@ -25,6 +25,7 @@ from quarry_core.ledger.moves.pools import (
     seen_in,
     set_limit,
 )
+from quarry_core.ledger.moves.refused_models import forget_refused_model, note_refused_model
 from quarry_core.ledger.moves.rounds import RETRY_SHARDS_AT_ONCE, end_rounds, open_more, open_round
 from quarry_core.ledger.moves.runs import (
     accept,
@@ -101,12 +102,14 @@ __all__ = [
     "finish_piece",
     "finish_slice",
     "forget_failures",
+    "forget_refused_model",
     "keep_invoking",
     "leave_invoking",
     "leave_piece",
     "limit_pool",
     "list_pool",
     "note_failure",
+    "note_refused_model",
     "observe",
     "open_history",
     "open_more",
