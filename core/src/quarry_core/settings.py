@@ -220,6 +220,10 @@ class Settings(BaseSettings):
         description="Days that a run's prompt and inference parameters stay in the ledger after the run ends.",
     )
 
+    policy: str = Field(
+        "",
+        description="What the environment allows, as YAML (docs/policy.md); empty: anything. Only the preprocessor judges by it.",
+    )
     webhook_url: str = Field(
         "",
         description="Where ended runs are told of by a signed POST; empty: nowhere. Its host is in QUARRY_WEBHOOK_HOSTS.",

@@ -38,6 +38,7 @@ class Connections:
         presign: gives what makes a link of a key, for so many seconds.
         manifest_queue_url: where `queue` leads; `other_queue_urls` are those of the environment's other queues, by name.
         owner_required: whether the services want to know who owns a source's bucket.
+        policy: what the environment allows, as YAML; empty: anything.
         services: by what the services plan, as far as it is known here.
         wake: puts a wake-up on a queue of the services, by its name; False where that queue is not known. None where there
             is nobody to wake.
@@ -56,6 +57,7 @@ class Connections:
     manifest_queue_url: str = ""
     other_queue_urls: Mapping[str, str] = field(default_factory=dict)
     owner_required: bool = False
+    policy: str = ""
     services: Callable[[], ServiceSettings] = ServiceSettings.read
     presign: Callable[[], Callable[[str, int], str]] = _nobody
     wake: Callable[[str, Wakeup], Awaitable[bool]] | None = None
@@ -144,6 +146,7 @@ async def connect_to(variables: Mapping[str, str] | None) -> AsyncIterator[Conne
             manifest_queue_url=settings.manifest_queue_url,
             other_queue_urls=other_queue_urls(variables),
             owner_required=settings.input_bucket_owner_required,
+            policy=settings.policy,
             presign=presign,
             services=partial(ServiceSettings.read, variables),
             wake=wake,

@@ -20,6 +20,7 @@ from quarry_cli.client.connections import Connections
 from quarry_cli.client.submitting import judge
 from quarry_cli.errors import NotPlanned, NotSubmitted
 from quarry_core.contract.manifest import Manifest, ManifestError
+from quarry_core.contract.policy import read_policy
 from quarry_core.contract.prompts import PromptError
 from quarry_core.errors import Refused
 from quarry_core.ledger.rows import Pool
@@ -122,6 +123,7 @@ async def _planned(
         owner_required=connections.owner_required,
         max_total_records=services.max_total_records,
         max_records_per_job=services.max_records_per_job,
+        policy=read_policy(connections.policy),
     )
     # Removed here, whatever becomes of the thread.
     with tempfile.TemporaryDirectory(prefix="quarry-plan-", ignore_cleanup_errors=True) as folder:

@@ -26,6 +26,7 @@ from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_checks import check_environment
 from quarry_core.contract.manifest_identity import ORIGIN_ATTRIBUTE, ManifestData, manifest_hash, run_id_of
 from quarry_core.contract.manifest_reading import MANIFEST_BYTES_MAX, read_manifest
+from quarry_core.contract.policy import PolicyError, read_policy, violations
 from quarry_core.models import UnsupportedModel, family_of
 from quarry_core.text import shown_name
 
@@ -149,8 +150,11 @@ async def _check(connections: Connections, text: str, data: ManifestData) -> Jud
     try:
         region = connections.region or None
         check_environment(manifest, region=region, bucket=connections.bucket, owner_required=connections.owner_required)
-    except ManifestError as error:
+        faults = violations(manifest, read_policy(connections.policy))
+    except (ManifestError, PolicyError) as error:
         raise NotSubmitted(str(error)) from error
+    if faults:
+        raise NotSubmitted("; ".join(faults))
     if manifest.run_id is not None:
         run = await connections.ledger.run(manifest.run_id)
         if run is not None and run.manifest_hash != manifest_hash(data):

@@ -33,6 +33,7 @@ from quarry_core.clock import SystemClock, ThreadOffload
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import ON_DEMAND_QUEUE, QUEUES
 from quarry_core.contract.notices import read_keys
+from quarry_core.contract.policy import read_policy
 from quarry_core.errors import PortError
 from quarry_core.ledger.ledger import Ledger
 from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Profiles, Queue, Quotas, Runtime, Table, Webhook
@@ -187,6 +188,7 @@ def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda 
             if name not in OPTIONAL_QUEUES:
                 settings.queue_urls(name)
         wanted(settings)
+        read_policy(settings.policy)
         if service == NOTIFIER and settings.webhook_url:
             read_keys(settings.webhook_key.get_secret_value())
     except ValueError as error:  # a ValidationError is one too

@@ -15,6 +15,7 @@ from quarry_core.contract.listing import Listing, digest_of, ref_of
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_checks import check_environment, check_selection, on_demand_below
 from quarry_core.contract.names import listing_key
+from quarry_core.contract.policy import Policy, ready_requests, violations
 from quarry_core.contract.record_errors import RecordErrors, RecordRetries
 from quarry_core.contract.requests import INVOCATIONS
 from quarry_core.contract.run import PINS_BYTES_MAX, Output, Pins, Source
@@ -38,6 +39,7 @@ class Environment:
     max_records_per_job: int | None = None
     timeout_hours: int = 72
     asks_on_demand: bool = True
+    policy: Policy | None = None
 
 
 def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environment) -> Pins:
@@ -53,6 +55,9 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
         bucket=environment.bucket,
         owner_required=environment.owner_required,
     )
+    faults = violations(manifest, environment.policy)
+    if faults:
+        raise ManifestError("; ".join(faults))
     if not manifest.model_known:
         raise ManifestError(
             f"model_id: which model {manifest.model_id} stands for is not known here, since it could not be read: allow"
@@ -72,6 +77,8 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
     output = output_of(manifest, inference)
     source = pin_source(objects, run_id, manifest, environment.bucket)
     requests = find_requests(objects, manifest, source.format, partial(first_file, objects, run_id, source))
+    if requests is not None and environment.policy is not None and not environment.policy.own_prompts:
+        raise ManifestError(f"s3_uri: {ready_requests(environment.policy)}")
     check_selection(manifest, prompt, requests=requests is not None)
     invocation = INVOCATIONS[requests] if requests else None
     family = reader_of(manifest.model, invocation)

@@ -29,6 +29,7 @@ from quarry_core.contract.manifest_reading import REFUSAL_BYTES_MAX, read_manife
 from quarry_core.contract.message_attributes import with_origin
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import manifest_key
+from quarry_core.contract.policy import read_policy, too_many_runs
 from quarry_core.contract.prompts import PromptError
 from quarry_core.contract.run import Pins, Run
 from quarry_core.contract.states import RunState
@@ -57,6 +58,7 @@ class Arrivals:
     def __init__(self, world: World, steps: Steps) -> None:
         self._world = world
         self._steps = steps
+        self._policy = read_policy(world.settings.policy)
 
     async def on_manifest(self, message: Message) -> Verdict:
         """Make a run of a manifest, and send the wake-up to count its rows."""
@@ -116,9 +118,12 @@ class Arrivals:
         run = await self._world.ledger.run(run_id)
         if run is None:
             limit = self._world.settings.open_runs_max
-            if len(await self._world.ledger.open_runs(most=limit)) >= limit:
+            open_runs = await self._world.ledger.open_runs(most=limit)
+            sender = await self._sender(message)
+            beyond = too_many_runs(self._policy, sender, (each.sender for each in open_runs))
+            if not beyond and len(open_runs) >= limit:
                 return await self._wait(message, limit)
-            run = await self._accept(run_id, data, digest, await self._sender(message))
+            run = await self._accept(run_id, data, digest, sender, beyond)
         if run.manifest_hash != digest:
             return Poison(f"run_id: {run_id} belongs to another manifest already; give this one an id of its own")
         totals = await self._world.ledger.totals(run_id)
@@ -145,9 +150,10 @@ class Arrivals:
         log.info("waits", open_runs=limit, wait_s=FULL_WAIT_S)
         return DONE
 
-    async def _accept(self, run_id: str, data: ManifestData, digest: str, sender: str) -> Run:
+    async def _accept(self, run_id: str, data: ManifestData, digest: str, sender: str, beyond: str) -> Run:
+        """Make a run of it; one that is refused, where it is `beyond` what its sender may ask for."""
         accepted_at = self._world.clock.now().isoformat()
-        pins, refusal = None, ""
+        pins, refusal = None, beyond
         text = canonical_json(data).encode()
         objects = self._world.objects
         # First, so that what is written for this run id from now on is of this manifest and no other.
@@ -155,8 +161,9 @@ class Arrivals:
             partial(objects.put_once, manifest_key(run_id), text, {"run": run_id, "manifest": digest})
         )
         try:
-            model = await look_up_model(self._world.profiles, data, self._world.settings.region)
-            pins = await self._pin(run_id, read_manifest(data, len(text), model=model))
+            if not beyond:
+                model = await look_up_model(self._world.profiles, data, self._world.settings.region)
+                pins = await self._pin(run_id, read_manifest(data, len(text), model=model))
         except (ManifestError, PromptError) as error:
             if exhausted(error):
                 raise  # the worker's want, not the manifest's fault
@@ -191,6 +198,7 @@ class Arrivals:
             max_records_per_job=settings.max_records_per_job,
             timeout_hours=settings.timeout_hours,
             asks_on_demand=settings.asks_on_demand,
+            policy=self._policy,
         )
         pins = await self._world.offload.run(partial(pin, self._world.objects, run_id, manifest, environment))
         if pins.source.listing:

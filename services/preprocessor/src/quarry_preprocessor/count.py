@@ -17,7 +17,8 @@ import structlog
 
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import estimate_key, plan_key
-from quarry_core.contract.run import Pins
+from quarry_core.contract.policy import limits_cost, read_policy, too_dear, too_large
+from quarry_core.contract.run import Pins, Run
 from quarry_core.contract.states import RunState
 from quarry_core.contract.versions import RetryOf
 from quarry_core.errors import Conflict, Missing, Stale
@@ -84,6 +85,9 @@ class Counting:
             return await self._refuse(totals, planned)
         if refused and planned.plan.rows_planned >= pins.on_demand_below:
             return await self._refuse(totals, refused)  # else no job is made of it
+        beyond = "" if pins.dry_run else await self._beyond(run, pins, planned)
+        if beyond:
+            return await self._refuse(totals, beyond)
         dataset = planned.counted.dataset
         plan, digest = await self._world.offload.run(partial(write_plan, dataset, run_id, planned.plan))
         record_millitokens = await self._estimated(run_id, pins, replace(planned, plan=plan))
@@ -183,17 +187,28 @@ class Counting:
             log.exception("estimate_failed")
             return 0
 
+    async def _beyond(self, run: Run, pins: Pins, planned: Planned) -> str:
+        """Why the environment's policy does not allow so much; empty: it does."""
+        policy = read_policy(self._world.settings.policy)
+        why = too_large(policy, run.sender, planned.plan.rows_planned)
+        if why or not limits_cost(policy, run.sender):
+            return why
+        return too_dear(policy, run.sender, (await self._forecast(run.run_id, pins, planned)).dollars)
+
     async def _estimate(self, run_id: str, pins: Pins, planned: Planned) -> Estimate:
         """What the run will be, as far as is known now; the first worker's is kept."""
+        estimate = await self._forecast(run_id, pins, planned)
+        return await self._world.offload.run(partial(keep_estimate, self._world.objects, run_id, estimate))
+
+    async def _forecast(self, run_id: str, pins: Pins, planned: Planned) -> Estimate:
         ledger, slots = self._world.ledger, self._world.settings.job_quota
         pool = await ledger.pool(pins.pool)
-        estimate = planned.estimate(
+        return planned.estimate(
             pins,
             slots=pool.admit_limit if pool and pool.admit_limit else slots,
             history=await ledger.history(pins.pool),
             ahead=await ledger.ahead(pins.pool, run_id),
         )
-        return await self._world.offload.run(partial(keep_estimate, self._world.objects, run_id, estimate))
 
     async def _refuse(self, totals: Totals, why: str) -> Totals:
         ledger = self._world.ledger
