@@ -22,6 +22,7 @@ from quarry_core.planning.estimate import Estimate
 
 # With less than this done, a rate says more about the start than about the rest.
 ETA_DONE_RATIO_MIN = 0.005
+JOB_MESSAGES_MAX = 20
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,15 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     processed_records: int | None
     success_records: int | None
     error_records: int | None
+
+
+class JobMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """What Bedrock said of `jobs` jobs that ended with `status`; `example` is one of them."""
+
+    status: str
+    message: str
+    jobs: int
+    example: str
 
 
 class Slots(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +114,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     was, or it cannot be read. Of a `dry_run` it is all there is. `cancelled_at` and `paused_at` are None where the run is
     neither; `cancelled_by` and `paused_by` are ARNs, None where it is not known who it was. Likewise `erased_at`, from which on
     only numbers are left of the run. Its results are `version` of the dataset of run `of`, itself unless it is a retry;
-    `versions` are all that there are, and empty while there is only one.
+    `versions` are all that there are, and empty while there is only one. `job_messages` has each sentence of Bedrock's about one of
+    `jobs` once, the commonest first.
     """
 
     run_id: str
@@ -141,6 +152,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     of: str = ""
     version: int = 1
     versions: list[VersionView] = []
+    job_messages: list[JobMessage] = []
 
 
 def count_shards(
@@ -252,6 +264,7 @@ def run_view(
         of=run.counted_as,
         version=run.version,
         versions=list(versions),
+        job_messages=_job_messages(jobs),
     )
 
 
@@ -270,6 +283,18 @@ def spent_by(totals: Totals, model_id: str) -> Spent | None:
         dollars=dollars,
         prices_as_of=table().as_of,
     )
+
+
+def _job_messages(jobs: Iterable[JobRow]) -> list[JobMessage]:
+    said: dict[tuple[str, str], list[str]] = {}
+    for job in jobs:
+        if job.message:
+            said.setdefault((job.status, job.message), []).append(job.name)
+    commonest = sorted(said.items(), key=lambda each: (-len(each[1]), each[0]))
+    return [
+        JobMessage(status=status, message=message, jobs=len(names), example=names[0])
+        for (status, message), names in commonest[:JOB_MESSAGES_MAX]
+    ]
 
 
 def _moment(text: str, now: datetime) -> datetime:

@@ -62,6 +62,7 @@ def card(view: RunView, jobs_shown: int | None = None) -> RenderableType:
         "; ".join(part for part in (wording.slots_of(view), wording.eta_of(view)) if part),
         wording.waits_of(view),
         wording.errors_of(view),
+        wording.job_messages_of(view),
         "; ".join(part for part in (wording.pace_of(view), wording.spent_of(view)) if part),
         "" if view.dry_run else planned_of(view),
     )

@@ -12,6 +12,7 @@ from quarry_core.contract.states import RunState
 from quarry_core.text import one_line
 
 TEXT_CHARS_MAX = 300
+JOB_MESSAGES_SHOWN = 3
 
 
 def plain(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
@@ -74,6 +75,16 @@ def versions_of(view: RunView) -> str:
         for each in view.versions
     ]
     return f"dataset of run {view.of}: {'; '.join(others)}"
+
+
+def job_messages_of(view: RunView) -> str:
+    """What Bedrock says of jobs, a line each, at most `JOB_MESSAGES_SHOWN`."""
+    shown = [
+        f"{each.jobs:,} job{'' if each.jobs == 1 else 's'} {plain(each.status)}: {plain(each.message)}"
+        for each in view.job_messages[:JOB_MESSAGES_SHOWN]
+    ]
+    more = len(view.job_messages) - len(shown)
+    return "\n".join([*shown, *([f"and {more} other messages of jobs"] if more > 0 else [])])
 
 
 def rounds_of(view: RunView) -> str:

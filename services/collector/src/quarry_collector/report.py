@@ -23,6 +23,7 @@ from quarry_core.models.prices import on_demand_price_of, price_of, table
 from quarry_core.planning.estimate import Estimate
 
 REPORT_VERSION = 1
+JOB_MESSAGES_MAX = 20
 DOLLARS_DIGITS = 9  # one record of an embedding model costs less than a millionth
 # The marker is there or it is not, as readers of other systems' results expect.
 SUCCESS = b""
@@ -149,6 +150,7 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
             "estimate": None if run.estimate is None else run.estimate.model_dump(mode="json"),
             "errors": _errors(total),
             "unexpected": _unexpected(total),
+            "job_messages": _job_messages(ordered),
             "parts": [
                 {"uri": s3_uri(run.bucket, part_key(run.run_id, each.shard)), "rows": each.rows}
                 for each in ordered
@@ -192,6 +194,7 @@ def short_report(totals: Totals, bucket: str, parts: Sequence[str]) -> bytes:
             "estimate": None,
             "errors": {},
             "unexpected": {},
+            "job_messages": [],
             "parts": [{"uri": s3_uri(bucket, key), "rows": None} for key in parts],
             "shards": [],
         }
@@ -253,6 +256,19 @@ def _errors(total: Settlement) -> dict[str, Any]:
         }
         for code in sorted(total.errors)
     }
+
+
+def _job_messages(shards: Sequence[ShardEnd]) -> list[dict[str, Any]]:
+    """What Bedrock said of jobs at their end, each sentence once, with how many shards' last jobs it was said of."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for each in shards:
+        if each.message and each.status:
+            said.setdefault((each.status, each.message), []).append(each.shard)
+    commonest = sorted(said.items(), key=lambda each: (-len(each[1]), each[0]))
+    return [
+        {"status": status, "message": message, "shards": len(where), "example": where[0]}
+        for (status, message), where in commonest[:JOB_MESSAGES_MAX]
+    ]
 
 
 def _unexpected(total: Settlement) -> dict[str, Any]:
