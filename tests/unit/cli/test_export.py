@@ -208,3 +208,25 @@ def test_a_value_that_no_sum_covers_is_found_among_the_rows_that_are_compared():
 def test_the_file_cannot_be_made_where_there_is_no_directory(quarry, tmp_path):
     with pytest.raises(NotWritten, match="is not a directory"):
         DuckdbStore(str(tmp_path / "no" / "rows.duckdb"), "jokes")
+
+
+def test_two_versions_of_a_dataset_are_never_in_one_table(quarry, file):
+    async def wake(queue, wakeup):
+        quarry.world.queues[queue].put(wakeup.body())
+        return True
+
+    quarry.connections["wake"] = wake
+    quarry.world.bedrock.throttled_share = 0.5
+    run_id = quarry.ended(200, record_errors={"max_attempts": 1})
+    quarry.world.bedrock.throttled_share = 0.0
+    exported(quarry, run_id, file)
+    retry = json.loads(quarry("retry", run_id, "--yes", "--json").stdout)["run_id"]
+    quarry.finish(retry)
+
+    said = exported(quarry, run_id, file, "--mode", "append", code=2)
+
+    assert f"has rows of {run_id}, another version of the same dataset" in said
+    assert exported(quarry, run_id, file, "--version", "1", "--mode", "append")["already"] is True
+    newest = exported(quarry, run_id, file, "--mode", "replace")
+    assert (newest["run_id"], newest["table_rows"]) == (retry, 200)
+    assert ask(file, "SELECT count(*) FROM jokes WHERE status = 'ok'") == [(quarry.status(retry)["rows"]["ok"],)]

@@ -46,7 +46,7 @@ from quarry_cli.client.run_search import (
 from quarry_cli.client.share import Share, set_share
 from quarry_cli.client.submitting import Submitted, as_text, submit
 from quarry_cli.client.view import RunView
-from quarry_cli.errors import NoResults, NotEnded, NotSubmitted, Unaccounted
+from quarry_cli.errors import NoResults, NotConfigured, NotEnded, NotSubmitted, Unaccounted
 from quarry_cli.settings import ClientSettings
 from quarry_core.errors import PortError
 from quarry_core.ports import Objects
@@ -480,7 +480,7 @@ class Client:
         return Shared(run_id=view.run_id, expires_at=until, links=links_of(objects, presign, view.run_id, for_s))
 
     def export(self, run_id: str, asked: Export, *, tell: Callable[[int, int], None] | None = None) -> Exported:
-        """Write an ended run's joined rows into a table of DuckDB, and read them back.
+        """Write an ended run's joined rows into a table of DuckDB, LanceDB or Iceberg, or its vectors into S3 Vectors, and read them back.
 
         A run is never in a table twice: called again, it compares what is there and writes nothing.
 
@@ -496,11 +496,35 @@ class Client:
         """
         from quarry_cli.client.export.exporting import export  # noqa: PLC0415 pyarrow takes its time to import
         from quarry_cli.client.export.rows import rows_of  # noqa: PLC0415 likewise
+        from quarry_cli.client.export.s3_vectors import export_vectors  # noqa: PLC0415 likewise
         from quarry_cli.client.export.targets import opened  # noqa: PLC0415 likewise
 
-        view, objects = self._readable(run_id, partial=False)
-        rows = rows_of(objects, view.run_id, view.result_prefix, view.rows.enlisted, answered_only=asked.answered_only)
-        return export(rows, asked, opened(asked), tell)
+        view, objects = self._readable(run_id, partial=False, version=asked.version)
+        rows = rows_of(
+            objects,
+            view.run_id,
+            view.result_prefix,
+            view.rows.enlisted,
+            answered_only=asked.answered_only,
+            dataset=view.of,
+            versions=[each.run_id for each in view.versions if each.run_id != view.run_id],
+        )
+        if asked.target != "s3-vectors":
+            return export(rows, asked, opened(asked), tell)
+
+        async def put(connections: Connections) -> Exported:
+            ask = connections.ask
+            if ask is None:
+                raise NotConfigured("S3 Vectors cannot be asked in this environment")
+            loop = asyncio.get_running_loop()
+
+            def call(operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+                asked_for = ask("s3vectors", operation, parameters)
+                return asyncio.run_coroutine_threadsafe(asked_for, loop).result()
+
+            return await asyncio.to_thread(export_vectors, rows, asked, call, tell)
+
+        return self._do(put)
 
     def _objects(self) -> Objects:
         async def look(connections: Connections) -> Objects:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from quarry_cli.client.export.asked import RUN_COLUMN, Export, Mode, Target
-from quarry_cli.commands.options import RunId, open_client
+from quarry_cli.client.export.asked import RUN_COLUMN, Distance, Export, Mode, Target
+from quarry_cli.commands.options import RunId, Version, open_client
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
 from quarry_cli.screen.wording import plain
@@ -21,16 +21,58 @@ def export(
     ctx: typer.Context,
     run: RunId,
     to: Annotated[Target, typer.Option("--to", help="What to write into.")],
-    place: Annotated[str, typer.Option("--at", metavar="PLACE", help="DuckDB: the database file.")],
-    table: Annotated[str, typer.Option("--table", metavar="NAME", help="The table.")],
+    place: Annotated[
+        str,
+        typer.Option(
+            "--at",
+            metavar="PLACE",
+            help="DuckDB: the database file; LanceDB: its URI; Iceberg: the catalog; S3 Vectors: the vector bucket.",
+        ),
+    ],
+    table: Annotated[
+        str,
+        typer.Option(
+            "--table", metavar="NAME", help="The table; of Iceberg with its namespace; of S3 Vectors the index."
+        ),
+    ],
     mode: Annotated[
         Mode,
         typer.Option("--mode", help="create refuses a table that exists, append needs one, replace takes its place."),
     ] = "create",
     answered_only: Annotated[bool, typer.Option("--answered-only", help="Leave out rows without an answer.")] = False,
+    version: Version = None,
     run_column: Annotated[
         str, typer.Option("--run-column", metavar="NAME", help="The added column that tells runs apart.")
     ] = RUN_COLUMN,
+    properties: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--property",
+            metavar="KEY=VALUE",
+            help="Of Iceberg's catalog, beside pyiceberg's own configuration, where secrets belong; may be repeated.",
+        ),
+    ] = None,
+    distance: Annotated[
+        Distance | None,
+        typer.Option("--distance", help="Of a new index of S3 Vectors.  [default: cosine]", show_default=False),
+    ] = None,
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metadata",
+            metavar="COLUMN",
+            help="A column that S3 Vectors keeps beside each vector; may be repeated.  [default: those of the source]",
+            show_default=False,
+        ),
+    ] = None,
+    not_filterable: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--not-filterable",
+            metavar="COLUMN",
+            help="One of them by which nobody filters, so that it may be long; may be repeated.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write an ended run's rows into a table, and read them back.
@@ -39,7 +81,25 @@ def export(
 
     Exit code 1: what is read back differs, and was taken back; 2: the table exists or does not, or a column does not fit.
     """
-    asked = Export(target=to, place=place, table=table, mode=mode, answered_only=answered_only, run_column=run_column)
+    if properties and to != "iceberg":
+        raise typer.BadParameter("only Iceberg has a catalog", param_hint="--property")
+    if to != "s3-vectors" and (distance or metadata or not_filterable):
+        raise typer.BadParameter("only for --to s3-vectors", param_hint="--distance, --metadata, --not-filterable")
+    if to == "s3-vectors" and mode == "append" and distance:
+        raise typer.BadParameter("an index keeps the distance that it was made with", param_hint="--distance")
+    asked = Export(
+        target=to,
+        place=place,
+        table=table,
+        mode=mode,
+        answered_only=answered_only,
+        version=version,
+        run_column=run_column,
+        properties=dict(_pair(each) for each in properties or ()),
+        distance=distance or "cosine",
+        metadata=tuple(metadata) if metadata else None,
+        not_filterable=tuple(not_filterable or ()),
+    )
     with printing.telling():
         client = open_client(ctx)
         console = Console(stderr=True, highlight=False)
@@ -49,6 +109,13 @@ def export(
             printing.print_json(done)
         else:
             _print(done)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise typer.BadParameter(f"{key!r} has no value: write KEY=VALUE", param_hint="--property")
+    return key, value
 
 
 def _print(done: Exported) -> None:

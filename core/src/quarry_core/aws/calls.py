@@ -40,6 +40,8 @@ READ_TIMEOUTS_S: Mapping[str, int] = {
     "kms": 10,
     "logs": 10,
     "s3": 10,
+    # `quarry export --to s3-vectors` puts up to 20 MiB at once.
+    "s3vectors": 60,
     "scheduler": 10,
     "sts": 10,
 }

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import UnknownServiceError
 
 from quarry_core.aws.access import AS_USUAL, Access
 from quarry_core.aws.calls import Calls, Limits, Observe
@@ -66,7 +67,10 @@ class ThreadedAws(Calls):
 
     async def _answer(self, limits: Limits, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         def ask() -> dict[str, Any]:
-            client = self._client(limits)
+            try:
+                client = self._client(limits)
+            except UnknownServiceError as error:
+                raise Unsupported(_too_old(limits.service, operation)) from error
             method = getattr(client, operation, None)
             if method is None:
                 raise Unsupported(_too_old(limits.service, operation))

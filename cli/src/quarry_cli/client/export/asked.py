@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
 
-Target = Literal["duckdb"]
+Target = Literal["duckdb", "lancedb", "iceberg", "s3-vectors"]
 Mode = Literal["create", "append", "replace"]
+Distance = Literal["cosine", "euclidean"]
 RUN_COLUMN = "quarry_run_id"
 
 
@@ -18,11 +20,16 @@ class Export:
 
     Attributes:
         target: what kind of table.
-        place: DuckDB's file.
-        table: its name.
+        place: DuckDB's file, LanceDB's URI, the name of Iceberg's catalog as pyiceberg knows it, the vector bucket.
+        table: its name; with its namespace for Iceberg (`docs.jokes`); an index of S3 Vectors.
         mode: `create` refuses a table that exists, `append` one that does not, `replace` takes its place.
         answered_only: leave out rows without an answer.
+        version: of the run's dataset; None takes the newest.
         run_column: the column that is added to tell runs apart, for record ids are the same in every run.
+        properties: of Iceberg's catalog, beside what pyiceberg's own file and variables say.
+        distance: of a new index.
+        metadata: the columns that are kept beside a vector; None takes the source's.
+        not_filterable: those of them by which nobody filters, so that they may be long. Fixed when the index is made.
     """
 
     target: Target
@@ -30,7 +37,12 @@ class Export:
     table: str
     mode: Mode = "create"
     answered_only: bool = False
+    version: int | None = None
     run_column: str = RUN_COLUMN
+    properties: Mapping[str, str] = field(default_factory=dict)
+    distance: Distance = "cosine"
+    metadata: tuple[str, ...] | None = None
+    not_filterable: tuple[str, ...] = ()
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

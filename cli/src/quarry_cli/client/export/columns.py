@@ -31,6 +31,7 @@ class Rules:
         name: a name that the target takes, for any; an empty one stays empty.
         one_case: two names that differ only in case are one name there.
         vectors: a column of vectors has their length in its type.
+        keeps_schema: a table that is replaced keeps its columns, for the target cannot change both at once.
     """
 
     target: str
@@ -38,6 +39,7 @@ class Rules:
     name: Callable[[str], str]
     one_case: bool = True
     vectors: bool = True
+    keeps_schema: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,8 @@ class Columns:
         except NotHeld as error:
             raise NotWritten(
                 f"{self.target}: column {column.own.name!r} is {column.own.type}, and the table's {column.table.name!r} is "
-                f"{kind}: a value does not fit ({error}). Export to another table with --mode create, or cast the "
-                "column in the source"
+                f"{kind}: a value does not fit ({error}). Cast the column in the source, leave it out (`columns` in the "
+                "manifest), or export to another table"
             ) from error
 
 
@@ -145,10 +147,18 @@ def table_names(names: Sequence[str], rules: Rules, taken: Sequence[str] = ()) -
     return [given[at] for at in range(len(names))]
 
 
-def fitted(columns: Columns, there: pa.Schema) -> Columns:
-    """The columns as an existing table has them. Raises NotWritten naming what does not fit, and the remedy."""
+def fitted(columns: Columns, there: pa.Schema, *, replaceable: bool = True) -> Columns:
+    """The columns as an existing table has them. Raises NotWritten naming what does not fit, and the remedy.
+
+    Args:
+        columns: as a new table would have them.
+        there: the table's own.
+        replaceable: whether `--mode replace` would give the table other columns.
+    """
     wanted = {each.table.name: each for each in columns.columns}
-    remedy = "export to another table, or replace this one (--mode replace)"
+    remedy = "export to another table, or " + (
+        "replace this one (--mode replace)" if replaceable else "drop this one first"
+    )
     if columns.run_column not in there.names:
         raise NotWritten(
             f"{columns.target}: the table has no column {columns.run_column!r}, by which runs are told apart: {remedy}"

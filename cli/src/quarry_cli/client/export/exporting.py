@@ -37,6 +37,8 @@ def export(rows: RunRows, asked: Export, opened: Store, tell: Tell | None = None
             raise NotWritten(f"{store.rules.target}: there is no table {asked.table}: make one with --mode create")
         columns = columns_of(rows.schema, store.rules, asked.run_column, vector=rows.vector, length=rows.length())
         held = 0
+        if there is not None and asked.mode == "replace" and store.rules.keeps_schema:
+            columns = fitted(columns, there, replaceable=False)
         if there is not None and asked.mode != "replace":
             held, in_all = _held(store, there, asked, rows.run_id)
             if asked.mode == "create" and (not held or held != in_all):
@@ -44,7 +46,9 @@ def export(rows: RunRows, asked: Export, opened: Store, tell: Tell | None = None
                     f"{store.rules.target}: table {asked.table} exists: add to it (--mode append), replace it (--mode "
                     "replace), or give another name"
                 )
-            columns = fitted(columns, there)
+            if not held:
+                _no_other_version(store, there, asked, rows)
+            columns = fitted(columns, there, replaceable=not store.rules.keeps_schema)
         tally = Tally(columns.named(rows.named("record_id")), number_columns(columns.schema), total=rows.total)
         left_out = _LeftOut()
         if held:
@@ -113,6 +117,18 @@ def _held(store: Store, there: pa.Schema, asked: Export, run_id: str) -> tuple[i
     if asked.run_column not in there.names:
         return 0, 1
     return store.rows(asked.run_column, run_id)
+
+
+def _no_other_version(store: Store, there: pa.Schema, asked: Export, rows: RunRows) -> None:
+    """Rows of an older version of the dataset would stand beside the same rows of this one. Raises NotWritten."""
+    if asked.run_column not in there.names:
+        return
+    for other in rows.versions:
+        if store.rows(asked.run_column, other)[0]:
+            raise NotWritten(
+                f"{store.rules.target}: table {asked.table} has rows of {other}, another version of the same dataset: delete the "
+                f"rows whose {asked.run_column} is {other!r}, or replace the table (--mode replace)"
+            )
 
 
 def _written(

@@ -25,6 +25,8 @@ class RunRows:
         prefix: of the columns that Quarry added.
         total: rows of all parts, about.
         answered_only: leave out rows without an answer.
+        dataset: the first run of which this one makes a version, or itself.
+        versions: the runs that make the other versions of that dataset.
     """
 
     objects: Objects
@@ -34,6 +36,8 @@ class RunRows:
     schema: pa.Schema
     total: int
     answered_only: bool = False
+    dataset: str = ""
+    versions: tuple[str, ...] = ()
 
     def named(self, name: str) -> str:
         """A column of ours as it is called in this run."""
@@ -76,7 +80,16 @@ class RunRows:
                 yield from batches_of(part, BATCH_ROWS, columns)
 
 
-def rows_of(objects: Objects, run_id: str, prefix: str, total: int, *, answered_only: bool) -> RunRows:
+def rows_of(
+    objects: Objects,
+    run_id: str,
+    prefix: str,
+    total: int,
+    *,
+    answered_only: bool,
+    dataset: str = "",
+    versions: Sequence[str] = (),
+) -> RunRows:
     """Raises NoResults if there is no part, Unreadable."""
     parts = parts_of(objects, run_id)
     if not parts:
@@ -84,4 +97,4 @@ def rows_of(objects: Objects, run_id: str, prefix: str, total: int, *, answered_
     first = ObjectRef(parts[0].key, etag=parts[0].etag)
     with closing(objects.random_access(first)) as source, open_part(source) as part:
         schema = part.schema_arrow
-    return RunRows(objects, run_id, prefix, parts, schema, total, answered_only)
+    return RunRows(objects, run_id, prefix, parts, schema, total, answered_only, dataset, tuple(versions))

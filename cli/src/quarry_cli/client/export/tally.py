@@ -15,19 +15,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from quarry_cli.client.export.types import is_text, same_kind
+from quarry_cli.client.export.types import is_list, is_text, same_kind
 from quarry_cli.client.values import plain_values
 from quarry_core.tabular.arrow_equal import same_values
 
 SAMPLED_ROWS = 100
 NUMBER_COLUMNS_MAX = 8
-_NUMBERS = (pa.types.is_integer, pa.types.is_float32, pa.types.is_float64)
 
 
 def number_columns(schema: pa.Schema) -> list[str]:
-    """The columns of plain numbers, at most `NUMBER_COLUMNS_MAX`: fractions first, which are what targets round."""
-    found = [each.name for each in schema if any(is_one(each.type) for is_one in _NUMBERS)]
-    return sorted(found, key=lambda name: not pa.types.is_floating(schema.field(name).type))[:NUMBER_COLUMNS_MAX]
+    """The columns of numbers and vectors, at most `NUMBER_COLUMNS_MAX`: vectors first, then fractions, which targets round."""
+    ranks = {each.name: _rank(each.type) for each in schema}
+    return sorted((name for name, rank in ranks.items() if rank < 3), key=lambda name: ranks[name])[:NUMBER_COLUMNS_MAX]
+
+
+def _rank(kind: pa.DataType) -> int:
+    if is_list(kind) and (pa.types.is_float32(kind.value_type) or pa.types.is_float64(kind.value_type)):
+        return 0
+    if pa.types.is_float32(kind) or pa.types.is_float64(kind):
+        return 1
+    return 2 if pa.types.is_integer(kind) else 3
 
 
 @dataclass(slots=True)
@@ -134,7 +141,9 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
 
 
 def _bits(numbers: pa.Array) -> Any:
-    """64 bits of each number, the same whatever width it is stored in; null has its own."""
+    """64 bits of each number or vector, the same whatever width it is stored in; null has its own."""
+    if is_list(numbers.type):
+        return _bits_of_lists(numbers)
     missing = numbers.is_null().to_numpy(zero_copy_only=False)
     if pa.types.is_floating(numbers.type):
         values = pc.fill_null(numbers, 0.0).cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -145,6 +154,19 @@ def _bits(numbers: pa.Array) -> Any:
             filled.astype(np.uint64 if pa.types.is_unsigned_integer(numbers.type) else np.int64).view(np.uint64).copy()
         )
     bits[missing] = np.uint64(0x9E3779B97F4A7C15)
+    return bits
+
+
+def _bits_of_lists(lists: pa.Array) -> Any:
+    """Of each list a sum over its numbers, each with its place."""
+    if pa.types.is_fixed_size_list(lists.type):
+        lists = lists.cast(pa.list_(lists.type.value_field))
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    ends = np.cumsum(lengths)
+    places = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+    sums = np.concatenate(([np.uint64(0)], np.cumsum(_mixed(_bits(lists.flatten()) ^ _mixed(places)), dtype=np.uint64)))
+    bits = sums[ends] - sums[ends - lengths] + lengths.astype(np.uint64)
+    bits[lists.is_null().to_numpy(zero_copy_only=False)] = np.uint64(0x9E3779B97F4A7C15)
     return bits
 
 
