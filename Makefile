@@ -16,6 +16,7 @@ BUILD_VENV := .venv-build
 FLOORS_VENV := .venv-floors
 CHAOS_VENV := .venv-chaos
 BENCH_VENV := .venv-bench
+UI_VENV := .venv-test-ui
 PROMETHEUS := .venv-prometheus/usr/bin
 BIN := $(VENV)/bin
 CHAOS_INSTALLS := preprocessor scheduler collector local
@@ -37,7 +38,7 @@ SEED ?= 1
 SIZES ?= 200000 1000000 2200000
 REPLICAS ?= 1 2
 
-.PHONY: help setup demo test test-fast test-deep test-floors test-docker conformance fuzz sim sim-deep sim-bugs chaos infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts bench-scale clean
+.PHONY: help setup demo test test-fast test-deep test-floors test-docker test-ui conformance fuzz sim sim-deep sim-bugs chaos infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts bench-scale clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -96,6 +97,17 @@ test-docker: setup ## Run the contract suites against LocalStack, where a Docker
 	@$(DOCKER_VENV)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/docker.txt
 	@$(DOCKER_VENV)/bin/pip install $(PIP_QUIET) --no-deps --no-build-isolation $(EDITABLE)
 	@QUARRY_TEST_AWS=localstack $(DOCKER_VENV)/bin/python -m pytest tests/contract
+
+test-ui: $(UI_VENV)/.done ## Look at the page in a real browser, and take its pictures (needs Chromium: apt-get install chromium chromium-driver; npm)
+	@QUARRY_TEST_PICTURES=$(PICTURES) $(UI_VENV)/bin/python -m tests.ui $(UI)
+
+# A browser's driver, which nothing else here needs.
+$(UI_VENV)/.done: requirements/test-ui.txt $(PACKAGES:%=%/pyproject.toml)
+	@echo "setting up $(UI_VENV)"
+	@$(PYTHON) -m venv --clear $(UI_VENV)
+	@$(UI_VENV)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/test-ui.txt
+	@$(UI_VENV)/bin/pip install $(PIP_QUIET) --no-deps --no-build-isolation $(EDITABLE)
+	@touch $@
 
 conformance: setup ## Hold the simulated Bedrock against the contract, with Node's SDK too (needs the npm registry)
 	@QUARRY_TEST_NODE=1 $(BIN)/python -m pytest tests/conformance
@@ -224,4 +236,4 @@ $(BENCH_VENV)/.done: requirements/bench.txt $(PACKAGES:%=%/pyproject.toml)
 	@touch $@
 
 clean: ## Remove environments, caches and local state
-	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) $(SBOM_VENV) $(BUILD_VENV) $(FLOORS_VENV) $(BENCH_VENV) $(CHAOS_VENV) .venv-prometheus .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis build/sbom dist/wheels
+	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) $(SBOM_VENV) $(BUILD_VENV) $(FLOORS_VENV) $(BENCH_VENV) $(CHAOS_VENV) $(UI_VENV) .venv-prometheus .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis build/sbom dist/wheels

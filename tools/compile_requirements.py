@@ -33,6 +33,7 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "local": (("local[stack,tls]",), ()),
     "dev": (EVERYTHING, ("dev.in",)),
     "docker": (EVERYTHING, ("dev.in", "docker.in")),
+    "test-ui": (EVERYTHING, ("dev.in", "test-ui.in")),
     "floors": (("cli[pandas]",), ("floors.in",)),
     "floors-tests": (("cli[pandas]",), ("floors-tests.in",)),
     "bench": (("services/preprocessor", "services/collector"), ("bench.in",)),

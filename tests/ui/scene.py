@@ -127,15 +127,27 @@ class Scene:
         )
         items = [dict(item) for item in table.items.values()]
         standing = {item["sk"] for item in items if item["pk"] == keys.run_pk(run_id)}
-        states = ("SETTLED", "SETTLED", "SETTLED", "SUBMITTED", "PENDING")
+        settled, ended, submitted = round(0.614 * count), 5, 8
+        failed = 0
         for place in range(count):
             shard = f"{2 * place:05d}"
             if f"shard#{shard}" in standing:
                 continue
-            state = states[min(4, 5 * place // count)]
+            behind = place - settled
+            state = "SETTLED" if behind < 0 else "ENDED" if behind < ended else "SUBMITTED"
+            state = "PENDING" if behind >= ended + submitted else state
             errors = 3 if state == "SETTLED" and place % 41 == 0 else 0
+            failed += errors
             done = {"ok": first["rows"] - errors, "error": errors} if state == "SETTLED" else {}
             items.append({**first, "sk": f"shard#{shard}", "shard": shard, "state": state, **done})
+        rows = first["rows"]
+        for item in items:
+            if item["pk"] == keys.run_pk(run_id) and item["sk"] == "totals":
+                whole = {"accepted": rows * count, "enlisted": rows * count, "rows_source": rows * count}
+                done = {"ok": rows * settled - failed, "error": failed, "open": rows * (count - settled)}
+                item.update(whole | done | {"shards_enlisted": count, "shards_settled": settled})
+            elif item["sk"] == f"lane#{run_id}":
+                item["waiting"] = count - settled - ended - submitted
         table.restore(items)
 
     def dead_letter(self, queue: str, body: str, reason: str, **attributes: str) -> str:

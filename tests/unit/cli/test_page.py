@@ -153,7 +153,7 @@ def test_every_answer_carries_the_policy(scene):
         for path in (*pages_of(scene, scene.hostile), "/login", "/healthz", "/nothing", "/static/page.css"):
             headers = client.get(path).headers
             assert headers["content-security-policy"] == guard.POLICY
-            assert headers["referrer-policy"] == "no-referrer"
+            assert headers["referrer-policy"] == "same-origin"
             assert headers["x-frame-options"] == "DENY"
             assert headers["x-content-type-options"] == "nosniff"
         assert "unsafe" not in guard.POLICY

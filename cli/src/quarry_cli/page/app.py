@@ -290,7 +290,9 @@ class Page:
         rows = None
         if not view.erased_at and not view.dry_run and view.results_uri:
             rows = await self.reads.rows(view.run_id)
-        return self._render(request, "rows.html", **about, tab="rows", rows=rows)
+        return self._render(
+            request, "rows.html", **about, tab="rows", rows=rows, answer=f"{view.result_prefix}response"
+        )
 
     async def request(self, request: Request) -> Response:
         view, about = await self._about(request)

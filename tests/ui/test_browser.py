@@ -1,0 +1,219 @@
+"""The page in Chromium: each page and action, by keyboard, narrow and wide, light and dark, and a run that moves."""
+
+from __future__ import annotations
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.ui.browser import Served, wait
+from tests.ui.scene import Scene
+
+NARROW, WIDE = 400, 1_600
+TABS = ("", "/shards", "/shards/00000", "/jobs", "/errors", "/rows", "/request")
+
+
+def paths(served) -> dict[str, str]:
+    scene = served.scene
+    return {
+        "runs": "/",
+        "pools": "/pools",
+        "dead-letter messages": "/dead-letters",
+        "many shards": f"/runs/{scene.big}/shards?page=24",
+        "cancel": f"/runs/{scene.moving}/do/cancel",
+        "share": f"/runs/{scene.moving}/do/share",
+        "no such run": "/runs/nothing",
+        "sign in": "/login?next=/",
+        **{f"run{tab}": f"/runs/{scene.moving}{tab}" for tab in TABS},
+        **{f"hostile{tab}": f"/runs/{scene.hostile}{tab}" for tab in TABS},
+    }
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_every_page_is_within_its_width_and_accessible_and_runs_nothing_strange(browser, served, width, dark):
+    browser.look(width, dark=dark)
+    browser.sign_in(served)
+    browser.complaints()
+    for name, path in paths(served).items():
+        browser.open(served, path)
+        assert browser.run("return document.documentElement.scrollWidth") <= width, name
+        assert browser.run("return document.body.dataset.taken || ''") == "", name
+        assert browser.run("return document.querySelectorAll('h1').length") == 1, name
+        assert [found for found in browser.complaints() if "404" not in found] == [], name
+        assert browser.findings() == [], name
+
+
+def test_pictures_for_the_docs(browser, served):
+    scene = served.scene
+    browser.sign_in(served)
+    for name, path, width, height, dark in (
+        ("page-run.png", f"/runs/{scene.moving}", WIDE, 1_130, False),
+        ("page-run-narrow.png", f"/runs/{scene.moving}", NARROW, 1_000, True),
+        ("page-shards.png", f"/runs/{scene.big}/shards?page=24", WIDE, 900, False),
+        ("page-runs-narrow.png", "/", NARROW, 1_000, False),
+    ):
+        browser.look(width, height, dark=dark)
+        browser.open(served, path)
+        browser.picture(name)
+
+
+def test_the_keyboard_goes_everywhere(browser, served):
+    browser.look(WIDE)
+    browser.sign_in(served)
+    browser.open(served, "/")
+    body = browser.driver.find_element(By.TAG_NAME, "body")
+    body.send_keys(Keys.TAB)
+    assert focused(browser).text == "Skip to content"
+    assert browser.run("return document.activeElement.getBoundingClientRect().left") >= 0
+    focused(browser).send_keys(Keys.ENTER)
+    assert browser.run("return document.activeElement.id") == "main"
+    reached = []
+    for _ in range(12):
+        focused(browser).send_keys(Keys.TAB)
+        reached.append(browser.run("const a = document.activeElement; return a.id || a.textContent.trim()"))
+    assert [each for each in reached if each in ("name", "model", "state", "Filter")] == [
+        "name",
+        "model",
+        "state",
+        "Filter",
+    ]
+    assert any(each.startswith("run-") for each in reached)
+    assert browser.run("return getComputedStyle(document.activeElement).outlineStyle") != "none"
+
+
+def test_arrows_move_in_the_grid_which_is_one_stop_of_the_tab_key(browser, served):
+    browser.look(WIDE)
+    browser.sign_in(served)
+    browser.open(served, f"/runs/{served.scene.big}/shards?page=3")
+    cells = browser.driver.find_elements(By.CSS_SELECTOR, ".grid .cell")
+    assert len(cells) == 500
+    browser.run("arguments[0].focus()", cells[0])
+
+    def at() -> str:
+        return focused(browser).get_attribute("href").rpartition("/")[2]
+
+    columns = browser.run(
+        "const c=[...document.querySelectorAll('.grid .cell')], t=c[0].getBoundingClientRect().top;"
+        "return c.findIndex((e) => e.getBoundingClientRect().top > t + 1)"
+    )
+    for key, place in (
+        (Keys.ARROW_RIGHT, 1),
+        (Keys.ARROW_DOWN, 1 + columns),
+        (Keys.ARROW_LEFT, columns),
+        (Keys.END, 499),
+    ):
+        focused(browser).send_keys(key)
+        assert at() == f"{3_000 + 2 * place:05d}"
+    assert browser.run("return document.querySelectorAll('.grid .cell[tabindex=\"0\"]').length") == 1
+    focused(browser).send_keys(Keys.ENTER)
+    wait(lambda: "/shards/03998" in browser.driver.current_url, "the shard is open")
+
+
+@pytest.mark.timeout(300)
+def test_a_run_moves_while_somebody_watches(browser):
+    scene = Scene()
+    run_id = scene.moving_run(900, ended=1)
+    with Served(scene, write=True) as served:
+        browser.look(WIDE)
+        browser.sign_in(served)
+        browser.open(served, f"/runs/{run_id}")
+        done = rows_done(browser)
+        browser.run("document.getElementById('to-shards').focus(); window.kept = 'the same page'")
+        for _ in range(2):
+            scene.step()
+        wait(lambda: rows_done(browser) > done, "more rows are done")
+        assert browser.run("return document.activeElement.id") == "to-shards"
+        assert browser.run("return window.kept") == "the same page"
+        assert " %" in browser.driver.title
+
+        with scene.lock:
+            scene.finish(run_id)
+        wait(lambda: "Succeeded" in text_of(browser, "#live"), "the end is shown")
+        assert "succeeded now" in browser.run("return document.getElementById('moved').textContent")
+        assert browser.run("return document.getElementById('live').hasAttribute('hx-get')") is False
+
+
+@pytest.mark.timeout(300)
+def test_silence_is_said_and_ends_by_itself(browser):
+    scene = Scene()
+    run_id = scene.moving_run(900, ended=1)
+    with Served(scene, write=False) as served:
+        browser.look(NARROW)
+        browser.sign_in(served)
+        query = scene.world.table.get
+
+        async def refuse(_key):
+            from quarry_core.errors import Throttled
+
+            raise Throttled("Rate exceeded")
+
+        browser.open(served, f"/runs/{run_id}")
+        scene.world.clock.advance(10)
+        scene.world.table.get = refuse
+        wait(lambda: "No answer" in text_of(browser, "#silent"), "the silence is said")
+        assert "of 900 rows" in text_of(browser, "#live")
+        scene.world.table.get = query
+        wait(lambda: text_of(browser, "#silent") == "", "it is over")
+
+
+@pytest.mark.timeout(300)
+def test_each_action_is_asked_about_and_done(browser):
+    scene = Scene()
+    run_id = scene.moving_run(900, ended=1)
+    with Served(scene, write=True) as served:
+        browser.look(WIDE)
+        browser.sign_in(served)
+
+        def do(title: str, said: str, **fields: str) -> None:
+            browser.open(served, f"/runs/{run_id}")
+            browser.driver.find_element(By.LINK_TEXT, title).click()
+            for name, value in fields.items():
+                field = browser.driver.find_element(By.ID, name)
+                if field.tag_name == "input":
+                    field.clear()
+                field.send_keys(value)
+            browser.driver.find_element(By.CSS_SELECTOR, "main form button").click()
+            wait(lambda: said in text_of(browser, "#h-done"), said)
+
+        do("Pause", "The run is paused.")
+        browser.open(served, f"/runs/{run_id}")
+        assert "paused" in text_of(browser, "#live")
+        do("Change share", "class is high, its weight 9", **{"class": "high", "weight": "9"})
+        do("Resume", "The run goes on.")
+        do("Cancel", "The run is cancelled.")
+        browser.open(served, f"/runs/{run_id}")
+        assert browser.driver.find_elements(By.LINK_TEXT, "Cancel") == []
+
+
+def test_dead_letters_are_shown_when_asked_for(browser, served):
+    browser.look(WIDE)
+    browser.sign_in(served)
+    browser.open(served, "/dead-letters")
+    assert "<b>" not in text_of(browser, "main")
+    browser.driver.find_element(By.CSS_SELECTOR, "td form button").click()
+    wait(lambda: "<b>bold</b>" in text_of(browser, "main"), "the message is shown as text")
+    assert browser.driver.find_elements(By.CSS_SELECTOR, "main pre b") == []
+
+
+def test_a_page_of_elsewhere_cannot_sign_anybody_in_or_read(browser, served):
+    browser.driver.delete_all_cookies()
+    browser.open(served, "/pools")
+    wait(lambda: "/login" in browser.driver.current_url, "the token is asked for")
+    browser.driver.find_element(By.ID, "token").send_keys("wrong" * 8)
+    browser.driver.find_element(By.CSS_SELECTOR, "main form button").click()
+    wait(lambda: "not the token" in text_of(browser, "main"), "it is refused")
+
+
+def focused(browser):
+    return browser.driver.switch_to.active_element
+
+
+def text_of(browser, selector: str) -> str:
+    return browser.run("const e = document.querySelector(arguments[0]); return e ? e.innerText : ''", selector)
+
+
+def rows_done(browser) -> int:
+    text = browser.run("const e = document.querySelector('.hero .big span'); return e ? e.textContent : ''")
+    return int(text.split()[0].replace(",", "")) if text else 0
