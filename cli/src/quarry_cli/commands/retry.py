@@ -35,7 +35,7 @@ def retry(
     if as_json and not (yes or look):
         raise typer.BadParameter("--json asks nothing: add --yes, or --look", param_hint="--json")
     with printing.telling():
-        client, codes = open_client(ctx), tuple(code or ())
+        client, codes = open_client(ctx), tuple(each.upper() for each in code or ())
         if not yes or look:
             planned = client.retry(run, codes=codes, every=every, look_only=True)
             if not as_json:

@@ -121,6 +121,8 @@ class Counting:
         try:
             await self._begin(totals, pins, plan, rows_source, digest, record_millitokens)
             metrics.ROWS_ACCEPTED.inc(0 if pins.dry_run else plan.rows_planned)
+            if pins.retry is not None:
+                metrics.RUNS_ACCEPTED.inc()  # it came by the ledger, and not as a manifest
             log.info(
                 "planned",
                 rows=plan.rows_planned,
