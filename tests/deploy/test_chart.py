@@ -246,6 +246,42 @@ def test_the_preprocessor_alone_has_the_hubs_token_and_from_a_secret(helm):
     }
 
 
+def _names(objects):
+    return {each["metadata"]["name"] for each in objects}
+
+
+def test_names_may_be_given_in_place_of_the_release_and_the_chart(helm):
+    plain = _names(helm.objects(VARIANTS["minimal"]))
+    overridden = _names(helm.objects({**VARIANTS["minimal"], "fullnameOverride": "batch"}))
+    assert overridden == {name.replace("quarry", "batch", 1) for name in plain}
+    renamed = helm.objects({**VARIANTS["minimal"], "nameOverride": "lines"}, release="team")
+    assert {name.partition("-")[0] + "-" + name.split("-")[1] for name in _names(renamed)} == {"team-lines"}
+    for each in of_kind(renamed, "Deployment"):
+        assert each["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"] == "lines"
+        assert each["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"] == "lines"
+
+
+def test_secrets_to_pull_with_may_be_written_as_kubernetes_does(helm):
+    values = {
+        **VARIANTS["minimal"],
+        "imagePullSecrets": [{"name": "one"}, {"name": "two"}],
+        "image": {"pullSecrets": ["two", "three"]},
+    }
+    for each in of_kind(helm.objects(values), "Deployment", "Pod"):
+        assert pod_of(each)["spec"]["imagePullSecrets"] == [{"name": "two"}, {"name": "three"}, {"name": "one"}]
+
+
+def test_further_variables_are_taken_as_they_are(helm):
+    given = [
+        {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
+        {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+    ]
+    deployments = by_service(helm.objects({**VARIANTS["minimal"], "scheduler": {"extraEnv": given}}), "Deployment")
+    found = {service: containers(pod_of(each))[0].get("env", []) for service, each in deployments.items()}
+
+    assert found == {"preprocessor": [], "scheduler": given, "collector": []}
+
+
 def test_the_collector_alone_has_the_webhooks_key_and_from_a_secret(helm):
     found = {
         service: [

@@ -90,6 +90,27 @@ def test_the_schema_refuses(helm, values, words):
         ({"defaults": {"env": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "AWS_SECRET_ACCESS_KEY would be readable"),
         ({"preprocessor": {"env": {"HF_TOKEN": "x"}}}, "a token of the Hugging Face Hub from secretEnv"),
         ({"defaults": {"secretEnv": {"HF_TOKEN": {"name": "a", "key": "b"}}}}, "set preprocessor.secretEnv"),
+        (
+            {"scheduler": {"extraEnv": [{"name": "QUARRY_TABLE", "value": "other"}]}},
+            "scheduler.extraEnv: QUARRY_TABLE is given elsewhere",
+        ),
+        (
+            {
+                "scheduler": {
+                    "env": {"QUARRY_LOG_LEVEL": "INFO"},
+                    "extraEnv": [{"name": "QUARRY_LOG_LEVEL", "value": "x"}],
+                }
+            },
+            "scheduler.extraEnv: QUARRY_LOG_LEVEL is given elsewhere",
+        ),
+        (
+            {"defaults": {"extraEnv": [{"name": "QUARRY_METRICS_PORT", "value": "1"}]}},
+            "extraEnv: QUARRY_METRICS_PORT is fixed",
+        ),
+        (
+            {"defaults": {"extraEnv": [{"name": "DB_PASSWORD", "value": "x"}]}},
+            "extraEnv: DB_PASSWORD would be readable",
+        ),
         ({"collector": {"env": {"QUARRY_WEBHOOK_KEY": "x"}}}, "QUARRY_WEBHOOK_KEY would be readable"),
         (
             {"defaults": {"secretEnv": {"QUARRY_WEBHOOK_KEY": {"name": "a", "key": "b"}}}},

@@ -18,14 +18,15 @@ APPLY_S = 1_200  # prod takes under two minutes where nothing else runs
 # The emulator serves one call at a time.
 CALLS_AT_ONCE = "-parallelism=4"
 GUARD = "guard.tf"
-# What the embedded AWS lacks is left out there: Application Auto Scaling is no API of its, and of a security group's rule it
-# forgets the prefix list, upon which the provider's next plan is an error.
-WITHOUT_AUTOSCALING = 'module "pipeline" {\n  ecs_autoscaling = null\n}\n'
+# What the embedded AWS lacks is left out there: Application Auto Scaling and the saved queries of Logs Insights are no APIs of
+# its, and of a security group's rule it forgets the prefix list, upon which the provider's next plan is an error.
+WITHOUT_AUTOSCALING = 'module "pipeline" {\n  ecs_autoscaling = null\n  log_queries     = false\n}\n'
 WITHOUT_PREFIX_LISTS = 'resource "aws_vpc_security_group_egress_rule" "gateways" {\n  for_each = toset([])\n}\n'
 # What the page about destroying tells to set and to apply first.
 UNPROTECTED = """
 module "pipeline" {
   ecs_autoscaling     = null
+  log_queries         = false
   deletion_protection = false
   force_destroy       = true
 }

@@ -159,6 +159,13 @@ variable "rollback_on_dead_letters" {
   nullable    = false
 }
 
+variable "log_queries" {
+  description = "Whether CloudWatch Logs Insights gets ready queries over the services' logs (docs/logs.md). They cost nothing."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "cpu_architecture" {
   description = "The architecture of the images: X86_64 or ARM64."
   type        = string

@@ -182,6 +182,7 @@ module "ecs_services" {
   hugging_face_token       = var.ecs.hugging_face_token
   webhook_key              = var.ecs.webhook_key
   rollback_on_dead_letters = var.ecs.rollback_on_dead_letters
+  log_queries              = var.log_queries
 
   cpu_architecture               = var.ecs.cpu_architecture
   stop_timeout_s                 = var.ecs.stop_timeout_s

@@ -315,6 +315,13 @@ variable "audit_retention_days" {
   nullable    = false
 }
 
+variable "log_queries" {
+  description = "Whether CloudWatch Logs Insights gets ready queries over the logs of the ECS services (docs/logs.md)."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "run_ended_topic" {
   description = "Whether there is an SNS topic that hears of every ended run (docs/notices.md). It has no subscriptions."
   type        = bool

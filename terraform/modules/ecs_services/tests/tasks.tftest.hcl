@@ -184,6 +184,34 @@ run "dead_letters_may_be_left_to_people" {
   }
 }
 
+run "queries_are_ready_over_the_three_logs" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for query in aws_cloudwatch_query_definition.ready :
+      toset(query.log_group_names) == toset(["/ecs/dev-quarry-preprocessor", "/ecs/dev-quarry-scheduler", "/ecs/dev-quarry-collector"])
+    ])
+    error_message = "Each query reads the three services' logs."
+  }
+  assert {
+    condition     = contains([for query in aws_cloudwatch_query_definition.ready : query.name], "dev-quarry/one-run") && length(aws_cloudwatch_query_definition.ready) == 6
+    error_message = "The queries are those of docs/logs.md."
+  }
+}
+
+run "queries_may_be_left_out" {
+  command = plan
+
+  variables {
+    log_queries = false
+  }
+  assert {
+    condition     = length(aws_cloudwatch_query_definition.ready) == 0
+    error_message = "There are none."
+  }
+}
+
 run "logs_are_kept_as_long_as_asked" {
   command = plan
 
