@@ -23,6 +23,7 @@ from quarry_cli.commands.plan import plan
 from quarry_cli.commands.plugins import Commands
 from quarry_cli.commands.preview import preview
 from quarry_cli.commands.prices import prices
+from quarry_cli.commands.report import report
 from quarry_cli.commands.results import results
 from quarry_cli.commands.retry import retry
 from quarry_cli.commands.run import run
@@ -85,6 +86,7 @@ for command in (
     status,
     watch,
     results,
+    report,
     export,
     errors,
     logs,

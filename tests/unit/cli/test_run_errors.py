@@ -213,9 +213,9 @@ def test_links_for_a_while_are_printed_for_each_part_and_the_report(quarry):
     shared = json.loads(quarry("results", run_id, "--share", "1d", "--json").stdout)
 
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.count("for=86400") == 4
+    assert result.stdout.count("for=86400") == 5
     assert "whoever has a link may download until" in result.stderr
-    assert [link["name"] for link in shared["links"]][-2:] == ["part-00002.parquet", "report.json"]
+    assert [link["name"] for link in shared["links"]][-2:] == ["report.html", "report.json"]
 
 
 @pytest.mark.parametrize("time", ["8d", "0h", "1w", "-1h", "999999999999h"])

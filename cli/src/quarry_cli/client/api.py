@@ -526,6 +526,21 @@ class Client:
 
         return self._do(put)
 
+    def report(self, run_id: str, *, rows: int = 0, prompt: bool = False) -> bytes:
+        """An ended run's report as one HTML page that needs nothing else, UTF-8, at most 1 MiB.
+
+        Args:
+            rows: so many of the first rows stand on it, at most 10.
+            prompt: it has the prompt, if that is still kept.
+
+        Raises:
+            NoSuchRun, SeveralRuns, NotEnded, NoResults, Unreadable.
+        """
+        from quarry_cli.client.reporting import page_of, read_run  # noqa: PLC0415 pyarrow takes its time to import
+
+        run, jobs, objects = self._do(lambda connections: read_run(connections, run_id))
+        return page_of(run, jobs, objects, rows=rows, prompt=prompt)
+
     def _objects(self) -> Objects:
         async def look(connections: Connections) -> Objects:
             return connections.objects()

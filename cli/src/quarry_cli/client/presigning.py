@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import msgspec
 
 from quarry_cli.client.download import local_name, parts_of
 from quarry_cli.errors import NotWritten
-from quarry_core.contract.names import report_key
+from quarry_core.contract.names import report_key, report_page_key
 from quarry_core.errors import Missing
 from quarry_core.ports import ObjectRef, Objects
 
@@ -55,8 +56,7 @@ def links_of(objects: Objects, presign: Presign, run_id: str, for_s: int) -> lis
     ]
     if not links:
         raise NotWritten(f"run {run_id} has no result parts that could be shared")
-    try:
-        info = objects.head(ObjectRef(report_key(run_id)))
-    except Missing:
-        return links
-    return [*links, Link(name="report.json", url=presign(info.key, for_s), size_bytes=info.size_bytes)]
+    for name, key in (("report.html", report_page_key(run_id)), ("report.json", report_key(run_id))):
+        with contextlib.suppress(Missing):  # an earlier release wrote no page
+            links.append(Link(name=name, url=presign(key, for_s), size_bytes=objects.head(ObjectRef(key)).size_bytes))
+    return links

@@ -29,6 +29,7 @@ from quarry_cli.errors import Unreadable
 from quarry_core.contract.names import (
     plan_key,
     report_key,
+    report_page_key,
     results_prefix,
     shard_id,
     success_key,
@@ -120,7 +121,7 @@ class _Verifier:
                 found[match["shard"]] = info
             elif info.key == success_key(run_id):
                 marked = True
-            elif info.key != report_key(run_id):
+            elif info.key not in (report_key(run_id), report_page_key(run_id)):
                 self._findings.differ(info.key, "it lies among the results, and is none of theirs")
         wanted = self._totals.state not in WITHOUT_MARKER and not self._dry_run
         if marked is not wanted:

@@ -12,6 +12,7 @@ from quarry_cli.client.connections import connect
 from quarry_cli.client.dead_letter_connections import open_post
 from quarry_cli.errors import NotConfigured
 from quarry_cli.screen import printing
+from quarry_cli.screen.printing import Json
 from quarry_cli.settings import ClientSettings, PageSettings
 
 
@@ -23,6 +24,7 @@ def ui(
         list[str] | None,
         typer.Option("--allow-host", metavar="NAME", help="A name under which others reach the page; may be repeated."),
     ] = None,
+    as_json: Json = False,
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = True,
 ) -> None:
     """Show runs, pools and dead-letter messages as a page in a browser, until Ctrl-C.
@@ -51,7 +53,10 @@ def ui(
             served = Served(connect, access, name, write, links, open_post)
             # A token that was given is known, and does not belong into logs.
             url = url_of(address, bound, None if page.ui_token.get_secret_value() else access)
-            typer.echo(f"the page is at {url}")
+            if as_json:
+                printing.print_json({"url": url})
+            else:
+                typer.echo(f"the page is at {url}")
             typer.echo("Ctrl-C stops it", err=True)
             if open_ and address.loopback:
                 webbrowser.open(url)

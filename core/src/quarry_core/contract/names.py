@@ -224,6 +224,11 @@ def report_key(run_id: str) -> str:
     return f"results/{run_id}/_report.json"
 
 
+def report_page_key(run_id: str) -> str:
+    """The report for people. Readers of tables skip names that begin with `_`."""
+    return f"results/{run_id}/_report.html"
+
+
 def success_key(run_id: str) -> str:
     return f"results/{run_id}/_SUCCESS"
 

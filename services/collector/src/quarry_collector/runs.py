@@ -22,6 +22,7 @@ from quarry_collector.datasets import Datasets
 from quarry_collector.next_round import Rounds
 from quarry_collector.publish import Publisher
 from quarry_collector.report import SUCCESS, RunFacts, ShardEnd, build_report, short_report, state_of
+from quarry_collector.report_page import page_of
 from quarry_collector.retry_shards import read_plan
 from quarry_collector.salvage import Salvage
 from quarry_collector.settle import ErrorCode
@@ -31,6 +32,7 @@ from quarry_core.contract.names import (
     input_key,
     part_key,
     report_key,
+    report_page_key,
     results_prefix,
     shard_id,
     success_key,
@@ -317,7 +319,13 @@ class Runs:
         await self._put_report(totals, short_report(totals, self._world.settings.bucket, parts))
 
     async def _put_report(self, totals: Totals, report: bytes) -> None:
+        # First the page: where the report stands, all that is told of the run does. No page may keep a run open.
+        await self._if_can_be(lambda: self._put_page(totals, report))
         await self._put(totals, report_key(totals.run_id), report, "report")
+
+    async def _put_page(self, totals: Totals, report: bytes) -> None:
+        page = await page_of(self._world.ledger, totals.run_id, report)
+        await self._put(totals, report_page_key(totals.run_id), page, "report_page")
 
     async def _put_marker(self, totals: Totals) -> None:
         await self._put(totals, success_key(totals.run_id), SUCCESS, "success")
