@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +40,7 @@ from quarry_core.planning.rounds import Way, way_of
 from quarry_core.ports import ObjectRef, Objects
 
 TRIES_MAX = 5
+PARTS_AT_ONCE = 4
 OPEN_RUNS_MAX = 1_000  # as many as a sweep looks after
 ROWS_AT_ONCE = 65_536
 ID_TRIES = (False, True)
@@ -222,13 +224,15 @@ def _by_hand(run_id: str) -> str:
 
 
 def _counted(objects: Objects, of: RetryOf, prefix: str, shards: Sequence[Shard]) -> tuple[Counter[str], Counter[str]]:
-    """Rows by error code: those that are asked again, and those that are not. Blocking."""
+    """Rows by error code: those that are asked again, and those that are not. Blocking; reads a few parts at once."""
     asked, stay = Counter[str](), Counter[str]()
+    with_errors = [shard.shard for shard in shards if shard.ok < shard.rows]
     try:
         objects.head(ObjectRef(plan_key(of.root)))
-        for shard in shards:
-            if shard.ok < shard.rows:
-                _count_part(objects, of, prefix, shard, asked, stay)
+        with ThreadPoolExecutor(PARTS_AT_ONCE) as pool:
+            for again, left in pool.map(partial(_count_part, objects, of, prefix), with_errors):
+                asked.update(again)
+                stay.update(left)
     except Missing as error:
         raise NotRetried(
             f"what run {of.base} is retried from does not lie in the bucket any more ({error}): submit it again"
@@ -236,16 +240,16 @@ def _counted(objects: Objects, of: RetryOf, prefix: str, shards: Sequence[Shard]
     return asked, stay
 
 
-def _count_part(
-    objects: Objects, of: RetryOf, prefix: str, shard: Shard, asked: Counter[str], stay: Counter[str]
-) -> None:
+def _count_part(objects: Objects, of: RetryOf, prefix: str, shard: str) -> tuple[Counter[str], Counter[str]]:
+    asked, stay = Counter[str](), Counter[str]()
     names = [prefix + name for name in ("error_code", "error_message")]
-    with closing(objects.random_access(ObjectRef(part_key(of.base, shard.shard)))) as body, open_part(body) as part:
+    with closing(objects.random_access(ObjectRef(part_key(of.base, shard)))) as body, open_part(body) as part:
         for batch in batches_of(part, ROWS_AT_ONCE, names):
             found = zip(*(batch.column(batch.schema.get_field_index(name)).to_pylist() for name in names), strict=True)
             for code, message in found:
                 if code is not None:
                     (asked if of.chooses(code, message) else stay)[code] += 1
+    return asked, stay
 
 
 def _way(pins: Pins, asked: Counter[str], stay: Counter[str], run_id: str) -> Way:
