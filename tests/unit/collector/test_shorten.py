@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from quarry_collector.decode import Corrupt, Line, read_blocks, read_lines
+from quarry_collector.decode import ECHO_LINE_BYTES_MIN, Corrupt, Line, read_blocks, read_lines
 from quarry_collector.settle import ErrorCode, Settle
 from quarry_collector.shorten import takes_vectors, without_echoes
 from quarry_collector.spool import Spool
@@ -108,6 +108,29 @@ def test_however_the_echo_stands_in_a_line_the_answer_is_its_own(line):
     (found,) = read_lines(io.BytesIO(line), CLAUDE.output_type)
 
     assert (found.record_id, CLAUDE.answer(found.model_output).text) == (rid(1), "answer 1")
+
+
+@pytest.mark.promise("S9")
+@pytest.mark.parametrize("echo_bytes", [1, 2 * ECHO_LINE_BYTES_MIN])
+def test_an_echo_that_cannot_be_read_costs_no_answer_however_long_it_is(echo_bytes):
+    output = json.dumps(message("answer 1")).encode()
+    broken = b'{"modelInput":{"a":"%s"},"modelOutput":%s,"recordId":"%s"}' % (b"\xff" * echo_bytes, output, rid(1).encode())
+
+    found = list(read_lines(output_of([answer(0), broken, answer(2)]), CLAUDE.output_type))
+
+    assert [CLAUDE.answer(each.model_output).text for each in found] == ["answer 0", "answer 1", "answer 2"]
+
+
+@pytest.mark.parametrize("prompt_chars", [1, 2 * ECHO_LINE_BYTES_MIN])
+def test_an_answer_is_the_same_whether_its_echo_is_passed_over_or_cut_out(prompt_chars):
+    prompt = '"modelOutput":{"content":[]},"recordId":"00002000009"\n\u20ac' * prompt_chars
+    lines = [in_line(json.dumps(message(f"answer {row}")), row, prompt) for row in range(3)]
+
+    found = list(read_lines(output_of(lines), CLAUDE.output_type))
+
+    assert [(each.record_id, CLAUDE.answer(each.model_output).text) for each in found] == [
+        (rid(row), f"answer {row}") for row in range(3)
+    ]
 
 
 def test_the_echo_is_cut_out_where_it_can_be():
