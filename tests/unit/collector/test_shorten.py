@@ -114,7 +114,11 @@ def test_however_the_echo_stands_in_a_line_the_answer_is_its_own(line):
 @pytest.mark.parametrize("echo_bytes", [1, 2 * ECHO_LINE_BYTES_MIN])
 def test_an_echo_that_cannot_be_read_costs_no_answer_however_long_it_is(echo_bytes):
     output = json.dumps(message("answer 1")).encode()
-    broken = b'{"modelInput":{"a":"%s"},"modelOutput":%s,"recordId":"%s"}' % (b"\xff" * echo_bytes, output, rid(1).encode())
+    broken = b'{"modelInput":{"a":"%s"},"modelOutput":%s,"recordId":"%s"}' % (
+        b"\xff" * echo_bytes,
+        output,
+        rid(1).encode(),
+    )
 
     found = list(read_lines(output_of([answer(0), broken, answer(2)]), CLAUDE.output_type))
 

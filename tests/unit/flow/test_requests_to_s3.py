@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pytest
@@ -11,10 +13,13 @@ import pytest
 from quarry_core.aws.s3.reading import RandomReader, Source
 from quarry_core.contract.states import RunState
 from quarry_core.ports import ObjectRef
+from quarry_core.service.process import World
 from tests.world.faults import Faults
 from tests.world.objects import FakeObjects
+from tests.world.offload import InlineOffload
 from tests.world.world import CLAUDE, SimulatedWorld
 
+T = TypeVar("T")
 ROWS = 400
 PER_SHARD = 100
 TOPICS = [f"topic {row} " + hex(row**700) for row in range(ROWS)]  # more than the footer's read takes along
@@ -99,6 +104,34 @@ async def test_a_shard_that_is_settled_costs_a_handful_of_requests(monkeypatch, 
     for asked in by_shard.values():
         assert asked == expected
         assert len(asked) <= REQUESTS_MAX
+
+
+class DeletesFirst(InlineOffload):
+    """As if threads that write were slow, and those that delete were not."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        if getattr(getattr(work, "func", None), "__name__", "") != "delete":
+            for _ in range(10):
+                await asyncio.sleep(0)
+        return await super().run(work)
+
+
+class SlowWriters(SimulatedWorld):
+    def process_world(self, faults: Faults | None = None, **others: Any) -> World:
+        return super().process_world(faults, offload=DeletesFirst(), **others)
+
+
+async def test_an_input_is_deleted_while_the_part_is_written():
+    asked = Asked()
+    world = SlowWriters()
+    world.start({"collector": asked})
+    run_id = world.send(MANIFEST | {"s3_uri": world.csv(PER_SHARD)})
+
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
+
+    requests = [f"{request} {key.partition('/')[0]}" for request, key in asked.requests]
+    assert requests.index("stream batch-output") < requests.index("delete batch-input")
+    assert requests.index("delete batch-input") < requests.index("commit results")
 
 
 async def test_where_the_copy_of_its_rows_is_missing_a_shard_is_joined_to_the_source():

@@ -1,19 +1,21 @@
 """Step 4: an ended shard is settled, or asked again.
 
 Theory of operation. First the outcome stands, where one is needed (`salvage.py`), then the ledger moves, then the part is
-written from the spool that is still open, and the input is deleted, so that a Create which comes too late finds nothing
-to be paid for. A crash between any two leaves the rest to the next wake-up, or to closing. Who lost the race for the
+written from the spool that is still open, and beside it the input is deleted, so that a Create which comes too late finds
+nothing to be paid for: no part is made from it. A crash between any two leaves the rest to the next wake-up, or to closing. Who lost the race for the
 ledger's move makes the part from what the winner left, never from what it has read itself.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -74,7 +76,7 @@ class Shards:
         if shard is None or run is None or run.pins is None:
             return DONE
         salvage = Salvage(self._world.objects, run.run_id, totals.plan, run.pins, self._datasets)
-        ours = False
+        ours = deleted = False
         if shard.state is ShardState.ENDED or not await self._published(salvage, shard, totals):
             piece = Piece(Step.SETTLE, wakeup.run_id, wakeup.shard)
             with Held() as held:
@@ -87,9 +89,12 @@ class Shards:
                         assert shard is not None
                     if shard.state is ShardState.SETTLED and has_part(shard, totals):
                         mine = held if ours else None
-                        await self._publish(salvage, shard, mine, broken=bool(totals.fault), rounds=totals.round)
+                        publishing = self._publish(salvage, shard, mine, broken=bool(totals.fault), rounds=totals.round)
+                        await _beside(publishing, self._delete_input(wakeup.run_id, wakeup.shard))
+                        deleted = True
         if shard.state is ShardState.SETTLED:
-            await self._delete_input(wakeup.run_id, wakeup.shard)
+            if not deleted:
+                await self._delete_input(wakeup.run_id, wakeup.shard)
             if ours:
                 self._tell_whole(shard, run.accepted_at)
             await self._wake_if_whole(wakeup.run_id)
@@ -271,6 +276,21 @@ class Shards:
         self._closing_woken[run_id] = totals.version
         while len(self._closing_woken) > CLOSING_WOKEN_MAX:
             self._closing_woken.popitem(last=False)
+
+
+async def _beside(work: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:
+    """Run both to their ends. Raises what `work` raised, else what `other` did; what ends the process ends both."""
+    beside = asyncio.create_task(other)
+    try:
+        await work
+    except Exception:
+        with contextlib.suppress(Exception):  # one reason is enough, and the message comes again
+            await beside
+        raise
+    except BaseException:
+        beside.cancel()
+        raise
+    await beside
 
 
 def has_part(shard: Shard, totals: Totals) -> bool:
