@@ -343,6 +343,21 @@ async def test_what_is_needed_and_gone_is_named_before_anything_begins():
     assert (await world.totals(run_id)).last_version == 0
 
 
+async def test_parts_without_an_error_are_needed_too():
+    world = SimulatedWorld(job_quota=5)
+    run_id = world.send(world.joke(rows=400, max_records_per_job=100) | ONCE)
+
+    def end(job):
+        world.bedrock.throttled_share = 1.0 if "-00004-" in job.name else 0.0
+        world.bedrock.end(job)
+
+    await play(world, run_id, end)
+    world.objects.delete(part_key(run_id, "00000"))
+    world.objects.delete(part_key(run_id, "00002"))
+    with pytest.raises(NotRetried, match=r"part-00000.parquet and 1 more\): submit it again"):
+        await retry(world, run_id)
+
+
 async def test_a_copy_of_rows_that_is_gone_ends_the_retry_before_anything_is_paid():
     world, run_id = await failing()
     world.objects.delete(rows_key(run_id, "00004"))

@@ -26,7 +26,7 @@ from quarry_cli.client.run_search import find_run, no_such_run
 from quarry_cli.errors import BadSetting, NotRetried
 from quarry_core.contract.manifest_identity import canonical_json
 from quarry_core.contract.messages import Wakeup
-from quarry_core.contract.names import part_key, plan_key, version_id
+from quarry_core.contract.names import part_key, plan_key, results_prefix, version_id
 from quarry_core.contract.record_errors import RecordRetries
 from quarry_core.contract.run import Pins, Run
 from quarry_core.contract.versions import VERSIONS_MAX, RetryOf
@@ -229,6 +229,7 @@ def _counted(objects: Objects, of: RetryOf, prefix: str, shards: Sequence[Shard]
     with_errors = [shard.shard for shard in shards if shard.ok < shard.rows]
     try:
         objects.head(ObjectRef(plan_key(of.root)))
+        _check_parts(objects, of, shards)
         with ThreadPoolExecutor(PARTS_AT_ONCE) as pool:
             for again, left in pool.map(partial(_count_part, objects, of, prefix), with_errors):
                 asked.update(again)
@@ -238,6 +239,14 @@ def _counted(objects: Objects, of: RetryOf, prefix: str, shards: Sequence[Shard]
             f"what run {of.base} is retried from does not lie in the bucket any more ({error}): submit it again"
         ) from error
     return asked, stay
+
+
+def _check_parts(objects: Objects, of: RetryOf, shards: Sequence[Shard]) -> None:
+    """Raises Missing: also parts without any error are carried over."""
+    standing = {info.key for info in objects.list(results_prefix(of.base))}
+    gone = [key for shard in shards if (key := part_key(of.base, shard.shard)) not in standing]
+    if gone:
+        raise Missing(f"{gone[0]}{f' and {len(gone) - 1} more' if len(gone) > 1 else ''}")
 
 
 def _count_part(objects: Objects, of: RetryOf, prefix: str, shard: str) -> tuple[Counter[str], Counter[str]]:
