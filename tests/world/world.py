@@ -20,7 +20,7 @@ from quarry_core.contract.manifest_identity import run_id_of
 from quarry_core.contract.names import QUEUES, part_key, prompt_key, report_key, results_prefix
 from quarry_core.ledger.ledger import Ledger
 from quarry_core.ledger.rows import Totals
-from quarry_core.ports import Clock, Offload
+from quarry_core.ports import BatchMetrics, Clock, Offload
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.process import World
 from quarry_core.settings import Settings
@@ -72,6 +72,7 @@ class SimulatedWorld:
         hub: HubObjects | None = None,
         clock: FakeClock | None = None,
         queue: type[FakeQueue] = FakeQueue,
+        batch_metrics: BatchMetrics | None = None,
         **changes: object,
     ) -> None:
         self.settings = settings(**changes)
@@ -86,6 +87,7 @@ class SimulatedWorld:
         self.runtime = FakeRuntime()
         self.bus = FakeBus("test")
         self.webhook = FakeWebhook()
+        self.batch_metrics = batch_metrics
         self.bedrock = FakeBedrock(self.jobs, self.objects, self.queues["events"])
         self.ledger = Ledger(self.table)
         self.objects.plant(prompt_key("joke_about_topic"), JOKE.encode())
@@ -116,6 +118,7 @@ class SimulatedWorld:
             bus=bus,
             queues=queues,
             webhook=self.webhook if self.settings.webhook_url else None,
+            batch_metrics=self.batch_metrics,
         )
 
     def start(self, faults: dict[str, Faults] | None = None) -> None:

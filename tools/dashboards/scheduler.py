@@ -178,6 +178,32 @@ ADMISSION = Row(
             width=8,
             alert="QuarrySlotStuck",
         ),
+        Lines(
+            title="Records pending at Bedrock, by pool",
+            description="Of all batch jobs of the account, ours and others', as CloudWatch tells some minutes late. Only with "
+            "QUARRY_READ_BATCH_METRICS.",
+            queries=[
+                (
+                    or_nothing(ledger(of_pool("quarry_bedrock_records_pending"), "pool", "whose"), "whose"),
+                    "{{pool}} {{whose}}",
+                )
+            ],
+            unit="short",
+            width=12,
+            stacked=True,
+        ),
+        Lines(
+            title="Tokens per minute at Bedrock, by pool",
+            description="LLM tokens that Bedrock processes for all batch jobs of the account, likewise.",
+            queries=[
+                (
+                    or_nothing(ledger(of_pool("quarry_bedrock_tokens_per_minute"), "pool", "direction"), "direction"),
+                    "{{pool}} {{direction}}",
+                )
+            ],
+            unit="short",
+            width=12,
+        ),
     ],
 )
 

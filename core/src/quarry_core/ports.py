@@ -367,6 +367,24 @@ class Quotas(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class BatchLoad:
+    """What all batch jobs of the account have before them for a model, and how fast it goes. None: not told."""
+
+    records_pending: float | None = None
+    tokens_pending: float | None = None
+    input_tokens_per_minute: float | None = None
+    output_tokens_per_minute: float | None = None
+
+
+class BatchMetrics(Protocol):
+    """What AWS publishes of the account's batch jobs."""
+
+    async def by_model(self) -> Mapping[str, BatchLoad]:
+        """By canonical model. Raises PortError."""
+        ...
+
+
 # --------------------------------------------------------------------------- Runtime
 
 InvocationForm = Literal["InvokeModel", "Converse"]

@@ -85,6 +85,12 @@ class Settings(BaseSettings):
         True, description="Whether the scheduler reads the account's quotas from Service Quotas, where it may."
     )
     quotas_every_s: Seconds = Field(3_600, description="How often it reads them; after a failure sooner.")
+    read_batch_metrics: bool = Field(
+        False,
+        description="Whether the scheduler reads CloudWatch's namespace AWS/Bedrock/Batch, for what others have pending and for the"
+        " pace before its own is known; it needs cloudwatch:GetMetricData.",
+    )
+    batch_metrics_every_s: Seconds = Field(300, description="How often it reads it.")
     max_records_per_job: int | None = Field(
         None,
         ge=1,

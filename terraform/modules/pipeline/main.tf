@@ -124,6 +124,7 @@ module "service_roles" {
   on_demand_arns           = var.on_demand ? module.models.create_arns : []
   source_buckets           = var.source_buckets
   source_kms_key_arns      = var.source_kms_key_arns
+  read_batch_metrics       = var.read_batch_metrics
   kms_key_arn              = local.kms_key_arn
   permissions_boundary_arn = var.permissions_boundary_arn
 }

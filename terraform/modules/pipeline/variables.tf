@@ -322,6 +322,18 @@ variable "log_queries" {
   nullable    = false
 }
 
+variable "read_batch_metrics" {
+  description = "Whether the scheduler reads CloudWatch's metrics of all batch jobs of the account, for what others have pending and for a first pace. It may then read all metrics of the account."
+  type        = bool
+  default     = false
+  nullable    = false
+
+  validation {
+    condition     = !var.read_batch_metrics || var.network == null || try(var.network.egress, "endpoints") == "nat"
+    error_message = "read_batch_metrics needs a way to CloudWatch: set network.egress = \"nat\", or give a VPC of yours that has one."
+  }
+}
+
 variable "run_ended_topic" {
   description = "Whether there is an SNS topic that hears of every ended run (docs/notices.md). It has no subscriptions."
   type        = bool

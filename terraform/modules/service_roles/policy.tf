@@ -232,6 +232,17 @@ data "aws_iam_policy_document" "access" {
     }
   }
 
+  # AWS knows neither a resource nor a namespace for it, so it is granted only where it is asked for.
+  dynamic "statement" {
+    for_each = each.key == "scheduler" && var.read_batch_metrics ? [1] : []
+
+    content {
+      sid       = "ReadBatchMetrics"
+      actions   = ["cloudwatch:GetMetricData"]
+      resources = ["*"]
+    }
+  }
+
   # Converse is no action of its own: IAM compares it as InvokeModel.
   dynamic "statement" {
     for_each = each.key == "scheduler" && local.asks ? [var.on_demand_arns] : []

@@ -115,6 +115,13 @@ variable "source_kms_key_arns" {
   }
 }
 
+variable "read_batch_metrics" {
+  description = "Whether the scheduler may read CloudWatch's metrics (QUARRY_READ_BATCH_METRICS). AWS knows no resource and no namespace for it: it may then read all metrics of the account."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "kms_key_arn" {
   description = "ARN of the environment's KMS key, or null if bucket, queues and ledger are encrypted with AWS's own keys."
   type        = string

@@ -21,6 +21,7 @@ from quarry_core.contract.names import QUEUES
 from quarry_core.contract.states import JOB_TERMINAL, RunState, ShardState
 from quarry_core.errors import Throttled
 from quarry_core.ledger.keys import pool_key, shard_key, totals_key
+from quarry_core.ports import BatchLoad
 from quarry_core.service.consumer import Consumer
 from quarry_core.service.failures import EXHAUSTED_ERRNOS, Step
 from quarry_core.service.process import EVENT_TARGET, announce, consumer_limits, with_gauges
@@ -194,6 +195,19 @@ async def what_fails_by_itself(seen):
     seen.look()
 
 
+async def what_cloudwatch_publishes(seen):
+    class Published:
+        async def by_model(self):
+            return {CLAUDE: BatchLoad(900.0, None, 6_000.0, 300.0)}
+
+    world = SimulatedWorld(batch_metrics=Published())
+    world.send(world.joke(rows=200, max_records_per_job=100))
+    await world.idle()
+    await world.scheduler.load.read()
+    await world.scheduler.sweeper.sweep()
+    seen.look()
+
+
 async def calls_of_aws(seen):
     async with scripted("sqs", [Answer({"Attributes": {}})], observe=metrics.observe_aws) as (aws, _):
         await SqsQueue(aws, "events", "https://sqs/1/events", "https://sqs/1/events-dlq").depth()
@@ -216,6 +230,7 @@ async def look_at_everything(everything_seen, monkeypatch):
         await rows_that_do_not_add_up(world, seen, run_id)
         await slots_that_are_miscounted(seen)
         await what_fails_by_itself(seen)
+        await what_cloudwatch_publishes(seen)
         await calls_of_aws(seen)
         everything_seen["seen"] = seen
     return everything_seen["seen"]

@@ -35,6 +35,8 @@ READ_TIMEOUTS_S: Mapping[str, int] = {
     "events": 10,
     # The scheduler asks it for the account's quotas, now and then.
     "service-quotas": 10,
+    # The scheduler asks it how much all batch jobs of the account have before them, if it is let.
+    "cloudwatch": 10,
     # The services of Quarry never ask these; `quarry doctor` and `quarry models` do.
     "iam": 10,
     "kms": 10,

@@ -20,6 +20,7 @@ import structlog
 from pydantic import ValidationError
 
 from quarry_core import __version__
+from quarry_core.aws.batch_metrics import CloudWatchBatchMetrics
 from quarry_core.aws.bus import EventBus
 from quarry_core.aws.client import Aws
 from quarry_core.aws.jobs import BedrockJobs
@@ -36,7 +37,20 @@ from quarry_core.contract.notices import read_keys
 from quarry_core.contract.policy import read_policy
 from quarry_core.errors import PortError
 from quarry_core.ledger.ledger import Ledger
-from quarry_core.ports import Bus, Clock, Jobs, Objects, Offload, Profiles, Queue, Quotas, Runtime, Table, Webhook
+from quarry_core.ports import (
+    BatchMetrics,
+    Bus,
+    Clock,
+    Jobs,
+    Objects,
+    Offload,
+    Profiles,
+    Queue,
+    Quotas,
+    Runtime,
+    Table,
+    Webhook,
+)
 from quarry_core.service.consumer import Consumer, Limits, every
 from quarry_core.service.webhook import HttpsWebhook
 from quarry_core.settings import Settings, faults_of
@@ -76,6 +90,7 @@ class World:
     undelivered: Queue | None = None  # what EventBridge could not deliver; nobody reads it, it is counted
     traces: Traces = NO_TRACES
     quotas: Quotas | None = None  # None: nobody to ask
+    batch_metrics: BatchMetrics | None = None  # None: they are not read
     webhook: Webhook | None = None  # None: nobody wants to hear
 
     @property
@@ -154,6 +169,7 @@ async def open_world(settings: Settings, queues: Sequence[str] = QUEUES) -> Asyn
                 runtime=BedrockRuntime(aws),
                 bus=EventBus(aws, settings.env),
                 quotas=ServiceQuotas(aws) if settings.read_quotas else None,
+                batch_metrics=CloudWatchBatchMetrics(aws) if settings.read_batch_metrics else None,
                 webhook=HttpsWebhook(
                     settings.webhook_url, private=settings.webhook_private, observe=metrics.observe_aws
                 )

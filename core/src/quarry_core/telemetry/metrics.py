@@ -149,6 +149,17 @@ TICK = Histogram(
 SLOTS_LIMIT = Gauge("quarry_slots_limit", "Most jobs that may be active in a pool.", ["pool"])
 SLOTS_IN_USE = Gauge("quarry_slots_in_use", "Slots in use.", ["pool"])
 SLOTS_FOREIGN = Gauge("quarry_slots_foreign", "Active jobs in a pool that are not ours.", ["pool"])
+BATCH_RECORDS_PENDING = Gauge(
+    "quarry_bedrock_records_pending",
+    "Records of all batch jobs of the account that wait at Bedrock, as CloudWatch tells; absent unless QUARRY_READ_BATCH_METRICS."
+    " whose: ours, others.",
+    ["pool", "whose"],
+)
+BATCH_TOKENS_PER_MINUTE = Gauge(
+    "quarry_bedrock_tokens_per_minute",
+    "LLM tokens that Bedrock processes for all batch jobs of the account, likewise. direction: input, output.",
+    ["pool", "direction"],
+)
 JOBS_SUBMITTED = Counter(
     "quarry_jobs_submitted_total",
     "Create calls by outcome: created, adopted, throttled, quota, refused, unknown.",
@@ -229,6 +240,13 @@ def set_all(gauge: Gauge, values: Mapping[str, float]) -> None:
     keep_only(gauge, values)
     for label, value in values.items():
         gauge.labels(label).set(value)
+
+
+def replace_all(gauge: Gauge, values: Mapping[tuple[str, str], float]) -> None:
+    """The same for a gauge of two labels."""
+    gauge.clear()
+    for labels, value in values.items():
+        gauge.labels(*labels).set(value)
 
 
 def keep_pools(pools: Container[str]) -> None:

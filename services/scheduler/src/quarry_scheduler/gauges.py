@@ -92,8 +92,17 @@ class Figures:
     rows_unaccounted: int
 
 
-def figures(view: Ledgered, memory: Memory, now_s: float) -> tuple[Figures, Memory]:
-    """Add up one sweep's view, and say what the next sweep is to remember."""
+NO_PACES: Mapping[str, float] = {}
+
+
+def figures(
+    view: Ledgered, memory: Memory, now_s: float, paces: Mapping[str, float] = NO_PACES
+) -> tuple[Figures, Memory]:
+    """Add up one sweep's view, and say what the next sweep is to remember.
+
+    Args:
+        paces: rows per second by pool, for pools that show none of their own yet.
+    """
     processed = _processed(view, memory)
     ahead = _ahead(view, processed)
     done = {
@@ -125,7 +134,8 @@ def figures(view: Ledgered, memory: Memory, now_s: float) -> tuple[Figures, Memo
         eta_s={
             pool: now_s + left_s
             for pool in view.pools
-            if (left_s := _left_s(rows_open[pool], rows_processed[pool], steps[pool], now_s)) is not None
+            if (left_s := _left_s(rows_open[pool], rows_processed[pool], steps[pool], now_s, paces.get(pool, 0.0)))
+            is not None
         },
         rows_unaccounted=sum(_unaccounted(account.totals) for account in view.accounts),
     )
@@ -232,10 +242,10 @@ def _rows_per_s(steps: tuple[Step, ...]) -> float:
     return sum(step.rows for step in steps[1:]) / seconds if seconds > 0 else 0.0
 
 
-def _left_s(rows_open: int, processed: int, steps: tuple[Step, ...], now_s: float) -> float | None:
+def _left_s(rows_open: int, processed: int, steps: tuple[Step, ...], now_s: float, pace: float = 0.0) -> float | None:
     """Seconds until the last open row is settled; None where there is none, or no pace to go by."""
     settling_s = _settling_s(processed, steps, now_s)
-    rate = _rows_per_s(steps)
+    rate = _rows_per_s(steps) or pace
     if not rows_open or (rate <= 0 and (rows_open > processed or not settling_s)):
         return None
     return max((rows_open - processed) / rate if rate > 0 else 0.0, settling_s)

@@ -16,6 +16,7 @@ from quarry_core.service.process import JITTER, Parts, Timer, World, consumer_li
 from quarry_core.service.steps import Steps
 from quarry_core.service.verdicts import DONE, Poison, Verdict
 from quarry_core.service.wakeups import handle_wakeup
+from quarry_scheduler.batch_load import BatchLoads
 from quarry_scheduler.limits import PoolLimits
 from quarry_scheduler.on_demand import OnDemand
 from quarry_scheduler.pins import PinsCache
@@ -39,11 +40,12 @@ class Scheduler:
         self._steps = Steps(world)
         self._endings = ShardEndings(world, self._pins)
         self.limits = PoolLimits(world)
+        self.load = BatchLoads(world)
         self.tracker = JobTracker(world, self._pins)
         self.ticker = Ticker(world, self._pins, self._steps, self._endings, self.tracker, self.limits)
         self.tracking = Tracking(world, self.tracker, self._steps, self._endings)
         self.on_demand = OnDemand(world, self._pins, self._steps)
-        self.sweeper = Sweeper(world, self.tracking, self.ticker, self.on_demand, self.limits)
+        self.sweeper = Sweeper(world, self.tracking, self.ticker, self.on_demand, self.limits, self.load)
 
     async def on_wakeup(self, message: Message) -> Verdict:
         """`admit`: tick the run's pool. `sweep`: sweep."""
@@ -112,6 +114,7 @@ def build(world: World) -> Parts:
         timers=(
             Timer("tick", world.settings.tick_every_s, JITTER, scheduler.tick_all),
             Timer("quotas", world.settings.sweep_every_s, JITTER, scheduler.limits.read_quotas),
+            Timer("batch_metrics", world.settings.batch_metrics_every_s, JITTER, scheduler.load.read),
             Timer("sweep", world.settings.sweep_every_s, JITTER, scheduler.sweeper.sweep),
         ),
         counted=(world.undelivered,) if world.undelivered is not None else (),

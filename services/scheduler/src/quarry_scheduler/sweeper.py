@@ -23,6 +23,7 @@ from quarry_core.service.process import World
 from quarry_core.telemetry import metrics
 from quarry_scheduler import gauges
 from quarry_scheduler.audit import KINDS, Breach, breaches
+from quarry_scheduler.batch_load import BatchLoads
 from quarry_scheduler.limits import Others, PoolLimits
 from quarry_scheduler.on_demand import OnDemand
 from quarry_scheduler.staleness import Staleness
@@ -44,7 +45,13 @@ class Sweeper:
     """One sweep at a time in this process; callers that come meanwhile share the one that is running."""
 
     def __init__(
-        self, world: World, tracking: Tracking, ticker: Ticker, on_demand: OnDemand, limits: PoolLimits
+        self,
+        world: World,
+        tracking: Tracking,
+        ticker: Ticker,
+        on_demand: OnDemand,
+        limits: PoolLimits,
+        load: BatchLoads,
     ) -> None:
         self._world = world
         self._limits = limits
@@ -59,6 +66,7 @@ class Sweeper:
         self._heartbeats = Staleness()  # heartbeats of shards that are asked on demand
         self._gone = Staleness()  # jobs of ours that Bedrock does not know
         self._remembered = gauges.Memory()
+        self._load = load
         self._used: Sequence[str] = ()  # pools of open runs, as this sweep read them; not all of them stand
         self._breaches: frozenset[Breach] = frozenset()  # what the last sweep saw
         self._running: asyncio.Task[dict[str, int]] | None = None
@@ -244,7 +252,9 @@ class Sweeper:
 
     def _show(self, ledgered: gauges.Ledgered) -> None:
         """Set the ledger's gauges; what is of a pool without an open run is taken out."""
-        found, self._remembered = gauges.figures(ledgered, self._remembered, self._world.clock.now().timestamp())
+        paces = self._load.show(ledgered)
+        now_s = self._world.clock.now().timestamp()
+        found, self._remembered = gauges.figures(ledgered, self._remembered, now_s, paces)
         metrics.set_all(metrics.RUNS, found.runs)
         metrics.set_all(metrics.SHARDS, found.shards)
         metrics.set_all(metrics.SLOT_OLDEST_ADMITTED, found.slot_idle_since_s)

@@ -861,3 +861,28 @@ run "the_models_of_a_global_profile_have_no_region" {
     error_message = "Such an ARN must stand as it is."
   }
 }
+
+run "metrics_are_read_by_the_scheduler_alone_and_only_if_asked_for" {
+  command = plan
+
+  variables {
+    read_batch_metrics = true
+  }
+  assert {
+    condition = { for service, document in data.aws_iam_policy_document.access : service => [for statement in jsondecode(document.json).Statement : "${statement.Action} ${statement.Resource}" if statement.Sid == "ReadBatchMetrics"] } == {
+      collector    = []
+      preprocessor = []
+      scheduler    = ["cloudwatch:GetMetricData *"]
+    }
+    error_message = "Only the scheduler reads metrics."
+  }
+}
+
+run "metrics_are_not_read_by_default" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for document in data.aws_iam_policy_document.access : !strcontains(document.json, "cloudwatch:")])
+    error_message = "Nobody may read metrics unless it is asked for."
+  }
+}
