@@ -14,6 +14,7 @@ from quarry_cli.client.retrying import Retry
 from quarry_cli.errors import BadSetting, NotRetried
 from quarry_core.contract.names import part_key, plan_key, rows_key, success_key, version_id
 from quarry_core.contract.states import RunState
+from quarry_core.errors import Throttled
 from quarry_core.ledger import keys
 from tests.unit.flow.acts import healthy_dead, play, shards, step
 from tests.unit.flow.test_cancel import answer, cancel
@@ -286,6 +287,30 @@ async def test_images_that_were_missing_are_looked_for_again():
     said = world.result(done.run_id).to_pylist()
     assert [row["photo"] for row in said] == photos
     assert {row["photo"] for row in said if row["status"] == "error"} == {f"s3://{PHOTOS}/late-10"}
+
+
+async def test_of_a_run_that_was_asked_on_demand_and_of_rows_that_its_prompt_skips():
+    world = SimulatedWorld(on_demand_attempts_max=1)
+    topics = [None if row % 8 == 0 else f"topic number {row}" for row in range(40)]
+    world.runtime.fate = lambda request, number: Throttled("no room") if number % 4 == 0 else None
+    prompt = {"template": "{topic}", "nulls": {"topic": "skip"}}
+    source = {"s3_uri": world.parquet(pa.table({"topic": topics})), "prompt_id": None, "prompt": prompt}
+    run_id = world.send(
+        {name: value for name, value in (world.joke(rows=1) | source | ONCE).items() if value is not None}
+    )
+    first = await play(world, run_id)
+    assert (first.state, first.errors["SKIPPED"]) == (RunState.SUCCEEDED_WITH_ERRORS, 5)
+    world.runtime.fate, tried = (lambda request, number: None), len(world.runtime.asked)
+
+    done = await retry(world, run_id, every=True)
+    totals = await play(world, done.run_id)
+
+    assert (done.errors, done.stay, done.way) == ({"THROTTLED": first.errors["THROTTLED"]}, {"SKIPPED": 5}, "on_demand")
+    assert len(world.runtime.asked) == tried + done.asked
+    assert (totals.state, totals.ok, totals.errors) == (RunState.SUCCEEDED, 35, {"SKIPPED": 5})
+    result = world.result(done.run_id)
+    assert result["topic"].to_pylist() == topics
+    assert [row for row, status in enumerate(result["status"].to_pylist()) if status == "skipped"] == [0, 8, 16, 24, 32]
 
 
 # --------------------------------------------------------------------------- when it cannot be
