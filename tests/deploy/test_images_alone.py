@@ -48,6 +48,7 @@ print(json.dumps({one.metadata["Name"]: one.requires or [] for one in metadata.d
 OF_COLUMNS = ("numpy", "pyarrow")
 OF_SERVICES = ("aiobotocore", "prometheus_client", "structlog")
 OF_AN_EXTRA = {
+    "quarry_cli.page": ("jinja2", "starlette", "uvicorn"),
     "quarry_core.aws.client": OF_SERVICES,
     "quarry_core.contract.results": OF_COLUMNS,
     "quarry_core.planning": OF_COLUMNS,

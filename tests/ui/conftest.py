@@ -26,7 +26,7 @@ def served():
     scene = Scene()
     scene.hostile = scene.hostile_run()
     for number in range(5):
-        scene.ended(200, f"nightly-{number}")
+        scene.ended_run = scene.ended(200, f"nightly-{number}")
     scene.moving = scene.moving_run(3_000, ended=12)
     scene.big = scene.moving_run(1_000, "catalogue-descriptions", ended=1)
     scene.many_shards(scene.big, 20_000)

@@ -6,6 +6,7 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from quarry_cli.client.api import Client
 from tests.ui.browser import Served, wait
 from tests.ui.scene import Scene
 
@@ -20,6 +21,7 @@ def paths(served) -> dict[str, str]:
         "pools": "/pools",
         "dead-letter messages": "/dead-letters",
         "many shards": f"/runs/{scene.big}/shards?page=24",
+        "retry": f"/runs/{scene.hostile}/do/retry",
         "cancel": f"/runs/{scene.moving}/do/cancel",
         "share": f"/runs/{scene.moving}/do/share",
         "no such run": "/runs/nothing",
@@ -185,6 +187,23 @@ def test_each_action_is_asked_about_and_done(browser):
         do("Cancel", "The run is cancelled.")
         browser.open(served, f"/runs/{run_id}")
         assert browser.driver.find_elements(By.LINK_TEXT, "Cancel") == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_the_report_that_is_mailed_is_within_its_width_and_accessible_and_runs_nothing(
+    browser, served, tmp_path, width, dark
+):
+    path = tmp_path / "report.html"
+    browser.look(width, dark=dark)
+    for run_id in (served.scene.hostile, served.scene.ended_run):
+        path.write_bytes(Client(served.scene.connect).report(run_id, rows=5, prompt=True))
+        browser.complaints()
+        browser.driver.get(path.as_uri())
+        assert browser.run("return document.documentElement.scrollWidth") <= width
+        assert browser.run("return document.body.dataset.taken || ''") == ""
+        assert browser.complaints() == []
+        assert browser.findings() == []
 
 
 def test_dead_letters_are_shown_when_asked_for(browser, served):

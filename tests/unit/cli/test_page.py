@@ -427,6 +427,41 @@ def test_a_run_is_paused_shared_resumed_and_cancelled():
         assert do_after_its_end(client, scene, run_id) == 409
 
 
+def test_the_error_rows_of_an_ended_run_are_asked_again():
+    scene = Scene()
+    scene.world.bedrock.throttled_share = 0.2
+    run_id = scene.ended(300, "reviews", record_errors={"max_attempts": 1})
+    scene.world.bedrock.throttled_share = 0.0
+    with opened(scene, write=True) as client:
+        page = Seen(client.get(f"/runs/{run_id}").text)
+        assert "Retry errors" in page.text
+        assert "Pause" not in page.text
+        data = {"form_token": scene_access(scene).form_token, "rows": "all"}
+
+        answer = client.post(f"/runs/{run_id}/do/retry", data=data, headers=SAME_ORIGIN)
+
+        assert answer.status_code == 200, Seen(answer.text).text
+        assert "Version 2 of the results is being made." in answer.text
+        [other] = {
+            found["href"]
+            for tag, found in Seen(answer.text).elements
+            if tag == "a"
+            and found["href"] != f"/runs/{run_id}"
+            and re.fullmatch("/runs/[a-z0-9-]+", found["href"] or "")
+        }
+        scene.finish(other.removeprefix("/runs/"))
+        assert "Succeeded" in Seen(client.get(other).text).text
+        assert client.post(f"{other}/do/pause", data=data, headers=SAME_ORIGIN).status_code == 409
+
+
+def test_the_report_of_an_ended_run_is_a_file_and_of_another_there_is_none(scene):
+    with opened(scene) as client:
+        answer = client.get(f"/runs/{scene.hostile}/report")
+        assert answer.headers["content-disposition"] == f'attachment; filename="quarry-{scene.hostile}.html"'
+        assert answer.content == scene.world.objects.bodies[f"results/{scene.hostile}/_report.html"]
+        assert client.get(f"/runs/{scene.moving}/report").status_code == 409
+
+
 def do_after_its_end(client, scene, run_id):
     data = {"form_token": scene_access(scene).form_token}
     return client.post(f"/runs/{run_id}/do/pause", data=data, headers=SAME_ORIGIN).status_code

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from quarry_cli.client import control
+from quarry_cli.client import control, retrying
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.share import set_share
 from quarry_cli.client.view import RunView
 from quarry_cli.errors import BadSetting
+from quarry_cli.screen import wording
 from quarry_core.contract.states import RunState
 
 Do = Callable[[Connections, str, Mapping[str, str]], Awaitable["Done"]]
@@ -17,10 +18,11 @@ Do = Callable[[Connections, str, Mapping[str, str]], Awaitable["Done"]]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done, in sentences."""
+    """What was done, in sentences. `run_id` is of a run that came of it, if one did."""
 
     said: str
     next: Sequence[str] = ()
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,10 @@ class Action:
 
 def possible(view: RunView) -> Sequence[Action]:
     """What can be done to a run as it is; the calls themselves have the last word."""
-    if view.state.terminal or view.cancelled_at:
+    if view.state.terminal:
+        again = view.rows.error and view.results_uri and not view.erased_at
+        return (ACTIONS["retry"],) if again else ()
+    if view.cancelled_at:
         return ()
     found = []
     if view.state is not RunState.CLOSING:
@@ -80,6 +85,19 @@ async def _share(connections: Connections, run_id: str, form: Mapping[str, str])
     )
 
 
+async def _retry(connections: Connections, run_id: str, form: Mapping[str, str]) -> Done:
+    done = await retrying.begin(connections, run_id, every=form.get("rows") == "all")
+    rows = f"{done.asked:,} of {done.rows:,} rows are asked again"
+    way = "on demand" if done.way == "on_demand" else f"by at least {done.jobs:,} {'job' if done.jobs == 1 else 'jobs'}"
+    cost = "" if done.dollars is None else f", for {wording.dollars(done.dollars)}"
+    left = f"{sum(done.stay.values()):,} rows keep their error" if done.stay else ""
+    return Done(
+        f"Version {done.version} of the results is being made.",
+        [f"{rows} {way}{cost}", *filter(None, [left])],
+        done.run_id,
+    )
+
+
 ACTIONS: Mapping[str, Action] = {
     action.name: action
     for action in (
@@ -103,6 +121,14 @@ ACTIONS: Mapping[str, Action] = {
             "Change share",
             "The next admission goes by the class first; within a class, slots are shared by weight.",
             _share,
+            form=True,
+        ),
+        Action(
+            "retry",
+            "Retry errors",
+            "The rows with an error are asked again, which is paid for, and the results become a new version beside this"
+            " one. Nothing of this one is changed.",
+            _retry,
             form=True,
         ),
     )

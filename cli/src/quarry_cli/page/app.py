@@ -7,6 +7,7 @@ changes anything is a POST, stands only with `--write`, and calls what the comma
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ from quarry_cli.errors import (
     NoSuchRun,
     NotConfigured,
     NotControlled,
+    NotEnded,
+    NotRetried,
     QuarryError,
     RunEnded,
     SeveralRuns,
@@ -52,6 +55,7 @@ from quarry_core.contract.states import RunState
 from quarry_core.errors import PortError
 
 FORM_BYTES_MAX = 4_096
+ACT_S_MAX = 60.0
 JOBS_SHOWN = 12
 FILTER_CHARS_MAX = 200
 KEPT_S = 86_400
@@ -67,6 +71,8 @@ _STATUS: Mapping[type[Exception], int] = {
     NoResults: 404,
     SeveralRuns: 409,
     NotControlled: 409,
+    NotRetried: 409,
+    NotEnded: 409,
     RunEnded: 409,
     BadSetting: 400,
     TooSlow: 504,
@@ -109,6 +115,7 @@ def build_app(served: Served) -> Starlette:
         Route("/runs/{run_id}/errors", page.errors),
         Route("/runs/{run_id}/rows", page.rows),
         Route("/runs/{run_id}/request", page.request),
+        Route("/runs/{run_id}/report", page.report),
         Route("/pools", page.pools),
         Route("/dead-letters", page.dead_letters),
         Route("/dead-letters/{queue}", page.dead_letters_of, methods=["POST"]),
@@ -314,6 +321,12 @@ class Page:
             problem=problem,
         )
 
+    async def report(self, request: Request) -> Response:
+        """The report as a file: a page of another make has no place under this one's address."""
+        run_id = _run_id(request)
+        name = {"content-disposition": f'attachment; filename="quarry-{run_id}.html"'}
+        return Response(await self.reads.report(run_id), media_type="text/html; charset=utf-8", headers=name)
+
     async def pools(self, request: Request) -> Response:
         query = _query(request)
         found = await self.reads.pools(_number(query.get("page", "0")))
@@ -368,7 +381,10 @@ class Page:
         self._check_form(form)
         action, run_id = _action(request), _run_id(request)
         try:
-            done = await action.do(self.reads.connections, run_id, form)
+            async with asyncio.timeout(ACT_S_MAX):
+                done = await action.do(self.reads.connections, run_id, form)
+        except TimeoutError as error:
+            raise TooSlow(f"AWS did not answer within {ACT_S_MAX:g} s: look whether it was done") from error
         finally:
             self.reads.forget()  # also if it failed: something may have moved
         _, about = await self._about(request)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
+from quarry_cli.client import reporting
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.dead_letter_connections import Post
 from quarry_cli.client.dead_letter_queue import DEAD_LETTER_QUEUES, DeadLetter, look
@@ -199,6 +200,16 @@ class Reads:
             return await asyncio.to_thread(lambda: explain(self._objects, bucket, place))
 
         return await self._read(("record", run_id, record), ROWS_FRESH_S, read)
+
+    async def report(self, run_id: str) -> bytes:
+        """The report as a page, as the collector left it. Raises NoSuchRun, NotEnded, NoResults."""
+        _check_run_id(run_id)
+
+        async def read() -> bytes:
+            run, jobs, objects = await reporting.read_run(self._connections, run_id)
+            return await asyncio.to_thread(lambda: reporting.page_of(run, jobs, objects, rows=0, prompt=False))
+
+        return await self._read(("report", run_id), ROWS_FRESH_S, read)
 
     async def pools(self, page: int) -> PoolsPage:
         return await self._read(("pools", page), POOLS_FRESH_S, lambda: read_pools(self._connections, page))
