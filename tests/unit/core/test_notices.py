@@ -4,6 +4,9 @@ import base64
 import hashlib
 import hmac
 import json
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +21,7 @@ from quarry_core.contract.notices import (
     webhook_body,
 )
 
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "notices.md"
 ENDED = {
     "env": "prod",
     "bucket": "b",
@@ -42,6 +46,29 @@ def test_a_request_is_signed_as_the_example_of_standard_webhooks():
         "webhook-timestamp": "1614265330",
         "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     }
+
+
+def test_what_the_page_shows_verifies_what_is_sent(monkeypatch):
+    [snippet] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    shown: dict[str, Any] = {}
+    exec(snippet, shown)
+    now_s, key = 1_800_000_000, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    monkeypatch.setattr("time.time", lambda: float(now_s))
+    old = "whsec_" + base64.b64encode(b"o" * 32).decode()
+    body = webhook_body(run_ended(**ENDED))
+
+    assert shown["verified"](key, signed(read_keys(key), "id", now_s, body), body)
+    assert shown["verified"](old, signed(read_keys(f"{key},{old}"), "id", now_s - 299, body), body)
+    assert not shown["verified"](key, signed(read_keys(key), "id", now_s, body), body + b" ")
+    assert not shown["verified"](key, signed(read_keys(old), "id", now_s, body), body)
+    assert not shown["verified"](key, signed(read_keys(key), "id", now_s - 301, body), body)
+    assert not shown["verified"](key, signed(read_keys(key), "id", now_s, body) | {"webhook-id": "other"}, body)
+
+
+def test_the_page_names_each_field_of_a_notice():
+    part = PAGE.read_text().partition("## What it says")[2].partition("\n## ")[0]
+
+    assert re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE) == list(run_ended(**ENDED))
 
 
 def test_while_a_key_is_changed_both_sign():

@@ -6,6 +6,7 @@ import contextlib
 
 import pytest
 
+from quarry_core.contract.notices import Notice, run_ended
 from quarry_core.errors import PortError, Refused, Unknown
 from quarry_core.service.notices import QUEUE
 from quarry_core.telemetry import metrics
@@ -145,6 +146,38 @@ async def test_a_host_that_never_takes_it_leaves_it_on_the_dead_letter_queue_and
     assert world.webhook.tries == 3 * len(runs)
     assert tries("webhook", "dead") - dead == len(runs)
     assert not any(consumer.stopped for consumer in world.consumers)
+
+
+async def test_notices_that_are_given_up_in_a_row_stop_no_consumer():
+    """It says nothing of the release that a host outside refuses them; what is wrong by itself still does."""
+    world = SimulatedWorld(**HOOK, notice_attempts_max=1, alike_failures_max=2)
+    world.webhook.failing = Refused("webhook hooks.example.com: it answers 401", "401")
+    for number in range(6):
+        world.queues[QUEUE].put(Notice(notice="webhook", detail=detail(number)).body())
+    await world.idle()
+
+    assert world.webhook.tries == 6
+    assert len(world.queues[QUEUE].dead) == 6
+    assert not any(consumer.stopped for consumer in world.consumers)
+    for _ in range(3):
+        world.queues[QUEUE].put('{"v": 2, "step": "sing"}')
+    await world.idle()
+    assert any(consumer.stopped for consumer in world.consumers)
+
+
+def detail(number: int) -> dict:
+    return run_ended(
+        env="test",
+        bucket="world",
+        run_id=f"run{number}",
+        state="SUCCEEDED",
+        code="",
+        step="",
+        reason="",
+        rows={},
+        ended_at="2026-11-30T10:00:00+00:00",
+        since="2026-11-30T10:00:00+00:00",
+    )
 
 
 async def test_a_notice_for_a_webhook_that_is_gone_is_dropped():
