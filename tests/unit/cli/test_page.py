@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,11 +14,14 @@ pytest.importorskip("starlette")  # the extra `ui`
 
 from starlette.testclient import TestClient
 
+from quarry_cli.main import app
 from quarry_cli.page import guard, shapes, words
 from quarry_cli.page.cache import Cache
 from quarry_cli.page.guard import local_target
+from quarry_cli.page.links import Links
 from quarry_cli.page.serve import Address, access_of, bind, url_of
 from tests.ui.scene import HOSTILE, SCRIPT, TOKEN, Scene
+from tests.unit.cli.runner import runner
 
 HOST = "testserver"
 SAME_ORIGIN = {"origin": f"http://{HOST}", "sec-fetch-site": "same-origin"}
@@ -190,6 +195,82 @@ def test_the_address_that_is_printed_signs_in():
     assert url_of(address, port, access) == f"http://127.0.0.1:{port}/login?token={access.token}"
     assert access_of(address, port).token != access.token
     assert access.token not in repr(access)
+
+
+@pytest.fixture
+def started(scene, monkeypatch):
+    """`quarry ui`, which serves nothing here: what it would serve is looked at, and its output is the answer."""
+    for name, value in (("QUARRY_REGION", "us-east-1"), ("QUARRY_TABLE", "ledger"), ("QUARRY_BUCKET", "world")):
+        monkeypatch.setenv(name, value)
+
+    def start(*arguments, look=lambda client: None):
+        def serve(page, sockets):
+            port = sockets[0].getsockname()[1]
+            with TestClient(page, base_url=f"http://127.0.0.1:{port}") as client:
+                look(client)
+
+        monkeypatch.setattr("quarry_cli.page.serve.serve", serve)
+        return runner().invoke(app, ["ui", "--no-open", *arguments], obj=scene.connect)
+
+    return start
+
+
+def test_the_command_prints_where_the_page_is_and_that_signs_in(scene, started):
+    found = []
+
+    def look(client):
+        found.append((client.get("/").url.path, client.get("/healthz").status_code))
+        found.append(client.get("/", headers={"host": "evil.example"}).status_code)
+
+    result = started("--json", look=look)
+
+    assert result.exit_code == 0, result.output
+    url = json.loads(result.stdout)["url"]
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/login\?token=[\w-]{43}", url)
+    assert found == [("/login", 200), 421]
+    assert url not in started("--json").stdout  # another token at each start
+
+
+def test_a_token_that_was_given_is_printed_nowhere_and_signs_in(scene, started, monkeypatch):
+    monkeypatch.setenv("QUARRY_UI_TOKEN", TOKEN)
+    seen = []
+
+    result = started(look=lambda client: seen.append(client.get("/login", params={"token": TOKEN}).text))
+
+    assert result.exit_code == 0
+    assert TOKEN not in result.output
+    assert "hostile" in seen[0]
+    monkeypatch.setenv("QUARRY_UI_TOKEN", "short")
+    assert "32 characters" in started().stderr
+
+
+def test_the_page_is_opened_to_others_only_under_a_name(started, monkeypatch):
+    refused = started("--host", "0.0.0.0")
+    assert (refused.exit_code, "--allow-host" in refused.stderr) == (2, True)
+
+    monkeypatch.setenv("QUARRY_UI_ALLOW_HOSTS", "quarry.example, other.example")
+    codes = []
+    named = started(
+        "--host",
+        "0.0.0.0",
+        look=lambda client: codes.extend(
+            client.get("/login", headers={"host": host}).status_code for host in ("quarry.example", "evil.example")
+        ),
+    )
+    assert (named.exit_code, codes) == (0, [200, 421])
+
+
+def test_links_lead_to_the_console_of_an_environment_in_aws_alone():
+    now = datetime(2026, 11, 30, 12, tzinfo=UTC)
+    known = Links("eu-west-1", "prod", "https://grafana.example/d/q?var-run={run_id}")
+    s3, logs, metrics = known.of_run("r1", "s3://bucket/results/r1/", "2026-11-30T08:00:00+00:00", None, now)
+
+    assert s3.url == "https://console.aws.amazon.com/s3/buckets/bucket?region=eu-west-1&prefix=results/r1/"
+    assert logs.url.startswith("https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:")
+    assert "$257Estart$257E$25272026-11-30T07*3a50*3a00.000Z" in logs.url
+    assert "$2527*2fecs*2fprod-quarry-collector" in logs.url
+    assert metrics.url == "https://grafana.example/d/q?var-run=r1"
+    assert Links().of_run("r1", "s3://bucket/results/r1/", "", None, now) == []
 
 
 # --------------------------------------------------------------------------- what means harm is text

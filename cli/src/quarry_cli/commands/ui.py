@@ -17,6 +17,7 @@ from quarry_cli.settings import ClientSettings, PageSettings
 
 
 def ui(
+    ctx: typer.Context,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")] = 0,
     write: Annotated[bool, typer.Option("--write", help="Let the page cancel, pause, resume and retry runs.")] = False,
@@ -50,7 +51,7 @@ def ui(
             access = access_of(address, bound, page.ui_token.get_secret_value())
             links = Links("" if page.endpoint else settings.region, settings.env, page.ui_dashboard_url)
             name = printing.environment() or settings.env
-            served = Served(connect, access, name, write, links, open_post)
+            served = Served(ctx.obj or connect, access, name, write, links, open_post)
             # A token that was given is known, and does not belong into logs.
             url = url_of(address, bound, None if page.ui_token.get_secret_value() else access)
             if as_json:
