@@ -17,10 +17,11 @@ FLOORS_VENV := .venv-floors
 CHAOS_VENV := .venv-chaos
 BENCH_VENV := .venv-bench
 UI_VENV := .venv-test-ui
+AIRFLOW_VENV := .venv-airflow
 PROMETHEUS := .venv-prometheus/usr/bin
 BIN := $(VENV)/bin
 CHAOS_INSTALLS := preprocessor scheduler collector local
-PACKAGES := core services/preprocessor services/scheduler services/collector cli local
+PACKAGES := core services/preprocessor services/scheduler services/collector cli local integrations/airflow
 EDITABLE := $(foreach package,$(PACKAGES),-e $(package))
 PIP_QUIET := --quiet --disable-pip-version-check
 TESTS ?= tests
@@ -38,7 +39,7 @@ SEED ?= 1
 SIZES ?= 200000 1000000 2200000
 REPLICAS ?= 1 2
 
-.PHONY: help setup demo test test-fast test-deep test-floors test-docker test-ui conformance fuzz sim sim-deep sim-bugs chaos infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts bench-scale clean
+.PHONY: help setup demo test test-fast test-deep test-floors test-airflow test-docker test-ui conformance fuzz sim sim-deep sim-bugs chaos infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts bench-scale clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -90,6 +91,18 @@ $(FLOORS_VENV)/.done: requirements/floors-tests.txt $(PACKAGES:%=%/pyproject.tom
 	@$(FLOORS_PYTHON) -m venv --clear $(FLOORS_VENV)
 	@$(FLOORS_VENV)/bin/pip install $(PIP_QUIET) --only-binary :all: --require-hashes -r requirements/floors-tests.txt
 	@$(FLOORS_VENV)/bin/pip install $(PIP_QUIET) --no-deps --no-build-isolation $(EDITABLE)
+	@touch $@
+
+test-airflow: setup $(LOCAL_AWS)/.done $(AIRFLOW_VENV)/.done ## Run DAGs with our operator, sensor and adapter on the real Airflow and a local stack
+	@$(AIRFLOW_VENV)/bin/python -m pytest -c integrations/airflow/tests/pytest.ini integrations/airflow/tests
+
+# The client alone beside Airflow; the services run in the development environment.
+$(AIRFLOW_VENV)/.done: requirements/airflow.txt requirements/airflow-tests.txt $(PACKAGES:%=%/pyproject.toml)
+	@echo "setting up $(AIRFLOW_VENV) (minutes, once)"
+	@$(PYTHON) -m venv --clear $(AIRFLOW_VENV)
+	@$(AIRFLOW_VENV)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/airflow.txt
+	@$(AIRFLOW_VENV)/bin/pip install $(PIP_QUIET) --require-hashes -r requirements/airflow-tests.txt
+	@$(AIRFLOW_VENV)/bin/pip install $(PIP_QUIET) --no-deps --no-build-isolation -e core -e cli -e integrations/airflow
 	@touch $@
 
 test-docker: setup ## Run the contract suites against LocalStack, where a Docker engine answers
@@ -168,7 +181,7 @@ images: ## Build the four images (IMAGE_TOOL=podman, IMAGE_OPTIONS=, IMAGE_TAG=,
 			--build-arg VERSION=$(IMAGE_TAG) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE=$(SOURCE) .; \
 	done
 
-wheels: $(BUILD_VENV)/.done ## Build the six distributions as wheels, hashed, with pinned requirement files, in dist/wheels
+wheels: $(BUILD_VENV)/.done ## Build the seven distributions as wheels, hashed, with pinned requirement files, in dist/wheels
 	@$(BUILD_VENV)/bin/python tools/wheels.py
 
 $(BUILD_VENV)/.done: requirements/build.txt
@@ -236,4 +249,4 @@ $(BENCH_VENV)/.done: requirements/bench.txt $(PACKAGES:%=%/pyproject.toml)
 	@touch $@
 
 clean: ## Remove environments, caches and local state
-	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) $(SBOM_VENV) $(BUILD_VENV) $(FLOORS_VENV) $(BENCH_VENV) $(CHAOS_VENV) $(UI_VENV) .venv-prometheus .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis build/sbom dist/wheels
+	@rm -rf $(VENV) $(LOCAL_AWS) $(DOCKER_VENV) $(INFRA_VENV) $(DEPLOY_VENV) $(SBOM_VENV) $(BUILD_VENV) $(FLOORS_VENV) $(BENCH_VENV) $(AIRFLOW_VENV) $(CHAOS_VENV) $(UI_VENV) .venv-prometheus .quarry .mypy_cache .ruff_cache .pytest_cache .hypothesis build/sbom dist/wheels

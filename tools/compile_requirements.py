@@ -38,6 +38,9 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "floors-tests": (("cli[pandas]",), ("floors-tests.in",)),
     "bench": (("services/preprocessor", "services/collector"), ("bench.in",)),
     "local-aws": ((), ("local-aws.in",)),
+    # Airflow pins a great deal, so it has an environment of its own.
+    "airflow": (("integrations/airflow[ai]",), ()),
+    "airflow-tests": ((), ("airflow-tests.in",)),
     "infra": ((), ("infra.in",)),
     "deploy": ((), ("deploy.in",)),
     "crd-types": ((), ("crd-types.in",)),
@@ -49,6 +52,7 @@ OPTIONS = {
     # Everything that is named directly is taken at its floor, whatever the file pins now; what those need, at its newest.
     "floors": (*FOR_PYTHON, "--resolution", "lowest-direct", "--upgrade"),
     "floors-tests": (*FOR_PYTHON, "--constraint", "floors.txt"),
+    "airflow-tests": (*FOR_PYTHON, "--constraint", "airflow.txt"),
     # Packages that are read, not run: what they ask for is left out (requirements/crd-types.in).
     "crd-types": ("--universal", "--python-version", "3.14", "--no-deps"),
 }

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-DIRECTORIES = ("core", "services/preprocessor", "services/scheduler", "services/collector", "cli", "local")
+DIRECTORIES = (
+    "core",
+    "services/preprocessor",
+    "services/scheduler",
+    "services/collector",
+    "cli",
+    "local",
+    "integrations/airflow",
+)
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._/-]+)(?:\[([^\]]*)\])?(.*)")
 
 

@@ -41,6 +41,7 @@ DISTRIBUTIONS = {
     "services/collector": "collector",
     "cli[export,hub,pandas,ui]": "cli-all",
     "local[stack,tls]": "local",
+    "integrations/airflow[ai]": "airflow",
 }
 Bill = dict[str, Any]
 

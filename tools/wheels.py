@@ -1,4 +1,4 @@
-"""Build our six distributions as wheels, with the files that install them pinned and hashed: `make wheels`.
+"""Build our seven distributions as wheels, with the files that install them pinned and hashed: `make wheels`.
 
     python tools/wheels.py [--to dist/wheels]        (needs hatchling: requirements/build.txt)
 
@@ -37,6 +37,7 @@ INSTALLED = {
     "cli[hub,pandas]": "cli-hub",
     "cli[export,hub,pandas]": "cli-export",
     "cli[ui]": "cli-ui",
+    "integrations/airflow[ai]": "airflow",
     "local[stack,tls]": "local",
 }
 SUMS = "SHA256SUMS"

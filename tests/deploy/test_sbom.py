@@ -66,7 +66,7 @@ def of_others(bill: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_each_image_and_each_distribution_has_one(bills):
-    assert len(DISTRIBUTIONS) == 6
+    assert len(DISTRIBUTIONS) == 7
     assert set(bills) == {f"image-{name}" for name in IMAGES} | {f"distribution-{name}" for name in DISTRIBUTIONS}
 
 

@@ -200,7 +200,9 @@ def test_every_metric_that_is_mentioned_is_registered(page):
         for reported in metric.describe()
     }
     packages = {
-        path.name for home in ("core", "services/*", "cli", "local") for path in ROOT.glob(f"{home}/src/quarry_*")
+        path.name
+        for home in ("core", "services/*", "cli", "local", "integrations/*")
+        for path in ROOT.glob(f"{home}/src/quarry_*")
     }
     ours = {
         "quarry_run_id",

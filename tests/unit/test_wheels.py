@@ -21,13 +21,21 @@ from quarry_core import __version__
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = [
     ROOT / each
-    for each in ("core", "services/preprocessor", "services/scheduler", "services/collector", "cli", "local")
+    for each in (
+        "core",
+        "services/preprocessor",
+        "services/scheduler",
+        "services/collector",
+        "cli",
+        "local",
+        "integrations/airflow",
+    )
 ]
 FOLDER_OF = {tomllib.loads((each / "pyproject.toml").read_text())["project"]["name"]: each for each in FOLDERS}
 PROJECTS = {name: tomllib.loads((each / "pyproject.toml").read_text())["project"] for name, each in FOLDER_OF.items()}
 NAMES = {
     "quarry-batch",
-    *(f"quarry-batch-{each}" for each in ("core", "local", "preprocessor", "scheduler", "collector")),
+    *(f"quarry-batch-{each}" for each in ("core", "local", "preprocessor", "scheduler", "collector", "airflow")),
 }
 
 
@@ -61,7 +69,7 @@ def pins(path: Path) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
-def test_all_six_distributions_are_built_and_bear_one_version(made):
+def test_all_seven_distributions_are_built_and_bear_one_version(made):
     assert set(PROJECTS) == NAMES == set(wheels(made))
     assert {table["version"] for table in PROJECTS.values()} == {__version__}
     ours = [Requirement(line) for table in PROJECTS.values() for line in every_requirement(table)]

@@ -12,6 +12,9 @@ from botocore.validate import ParamValidator
 from quarry_core.errors import Missing, Refused
 from tests.world.world import TITAN
 
+if "s3vectors" not in botocore.session.get_session().get_available_services():
+    pytest.skip("the lowest botocore does not know S3 Vectors", allow_module_level=True)
+
 LIMITS = {"put": 500, "get": 100, "filterable": 2_048, "metadata": 40_960, "request": 20 * 2**20}
 
 
