@@ -583,6 +583,18 @@ def test_targets_are_called_as_the_rules_call_them(helm, name, kind, endpoints):
         assert labels["env"] == CONFIG["env"]
 
 
+@pytest.mark.parametrize("scrape", ["podMonitor", "serviceMonitor"])
+def test_targets_get_the_label_of_their_cluster_if_it_is_named(helm, scrape):
+    def clusters(**monitoring):
+        objects = helm.objects(with_config(monitoring={"scrape": scrape, **monitoring}))
+        [monitor] = of_kind(objects, "PodMonitor", "ServiceMonitor")
+        endpoints = monitor["spec"].get("podMetricsEndpoints") or monitor["spec"]["endpoints"]
+        return [each for one in endpoints for each in one["relabelings"] if each.get("targetLabel") == "cluster"]
+
+    assert clusters() == []
+    assert clusters(cluster="east-1") == [{"replacement": "east-1", "targetLabel": "cluster"}]
+
+
 def _relabeled(relabelings, pod_labels):
     """Prometheus' `replace` and `labeldrop` on what the operator knows of a pod."""
     labels = {
