@@ -1,5 +1,6 @@
 """The judge of `make bench`: every way does the same work, and the last line says what scripts read."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -89,3 +90,12 @@ def run(beside, work, way, folder, out, size):
         ours.prepare(folder, out, size, work)
     else:
         ours.join(folder, out, size, work.removesuffix("_join"))
+
+
+def test_the_picture_of_the_docs_is_drawn_from_the_figures():
+    from tools.draw_performance import FIGURES, main, picture
+
+    assert main(["--check"]) == 0
+    figures = json.loads(FIGURES.read_text())
+    figures["works"]["csv"]["polars"]["cpu_s"] *= 2
+    assert picture(figures) != picture(json.loads(FIGURES.read_text()))
