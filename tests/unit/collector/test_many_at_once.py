@@ -11,7 +11,7 @@ from quarry_collector.decode import read_blocks
 from quarry_collector.settle import ErrorCode, Settle
 from quarry_collector.shorten import without_echoes
 from quarry_collector.spool import Spool
-from quarry_collector.spool_file import LENT_BYTES, MEMORY_BYTES_MAX, SpoolFile, Stock
+from quarry_collector.spool_file import MEMORY_BYTES_MAX, SpoolFile
 from quarry_core.models import CONVERSE, FAMILIES, family_of
 from quarry_core.models.content import ReadsMany
 from tests.unit.collector.builders import CLAUDE, SHARD, answer, failure, line, output_of, rid, rows_of
@@ -188,36 +188,16 @@ def read_back(file, pieces):
     return file.read(offsets[order], lengths[order])[::-1]
 
 
-@pytest.mark.parametrize("lent_bytes_max", [0, LENT_BYTES, 8 * LENT_BYTES])
-def test_a_spool_reads_back_what_it_got_however_much_of_it_is_lent(lent_bytes_max):
-    stock = Stock(lent_bytes_max)
-    pieces = [json.dumps(number).encode() * 200_000 for number in range(40)]
-    file = SpoolFile(None, stock)
+@pytest.mark.parametrize("pieces", [1, 40])
+def test_a_spool_reads_back_what_it_got_in_memory_and_from_disk(tmp_path, pieces):
+    written = [json.dumps(number).encode() * 200_000 for number in range(pieces)]
+    file = SpoolFile(tmp_path)
 
-    for piece in pieces:
+    for piece in written:
         file.append([piece[:1000], piece[1000:]], len(piece))
     file.finish()
 
-    assert read_back(file, pieces) == pieces
+    assert (file._file is not None) == (sum(map(len, written)) > MEMORY_BYTES_MAX)
+    assert read_back(file, written) == written
     file.close()
-    assert stock.lend(lent_bytes_max), "all was returned"
-
-
-def test_who_comes_later_goes_to_disk_and_leaves_the_stock_as_it_was(tmp_path):
-    stock = Stock(LENT_BYTES)
-    first, second = SpoolFile(tmp_path, stock), SpoolFile(tmp_path, stock)
-    piece = b"x" * (MEMORY_BYTES_MAX + 1)
-
-    first.append([piece], len(piece))
-    second.append([piece], len(piece))
-
-    assert (first._file, second._file is not None) == (None, True)
-    assert not stock.lend(1)
-    first.append([piece], len(piece))
-    assert stock.lend(LENT_BYTES), "what went to disk after all returned it"
-    stock.take_back(LENT_BYTES)
-    for file in (first, second):
-        file.close()
-        file.close()
-    assert stock.lend(LENT_BYTES)
-    assert not stock.lend(1), "and returned once"
+    file.close()

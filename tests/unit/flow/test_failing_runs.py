@@ -70,7 +70,6 @@ async def test_a_full_disk_settles_nothing_wrongly_and_dead_letters_nothing(monk
         return work
 
     monkeypatch.setattr(spool_file, "MEMORY_BYTES_MAX", 1)
-    monkeypatch.setattr(spool_file.Stock, "lend", lambda stock, size_bytes: False)
     if place == "begin":
         temporary = spool_file.tempfile.TemporaryFile
         monkeypatch.setattr(spool_file.tempfile, "TemporaryFile", unless_full(temporary))
