@@ -278,3 +278,20 @@ def test_another_vector_has_another_sum(other):
         sums.append(counted.sums["v"])
 
     assert sums[0] != sums[1]
+
+
+def test_rows_of_several_tables_are_committed_at_once_and_partitions_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("quarry_cli.client.export.iceberg_store.FILE_BYTES", 1)
+    rows, asked = run_of(pa.table({"n": [row % 3 for row in range(ROWS)]})), asked_of("iceberg", tmp_path)
+    export(rows, asked, opened(asked))
+    table = opened(asked)._table
+    assert len(table.snapshots()) > 1
+    assert {each.summary["quarry.run-id"] for each in table.snapshots()} == {"run"}
+    with table.update_spec() as spec:
+        spec.add_identity("n")
+
+    done = export(replace(rows, run_id="other"), replace(asked, mode="append"), opened(asked))
+
+    assert done.table_rows == 2 * ROWS
+    assert len(opened(asked)._table.scan(row_filter="n = 1").to_arrow()) == 80
+    assert export(rows, replace(asked, mode="replace"), opened(asked)).table_rows == ROWS

@@ -1,6 +1,6 @@
-"""An Iceberg table of any catalog that pyiceberg knows. All parts are one snapshot, which bears the run's id.
+"""An Iceberg table of any catalog that pyiceberg knows. All rows are committed at once, in snapshots that bear the run's id.
 
-Written as format 2, which all readers have. A wrong snapshot is rolled back to the one before.
+Written as format 2, which all readers have. What is wrong is rolled back to the snapshot before.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from quarry_cli.client.export.types import common_leaf
 from quarry_cli.errors import NotWritten
 
 NAME = "Iceberg"
-# pyiceberg collects as much, uncompressed, before it writes a file; its own default is 512 MiB.
-FILE_BYTES = 128 * 2**20
+# Rows are handed over in tables of so many bytes, uncompressed, each of which becomes a file. pyiceberg takes streams too, but
+# works on several files' rows at once, and takes none for a partitioned table.
+FILE_BYTES = 64 * 2**20
 RUN_PROPERTY = "quarry.run-id"
 _INT64_DIGITS = 20
 
@@ -85,7 +86,6 @@ class IcebergStore:
         return self._table.scan(row_filter=self._of_run(run_column, run_id)).count(), self._table.scan().count()
 
     def write(self, batches: Iterator[pa.RecordBatch], columns: Columns, mode: Mode, run_id: str) -> None:
-        incoming = pa.RecordBatchReader.from_batches(columns.schema, batches)
         stamp = {RUN_PROPERTY: run_id}
         try:
             if self._table is None:
@@ -93,12 +93,11 @@ class IcebergStore:
                 made = {"format-version": "2", "write.target-file-size-bytes": str(FILE_BYTES)}
                 self._table = self._catalog.create_table(self._name, schema=columns.schema, properties=made)
                 self._made = True
-            if mode == "replace" and not self._made:
-                self._table.overwrite(incoming, snapshot_properties=stamp)
-            else:
-                self._table.append(incoming, snapshot_properties=stamp)
-        except NotImplementedError as error:
-            raise NotWritten(f"{NAME}: pyiceberg writes no stream of rows into this table: {error}") from error
+            with self._table.transaction() as transaction:
+                put = transaction.overwrite if mode == "replace" and not self._made else transaction.append
+                for table in _tables(batches, columns.schema):
+                    put(table, snapshot_properties=stamp)
+                    put = transaction.append
         except Exception as error:  # each catalog and store has errors of its own
             raise NotWritten(f"{NAME}: the rows were not written: {type(error).__name__}: {error}") from error
 
@@ -142,3 +141,17 @@ def _expressions() -> Any:
     from pyiceberg import expressions  # noqa: PLC0415 an extra
 
     return expressions
+
+
+def _tables(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Rows in tables of about `FILE_BYTES`; one without rows if there are none."""
+    ahead: list[pa.RecordBatch] = []
+    size, given = 0, False
+    for batch in batches:
+        ahead.append(batch)
+        size += batch.nbytes
+        if size >= FILE_BYTES:
+            yield pa.Table.from_batches(ahead, schema=schema)
+            ahead, size, given = [], 0, True
+    if ahead or not given:
+        yield pa.Table.from_batches(ahead, schema=schema)
