@@ -43,6 +43,7 @@ BLOCKS: Mapping[str, Callable[[], Lines]] = {
     "manifest-csv": manifest.csv_fields,
     "manifest-sample": manifest.sample_fields,
     "manifest-images": manifest.image_fields,
+    "manifest-canary": manifest.canary_fields,
     "manifest-record-errors": manifest.record_error_fields,
     "retryable-codes": manifest.retryable_codes,
     "answerable-codes": manifest.answerable_codes,

@@ -192,8 +192,9 @@ class SimulatedWorld:
         return run_id_of(data, attributes.get("quarry_origin_id", message_id)) if data is not None else ""
 
     def joke(self, rows: int = 300, **changes: object) -> dict:
-        """A text manifest over a fresh CSV file."""
+        """A text manifest over a fresh CSV file; it has no canary unless `canary` says so, None being the default one."""
         return {
+            "canary": False,
             "s3_uri": self.csv(rows),
             "job_name_prefix": "jokes",
             "model_id": CLAUDE,

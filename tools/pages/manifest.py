@@ -7,6 +7,7 @@ import json
 from tools.pages.fields import FIELD_HEAD, field_rows
 from tools.pages.text import Lines, code, table
 
+from quarry_core.contract.canary import Canary
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.images import ImageColumn
 from quarry_core.contract.manifest import Manifest, Vpc, manifest_schema
@@ -39,6 +40,10 @@ def image_fields() -> Lines:
 
 def sample_fields() -> Lines:
     return table(FIELD_HEAD, field_rows(Sample, Sample.model_json_schema()["properties"]))
+
+
+def canary_fields() -> Lines:
+    return table(FIELD_HEAD, field_rows(Canary, Canary.model_json_schema()["properties"]))
 
 
 def record_error_fields() -> Lines:

@@ -8,7 +8,7 @@ import typer
 
 from quarry_cli.commands.audit import audit
 from quarry_cli.commands.config import app as config
-from quarry_cli.commands.control import cancel, pause, resume
+from quarry_cli.commands.control import approve, cancel, pause, resume
 from quarry_cli.commands.dlq import app as dlq
 from quarry_cli.commands.doctor import doctor
 from quarry_cli.commands.erase import erase
@@ -97,6 +97,7 @@ for command in (
     pause,
     resume,
     retry,
+    approve,
     erase,
     schema,
     doctor,

@@ -173,3 +173,88 @@ def test_the_sisters_of_the_manifest_queue_are_known_by_its_name():
     assert sibling(url, "scheduler") == url.replace("manifests", "scheduler")
     assert sibling("https://sqs/1/somebodys", "scheduler") == ""
     assert sibling("", "scheduler") == ""
+
+
+def held(quarry) -> str:
+    quarry.world.bedrock.error_share = 1.0
+    run_id = quarry.world.send(quarry.world.joke(1_200, max_records_per_job=100, canary=None))
+    quarry.idle()
+    quarry.world.bedrock.end_all()
+    quarry.idle()
+    return run_id
+
+
+def test_a_run_that_its_canary_holds_is_shown_as_held_and_approve_lets_it_go_on(known):
+    run_id = held(known)
+
+    shown = " ".join(known("status", run_id).stdout.split())
+    assert "HELD since" in shown
+    assert "100 of 100 rows have an error (MODEL_ERROR 100)" in shown
+    assert f"to let it go on: quarry approve {run_id}" in shown
+    assert "canary: 100 rows, 100.0% (96.3% to 100.0%) with an error" in shown
+    view = known.status(run_id)
+    assert (view["state"], view["held"]["kind"], view["eta_s"]) == ("RUNNING", "canary", None)
+    assert view["canary"]["judgement"]["error"] == {"share": 1.0, "low": 0.963005, "high": 1.0}
+    assert view["waits_for"] == ["whoever approves it: 11 shards held back"]
+    listed = json.loads(known("runs", "--state", "held", "--json").stdout)
+    assert [line["state"] for line in listed] == ["HELD"]
+
+    said = done(known("approve", run_id, "--json"))
+    assert (said["action"], said["changed"], said["by"], said["woken"]) == ("approve", True, WHO, True)
+    kept = done(known("audit", run_id, "--json"))["entries"][0]
+    assert (kept["action"], kept["by"]) == ("approve", WHO)
+    assert "100 of 100 rows have an error" in kept["what"]
+    again = done(known("approve", run_id, "--json"))
+    assert (again["changed"], again["by"]) == (False, WHO)
+    known.world.bedrock.error_share = 0.0
+    known.finish(run_id)
+    view = known.status(run_id)
+    assert (view["state"], view["rows"]["ok"], view["held"]) == ("SUCCEEDED_WITH_ERRORS", 1_100, None)
+    assert (view["canary"]["state"], view["canary"]["approved_by"]) == ("approved", WHO)
+
+
+def test_only_a_held_run_can_be_approved(known):
+    waiting = known.world.send(known.world.joke(1_200, max_records_per_job=100, canary=None))
+    known.idle()
+    refused = known("approve", waiting)
+    assert refused.exit_code == 1
+    assert "is not judged yet" in refused.stderr
+    assert "the first shard is asked alone" in known("status", waiting).stdout
+
+    known.finish(waiting)
+    assert "there is nothing to approve" in known("approve", waiting).stderr
+    plain = running(known, 400)
+    assert f"run {plain} is not held" in known("approve", plain).stderr
+
+
+def test_a_run_that_is_held_for_its_budget_says_so_and_goes_on_when_that_is_raised(known):
+    run_id = known.world.send(known.world.joke(400, max_records_per_job=100, budget_usd=0.0001))
+    known.idle()
+
+    shown = " ".join(known("status", run_id).stdout.split())
+    assert "HELD since" in shown
+    assert "the budget of $0.0001 is not enough for another shard: $0.00 spent" in shown
+    assert f"to let it go on: quarry set {run_id} budget_usd=DOLLARS" in shown
+    view = known.status(run_id)
+    assert view["budget"] == {"budget_usd": 0.0001, "spent_usd": 0.0, "committed_usd": 0.0}
+    assert view["waits_for"] == ["a larger budget, or jobs that cost less: 4 shards held back"]
+    refused = known("approve", run_id)
+    assert "is held for its budget: raise it with quarry set" in refused.stderr
+
+    raised = known("set", run_id, "budget_usd=20", "weight=3")
+    assert raised.stdout == (
+        f"run {run_id}: class normal, as it was; weight 1 -> 3\nrun {run_id}: budget $0.0001 -> $20.00\n"
+    )
+    entries = done(known("audit", run_id, "--json"))["entries"]
+    assert [each["what"] for each in entries if "budget" in each["what"]] == ["budget $0.0001 -> $20.00"]
+    known.finish(run_id)
+    assert known.status(run_id)["rows"]["ok"] == 400
+    assert known("set", run_id, "budget_usd=30").exit_code == 1
+
+
+def test_a_budget_is_an_amount_of_dollars_or_none(known):
+    run_id = running(known, 400)
+    assert done(known("set", run_id, "budget_usd=none", "--json"))["budget_usd"] is None
+    for text in ("much", "-1", "nan", "0"):
+        result = known("set", run_id, f"budget_usd={text}")
+        assert (result.exit_code, "budget_usd: " in result.stderr) == (2, True), text

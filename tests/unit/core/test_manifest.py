@@ -78,7 +78,7 @@ def test_a_manifest_may_carry_a_null_for_a_key_that_it_does_not_use():
         ({"vpc": {"subnet_ids": []}}, "vpc"),
         ({"run_id": "Not-This"}, "run_id"),
         ({"inference": {"max_token": 5}}, "max_tokens"),
-        ({"budget_usd": 5}, "budgets are not yet supported"),
+        ({"deadline": "tomorrow"}, "deadlines are not yet supported"),
         ({"job_name_prefix": ""}, "job_name_prefix"),
         ({"csv": {"delimeter": ";"}}, 'csv: unknown key "delimeter"; did you mean delimiter?'),
         ({"csv": {"delimiter": "tab"}}, 'csv.delimiter: "tab" is not one of ",", ";", "\\t", "|"; did you mean "\\t"?'),
@@ -150,7 +150,7 @@ def test_the_schema_names_what_works_and_refuses_the_rest():
     assert schema["additionalProperties"] is False
     assert set(schema["required"]) == {"job_name_prefix", "model_id"}
     assert schema["anyOf"] == [{"required": ["s3_uri"]}, {"required": ["dataset_id"]}]
-    assert "budget_usd" not in schema["properties"]
+    assert "deadline" not in schema["properties"]
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,10 @@ RUN_WRITES: dict[str, tuple[list[Write], RunState | None]] = {
     "refuse": (moves.refuse_run(totals(RunState.ACCEPTED), "no", AT, **WHY), RunState.ACCEPTED),
     "refuse source": (moves.refuse_run(totals(RunState.PLANNING), "no", AT, **WHY), RunState.PLANNING),
     "run": (moves.begin_running(totals(RunState.PLANNING), POOL, 0, 9, 9, "p"), RunState.PLANNING),
+    "run, with a canary": (
+        moves.begin_running(totals(RunState.PLANNING), POOL, 0, 9, 9, "p", canary=True),
+        RunState.PLANNING,
+    ),
     "go again": (moves.open_round(AGAIN, [RETRY], 1), RunState.CLOSING),
     "close": (moves.begin_closing(totals(RunState.RUNNING), AT), RunState.RUNNING),
     "succeed": (moves.close_run(decided(RunState.SUCCEEDED), POOL, AT), RunState.CLOSING),

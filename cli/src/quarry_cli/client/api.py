@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from quarry_cli.aws.answers import for_people
 from quarry_cli.client import control, retrying
 from quarry_cli.client.audit_trail import Trail, audit_trail, read_since
+from quarry_cli.client.budget import Budget, set_budget
 from quarry_cli.client.connections import Connect, Connections, connect, connect_to, variables_of
 from quarry_cli.client.control import Control
 from quarry_cli.client.erasing import Erased, erase
@@ -280,6 +281,16 @@ class Client:
         """
         return self._do(lambda connections: set_share(connections, run_id, admission_class, weight))
 
+    def set_budget(self, run_id: str, budget_usd: float | None) -> Budget:
+        """Change the budget of a run that has not ended, in US dollars; None takes it away. A run that was held for it goes on.
+
+        Raises:
+            BadSetting: it is no amount, or the model has no price.
+            NoSuchRun, SeveralRuns.
+            RunEnded: nothing more is created of the run.
+        """
+        return self._do(lambda connections: set_budget(connections, run_id, budget_usd))
+
     def cancel(self, run_id: str) -> Control:
         """Create no further job of a run, stop those that run, keep what is answered. Raises NoSuchRun, NotControlled."""
         return self._do(lambda connections: control.cancel(connections, run_id))
@@ -324,6 +335,10 @@ class Client:
             return audit_trail(connections, run_id, begin, limit)
 
         return self._do(look)
+
+    def approve(self, run_id: str) -> Control:
+        """Let a run go on that is HELD by its canary. Raises NoSuchRun, NotControlled."""
+        return self._do(lambda connections: control.approve(connections, run_id))
 
     def limits(self, model: str | None = None) -> PoolLimits:
         """How many jobs of each model may be active at once, and why; of one model also who changed it. Raises BadSetting."""

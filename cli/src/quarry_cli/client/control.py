@@ -1,6 +1,6 @@
-"""Controlling a run: cancel, pause, resume.
+"""Controlling a run: cancel, pause, resume, approve.
 
-Theory of operation. Each is one conditional write on the run's totals and its lane (`ledger/moves/control.py`), whose
+Theory of operation. Each is one conditional write on the run's totals and its lane (`ledger/moves/control.py`, `holding.py`), whose
 premise the services repeat with every admission; from then on it holds, whatever else fails. Then the services are woken,
 so that it shows soon: where that cannot be, their timers come to it. Asked for again, nothing is written.
 
@@ -21,6 +21,7 @@ from quarry_cli.client.reading import RunReader
 from quarry_cli.client.run_search import find_run, no_such_run
 from quarry_cli.client.view import RunView
 from quarry_cli.errors import NotControlled
+from quarry_core.contract.canary import CanaryState, HoldKind
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.states import Gate, RunState, ShardState
 from quarry_core.errors import PortError, Stale
@@ -35,6 +36,7 @@ class Action(StrEnum):
     CANCEL = "cancel"
     PAUSE = "pause"
     RESUME = "resume"
+    APPROVE = "approve"
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +101,29 @@ async def resume(connections: Connections, text: str) -> Control:
     return await _control(connections, text, Action.RESUME, decide)
 
 
+async def approve(connections: Connections, text: str) -> Control:
+    """Let a run go on that its canary holds. Raises NoSuchRun, SeveralRuns, NotControlled."""
+
+    def decide(now: _Now, by: moves.By) -> Sequence[Write]:
+        totals = now.totals
+        if totals.canary == CanaryState.APPROVED and not totals.held:
+            return ()
+        _must_go_on(totals, None, "approve")
+        if totals.held_kind == HoldKind.CANARY:
+            return moves.approve(totals, now.lane, by)
+        if totals.canary == CanaryState.WAITING:
+            raise NotControlled(
+                f"the canary of run {totals.run_id} is not judged yet: it is approved, or held, by its own answers"
+            )
+        if totals.held_kind == HoldKind.BUDGET:
+            raise NotControlled(
+                f"run {totals.run_id} is held for its budget: raise it with quarry set {totals.run_id} budget_usd=DOLLARS"
+            )
+        raise NotControlled(f"run {totals.run_id} is not held: there is nothing to approve")
+
+    return await _control(connections, text, Action.APPROVE, decide)
+
+
 def _must_go_on(totals: Totals, lane: Lane | None, verb: str) -> None:
     """Raises NotControlled: the run is at its end, or on the way there."""
     if totals.state.terminal:
@@ -146,7 +171,8 @@ async def _control(connections: Connections, text: str, action: Action, decide: 
         who = await caller(connections) if who is None else who
         by = moves.By(at, who)
         try:
-            kept = audit(connections, action, by.who, by.at, run_id=run_id)
+            what = totals.held_reason if action is Action.APPROVE else ""
+            kept = audit(connections, action, by.who, by.at, run_id=run_id, what=what)
             await connections.ledger.apply([*decide(now, by), *kept])
         except Stale:
             continue  # it has just moved: look again
@@ -192,6 +218,7 @@ async def _told(
         Action.CANCEL: (totals.cancelled_at, totals.cancelled_by),
         Action.PAUSE: (totals.paused_at, totals.paused_by),
         Action.RESUME: (by.at, by.who) if by else ("", ""),
+        Action.APPROVE: (totals.approved_at, totals.approved_by),
     }[action]
     return Control(
         run_id=run_id,
@@ -215,7 +242,10 @@ def _next(action: Action, view: RunView, totals: Totals) -> list[str]:
         case Action.PAUSE:
             return _next_of_pause(view)
         case Action.RESUME:
-            return _next_of_resume(view)
+            return _next_of_resume(view, totals)
+        case Action.APPROVE:
+            paused = ["it is paused, and goes on when it is resumed"] if totals.paused_at else []
+            return paused or _next_of_resume(view, totals)
 
 
 def _next_of_cancel(view: RunView, totals: Totals) -> list[str]:
@@ -246,7 +276,9 @@ def _next_of_pause(view: RunView) -> list[str]:
     return found
 
 
-def _next_of_resume(view: RunView) -> list[str]:
+def _next_of_resume(view: RunView, totals: Totals) -> list[str]:
+    if totals.held:
+        return [f"it is held: {totals.held_reason}"]
     waiting = view.shards[ShardState.PENDING]
     return [f"{_count(waiting, 'shard')} waiting will be admitted as slots become free"] if waiting else []
 

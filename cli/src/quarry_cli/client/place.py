@@ -13,7 +13,7 @@ from quarry_cli.client.connections import Connect, connect_to
 from quarry_cli.client.local_stack import LocalStack, environment_given, local_stack, simulated, with_local
 from quarry_cli.client.run_search import Wanted
 from quarry_cli.errors import QuarryError
-from quarry_core.contract.states import RunState
+from quarry_core.contract.states import HELD, RunState
 from quarry_core.errors import PortError
 from quarry_core.text import shown_name
 
@@ -106,7 +106,7 @@ def end(stack: LocalStack, client: Client, say: Say, *, keep: bool = False, late
 
 
 def _open_runs(client: Client) -> bool:
-    open_states = frozenset(state for state in RunState if not state.terminal)
+    open_states = frozenset({HELD, *(state for state in RunState if not state.terminal)})
     try:
         return bool(client.runs(1, wanted=Wanted(states=open_states)))
     except (QuarryError, PortError):

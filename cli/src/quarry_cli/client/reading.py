@@ -13,6 +13,7 @@ from functools import partial
 from quarry_cli.client.aside import aside
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.view import RunView, VersionView, count_shards, run_view
+from quarry_core.contract.canary import CanaryState
 from quarry_core.contract.names import estimate_key
 from quarry_core.contract.run import Run
 from quarry_core.errors import PortError
@@ -35,6 +36,7 @@ class RunReader:
         self._run_id = run_id
         self._run: Run | None = None  # immutable once it stands
         self._estimate: Estimate | None = None  # likewise
+        self._judgement = ""  # likewise
 
     async def read(self, *, all_jobs: bool) -> RunView | None:
         """Look once; None if the run does not exist (yet).
@@ -79,6 +81,7 @@ class RunReader:
             paused=len(paused),
             estimate=await self._estimated(totals),
             versions=await self._versions(self._run, totals),
+            judgement=await self._judged(totals),
         )
 
     async def _versions(self, run: Run, totals: Totals) -> list[VersionView]:
@@ -107,6 +110,12 @@ class RunReader:
             except (PortError, ValueError):
                 return None
         return self._estimate
+
+    async def _judged(self, totals: Totals) -> str:
+        """What the run's canary came to, as JSON; it is judged once."""
+        if not self._judgement and totals.canary not in ("", CanaryState.WAITING):
+            self._judgement = await self._connections.ledger.canary(self._run_id)
+        return self._judgement
 
     async def _jobs(self, wanted: Collection[tuple[str, int]]) -> list[JobRow]:
         jobs = [keys.job_key(self._run_id, shard, attempt) for shard, attempt in sorted(wanted)]

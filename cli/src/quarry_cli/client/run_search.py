@@ -15,7 +15,7 @@ import msgspec
 from quarry_cli.client.connections import Connections
 from quarry_cli.errors import NoResults, NoSuchRun, SeveralRuns
 from quarry_core.contract.run import Run
-from quarry_core.contract.states import RunState
+from quarry_core.contract.states import HELD
 from quarry_core.ledger import keys, rows
 from quarry_core.ledger.rows import Totals
 from quarry_core.models import canonical_model
@@ -30,7 +30,7 @@ _VERSION_ID = re.compile("-v[0-9]+$")
 
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A run in a list. Times are ISO 8601 in UTC; `age_s` is the time since its manifest was accepted.
+    """A run in a list. `state` is one of `RunState`, or HELD. Times are ISO 8601 in UTC; `age_s` is the time since its manifest was accepted.
 
     `name` is its `job_name_prefix`; it and `model_id` are None where the manifest was refused. Of a `dry_run` nothing was
     sent. `version` of the dataset of run `of`, which is the run itself unless it is a retry.
@@ -58,12 +58,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: the beginning of the job name prefix.
         model: any part of the model id, in either case.
-        states: some of `RunState`.
+        states: some of `RunState`, and HELD.
     """
 
     name: str = ""
     model: str = ""
-    states: frozenset[RunState] = frozenset()
+    states: frozenset[str] = frozenset()
 
     @property
     def all(self) -> bool:
@@ -181,7 +181,7 @@ def line_of(run: Run, totals: Totals, now: datetime) -> RunLine:
         run_id=totals.run_id,
         name=run.pins.job_name_prefix if run.pins else None,
         model_id=run.pins.model_id if run.pins else None,
-        state=totals.state.value,
+        state=HELD if totals.held else totals.state.value,
         accepted=totals.accepted,
         ok=totals.ok,
         error=totals.error,

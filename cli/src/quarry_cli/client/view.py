@@ -6,6 +6,7 @@ be a moment older than its neighbour; none is ever negative.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 import msgspec
 
 from quarry_cli.client.waiting import processed_rows, settling_s, waits_for
+from quarry_core.contract.canary import CanaryState, HoldKind
 from quarry_core.contract.names import results_prefix, s3_uri
 from quarry_core.contract.run import Run
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals
-from quarry_core.models.prices import on_demand_price_of, price_of, table
+from quarry_core.models.prices import table
 from quarry_core.planning.estimate import Estimate
+from quarry_core.planning.spending import MICRO, Account, spent_dollars
 
 # With less than this done, a rate says more about the start than about the rest.
 ETA_DONE_RATIO_MIN = 0.005
@@ -103,6 +106,35 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     newest: bool
 
 
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run is HELD, of which kind, and since when. `remedy` is what to do, a command."""
+
+    kind: str
+    reason: str
+    at: str
+    remedy: str
+
+
+class Money(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's budget in US dollars: what of it is spent by settled shards, and what those that run are likely to cost."""
+
+    budget_usd: float
+    spent_usd: float
+    committed_usd: float
+
+
+class CanaryView(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's canary: `state` is waiting, passed, exceeded or approved, by whom and when. `judgement` is None while it waits.
+
+    `judgement` has the fields of `quarry_core.planning.canary.Judgement`.
+    """
+
+    state: str
+    judgement: dict[str, Any] | None = None
+    approved_at: str | None = None
+    approved_by: str | None = None
+
+
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """What `quarry status --json` prints. Times are ISO 8601 in UTC; `eta_s` is None while nothing can be said.
 
@@ -112,8 +144,9 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     before the names of our columns in the parts. `code` and `step` say why a run is FAILED, beside the sentence `error`.
     `estimate` is what was expected when the run was planned (`quarry plan --json` has the same fields); None where nothing
     was, or it cannot be read. Of a `dry_run` it is all there is. `cancelled_at` and `paused_at` are None where the run is
-    neither; `cancelled_by` and `paused_by` are ARNs, None where it is not known who it was. Likewise `erased_at`, from which on
-    only numbers are left of the run. Its results are `version` of the dataset of run `of`, itself unless it is a retry;
+    neither; `cancelled_by` and `paused_by` are ARNs, None where it is not known who it was. `held` is None where it is not HELD:
+    a held run is RUNNING, and admits nothing more. `canary` and `budget` are None where it has none. Likewise `erased_at`, from
+    which on only numbers are left of the run. Its results are `version` of the dataset of run `of`, itself unless it is a retry;
     `versions` are all that there are, and empty while there is only one. `job_messages` has each sentence of Bedrock's about one of
     `jobs` once, the commonest first.
     """
@@ -147,6 +180,9 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     cancelled_by: str | None = None
     paused_at: str | None = None
     paused_by: str | None = None
+    held: Hold | None = None
+    canary: CanaryView | None = None
+    budget: Money | None = None
     erased_at: str | None = None
     erased_by: str | None = None
     of: str = ""
@@ -191,6 +227,7 @@ def run_view(
     paused: int = 0,
     estimate: Estimate | None = None,
     versions: Sequence[VersionView] = (),
+    judgement: str = "",
 ) -> RunView:
     """Put together what was read.
 
@@ -202,6 +239,7 @@ def run_view(
         lane: the run's lane, where it has one.
         paused: shards that wait for another attempt.
         estimate: what was expected when the run was planned.
+        judgement: of the run's canary, as JSON; empty where there is none yet.
         now: for the estimate of what is left.
         versions: of the dataset, if there are several.
     """
@@ -259,6 +297,9 @@ def run_view(
         cancelled_by=totals.cancelled_by or None,
         paused_at=totals.paused_at or None,
         paused_by=totals.paused_by or None,
+        held=hold_of(totals),
+        canary=_canary(totals, judgement),
+        budget=_budget(totals, run.pins.model if run.pins else "", lane),
         erased_at=totals.erased_at or totals.erasing_at or None,
         erased_by=totals.erased_by or None,
         of=run.counted_as,
@@ -268,19 +309,48 @@ def run_view(
     )
 
 
+def hold_of(totals: Totals) -> Hold | None:
+    """Why a run is held; None if it is not."""
+    if not totals.held:
+        return None
+    remedy = f"quarry approve {totals.run_id}"
+    if totals.held_kind == HoldKind.BUDGET:
+        remedy = f"quarry set {totals.run_id} budget_usd=DOLLARS"
+    return Hold(kind=totals.held_kind, reason=totals.held_reason, at=totals.held_at, remedy=remedy)
+
+
+def _canary(totals: Totals, judgement: str) -> CanaryView | None:
+    if not totals.canary:
+        return None
+    return CanaryView(
+        state=totals.canary,
+        judgement=json.loads(judgement) if judgement else None,
+        approved_at=totals.approved_at or None,
+        approved_by=totals.approved_by or None,
+    )
+
+
+def _budget(totals: Totals, model_id: str, lane: Lane | None) -> Money | None:
+    if totals.budget_micros is None:
+        return None
+    spent = spent_dollars(model_id, totals.spent) or 0.0
+    booked = lane.booked_micros if lane else totals.unbooked_micros
+    account = Account.of(totals.budget_micros, round(spent * MICRO), booked, totals.unbooked_micros)
+    return Money(
+        budget_usd=totals.budget_micros / MICRO,
+        spent_usd=spent,
+        committed_usd=account.committed / MICRO,
+    )
+
+
 def spent_by(totals: Totals, model_id: str) -> Spent | None:
     """LLM tokens and dollars of a run's settled shards; None until one is settled."""
     if totals.input_tokens is None or totals.output_tokens is None:
         return None
-    price, asked = price_of(model_id), on_demand_price_of(model_id)
-    dollars = None
-    if price is not None and asked is not None:
-        dear = totals.on_demand_input_tokens, totals.on_demand_output_tokens
-        dollars = price.dollars(totals.input_tokens - dear[0], totals.output_tokens - dear[1]) + asked.dollars(*dear)
     return Spent(
         input_tokens=totals.input_tokens,
         output_tokens=totals.output_tokens,
-        dollars=dollars,
+        dollars=spent_dollars(model_id, totals.spent),
         prices_as_of=table().as_of,
     )
 
@@ -359,6 +429,8 @@ def _eta_s(totals: Totals, processed: int, settling_s: float, now: datetime) -> 
     """
     if totals.state is not RunState.RUNNING or not totals.accepted or not totals.started_at or totals.paused_at:
         return None
+    if totals.held or totals.canary == CanaryState.WAITING:
+        return None  # its canary says nothing of how fast many jobs go
     done = totals.ok + totals.error + processed
     elapsed_s = (now - datetime.fromisoformat(totals.started_at)).total_seconds()
     if elapsed_s <= 0 or done / totals.accepted < ETA_DONE_RATIO_MIN or (done >= totals.accepted and not settling_s):
@@ -370,7 +442,7 @@ def _expected_s(totals: Totals, estimate: Estimate | None, now: datetime) -> int
     """Until a run has come far enough to tell by itself: what is left of the time for which it was planned."""
     if estimate is None or estimate.duration is None or totals.state is not RunState.RUNNING or not totals.started_at:
         return None
-    if totals.paused_at or totals.cancelled_at:
+    if totals.paused_at or totals.cancelled_at or totals.held:
         return None
     if not totals.accepted or totals.ok + totals.error >= totals.accepted:
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from quarry_core.contract.canary import HoldKind
 from quarry_core.contract.states import Gate, JobStatus, RunState, ShardState
 from quarry_core.ledger.rows import JobRow, Lane, Pool, Totals
 
@@ -33,7 +34,9 @@ def waits_for(
     paused = min(paused, shards[ShardState.PENDING])
     if paused:
         reported.append(f"the end of a pause: {_shards(paused)} before another attempt")
-    reported += _pending(shards[ShardState.PENDING] - paused, lane, pool)
+    # Of a run that waits for its canary no other shard has begun.
+    begun = totals.shards_enlisted > shards[ShardState.PENDING]
+    reported += _pending(shards[ShardState.PENDING] - paused, lane, pool, canary_begun=begun, held_for=totals.held_kind)
     if admitted := shards[ShardState.ADMITTED]:
         reported.append(f"a scheduler: {_shards(admitted)} to become jobs")
     if submitted := shards[ShardState.SUBMITTED]:
@@ -47,11 +50,16 @@ def waits_for(
     return reported
 
 
-def _pending(waiting: int, lane: Lane | None, pool: Pool | None) -> list[str]:
+def _pending(waiting: int, lane: Lane | None, pool: Pool | None, *, canary_begun: bool, held_for: str) -> list[str]:
     if waiting <= 0:
         return []
     if lane is not None and lane.gate is Gate.PAUSED:
         return [f"whoever paused it: {_shards(waiting)} held back"]
+    if lane is not None and lane.gate is Gate.HELD:
+        who = "a larger budget, or jobs that cost less" if held_for == HoldKind.BUDGET else "whoever approves it"
+        return [f"{who}: {_shards(waiting)} held back"]
+    if lane is not None and lane.gate is Gate.CANARY and canary_begun:
+        return [f"the canary's answers: {_shards(waiting)} held back"]
     if lane is not None and lane.gate is Gate.REFUSED:
         return [f"a scheduler: {_shards(waiting)} to be ended, because the run stops here"]
     if pool is None or pool.free:

@@ -1,4 +1,4 @@
-"""`quarry cancel`, `quarry pause`, `quarry resume`."""
+"""`quarry cancel`, `quarry pause`, `quarry resume`, `quarry approve`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _DONE = {
     Action.CANCEL: ("is cancelled", "was cancelled before"),
     Action.PAUSE: ("is paused", "was paused before"),
     Action.RESUME: ("is resumed", "is not paused"),
+    Action.APPROVE: ("is approved", "was approved before"),
 }
 
 
@@ -46,6 +47,17 @@ def resume(ctx: typer.Context, run: RunId, as_json: Json = False) -> None:
     """
     with printing.telling():
         _print(open_client(ctx).resume(run), as_json=as_json)
+
+
+def approve(ctx: typer.Context, run: RunId, as_json: Json = False) -> None:
+    """Let a run go on that is HELD because its canary exceeded a limit.
+
+    `quarry status` says which limit. Who approves it, and when, is kept. To stop the run instead: `quarry cancel`.
+
+    Exit code 0: it goes on; 1: there is no such run, or it is not held.
+    """
+    with printing.telling():
+        _print(open_client(ctx).approve(run), as_json=as_json)
 
 
 def _print(done: Control, *, as_json: bool) -> None:

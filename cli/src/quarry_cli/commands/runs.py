@@ -10,7 +10,7 @@ from quarry_cli.client.run_search import Wanted
 from quarry_cli.commands.options import open_client
 from quarry_cli.screen import live, printing
 from quarry_cli.screen.printing import Json
-from quarry_core.contract.states import RunState
+from quarry_core.contract.states import ShownState
 
 
 def runs(
@@ -23,7 +23,7 @@ def runs(
         str, typer.Option("--model", metavar="TEXT", help="Only runs with this text in the model id.")
     ] = "",
     state: Annotated[
-        list[RunState] | None,
+        list[ShownState] | None,
         typer.Option("--state", case_sensitive=False, help="Only runs in this state; may be repeated."),
     ] = None,
     as_json: Json = False,

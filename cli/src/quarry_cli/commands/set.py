@@ -1,44 +1,60 @@
-"""`quarry set`: changes a run's admission class or weight."""
+"""`quarry set`: changes a run's admission class, weight or budget."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 import typer
 
+from quarry_cli.client.budget import Budget
 from quarry_cli.client.share import Share
 from quarry_cli.commands.options import RunId, open_client
 from quarry_cli.errors import BadSetting
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
 
-KEYS = ("class", "weight")
+KEYS = ("class", "weight", "budget_usd")
+SHARE = ("class", "weight")
 
 
 def set_(
     ctx: typer.Context,
     run: RunId,
     settings: Annotated[
-        list[str], typer.Argument(metavar="KEY=VALUE...", help="class=high, normal or low; weight=1 to 100.")
+        list[str],
+        typer.Argument(
+            metavar="KEY=VALUE...", help="class=high, normal or low; weight=1 to 100; budget_usd=DOLLARS or none."
+        ),
     ],
     as_json: Json = False,
 ) -> None:
-    """Change a run's admission class or weight while it is open, as in: quarry set RUN class=high weight=4.
+    """Change a run's admission class, weight or budget while it is open, as in: quarry set RUN class=high weight=4.
 
     Runs of a higher class get slots first, as long as they have shards waiting. Inside a class, weight 4 gets four times as many slots as weight 1. The change works from the next admission on; running jobs stay.
+
+    No job is created that is likely to bring the run's cost above budget_usd. A run that is HELD for its budget goes on when that is raised; who set it is kept.
 
     Exit code 0: it is as you wish, also if it was before; 1: there is no such run, or it takes no more slots; 2: an unknown key or value.
     """
     with printing.telling():
         wanted = _read(settings)
         weight = wanted.get("weight")
-        share = open_client(ctx).set_share(
-            run, admission_class=wanted.get("class"), weight=None if weight is None else _number(weight)
-        )
+        client, budget, share = open_client(ctx), None, None
+        if "budget_usd" in wanted:
+            budget = client.set_budget(run, _dollars(wanted["budget_usd"]))
+        if any(key in wanted for key in SHARE):
+            share = client.set_share(
+                run, admission_class=wanted.get("class"), weight=None if weight is None else _number(weight)
+            )
         if as_json:
-            printing.print_json(share)
-        else:
-            typer.echo(_sentence(share))
+            printing.print_json(
+                (msgspec.to_builtins(share) if share else {}) | (msgspec.to_builtins(budget) if budget else {})
+            )
+            return
+        for sentence in (share and _sentence(share), budget and _of_budget(budget)):
+            if sentence:
+                typer.echo(sentence)
 
 
 def _read(settings: list[str]) -> dict[str, str]:
@@ -51,6 +67,24 @@ def _read(settings: list[str]) -> dict[str, str]:
             raise BadSetting(f"{key}: it is given twice; give it once")
         found[key] = value
     return found
+
+
+def _dollars(text: str) -> float | None:
+    if text == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise BadSetting(f"budget_usd: {text!r} is neither an amount of US dollars nor none") from None
+
+
+def _of_budget(budget: Budget) -> str:
+    before, after = (
+        "none" if dollars is None else f"${dollars:,.2f}" if dollars >= 0.1 else f"${dollars:.4f}"
+        for dollars in (budget.budget_usd_before, budget.budget_usd)
+    )
+    changed = f"{before} -> {after}" if before != after else f"{after}, as it was"
+    return f"run {budget.run_id}: budget {changed}"
 
 
 def _number(text: str) -> int:

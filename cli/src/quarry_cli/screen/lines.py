@@ -60,6 +60,9 @@ class Lines:
             wording.shards_of(view),
             wording.slots_of(view),
             wording.waits_of(view),
+            wording.held_of(view),
+            wording.canary_of(view),
+            wording.budget_of(view),
         )
         line = "; ".join(part for part in (f"{wording.state_of(view)}: {reported[0]}", *reported[1:]) if part)
         if line != self._last:

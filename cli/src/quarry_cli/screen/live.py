@@ -48,6 +48,8 @@ def card(view: RunView, jobs_shown: int | None = None) -> RenderableType:
     parts: list[RenderableType] = [head]
     if view.error:
         parts.append(Text(wording.plain(view.error, 2_000), style="red"))
+    if view.held:
+        parts.append(Text(wording.held_of(view), style="yellow"))
     if view.rows.accepted:
         done = view.rows.ok + view.rows.error + view.rows.processed
         bar = Table.grid(padding=(0, 2))
@@ -61,6 +63,8 @@ def card(view: RunView, jobs_shown: int | None = None) -> RenderableType:
         "" if view.dry_run and view.state.terminal else wording.shards_of(view),
         "; ".join(part for part in (wording.slots_of(view), wording.eta_of(view)) if part),
         wording.waits_of(view),
+        wording.canary_of(view),
+        wording.budget_of(view),
         wording.errors_of(view),
         wording.job_messages_of(view),
         "; ".join(part for part in (wording.pace_of(view), wording.spent_of(view)) if part),

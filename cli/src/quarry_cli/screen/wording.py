@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from quarry_cli.client.view import JobView, RunView
 from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT
-from quarry_core.contract.states import RunState
+from quarry_core.contract.states import HELD, RunState
+from quarry_core.planning.canary import Judgement, Share
+from quarry_core.planning.costs import Range
 from quarry_core.text import one_line
 
 TEXT_CHARS_MAX = 300
@@ -40,6 +42,8 @@ def state_of(view: RunView) -> str:
         return f"{view.state.value}, cancelled at {view.cancelled_at}{_by(view.cancelled_by)}"
     if view.erased_at:
         return f"{view.state.value}, erased at {view.erased_at}{_by(view.erased_by)}"
+    if view.held:
+        return f"{HELD} since {view.held.at}{', and paused' if view.paused_at else ''}"
     if view.paused_at:
         return f"{view.state.value}, paused since {view.paused_at}{_by(view.paused_by)}"
     return view.state.value
@@ -47,6 +51,50 @@ def state_of(view: RunView) -> str:
 
 def _by(who: str | None) -> str:
     return f" by {plain(who)}" if who else ""
+
+
+def held_of(view: RunView) -> str:
+    """Why a run is held, and what to do: `held: ...; let it go on: quarry approve r1; or end it: quarry cancel r1`."""
+    if view.held is None:
+        return ""
+    return f"held: {plain(view.held.reason, 1_000)}; to let it go on: {view.held.remedy}; to end it: quarry cancel {view.run_id}"
+
+
+def budget_of(view: RunView) -> str:
+    """`budget: $5.00, about $1.20 spent, about $0.40 in jobs that run`."""
+    money = view.budget
+    if money is None:
+        return ""
+    text = f"budget: {dollars(money.budget_usd).removeprefix('about ')}, {dollars(money.spent_usd)} spent"
+    return f"{text}, {dollars(money.committed_usd)} in jobs that run" if money.committed_usd else text
+
+
+def canary_of(view: RunView) -> str:
+    """What the canary came to: `canary: 1,000 rows, 0.4% with an error (0.2% to 1.0%), ...; the run about $31.20`."""
+    canary = view.canary
+    if canary is None:
+        return ""
+    if canary.judgement is None:
+        return "" if view.state.terminal else "canary: the first shard is asked alone"
+    found = Judgement.model_validate(canary.judgement)
+    text = f"canary: {found.rows:,} rows, {_share(found.error)} with an error"
+    if found.truncated.share:
+        text += f", {_share(found.truncated)} cut off"
+    if found.dollars is not None and found.dollars.likely is not None:
+        text += f"; the run {dollars(found.dollars.likely)} ({_between(found.dollars)})"
+    if found.left is not None and not view.state.terminal:
+        text += f", {duration(found.left.seconds)} after it"
+    if canary.approved_at:
+        text += f"; approved at {canary.approved_at}{_by(canary.approved_by)}"
+    return text
+
+
+def _share(share: Share) -> str:
+    return f"{share.share:.1%} ({share.low:.1%} to {share.high:.1%})"
+
+
+def _between(amounts: Range) -> str:
+    return " to ".join(dollars(amount).removeprefix("about ") for amount in (amounts.low, amounts.high))
 
 
 def rows_of(view: RunView) -> str:

@@ -20,12 +20,14 @@ from pydantic import (
     PrivateAttr,
     StringConstraints,
     WithJsonSchema,
+    WrapValidator,
     field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 
 from quarry_core.contract import job_request
+from quarry_core.contract.canary import Canary, read_canary
 from quarry_core.contract.column_names import names_fault
 from quarry_core.contract.csv_dialect import NAMES_BYTES_MAX, Csv
 from quarry_core.contract.hub_names import check_config, check_dataset_id, check_revision
@@ -59,6 +61,8 @@ from quarry_core.text import shown_name
 T = TypeVar("T")
 # Asked one by one; above it a job is cheaper and faster.
 ON_DEMAND_ROWS_MAX = 10_000
+
+BUDGET_USD_MAX = 1_000_000_000
 
 ONE_PROMPT = "a text model needs exactly one of prompt_id and prompt"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -97,6 +101,9 @@ _IMAGE_COLUMN = {"anyOf": [{"type": "string"}, ImageColumn.model_json_schema()]}
 _ANY_IMAGES = WithJsonSchema(
     {"anyOf": [*_IMAGE_COLUMN["anyOf"], {"type": "array", "items": _IMAGE_COLUMN}, {"type": "null"}]}
 )
+
+
+_ANY_CANARY = WithJsonSchema({"anyOf": [{"type": "boolean"}, Canary.model_json_schema()]})
 
 
 class Manifest(BaseModel):
@@ -189,6 +196,16 @@ class Manifest(BaseModel):
     weight: Weight = Field(
         WEIGHT_DEFAULT,
         description="Share of the pool's slots among runs of the same class: weight 4 gets four times as many as weight 1."
+        " `quarry set` changes it.",
+    )
+    canary: Annotated[Canary, WrapValidator(read_canary), _ANY_CANARY] | None = Field(
+        None,
+        description="Ask one small shard first, and the others only if its errors, truncated answers and projected cost stay"
+        " within limits. By default in a run of more than 10 shards; true: always; false: never.",
+    )
+    budget_usd: Annotated[float, Field(strict=True, gt=0, le=BUDGET_USD_MAX, allow_inf_nan=False)] | None = Field(
+        None,
+        description="The most that the run may cost, in US dollars: no job is created that is likely to pass it."
         " `quarry set` changes it.",
     )
     record_errors: RecordErrors | None = Field(

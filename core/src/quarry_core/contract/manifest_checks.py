@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from quarry_core.contract.canary import Canary
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_reading import FAULTS_MAX
 from quarry_core.contract.names import RESULTS, covers_own_folders, in_own_folder
@@ -15,6 +16,7 @@ from quarry_core.contract.prompts import Prompt, columns_of, template_of
 from quarry_core.contract.s3_names import S3Name, parse_s3_name
 from quarry_core.models import limits_of
 from quarry_core.models.on_demand import why_never
+from quarry_core.models.prices import price_of
 from quarry_core.text import shown_name
 
 _REGION_OF_ARN = re.compile(r"arn:[a-z-]+:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]+):")
@@ -39,6 +41,37 @@ def on_demand_below(manifest: Manifest, *, allowed: bool) -> int:
     if why is not None and asked:
         raise ManifestError(f"on_demand_below: {why}: set it to 0, or leave it out")
     return 0 if asked == 0 or why is not None else max(least, asked or 0)
+
+
+def canary_of(manifest: Manifest) -> Canary | None:
+    """The limits of a run's canary; None if it is to have none. Raises ManifestError: no canary can be held against them."""
+    canary = manifest.canary or Canary()
+    if not canary.wanted:
+        return None
+    faults, least = [], limits_of(manifest.model).records_min
+    if canary.rows is not None and canary.rows < least:
+        faults.append(
+            f"canary.rows: it is {canary.rows}, and the model's smallest job has {least} records: give at least {least},"
+            " or leave it out"
+        )
+    if canary.max_cost_usd is not None and price_of(manifest.model) is None:
+        faults.append(
+            f"canary.max_cost_usd: the table of prices has no {shown_name(manifest.model)}, so no cost can be held against it:"
+            " leave it out (`quarry prices` lists the models that have a price)"
+        )
+    if faults:
+        raise ManifestError("; ".join(faults))
+    return canary
+
+
+def budget_of(manifest: Manifest) -> float | None:
+    """The run's budget in US dollars. Raises ManifestError: the model has no price."""
+    if manifest.budget_usd is not None and price_of(manifest.model) is None:
+        raise ManifestError(
+            f"budget_usd: the table of prices has no {shown_name(manifest.model)}, so nobody can say what is spent:"
+            " leave it out (`quarry prices` lists the models that have a price)"
+        )
+    return manifest.budget_usd
 
 
 def check_environment(manifest: Manifest, *, region: str | None, bucket: str, owner_required: bool = False) -> None:

@@ -30,8 +30,6 @@ FAULTS_MAX = 20
 
 NOT_YET = {
     "output": "choosing the form of the output is not yet supported: it is Parquet under results/",
-    "budget_usd": "budgets are not yet supported",
-    "canary": "canary shards are not yet supported",
     "deadline": "deadlines are not yet supported",
     "stages": "stages are not yet supported: send the next manifest when this run has ended",
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quarry_core.contract.canary import CANARY_ABOVE_SHARDS, Canary
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.hub_names import in_hub
 from quarry_core.contract.images import ImageColumn
@@ -104,6 +105,9 @@ class Pins(BaseModel):
         admission_class, weight: with which its lane opens; the lane has what they are now.
         record_retries: which records with an error are asked again, and how often.
         retry: of a run that asks the error rows of an ended one again; None of any other.
+        budget_usd: the most that it may cost; the totals have what it is now.
+        canary: what its first shard must not exceed; None: it has no canary.
+        canary_above_shards: a run of no more shards than this has none either.
         on_demand_below: a run of fewer rows is asked on demand, and so is what is below the minimum of a job; 0: neither.
     """
 
@@ -142,6 +146,9 @@ class Pins(BaseModel):
     weight: int = WEIGHT_DEFAULT
     record_retries: RecordRetries = RecordRetries()
     retry: RetryOf | None = None
+    canary: Canary | None = None
+    budget_usd: float | None = None
+    canary_above_shards: int = CANARY_ABOVE_SHARDS
 
     @property
     def model(self) -> str:

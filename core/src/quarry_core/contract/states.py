@@ -38,6 +38,24 @@ class ShardState(StrEnum):
         return self in (ShardState.ADMITTED, ShardState.SUBMITTED)
 
 
+# What people read as the state of a run that is RUNNING, and of which nothing more is admitted until it is approved.
+HELD = "HELD"
+
+
+class ShownState(StrEnum):
+    """A run's states as people read and choose them: those of `RunState`, and HELD."""
+
+    ACCEPTED = RunState.ACCEPTED
+    PLANNING = RunState.PLANNING
+    RUNNING = RunState.RUNNING
+    HELD = HELD
+    CLOSING = RunState.CLOSING
+    SUCCEEDED = RunState.SUCCEEDED
+    SUCCEEDED_WITH_ERRORS = RunState.SUCCEEDED_WITH_ERRORS
+    FAILED = RunState.FAILED
+    CANCELLED = RunState.CANCELLED
+
+
 RUN_TERMINAL = frozenset({RunState.SUCCEEDED, RunState.SUCCEEDED_WITH_ERRORS, RunState.FAILED, RunState.CANCELLED})
 
 # (from, to): when. None stands for "does not exist yet".
@@ -90,6 +108,8 @@ class Gate(StrEnum):
     """Why a lane may not be admitted from."""
 
     OPEN = "open"
+    CANARY = "canary"  # its canary may; the other shards wait until that is judged
+    HELD = "held"  # the canary exceeded a limit, and somebody may approve the run
     PAUSED = "paused"  # somebody paused the run, and may resume it
     REFUSED = "refused"
 

@@ -111,6 +111,11 @@ def lane_key(pool: str, run_id: str) -> Key:
     return f"pool#{pool}", f"lane#{run_id}"
 
 
+def canary_key(run_id: str) -> Key:
+    """What a run's canary came to, as JSON; stands from its judgement on."""
+    return run_pk(run_id), "canary"
+
+
 def open_key(run_id: str) -> Key:
     return OPEN, run_id
 

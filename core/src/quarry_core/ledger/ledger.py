@@ -181,6 +181,11 @@ class Ledger:
         item = await self._table.get(keys.begun_key(run_id, step, subject))
         return None if item is None else rows.read_begun(item)
 
+    async def canary(self, run_id: str) -> str:
+        """What the run's canary came to, as JSON (`planning.canary.Judgement`); empty while it is not judged."""
+        item = await self._table.get(keys.canary_key(run_id))
+        return "" if item is None else str(item["text"])
+
     # ----------------------------------------------------------------- pools
 
     async def pool(self, pool: str) -> Pool | None:

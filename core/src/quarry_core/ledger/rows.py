@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from quarry_core.contract.canary import CANARY_SHARD, CanaryState
 from quarry_core.contract.run import Pins, Run
 from quarry_core.contract.share import CLASSES
 from quarry_core.contract.states import Gate, RunState, ShardState
 from quarry_core.ledger.limits import Limits
 from quarry_core.planning.history import History
+from quarry_core.planning.spending import Spent
 from quarry_core.ports import Item
 
 # Error rows are counted by code under this and the code: so a transaction can add to one of them.
@@ -113,6 +115,18 @@ class Totals:
     cancelled_by: str = ""
     paused_at: str = ""
     paused_by: str = ""
+    # Of a run with a canary: where that is. A held run is RUNNING, and waits for the reason to go away.
+    canary: str = ""
+    held_at: str = ""
+    held_kind: str = ""
+    held_reason: str = ""
+    approved_at: str = ""
+    approved_by: str = ""
+    # In millionths of a dollar. The budget is None where it has none. What was booked of shards that are settled.
+    budget_micros: int | None = None
+    unbooked_micros: int = 0
+    # The plan's estimate of a record's cost at batch prices, in billionths of a dollar. 0: it made none.
+    record_nanodollars: int = 0
     erasing_at: str = ""
     erased_at: str = ""
     erased_by: str = ""
@@ -137,6 +151,35 @@ class Totals:
     def why_cancelled(self) -> str:
         """A sentence for people; empty if the run is not cancelled."""
         return cancelled_sentence(self.cancelled_at, self.cancelled_by) if self.cancelled_at else ""
+
+    @property
+    def held(self) -> bool:
+        """Nothing more of it is admitted until it is approved."""
+        return bool(self.held_at) and self.state is RunState.RUNNING and not (self.cancelled_at or self.fault)
+
+    @property
+    def spent(self) -> Spent:
+        """What its settled shards came to."""
+        return Spent(
+            self.ok + self.errors.get("INVALID_OUTPUT", 0) + self.errors.get("EMPTY_ANSWER", 0),
+            self.input_tokens or 0,
+            self.output_tokens or 0,
+            self.on_demand_input_tokens,
+            self.on_demand_output_tokens,
+        )
+
+    @property
+    def gate(self) -> Gate:
+        """The gate of its lane, where Bedrock does not refuse it."""
+        if self.paused_at:
+            return Gate.PAUSED
+        if self.held_at:
+            return Gate.HELD
+        return Gate.CANARY if self.canary == CanaryState.WAITING else Gate.OPEN
+
+    def waits(self, shard: str) -> bool:
+        """Whether a shard that is asked on demand is not to be begun now."""
+        return self.gate is not Gate.OPEN and not (self.gate is Gate.CANARY and shard == CANARY_SHARD)
 
     @property
     def whole(self) -> bool:
@@ -219,6 +262,7 @@ class Shard:
     in_doubt: int = 0
     asked_twice: int = 0
     tier: str = ""
+    booked_micros: int = 0  # at what it was admitted, in millionths of a dollar
 
     @property
     def holder(self) -> str:
@@ -295,6 +339,9 @@ class Lane:
     message: str = ""
     broken: bool = False  # refused by ourselves, since the run is broken or cancelled; not by Bedrock
     cancelled: bool = False
+    booked_micros: int = (
+        0  # likely cost of all its shards that were ever admitted, each once, in millionths of a dollar
+    )
 
 
 def read_lane(item: Item) -> Lane:
@@ -309,6 +356,7 @@ def read_lane(item: Item) -> Lane:
         message=item.get("message", ""),
         broken=item.get("broken", False),
         cancelled=item.get("cancelled", False),
+        booked_micros=item.get("booked_micros", 0),
     )
 
 

@@ -106,6 +106,7 @@ class Estimate(BaseModel):
         input_tokens: LLM tokens of all records; `tokens` is the estimate for one of them, before `input_factor`.
         input_factor: what the model has counted for each token estimated; from `factor_records` records.
         output_tokens: likewise; `output_from` says whether by history, or the most that max_tokens allows.
+        canary_rows: of the first shard, if it is asked alone before the others.
         on_demand_rows: rows that are asked on demand, for which `dollars` counts its price.
         dollars: by the table of prices of `prices_as_of`; None where the model is not in it.
         duration: None while the model has no history here.
@@ -134,9 +135,18 @@ class Estimate(BaseModel):
     dollars: float | None = None
     prices_as_of: str = ""
     on_demand_rows: int = 0
+    canary_rows: int = 0
     duration: Duration | None = None
     ahead_shards: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def record_nanodollars(self) -> int:
+        """What a record is estimated to cost at batch prices, in billionths of a dollar; 0 where nothing is known."""
+        records, price = self.rows_planned - self.rows_unsent, price_of(self.model_id)
+        if price is None or records < 1 or self.input_tokens is None or self.output_tokens is None:
+            return 0
+        return round(price.dollars(self.input_tokens, self.output_tokens) * 1_000_000_000 / records)
 
     @property
     def record_millitokens(self) -> int:
@@ -156,6 +166,7 @@ def estimate_run(
     history: History = NO_HISTORY,
     ahead: Ahead = NOTHING_AHEAD,
     on_demand_below: int = 0,
+    canary: bool = False,
     notes: Sequence[str] = (),
 ) -> Estimate:
     """Put together what is known of a planned run.
@@ -170,6 +181,7 @@ def estimate_run(
         history: of the pool.
         ahead: what the pool has to do already.
         on_demand_below: a run of fewer rows is asked on demand.
+        canary: the first shard is asked alone.
         notes: more that is to be said.
     """
     shards = [length for stretch in plan.stretches for length in _lengths(stretch.shards, stretch.rows)]
@@ -194,7 +206,7 @@ def estimate_run(
     elif input_tokens is not None and output_tokens is not None:
         dollars = round(price.dollars(input_tokens, output_tokens), _DOLLARS_DIGITS)
     time = job_time(history)
-    duration = None if time is None or few else _duration(shards, slots, time, ahead)
+    duration = None if time is None or few else duration_of(shards, slots, time, ahead, canary=canary)
     said += () if few else _time_notes(time, shards)
     return Estimate(
         model_id=model_id,
@@ -206,7 +218,7 @@ def estimate_run(
         shards=len(shards),
         shard_rows_max=max(shards),
         slots=slots,
-        waves=-(-len(shards) // slots),
+        waves=waves_of(shards, slots, canary=canary),
         input_bytes=round(plan.record_bytes * sent),
         tokens=tokens,
         input_tokens=input_tokens,
@@ -217,6 +229,7 @@ def estimate_run(
         dollars=dollars,
         prices_as_of=table().as_of,
         on_demand_rows=plan.rows_planned if few else 0,
+        canary_rows=shards[0] if canary else 0,
         duration=duration,
         ahead_shards=ahead.shards,
         notes=tuple(said),
@@ -275,22 +288,35 @@ def _time_notes(time: JobTime | None, shards: Sequence[int]) -> Iterable[str]:
 _FAR = 0.1
 
 
-def _duration(shards: Sequence[int], slots: int, time: JobTime, ahead: Ahead) -> Duration:
-    alone = finish_s(shards, slots, time)
+def waves_of(shards: Sequence[int], slots: int, *, canary: bool = False) -> int:
+    """How often all slots are filled; the canary is a wave of its own."""
+    return canary + -(-(len(shards) - canary) // slots)
+
+
+def duration_of(
+    shards: Sequence[int], slots: int, time: JobTime, ahead: Ahead = NOTHING_AHEAD, *, canary: bool = False
+) -> Duration:
+    """How long shards of so many rows each take, in `slots`; the canary ends before the others begin."""
+    first, others = (shards[:1], shards[1:]) if canary else ((), shards)
+
+    def ended(line: JobTime, ahead: Ahead = NOTHING_AHEAD) -> float:
+        return sum(map(line.seconds, first)) + finish_s(others, slots, line, ahead)
+
+    alone = ended(time)
     lines = [time]
     if not time.split_known:
         # What is known is the mean alone: all of it may be fixed, or none.
         mean = time.seconds(time.rows_mean)
         lines += [replace(time, fixed_s=mean, row_s=0.0), replace(time, fixed_s=0.0, row_s=mean / time.rows_mean)]
-    ends = [finish_s(shards, slots, line) for line in lines]
-    waves = -(-len(shards) // slots)
+    ends = [ended(line) for line in lines]
+    waves = waves_of(shards, slots, canary=canary)
     # The jobs of a slot follow each other, so what they are off the line evens out in part.
     off = time.spread_s * waves**0.5
     return Duration(
         seconds=round(alone),
         low_s=max(0, round(min(ends) - off)),
         high_s=round(max(ends) + off),
-        behind_s=round(finish_s(shards, slots, time, ahead)) if ahead.shards else round(alone),
+        behind_s=round(ended(time, ahead)) if ahead.shards else round(alone),
         fixed_s=round(time.fixed_s, 1),
         row_s=round(time.row_s, 6),
         jobs=time.jobs,

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quarry_core.contract.canary import CANARY_ABOVE_SHARDS, CANARY_ROWS, Canary
 from quarry_core.contract.names import ROW_MAX
 from quarry_core.models import ModelLimits
 from quarry_core.models.limits import too_few
@@ -166,6 +168,8 @@ def plan_shards(
     max_records_total: int | None = None,
     gaps: int = 0,
     on_demand_below: int = 0,
+    canary: Canary | None = None,
+    canary_above_shards: int = CANARY_ABOVE_SHARDS,
 ) -> Plan:
     """Plan a run.
 
@@ -181,11 +185,54 @@ def plan_shards(
             the minimum even if all of them lie in it: one row without a value must not cost its neighbours.
         on_demand_below: a run of fewer rows is one shard, which is asked on demand, and rows that would make a job below
             the minimum are a shard of that kind too; 0: neither is allowed.
+        canary: the first shard is to be as long as this says, if there are more shards than `canary_above_shards`.
 
     Raises:
         TooFewRows, RecordsTooLarge, TooManyShards, BadLimit: see there.
         ValueError: an argument that no manifest can cause.
     """
+    plan = partial(
+        _plan_shards,
+        record_bytes=record_bytes,
+        limits=limits,
+        slots=slots,
+        max_records_per_job=max_records_per_job,
+        gaps=gaps,
+        on_demand_below=on_demand_below,
+    )
+    whole = plan(rows_available, max_num_jobs=max_num_jobs, max_records_total=max_records_total)
+    if not has_canary(whole, canary, canary_above_shards):
+        return whole
+    assert canary is not None
+    rows = max(canary.rows or CANARY_ROWS, limits.records_min + (0 if canary.rows else gaps))
+    rest = whole.rows_planned - rows
+    if rows >= whole.shard_at(0).rows or rest < max(limits.records_min, on_demand_below) or max_num_jobs == 1:
+        return whole
+    others = plan(rest, max_num_jobs=max_num_jobs and max_num_jobs - 1, max_records_total=None)
+    if others.rows_left_out or others.shard_count + 1 <= canary_above_shards or others.shard_count >= SHARDS_MAX:
+        return whole
+    stretches = (Stretch(shards=1, rows=rows), *others.stretches)
+    return whole.model_copy(
+        update={"stretches": stretches, "shards_per_slice": _shards_per_slice(stretches, record_bytes)}
+    )
+
+
+def has_canary(plan: Plan, canary: Canary | None, above_shards: int) -> bool:
+    """Whether the plan's first shard is asked alone before the others."""
+    return canary is not None and plan.shard_count > max(1, above_shards)
+
+
+def _plan_shards(
+    rows_available: int,
+    record_bytes: float,
+    limits: ModelLimits,
+    slots: int,
+    max_records_per_job: int | None,
+    max_num_jobs: int | None,
+    max_records_total: int | None,
+    gaps: int,
+    on_demand_below: int,
+) -> Plan:
     _check(rows_available, record_bytes, limits, slots, max_records_per_job, max_num_jobs, max_records_total)
     few = 0 < min(rows_available, max_records_total or rows_available) < on_demand_below
     ceiling = ROW_MAX + 1 if few else _ceiling(record_bytes, limits)

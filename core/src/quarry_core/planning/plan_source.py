@@ -19,7 +19,7 @@ from quarry_core.models import limits_of
 from quarry_core.planning.counting import Counted, count_source
 from quarry_core.planning.estimate import Ahead, Estimate, TokenEstimate, estimate_run
 from quarry_core.planning.history import History
-from quarry_core.planning.plan import Plan, PlanError, plan_shards
+from quarry_core.planning.plan import Plan, PlanError, has_canary, plan_shards
 from quarry_core.planning.sampling import estimate_tokens
 from quarry_core.ports import Objects
 from quarry_core.rendering.encode import NotEncodable
@@ -64,6 +64,7 @@ class Planned:
             history=history,
             ahead=ahead,
             on_demand_below=pins.on_demand_below,
+            canary=has_canary(self.plan, pins.canary, pins.canary_above_shards),
             notes=(*count.notes, *notes),
         )
 
@@ -88,6 +89,8 @@ def plan_source(objects: Objects, run_id: str, pins: Pins, slots: int) -> Planne
         max_records_total=pins.max_records_total,
         gaps=counted.gaps,
         on_demand_below=pins.on_demand_below,
+        canary=pins.canary,
+        canary_above_shards=pins.canary_above_shards,
     )
     dataset, passing = counted.dataset, counted.sample
     dataset.count = dataset.count.model_copy(update={"copied": copies_rows(dataset, plan)})

@@ -52,6 +52,7 @@ class RunCode(StrEnum):
     SOURCE_BROKEN = "SOURCE_BROKEN"  # the source could not be read to its end, or not be joined any more
     PART_UNWRITABLE = "PART_UNWRITABLE"  # a part cannot be written, or does not read back as what was put in
     NO_RESULTS = "NO_RESULTS"  # no row has a result; the commonest error of the rows says why
+    CANARY_EXCEEDED = "CANARY_EXCEEDED"  # the canary exceeded a limit, and its manifest says on_fail: fail
     INTERNAL_ERROR = "INTERNAL_ERROR"  # a step failed in the same way again and again
     WORKER_KILLED = "WORKER_KILLED"  # the same piece of work took its process down again and again
 

@@ -10,10 +10,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from quarry_core.contract.canary import CANARY_ABOVE_SHARDS
 from quarry_core.contract.hub_names import in_hub
 from quarry_core.contract.listing import Listing, digest_of, ref_of
 from quarry_core.contract.manifest import Manifest, ManifestError
-from quarry_core.contract.manifest_checks import check_environment, check_selection, on_demand_below
+from quarry_core.contract.manifest_checks import (
+    budget_of,
+    canary_of,
+    check_environment,
+    check_selection,
+    on_demand_below,
+)
 from quarry_core.contract.names import listing_key
 from quarry_core.contract.policy import Policy, ready_requests, violations
 from quarry_core.contract.record_errors import RecordErrors, RecordRetries
@@ -119,6 +126,9 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
         admission_class=manifest.admission_class,
         weight=manifest.weight,
         record_retries=RecordRetries(codes=errors.codes, max_attempts=errors.max_attempts),
+        canary=canary_of(manifest),
+        budget_usd=budget_of(manifest),
+        canary_above_shards=CANARY_ABOVE_SHARDS if manifest.canary is None else 1,
     )
     size_bytes = len(pins.model_dump_json().encode())
     if size_bytes > PINS_BYTES_MAX:

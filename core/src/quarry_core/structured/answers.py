@@ -18,7 +18,8 @@ from quarry_core.structured.schema import OutputSchema
 from quarry_core.structured.validate import compiled, pointer, reasons
 from quarry_core.structured.values import Unfit
 
-_CUT = ("max_tokens", "length", "MAX_TOKENS", "model_context_window_exceeded")
+# Why an answer stopped that was cut off, in the words of the families.
+CUT = ("max_tokens", "length", "MAX_TOKENS", "model_context_window_exceeded")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[Any]).decode
 
@@ -74,7 +75,7 @@ class Answers:
         try:
             candidates = objects_in(text)
         except NoObject as error:
-            if stop_reason in _CUT:
+            if stop_reason in CUT:
                 raise InvalidOutput(f"{error}; it was cut off ({stop_reason}): raise max_tokens") from None
             raise InvalidOutput(str(error)) from None
         for found in candidates:

@@ -47,7 +47,10 @@ QUEUE_MESSAGES = Gauge(
 )
 
 RUNS = Gauge(
-    "quarry_runs", "Open runs by state, as the last sweep read them: ACCEPTED, PLANNING, RUNNING, CLOSING.", ["state"]
+    "quarry_runs",
+    "Open runs by state, as the last sweep read them: ACCEPTED, PLANNING, RUNNING, CLOSING; HELD of those that are RUNNING"
+    " and wait for somebody.",
+    ["state"],
 )
 SHARDS = Gauge(
     "quarry_shards",
@@ -111,6 +114,11 @@ NOTICES = Counter(
     "quarry_notices_total",
     "Tries to tell of an ended run, by way (event, webhook) and outcome: ok, retry, dead.",
     ["channel", "outcome"],
+)
+CANARIES = Counter(
+    "quarry_canaries_total",
+    "Canaries judged, by what came of their run: passed, held, failed.",
+    ["outcome"],
 )
 RUNS_ACCEPTED = Counter("quarry_runs_accepted_total", "Manifests that became runs, including refused ones.")
 ROWS_ACCEPTED = Counter("quarry_rows_accepted_total", "Rows of accepted runs.")

@@ -61,6 +61,7 @@ class RunFacts:
     the last three say why a run is FAILED. `broken`: not all of its rows were enlisted, and those are told as `unread`.
     `dry_run`: nothing was to be sent. `estimate`: what was expected when the run was planned. `retry`: whose error rows it asks
     again; then records, tokens and cost are those of the retry alone.
+    `canary`: where its canary got to, and what it came to; None where it had none.
     """
 
     run_id: str
@@ -81,6 +82,7 @@ class RunFacts:
     dry_run: bool = False
     estimate: Estimate | None = None
     retry: RetryOf | None = None
+    canary: Mapping[str, Any] | None = None
 
     @property
     def planned(self) -> int:
@@ -148,6 +150,7 @@ def build_report(run: RunFacts, shards: Sequence[ShardEnd]) -> bytes:
             "cost": _cost(run.model, ordered),
             "on_demand": _on_demand(run.model, ordered),
             "estimate": None if run.estimate is None else run.estimate.model_dump(mode="json"),
+            "canary": run.canary,
             "errors": _errors(total),
             "unexpected": _unexpected(total),
             "job_messages": _job_messages(ordered),
@@ -192,6 +195,7 @@ def short_report(totals: Totals, bucket: str, parts: Sequence[str]) -> bytes:
             "cost": None,
             "on_demand": None,
             "estimate": None,
+            "canary": None,
             "errors": {},
             "unexpected": {},
             "job_messages": [],

@@ -11,9 +11,11 @@ least once; the state changes exactly once.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import structlog
 
@@ -177,6 +179,7 @@ class Runs:
             dry_run=pins.dry_run,
             estimate=await self._estimate(run_id),
             retry=pins.retry,
+            canary=await self._canary(totals),
         )
         if not totals.end_state:
             state, message, code, step = _end_of_run(totals, ends, why, dry_run=pins.dry_run)
@@ -226,6 +229,14 @@ class Runs:
         except ValueError:
             log.exception("estimate_unreadable", run_id=run_id)
             return None
+
+    async def _canary(self, totals: Totals) -> dict[str, Any] | None:
+        """What the report says of the run's canary."""
+        if not totals.canary:
+            return None
+        text = await self._world.ledger.canary(totals.run_id)
+        approved = {"approved_at": totals.approved_at or None, "approved_by": totals.approved_by or None}
+        return {"state": totals.canary, **approved, **(json.loads(text) if text else {})}
 
     async def _tell(self, totals: Totals, *, dry_run: bool = False) -> None:
         settings = self._world.settings

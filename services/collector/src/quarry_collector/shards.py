@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 
+from quarry_collector.canary import CanaryJudge
 from quarry_collector.datasets import Datasets
 from quarry_collector.publish import Publisher
 from quarry_collector.salvage import Held, Salvage
@@ -59,6 +60,7 @@ class Shards:
         self._publisher = Publisher(world, steps)
         self._shares = Shares(BYTES_AT_ONCE)
         self._history = HistoryKeeper(world)
+        self._canary = CanaryJudge(world)
         self._closing_woken: OrderedDict[str, int] = OrderedDict()  # by run: at which version of its totals
 
     async def on_settle(self, wakeup: Wakeup) -> Verdict:
@@ -97,6 +99,7 @@ class Shards:
                 await self._delete_input(wakeup.run_id, wakeup.shard)
             if ours:
                 self._tell_whole(shard, run.accepted_at)
+            await self._canary.judge(salvage, shard)
             await self._wake_if_whole(wakeup.run_id)
         return DONE
 

@@ -26,7 +26,7 @@ from quarry_core.ledger import moves
 from quarry_core.ledger.rows import Totals
 from quarry_core.planning.counting import write_count
 from quarry_core.planning.estimate import Estimate
-from quarry_core.planning.plan import Plan
+from quarry_core.planning.plan import Plan, has_canary
 from quarry_core.planning.plan_source import REFUSING, Planned, plan_source, refusal_of
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.service.failures import Kind, RunCode, Step, exhausted, kind_of
@@ -90,8 +90,8 @@ class Counting:
             return await self._refuse(totals, beyond)
         dataset = planned.counted.dataset
         plan, digest = await self._world.offload.run(partial(write_plan, dataset, run_id, planned.plan))
-        record_millitokens = await self._estimated(run_id, pins, replace(planned, plan=plan))
-        return await self._open(totals, pins, plan, dataset.count.rows, digest, record_millitokens)
+        estimated = await self._estimated(run_id, pins, replace(planned, plan=plan))
+        return await self._open(totals, pins, plan, dataset.count.rows, digest, estimated)
 
     async def _plan_retry(self, totals: Totals, pins: Pins, of: RetryOf) -> Totals:
         """A retry has the plan of the run whose error rows it asks again: nothing is counted."""
@@ -105,10 +105,10 @@ class Counting:
         if first is None or plan is None:
             gone = f"the plan of run {of.root}, whose errors are to be asked again, does not lie in the bucket any more"
             return await self._refuse(totals, gone)
-        return await self._open(totals, pins, plan, first.rows_source, digest, 0)
+        return await self._open(totals, pins, plan, first.rows_source, digest, None)
 
     async def _open(
-        self, totals: Totals, pins: Pins, plan: Plan, rows_source: int, digest: str, record_millitokens: int
+        self, totals: Totals, pins: Pins, plan: Plan, rows_source: int, digest: str, estimated: Estimate | None
     ) -> Totals:
         """Open the slices of a plan that stands, then the run: PLANNING -> RUNNING."""
         ledger, run_id = self._world.ledger, totals.run_id
@@ -119,7 +119,7 @@ class Counting:
             except Stale:
                 log.debug("slice_opened_by_another", slice=number)
         try:
-            await self._begin(totals, pins, plan, rows_source, digest, record_millitokens)
+            await self._begin(totals, pins, plan, rows_source, digest, estimated)
             metrics.ROWS_ACCEPTED.inc(0 if pins.dry_run else plan.rows_planned)
             if pins.retry is not None:
                 metrics.RUNS_ACCEPTED.inc()  # it came by the ledger, and not as a manifest
@@ -140,7 +140,7 @@ class Counting:
         return now
 
     async def _begin(
-        self, totals: Totals, pins: Pins, plan: Plan, rows_source: int, digest: str, record_millitokens: int
+        self, totals: Totals, pins: Pins, plan: Plan, rows_source: int, digest: str, estimated: Estimate | None
     ) -> None:
         """PLANNING -> RUNNING. Class and weight may be set meanwhile: then once more, as they are now. Raises Stale."""
         ledger = self._world.ledger
@@ -156,9 +156,12 @@ class Counting:
                         0 if pins.dry_run else plan.rows_planned,
                         rows_source,
                         digest,
-                        record_millitokens=record_millitokens,
+                        record_millitokens=estimated.record_millitokens if estimated else 0,
+                        record_nanodollars=estimated.record_nanodollars if estimated else 0,
                         admission_class=admission_class,
                         weight=totals.lane_weight or pins.weight,
+                        canary=not (pins.dry_run or pins.retry)
+                        and has_canary(plan, pins.canary, pins.canary_above_shards),
                     )
                 )
             except Stale:
@@ -179,15 +182,15 @@ class Counting:
                 raise  # the worker's want, not the source's fault
             return refusal_of(error, pins.source)
 
-    async def _estimated(self, run_id: str, pins: Pins, planned: Planned) -> int:
-        """Estimate the run; what is estimated of a record. It is for people: no run fails for it but a dry one."""
+    async def _estimated(self, run_id: str, pins: Pins, planned: Planned) -> Estimate | None:
+        """Estimate the run. It is for people: no run fails for it but a dry one."""
         try:
-            return (await self._estimate(run_id, pins, planned)).record_millitokens
+            return await self._estimate(run_id, pins, planned)
         except Exception as error:
             if pins.dry_run or kind_of(error) is not Kind.DETERMINISTIC:
                 raise
             log.exception("estimate_failed")
-            return 0
+            return None
 
     async def _beyond(self, run: Run, pins: Pins, planned: Planned) -> str:
         """Why the environment's policy does not allow so much; empty: it does."""

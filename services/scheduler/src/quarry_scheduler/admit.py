@@ -17,8 +17,8 @@ from quarry_core.ledger.rows import Lane, Pool, Shard
 
 
 def next_lane(pool: Pool, lanes: Iterable[Lane]) -> Lane | None:
-    """The lane whose turn it is, or None when no open lane has a shard waiting."""
-    ready = [lane for lane in lanes if lane.gate is Gate.OPEN and lane.waiting > 0]
+    """The lane whose turn it is, or None when no lane that may be admitted from has a shard waiting."""
+    ready = [lane for lane in lanes if lane.gate in (Gate.OPEN, Gate.CANARY) and lane.waiting > 0]
     if not ready:
         return None
     return min(
@@ -31,7 +31,7 @@ def next_lane(pool: Pool, lanes: Iterable[Lane]) -> Lane | None:
     )
 
 
-def after_admission(pool: Pool, lane: Lane, shard: Shard) -> tuple[Pool, Lane]:
+def after_admission(pool: Pool, lane: Lane, shard: Shard, booked_more: int = 0) -> tuple[Pool, Lane]:
     """Pool and lane as `moves.admit` has just left them, so that the next admission needs no new read."""
     tag = max(lane.tag, pool.virtual_time[lane.admission_class])
     return (
@@ -41,7 +41,12 @@ def after_admission(pool: Pool, lane: Lane, shard: Shard) -> tuple[Pool, Lane]:
             holders=pool.holders | {shard.holder},
             virtual_time={**pool.virtual_time, lane.admission_class: tag},
         ),
-        replace(lane, tag=tag + STRIDE // lane.weight, waiting=lane.waiting - 1),
+        replace(
+            lane,
+            tag=tag + STRIDE // lane.weight,
+            waiting=lane.waiting - 1,
+            booked_micros=lane.booked_micros + booked_more,
+        ),
     )
 
 

@@ -180,6 +180,7 @@ class JobCreator:
         if lane.cancelled:
             await self._world.ledger.apply(moves.end_unsent(row, moves.CANCELLED, lane.message))
             return "cancelled"
+        # What was admitted before its run was held for its budget has its money.
         if lane.gate is Gate.PAUSED and fresh:
             await self._world.ledger.apply(moves.return_slot(row))
             return "paused"

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from quarry_core.contract.states import Gate, RunState, ShardState
+from quarry_core.contract.states import HELD, Gate, RunState, ShardState
 from quarry_core.ledger.ledger import PAGE_ITEMS, OpenRun
 from quarry_core.ledger.rows import Lane, Shard, Totals, Waiting
 from quarry_core.ports import Job
@@ -123,7 +123,9 @@ def figures(
         shards=_shards(view),
         oldest_pending_s=_oldest_pending_s(view),
         oldest_on_demand_s=_oldest_s(
-            account for account in view.accounts if account.asked and not account.totals.paused_at
+            account
+            for account in view.accounts
+            if any(not account.totals.waits(shard.shard) for shard in account.asked)
         ),
         slot_idle_since_s={
             pool: min((idle_since_s[shard.holder] for shard in _idle(view) if shard.pool == pool), default=0.0)
@@ -147,8 +149,8 @@ def _of(view: Ledgered, pool: str) -> Iterable[Account]:
 
 
 def _runs(view: Ledgered) -> dict[str, int]:
-    states = [account.totals.state for account in view.accounts]
-    return {str(state): states.count(state) for state in RunState if not state.terminal}
+    states = [HELD if account.totals.held else str(account.totals.state) for account in view.accounts]
+    return {state: states.count(state) for state in (*(str(each) for each in RunState if not each.terminal), HELD)}
 
 
 def _shards(view: Ledgered) -> dict[str, int]:
@@ -175,8 +177,16 @@ def _ended(account: Account, view: Ledgered) -> int:
 
 
 def _oldest_pending_s(view: Ledgered) -> float:
-    """Of the runs that wait for a slot: a paused one waits for whoever paused it."""
-    waiting = {lane.run_id for lane in view.lanes if lane.waiting > 0 and lane.gate is not Gate.PAUSED}
+    """Of the runs that wait for a slot: a paused or held one waits for somebody, and others for their canary's answers."""
+    begun = {shard.run_id for shard in view.held}
+    begun |= {each.run.run_id for each in view.accounts if each.ended or each.totals.shards_settled}
+    waiting = {
+        lane.run_id
+        for lane in view.lanes
+        if lane.waiting > 0
+        and lane.gate not in (Gate.PAUSED, Gate.HELD)
+        and not (lane.gate is Gate.CANARY and lane.run_id in begun)
+    }
     return _oldest_s(account for account in view.accounts if account.run.run_id in waiting)
 
 

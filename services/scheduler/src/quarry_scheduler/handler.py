@@ -17,6 +17,7 @@ from quarry_core.service.steps import Steps
 from quarry_core.service.verdicts import DONE, Poison, Verdict
 from quarry_core.service.wakeups import handle_wakeup
 from quarry_scheduler.batch_load import BatchLoads
+from quarry_scheduler.budgets import Budgets
 from quarry_scheduler.limits import PoolLimits
 from quarry_scheduler.on_demand import OnDemand
 from quarry_scheduler.pins import PinsCache
@@ -41,10 +42,11 @@ class Scheduler:
         self._endings = ShardEndings(world, self._pins)
         self.limits = PoolLimits(world)
         self.load = BatchLoads(world)
+        budgets = Budgets(world, self._pins)
         self.tracker = JobTracker(world, self._pins)
-        self.ticker = Ticker(world, self._pins, self._steps, self._endings, self.tracker, self.limits)
+        self.ticker = Ticker(world, self._pins, self._steps, self._endings, self.tracker, self.limits, budgets)
         self.tracking = Tracking(world, self.tracker, self._steps, self._endings)
-        self.on_demand = OnDemand(world, self._pins, self._steps)
+        self.on_demand = OnDemand(world, self._pins, self._steps, budgets)
         self.sweeper = Sweeper(world, self.tracking, self.ticker, self.on_demand, self.limits, self.load)
 
     async def on_wakeup(self, message: Message) -> Verdict:

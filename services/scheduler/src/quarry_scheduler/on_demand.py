@@ -38,6 +38,7 @@ from quarry_core.service.steps import Steps
 from quarry_core.service.verdicts import DONE, Poison, Verdict
 from quarry_core.service.wakeups import handle_wakeup
 from quarry_core.telemetry import metrics
+from quarry_scheduler.budgets import Budgets
 from quarry_scheduler.checkpoints import Records, read_answered, write_checkpoint
 from quarry_scheduler.pins import PinsCache
 from quarry_scheduler.record_calls import Asking, RecordCalls, first_tier, pause
@@ -58,9 +59,10 @@ class Lost(Exception):
 class OnDemand:
     """Asks shards; one for a process, whose rates and concurrency all its shards share."""
 
-    def __init__(self, world: World, pins: PinsCache, steps: Steps) -> None:
+    def __init__(self, world: World, pins: PinsCache, steps: Steps, budgets: Budgets) -> None:
         self._world = world
         self._pins = pins
+        self._budgets = budgets
         self._steps = steps
         self._calls = RecordCalls(world)
         self._asking: dict[str, Asking] = {}  # by holder
@@ -102,8 +104,8 @@ class OnDemand:
             if totals.cancelled_at:
                 await self.end_waiting(shard, moves.CANCELLED, totals.why_cancelled)
                 return DONE
-            if totals.paused_at:
-                return DONE  # who resumes it wakes it, or the sweep
+            if totals.waits(shard.shard) and not totals.fault:
+                return DONE  # paused, held, or its canary comes first: the sweep wakes it
             if totals.fault or not self._world.settings.asks_on_demand:
                 await self.end_waiting(
                     shard, moves.NOT_PROCESSED if totals.fault else moves.BELOW_MINIMUM, totals.fault
@@ -174,11 +176,19 @@ class OnDemand:
         """PENDING -> INVOKING. Raises Stale."""
         world = self._world
         heartbeat = world.clock.token()
+        lane = await world.ledger.lane(shard.pool, shard.run_id)
+        if lane is None:
+            raise Stale(f"run {shard.run_id} has no lane any more")
+        likely = await self._budgets.likely(lane, shard)
+        if likely is None:
+            raise Lost  # its run is held, and it is looked at again when that is over
         again = min(left, shard.in_doubt)
         in_doubt = CHECKPOINT_RECORDS + world.settings.on_demand_concurrency
         # Remembered before it is written: should the reply be lost, the next message knows its own beginning.
         self._ours = {shard.holder: heartbeat} | dict(list(self._ours.items())[:HOLDERS_MAX])
-        await world.ledger.apply(moves.begin_invoking(shard, heartbeat, in_doubt, again))
+        await world.ledger.apply(
+            moves.begin_invoking(shard, heartbeat, in_doubt, again, lane=lane, likely_micros=likely)
+        )
         if again:
             log.warning("asked_twice", run_id=shard.run_id, shard=shard.shard, at_most=again)
             metrics.ON_DEMAND_ASKED_TWICE.inc(again)
@@ -189,6 +199,7 @@ class OnDemand:
             heartbeat_attribute=HEARTBEAT,
             in_doubt=in_doubt,
             asked_twice=shard.asked_twice + again,
+            booked_micros=likely or shard.booked_micros,
         )
 
     async def _end(self, asking: Asking) -> str:

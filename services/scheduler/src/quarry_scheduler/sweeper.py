@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from quarry_core.contract.canary import CANARY_SHARD, CanaryState
 from quarry_core.contract.messages import Step, Wakeup
 from quarry_core.contract.names import ON_DEMAND_QUEUE
 from quarry_core.contract.states import JobStatus, RunState, ShardState
@@ -288,8 +289,12 @@ class Sweeper:
         if totals.whole or totals.opening or totals.state is RunState.CLOSING:
             waits("close", totals.version, settings.wake_after_ended_s)
         for shard in asked:
-            if shard.state is ShardState.PENDING and settings.asks_on_demand and not totals.paused_at:
+            if shard.state is ShardState.PENDING and settings.asks_on_demand and not totals.waits(shard.shard):
                 waits("on_demand", shard.version, settings.wake_after_ended_s, shard=shard.shard)
+        if totals.canary == CanaryState.WAITING:
+            canary = await ledger.shard(run_id, CANARY_SHARD)
+            if canary is not None and canary.state is ShardState.SETTLED:
+                waits("settle", totals.version, settings.wake_after_ended_s, shard=CANARY_SHARD)
         for todo in ended:
             waits("settle", todo.attempt, settings.wake_after_ended_s, shard=todo.shard)
         return found

@@ -18,6 +18,7 @@ from functools import partial
 
 import structlog
 
+from quarry_core.contract.canary import CANARY_SHARD
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import ON_DEMAND_QUEUE
 from quarry_core.contract.states import Gate, ShardState
@@ -30,6 +31,7 @@ from quarry_core.service.process import World
 from quarry_core.service.steps import Steps
 from quarry_core.telemetry import metrics
 from quarry_scheduler.admit import after_admission, learn_limit, next_lane
+from quarry_scheduler.budgets import Budgets
 from quarry_scheduler.create import JobCreator
 from quarry_scheduler.limits import PoolLimits
 from quarry_scheduler.pauses import Pauses
@@ -95,10 +97,12 @@ class Ticker:
         endings: ShardEndings,
         tracker: JobTracker,
         limits: PoolLimits,
+        budgets: Budgets,
     ) -> None:
         self._world = world
         self._limits = limits
         self._pins = pins
+        self._budgets = budgets
         self._steps = steps
         self._endings = endings
         self._job_creator = JobCreator(world)
@@ -162,6 +166,9 @@ class Ticker:
     async def _tick(self, name: str) -> Ticked:
         ticked = Ticked()
         lanes = {lane.run_id: lane for lane in await self._world.ledger.lanes(name)}
+        for lane in lanes.values():
+            if lane.gate is Gate.HELD and await self._budgets.reconsider(lane):
+                await self._wake_asked(lane.run_id)
         pool = await self._world.ledger.pool(name)
         if pool is None:
             if not any(lane.waiting for lane in lanes.values()):
@@ -336,7 +343,7 @@ class Ticker:
             if lane is None:
                 return True
             try:
-                shard = await self._steps.run(
+                given = await self._steps.run(
                     Piece(Step.ADMIT, lane.run_id),
                     partial(self._admit_one, pool, lane, heads, memory),
                     partial(self._give_up_lane, lane),
@@ -345,31 +352,47 @@ class Ticker:
                 ticked.stale += 1
                 return False
             except StepFailed:
-                shard = None
-            if shard is None:
-                del lanes[lane.run_id]  # what waits there is paused, or another tick has it, or it cannot be admitted
+                given = None
+            if given is None:
+                del lanes[
+                    lane.run_id
+                ]  # what waits there is paused or held, or another tick has it, or it cannot be admitted
                 continue
+            shard, booked_more = given
             admitted.append(shard)
-            pool, lanes[lane.run_id] = after_admission(pool, lane, shard)
+            pool, lanes[lane.run_id] = after_admission(pool, lane, shard, booked_more)
             log.info("admitted", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt, in_use=pool.in_use)
         return True
 
     async def _admit_one(
         self, pool: Pool, lane: Lane, heads: dict[str, deque[Waiting]], memory: Memory
-    ) -> Shard | None:
-        """Give a slot to the next shard of a lane. None: none is ready. Raises Stale."""
+    ) -> tuple[Shard, int] | None:
+        """Give a slot to the next shard of a lane, which is given with what was booked for it in its lane.
+
+        None: none is ready, or fits into the run's budget. Raises Stale.
+        """
         if lane.run_id not in heads:
             heads[lane.run_id] = await self._ready(lane, pool.free)
         shard = await self._next_shard(heads[lane.run_id])
         if shard is None:
+            return None
+        likely = await self._budgets.likely(lane, shard)
+        if likely is None:
             return None
         heartbeat = self._world.clock.token()
         # Remembered before it is written: should the reply be lost, the next tick knows its own admission.
         memory.ours.add(heartbeat)
         memory.fresh.add(heartbeat)
         with self._world.traces.span("admit", shard.run_id, shard.shard, attempt=shard.attempt, pool=shard.pool):
-            await self._world.ledger.apply(moves.admit(pool, lane, shard, heartbeat))
-        return replace(shard, state=ShardState.ADMITTED, heartbeat=heartbeat, version=shard.version + 1)
+            await self._world.ledger.apply(moves.admit(pool, lane, shard, heartbeat, likely))
+        admitted = replace(
+            shard,
+            state=ShardState.ADMITTED,
+            heartbeat=heartbeat,
+            version=shard.version + 1,
+            booked_micros=likely or shard.booked_micros,
+        )
+        return admitted, admitted.booked_micros - shard.booked_micros
 
     async def _give_up_lane(self, lane: Lane, why: Why) -> None:
         """The lane is refused with it: the next tick tells what waits in it."""
@@ -377,6 +400,8 @@ class Ticker:
 
     async def _ready(self, lane: Lane, free: int) -> deque[Waiting]:
         waiting = await self._world.ledger.waiting(lane.run_id, most=free + PAUSED_MAX)
+        if lane.gate is Gate.CANARY:
+            waiting = [each for each in waiting if each.shard == CANARY_SHARD]
         return deque(self._pauses.over(lane.run_id, waiting, self._world.clock.monotonic()))
 
     async def see_repeats(self, run_id: str) -> None:
@@ -412,7 +437,7 @@ class Ticker:
         return refused
 
     async def _wake_asked(self, run_id: str) -> None:
-        """What waits to be asked on demand of a run that broke is told so, by whoever would ask it."""
+        """What waits to be asked on demand is looked at by whoever would ask it: its run broke, or goes on."""
         if ON_DEMAND_QUEUE in self._world.queues:
             for each in await self._world.ledger.invoking(run_id):
                 await self._world.wake(ON_DEMAND_QUEUE, Wakeup(step="on_demand", run_id=run_id, shard=each.shard))

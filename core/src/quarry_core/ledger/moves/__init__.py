@@ -14,6 +14,15 @@ from quarry_core.ledger.moves.audit import audited, remember_sender
 from quarry_core.ledger.moves.control import By, cancel, pause, resume
 from quarry_core.ledger.moves.erasing import begin_erasing, end_erasing, erase_items
 from quarry_core.ledger.moves.failures import begin_piece, finish_piece, forget_failures, leave_piece, note_failure
+from quarry_core.ledger.moves.holding import (
+    approve,
+    fail_canary,
+    hold,
+    judge_canary,
+    release_held,
+    say_held,
+    set_budget,
+)
 from quarry_core.ledger.moves.invoking import begin_invoking, end_invoking, end_uninvoked, keep_invoking, leave_invoking
 from quarry_core.ledger.moves.lanes import set_share, set_share_early
 from quarry_core.ledger.moves.pools import (
@@ -77,6 +86,7 @@ __all__ = [
     "By",
     "accept",
     "admit",
+    "approve",
     "audited",
     "begin_closing",
     "begin_erasing",
@@ -99,10 +109,13 @@ __all__ = [
     "end_unsent",
     "enlist",
     "erase_items",
+    "fail_canary",
     "finish_piece",
     "finish_slice",
     "forget_failures",
     "forget_refused_model",
+    "hold",
+    "judge_canary",
     "keep_invoking",
     "leave_invoking",
     "leave_piece",
@@ -121,12 +134,15 @@ __all__ = [
     "refuse",
     "refuse_run",
     "refuse_waiting",
+    "release_held",
     "remember_sender",
     "remove_pool",
     "repeat",
     "resume",
     "return_slot",
+    "say_held",
     "seen_in",
+    "set_budget",
     "set_limit",
     "set_share",
     "set_share_early",

@@ -6,11 +6,11 @@ demand the totals: so nothing is admitted, or begun to be asked, once one of the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quarry_core.contract.states import Gate, RunState
 from quarry_core.ledger.keys import lane_key, totals_key
-from quarry_core.ledger.moves.premise import equal
+from quarry_core.ledger.moves.premise import as_read, equal
 from quarry_core.ledger.rows import Lane, Totals, cancelled_sentence
 from quarry_core.ports import Cond, Update, Write
 
@@ -88,23 +88,28 @@ def pause(totals: Totals, lane: Lane | None, by: By) -> list[Write]:
     paused = {"paused_at": by.at, "paused_by": by.who}
     return [
         Update(totals_key(totals.run_id), when=premise, set=paused, add={"version": 1}),
-        *_gate(lane, Gate.OPEN, Gate.PAUSED),
+        *_gate(lane, replace(totals, paused_at=by.at)),
     ]
 
 
 def resume(totals: Totals, lane: Lane | None) -> list[Write]:
     """A paused run goes on. Its lane enters the order at the pool's virtual time: nothing is saved up behind a gate."""
     assert totals.paused_at
-    premise = (equal("state", totals.state), equal("paused_at", totals.paused_at))
+    premise = (
+        equal("state", totals.state),
+        equal("paused_at", totals.paused_at),
+        as_read("held_at", totals.held_at),
+        as_read("canary", totals.canary),
+    )
     return [
         Update(totals_key(totals.run_id), when=premise, remove=PAUSED, add={"version": 1}),
-        *_gate(lane, Gate.PAUSED, Gate.OPEN),
+        *_gate(lane, replace(totals, paused_at="")),
     ]
 
 
-def _gate(lane: Lane | None, before: Gate, after: Gate) -> list[Write]:
+def _gate(lane: Lane | None, after: Totals) -> list[Write]:
     """Nothing where there is no lane yet, or Bedrock refuses all that waits in it: that is nobody's to open."""
     if lane is None or lane.gate is Gate.REFUSED:
         return []
     key = lane_key(lane.pool, lane.run_id)
-    return [Update(key, when=(equal("gate", before),), set={"gate": after}, add={"version": 1})]
+    return [Update(key, when=(equal("gate", lane.gate),), set={"gate": after.gate}, add={"version": 1})]

@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 from quarry_core.contract.states import RunState, ShardState
-from quarry_core.ledger.keys import invoke_key, shard_key, totals_key
+from quarry_core.ledger.keys import invoke_key, lane_key, shard_key, totals_key
+from quarry_core.ledger.moves.premise import as_read as as_read_value
 from quarry_core.ledger.moves.premise import equal
-from quarry_core.ledger.moves.writes import ANSWERED, CANCELLED, REFUSED, as_read, held, todo
-from quarry_core.ledger.rows import HEARTBEAT, Shard
+from quarry_core.ledger.moves.writes import (
+    ANSWERED,
+    CANCELLED,
+    REFUSED,
+    as_read,
+    booked_at,
+    booked_more,
+    held,
+    todo,
+)
+from quarry_core.ledger.rows import HEARTBEAT, Lane, Shard
 from quarry_core.ports import Cond, Delete, Update, Write
 
 
-def begin_invoking(shard: Shard, heartbeat: str, in_doubt: int, asked_twice: int) -> list[Write]:
+def begin_invoking(
+    shard: Shard, heartbeat: str, in_doubt: int, asked_twice: int, *, lane: Lane | None = None, likely_micros: int = 0
+) -> list[Write]:
     """PENDING -> INVOKING: one scheduler asks its records on demand.
 
     Args:
         in_doubt: at most so many records will be asked and in no checkpoint yet.
         asked_twice: at most so many that it will ask were asked by one before it, which was lost.
+        lane: the run's, if the shard is booked in it at `likely_micros`, millionths of a dollar; no other shard may be
+            booked meanwhile.
     """
+    booked = []
+    if lane is not None and likely_micros:
+        premise = (Cond("gate", "exists"), as_read_value("booked_micros", lane.booked_micros))
+        more = booked_more(shard, likely_micros)
+        booked = [Update(lane_key(lane.pool, lane.run_id), when=premise, add={"version": 1} | more)]
     return [
-        # Of a run that broke, or is cancelled or paused, nothing more is asked.
+        *booked,
+        # Of a run that broke, or is cancelled, paused or held, nothing more is asked.
         Update(
             totals_key(shard.run_id),
             when=(
@@ -26,13 +46,15 @@ def begin_invoking(shard: Shard, heartbeat: str, in_doubt: int, asked_twice: int
                 Cond("fault", "absent"),
                 Cond("cancelled_at", "absent"),
                 Cond("paused_at", "absent"),
+                Cond("held_at", "absent"),
             ),
             add={"version": 1},
         ),
         Update(
             shard_key(shard.run_id, shard.shard),
             when=(equal("state", ShardState.PENDING), equal("attempt", shard.attempt), equal("version", shard.version)),
-            set={"state": ShardState.INVOKING, HEARTBEAT: heartbeat, "in_doubt": in_doubt},
+            set={"state": ShardState.INVOKING, HEARTBEAT: heartbeat, "in_doubt": in_doubt}
+            | (booked_at(likely_micros) if booked else {}),
             add={"version": 1} | ({"asked_twice": asked_twice} if asked_twice else {}),
         ),
     ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from quarry_core.contract.canary import CanaryState
 from quarry_core.contract.run import Run
 from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT
 from quarry_core.contract.states import Gate, RunState
@@ -12,6 +14,7 @@ from quarry_core.ledger.moves.audit import audited
 from quarry_core.ledger.moves.control import PAUSED
 from quarry_core.ledger.moves.premise import as_read, equal
 from quarry_core.ledger.rows import AuditEntry, Totals, has_text, run_item, text_item
+from quarry_core.planning.spending import MICRO
 from quarry_core.ports import Cond, Delete, Put, Update, Write
 
 TEXT_DAYS = 30
@@ -48,6 +51,8 @@ def accept(run: Run, text_days: int = TEXT_DAYS) -> list[Write]:
         "text_days": text_days if text else 0,
         **zero,
     }
+    if run.pins is not None and run.pins.budget_usd is not None and run.pins.retry is None:
+        totals["budget_micros"] = round(run.pins.budget_usd * MICRO)
     pool = {"pool": run.pins.pool} if run.pins else {}
     sender = {"sender": run.sender} if run.sender else {}
     return [
@@ -104,6 +109,8 @@ def begin_running(
     record_millitokens: int = 0,
     admission_class: str = CLASS_DEFAULT,
     weight: int = WEIGHT_DEFAULT,
+    canary: bool = False,
+    record_nanodollars: int = 0,
 ) -> list[Write]:
     """PLANNING -> RUNNING: the plan is complete (the slices too), its rows are accepted, its lane opens.
 
@@ -116,7 +123,10 @@ def begin_running(
         plan: SHA-256 of the plan's bytes.
         record_millitokens: what the plan estimates of a record's LLM input tokens, in thousandths.
         admission_class: of the lane; likewise `weight`. They follow from `totals`, which must still say the same.
+        canary: its first shard is asked alone, before the others.
+        record_nanodollars: what the plan estimates a record to cost, in billionths of a dollar.
     """
+    waiting = CanaryState.WAITING if canary else ""
     return [
         Update(
             totals_key(totals.run_id),
@@ -133,7 +143,9 @@ def begin_running(
                 "rows_source": rows_source,
                 "plan": plan,
             }
-            | ({"record_millitokens": record_millitokens} if record_millitokens else {}),
+            | ({"record_millitokens": record_millitokens} if record_millitokens else {})
+            | ({"canary": waiting} if canary else {})
+            | ({"record_nanodollars": record_nanodollars} if record_nanodollars else {}),
             add={"version": 1},
         ),
         Put(
@@ -144,7 +156,7 @@ def begin_running(
                 "class": admission_class,
                 "weight": weight,
                 "tag": tag,
-                "gate": Gate.PAUSED if totals.paused_at else Gate.OPEN,
+                "gate": replace(totals, canary=waiting).gate,
                 "waiting": 0,
                 "version": 1,
             },

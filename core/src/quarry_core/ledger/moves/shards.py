@@ -152,6 +152,7 @@ def settle(
                 "input_tokens": input_tokens,
                 "output_tokens": output_tokens,
                 **_at_full_price(shard, input_tokens, output_tokens),
+                **({"unbooked_micros": shard.booked_micros} if shard.booked_micros else {}),
                 **{f"{ERRORS}{code}": count for code, count in (errors or {}).items() if count},
             },
         ),

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from quarry_core.contract.canary import CANARY_SHARD
 from quarry_core.contract.states import TERMINAL_RANK, Gate, ShardState
 from quarry_core.ledger.keys import job_key, lane_key, pool_key, shard_key, wait_key
 from quarry_core.ledger.moves.pools import seen_in
+from quarry_core.ledger.moves.premise import as_read as if_read
 from quarry_core.ledger.moves.premise import equal
-from quarry_core.ledger.moves.writes import CANCELLED, NOT_PROCESSED, REFUSED, as_read, held, release, todo, wait
+from quarry_core.ledger.moves.writes import (
+    CANCELLED,
+    NOT_PROCESSED,
+    REFUSED,
+    as_read,
+    booked_at,
+    booked_more,
+    held,
+    release,
+    todo,
+    wait,
+)
 from quarry_core.ledger.rows import HEARTBEAT, HEARTBEAT_BEFORE, JobRow, Lane, Pool, Shard
 from quarry_core.planning.history import Seen
 from quarry_core.ports import Cond, Delete, Put, Update, Write
@@ -16,8 +29,13 @@ from quarry_core.ports import Cond, Delete, Put, Update, Write
 STRIDE = 1 << 20
 
 
-def admit(pool: Pool, lane: Lane, shard: Shard, heartbeat: str) -> list[Write]:
-    """PENDING -> ADMITTED: a slot is taken, and the lane and the pool's virtual time advance."""
+def admit(pool: Pool, lane: Lane, shard: Shard, heartbeat: str, likely_micros: int = 0) -> list[Write]:
+    """PENDING -> ADMITTED: a slot is taken, and the lane and the pool's virtual time advance.
+
+    Args:
+        likely_micros: what it is likely to cost, in millionths of a dollar; it is booked once, however often it is admitted.
+    """
+    assert lane.gate is Gate.OPEN or (lane.gate is Gate.CANARY and shard.shard == CANARY_SHARD)
     tag = max(lane.tag, pool.virtual_time[lane.admission_class])
     time = f"virtual_time_{lane.admission_class}"
     return [
@@ -35,15 +53,19 @@ def admit(pool: Pool, lane: Lane, shard: Shard, heartbeat: str) -> list[Write]:
         Update(
             shard_key(shard.run_id, shard.shard),
             when=(equal("state", ShardState.PENDING), equal("attempt", shard.attempt)),
-            set={"state": ShardState.ADMITTED, HEARTBEAT: heartbeat},
+            set={"state": ShardState.ADMITTED, HEARTBEAT: heartbeat} | booked_at(likely_micros),
             add={"version": 1},
         ),
         Delete(wait_key(shard.run_id, shard.shard, shard.attempt)),
         Update(
             lane_key(pool.pool, lane.run_id),
-            when=(equal("gate", Gate.OPEN), equal("tag", lane.tag)),
+            when=(
+                equal("gate", lane.gate),
+                equal("tag", lane.tag),
+                *((if_read("booked_micros", lane.booked_micros),) if likely_micros else ()),
+            ),
             set={"tag": tag + STRIDE // lane.weight},
-            add={"waiting": -1, "version": 1},
+            add={"waiting": -1, "version": 1} | booked_more(shard, likely_micros),
         ),
     ]
 

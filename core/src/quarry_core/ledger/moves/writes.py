@@ -26,6 +26,17 @@ def as_read(shard: Shard) -> tuple[Cond, ...]:
     return (equal("state", shard.state), equal("attempt", shard.attempt))
 
 
+def booked_at(likely_micros: int) -> dict[str, int]:
+    """What is written to a shard that is booked at its likely cost, in millionths of a dollar."""
+    return {"booked_micros": likely_micros} if likely_micros else {}
+
+
+def booked_more(shard: Shard, likely_micros: int) -> dict[str, int]:
+    """What is added to its lane: what the shard was booked at before, by an admission that came to nothing, counts no more."""
+    more = likely_micros - shard.booked_micros if likely_micros else 0
+    return {"booked_micros": more} if more else {}
+
+
 def release(shard: Shard) -> Update:
     return Update(
         pool_key(shard.pool),

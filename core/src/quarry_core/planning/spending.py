@@ -1,0 +1,105 @@
+"""What a run has cost, what it is committed to, and whether its next shard fits into its budget. Pure.
+
+Theory of operation. Money is counted in whole millionths of a dollar, as the ledger adds them. A shard is booked at its
+likely cost in the transaction that admits it, and unbooked in the one that settles it, where its real LLM tokens take the
+place: so spent + committed holds every shard exactly once, whoever reads it. What a record is likely to cost is what this
+run's records have cost so far; until one is known, what the plan estimated, for which the answers of a model that has no
+history count with all that max_tokens allows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quarry_core.models.prices import on_demand_price_of, price_of
+
+MICRO = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run's settled shards came to.
+
+    Attributes:
+        records: with an answer, or an error that the model was paid for.
+        input_tokens, output_tokens: LLM tokens; of these `dear_input` and `dear_output` cost the on-demand price.
+    """
+
+    records: int
+    input_tokens: int
+    output_tokens: int
+    dear_input: int = 0
+    dear_output: int = 0
+
+
+def spent_dollars(model_id: str, spent: Spent) -> float | None:
+    """US dollars; None where the model has no price."""
+    price, asked = price_of(model_id), on_demand_price_of(model_id)
+    if price is None or asked is None:
+        return None
+    batch = price.dollars(spent.input_tokens - spent.dear_input, spent.output_tokens - spent.dear_output)
+    return batch + asked.dollars(spent.dear_input, spent.dear_output)
+
+
+def likely_micros(model_id: str, records: int, spent: Spent, record_nanodollars: int, *, on_demand: bool) -> int:
+    """What records are likely to cost, in millionths of a dollar; 0 where the model has no price.
+
+    Args:
+        records: of the shard.
+        spent: what the run's records came to so far.
+        record_nanodollars: what the plan estimated for one at batch prices, in billionths; 0: nothing.
+        on_demand: they are asked on demand, in the default tier.
+    """
+    price, asked = price_of(model_id), on_demand_price_of(model_id)
+    if price is None or asked is None:
+        return 0
+    if spent.records and spent.input_tokens:
+        each = (asked if on_demand else price).dollars(spent.input_tokens, spent.output_tokens) / spent.records
+        return round(each * records * MICRO)
+    dear = asked.input / price.input if on_demand and price.input else 1.0
+    return round(record_nanodollars * dear * records / 1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A run's money, in millionths of a dollar."""
+
+    budget: int
+    spent: int
+    committed: int
+
+    @classmethod
+    def of(cls, budget: int, spent: int, booked: int, unbooked: int) -> Account:
+        """What is committed is what is booked, or more where settled shards came to more than they were booked at.
+
+        Args:
+            booked: likely cost of all shards that were admitted.
+            unbooked: of these, what the settled ones were booked at, which came to `spent`.
+        """
+        dearer = max(1.0, spent / unbooked) if unbooked else 1.0
+        return cls(budget, spent, round(max(0, booked - unbooked) * dearer))
+
+    def fits(self, likely: int) -> bool:
+        """Whether what is spent and committed stays within the budget with so much more."""
+        return self.spent + self.committed + likely <= self.budget
+
+
+def over_budget(account: Account, likely: int, run_id: str) -> str:
+    """Why the next shard waits, and what to do."""
+    text = f"the budget of {dollars(account.budget)} is not enough for another shard: {dollars(account.spent)} spent"
+    if account.committed:
+        text += f", about {dollars(account.committed)} in jobs that run"
+    needed = account.spent + account.committed + likely
+    return f"{text}, and the next needs about {dollars(likely)}; with quarry set {run_id} budget_usd={_more(needed)} it goes on"
+
+
+def _more(micros: int) -> str:
+    """At least so much, in cents or, of less than ten cents, in ten-thousandths."""
+    unit, digits = (10_000, 2) if micros >= MICRO / 10 else (100, 4)
+    return f"{-(-micros // unit) * unit / MICRO:.{digits}f}"
+
+
+def dollars(micros: int) -> str:
+    """`$12.50`; below ten cents with what it takes to see something."""
+    amount = micros / MICRO
+    return f"${amount:,.2f}" if amount >= 0.1 or not micros else f"${amount:.4f}"
