@@ -51,6 +51,7 @@ SIMULATOR = {
     "queue_s": "3",
     "seconds_per_1000_records": "40",
     "record_error_share": "0.006",
+    "record_error_code": "400",  # not transient: it is not asked again, and stays to be seen
     "line_missing_share": "0.001",
     "job_expired_share": "0.04",
     "job_partial_share": "0.04",
