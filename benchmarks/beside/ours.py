@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from beside.folder import Folder
 from beside.work import EMBEDDER, INFERENCE, MODEL, SHARD, TEMPLATE, Size
+from quarry_collector.datasets import Datasets
 from quarry_collector.decode import read_blocks
 from quarry_collector.parts import Identity, write_outcome, write_part
 from quarry_collector.salvage import Salvage
@@ -97,14 +98,15 @@ def read_by_preprocessor(folder: Path, out: Path, size: Size) -> dict[str, int]:
 def read_by_collector(folder: Path, out: Path, size: Size) -> dict[str, int]:
     """The rows of each shard, as the collector reads them: each by itself, for they end in any order."""
     _, pins, objects = _grouped(folder, out, size)
-    salvage = Salvage(objects, "run", "plan", pins)
+    datasets = Datasets(objects)
+    salvage = Salvage(objects, "run", "plan", pins, datasets)
     for shard in _shards(size):
-        dataset = open_dataset(objects, "run", pins.source)
         row = Shard(
             run_id="run", shard=shard_id(shard.number), state=ShardState.SETTLED, attempt=1, version=1, pool="pool",
             first_row=shard.first_row, rows=shard.rows, sendable=shard.rows, bytes=1,
         )  # fmt: skip
-        _count(salvage._rows(dataset, row), shard.rows)  # noqa: SLF001 the reading alone
+        with datasets.open("run", pins.source) as dataset:
+            _count(salvage._rows(dataset, row), shard.rows)  # noqa: SLF001 the reading alone
     return dict(objects.asked)
 
 

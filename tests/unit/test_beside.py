@@ -68,6 +68,18 @@ def test_other_lines_are_no_same_work(beside, small, tmp_path):
         beside._checked("parquet", "pandas", tmp_path, small)
 
 
+def test_rows_of_one_row_group_are_read_by_every_way_and_their_bytes_are_counted(beside, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])  # ours is to do without pandas, and other tests are not
+    beside.make_grouped(tmp_path, small)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    beside.way_of("row_group", "prepared")(tmp_path, shared, small)
+
+    asked = {way: beside.way_of("row_group", way)(tmp_path, shared, small) for way in beside.WORKS["row_group"]}
+
+    assert min(one["bytes"] for one in asked.values()) > 0
+
+
 def test_the_last_line_has_ours_over_the_fastest_peer_and_the_worst_of_one_row_group(beside):
     joined = {way: {"cpu_s": cpu} for way, cpu in {"quarry": 1.2, "pandas": 0.1, "polars": 2.0, "duckdb": 1.5}.items()}
     grouped = {
