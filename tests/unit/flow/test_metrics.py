@@ -208,6 +208,12 @@ async def what_cloudwatch_publishes(seen):
     seen.look()
 
 
+async def a_canary_is_judged(seen):
+    world = SimulatedWorld()
+    await world.run(world.send(world.joke(rows=400, max_records_per_job=100, canary=True)))
+    seen.look()
+
+
 async def calls_of_aws(seen):
     async with scripted("sqs", [Answer({"Attributes": {}})], observe=metrics.observe_aws) as (aws, _):
         await SqsQueue(aws, "events", "https://sqs/1/events", "https://sqs/1/events-dlq").depth()
@@ -231,6 +237,7 @@ async def look_at_everything(everything_seen, monkeypatch):
         await slots_that_are_miscounted(seen)
         await what_fails_by_itself(seen)
         await what_cloudwatch_publishes(seen)
+        await a_canary_is_judged(seen)
         await calls_of_aws(seen)
         everything_seen["seen"] = seen
     return everything_seen["seen"]
