@@ -3,7 +3,8 @@
 `plain:0` is the smallest run of two shards at a quota of 1, `asked:0` is asked on demand beside a dry run and a job,
 `crowd:0` has two processes of each service race for everything, `rounds:0` asks half of its records again, by a job and
 then on demand, `unheard:0` loses every event, in `full:0` the quota is full for three days. In `shares:0` runs of three classes
-and other weights share two slots, in `ondemand:0` two schedulers ask on demand, in `late:0` and `denied:0` a Create arrives when its run
+and other weights share two slots, in `overtaken:0` two classes want the only one, in `withdrawn:0` one is
+paused and then cancelled, in `ondemand:0` two schedulers ask on demand, in `late:0` and `denied:0` a Create arrives when its run
 has been cancelled, or Bedrock has refused it, long ago. `swarm:N` draws everything from its seed.
 `plan=57:stall,80:crash_after,jobs.create#2:lose_reply` says what goes wrong at which call: by its number among all, or
 the nth of its name or of its port. A swarm without a plan draws its own.
@@ -110,6 +111,7 @@ class Scenario:
     tick_every_s: float = 45.0
     poll_s: float = 0.0  # at least so long for an idle poll; 0: as SQS has it
     on_demand_concurrency: int = 4
+    asked_per_minute: int | None = None  # on demand; None: as the services have it by default
     throttled_share: float = 0.0  # of what models are asked on demand
     denied_after_s: float | None = None  # from then on Bedrock refuses the model
     denied_until_s: float | None = None  # and from then on not any more
@@ -228,8 +230,42 @@ def ondemand() -> Scenario:
         (work("asked", 58), work("small", 24, after_s=10)),
         replicas=2,
         on_demand_concurrency=2,
+        asked_per_minute=12,
         visibility_s=30,
         sweep_every_s=30.0,
+    )
+
+
+def withdrawn() -> Scenario:
+    """Two runs are paused before anything is asked of them; one is cancelled then, the other resumed."""
+    return Scenario(
+        "withdrawn:0",
+        (work("asked", 58), work("job", 130)),
+        replicas=2,
+        bus=Bus(doubled=1.0, redelivered=0.5),
+        visibility_s=30,
+        sweep_every_s=30.0,
+        controls=(
+            Control(0.5, "asked", "pause"),
+            Control(0.5, "job", "pause"),
+            Control(60, "asked", "cancel"),
+            Control(90, "job", "resume"),
+        ),
+    )
+
+
+def overtaken() -> Scenario:
+    """The only slot is free for two runs of two classes, and each of two schedulers knows of one."""
+    return Scenario(
+        "overtaken:0",
+        (
+            replace(work("low", 110), admission_class="low"),
+            replace(work("high", 230, after_s=1), admission_class="high"),
+        ),
+        replicas=2,
+        course=JobCourse(lasts_s=(300.0, 500.0)),
+        sweep_every_s=300.0,
+        tick_every_s=600.0,
     )
 
 
@@ -380,6 +416,8 @@ NAMED = {
     "shares": shares,
     "ondemand": ondemand,
     "late": late,
+    "overtaken": overtaken,
+    "withdrawn": withdrawn,
     "denied": denied,
     "plain": plain,
     "asked": asked,

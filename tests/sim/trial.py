@@ -112,7 +112,7 @@ class _Run:
             wake_after_ended_s=120.0,
             retry_after_max_s=60,
             on_demand_concurrency=scenario.on_demand_concurrency,
-            **({} if scenario.deaths_max is None else {"worker_deaths_max": scenario.deaths_max}),
+            **_given(worker_deaths_max=scenario.deaths_max, on_demand_requests_per_minute=scenario.asked_per_minute),
         )
         jobs = self.aws.jobs
         more = bedrock.quota_more
@@ -327,6 +327,10 @@ class _Run:
             seen[f"at {name.partition('.')[0]}"] += 1
         seen["recovered"] = int(bool(seen["redelivered"] or any(name.startswith("swept") for name in seen)))
         return seen
+
+
+def _given(**settings: object) -> dict[str, object]:
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _listed(job: Job) -> Listed:

@@ -55,6 +55,7 @@ class Watch:
         self.states: dict[str, str] = {}  # of runs
         self.cancelled: set[str] = set()  # runs
         self.gates: dict[str, str] = {}  # of lanes, by run
+        self._paused: set[str] = set()  # runs
         self._shares: dict[str, tuple[str, int]] = {}  # class and weight of lanes, by run
         self.moves = Counter[str]()
         self.full_while_waiting = 0
@@ -136,10 +137,11 @@ class Watch:
         if old in TERMINAL and before is not None and dict(before) != dict(after):
             self._break(f"run {run_id} was changed after its end")
         self.states[run_id] = new
+        self._paused = self._paused | {run_id} if after.get("paused_at") else self._paused - {run_id}
         if after.get("cancelled_at"):
             self.cancelled.add(run_id)
         parts = after["ok"] + after["error"] + after["again"] + after["open"]
-        if after["accepted"] != parts or min(after["open"], after["ok"], after["error"]) < 0:
+        if after["accepted"] != parts or min(after["open"], after["ok"], after["error"], after["again"]) < 0:
             self._break(f"run {run_id}: accepted {after['accepted']}, in its parts {parts}")
 
     def _job(self, name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
@@ -216,6 +218,8 @@ class Watch:
             if item["in_use"] >= item["admit_limit"] and any(self._pending.values()):
                 self.full_while_waiting += 1
         for run_id in self._touched_runs:
+            if run_id in self._paused and self.gates.get(run_id) == "open":
+                self._break(f"run {run_id} is paused, and its gate is open")
             if self._wait[run_id] != self._pending[run_id]:
                 self._break(
                     f"{run_id}: wait markers {sorted(self._wait[run_id])}, {sorted(self._pending[run_id])} wait"

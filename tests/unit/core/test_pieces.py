@@ -94,6 +94,16 @@ async def test_a_death_is_remembered_over_an_orderly_end(hall):
         await work(hall.process(), MESSAGE, 4)
 
 
+async def test_a_late_worker_with_an_older_delivery_does_not_take_the_mark_back(hall):
+    with delivered(MESSAGE, 2):
+        async with hall.process().begun(PIECE):
+            with delivered(MESSAGE, 1), contextlib.suppress(Crash):
+                async with hall.process().begun(PIECE):
+                    (mark,) = (await hall.marks()).values()
+                    raise Crash("late, and then lost")
+    assert mark.startswith("2/")
+
+
 async def test_another_message_at_the_same_time_proves_nothing(hall):
     first, second = hall.process(), hall.process()
     with delivered(MESSAGE):

@@ -203,7 +203,9 @@ class Pieces:
             if mine is not None and mine.token == token:
                 entry = mine  # our own write, whose reply was lost
             else:
-                entry = Entry(message.receive_count, token, self._own_deaths(mine, message))
+                # A worker that is late, with an older delivery in hand, does not take the mark back to that one.
+                received = max(message.receive_count, mine.receive_count if mine else 0)
+                entry = Entry(received, token, self._own_deaths(mine, message))
                 try:
                     await self._ledger.apply(
                         moves.begin_piece(row, piece.key, message.id, str(entry), expires_at=expires_at)
