@@ -23,7 +23,7 @@ from quarry_core.planning.history import History, job_time
 
 INVALID_OUTPUT = "INVALID_OUTPUT"
 SKIPPED = "SKIPPED"
-# Beside chance: what a mean of a thousand records was seen to miss (tests/unit/flow/test_estimates.py).
+# Beside chance, for what the first rows do not show of the rest. An assumption: it was not measured.
 MODEL_SHARE = 0.02
 _Z = 1.96
 _DOLLARS_DIGITS = 6
