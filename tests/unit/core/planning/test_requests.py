@@ -157,8 +157,12 @@ def test_any_range_of_rows_can_be_read():
         assert ids(first, rows) == whole[first : first + rows]
 
 
+# What `str.isprintable` allows: drawn so rather than filtered, for a filter that drops most of what is drawn fails at times.
+PRINTABLE = st.characters(exclude_categories=("C", "Z"), include_characters=" ")
+
+
 @given(
-    ids=st.lists(st.text(min_size=1, max_size=8).filter(lambda text: text.strip() and text.isprintable()), min_size=1),
+    ids=st.lists(st.text(PRINTABLE, min_size=1, max_size=8).filter(str.strip), min_size=1),
     end=st.sampled_from(["\n", "\r\n", "\n\n"]),
     ascii_only=st.booleans(),
 )
