@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from quarry_core.ledger import moves
-from quarry_core.ports import Cond, Delete, Key, Put, Write
+from quarry_core.ports import Cond, Delete, Key, Put, Update, Write
 from tests.world import table
 
 NOT_MOVES = frozenset({"list_pool", "open_history", "seen_in"})
@@ -132,11 +132,19 @@ def dropped(*premises: Premise) -> Iterator[None]:
         yield
 
 
-Signature = tuple[tuple[str, Key, tuple[Cond, ...]], ...]
+Signature = tuple[tuple[str, Key, tuple[Cond, ...], tuple[str, ...]], ...]
 
 
 def _signature(writes: Sequence[Write]) -> Signature:
-    return tuple((type(write).__name__, write.key, () if isinstance(write, Put) else write.when) for write in writes)
+    return tuple(
+        (type(write).__name__, write.key, () if isinstance(write, Put) else write.when, _changes(write))
+        for write in writes
+    )
+
+
+def _changes(write: Write) -> tuple[str, ...]:
+    """The attributes that it writes: two moves may ask the same of an item, and do other things to it."""
+    return tuple(sorted((*write.set, *write.add, *write.remove))) if isinstance(write, Update) else ()
 
 
 class Noted:
@@ -149,7 +157,9 @@ class Noted:
         self.made: set[Premise] = set()
         self.decisive: set[Premise] = set()
         self.failed: defaultdict[Premise, set[Premise]] = defaultdict(set)
-        self._moves: dict[Signature, str] = {}  # the ledger sends copies of what a move wrote: known by what they ask
+        self._moves: dict[
+            Signature, str
+        ] = {}  # the ledger sends copies of what a move wrote: known by what they ask and touch
 
     @contextmanager
     def noting(self) -> Iterator[None]:

@@ -269,6 +269,11 @@ def overtaken() -> Scenario:
     )
 
 
+def handed() -> Scenario:
+    """One run with two processes of each service: what one pauses at or dies of goes to the other."""
+    return Scenario("handed:0", (work("handed", 110),), replicas=2, visibility_s=30, deaths_max=SWARM_DEATHS_MAX)
+
+
 def late() -> Scenario:
     """A scheduler pauses with the first Create in hand; its run is cancelled, and another takes the only slot."""
     return Scenario(
@@ -415,6 +420,7 @@ def _late(seed: int, drawn: Scenario) -> Scenario:
 NAMED = {
     "shares": shares,
     "ondemand": ondemand,
+    "handed": handed,
     "late": late,
     "overtaken": overtaken,
     "withdrawn": withdrawn,

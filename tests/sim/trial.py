@@ -22,6 +22,7 @@ from quarry_core.telemetry import metrics
 from tests.judge.checker import Evidence, Listed, Verdict, judge
 from tests.sim.aws import SimQueue, SimulatedAws
 from tests.sim.loop import EPOCH, LoopClock, VirtualLoop
+from tests.sim.owners import Owners
 from tests.sim.processes import SERVICES, Fault, Fleet
 from tests.sim.scenario import Control, Scenario
 from tests.sim.watch import Watch
@@ -35,6 +36,7 @@ CALM_S = 400.0
 # A job that nobody knows of any more is still to end by itself.
 JOBS_END_S = 1_200.0
 CONTROL_TRIES_MAX = 20
+FINISH_AFTER_S = 100.0
 
 
 @dataclass
@@ -106,7 +108,7 @@ class _Run:
             tick_every_s=scenario.tick_every_s,
             gauges_every_s=max(30.0, scenario.tick_every_s),
             sweep_every_s=scenario.sweep_every_s,
-            finish_after_s=100.0,
+            finish_after_s=FINISH_AFTER_S,
             list_settle_s=120.0,
             wake_after_slices_s=180.0,
             wake_after_ended_s=120.0,
@@ -124,6 +126,8 @@ class _Run:
         self.controlled = Counter[str]()
         self.watch = Watch(scenario.quota)
         self.aws.table.watchers.append(self.watch.changed)
+        self.owners = Owners(lambda: getattr(asyncio.current_task(loop), "owner", None), loop.time, FINISH_AFTER_S)
+        self.aws.table.watchers.append(self.owners.changed)
         self.recorded_after_s: dict[str, float] = {}
         self.aws.table.watchers.append(self._note_end)
         for queue in self.aws.queues.values():
@@ -190,7 +194,7 @@ class _Run:
             await asyncio.sleep(LOOK_EVERY_S)
         self.fleet.close()
         verdict = judge(self._evidence())
-        for words in self.watch.broken:
+        for words in (*self.watch.broken, *self.owners.broken):
             verdict.say(words)
         if wrong:
             verdict.say(f"after {LIVENESS_S:.0f} s without a fault: {self.watch.states}")

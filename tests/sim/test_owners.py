@@ -1,0 +1,48 @@
+"""Who comes late finds another in the middle of the same work: each premise that stops it then is missed when it is gone."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sim import campaign, trial
+from tests.sim.premises import Noted, dropped, read_premise
+
+# By call: whose it is shifts a little with what else the services do.
+CLOSED_BY_TWO = ["handed:0 plan=bus.put#1:stall,objects.list#3:stall"]
+BEGUN_LATE = [
+    f"handed:0 plan=bus.put#1:crash_after,objects.list#3:stall,table.transact#{number}:stall" for number in (24, 25, 26)
+]
+SWEPT_LATE = [f"ondemand:0 plan=runtime.ask#10:crash_before,table.transact#{number}:stall" for number in (24, 25, 26)]
+
+
+@pytest.fixture(autouse=True)
+def _silent():
+    with trial.silent():
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.promise("S8")
+@pytest.mark.parametrize(
+    ("name", "lines", "words"),
+    [
+        ("finish_piece: begun begun eq", CLOSED_BY_TWO, "were taken off by a process that has none there any more"),
+        ("begin_piece: begun version eq", BEGUN_LATE, "the delivery that began handed close# goes back from"),
+        ("leave_invoking: shard heartbeat eq", SWEPT_LATE, "was moved from who asks it, and was heard of"),
+    ],
+)
+def test_who_comes_late_takes_nothing_from_another_and_without_the_premise_it_would(name, lines, words):
+    for line in lines:
+        outcome = campaign.one(line)
+        assert outcome.held, f'python -m tests.sim one "{line}": {outcome.why}'
+    with dropped(read_premise(name)):
+        assert any(words in why for line in lines for why in campaign.one(line).why)
+
+
+def test_of_two_moves_that_ask_the_same_the_one_is_noted_that_was_refused():
+    noted = Noted()
+    with noted.noting():
+        campaign.one("ondemand:0 plan=runtime.ask#7:stall")
+    assert read_premise("keep_invoking: shard heartbeat eq") in noted.decisive
+    assert not [premise for premise in noted.failed if premise.move == "leave_invoking"]
