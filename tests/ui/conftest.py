@@ -25,6 +25,7 @@ def served():
 
     scene = Scene()
     scene.hostile = scene.hostile_run()
+    scene.held = scene.held_run()
     for number in range(5):
         scene.ended_run = scene.ended(200, f"nightly-{number}")
     scene.moving = scene.moving_run(3_000, ended=12)

@@ -75,6 +75,7 @@ class Scene:
     def send_table(self, table: pa.Table, name: str, **changes: object) -> str:
         uri = self.world.parquet(table, key=f"inputs/{name}.parquet")
         manifest = {"s3_uri": uri, "job_name_prefix": name, "model_id": CLAUDE, "prompt_id": "joke_about_topic"}
+        manifest["canary"] = False  # a run begins with all its slots, but where it is held
         return self.world.send(manifest | changes)
 
     def idle(self) -> None:
@@ -98,12 +99,22 @@ class Scene:
         self.world.bedrock.answerer = kind
         return run_id
 
-    def moving_run(self, rows: int = 4_000, name: str = "support-tickets", ended: int = 6) -> str:
+    def moving_run(self, rows: int = 4_000, name: str = "support-tickets", ended: int = 6, **changes: object) -> str:
         """A run of many shards, of which some have ended."""
-        run_id = self.send(rows, name, max_records_per_job=100)
+        run_id = self.send(rows, name, max_records_per_job=100, **changes)
         self.idle()
         for _ in range(ended):
             self.step()
+        return run_id
+
+    def held_run(self, name: str = "reviews", **changes: object) -> str:
+        """A run whose canary had nothing but errors, so that it waits to be approved."""
+        self.world.bedrock.error_share = 1.0
+        run_id = self.send(1_200, name, **({"max_records_per_job": 100, "canary": {}} | changes))
+        self.idle()
+        for _ in range(4):
+            self.step()
+        self.world.bedrock.error_share = 0.0
         return run_id
 
     def step(self) -> None:

@@ -24,6 +24,9 @@ def paths(served) -> dict[str, str]:
         "retry": f"/runs/{scene.hostile}/do/retry",
         "cancel": f"/runs/{scene.moving}/do/cancel",
         "share": f"/runs/{scene.moving}/do/share",
+        "held": f"/runs/{scene.held}",
+        "approve": f"/runs/{scene.held}/do/approve",
+        "budget": f"/runs/{scene.held}/do/budget",
         "no such run": "/runs/nothing",
         "sign in": "/login?next=/",
         **{f"run{tab}": f"/runs/{scene.moving}{tab}" for tab in TABS},
@@ -163,13 +166,14 @@ def test_silence_is_said_and_ends_by_itself(browser):
 @pytest.mark.timeout(300)
 def test_each_action_is_asked_about_and_done(browser):
     scene = Scene()
+    held = scene.held_run()
     run_id = scene.moving_run(900, ended=1)
     with Served(scene, write=True) as served:
         browser.look(WIDE)
         browser.sign_in(served)
 
-        def do(title: str, said: str, **fields: str) -> None:
-            browser.open(served, f"/runs/{run_id}")
+        def do(title: str, said: str, of: str = run_id, **fields: str) -> None:
+            browser.open(served, f"/runs/{of}")
             browser.driver.find_element(By.LINK_TEXT, title).click()
             for name, value in fields.items():
                 field = browser.driver.find_element(By.ID, name)
@@ -184,6 +188,8 @@ def test_each_action_is_asked_about_and_done(browser):
         assert "paused" in text_of(browser, "#live")
         do("Change share", "class is high, its weight 9", **{"class": "high", "weight": "9"})
         do("Resume", "The run goes on.")
+        do("Set budget", "The run's budget is $25.00.", budget_usd="25")
+        do("Approve", "The run is approved, and goes on.", of=held)
         do("Cancel", "The run is cancelled.")
         browser.open(served, f"/runs/{run_id}")
         assert browser.driver.find_elements(By.LINK_TEXT, "Cancel") == []

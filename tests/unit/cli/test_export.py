@@ -194,12 +194,12 @@ def test_what_reads_back_otherwise_is_taken_back(quarry, file):
 
 
 def test_a_value_that_no_sum_covers_is_found_among_the_rows_that_are_compared():
-    rows = pa.record_batch({"record_id": ["00000000000", "00000000001"], "text": ["a", "b"]})
+    rows = pa.RecordBatch.from_pydict({"record_id": ["00000000000", "00000000001"], "text": ["a", "b"]})
     written = tally.Tally("record_id", [])
     written.add(rows)
 
     assert tally.row_differences(written, [rows]) == []
-    other = pa.record_batch({"record_id": ["00000000000", "00000000001"], "text": ["a", "c"]})
+    other = pa.RecordBatch.from_pydict({"record_id": ["00000000000", "00000000001"], "text": ["a", "c"]})
     assert "column 'text' of record 00000000001" in tally.row_differences(written, [other])[0]
     assert "is not there" in tally.row_differences(written, [rows.slice(0, 1)])[0]
     assert "twice" in tally.row_differences(written, [rows, rows])[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from datetime import UTC, datetime
@@ -349,6 +350,15 @@ def test_a_running_run_is_asked_for_again_and_an_ended_one_is_not(scene):
         assert "hx-get" not in client.get(f"/runs/{scene.hostile}").text
 
 
+def test_a_run_of_a_model_with_a_history_is_shown_with_its_expected_time():
+    scene = Scene()
+    scene.moving_run(3_000, ended=12)
+    run_id = scene.moving_run(1_200, "the next", ended=0)
+    with opened(scene) as client:
+        seen = " ".join(Seen(client.get(f"/runs/{run_id}").text).text.split())
+    assert re.search(r"12 shards, 2 waves, \d+ (s|min|h)", seen), seen
+
+
 def test_the_pause_between_looks_grows_while_nothing_moves():
     scene = Scene()
     run_id = scene.moving_run(800, ended=1)
@@ -462,8 +472,6 @@ def test_counting_dead_letters_touches_none():
 
 
 def paused(scene, run_id):
-    import asyncio
-
     return bool(asyncio.run(scene.world.totals(run_id)).paused_at)
 
 
@@ -506,6 +514,71 @@ def test_a_run_is_paused_shared_resumed_and_cancelled():
         assert client.get(f"/runs/{run_id}/do/nothing").status_code == 404
         scene.finish(run_id)
         assert do_after_its_end(client, scene, run_id) == 409
+
+
+def done(client, scene, run_id, action, **fields):
+    data = {"form_token": scene_access(scene).form_token, **fields}
+    answer = client.post(f"/runs/{run_id}/do/{action}", data=data, headers=SAME_ORIGIN)
+    return answer.status_code, " ".join(Seen(answer.text).text.split())
+
+
+def test_a_held_run_says_why_and_is_approved():
+    scene = Scene()
+    run_id = scene.held_run()
+    with opened(scene) as client:
+        seen = Seen(client.get(f"/runs/{run_id}").text).text
+        assert "the canary exceeds its limits" in seen
+        assert f"quarry approve {run_id}" in seen, "who may not write is told the command"
+        assert "100 rows, 100.0% (96.3% to 100.0%) with an error" in seen
+        assert run_id in client.get("/", params={"state": "held"}).text
+        assert run_id not in client.get("/", params={"state": "running"}).text
+        assert done(client, scene, run_id, "approve")[0] == 404
+    assert asyncio.run(scene.world.totals(run_id)).held
+    with opened(scene, write=True) as client:
+        assert f"/runs/{run_id}/do/approve" in client.get(f"/runs/{run_id}").text
+
+        status, text = done(client, scene, run_id, "approve")
+
+        assert (status, "The run is approved, and goes on." in text) == (200, True)
+        assert not asyncio.run(scene.world.totals(run_id)).held
+        assert "/do/approve" not in client.get(f"/runs/{run_id}", headers={"cache-control": "no-cache"}).text
+        assert done(client, scene, run_id, "approve")[0] == 200, "a second click changes nothing"
+    scene.finish(run_id)
+
+
+def test_the_budget_of_a_run_is_set_and_taken_away():
+    scene = Scene()
+    run_id = scene.moving_run(1_200, ended=1)
+    with opened(scene, write=True) as client:
+        assert "no budget" in Seen(client.get(f"/runs/{run_id}/do/budget").text).text
+        for wrong in ("-1", "1e3", "ten", "$5", "nan", "0", "9" * 30):
+            status, text = done(client, scene, run_id, "budget", budget_usd=wrong)
+            assert (status, "US dollars" in text) == (400, True), wrong
+
+        status, text = done(client, scene, run_id, "budget", budget_usd="2.50")
+
+        assert (status, "The run's budget is $2.50." in text, "before: no budget" in text) == (200, True, True)
+        assert asyncio.run(scene.world.totals(run_id)).budget_micros == 2_500_000
+        assert 'value="2.5"' in client.get(f"/runs/{run_id}/do/budget").text
+        assert "of a budget of $2.50" in Seen(client.get(f"/runs/{run_id}").text).text
+        assert "has no budget" in done(client, scene, run_id, "budget", budget_usd="")[1]
+        assert asyncio.run(scene.world.totals(run_id)).budget_micros is None
+
+
+def test_a_run_that_is_held_for_its_budget_goes_on_when_it_is_raised():
+    scene = Scene(job_quota=2)
+    run_id = scene.moving_run(1_200, ended=0, budget_usd=0.005)
+    for _ in range(12):
+        scene.step()
+    assert asyncio.run(scene.world.totals(run_id)).held_kind == "budget"
+    with opened(scene, write=True) as client:
+        page = client.get(f"/runs/{run_id}").text
+        assert "Held since" in Seen(page).text
+        assert 'id="to-budget"' in page
+        assert "/do/approve" not in page
+        assert done(client, scene, run_id, "budget", budget_usd="100")[0] == 200
+    scene.finish(run_id)
+    assert asyncio.run(scene.world.totals(run_id)).ok == 1_200
 
 
 def test_the_error_rows_of_an_ended_run_are_asked_again():

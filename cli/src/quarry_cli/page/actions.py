@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from quarry_cli.client import control, retrying
+from quarry_cli.client.budget import set_budget
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.share import set_share
 from quarry_cli.client.view import RunView
 from quarry_cli.errors import BadSetting
+from quarry_cli.page import words
 from quarry_cli.screen import wording
+from quarry_core.contract.canary import HoldKind
 from quarry_core.contract.states import RunState
+
+# Empty, or dollars with a decimal point.
+AMOUNT = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)?")
 
 Do = Callable[[Connections, str, Mapping[str, str]], Awaitable["Done"]]
 
@@ -53,10 +60,18 @@ def possible(view: RunView) -> Sequence[Action]:
     if view.cancelled_at:
         return ()
     found = []
+    if view.held is not None and view.held.kind == HoldKind.CANARY:
+        found.append(ACTIONS["approve"])
     if view.state is not RunState.CLOSING:
         found.append(ACTIONS["resume" if view.paused_at else "pause"])
         found.append(ACTIONS["share"])
+        found.append(ACTIONS["budget"])
     return [*found, ACTIONS["cancel"]]
+
+
+def lets_go_on(view: RunView) -> Action | None:
+    """What lets a held run go on."""
+    return None if view.held is None else ACTIONS["budget" if view.held.kind == HoldKind.BUDGET else "approve"]
 
 
 async def _cancel(connections: Connections, run_id: str, _: Mapping[str, str]) -> Done:
@@ -72,6 +87,26 @@ async def _pause(connections: Connections, run_id: str, _: Mapping[str, str]) ->
 async def _resume(connections: Connections, run_id: str, _: Mapping[str, str]) -> Done:
     done = await control.resume(connections, run_id)
     return Done("The run goes on." if done.changed else "It was not paused.", done.next)
+
+
+async def _approve(connections: Connections, run_id: str, _: Mapping[str, str]) -> Done:
+    done = await control.approve(connections, run_id)
+    return Done("The run is approved, and goes on." if done.changed else "It was approved before.", done.next)
+
+
+async def _budget(connections: Connections, run_id: str, form: Mapping[str, str]) -> Done:
+    text = form.get("budget_usd", "").strip()
+    if len(text) > 20 or not AMOUNT.fullmatch(text):
+        raise BadSetting(
+            f"budget: {text[:20]!r} is not an amount of US dollars, such as 25 or 0.50; leave it empty for none"
+        )
+    done = await set_budget(connections, run_id, float(text) if text else None)
+    return Done(
+        "The run has no budget."
+        if done.budget_usd is None
+        else f"The run's budget is {words.dollars(done.budget_usd)}.",
+        ["before: no budget" if done.budget_usd_before is None else f"before: {words.dollars(done.budget_usd_before)}"],
+    )
 
 
 async def _share(connections: Connections, run_id: str, form: Mapping[str, str]) -> Done:
@@ -109,6 +144,13 @@ ACTIONS: Mapping[str, Action] = {
         ),
         Action("resume", "Resume", "Shards that wait are admitted again as slots become free.", _resume),
         Action(
+            "approve",
+            "Approve",
+            "The run goes on with all its shards, though its canary exceeded the limits. What that costs is on the page of"
+            " the run.",
+            _approve,
+        ),
+        Action(
             "cancel",
             "Cancel",
             "No further job is created, and those that run are stopped. What they have answered is kept, every other row"
@@ -121,6 +163,14 @@ ACTIONS: Mapping[str, Action] = {
             "Change share",
             "The next admission goes by the class first; within a class, slots are shared by weight.",
             _share,
+            form=True,
+        ),
+        Action(
+            "budget",
+            "Set budget",
+            "No job is created that is likely to bring the run's cost above this. A run that was held for its budget goes"
+            " on.",
+            _budget,
             form=True,
         ),
         Action(

@@ -48,10 +48,11 @@ from quarry_cli.page import actions, shapes, words
 from quarry_cli.page.guard import HEALTH, LOGIN, SESSION_S_MAX, Access, Guard, local_target
 from quarry_cli.page.links import Links
 from quarry_cli.page.reads import Reads, TooSlow
+from quarry_cli.screen import wording
 from quarry_cli.settings import ClientSettings
 from quarry_core import __version__
 from quarry_core.contract.share import CLASSES, WEIGHT_MAX
-from quarry_core.contract.states import RunState
+from quarry_core.contract.states import HELD, RunState
 from quarry_core.errors import PortError
 
 FORM_BYTES_MAX = 4_096
@@ -228,7 +229,7 @@ class Page:
             "problem": problem,
             "more": more,
             "live": live,
-            "states": [state.value for state in RunState],
+            "states": [*(state.value for state in RunState), HELD],
             "again": "/?" + urlencode({**kept, "seen": seen}),
             "poll_s": _poll_s(query, seen),
             "filtered": bool(kept),
@@ -256,6 +257,8 @@ class Page:
             seen=seen,
             poll_s=_poll_s(query, seen),
             fragment=fragment,
+            canary=words.sentence(wording.canary_of(view)),
+            lets_go_on=actions.lets_go_on(view) if self._served.write else None,
             moved=fragment and query.get("state", "") not in ("", view.state.value),
         )
 
@@ -491,8 +494,8 @@ def _poll_s(query: Mapping[str, str], seen: str) -> int:
 
 def _wanted(query: Mapping[str, str]) -> tuple[Wanted, str]:
     state = query.get("state", "").upper()
-    known = state in RunState.__members__
-    states = frozenset({RunState(state)}) if known else frozenset()
+    known = state == HELD or state in RunState.__members__
+    states = frozenset({state}) if known else frozenset()
     problem = "" if known or not state else f"There is no state {state}."
     return Wanted(name=query.get("name", "").strip(), model=query.get("model", "").strip(), states=states), problem
 

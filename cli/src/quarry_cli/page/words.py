@@ -109,6 +109,15 @@ def state(text: str) -> str:
     return str(text).replace("_", " ").capitalize()
 
 
+def sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def amount(dollars: float) -> str:
+    """As a field takes it: `25`, `0.5`."""
+    return f"{dollars:.6f}".rstrip("0").rstrip(".")
+
+
 def count(value: int, what: str) -> str:
     return f"{value:,} {what}{'' if value == 1 else 's'}"
 
@@ -123,6 +132,7 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "dollars": dollars,
     "when": when,
     "state": state,
+    "amount": amount,
     "count": count,
     "duration": wording.duration,
 }
