@@ -85,8 +85,3 @@ class HoldKind(StrEnum):
 
     CANARY = "canary"
     BUDGET = "budget"
-
-
-def held_sentence(at: str, reason: str) -> str:
-    """What people read of a held run."""
-    return f"held since {at}: {reason}"
