@@ -362,6 +362,49 @@ async def test_one_that_was_taken_for_lost_and_comes_back_writes_over_nothing_an
     assert max(Counter(asked_ids(world)).values()) <= 2
 
 
+class HangsAt(Faults):
+    """From a moment on, no call of a name is answered before `goes_on`."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.hangs = False
+        self.goes_on = asyncio.Event()
+        self._name = name
+
+    @contextlib.asynccontextmanager
+    async def call(self, name, *args):
+        if self.hangs and name == self._name:
+            await self.goes_on.wait()
+        async with super().call(name, *args):
+            yield
+
+
+@pytest.mark.promise("S2", "S8")
+async def test_whoever_was_not_heard_of_for_too_long_asks_nothing_more_before_it_knows_who_has_the_shard():
+    world = SimulatedWorld(on_demand_concurrency=4)
+    faults = HangsAt("table.transact")
+
+    async def unheard_from_30(request, number):
+        if number >= 30 and not faults.hangs:
+            faults.hangs = True
+            world.clock.advance(world.settings.finish_after_s)
+
+    world.runtime.before = unheard_from_30
+    world.start({"scheduler": faults})
+    run_id = world.send(world.joke(rows=90))
+
+    first = asyncio.create_task(world.idle())
+    for _ in range(2_000):
+        await asyncio.sleep(0)
+    in_hand = len(world.runtime.asked)
+    faults.goes_on.set()
+    await first
+
+    assert in_hand < 30 + 2 * 4
+    assert (await take_time(world, run_id)).ok == 90
+    assert set(Counter(asked_ids(world)).values()) == {1}
+
+
 def message_of(run_id, shard="00000"):
     return Message("m", Wakeup(step="on_demand", run_id=run_id, shard=shard).body(), "r")
 

@@ -147,6 +147,7 @@ class OnDemand:
         pins = await self._pins.of(shard.run_id)
         answered = await world.offload.run(partial(read_answered, world.objects, shard))
         left = max(0, shard.sendable - len(answered.ids))
+        began_s = world.clock.monotonic()
         shard = await self._begin(shard, left)
         asking = Asking(
             shard,
@@ -155,7 +156,7 @@ class OnDemand:
             answered.checkpoints,
             shard.heartbeat,
             answered.tier,
-            seen_alive_at_s=world.clock.monotonic(),
+            seen_alive_at_s=began_s,
         )
         self._asking[shard.holder] = asking
         log.info(

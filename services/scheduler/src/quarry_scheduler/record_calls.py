@@ -47,7 +47,7 @@ class Asking:
     message: str = ""
     error_code: str = ""
     outage: str = ""
-    seen_alive_at_s: float = 0.0
+    seen_alive_at_s: float = 0.0  # before its latest heartbeat was written, so never later than others may have seen it
     lost: bool = False
 
     def stop(self, *, status: str = moves.ANSWERED, message: str = "", error_code: str = "", outage: str = "") -> None:
@@ -118,6 +118,8 @@ class RecordCalls:
         outcome = "aborted"
         try:
             async with self._room:
+                if asking.halt.is_set() or self._overdue(asking):
+                    return None
                 output = await self._world.runtime.ask(invocation)
             outcome = "ok"
         except PortError as error:
@@ -129,6 +131,17 @@ class RecordCalls:
         asking.tier = asking.proven or None
         self._settle(asking, reserved, output)
         return output
+
+    def _overdue(self, asking: Asking) -> bool:
+        """Whether the sweep may give the shard to another by now: then what this process has in hand stays all there is in doubt.
+
+        A process that was paused comes here before its heartbeat tells it anything.
+        """
+        if self._world.clock.monotonic() - asking.seen_alive_at_s < self._world.settings.finish_after_s:
+            return False
+        log.warning("overdue", run_id=asking.shard.run_id, shard=asking.shard.shard)
+        asking.stop()
+        return True
 
     async def _turn(self, asking: Asking, body: bytes) -> int | None:
         """Wait until the rates allow a request; the LLM tokens set aside for it. None: nothing more is to be asked."""
