@@ -30,6 +30,7 @@ from quarry_core.ledger.rows import ON_DEMAND, Shard, Totals
 from quarry_core.models import limits_of
 from quarry_core.planning.rounds import RoundPlan
 from quarry_core.service.process import World
+from quarry_core.service.publishing import published
 from quarry_core.telemetry import metrics
 
 log = structlog.get_logger()
@@ -111,7 +112,11 @@ class Rounds:
         for some in pieces(plan.shards):
             await asyncio.gather(
                 *(
-                    world.offload.run(partial(write_retry_shard, world.objects, run_id, totals.plan, plan.round, shard))
+                    published(
+                        world.offload,
+                        partial(write_retry_shard, world.objects, run_id, totals.plan, plan.round, shard),
+                        partial(world.wake, "collector", Wakeup(step="settle", run_id=run_id, shard=shard.shard)),
+                    )
                     for shard in some
                 )
             )

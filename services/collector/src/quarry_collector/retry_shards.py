@@ -20,6 +20,7 @@ from quarry_core.contract.names import again_key, input_key, retried_key, round_
 from quarry_core.errors import Conflict, Missing
 from quarry_core.planning.rounds import Piece, RetryShard, RoundPlan
 from quarry_core.ports import ObjectRef, Objects
+from quarry_core.service.publishing import Wanted
 from quarry_core.tabular.upload_sink import UploadSink
 
 BLOCK_BYTES = 1 << 20
@@ -91,8 +92,10 @@ def read_plan(objects: Objects, run_id: str, number: int) -> RoundPlan | None:
         return None
 
 
-def write_retry_shard(objects: Objects, run_id: str, plan_hash: str, round_number: int, shard: RetryShard) -> None:
-    """Write a retry shard's input and the list of its record ids, once. Raises NotConserved."""
+def write_retry_shard(
+    objects: Objects, run_id: str, plan_hash: str, round_number: int, shard: RetryShard, wanted: Wanted
+) -> None:
+    """Write a retry shard's input and the list of its record ids, once. Raises NotConserved, GivenUp."""
     identity = {"run": run_id, "shard": shard.shard, "round": str(round_number), "plan": plan_hash}
     key = input_key(run_id, shard.shard)
     metadata = {"kind": "input", "attempt": "1", **identity}
@@ -103,12 +106,14 @@ def write_retry_shard(objects: Objects, run_id: str, plan_hash: str, round_numbe
     try:
         sink = UploadSink(upload)
         for piece in shard.pieces:
+            wanted.check()
             for line in _piece(objects, run_id, piece):
                 ids += f"{_id_of(line)}\n".encode()
                 sink.write(line)
         if len(Listed(bytes(ids))) != shard.records:
             raise NotConserved(f"retry shard {shard.shard} of run {run_id} has not the {shard.records} records planned")
         objects.put_once(retried_key(run_id, shard.shard), bytes(ids), {"kind": "retried", **identity})
+        wanted.check()
         upload.commit()
     finally:
         upload.abort()

@@ -34,6 +34,7 @@ from quarry_core.service.endings import wake_broken
 from quarry_core.service.failures import RunCode, Step, exhausted
 from quarry_core.service.pieces import Piece, Pieces
 from quarry_core.service.process import World
+from quarry_core.service.publishing import published
 from quarry_core.service.verdicts import DONE, Verdict
 from quarry_core.tabular.dataset import open_dataset
 from quarry_core.tabular.errors import SourceError
@@ -210,10 +211,11 @@ class Slices:
 
     async def _write_objects(self, work: Work, shard: ShardRange) -> Written:
         assert work.run.pins is not None
-        with self._world.traces.span(
-            "write", work.run.run_id, shard_id(shard.number), pool=work.run.pins.pool, rows=shard.rows
-        ) as reported:
-            written = await self._world.offload.run(partial(work.writer.write, shard))
+        run_id, name = work.run.run_id, shard_id(shard.number)
+        with self._world.traces.span("write", run_id, name, pool=work.run.pins.pool, rows=shard.rows) as reported:
+            written = await published(
+                self._world.offload, partial(work.writer.write, shard), partial(self._wake_settle, run_id, name)
+            )
             reported |= {"sendable": written.sendable, "bytes": written.input_bytes}
         return written
 
@@ -250,12 +252,11 @@ class Slices:
                 raise  # the slice is not open to us any more
             log.debug("enlisted_by_another", shard=row.shard)
             if standing is None or standing.state is ShardState.SETTLED:
-                # Nobody will send what was just written: the collector takes it away.
-                await self._world.wake("collector", Wakeup(step="settle", run_id=row.run_id, shard=row.shard))
+                await self._wake_settle(row.run_id, row.shard)
             return
         metrics.SHARDS_ENLISTED.inc()
         if below or work.cancelled:
-            await self._world.wake("collector", Wakeup(step="settle", run_id=row.run_id, shard=row.shard))
+            await self._wake_settle(row.run_id, row.shard)
         elif row.on_demand:
             # Without the queue, the sweep tells what waits that nobody will ask it.
             if ON_DEMAND_QUEUE in self._world.queues:
@@ -263,6 +264,10 @@ class Slices:
                 await self._world.wake(ON_DEMAND_QUEUE, wakeup)
         else:
             await self._world.wake("scheduler", Wakeup(step="admit", run_id=row.run_id, shard=row.shard))
+
+    async def _wake_settle(self, run_id: str, shard: str) -> None:
+        """There is something to settle; or an input was written that nobody will send, which the collector takes away."""
+        await self._world.wake("collector", Wakeup(step="settle", run_id=run_id, shard=shard))
 
     async def _break(self, run: Run, totals: Totals, error: Exception) -> None:
         """The source cannot be read to its end. What is paid for is settled; nothing more is submitted."""

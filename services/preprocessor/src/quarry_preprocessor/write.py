@@ -26,6 +26,7 @@ from quarry_core.planning.plan_source import CHUNK_BYTES, ROW_GROUP_BYTES
 from quarry_core.ports import ObjectRef, Objects, Upload
 from quarry_core.rendering.encode import RowEncoder, Unsent
 from quarry_core.rendering.images import ImageEncoder
+from quarry_core.service.publishing import ALWAYS, Wanted
 from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.reader import RowReader
 from quarry_core.tabular.upload_sink import UploadSink
@@ -62,10 +63,11 @@ class ShardWriter:
     shard_bytes_max: int
     reader: RowReader | None = None  # of the dataset; None: one for each shard
 
-    def write(self, shard: ShardRange) -> Written:
-        """Write one shard.
+    def write(self, shard: ShardRange, wanted: Wanted = ALWAYS) -> Written:
+        """Write one shard, as long as it is wanted.
 
         Raises:
+            GivenUp: it is not any more; its input was not published.
             ShardTooLarge: it passes `shard_bytes_max`.
             SourceError, Changed, Missing: the source cannot be read as it was accepted.
             Conflict: something else stands under one of its names.
@@ -90,12 +92,13 @@ class ShardWriter:
                 copied = _copied(batches, rows, self.dataset.result_schema.names)
                 undo.callback(copied.close)
                 batches = copied
-            written = self._encode(encoder, batches, name, records)
+            written = self._encode(encoder, batches, name, records, wanted)
             if rows is not None:
                 rows.commit()
             if written.unsent:
                 body = b"".join(unsent_line(unsent) for unsent in written.unsent)
                 self.objects.put_once(unsent_key(self.run_id, name), body, {"kind": "unsent", **identity})
+            wanted.check()
             if written.sendable >= self.sendable_min and not records.commit() and isinstance(encoder, ImageEncoder):
                 return self._standing(name, tuple(written.unsent))
         return written
@@ -140,9 +143,12 @@ class ShardWriter:
                 written.sendable += block.count(b"\n")
         return written
 
-    def _encode(self, encoder: RowEncoder, batches: Iterator[pa.RecordBatch], shard: str, records: Upload) -> Written:
+    def _encode(
+        self, encoder: RowEncoder, batches: Iterator[pa.RecordBatch], shard: str, records: Upload, wanted: Wanted
+    ) -> Written:
         written, row = Written(), 0
         for batch in batches:
+            wanted.check()
             for encoded in encoder.encode_bounded(batch, shard, row):
                 written.input_bytes += len(encoded.data)
                 if written.input_bytes > self.shard_bytes_max:
