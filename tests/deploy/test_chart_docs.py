@@ -10,7 +10,7 @@ import yaml
 from tools import chart_docs
 
 from tests.deploy.charts import CHART, CONFIG, ROOT, of_kind
-from tests.unit.test_docs import LINK, anchors, prose
+from tests.unit.repository.test_docs import LINK, anchors, prose
 
 README = "# Chart\n\nBy hand.\n\n<!-- generated: values (by hand) -->\n<!-- end -->\n\nMore by hand.\n"
 VALUES = """\

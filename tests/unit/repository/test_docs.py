@@ -33,7 +33,7 @@ from quarry_core.settings import Settings
 from quarry_core.telemetry import metrics
 from quarry_local.commands import app as local_app
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
 DECISIONS = sorted((DOCS / "decisions").glob("*.md"))
 PAGES = [

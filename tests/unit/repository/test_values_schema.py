@@ -16,7 +16,7 @@ import pytest
 from quarry_core.contract import names
 from quarry_core.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "deploy" / "helm" / "quarry" / "values.schema.json").read_text())
 CONFIG = SCHEMA["definitions"]["config"]
 FILLED = json.loads((ROOT / "terraform" / "modules" / "pipeline" / "tests" / "helm_values.json").read_text())

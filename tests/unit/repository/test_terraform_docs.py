@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tools import terraform_docs
 
-from tests.unit.test_docs import LINK, anchors, prose
+from tests.unit.repository.test_docs import LINK, anchors, prose
 
 TERRAFORM = terraform_docs.TERRAFORM
 README = "# queue\n\nWritten by hand.\n\n<!-- generated: inputs-outputs (by hand) -->\n<!-- end -->\n\nMore by hand.\n"

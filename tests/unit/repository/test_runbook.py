@@ -16,7 +16,7 @@ from quarry_cli.main import app
 from quarry_collector.settle import ErrorCode
 from quarry_core.contract import names
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 ALERTS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules" / "alerts.yaml").read_text())
 PARTS = ("What it means.", "Look first.", "Do.", "Over when")
