@@ -33,6 +33,8 @@ IMAGES = {
     "collector": "services/collector",
     "cli": "cli",
 }
+# What an image is made of, where that is not the requirement file of its name: the command's is with the page.
+PINS = {"cli": "cli-ui"}
 # Distribution with all its extras, and the requirement file that pins what it needs.
 DISTRIBUTIONS = {
     "core[columns,hub,services,traces]": "core",
@@ -133,7 +135,7 @@ def of_image(name: str) -> str:
     base = base_image()
     python = re.search(r"python:(\d+\.\d+)", base)
     assert python, f"{base} tells no Python"
-    bill = read(held(pins(name), python[1]), IMAGES[name])
+    bill = read(held(pins(PINS.get(name, name)), python[1]), IMAGES[name])
     bill["metadata"]["component"] |= {"name": f"quarry-{name}", "type": "container"}
     inside, _ = closure(IMAGES[name])
     return finished(bill, [*map(ours, inside), {"type": "container", "bom-ref": base, "name": base}])

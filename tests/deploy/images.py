@@ -46,9 +46,14 @@ class NoImages(Exception):
     """Images cannot be built here; the message says why."""
 
 
+def requirement_file(target: str) -> Path:
+    """What the target's environment is made of; the command's is with the page."""
+    return ROOT / "requirements" / f"{'cli-ui' if target == 'cli' else target}.txt"
+
+
 def requirements_of(target: str) -> frozenset[str]:
     """Names of the distributions that the target's requirement file pins for this Python and platform."""
-    lines = (ROOT / "requirements" / f"{target}.txt").read_text().splitlines()
+    lines = requirement_file(target).read_text().splitlines()
     pinned = [Requirement(line.rstrip(" \\")) for line in lines if line and not line.startswith((" ", "#"))]
     return frozenset(canonicalize_name(one.name) for one in pinned if one.marker is None or one.marker.evaluate())
 

@@ -191,7 +191,9 @@ def test_schema_and_values_have_the_same_keys():
     unset = {"/defaults/env/QUARRY_DRAIN_S"}
     secrets = ("HF_TOKEN", "QUARRY_WEBHOOK_KEY")
     unset |= {f"/defaults/secretEnv/{each}{part}" for each in secrets for part in ("", "/name", "/key")}
-    unset |= {f"{at}/resources/{part}/{what}" for at in ("/defaults", "/test") for part, what in UNSET_QUANTITIES}
+    unset |= {
+        f"{at}/resources/{part}/{what}" for at in ("/defaults", "/page", "/test") for part, what in UNSET_QUANTITIES
+    }
     known = {key for key in keys(SCHEMA) if not key.startswith(elsewhere)} - unset
     there = {key for key in present(VALUES) if not key.startswith(elsewhere)}
     assert known == there - {"/monitoring/dashboards/labels/grafana_dashboard"}

@@ -19,7 +19,15 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.deploy.images import DIRECTORIES, ROOT, SERVICES, TARGETS, distribution_of, distributions_of
+from tests.deploy.images import (
+    DIRECTORIES,
+    ROOT,
+    SERVICES,
+    TARGETS,
+    distribution_of,
+    distributions_of,
+    requirement_file,
+)
 
 INSTALL_S = 500
 STEP_S = 120
@@ -133,7 +141,7 @@ def alone(request, wheels, tmp_path_factory) -> Iterator[Alone]:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True, timeout=STEP_S)
     made = Alone(request.param, home / "bin")
     into = ("--python", made.bin / "python", "install", "--only-binary", ":all:")
-    _pip(*into, "--require-hashes", "--requirement", ROOT / "requirements" / f"{request.param}.txt")
+    _pip(*into, "--require-hashes", "--requirement", requirement_file(request.param))
     for name in ("quarry-batch-core", distribution_of(request.param)):
         (wheel,) = wheels.glob(f"{name.replace('-', '_')}-*.whl")
         _pip(*into, "--no-index", "--no-deps", wheel)
@@ -141,10 +149,10 @@ def alone(request, wheels, tmp_path_factory) -> Iterator[Alone]:
     shutil.rmtree(home)  # hundreds of megabytes, which pytest would keep
 
 
-def needed(root: str, installed: Mapping[str, list[str]]) -> frozenset[str]:
-    """What `root` needs, and what that needs, and so on. An extra counts where somebody asks for it."""
+def needed(root: str, installed: Mapping[str, list[str]], *extras: str) -> frozenset[str]:
+    """What `root` needs with `extras`, and what that needs, and so on. An extra counts where somebody asks for it."""
     seen: set[tuple[str, str]] = set()
-    ahead = [(root, "")]
+    ahead = [(root, extra) for extra in ("", *extras)]
     while ahead:
         name, extra = one = ahead.pop()
         if one in seen:
@@ -162,7 +170,9 @@ def test_exactly_the_pinned_distributions_are_installed(alone):
 
 def test_each_of_them_is_needed_and_none_is_missing(alone):
     installed = alone.installed()
-    assert needed(distribution_of(alone.target), installed) == set(installed)
+    # The page is served from the command's image.
+    extras = ("ui",) if alone.target == "cli" else ()
+    assert needed(distribution_of(alone.target), installed, *extras) == set(installed)
 
 
 def test_no_service_holds_the_tools_of_development_or_the_command(alone):
@@ -187,3 +197,4 @@ def test_its_entry_starts(alone):
 def test_what_is_not_needed_would_be_seen():
     installed = {"a": ["b[x]>1", "c; extra == 'y'"], "b": ["d; extra == 'x'"], "c": [], "d": []}
     assert needed("a", installed) == {"a", "b", "d"}
+    assert needed("a", installed, "y") == {"a", "b", "c", "d"}

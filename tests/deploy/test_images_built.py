@@ -89,10 +89,12 @@ def service(images: dict[str, Image], request) -> Image:
 
 
 @contextlib.contextmanager
-def started(image: Image, variables: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    image: Image, variables: dict[str, str], log: Path, command: list[str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as out:
         process = subprocess.Popen(
-            image.contained(image.config["Entrypoint"]),
+            image.contained(command or image.config["Entrypoint"]),
             env={**image.environment, **variables},
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -201,6 +203,29 @@ def test_the_command_tells_what_it_can_do_and_is_not_asked_for_its_health(images
     answer = cli.run([*cli.config["Entrypoint"], *cli.config["Cmd"]])
     assert answer.returncode == 0, answer.stderr
     assert "submit" in answer.stdout
+
+
+def test_the_page_serves_from_the_commands_image_and_stops(images, aws, resources, tmp_path):
+    """As chart and ECS start it: by arguments, at all addresses, its token a variable."""
+    cli, port = images["cli"], str(loopback.free_port())
+    command = [*cli.config["Entrypoint"], "ui", "--host", "0.0.0.0", "--port", port, "--no-open"]
+    variables = {
+        **aws.variables(),
+        **resources.environment(),
+        "QUARRY_UI_TOKEN": "t" * 64,
+        "QUARRY_UI_ALLOW_HOSTS": "localhost",
+    }
+    log = tmp_path / "log"
+    with started(cli, variables, log, command) as process:
+
+        def serves() -> bool:
+            return process.poll() is not None or loopback.ready(int(port), "/healthz")
+
+        assert loopback.until(serves, READY_S), log.read_text()
+        assert process.poll() is None, log.read_text()
+        os.kill(inner(process), signal.SIGTERM)
+        assert process.wait(STOPPED_S) == 0, log.read_text()
+    assert "t" * 64 not in log.read_text()
 
 
 def test_our_distributions_carry_their_licence(image):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.images import distribution_of
+from tests.deploy.images import distribution_of, requirement_file
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-sbom" / "bin" / "python"
@@ -42,16 +42,14 @@ def bills(tmp_path_factory) -> dict[str, dict[str, Any]]:
 
 def pinned(name: str) -> set[str]:
     """Names and versions of a requirement file, whatever the Python."""
-    return set(
-        re.findall(r"^([a-z0-9.-]+==[^\s;]+)", (ROOT / "requirements" / f"{name}.txt").read_text(), re.MULTILINE)
-    )
+    return set(re.findall(r"^([a-z0-9.-]+==[^\s;]+)", requirement_file(name).read_text(), re.MULTILINE))
 
 
 def for_another_system(name: str) -> set[str]:
     return set(
         re.findall(
             r"^([a-z0-9.-]+)==\S+ ; .*== '(?:win32|emscripten)'",
-            (ROOT / "requirements" / f"{name}.txt").read_text(),
+            requirement_file(name).read_text(),
             re.MULTILINE,
         )
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import secrets
+import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import uvicorn
@@ -16,7 +18,8 @@ from quarry_cli.page.guard import LOGIN, TOKEN_CHARS_MIN, Access
 
 REQUESTS_AT_ONCE_MAX = 100
 KEEP_ALIVE_S = 30
-STOP_S_MAX = 5
+# Longer than an action of the page takes: one that was begun is ended. A second signal does not wait.
+STOP_S_MAX = 65
 TOKEN_BYTES = 32
 HTTP_PORT = 80
 HTTPS_PORT = 443
@@ -93,7 +96,9 @@ def url_of(address: Address, port: int, access: Access | None = None) -> str:
 
 
 def serve(app: Starlette, sockets: Sequence[socket.socket]) -> None:
-    """Until SIGINT or SIGTERM. Raises NotConfigured where the page cannot be opened."""
+    """Until SIGINT or SIGTERM, and until what was asked by then is answered. Raises NotConfigured where the page cannot
+    be opened.
+    """
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -107,6 +112,23 @@ def serve(app: Starlette, sockets: Sequence[socket.socket]) -> None:
         ws="none",
     )
     server = uvicorn.Server(config)
-    server.run(list(sockets))
+    with _ending_well(server):
+        server.run(list(sockets))
     if not server.started:
         raise NotConfigured("the page could not be opened: see above")
+
+
+@contextlib.contextmanager
+def _ending_well(server: uvicorn.Server) -> Iterator[None]:
+    """Uvicorn hands a signal on to whoever had it before, and to nobody it would be a death by SIGTERM: a supervisor's own way
+    to stop the page is no failure.
+    """
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
