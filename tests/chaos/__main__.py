@@ -339,7 +339,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--keep", action="store_true", help="leave logs where they are")
     asked = parser.parse_args(arguments)
     directory = Path(tempfile.mkdtemp(prefix="quarry-chaos-"))
-    installed = "wheels" if ROOT not in Path(quarry_core.__file__).parents else "the checkout, not from wheels"
+    installed = "wheels" if "site-packages" in Path(quarry_core.__file__).parts else "the checkout, not from wheels"
     print(f"the services run as they are installed from {installed}")
     code = 1
     try:

@@ -53,6 +53,10 @@ class Asked:
     attempts_max: int = 3
     # Where Bedrock refuses the model at some time, what is left is not asked again.
     denied: bool = False
+    # Where a canary may end the run, likewise.
+    may_fail: bool = False
+    # Of a retry: the run whose rows with an error it asks again. Its rows are the next version of that run's dataset.
+    retry_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,8 @@ def _run(asked: Asked, evidence: Evidence, table: Mapping[tuple[str, str], Mappi
         verdict.say(f"{run_id} is CANCELLED, and nobody asked for that")
     if state == "CANCELLED" and not totals.get("plan"):
         verdict.count("unexpected", len(rows), f"{run_id} was cancelled before it was planned and has rows")
+        if asked.retry_of:
+            return
         asked = replace(asked, values=(), answers=())
     there = Counter(row["topic"] for row in rows)
     wanted = Counter(asked.values)
@@ -172,6 +178,10 @@ def _run(asked: Asked, evidence: Evidence, table: Mapping[tuple[str, str], Mappi
     if not missing and not more and [row["topic"] for row in rows] != list(asked.values):
         verdict.say(f"{run_id}: the rows are not in the order of their source")
     _answers(asked, rows, state, totals, verdict)
+    if asked.retry_of:
+        _retried(asked, rows, state, evidence, table, verdict)
+        # What was carried over counts as its first attempt. Whether others were worth it depends on what was chosen.
+        asked = replace(asked, attempts_max=asked.attempts_max + 1, may_fail=True)
     _attempts(asked, rows, state, evidence, verdict)
     _accounts(asked, rows, evidence, state, totals, verdict)
 
@@ -215,8 +225,40 @@ def _attempts(asked: Asked, rows: Sequence[Mapping], state: str, evidence: Evide
                 "paid_twice", len(every) - asked.attempts_max, f"{run_id}: {row['record_id']} was asked too often"
             )
         fixable = row["error_code"] == "MISSING" or (row["error_message"] or "").startswith("429:")
-        if fixable and len(every) < asked.attempts_max and state != "FAILED" and not (asked.denied or asked.cancelled):
+        ends_early = asked.denied or asked.cancelled or asked.may_fail
+        if fixable and len(every) < asked.attempts_max and state != "FAILED" and not ends_early:
             verdict.say(f"{run_id}: {row['record_id']} was asked {len(every)} times and ends with {row}")
+
+
+def _retried(
+    asked: Asked,
+    rows: Sequence[Mapping],
+    state: str,
+    evidence: Evidence,
+    table: Mapping[tuple[str, str], Mapping],
+    verdict: Verdict,
+) -> None:
+    """What was answered stays as it was and is not asked again; and the dataset has a new version if all of it stands."""
+    run_id, of = asked.run_id, asked.retry_of
+    before = {row["record_id"]: row for row in _rows(of, evidence, verdict)}
+    for row in rows:
+        was = before.get(row["record_id"])
+        if was is None or was["topic"] != row["topic"]:
+            verdict.say(f"{run_id}: {row['record_id']} is of {row['topic']}, in {of} it is of {was and was['topic']}")
+        elif was["status"] == "ok" and was != row:
+            verdict.say(f"{run_id}: {row['record_id']} was {was} in {of}, and is {row}")
+    answered = {name for name, row in before.items() if row["status"] == "ok"}
+    for key, versions in evidence.objects.items():
+        if key.startswith(f"batch-input/{run_id}/"):
+            ids = {json.loads(line)["recordId"] for body in versions if body for line in body.splitlines()}
+            verdict.count("paid_twice", len(ids & answered), f"{key} asks records that {of} has answers to")
+    newest = str(table["run#" + of, "totals"].get("newest", "")) == run_id
+    if newest and len(rows) != len(asked.values):
+        verdict.count(
+            "lost", len(asked.values) - len(rows), f"{run_id} is the newest version of {of}, and is not whole"
+        )
+    elif not newest and state not in WITHOUT_MARKER:
+        verdict.say(f"{run_id} is {state}, and is not the newest version of {of}")
 
 
 def _accounts(
@@ -288,7 +330,7 @@ def _jobs(evidence: Evidence, verdict: Verdict) -> None:
     if evidence.over:
         active = [job.name for job in ours if job.status in ACTIVE]
         verdict.count("leaked", len(active), f"jobs are still active: {active}")
-    admitted = sum(_asked_twice(evidence))
+    admitted = sum(_asked_twice(evidence)) + sum(_asked_again(evidence))
     again = sum(count - 1 for count in Counter(evidence.prompts).values() if count > 1)
     allowed = admitted + evidence.asked_twice_max
     verdict.count("paid_twice", again - allowed, f"{again} records were asked twice on demand, {allowed} may be")
@@ -299,6 +341,14 @@ def _asked_twice(evidence: Evidence) -> Iterable[int]:
         body = _standing(versions)
         if key.startswith("results/") and key.endswith("/_report.json") and body is not None:
             yield int(json.loads(body).get("on_demand", {}).get("asked_twice_at_most", 0))
+
+
+def _asked_again(evidence: Evidence) -> Iterable[int]:
+    """Rows that a retry asked on demand may have been asked on demand before; what had an answer is looked at by itself."""
+    for asked in evidence.asked:
+        body = _standing(evidence.objects.get(f"results/{asked.run_id}/_report.json")) if asked.retry_of else None
+        if body is not None:
+            yield int(json.loads(body).get("on_demand", {}).get("rows", 0))
 
 
 def _dead(evidence: Evidence, verdict: Verdict) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from tests.judge.checker import FIGURES, Evidence, Listed, judge
 from tests.sim import trial
+from tests.sim.lines import read
 from tests.sim.loop import VirtualLoop
-from tests.sim.scenario import read
 
 PART, OTHER_PART = "results/asked/part-00000.parquet", "results/job/part-00000.parquet"
 
@@ -30,6 +30,12 @@ def left() -> Evidence:
 def retried() -> Evidence:
     """What a run leaves of which half of the records went again, in three rounds."""
     return left_of("rounds:0")
+
+
+@pytest.fixture(scope="module")
+def versions() -> Evidence:
+    """What a run leaves of which many records have an error, and the retry that asked these again."""
+    return left_of("held:0")
 
 
 def left_of(line: str) -> Evidence:
@@ -183,9 +189,57 @@ def test_a_doctored_retry_is_told(retried, what):
     assert not verdict.right
 
 
-def test_of_an_untouched_result_nothing_is_said(left, retried):
+VERSION_PART = "results/held-v2/part-00000.parquet"
+
+
+def changed(rows, **changes):
+    """The first row with an answer, with these values."""
+    first = next(row for row in rows if row["status"] == "ok")
+    return [row | changes if row is first else row for row in rows]
+
+
+def asked_once_more(evidence: Evidence) -> Evidence:
+    """A record that had its answer is among those that the retry asks."""
+    rows = pq.read_table(io.BytesIO(evidence.objects["results/held/part-00000.parquet"][-1])).to_pylist()
+    record = next(row["record_id"] for row in rows if row["status"] == "ok")
+    (key,) = (key for key in evidence.objects if key.startswith("batch-input/held-v2/"))
+    body, gone = evidence.objects[key]
+    return with_object(evidence, key, body + json.dumps({"recordId": record, "modelInput": {}}).encode(), gone)
+
+
+WRONG_VERSIONS = {
+    "an answer has changed": (
+        lambda e: part_with(e, VERSION_PART, lambda rows: changed(rows, output_tokens=1, response="held topic 0")),
+        "was {",
+    ),
+    "a record has another row": (
+        lambda e: part_with(e, VERSION_PART, lambda rows: changed(rows, topic="held topic 299")),
+        "in held it is of",
+    ),
+    "an answer was paid for again": (asked_once_more, "asks records that held has answers to"),
+    "the version is not named": (
+        lambda e: with_item(e, ("run#held", "totals"), newest=""),
+        "is not the newest version of held",
+    ),
+    "a version that is not whole is named": (
+        lambda e: with_object(e, VERSION_PART, None),
+        "is the newest version of held, and is not whole",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_VERSIONS)
+def test_a_doctored_version_is_told(versions, what):
+    doctor, words = WRONG_VERSIONS[what]
+    verdict = judge(doctor(versions))
+    assert any(words in why for why in verdict.why), verdict.why
+    assert not verdict.right
+
+
+def test_of_an_untouched_result_nothing_is_said(left, retried, versions):
     assert any(key.startswith("again/rounds/") for key in retried.objects)
-    for evidence in (left, retried):
+    assert any(asked.retry_of for asked in versions.asked)
+    for evidence in (left, retried, versions):
         verdict = judge(evidence)
         assert verdict.right, verdict.why
         assert verdict.why == []

@@ -33,7 +33,7 @@ from quarry_scheduler.create import JobCreator
 from quarry_scheduler.sweeper import Sweeper
 from quarry_scheduler.tick import Ticker
 from quarry_scheduler.tracking import JobTracker
-from tests.sim import campaign, scenario
+from tests.sim import campaign, lines, scenario
 from tests.sim.premises import ALL, ANY, Noted, Premise, dropped, read_premise
 from tests.sim.processes import FAULTS
 from tests.sim.protocol import Broken, Size, explore
@@ -192,7 +192,7 @@ def _asks_again() -> contextlib.AbstractContextManager[None]:
 def _token_forgotten() -> contextlib.AbstractContextManager[None]:
     """None of the facts holds on which S2 rests, where that was not to be expected."""
     stack = contextlib.ExitStack()
-    known = scenario.read
+    known = lines.read
 
     def read(text: str) -> Any:
         found = known(text)

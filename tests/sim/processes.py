@@ -53,6 +53,8 @@ class Calls:
     names: list[str] = field(default_factory=list)
     injected: list[tuple[int, str, Fault]] = field(default_factory=list)
     lost_answers: int = 0  # of models that were asked on demand: what nobody heard is asked again
+    unreached: dict[At, Fault] = field(default_factory=dict)  # of the plan, when nothing was to fail any more
+    until_calm: int = 0  # calls
 
     def __post_init__(self) -> None:
         self.plan = {at: fault for at, fault in self.asked.items() if isinstance(at, int)}
@@ -75,6 +77,9 @@ class Calls:
 
     def calm(self) -> None:
         """Nothing more of the plan is done."""
+        self.until_calm = len(self.names)
+        numbered = {at: fault for at, fault in self.asked.items() if isinstance(at, int) and at > self.until_calm}
+        self.unreached = {**numbered, **self._named}
         self.plan.clear()
         self._named.clear()
 

@@ -5,14 +5,15 @@
 then on demand, `unheard:0` loses every event, in `full:0` the quota is full for three days. In `shares:0` runs of three classes
 and other weights share two slots, in `overtaken:0` two classes want the only one, in `withdrawn:0` one is
 paused and then cancelled, in `ondemand:0` two schedulers ask on demand, in `late:0` and `denied:0` a Create arrives when its run
-has been cancelled, or Bedrock has refused it, long ago. `swarm:N` draws everything from its seed.
-`plan=57:stall,80:crash_after,jobs.create#2:lose_reply` says what goes wrong at which call: by its number among all, or
+has been cancelled, or Bedrock has refused it, long ago. `swarm:N` draws everything from its seed, and `held` and `wide` are of `money.py`.
+`plan=57:stall,80:crash_after,jobs.create#2:lose_reply` says what goes wrong at which call (`lines.py`): by its number among all, or
 the nth of its name or of its port. A swarm without a plan draws its own.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tests.judge.checker import Asked
@@ -68,20 +69,21 @@ class Bedrock:
 
 @dataclass(frozen=True)
 class Work:
-    """One manifest. `after_s`: when it is sent."""
+    """One manifest. `after_s`: when it is sent; `more`: further fields of it."""
 
     asked: Asked
     after_s: float = 0.0
     shard_rows: int = 120
     admission_class: str = "normal"
     weight: int = 1
+    more: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Control:
-    """What somebody asks of a run, and when: `cancel`, `pause`, `resume`, or `set` (class and weight).
+    """What somebody asks of a run, and when: `cancel`, `pause`, `resume`, `set` (class and weight, or a budget), or `retry`.
 
-    In the way of the command, without faults.
+    In the way of the command, without faults. A retry of every row with an error is begun when the run has ended.
     """
 
     after_s: float
@@ -89,6 +91,19 @@ class Control:
     action: str
     admission_class: str | None = None
     weight: int | None = None
+    budget_usd: float | None = None
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Who looks after runs that are held, each for so long: some of them go on then, the others are cancelled.
+
+    wakes: what people ask wakes the services; else their timers come to it.
+    """
+
+    held_s: float = 60.0
+    lets_go_on: float = 1.0  # of the runs, by chance
+    wakes: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,11 +134,12 @@ class Scenario:
     rolling: bool = False  # each service is restarted once, in order, while it works
     stepped: bool = False  # others may go first at calls of S3
     controls: tuple[Control, ...] = ()
+    operator: Operator = field(default_factory=Operator)
 
     @property
     def line(self) -> str:
         """What reproduces it."""
-        plan = ",".join(sorted(f"{_at(at)}:{fault}" for at, fault in self.plan.items()))
+        plan = ",".join(sorted(f"{at_text(at)}:{fault}" for at, fault in self.plan.items()))
         return f"{self.name} plan={plan or 'none'}"
 
 
@@ -317,7 +333,7 @@ def swarm(seed: int) -> Scenario:
         every.append(work("c", 200, after_s=chance.uniform(0, 300), dry_run=True))
     if chance.random() < 0.25:
         every.append(work("d", 130, after_s=chance.uniform(0, 300), **how))
-    plan = {_swarm_at(chance): chance.choice(FAULTS) for _ in range(chance.choice(SWARM_FAULTS))}
+    plan = {draw_at(chance): chance.choice(FAULTS) for _ in range(chance.choice(SWARM_FAULTS))}
     drawn = Scenario(
         f"swarm:{seed}",
         tuple(every),
@@ -369,7 +385,7 @@ def swarm(seed: int) -> Scenario:
     return replace(drawn, work=others, course=replace(drawn.course, throttled_share=throttled_share))
 
 
-def _swarm_at(chance: random.Random) -> At:
+def draw_at(chance: random.Random) -> At:
     if chance.random() < 0.5:
         return chance.randrange(1, SWARM_CALLS_MAX)
     (name,) = chance.choices(list(SWARM_AT), [weight for _, weight in SWARM_AT.values()])
@@ -417,46 +433,5 @@ def _late(seed: int, drawn: Scenario) -> Scenario:
     return replace(drawn, plan={**drawn.plan, at: "stall"}, replicas=2)
 
 
-NAMED = {
-    "shares": shares,
-    "ondemand": ondemand,
-    "handed": handed,
-    "late": late,
-    "overtaken": overtaken,
-    "withdrawn": withdrawn,
-    "denied": denied,
-    "plain": plain,
-    "asked": asked,
-    "crowd": crowd,
-    "unheard": unheard,
-    "full": full,
-    "rounds": rounds,
-}
-
-
-def read(text: str) -> Scenario:
-    """A scenario from its line. Raises ValueError."""
-    name, *options = text.split()
-    kind, _, seed = name.partition(":")
-    scenario = swarm(int(seed)) if kind == "swarm" else NAMED[kind]()
-    for option in options:
-        key, _, value = option.partition("=")
-        if key != "plan":
-            raise ValueError(f"{key!r} is none of a scenario's options: plan")
-        scenario = replace(scenario, plan=read_plan(value))
-    return scenario
-
-
-def read_plan(text: str) -> dict[At, Fault]:
-    plan: dict[At, Fault] = {}
-    for entry in text.split(",") if text not in ("", "none") else ():
-        at, _, fault = entry.partition(":")
-        if fault not in FAULTS:
-            raise ValueError(f"{fault!r} is no fault; there are {', '.join(FAULTS)}")
-        name, nth, number = at.rpartition("#")
-        plan[(name, int(number)) if nth else int(number)] = fault
-    return plan
-
-
-def _at(at: At) -> str:
+def at_text(at: At) -> str:
     return str(at) if isinstance(at, int) else f"{at[0]}#{at[1]}"

@@ -6,8 +6,8 @@ import pytest
 
 from tests.sim import trial
 from tests.sim.campaign import REGRESSIONS, outcome_and_calls, singles, spread
+from tests.sim.lines import read
 from tests.sim.processes import FAULTS
-from tests.sim.scenario import read
 from tests.sim.tally import Tally
 
 SINGLES, SEEDS = 10, 8
@@ -46,6 +46,18 @@ def test_a_trial_whose_fault_is_not_reached_does_not_count():
     assert (tally.trials, tally.idle, tally.injected) == (0, 1, 0)
 
 
+def test_a_seed_whose_faults_come_too_late_is_played_again_with_them_at_calls_that_are_reached():
+    late = next(seed for seed in range(100) if trial.run(read(f"swarm:{seed}")).unreached)
+    first, outcome = trial.run(read(f"swarm:{late}")), held(f"swarm:{late}")
+    assert outcome.injected == len(read(f"swarm:{late}").plan) > len(first.injected)
+    assert outcome == held(f"swarm:{late}"), "the same each time"
+
+
+def test_every_single_fault_is_at_a_call_that_a_run_makes_before_it_is_over():
+    last = max(singles("plain:0"), key=lambda line: int(line.split("plan=")[1].split(":")[0]))
+    assert held(last).injected == 1
+
+
 def test_a_plan_with_a_fault_that_there_is_not_is_refused():
     with pytest.raises(ValueError, match="'explode' is no fault; there are refuse, lose_reply"):
         read("plain:0 plan=3:explode")
@@ -65,6 +77,29 @@ def test_a_sample_of_single_faults_at_every_kind_of_call_changes_nothing_that_co
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_whatever_fails_together_every_row_comes_back_once_and_nothing_is_held(seed):
     held(f"swarm:{seed}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.promise("S1", "S2", "S3", "S4", "S5", "S7", "S8", "L1", "L2", "L3", "I1")
+@pytest.mark.parametrize("seed", range(100, 100 + SEEDS))
+def test_so_it_is_with_runs_that_are_held_and_runs_that_are_retried(seed):
+    held(f"wide:{seed}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.promise("S3", "S4", "L2", "L3")
+def test_a_sample_of_single_faults_while_a_run_is_held_twice_and_then_retried_changes_nothing_that_comes_out():
+    outcome, _ = outcome_and_calls("held:0")
+    assert outcome.why == (), "without any fault"
+    assert {name: outcome.seen[f"control {name}"] for name in ("canary held", "budget held", "retry")} == {
+        "canary held": 1,
+        "budget held": 1,
+        "retry": 1,
+    }
+    for line in spread(singles("held:0"))[:SINGLES]:
+        held(line)
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.sim import trial
-from tests.sim.scenario import THREE_DAYS_S, read
+from tests.sim.lines import read
+from tests.sim.scenario import THREE_DAYS_S
 
 SWEEP_JITTER = 1.1
 # Pages that are read, a tick that is under way, latencies of the simulated ports.

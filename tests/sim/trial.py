@@ -13,18 +13,16 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from quarry_cli.client import control, share
-from quarry_cli.client.connections import Connections
-from quarry_cli.errors import NoSuchRun, NotControlled, RunEnded
 from quarry_core.errors import Throttled
 from quarry_core.ports import Item, Job, Key, RuntimeRequest
 from quarry_core.telemetry import metrics
-from tests.judge.checker import Evidence, Listed, Verdict, judge
+from tests.judge.checker import Asked, Evidence, Listed, Verdict, judge
 from tests.sim.aws import SimQueue, SimulatedAws
 from tests.sim.loop import EPOCH, LoopClock, VirtualLoop
 from tests.sim.owners import Owners
-from tests.sim.processes import SERVICES, Fault, Fleet
-from tests.sim.scenario import Control, Scenario
+from tests.sim.people import People
+from tests.sim.processes import SERVICES, At, Fault, Fleet
+from tests.sim.scenario import Scenario
 from tests.sim.watch import Watch
 from tests.world.world import BUCKET, CLAUDE
 
@@ -35,7 +33,6 @@ LIVENESS_S = 10_800.0
 CALM_S = 400.0
 # A job that nobody knows of any more is still to end by itself.
 JOBS_END_S = 1_200.0
-CONTROL_TRIES_MAX = 20
 FINISH_AFTER_S = 100.0
 
 
@@ -52,6 +49,8 @@ class Trial:
     recorded_after_s: dict[str, float] = field(default_factory=dict)  # by job: from its end until its row told of it
     begun_s: dict[str, float] = field(default_factory=dict)  # by job of ours
     items: dict[tuple[str, str], dict[str, object]] = field(default_factory=dict)  # of the table, at the end
+    unreached: dict[At, Fault] = field(default_factory=dict)  # faults of the plan whose calls came too late, or never
+    reachable: int = 0  # calls until nothing was to fail any more
 
     @property
     def right(self) -> bool:
@@ -123,8 +122,8 @@ class _Run:
         jobs.list_lag_s = bedrock.list_lag_s
         self.aws.live(scenario.course, scenario.bus, seed)
         self._throttle(random.Random(f"{seed} runtime"))
-        self.controlled = Counter[str]()
         self.watch = Watch(scenario.quota)
+        self.people = People(self.aws, scenario, self.watch, LOOK_EVERY_S)
         self.aws.table.watchers.append(self.watch.changed)
         self.owners = Owners(lambda: getattr(asyncio.current_task(loop), "owner", None), loop.time, FINISH_AFTER_S)
         self.aws.table.watchers.append(self.owners.changed)
@@ -179,8 +178,7 @@ class _Run:
             self.loop.call_later(self.scenario.denied_until_s, self._deny, frozenset())
         if self.scenario.rolling:
             self.loop.create_task(self._roll())
-        for each in self.scenario.controls:
-            self.loop.create_task(self._control(each))
+        self.people.come(self.loop.create_task)
         wrong = await self._until_over(FAULTS_S + self.scenario.bedrock.full_for_s)
         calm_at_s = self.loop.time()
         self.fleet.calm()
@@ -209,6 +207,8 @@ class _Run:
             self.recorded_after_s,
             {job.name: job.begun_s for job in map(_listed, self.aws.jobs.all) if job.name.endswith("-test")},
             self.aws.table.items,
+            self.fleet.calls.unreached,
+            self.fleet.calls.until_calm,
         )
 
     async def _until_over(self, most_s: float) -> bool:
@@ -223,7 +223,8 @@ class _Run:
     def _over(self) -> bool:
         wanted = {each.asked.run_id for each in self.scenario.work}
         dead = len(self.aws.queues["manifests"].dead)
-        return wanted <= set(self.watch.states) and self.watch.all_over and dead >= len(self.scenario.poison)
+        there = wanted <= set(self.watch.states) and not self.people.waiting
+        return there and self.watch.all_over and dead >= len(self.scenario.poison)
 
     def _send(self, each: object) -> None:
         run_id, count = each.asked.run_id, len(each.asked.values)  # type: ignore[attr-defined]
@@ -239,6 +240,7 @@ class _Run:
             "max_records_per_job": each.shard_rows,  # type: ignore[attr-defined]
             "class": each.admission_class,  # type: ignore[attr-defined]
             "weight": each.weight,  # type: ignore[attr-defined]
+            **each.more,  # type: ignore[attr-defined]
         }
         self.aws.send(manifest | ({"dry_run": True} if each.asked.dry_run else {}))  # type: ignore[attr-defined]
 
@@ -252,42 +254,6 @@ class _Run:
     def _deny(self, models: frozenset[str]) -> None:
         self.aws.jobs.refused_models = models
 
-    async def _control(self, each: Control) -> None:
-        """As the command does it; what the run is past refuses it, and what has not arrived is waited for."""
-        await asyncio.sleep(each.after_s)
-        if each.action == "set":
-            await self._set_share(each)
-            return
-        act = {"cancel": control.cancel, "pause": control.pause, "resume": control.resume}[each.action]
-        for _ in range(CONTROL_TRIES_MAX):
-            with contextlib.suppress(NoSuchRun, NotControlled):
-                done = await act(self._connections(), each.run_id)
-                if done.changed or each.action != "resume":
-                    self.controlled[each.action] += 1
-                    return  # else whoever is to pause it has not come to it yet
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    async def _set_share(self, each: Control) -> None:
-        for _ in range(CONTROL_TRIES_MAX):
-            try:
-                await share.set_share(self._connections(), each.run_id, each.admission_class, each.weight)
-            except RunEnded:
-                return
-            except NoSuchRun:
-                await asyncio.sleep(LOOK_EVERY_S)
-            else:
-                self.controlled["set"] += 1
-                return
-
-    def _connections(self) -> Connections:
-        return Connections(
-            table=self.aws.table,
-            queue=lambda: self.aws.queues["manifests"],
-            objects=lambda: self.aws.objects,
-            clock=self.aws.clock,
-            bucket=BUCKET,
-        )
-
     async def _roll(self) -> None:
         for service in SERVICES:
             for replica in range(self.scenario.replicas):
@@ -299,9 +265,7 @@ class _Run:
     def _evidence(self) -> Evidence:
         home = self.aws.objects._buckets[BUCKET].versions
         return Evidence(
-            asked=[
-                replace(each.asked, cancelled=each.asked.run_id in self.watch.cancelled) for each in self.scenario.work
-            ],
+            asked=[replace(each, cancelled=each.run_id in self.watch.cancelled) for each in self._asked()],
             objects={key: [None if one.deleted else one.body for one in found] for key, found in home.items()},
             items=[{"pk": pk, "sk": sk, **item} for (pk, sk), item in self.aws.table.items.items()],
             dead={name: [message.body for message in queue.dead] for name, queue in self.aws.queues.items()},
@@ -313,11 +277,20 @@ class _Run:
             asked_twice_max=self.fleet.calls.lost_answers,
         )
 
+    def _asked(self) -> list[Asked]:
+        """The manifests, and the retries of some of them."""
+        sent = {each.asked.run_id: each.asked for each in self.scenario.work}
+        again = [
+            replace(sent[of], run_id=run_id, retry_of=of, all_answered=False)
+            for run_id, of in self.people.retries.items()
+        ]
+        return [*sent.values(), *again]
+
     def _seen(self, before: Counter[str]) -> Counter[str]:
         """What this trial got to: proof that it was there."""
         seen = Counter({name: count for name, count in (_metrics() - before).items() if count})
         seen["crash"] = self.fleet.crashes
-        for action, count in self.controlled.items():
+        for action, count in self.people.done.items():
             seen[f"control {action}"] += count
         seen["slot contended"] = self.watch.full_while_waiting
         seen["class first"] = self.watch.classes_preceded

@@ -43,6 +43,13 @@ RUN_MOVES = {
 TERMINAL = {"SUCCEEDED", "SUCCEEDED_WITH_ERRORS", "FAILED", "CANCELLED"}
 HOLDING = {"ADMITTED", "SUBMITTED"}
 CLASSES = ("high", "normal", "low")
+CANARY = "00000"
+# What the command and a retry note of a run after its end.
+NOTED_LATER = frozenset({"version", "last_version", "newest"})
+# Of the model that is asked here, in millionths of a dollar for a million LLM tokens in a batch; on demand it is twice that.
+MICROS_IN, MICROS_OUT = 125_000, 625_000
+# What is settled between a look and the write may have cost a little more than it was booked at.
+MONEY_MORE_MICROS = 1_000
 Key = tuple[str, str]
 
 
@@ -56,6 +63,9 @@ class Watch:
         self.cancelled: set[str] = set()  # runs
         self.gates: dict[str, str] = {}  # of lanes, by run
         self._paused: set[str] = set()  # runs
+        self.held: dict[str, str] = {}  # runs that are held, and of which kind that is
+        self._canaries: dict[str, str] = {}  # where the canary of a run is
+        self._money = Money()
         self._shares: dict[str, tuple[str, int]] = {}  # class and weight of lanes, by run
         self.moves = Counter[str]()
         self.full_while_waiting = 0
@@ -134,8 +144,14 @@ class Watch:
             self._break(f"run {run_id} moved from {old} to {new}")
         if before is not None and before.get("end_state") and new not in TERMINAL:
             self._break(f"the end of run {run_id} was decided twice")
-        if old in TERMINAL and before is not None and dict(before) != dict(after):
+        if old in TERMINAL and before is not None and _lasting(before) != _lasting(after):
             self._break(f"run {run_id} was changed after its end")
+        open_ = new == "RUNNING" and not (after.get("cancelled_at") or after.get("fault"))
+        self.held = {name: kind for name, kind in self.held.items() if name != run_id}
+        if open_ and after.get("held_at"):
+            self.held[run_id] = str(after["held_kind"])
+        self._canaries[run_id] = str(after.get("canary", "")) if open_ else ""
+        self._money.run(run_id, after)
         self.states[run_id] = new
         self._paused = self._paused | {run_id} if after.get("paused_at") else self._paused - {run_id}
         if after.get("cancelled_at"):
@@ -181,8 +197,17 @@ class Watch:
             if old == "SUBMITTED" and new == "ENDED" and before.get("arn") != after.get("arn"):
                 self._break(f"shard {run_id}/{name} ended with another job")
             self._rows[pool].pop(f"{run_id}/{name}/{before['attempt']}", None)
-        if (old, new) == ("PENDING", "ADMITTED") and self.gates.get(run_id) != "open":
-            self._break(f"shard {run_id}/{name} was admitted through a gate that is {self.gates.get(run_id)}")
+        gate = self.gates.get(run_id)
+        if (old, new) == ("PENDING", "ADMITTED") and gate != "open" and not (gate == "canary" and name == CANARY):
+            self._break(f"shard {run_id}/{name} was admitted through a gate that is {gate}")
+        if old == "PENDING" and new in ("ADMITTED", "INVOKING"):
+            if run_id in self.held:
+                self._break(f"shard {run_id}/{name} is {new}, and its run is held for its {self.held[run_id]}")
+            if self._canaries.get(run_id) == "waiting" and name != CANARY:
+                self._break(f"shard {run_id}/{name} is {new} before the canary of its run was judged")
+        self._money.shard(run_id, name, after)
+        if old == "PENDING" and new in ("ADMITTED", "INVOKING") and (words := self._money.over(run_id)):
+            self._break(f"shard {run_id}/{name} is {new}, {words}")
         if (old, new) == ("PENDING", "ADMITTED"):
             self._before_others(run_id)
         if new in HOLDING:
@@ -234,6 +259,37 @@ class Watch:
     def _break(self, words: str) -> None:
         if len(self.broken) < 20:
             self.broken.append(words)
+
+
+def _lasting(totals: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in totals.items() if name not in NOTED_LATER}
+
+
+class Money:
+    """What each run may spend, has spent at least, and is likely to spend by shards that are asked. In millionths of a dollar."""
+
+    def __init__(self) -> None:
+        self._budgets: dict[str, int | None] = {}
+        self._spent: dict[str, float] = {}
+        self._booked: dict[str, dict[str, int]] = defaultdict(dict)
+
+    def run(self, run_id: str, totals: Mapping[str, Any]) -> None:
+        self._budgets[run_id] = totals.get("budget_micros")
+        tokens = MICROS_IN * totals.get("input_tokens", 0) + MICROS_OUT * totals.get("output_tokens", 0)
+        self._spent[run_id] = tokens / 1_000_000
+
+    def shard(self, run_id: str, name: str, shard: Mapping[str, Any]) -> None:
+        if shard["state"] in ("ADMITTED", "SUBMITTED", "INVOKING", "ENDED"):
+            self._booked[run_id][name] = shard.get("booked_micros", 0)
+        else:
+            self._booked[run_id].pop(name, None)
+
+    def over(self, run_id: str) -> str:
+        """What is wrong with what a run may have cost when all that is asked of it has ended."""
+        budget, booked = self._budgets.get(run_id), sum(self._booked[run_id].values())
+        if budget is None or self._spent[run_id] + booked <= budget + MONEY_MORE_MICROS:
+            return ""
+        return f"and its run has {self._spent[run_id]:.0f} millionths of a dollar spent and {booked} booked of {budget}"
 
 
 def _member(members: set[str], name: str, item: object) -> None:
