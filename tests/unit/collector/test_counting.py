@@ -12,7 +12,7 @@ from quarry_collector.settle import NotConserved
 from quarry_core.contract.messages import Wakeup
 from quarry_core.ledger.keys import totals_key
 from quarry_core.models.prices import price_of
-from quarry_core.tabular.parquet.part_file import PartDiffers
+from quarry_core.tabular.parquet.part_errors import PartDiffers
 from quarry_core.telemetry import metrics
 from tests.unit.flow.acts import CLAUDE_POOL, enlist
 from tests.world.faults import Crash, Faults

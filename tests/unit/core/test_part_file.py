@@ -10,7 +10,9 @@ import pytest
 
 from quarry_core.contract.results import outcome_schema, result_schema
 from quarry_core.tabular.parquet import part_file
-from quarry_core.tabular.parquet.part_file import PartDiffers, PartUnwritable, Proof, write_rows
+from quarry_core.tabular.parquet.part_errors import PartDiffers, PartUnwritable
+from quarry_core.tabular.parquet.part_file import write_rows
+from quarry_core.tabular.parquet.proof import Proof
 
 ORDERED = pa.DictionaryArray.from_arrays(
     pa.array([1, 0, None, 2], pa.int8()), ["low", "medium", "high", "huge"], ordered=True
@@ -27,7 +29,7 @@ def batch_of(**columns):
 def part_of(*batches, annotations=()):
     body = io.BytesIO()
     proof = Proof(sum(len(batch) for batch in batches))
-    write_rows(body, batches[0].schema, proof.watch(batches), compression="zstd", annotations=annotations)
+    write_rows(body, batches[0].schema, batches, compression="zstd", annotations=annotations, watch=proof)
     return io.BytesIO(body.getvalue()), proof
 
 
@@ -141,8 +143,7 @@ def test_a_writer_that_loses_the_order_of_categories_is_found_out(monkeypatch):
 )
 def test_a_part_that_holds_something_else_is_found_out(bent, column):
     batch = batch_of(a=pa.array([1, 2, 3, 4]), b=pa.array([-0.0, 1, 2, 3]))
-    proof = Proof(4)
-    list(proof.watch([batch]))
+    _, proof = part_of(batch)
     body, _ = part_of(bent(batch))
 
     with pytest.raises(PartDiffers) as raised:

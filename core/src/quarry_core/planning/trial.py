@@ -19,7 +19,9 @@ from quarry_core.structured.arrow import fields_of
 from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.parquet.footer import Annotation, Leaf, NotAFooter, leaves_of
-from quarry_core.tabular.parquet.part_file import PartError, Proof, write_rows
+from quarry_core.tabular.parquet.part_errors import PartError
+from quarry_core.tabular.parquet.part_file import write_rows
+from quarry_core.tabular.parquet.proof import Proof
 from quarry_core.tabular.row_bytes import pieces, row_bytes
 
 TRIAL_ROWS = 64
@@ -106,7 +108,7 @@ def _written(schema: pa.Schema, batches: Sequence[pa.RecordBatch], annotations: 
     """A part with these rows, read back and found to be the same. Raises PartError."""
     part = io.BytesIO()
     proof = Proof(sum(batch.num_rows for batch in batches))
-    write_rows(part, schema, proof.watch(batches), compression="zstd", annotations=annotations)
+    write_rows(part, schema, batches, compression="zstd", annotations=annotations, watch=proof)
     with io.BytesIO(part.getvalue()) as copy:
         proof.check(copy, schema)
     return part

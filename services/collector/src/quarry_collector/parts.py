@@ -30,7 +30,10 @@ from quarry_core.contract.results import result_schema
 from quarry_core.errors import Conflict, Missing
 from quarry_core.ports import ObjectRef, Objects, Upload
 from quarry_core.tabular.parquet.footer import Annotation
-from quarry_core.tabular.parquet.part_file import PartDiffers, Proof, write_rows
+from quarry_core.tabular.parquet.part_errors import PartDiffers
+from quarry_core.tabular.parquet.part_file import write_rows
+from quarry_core.tabular.parquet.proof import Proof
+from quarry_core.tabular.row_stream import RowStream
 from quarry_core.tabular.upload_sink import UploadSink
 
 READ_ROWS = 1_024
@@ -196,20 +199,13 @@ def write_part(
     account = outcome.settlement
 
     def write(upload: Upload) -> None:
-        proof = Proof(account.rows)
-        batches = proof.watch(_beside(schema, rows, outcome.batches()))
+        batches = _beside(schema, rows, outcome.batches())
         with tempfile.TemporaryFile() as copy:
-            sink = UploadSink(upload, copy)
-
-            def choose(first: int, count: int) -> None:
-                sink.copying = not count or proof.needs(first, count)
-
-            written = write_rows(
-                sink, schema, batches, compression="zstd", annotations=annotations, about_to_write=choose
-            )
+            watch = _Watch(Proof(account.rows), UploadSink(upload, copy))
+            written = write_rows(watch.sink, schema, batches, compression="zstd", annotations=annotations, watch=watch)
             check_conservation(account, written)
             copy.seek(0)
-            proof.check(copy, schema)
+            watch.proof.check(copy, schema)
 
     created = publish(objects, key, identity.metadata("part"), _counts(account), write)
     return Written(key, created, account)
@@ -278,7 +274,7 @@ def _beside(
     schema: pa.Schema, rows: Iterable[pa.RecordBatch], outcomes: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """The columns of both streams in batches as both allow, without copying. Raises PartDiffers, NotConserved."""
-    left, right = _Stream(iter(rows)), _Stream(outcomes)
+    left, right = RowStream(rows), RowStream(outcomes)
     while True:
         count = min(left.ready(), right.ready())
         if count == 0:
@@ -292,25 +288,17 @@ def _beside(
         raise NotConserved(f"there are more {'source rows' if left.ready() else 'outcomes'} than the other has")
 
 
-class _Stream:
-    """Batches, to be taken by any number of rows."""
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Has the rows of the proof kept, and the row groups that it will read copied (`part_file.Watch`)."""
 
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self._batches = batches
-        self._batch: pa.RecordBatch | None = None
-        self._at = 0
+    proof: Proof
+    sink: UploadSink
 
-    def ready(self) -> int:
-        """How many rows can be taken at once; 0 at the end."""
-        while self._batch is None or self._at == self._batch.num_rows:
-            self._batch = next(self._batches, None)
-            self._at = 0
-            if self._batch is None:
-                return 0
-        return int(self._batch.num_rows) - self._at
+    def places(self, first: int, rows: int) -> Sequence[tuple[int, int]]:
+        found = self.proof.places(first, rows)
+        self.sink.copying = bool(found) or not rows
+        return found
 
-    def take(self, count: int) -> pa.RecordBatch:
-        assert self._batch is not None
-        taken = self._batch.slice(self._at, count)
-        self._at += count
-        return taken
+    def show(self, first: int, rows: pa.Table) -> None:
+        self.proof.show(first, rows)

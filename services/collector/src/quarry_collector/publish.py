@@ -20,7 +20,7 @@ from quarry_core.service.failures import Kind, RunCode, Step, Why, exhausted, ki
 from quarry_core.service.pieces import Piece, WorkerKilled
 from quarry_core.service.process import World
 from quarry_core.service.steps import Steps, killed_sentence
-from quarry_core.tabular.parquet.part_file import PartError
+from quarry_core.tabular.parquet.part_errors import PartError
 from quarry_core.tabular.rows import SourceError
 
 log = structlog.get_logger()

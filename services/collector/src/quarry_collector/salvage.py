@@ -50,7 +50,7 @@ from quarry_core.structured.answers import Answers
 from quarry_core.structured.blocks import structured_reader
 from quarry_core.structured.schema import read_schema
 from quarry_core.tabular.dataset import Dataset
-from quarry_core.tabular.parquet.part_file import PartError
+from quarry_core.tabular.parquet.part_errors import PartError
 from quarry_core.tabular.parquet.rows import ParquetSource
 from quarry_core.tabular.rows import SourceError
 

@@ -1,16 +1,26 @@
-"""Reading Thrift's compact protocol, as far as Parquet uses it. Pure.
+"""Reading and writing Thrift's compact protocol, as far as Parquet uses it. Pure.
 
-Structs become dicts by field number, lists become lists, and of texts only the length is kept. Truncated or impossible
-data raises IndexError or TypeError. The protocol:
+Structs become dicts by field number, lists become lists, and of texts only the length is kept. Or a struct is taken apart
+into its fields as they stand (`raw_fields`), and put together again with others in their place (`write_struct`). Truncated
+or impossible data raises IndexError or TypeError. The protocol:
 https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 DEPTH_MAX = 16
+I32, I64, BINARY, LIST, STRUCT = 5, 6, 8, 9, 12
+
+
+class RawField(NamedTuple):
+    """A field of a struct; `value` as it stands, without the field's head. Of booleans the kind is the value."""
+
+    number: int
+    kind: int
+    value: bytes
 
 
 def read_struct(data: bytes, at: int, depth: int = 0) -> tuple[dict[int, Any], int]:
@@ -38,6 +48,22 @@ def struct_fields(data: bytes, at: int) -> Iterator[tuple[int, int, int]]:
             number, at = _zigzag(data, at)
         yield number, head & 15, at
         _, at = _value(data, at, head & 15, 0)
+
+
+def raw_fields(data: bytes, at: int) -> tuple[list[RawField], int]:
+    """The fields of the struct that begins at a byte, and the byte behind it."""
+    found: list[RawField] = []
+    number = 0
+    while head := data[at]:
+        at += 1
+        if head >> 4:
+            number += head >> 4
+        else:
+            number, at = _zigzag(data, at)
+        begin = at
+        _, at = _value(data, at, head & 15, 0)
+        found.append(RawField(number, head & 15, data[begin:at]))
+    return found, at + 1
 
 
 def list_head(data: bytes, at: int) -> tuple[int, int, int]:
@@ -98,3 +124,52 @@ def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
 def _zigzag(data: bytes, at: int) -> tuple[int, int]:
     value, at = read_varint(data, at)
     return value >> 1 ^ -(value & 1), at
+
+
+# --------------------------------------------------------------------------- writing
+
+
+def write_struct(fields: Iterable[RawField]) -> bytes:
+    """A struct of these fields, whose numbers ascend."""
+    out = bytearray()
+    before = 0
+    for number, kind, value in fields:
+        if 0 < number - before < 16:
+            out.append((number - before) << 4 | kind)
+        else:
+            out.append(kind)
+            out += write_number(number)
+        before = number
+        out += value
+    out.append(0)
+    return bytes(out)
+
+
+def write_list(kind: int, elements: Iterable[bytes]) -> bytes:
+    """A list of elements of one kind, each as it is to stand."""
+    written = list(elements)
+    head = bytes((len(written) << 4 | kind,)) if len(written) < 15 else bytes((0xF0 | kind,)) + varint(len(written))
+    return head + b"".join(written)
+
+
+def write_number(value: int) -> bytes:
+    """Of 16, 32 or 64 bits."""
+    return varint(value << 1 ^ value >> 63)
+
+
+def write_binary(value: bytes) -> bytes:
+    return varint(len(value)) + value
+
+
+def varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def read_number(raw: bytes) -> int:
+    """The number of a raw field."""
+    return _zigzag(raw, 0)[0]
