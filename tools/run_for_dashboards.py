@@ -63,6 +63,7 @@ SIMULATOR = {
 VARIABLES = {
     "QUARRY_GAUGES_EVERY_S": "5",
     "QUARRY_BUDGET_DOLLARS": "5",
+    "QUARRY_BUDGET_USD": "500",
     "QUARRY_JOB_QUOTA": str(QUOTA),
 }
 # What `quarry watch` ends with when a run is over: every row has an answer, or some have an error.

@@ -30,7 +30,7 @@ PANELS = [panel for panels in boards().values() for panel in panels if panel.kin
 OF_THE_LEDGER = re.compile(
     r"quarry_(?:runs|shards|rows_open|rows_processed|rows_unaccounted|eta_timestamp_seconds"
     r"|oldest_(?:pending|on_demand)_shard_timestamp_seconds|slot_oldest_admitted_timestamp_seconds|slots_limit|slots_in_use"
-    r"|slots_foreign|budget_dollars|queue_messages)\{"
+    r"|slots_foreign|budget_dollars|month_(?:spent|projected|budget)_dollars|queue_messages)\{"
 )
 COUNTED = re.compile(r"\b\w+_(?:total|count|sum|bucket)\{")
 

@@ -195,6 +195,17 @@ def budget(scene: Scene) -> None:
     scene.run(rows=100)
 
 
+@fires("QuarryMonthBudgetAlmostSpent")
+def month(scene: Scene) -> None:
+    """The month's budget is set so low that what was spent before has used it up."""
+    stack = scene.user.stack
+    scene.run(rows=100)
+    scene.seen("quarry_month_spent_dollars > 0")
+    stack.restart("scheduler", variables={"QUARRY_BUDGET_USD": "0.000002"})
+    scene.undo.callback(stack.restart, "scheduler")
+    scene.seen("quarry_month_budget_dollars")
+
+
 @fires("QuarryConsumerStopped")
 def bad_release(scene: Scene) -> None:
     """The collector is replaced by a release that fails at each output, and a run has three shards."""

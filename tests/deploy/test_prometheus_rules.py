@@ -43,6 +43,7 @@ ALERTS = {
     "QuarryOnDemandThrottled",
     "QuarrySubmissionThrottled",
     "QuarryBudgetAlmostSpent",
+    "QuarryMonthBudgetAlmostSpent",
     "QuarryTargetDown",
     "QuarryConsumerStopped",
     "QuarryAuditBreach",
@@ -54,7 +55,7 @@ def test_promtool_takes_the_rules():
     done = promtool("check", "rules", *map(str, sorted(RULES.glob("*.yaml"))))
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "16 rules found" in done.stdout
+    assert "17 rules found" in done.stdout
     assert f"{len(rules('record'))} rules found" in done.stdout
 
 
@@ -86,7 +87,7 @@ def test_the_unit_tests_see_a_rule_that_is_wrong(name, right, wrong, tmp_path):
     assert "alertname" in done.stdout + done.stderr
 
 
-def test_there_are_the_fifteen_alerts():
+def test_there_are_the_sixteen_alerts():
     assert {rule["alert"] for rule in rules("alert")} == ALERTS
 
 

@@ -259,6 +259,14 @@ class Settings(BaseSettings):
     gauges_every_s: Seconds = Field(
         30, description="How often the depths of a service's queues are read: two requests per queue."
     )
+    budget_usd: float | None = Field(
+        None,
+        gt=0,
+        le=1_000_000_000,
+        allow_inf_nan=False,
+        description="What the runs of one calendar month (UTC) may cost together, in US dollars: no job is created that is likely"
+        " to pass it, and its run is HELD until the setting is raised or the next month begins. Unset: no budget.",
+    )
     budget_dollars: float | None = Field(
         None, gt=0, description="What 30 days may cost, for the alert; it stops nothing."
     )

@@ -322,6 +322,17 @@ variable "log_queries" {
   nullable    = false
 }
 
+variable "budget_usd" {
+  description = "What the runs of one calendar month (UTC) may cost together, in US dollars (QUARRY_BUDGET_USD): nothing is admitted that is likely to pass it; null is no budget."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.budget_usd == null || try(var.budget_usd > 0 && var.budget_usd <= 1000000000, false)
+    error_message = "budget_usd is in US dollars: more than 0 and at most 1000000000, or null for no budget."
+  }
+}
+
 variable "read_batch_metrics" {
   description = "Whether the scheduler reads CloudWatch's metrics of all batch jobs of the account, for what others have pending and for a first pace. It may then read all metrics of the account."
   type        = bool

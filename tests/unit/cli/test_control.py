@@ -252,6 +252,41 @@ def test_a_run_that_is_held_for_its_budget_says_so_and_goes_on_when_that_is_rais
     assert known("set", run_id, "budget_usd=30").exit_code == 1
 
 
+def test_a_run_that_waits_for_the_months_budget_says_so_wherever_one_looks(known):
+    world = known.world
+    world.settings = world.settings.model_copy(update={"budget_usd": 0.0001})
+    world.start()
+    run_id = running(known, 400)
+    asyncio.run(world.scheduler.sweeper.sweep())
+
+    shown = " ".join(known("status", run_id).stdout.split())
+    assert "HELD since" in shown
+    assert "the budget of 2026-01, $0.0001 (QUARRY_BUDGET_USD), is not enough for another shard: $0.00 spent" in shown
+    assert "to let it go on: set QUARRY_BUDGET_USD of the services higher" in shown
+    view = known.status(run_id)
+    assert (view["held"]["kind"], view["budget"]) == ("month", None)
+    assert view["waits_for"] == [
+        "the month's budget: a larger one, the next month, or jobs that cost less: 4 shards held back"
+    ]
+    refused = known("approve", run_id)
+    assert (refused.exit_code, "is held for the budget of the month" in refused.stderr) == (1, True)
+    assert "its run is held: the budget of 2026-01" in known("why", run_id, "0").stdout
+    assert "2026-01: $0 spent, of a budget of $0.0001 (QUARRY_BUDGET_USD)" in known("limits").stdout
+    assert done(known("limits", "--json"))["month"] == {
+        "month": "2026-01",
+        "spent_usd": 0.0,
+        "running_usd": 0.0,
+        "budget_usd": 0.0001,
+    }
+
+    world.settings = world.settings.model_copy(update={"budget_usd": None})
+    world.start()
+    known.finish(run_id)
+    assert known.status(run_id)["rows"]["ok"] == 400
+    asyncio.run(world.scheduler.sweeper.sweep())
+    assert "spent; no budget (QUARRY_BUDGET_USD)" in known("limits").stdout
+
+
 def test_a_budget_is_an_amount_of_dollars_or_none(known):
     run_id = running(known, 400)
     assert done(known("set", run_id, "budget_usd=none", "--json"))["budget_usd"] is None

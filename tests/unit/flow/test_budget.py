@@ -8,7 +8,7 @@ from quarry_core.contract.states import Gate, RunState
 from quarry_core.errors import Stale
 from quarry_core.ledger import moves
 from quarry_core.models.prices import price_of
-from quarry_core.planning.spending import MICRO, spent_dollars
+from quarry_core.planning.spending import MICRO, Booking, spent_dollars
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, healthy_dead, play, shards, step
 from tests.world.world import CLAUDE, SimulatedWorld
 
@@ -97,7 +97,7 @@ async def test_an_admission_that_was_decided_by_another_budget_or_booking_is_sta
     run_id = await enlist(world, world.joke(**EIGHT, budget_usd=5))
     pool = await world.scheduler.ticker.open_pool(CLAUDE_POOL)
     lane, first = await world.ledger.lane(CLAUDE_POOL, run_id), (await shards(world, run_id))[0]
-    decided = moves.admit(pool, lane, first, "heartbeat", 87_500)
+    decided = moves.admit(pool, lane, first, "heartbeat", Booking(87_500))
     await set_budget(world, run_id, 0.01)
     with pytest.raises(Stale):
         await world.ledger.apply(decided)

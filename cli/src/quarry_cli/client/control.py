@@ -119,6 +119,11 @@ async def approve(connections: Connections, text: str) -> Control:
             raise NotControlled(
                 f"run {totals.run_id} is held for its budget: raise it with quarry set {totals.run_id} budget_usd=DOLLARS"
             )
+        if totals.held_kind == HoldKind.MONTH:
+            raise NotControlled(
+                f"run {totals.run_id} is held for the budget of the month: it goes on when QUARRY_BUDGET_USD is raised, or with"
+                " the next month"
+            )
         raise NotControlled(f"run {totals.run_id} is not held: there is nothing to approve")
 
     return await _control(connections, text, Action.APPROVE, decide)

@@ -190,6 +190,8 @@ async def _row_of_run(connections: Connections, run_id: str, plan: Plan, shard: 
 def explain(objects: Objects, bucket: str, place: Place) -> Record:
     """Read what S3 holds of a record. Blocking. Raises PortError where S3 refuses or does not answer."""
     notes: list[str] = []
+    if place.totals.held:
+        notes.append(f"its run is held: {place.totals.held_reason}")
     record = record_id(place.shard, place.row)
     result = _result(objects, place, notes)
     attempts = _attempts(objects, bucket, place, record, notes)

@@ -15,8 +15,9 @@ from quarry_core.errors import Stale
 from quarry_core.ledger import moves
 from quarry_core.ledger.ledger import HOLDERS_MAX
 from quarry_core.ledger.limits import Limits
-from quarry_core.ledger.rows import LimitChange, Pool
+from quarry_core.ledger.rows import LimitChange, Month, Pool
 from quarry_core.models import is_application_profile, pool_of
+from quarry_core.planning.spending import MICRO, month_of
 from quarry_core.text import one_line
 
 TRIES_MAX = 20
@@ -73,12 +74,29 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
 
 
+class MonthBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """What the runs of the calendar month (`yyyy-mm`, UTC) come to together, in US dollars, and what they may come to.
+
+    `spent_usd` is what settled shards cost, `running_usd` what those that run are likely to. `budget_usd` is QUARRY_BUDGET_USD as a
+    scheduler went by it last; None: there is none.
+    """
+
+    month: str
+    spent_usd: float
+    running_usd: float
+    budget_usd: float | None
+
+
 class PoolLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What `quarry limits` prints. `changes` are of the one pool that was asked for, the newest first. `refused`: of it, or all."""
+    """What `quarry limits` prints. `changes` are of the one pool that was asked for, the newest first.
+
+    `refused`: of it, or all. `month`: None where nothing was spent in it yet.
+    """
 
     pools: list[PoolLimit]
     changes: list[Change]
     refused: list[Refused] = []
+    month: MonthBudget | None = None
 
 
 async def read_limits(connections: Connections, model: str | None) -> PoolLimits:
@@ -105,6 +123,19 @@ async def read_limits(connections: Connections, model: str | None) -> PoolLimits
             if each.counts(connections.clock.now().timestamp())
             and (model is None or pool_of(each.region, each.model_id) == names[0])
         ],
+        month=month_budget(await ledger.month(month_of(connections.clock.now()))),
+    )
+
+
+def month_budget(month: Month | None) -> MonthBudget | None:
+    """A month's item as people see it."""
+    if month is None:
+        return None
+    return MonthBudget(
+        month=month.month,
+        spent_usd=month.spent_micros / MICRO,
+        running_usd=max(0, month.projected_micros - month.spent_micros) / MICRO,
+        budget_usd=None if month.budget_micros is None else month.budget_micros / MICRO,
     )
 
 

@@ -26,6 +26,7 @@ from quarry_core.planning.spending import MICRO, Account, spent_dollars
 # With less than this done, a rate says more about the start than about the rest.
 ETA_DONE_RATIO_MIN = 0.005
 JOB_MESSAGES_MAX = 20
+MONTH_REMEDY = "set QUARRY_BUDGET_USD of the services higher"
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +108,7 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a run is HELD, of which kind, and since when. `remedy` is what to do, a command."""
+    """Why a run is HELD, of which kind, and since when. `remedy` is what to do: a command, or of the month's budget a sentence."""
 
     kind: str
     reason: str
@@ -316,6 +317,8 @@ def hold_of(totals: Totals) -> Hold | None:
     remedy = f"quarry approve {totals.run_id}"
     if totals.held_kind == HoldKind.BUDGET:
         remedy = f"quarry set {totals.run_id} budget_usd=DOLLARS"
+    if totals.held_kind == HoldKind.MONTH:
+        remedy = MONTH_REMEDY
     return Hold(kind=totals.held_kind, reason=totals.held_reason, at=totals.held_at, remedy=remedy)
 
 

@@ -50,14 +50,19 @@ def waits_for(
     return reported
 
 
+_HELD_FOR: Mapping[str, str] = {
+    HoldKind.BUDGET: "a larger budget, or jobs that cost less",
+    HoldKind.MONTH: "the month's budget: a larger one, the next month, or jobs that cost less",
+}
+
+
 def _pending(waiting: int, lane: Lane | None, pool: Pool | None, *, canary_begun: bool, held_for: str) -> list[str]:
     if waiting <= 0:
         return []
     if lane is not None and lane.gate is Gate.PAUSED:
         return [f"whoever paused it: {_shards(waiting)} held back"]
     if lane is not None and lane.gate is Gate.HELD:
-        who = "a larger budget, or jobs that cost less" if held_for == HoldKind.BUDGET else "whoever approves it"
-        return [f"{who}: {_shards(waiting)} held back"]
+        return [f"{_HELD_FOR.get(held_for, 'whoever approves it')}: {_shards(waiting)} held back"]
     if lane is not None and lane.gate is Gate.CANARY and canary_begun:
         return [f"the canary's answers: {_shards(waiting)} held back"]
     if lane is not None and lane.gate is Gate.REFUSED:

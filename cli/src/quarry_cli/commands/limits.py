@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from quarry_cli.client.pool_limits import Change, PoolLimit
+from quarry_cli.client.pool_limits import Change, MonthBudget, PoolLimit
 from quarry_cli.commands.options import open_client
 from quarry_cli.errors import BadSetting
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
 from quarry_cli.screen.tables import Column, fit
-from quarry_cli.screen.wording import plain
+from quarry_cli.screen.wording import dollars, plain
 
 
 def limits(
@@ -33,6 +33,8 @@ def limits(
     The limit is the smallest of three: QUARRY_JOB_QUOTA (or what --set gives), the account's quota less the jobs of others, and what Bedrock's refusals have left. A smaller limit stops no job: nothing is admitted until enough have ended.
 
     A model of which Bedrock refused to create a job, for its own sake, is remembered for QUARRY_REFUSED_MODEL_DAYS: runs of it are refused at once. They are listed too; --forget ends it for one, by its id.
+
+    The last line is what the runs of this month (UTC) have cost together, and the budget that they have.
 
     Each change is kept in the ledger for 400 days, with who, when and why; those of a limit are shown with MODEL.
 
@@ -58,6 +60,8 @@ def limits(
             console.print(_table(found.pools, console.width))
         else:
             typer.echo("no pool stands: one is made when a run has its first shard waiting", err=True)
+        if found.month is not None:
+            typer.echo(_of_month(found.month))
         for each in found.refused:
             typer.echo(
                 f"refused until {each.until}: {plain(each.model_id)}, since Bedrock told run {plain(each.run_id)} at {each.at}:"
@@ -80,6 +84,16 @@ def _table(pools: list[PoolLimit], width_chars: int) -> object:
         ],
         width_chars,
     )
+
+
+def _of_month(month: MonthBudget) -> str:
+    spent, running = (dollars(each).removeprefix("about ") for each in (month.spent_usd, month.running_usd))
+    text = f"{month.month}: {spent} spent"
+    if month.running_usd:
+        text += f", about {running} in jobs that run"
+    if month.budget_usd is None:
+        return f"{text}; no budget (QUARRY_BUDGET_USD)"
+    return f"{text}, of a budget of {dollars(month.budget_usd).removeprefix('about ')} (QUARRY_BUDGET_USD)"
 
 
 def _configured(pool: PoolLimit) -> str:

@@ -70,8 +70,10 @@ def possible(view: RunView) -> Sequence[Action]:
 
 
 def lets_go_on(view: RunView) -> Action | None:
-    """What lets a held run go on."""
-    return None if view.held is None else ACTIONS["budget" if view.held.kind == HoldKind.BUDGET else "approve"]
+    """What lets a held run go on; None where nothing here does."""
+    if view.held is None or view.held.kind == HoldKind.MONTH:
+        return None
+    return ACTIONS["budget" if view.held.kind == HoldKind.BUDGET else "approve"]
 
 
 async def _cancel(connections: Connections, run_id: str, _: Mapping[str, str]) -> Done:

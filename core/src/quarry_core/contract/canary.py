@@ -84,4 +84,5 @@ class HoldKind(StrEnum):
     """Why a run is held."""
 
     CANARY = "canary"
-    BUDGET = "budget"
+    BUDGET = "budget"  # its own
+    MONTH = "month"  # the environment's, of the calendar month

@@ -10,6 +10,7 @@ HISTORY = "history#"
 AUDIT = "audit#"
 VERSION = "version#"
 REFUSED_MODELS = "refused-models"
+MONTHS = "months"
 REFUSED_MODEL = "model#"
 
 
@@ -92,6 +93,11 @@ def trail_pk(month: str) -> str:
 def trail_key(at: str, token: str) -> Key:
     """One entry of the audit trail."""
     return trail_pk(at[:7]), f"{at}#{token}"
+
+
+def month_key(month: str) -> Key:
+    """What the shards came to that were booked in a month (`yyyy-mm`, UTC), over all runs. It stays."""
+    return MONTHS, month
 
 
 def origin_key(origin_id: str) -> Key:

@@ -17,6 +17,7 @@ from quarry_core.ledger.rows import (
     JobRow,
     Lane,
     LimitChange,
+    Month,
     Pool,
     RefusedModel,
     Shard,
@@ -213,6 +214,15 @@ class Ledger:
         """The audit trail of a month (`yyyy-mm`), the newest first."""
         items = await self._table.query(keys.trail_pk(month), most=most, backwards=True)
         return [rows.read_audit_entry(item) for item in items]
+
+    async def month(self, month: str) -> Month | None:
+        """What the shards booked in a month (`yyyy-mm`) came to."""
+        item = await self._table.get(keys.month_key(month))
+        return None if item is None else rows.read_month(item)
+
+    async def months(self, most: int = 120) -> list[Month]:
+        """The newest months, the newest first."""
+        return [rows.read_month(item) for item in await self._table.query(keys.MONTHS, most=most, backwards=True)]
 
     async def first_sender(self, origin_id: str) -> str:
         """Who sent the manifest of which a copy waits; empty if none does."""

@@ -122,6 +122,10 @@ class Totals:
     held_reason: str = ""
     approved_at: str = ""
     approved_by: str = ""
+    # In millionths of a dollar: what its settled shards cost, by the prices of the day; `on_demand_micros` of these at the
+    # prices on demand. None: an earlier release accepted it, which kept the LLM tokens alone.
+    spent_micros: int | None = None
+    on_demand_micros: int = 0
     # In millionths of a dollar. The budget is None where it has none. What was booked of shards that are settled.
     budget_micros: int | None = None
     unbooked_micros: int = 0
@@ -263,6 +267,9 @@ class Shard:
     asked_twice: int = 0
     tier: str = ""
     booked_micros: int = 0  # at what it was admitted, in millionths of a dollar
+    month: str = ""  # `yyyy-mm`, UTC: to which it was booked, and its cost counts
+    # Of a settled shard, in millionths of a dollar. None: it is not settled, or an earlier release settled it.
+    spent_micros: int | None = None
 
     @property
     def holder(self) -> str:
@@ -405,6 +412,30 @@ def read_pool(item: Item) -> Pool:
         set_by=item.get("set_by", ""),
         set_at=item.get("set_at", ""),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """What all shards came to that were booked in a month (`yyyy-mm`, UTC), in millionths of a dollar.
+
+    Attributes:
+        spent_micros: of settled shards; `on_demand_micros` of these at the prices on demand.
+        booked_micros: likely cost of all shards that were booked; `unbooked_micros` of these for the settled ones.
+        projected_micros: spent + booked - unbooked, always: what an admission adds to, on a premise.
+        budget_micros: the budget that a scheduler went by last; for people, no decision reads it.
+    """
+
+    month: str
+    spent_micros: int = 0
+    on_demand_micros: int = 0
+    booked_micros: int = 0
+    unbooked_micros: int = 0
+    projected_micros: int = 0
+    budget_micros: int | None = None
+
+
+def read_month(item: Item) -> Month:
+    return Month(**{name: item[name] for name in Month.__slots__ if name in item})
 
 
 @dataclass(frozen=True, slots=True)

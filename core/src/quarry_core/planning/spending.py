@@ -2,7 +2,8 @@
 
 Theory of operation. Money is counted in whole millionths of a dollar, as the ledger adds them. A shard is booked at its
 likely cost in the transaction that admits it, and unbooked in the one that settles it, where its real LLM tokens take the
-place: so spent + committed holds every shard exactly once, whoever reads it. What a record is likely to cost is what this
+place: so spent + committed holds every shard exactly once, whoever reads it. It is booked twice over, in its run and in the
+month of the environment, for each may have a budget. What a record is likely to cost is what this
 run's records have cost so far; until one is known, what the plan estimated, for which the answers of a model that has no
 history count with all that max_tokens allows.
 """
@@ -10,10 +11,60 @@ history count with all that max_tokens allows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from quarry_core.models.prices import on_demand_price_of, price_of
 
 MICRO = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """What a shard is booked at, in millionths of a dollar; 0: at nothing, as where its model has no price.
+
+    Attributes:
+        likely: what it is likely to cost.
+        month: to which it counts, `yyyy-mm` in UTC; empty: to none.
+        most: what the month may be projected to come to with it, in millionths; None: the environment has no budget.
+    """
+
+    likely: int = 0
+    month: str = ""
+    most: int | None = None
+
+
+NOT_BOOKED = Booking()
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a settled shard came to, in millionths of a dollar, and the month in which that is so (`yyyy-mm`, UTC)."""
+
+    micros: int
+    month: str
+
+
+def month_of(moment: datetime) -> str:
+    """The month that a shard counts to which is booked now, such as 2026-12. `moment` is in UTC."""
+    return moment.strftime("%Y-%m")
+
+
+def month_after(month: str) -> str:
+    """The next one."""
+    year, number = int(month[:4]), int(month[5:])
+    return f"{year:04d}-{number + 1:02d}" if number < 12 else f"{year + 1:04d}-01"
+
+
+def cost_micros(
+    model_id: str, input_tokens: int, output_tokens: int, *, on_demand: bool = False, tier: str = ""
+) -> int:
+    """What LLM tokens cost, in millionths of a dollar; 0 where the model has no price.
+
+    Args:
+        on_demand: asked so, in the service tier `tier`; empty: the default one.
+    """
+    price = on_demand_price_of(model_id, tier) if on_demand else price_of(model_id)
+    return 0 if price is None else round(price.dollars(input_tokens, output_tokens) * MICRO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +142,28 @@ def over_budget(account: Account, likely: int, run_id: str) -> str:
         text += f", about {dollars(account.committed)} in jobs that run"
     needed = account.spent + account.committed + likely
     return f"{text}, and the next needs about {dollars(likely)}; with quarry set {run_id} budget_usd={_more(needed)} it goes on"
+
+
+def over_month(account: Account, likely: int, month: str) -> str:
+    """Likewise, of the month's budget."""
+    text = (
+        f"the budget of {month}, {dollars(account.budget)} (QUARRY_BUDGET_USD), is not enough for another shard:"
+        f" {dollars(account.spent)} spent"
+    )
+    if account.committed:
+        text += f", about {dollars(account.committed)} in jobs that run"
+    return (
+        f"{text}, and the next needs about {dollars(likely)}; it goes on when the setting is raised, when jobs cost less"
+        f" than was booked, or when {month_after(month)} begins"
+    )
+
+
+def no_month_price(model_id: str) -> str:
+    """Why nothing is admitted of a model without a price where the month has a budget."""
+    return (
+        f"the table of prices has no {model_id}, so nobody can say what it would add to the month's budget"
+        " (QUARRY_BUDGET_USD): take a model that has a price (`quarry prices` lists them)"
+    )
 
 
 def _more(micros: int) -> str:

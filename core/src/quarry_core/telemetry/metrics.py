@@ -212,6 +212,19 @@ AUDIT_BREACHES = Gauge(
     " slot_without_row, job_without_slot; must be 0.",
     ["kind"],
 )
+MONTH_SPENT = Gauge(
+    "quarry_month_spent_dollars",
+    "What the settled shards cost that were booked in this calendar month (UTC), in US dollars, by the ledger.",
+)
+MONTH_PROJECTED = Gauge(
+    "quarry_month_projected_dollars",
+    "The same with what the shards that run are likely to cost: what is held against QUARRY_BUDGET_USD.",
+)
+MONTH_BUDGET = Gauge(
+    "quarry_month_budget_dollars",
+    "What a calendar month may cost, where QUARRY_BUDGET_USD is set; absent otherwise.",
+    registry=None,  # as the next one
+)
 BUDGET = Gauge(
     "quarry_budget_dollars",
     "What 30 days may cost, where QUARRY_BUDGET_DOLLARS is set; absent otherwise.",
@@ -241,6 +254,12 @@ def observe_aws(service: str, operation: str, outcome: str, seconds: float) -> N
 def show_budget() -> None:
     """From now on a scrape has the budget."""
     REGISTRY.register(BUDGET)
+
+
+@cache
+def show_month_budget() -> None:
+    """From now on a scrape has the month's budget."""
+    REGISTRY.register(MONTH_BUDGET)
 
 
 def set_all(gauge: Gauge, values: Mapping[str, float]) -> None:

@@ -34,9 +34,11 @@ from quarry_core.ledger.rows import Shard, Totals
 from quarry_core.models import canonical_model
 from quarry_core.models.prices import on_demand_price_of, price_of
 from quarry_core.planning.history import History, of_settled
+from quarry_core.planning.spending import Cost, cost_micros, month_of
 from quarry_core.service.endings import end_run
 from quarry_core.service.failures import Kind, RunCode, Step, StepFailed, Why, kind_of
 from quarry_core.service.history import HistoryKeeper
+from quarry_core.service.months import MonthKeeper
 from quarry_core.service.pieces import Piece
 from quarry_core.service.process import World
 from quarry_core.service.steps import Steps
@@ -60,6 +62,7 @@ class Shards:
         self._publisher = Publisher(world, steps)
         self._shares = Shares(BYTES_AT_ONCE)
         self._history = HistoryKeeper(world)
+        self._months = MonthKeeper(world)
         self._canary = CanaryJudge(world)
         self._closing_woken: OrderedDict[str, int] = OrderedDict()  # by run: at which version of its totals
 
@@ -119,7 +122,7 @@ class Shards:
             salvage = await self._salvage_if_can_be(wakeup.run_id, totals.plan)
             outcome = await self._outcome_in_part(salvage, shard, why)
             with contextlib.suppress(Stale):  # settled by another
-                await self._move_settled(shard, outcome)
+                await self._move_settled(shard, outcome, salvage.pins.model if salvage else "")
             shard = await ledger.shard(wakeup.run_id, wakeup.shard)
             assert shard is not None
             if salvage is not None and why.code is not RunCode.WORKER_KILLED and has_part(shard, totals):
@@ -186,7 +189,7 @@ class Shards:
             # What is carried over was counted with the version before.
             carried = shard.ended_status == moves.CARRIED
             tokens = None if carried else _tokens_of(outcome, totals.record_millitokens)
-            await self._move_settled(shard, outcome, tokens, without_outcome=held.without_outcome)
+            await self._move_settled(shard, outcome, salvage.pins.model, tokens, without_outcome=held.without_outcome)
         except Stale:
             log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
             return "settled_by_another"
@@ -204,10 +207,17 @@ class Shards:
         return "settled"
 
     async def _move_settled(
-        self, shard: Shard, outcome: Settlement, tokens: History | None = None, *, without_outcome: bool = False
+        self,
+        shard: Shard,
+        outcome: Settlement,
+        model: str,
+        tokens: History | None = None,
+        *,
+        without_outcome: bool = False,
     ) -> None:
         """Raises Stale: another has settled it."""
         world = self._world
+        month = shard.month or month_of(world.clock.now())
         expires_at = int((world.clock.now() + timedelta(days=SHARD_TTL_DAYS)).timestamp())
         move = partial(
             moves.settle,
@@ -220,8 +230,17 @@ class Shards:
             output_tokens=outcome.output_tokens,
             errors=outcome.errors,
             without_outcome=without_outcome,
+            cost=Cost(_micros(model, outcome, shard), month),
         )
-        await self._history.apply(shard.pool, tokens, lambda seen: move(seen=seen))
+        await self._months.open(month)
+        try:
+            await self._history.apply(shard.pool, tokens, lambda seen: move(seen=seen))
+        except Stale:
+            if await world.ledger.month(month) is not None:
+                raise
+            self._months.forget()
+            await self._months.open(month)
+            await self._history.apply(shard.pool, tokens, lambda seen: move(seen=seen))
 
     async def _repeat(self, shard: Shard) -> bool:
         """Ask the whole job again, after a pause. False: it cannot be, since its lane is refused."""
@@ -309,6 +328,13 @@ def _tokens_of(outcome: Settlement, record_millitokens: int) -> History | None:
     """What the model counted, beside what the plan had estimated for the records that it counted."""
     counted = outcome.ok + outcome.errors.get(ErrorCode.EMPTY_ANSWER, 0)
     return of_settled(counted, record_millitokens, outcome.input_tokens, outcome.output_tokens)
+
+
+def _micros(model: str, outcome: Settlement, shard: Shard) -> int:
+    """What a shard's answers cost, in millionths of a dollar. What was carried over was paid by the version before."""
+    if shard.ended_status == moves.CARRIED or not model:
+        return 0
+    return cost_micros(model, outcome.input_tokens, outcome.output_tokens, on_demand=shard.on_demand, tier=shard.tier)
 
 
 def _count(model_id: str, outcome: Settlement, shard: Shard) -> None:

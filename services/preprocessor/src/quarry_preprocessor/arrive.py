@@ -35,6 +35,8 @@ from quarry_core.contract.run import Pins, Run
 from quarry_core.contract.states import RunState
 from quarry_core.errors import Refused, Stale
 from quarry_core.ledger import moves
+from quarry_core.models.prices import price_of
+from quarry_core.planning.spending import no_month_price
 from quarry_core.ports import Message
 from quarry_core.service.endings import end_run
 from quarry_core.service.failures import RunCode, Step, Why, exhausted
@@ -48,7 +50,7 @@ from quarry_core.sources.profiles import look_up_model
 from quarry_core.structured.schema import SchemaError
 from quarry_core.structured.validate import compiled
 from quarry_core.telemetry import metrics
-from quarry_core.text import bounded_text
+from quarry_core.text import bounded_text, shown_name
 
 log = structlog.get_logger()
 FULL_WAIT_S = 60
@@ -190,6 +192,8 @@ class Arrivals:
             except SchemaError as error:
                 raise ManifestError(f"output_schema: {error}") from error
         settings = self._world.settings
+        if settings.budget_usd is not None and not manifest.dry_run and price_of(manifest.model) is None:
+            raise ManifestError(f"model_id: {no_month_price(shown_name(manifest.model))}")
         environment = Environment(
             region=settings.region,
             bucket=settings.bucket,

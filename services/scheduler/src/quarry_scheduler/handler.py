@@ -47,7 +47,7 @@ class Scheduler:
         self.ticker = Ticker(world, self._pins, self._steps, self._endings, self.tracker, self.limits, budgets)
         self.tracking = Tracking(world, self.tracker, self._steps, self._endings)
         self.on_demand = OnDemand(world, self._pins, self._steps, budgets)
-        self.sweeper = Sweeper(world, self.tracking, self.ticker, self.on_demand, self.limits, self.load)
+        self.sweeper = Sweeper(world, self.tracking, self.ticker, self.on_demand, self.limits, self.load, budgets)
 
     async def on_wakeup(self, message: Message) -> Verdict:
         """`admit`: tick the run's pool. `sweep`: sweep."""

@@ -180,16 +180,20 @@ class OnDemand:
         lane = await world.ledger.lane(shard.pool, shard.run_id)
         if lane is None:
             raise Stale(f"run {shard.run_id} has no lane any more")
-        likely = await self._budgets.likely(lane, shard)
-        if likely is None:
+        booking = await self._budgets.book(lane, shard)
+        if booking is None:
             raise Lost  # its run is held, and it is looked at again when that is over
         again = min(left, shard.in_doubt)
         in_doubt = CHECKPOINT_RECORDS + world.settings.on_demand_concurrency
         # Remembered before it is written: should the reply be lost, the next message knows its own beginning.
         self._ours = {shard.holder: heartbeat} | dict(list(self._ours.items())[:HOLDERS_MAX])
-        await world.ledger.apply(
-            moves.begin_invoking(shard, heartbeat, in_doubt, again, lane=lane, likely_micros=likely)
-        )
+        try:
+            await world.ledger.apply(
+                moves.begin_invoking(shard, heartbeat, in_doubt, again, lane=lane, booking=booking)
+            )
+        except Stale:
+            self._budgets.forget()
+            raise
         if again:
             log.warning("asked_twice", run_id=shard.run_id, shard=shard.shard, at_most=again)
             metrics.ON_DEMAND_ASKED_TWICE.inc(again)
@@ -200,7 +204,8 @@ class OnDemand:
             heartbeat_attribute=HEARTBEAT,
             in_doubt=in_doubt,
             asked_twice=shard.asked_twice + again,
-            booked_micros=likely or shard.booked_micros,
+            booked_micros=booking.likely or shard.booked_micros,
+            month=booking.month or shard.month,
         )
 
     async def _end(self, asking: Asking) -> str:

@@ -25,6 +25,7 @@ from quarry_core.telemetry import metrics
 from quarry_scheduler import gauges
 from quarry_scheduler.audit import KINDS, Breach, breaches
 from quarry_scheduler.batch_load import BatchLoads
+from quarry_scheduler.budgets import Budgets
 from quarry_scheduler.limits import Others, PoolLimits
 from quarry_scheduler.on_demand import OnDemand
 from quarry_scheduler.staleness import Staleness
@@ -53,6 +54,7 @@ class Sweeper:
         on_demand: OnDemand,
         limits: PoolLimits,
         load: BatchLoads,
+        budgets: Budgets,
     ) -> None:
         self._world = world
         self._limits = limits
@@ -68,6 +70,7 @@ class Sweeper:
         self._gone = Staleness()  # jobs of ours that Bedrock does not know
         self._remembered = gauges.Memory()
         self._load = load
+        self._budgets = budgets
         self._used: Sequence[str] = ()  # pools of open runs, as this sweep read them; not all of them stand
         self._breaches: frozenset[Breach] = frozenset()  # what the last sweep saw
         self._running: asyncio.Task[dict[str, int]] | None = None
@@ -92,6 +95,7 @@ class Sweeper:
         self._audit(view)
         try:
             self._show(ledgered)
+            await self._budgets.show()
         except Exception:  # figures are for people: a bug in them must not keep the sweep from fixing
             log.exception("figures_failed")
         now_s, most = self._world.clock.monotonic(), self._world.settings.wake_max

@@ -166,8 +166,8 @@ class Ticker:
     async def _tick(self, name: str) -> Ticked:
         ticked = Ticked()
         lanes = {lane.run_id: lane for lane in await self._world.ledger.lanes(name)}
-        for lane in lanes.values():
-            if lane.gate is Gate.HELD and await self._budgets.reconsider(lane):
+        for lane in self._budgets.held(name, lanes.values()):
+            if await self._budgets.reconsider(lane):
                 await self._wake_asked(lane.run_id)
         pool = await self._world.ledger.pool(name)
         if pool is None:
@@ -349,6 +349,7 @@ class Ticker:
                     partial(self._give_up_lane, lane),
                 )
             except Stale:
+                self._budgets.forget()
                 ticked.stale += 1
                 return False
             except StepFailed:
@@ -369,28 +370,29 @@ class Ticker:
     ) -> tuple[Shard, int] | None:
         """Give a slot to the next shard of a lane, which is given with what was booked for it in its lane.
 
-        None: none is ready, or fits into the run's budget. Raises Stale.
+        None: none is ready, or fits into the budgets of the run and the month. Raises Stale.
         """
         if lane.run_id not in heads:
             heads[lane.run_id] = await self._ready(lane, pool.free)
         shard = await self._next_shard(heads[lane.run_id])
         if shard is None:
             return None
-        likely = await self._budgets.likely(lane, shard)
-        if likely is None:
+        booking = await self._budgets.book(lane, shard)
+        if booking is None:
             return None
         heartbeat = self._world.clock.token()
         # Remembered before it is written: should the reply be lost, the next tick knows its own admission.
         memory.ours.add(heartbeat)
         memory.fresh.add(heartbeat)
         with self._world.traces.span("admit", shard.run_id, shard.shard, attempt=shard.attempt, pool=shard.pool):
-            await self._world.ledger.apply(moves.admit(pool, lane, shard, heartbeat, likely))
+            await self._world.ledger.apply(moves.admit(pool, lane, shard, heartbeat, booking))
         admitted = replace(
             shard,
             state=ShardState.ADMITTED,
             heartbeat=heartbeat,
             version=shard.version + 1,
-            booked_micros=likely or shard.booked_micros,
+            booked_micros=booking.likely or shard.booked_micros,
+            month=booking.month or shard.month,
         )
         return admitted, admitted.booked_micros - shard.booked_micros
 

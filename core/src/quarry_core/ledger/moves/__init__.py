@@ -25,6 +25,7 @@ from quarry_core.ledger.moves.holding import (
 )
 from quarry_core.ledger.moves.invoking import begin_invoking, end_invoking, end_uninvoked, keep_invoking, leave_invoking
 from quarry_core.ledger.moves.lanes import set_share, set_share_early
+from quarry_core.ledger.moves.months import open_month, tell_budget
 from quarry_core.ledger.moves.pools import (
     limit_pool,
     list_pool,
@@ -125,6 +126,7 @@ __all__ = [
     "note_refused_model",
     "observe",
     "open_history",
+    "open_month",
     "open_more",
     "open_pool",
     "open_round",
@@ -149,4 +151,5 @@ __all__ = [
     "settle",
     "submit",
     "take_over",
+    "tell_budget",
 ]

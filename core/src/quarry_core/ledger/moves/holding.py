@@ -120,10 +120,14 @@ def hold(totals: Totals, lane: Lane | None, *, kind: HoldKind, reason: str, at: 
     ]
 
 
-def say_held(totals: Totals, reason: str) -> list[Write]:
-    """A held run stays held, and says why as it is now."""
+def say_held(totals: Totals, kind: HoldKind, reason: str) -> list[Write]:
+    """A held run stays held, and says for what and why as it is now."""
     premise = (equal("state", RunState.RUNNING), equal("held_at", totals.held_at), equal("held_kind", totals.held_kind))
-    return [Update(totals_key(totals.run_id), when=premise, set={"held_reason": reason}, add={"version": 1})]
+    return [
+        Update(
+            totals_key(totals.run_id), when=premise, set={"held_kind": kind, "held_reason": reason}, add={"version": 1}
+        )
+    ]
 
 
 def release_held(totals: Totals, lane: Lane | None) -> list[Write]:

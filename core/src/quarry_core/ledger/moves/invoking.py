@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.ledger.keys import invoke_key, lane_key, shard_key, totals_key
+from quarry_core.ledger.moves.months import booked_in
 from quarry_core.ledger.moves.premise import as_read as as_read_value
 from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.moves.writes import (
@@ -17,25 +18,35 @@ from quarry_core.ledger.moves.writes import (
     todo,
 )
 from quarry_core.ledger.rows import HEARTBEAT, Lane, Shard
+from quarry_core.planning.spending import NOT_BOOKED, Booking
 from quarry_core.ports import Cond, Delete, Update, Write
 
 
 def begin_invoking(
-    shard: Shard, heartbeat: str, in_doubt: int, asked_twice: int, *, lane: Lane | None = None, likely_micros: int = 0
+    shard: Shard,
+    heartbeat: str,
+    in_doubt: int,
+    asked_twice: int,
+    *,
+    lane: Lane | None = None,
+    booking: Booking = NOT_BOOKED,
 ) -> list[Write]:
     """PENDING -> INVOKING: one scheduler asks its records on demand.
 
     Args:
         in_doubt: at most so many records will be asked and in no checkpoint yet.
         asked_twice: at most so many that it will ask were asked by one before it, which was lost.
-        lane: the run's, if the shard is booked in it at `likely_micros`, millionths of a dollar; no other shard may be
-            booked meanwhile.
+        lane: the run's, if the shard is booked in it; no other shard of it may be booked meanwhile.
+        booking: what it is likely to cost.
     """
-    booked = []
-    if lane is not None and likely_micros:
+    booked: list[Write] = []
+    if lane is not None and booking.likely:
         premise = (Cond("gate", "exists"), as_read_value("booked_micros", lane.booked_micros))
-        more = booked_more(shard, likely_micros)
-        booked = [Update(lane_key(lane.pool, lane.run_id), when=premise, add={"version": 1} | more)]
+        more = booked_more(shard, booking)
+        booked = [
+            Update(lane_key(lane.pool, lane.run_id), when=premise, add={"version": 1} | more),
+            *booked_in(shard, booking),
+        ]
     return [
         *booked,
         # Of a run that broke, or is cancelled, paused or held, nothing more is asked.
@@ -54,7 +65,7 @@ def begin_invoking(
             shard_key(shard.run_id, shard.shard),
             when=(equal("state", ShardState.PENDING), equal("attempt", shard.attempt), equal("version", shard.version)),
             set={"state": ShardState.INVOKING, HEARTBEAT: heartbeat, "in_doubt": in_doubt}
-            | (booked_at(likely_micros) if booked else {}),
+            | (booked_at(booking) if booked else {}),
             add={"version": 1} | ({"asked_twice": asked_twice} if asked_twice else {}),
         ),
     ]

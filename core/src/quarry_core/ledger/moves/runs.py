@@ -39,6 +39,7 @@ def accept(run: Run, text_days: int = TEXT_DAYS) -> list[Write]:
             "shards_settled",
             "repeats",
             "rows_source",
+            "spent_micros",
         ),
         0,
     )

@@ -8,11 +8,13 @@ from typing import Any
 
 from quarry_core.contract.states import Gate, RunState, ShardState
 from quarry_core.ledger.keys import invoke_key, lane_key, shard_key, slice_key, todo_key, totals_key
+from quarry_core.ledger.moves.months import settled_in
 from quarry_core.ledger.moves.pools import seen_in
 from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.moves.writes import BELOW_MINIMUM, CANCELLED, as_read, marker, todo, wait
 from quarry_core.ledger.rows import ERRORS, HEARTBEAT, HEARTBEAT_BEFORE, Shard
 from quarry_core.planning.history import Seen
+from quarry_core.planning.spending import Cost
 from quarry_core.ports import Cond, Delete, Put, Update, Write
 
 
@@ -115,6 +117,7 @@ def settle(
     errors: Mapping[str, int] | None = None,
     without_outcome: bool = False,
     seen: Seen | None = None,
+    cost: Cost | None = None,
 ) -> list[Write]:
     """ENDED -> SETTLED: every record has its outcome, and the run's account moves with it.
 
@@ -124,8 +127,10 @@ def settle(
         errors: error rows by code, for people.
         without_outcome: every row has its answer and no outcome was written: the row tells the whole account.
         seen: the tokens that were counted beside those that had been estimated.
+        cost: what its answers cost; it takes the place of what was booked.
     """
     counted = ok + error + again
+    spent = {} if cost is None else {"spent_micros": cost.micros}
     assert counted == shard.rows, f"{counted} outcomes for {shard.rows} rows of shard {shard.shard}"
     account: dict[str, Any] = {"again": again} if again else {}
     if without_outcome:
@@ -135,7 +140,7 @@ def settle(
         Update(
             shard_key(shard.run_id, shard.shard),
             when=as_read(shard),
-            set={"state": ShardState.SETTLED, "ok": ok, "error": error, "expires_at": expires_at, **account},
+            set={"state": ShardState.SETTLED, "ok": ok, "error": error, "expires_at": expires_at, **account, **spent},
             add={"version": 1},
         ),
         Delete(todo_key(shard.run_id, shard.shard)),
@@ -153,11 +158,18 @@ def settle(
                 "output_tokens": output_tokens,
                 **_at_full_price(shard, input_tokens, output_tokens),
                 **({"unbooked_micros": shard.booked_micros} if shard.booked_micros else {}),
+                **{name: micros for name, micros in _paid(shard, cost).items() if micros},
                 **{f"{ERRORS}{code}": count for code, count in (errors or {}).items() if count},
             },
         ),
+        *settled_in(shard, cost),
         *seen_in(shard.pool, seen),
     ]
+
+
+def _paid(shard: Shard, cost: Cost | None) -> dict[str, int]:
+    micros = 0 if cost is None else cost.micros
+    return {"spent_micros": micros, "on_demand_micros": micros if shard.on_demand else 0}
 
 
 def _at_full_price(shard: Shard, input_tokens: int, output_tokens: int) -> dict[str, int]:

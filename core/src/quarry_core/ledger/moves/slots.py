@@ -7,6 +7,7 @@ from dataclasses import replace
 from quarry_core.contract.canary import CANARY_SHARD
 from quarry_core.contract.states import TERMINAL_RANK, Gate, ShardState
 from quarry_core.ledger.keys import job_key, lane_key, pool_key, shard_key, wait_key
+from quarry_core.ledger.moves.months import booked_in
 from quarry_core.ledger.moves.pools import seen_in
 from quarry_core.ledger.moves.premise import as_read as if_read
 from quarry_core.ledger.moves.premise import equal
@@ -24,16 +25,17 @@ from quarry_core.ledger.moves.writes import (
 )
 from quarry_core.ledger.rows import HEARTBEAT, HEARTBEAT_BEFORE, JobRow, Lane, Pool, Shard
 from quarry_core.planning.history import Seen
+from quarry_core.planning.spending import NOT_BOOKED, Booking
 from quarry_core.ports import Cond, Delete, Put, Update, Write
 
 STRIDE = 1 << 20
 
 
-def admit(pool: Pool, lane: Lane, shard: Shard, heartbeat: str, likely_micros: int = 0) -> list[Write]:
+def admit(pool: Pool, lane: Lane, shard: Shard, heartbeat: str, booking: Booking = NOT_BOOKED) -> list[Write]:
     """PENDING -> ADMITTED: a slot is taken, and the lane and the pool's virtual time advance.
 
     Args:
-        likely_micros: what it is likely to cost, in millionths of a dollar; it is booked once, however often it is admitted.
+        booking: what it is likely to cost; it is booked once, however often it is admitted.
     """
     # Whatever the lane was read as: through the gate `canary` the canary alone goes, through any other but `open` nothing.
     gate = Gate.CANARY if lane.gate is Gate.CANARY and shard.shard == CANARY_SHARD else Gate.OPEN
@@ -54,7 +56,7 @@ def admit(pool: Pool, lane: Lane, shard: Shard, heartbeat: str, likely_micros: i
         Update(
             shard_key(shard.run_id, shard.shard),
             when=(equal("state", ShardState.PENDING), equal("attempt", shard.attempt)),
-            set={"state": ShardState.ADMITTED, HEARTBEAT: heartbeat} | booked_at(likely_micros),
+            set={"state": ShardState.ADMITTED, HEARTBEAT: heartbeat} | booked_at(booking),
             add={"version": 1},
         ),
         Delete(wait_key(shard.run_id, shard.shard, shard.attempt)),
@@ -63,11 +65,12 @@ def admit(pool: Pool, lane: Lane, shard: Shard, heartbeat: str, likely_micros: i
             when=(
                 equal("gate", gate),
                 equal("tag", lane.tag),
-                *((if_read("booked_micros", lane.booked_micros),) if likely_micros else ()),
+                *((if_read("booked_micros", lane.booked_micros),) if booking.likely else ()),
             ),
             set={"tag": tag + STRIDE // lane.weight},
-            add={"waiting": -1, "version": 1} | booked_more(shard, likely_micros),
+            add={"waiting": -1, "version": 1} | booked_more(shard, booking),
         ),
+        *booked_in(shard, booking),
     ]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from quarry_core.ledger.keys import pool_key, todo_key, wait_key
 from quarry_core.ledger.moves.premise import equal
 from quarry_core.ledger.rows import Shard
+from quarry_core.planning.spending import Booking
 from quarry_core.ports import Cond, Key, Put, Update
 
 # What stands as `ended_status` where no job was made; every other word there is Bedrock's.
@@ -26,14 +28,16 @@ def as_read(shard: Shard) -> tuple[Cond, ...]:
     return (equal("state", shard.state), equal("attempt", shard.attempt))
 
 
-def booked_at(likely_micros: int) -> dict[str, int]:
-    """What is written to a shard that is booked at its likely cost, in millionths of a dollar."""
-    return {"booked_micros": likely_micros} if likely_micros else {}
+def booked_at(booking: Booking) -> dict[str, Any]:
+    """What is written to a shard that is booked at its likely cost."""
+    if not booking.likely:
+        return {}
+    return {"booked_micros": booking.likely} | ({"month": booking.month} if booking.month else {})
 
 
-def booked_more(shard: Shard, likely_micros: int) -> dict[str, int]:
+def booked_more(shard: Shard, booking: Booking) -> dict[str, int]:
     """What is added to its lane: what the shard was booked at before, by an admission that came to nothing, counts no more."""
-    more = likely_micros - shard.booked_micros if likely_micros else 0
+    more = booking.likely - shard.booked_micros if booking.likely else 0
     return {"booked_micros": more} if more else {}
 
 
