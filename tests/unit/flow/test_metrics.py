@@ -220,6 +220,11 @@ async def calls_of_aws(seen):
     seen.look()
 
 
+async def a_month_has_a_budget(seen):
+    await SimulatedWorld(budget_usd=1_000.0).scheduler.sweeper.sweep()
+    seen.look()
+
+
 @pytest.fixture(scope="module")
 def everything_seen():
     return {}
@@ -228,7 +233,7 @@ def everything_seen():
 async def look_at_everything(everything_seen, monkeypatch):
     if "seen" not in everything_seen:
         set_credentials(monkeypatch)
-        world, seen = SimulatedWorld(job_quota=4, budget_dollars=100.0, budget_usd=1_000.0), Seen()
+        world, seen = SimulatedWorld(job_quota=4, budget_dollars=100.0), Seen()
         await a_process_begins(world, seen)
         await whole_runs(world, seen)
         run_id = await a_slot_without_a_job(world, seen)
@@ -238,6 +243,7 @@ async def look_at_everything(everything_seen, monkeypatch):
         await what_fails_by_itself(seen)
         await what_cloudwatch_publishes(seen)
         await a_canary_is_judged(seen)
+        await a_month_has_a_budget(seen)
         await calls_of_aws(seen)
         everything_seen["seen"] = seen
     return everything_seen["seen"]
