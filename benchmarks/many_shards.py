@@ -14,10 +14,12 @@ import asyncio
 import json
 import logging
 import os
+import resource
+import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,10 @@ class Counted(Faults):
         super().__init__()
         self.counts: Counter[str] = Counter()
 
+    @property
+    def requests(self) -> int:
+        return sum(count for name, count in self.counts.items() if "." in name)
+
     def before(self, name: str, args: tuple[Any, ...] = ()) -> int:
         self.counts[name] += 1
         if name == "table.transact":
@@ -60,14 +66,24 @@ async def simulate(shards: int, quota: int) -> dict[str, Any]:
     uri = world.csv(shards * ROWS_PER_SHARD)
     began = time.process_time()
     manifest = {"s3_uri": uri, "job_name_prefix": "scale", "model_id": CLAUDE, "prompt_id": "joke_about_topic"}
-    run_id = world.send({**manifest, "max_records_per_job": ROWS_PER_SHARD})
-    rounds, spent_by_fakes = 0, 0.0
+    run_id = world.send({**manifest, "max_records_per_job": ROWS_PER_SHARD, "canary": False})
+    rounds, spent_by_fakes, enlisted_s = 0, 0.0, 0.0
+    ticks, sweeps, waves = list[int](), list[int](), list[float]()
     while True:
+        at = time.process_time()
         while await world.turn():
             pass
         totals = await world.totals(run_id)
+        if rounds:
+            waves.append(time.process_time() - at)
+        else:
+            enlisted_s = time.process_time() - at
         if totals.state.terminal:
             break
+        if rounds & (rounds - 1) == 0:  # all slots are taken, and the rest waits
+            [pool] = await world.scheduler.sweeper.pools()
+            ticks.append(await asked(counted["scheduler"], world.scheduler.ticker.tick(pool)))
+            sweeps.append(await asked(counted["scheduler"], world.scheduler.sweeper.sweep()))
         at = time.process_time()
         for job in world.bedrock.active:
             world.bedrock.end(job)
@@ -82,13 +98,42 @@ async def simulate(shards: int, quota: int) -> dict[str, Any]:
         "rounds": rounds,
         "cpu_s": round(time.process_time() - began, 2),
         "cpu_s_of_bedrock": round(spent_by_fakes, 2),
+        "cpu_ms_a_shard": {
+            "until the first wave": round(1000 * enlisted_s / shards, 2),
+            **{name: round(1000 * statistics.mean(some) / quota, 2) for name, some in _ends(waves).items()},
+        },
+        "requests_of_one_tick": _spread(ticks),
+        "requests_of_one_sweep": _spread(sweeps),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6),
         "requests": {service: dict(sorted(each.counts.items())) for service, each in counted.items()},
     }
+
+
+async def asked(counted: Counted, work: Awaitable[object]) -> int:
+    """How many requests a piece of work makes."""
+    before = counted.requests
+    await work
+    return counted.requests - before
+
+
+def _ends(waves: list[float]) -> dict[str, list[float]]:
+    """The first and the last waves of jobs: what they take tells whether a shard costs the same at any length of a run."""
+    some = max(1, len(waves) // 10)
+    return {"in the first waves": waves[:some], "in the last waves": waves[-some:]}
+
+
+def _spread(counts: list[int]) -> dict[str, float]:
+    return {"median": statistics.median(counts), "most": max(counts)}
 
 
 def told(found: Mapping[str, Any]) -> str:
     shards = found["shards"]
     lines = [f"{shards} shards, {found['rounds']} rounds, {1000 * found['cpu_s'] / shards:.1f} CPU ms a shard"]
+    spent = ", ".join(f"{ms} {name}" for name, ms in found["cpu_ms_a_shard"].items())
+    lines.append(f"  CPU ms a shard: {spent}; peak {found['peak_mb']} MB; load {found['load']:.1f}")
+    for what in ("tick", "sweep"):
+        spread = found[f"requests_of_one_{what}"]
+        lines.append(f"  requests of one {what}: {spread['median']:g}, at most {spread['most']}")
     for service, counts in found["requests"].items():
         by_kind = {
             kind: sum(count for name, count in counts.items() if name.startswith(f"{prefix}."))

@@ -58,6 +58,9 @@ WORDS = (
     "数据",
     "слово",
 )
+NO_DELAYS: Mapping[str, str] = dict.fromkeys(
+    ("submitted_s", "validating_s", "queue_s", "starting_s", "seconds_per_1000_records"), "0"
+)
 # Issue 13, of 2.2 million rows with one replica each.
 TARGETS: Mapping[str, float] = {"cpu_s": 45.0, "success_after_last_job_s": 10.0, "first_jobs_s": 15.0, "peak_mb": 256.0}
 
@@ -97,6 +100,18 @@ def _alive(pid: int) -> Iterator[int]:
         return
 
 
+def bedrock_client(env: Mapping[str, str]) -> Any:
+    """A client of the stack's simulated Bedrock."""
+    return boto3.client(
+        "bedrock",
+        endpoint_url=env["AWS_ENDPOINT_URL_BEDROCK"],
+        region_name=env["AWS_REGION"],
+        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+        config=Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3}),
+    )
+
+
 class Watch:
     """What is seen of one run, second by second."""
 
@@ -104,14 +119,7 @@ class Watch:
         self._pids = {name: stack.process(name).pid for name in names}
         self._s3 = stack.clients().client("s3")
         self._bucket = env["QUARRY_BUCKET"]
-        self._bedrock = boto3.client(
-            "bedrock",
-            endpoint_url=env["AWS_ENDPOINT_URL_BEDROCK"],
-            region_name=env["AWS_REGION"],
-            aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-            config=Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3}),
-        )
+        self._bedrock = bedrock_client(env)
         self.samples: list[dict[str, float]] = []
 
     def until_success(self, began: float) -> float:
@@ -146,10 +154,7 @@ def measure(rows: int, replicas: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="quarry-scale-") as temporary:
         folder = Path(temporary)
         path = rows_file(rows, folder)
-        no_delays = dict.fromkeys(
-            ("submitted_s", "validating_s", "queue_s", "starting_s", "seconds_per_1000_records"), "0"
-        )
-        stack = Stack(folder / "stack", StackSettings(quota=QUOTA, simulator=no_delays))
+        stack = Stack(folder / "stack", StackSettings(quota=QUOTA, simulator=NO_DELAYS))
         env = stack.up()
         try:
             further = [f"{service}.{number}" for service in SERVICES for number in range(2, replicas + 1)]
@@ -189,6 +194,7 @@ def _send(stack: Stack, env: Mapping[str, str]) -> None:
         "max_records_per_job": RECORDS_PER_JOB,
         "model_id": MODEL,
         "prompt_id": "joke_about_topic",
+        "canary": False,  # its job is waited for before any other
     }
     queue = env["QUARRY_MANIFEST_QUEUE_URL"]
     stack.clients().client("sqs").send_message(QueueUrl=queue, MessageBody=json.dumps(manifest))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from quarry_core.contract.names import parse_s3_uri
 from quarry_core.ports import Job, ObjectRef
-from tests.world.jobs import ACTIVE, FakeJobs
+from tests.world.jobs import FakeJobs
 from tests.world.objects import FakeObjects
 from tests.world.queue import FakeQueue
 
@@ -46,7 +46,7 @@ class FakeBedrock:
 
     @property
     def active(self) -> list[Job]:
-        return [job for job in self.jobs.all if job.status in ACTIVE]
+        return list(self.jobs.running)
 
     def begin(self, job: Job) -> None:
         self.jobs.move(job.arn, "InProgress")

@@ -10,6 +10,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from quarry_core.contract.job_request import check_job_name, check_request
 from quarry_core.errors import Conflict, Missing, QuotaExceeded, Refused, Unknown
@@ -27,18 +28,53 @@ class _Kept:
     job: Job
     request: JobRequest
     created_at: float
+    place: int = 0  # among all jobs, the oldest first
 
 
 @dataclass(slots=True)
 class _Account:
+    """With an index for each question that a port asks: the thousandth job costs what the first one did."""
+
     quota: int | None
     jobs: dict[str, _Kept] = field(default_factory=dict)
+    running: dict[str, _Kept] = field(default_factory=dict)
+    by_name: dict[str, dict[str, _Kept]] = field(default_factory=dict)
+    by_token: dict[str, dict[str, _Kept]] = field(default_factory=dict)
+    places: int = 0
     numbered: int = 0
     peak: int = 0
     lose_next: bool = False
     refuse_next: Exception | None = None
     refused_models: frozenset[str] = frozenset()
     watchers: list[Callable[[Job], None]] = field(default_factory=list)
+
+    def keep(self, kept: _Kept) -> None:
+        self.places += 1
+        kept.place = self.places
+        arn = kept.job.arn
+        self.jobs[arn] = kept
+        self.by_name.setdefault(kept.job.name, {})[arn] = kept
+        self.by_token.setdefault(kept.request.client_token, {})[arn] = kept
+        self._note(kept)
+
+    def change(self, kept: _Kept, **changes: Any) -> None:
+        kept.job = dataclasses.replace(kept.job, **changes)
+        self._note(kept)
+
+    def drop(self, kept: _Kept) -> None:
+        arn = kept.job.arn
+        for index in (self.jobs, self.running, self.by_name[kept.job.name], self.by_token[kept.request.client_token]):
+            index.pop(arn, None)
+
+    def active(self) -> list[_Kept]:
+        """The oldest first."""
+        return sorted(self.running.values(), key=lambda kept: kept.place)
+
+    def _note(self, kept: _Kept) -> None:
+        if kept.job.status in ACTIVE:
+            self.running[kept.job.arn] = kept
+        else:
+            self.running.pop(kept.job.arn, None)
 
 
 class FakeJobs:
@@ -108,11 +144,11 @@ class FakeJobs:
     async def find(self, name: str) -> Sequence[Job]:
         check_job_name(name)
         async with self._faults.call("jobs.find", name):
-            return [job for job in self._listed() if job.name == name]
+            return self._listed(self._account.by_name.get(name, {}).values())
 
     async def active(self) -> Sequence[Job]:
         async with self._faults.call("jobs.active"):
-            return [job for job in self._listed() if job.status in ACTIVE]
+            return self._listed(self._account.active())
 
     async def stop(self, arn: str) -> None:
         async with self._faults.call("jobs.stop", arn):
@@ -129,6 +165,11 @@ class FakeJobs:
     def all(self) -> Sequence[Job]:
         """Every job there ever was, oldest first."""
         return [kept.job for kept in self._account.jobs.values()]
+
+    @property
+    def running(self) -> Sequence[Job]:
+        """Those of `all` that have not ended."""
+        return [kept.job for kept in self._account.active()]
 
     @property
     def requests(self) -> Sequence[JobRequest]:
@@ -151,25 +192,24 @@ class FakeJobs:
     def restore(self, jobs: Iterable[tuple[Job, JobRequest]]) -> None:
         """These jobs and no others, oldest first; each was created when it says that it was submitted."""
         now, since = self._clock.now(), self._clock.monotonic()
-        self._account.jobs = {
-            job.arn: _Kept(job, request, since - (now - (job.submitted_at or now)).total_seconds())
-            for job, request in jobs
-        }
-        self._account.numbered = len(self._account.jobs)
-        self._account.peak = sum(job.status in ACTIVE for job in self.all)
+        account = self._account
+        for kept in list(account.jobs.values()):
+            account.drop(kept)
+        for job, request in jobs:
+            account.keep(_Kept(job, request, since - (now - (job.submitted_at or now)).total_seconds()))
+        account.numbered = len(account.jobs)
+        account.peak = len(account.running)
 
     def move(self, arn: str, status: str) -> None:
         """The job is now at `status`."""
-        kept = self._kept(arn)
-        kept.job = dataclasses.replace(kept.job, status=status)
+        self._account.change(self._kept(arn), status=status)
 
     def finish(
         self, arn: str, status: str = "Completed", *, message: str = "", success: int = 0, errors: int = 0
     ) -> None:
         """The job has ended, with these record counts."""
-        kept = self._kept(arn)
-        kept.job = dataclasses.replace(
-            kept.job,
+        self._account.change(
+            self._kept(arn),
             status=status,
             message=message,
             ended_at=self._clock.now(),
@@ -181,7 +221,7 @@ class FakeJobs:
 
     def forget(self, arn: str) -> None:
         """Bedrock knows the job no more; for how long it remembers one is not documented."""
-        del self._account.jobs[arn]
+        self._account.drop(self._kept(arn))
 
     def lose_reply_once(self) -> None:
         """The next Create makes its job and is not heard back from."""
@@ -204,20 +244,21 @@ class FakeJobs:
 
     def tell_without(self, arn: str, *fields: str) -> None:
         """From now on Bedrock leaves these out of what it tells of the job, as its service model lets it."""
-        kept = self._kept(arn)
-        kept.job = dataclasses.replace(kept.job, **{field: None if field == "client_token" else "" for field in fields})
+        self._account.change(
+            self._kept(arn), **{field: None if field == "client_token" else "" for field in fields}
+        )
 
     # ------------------------------------------------------------------ inside
 
     def _created(self, request: JobRequest) -> str:
-        for kept in self._account.jobs.values():
-            if kept.request.client_token == request.client_token and self._remembers(kept):
+        for kept in self._account.by_token.get(request.client_token, {}).values():
+            if self._remembers(kept):
                 # "Ignored without error" (contract section 5), whatever else the request says.
                 return kept.job.arn
-        if self.refuse_used_names and any(job.name == request.name for job in self.all):
+        if self.refuse_used_names and self._account.by_name.get(request.name):
             raise Conflict(f"creating {request.name}: the name is used")
         pool = canonical_model(request.model_id)
-        active = sum(job.status in ACTIVE and canonical_model(job.model_id) == pool for job in self.all)
+        active = sum(canonical_model(kept.job.model_id) == pool for kept in self._account.running.values())
         if self._account.quota is not None and active >= self._account.quota:
             raise QuotaExceeded(f"creating {request.name}: {active} jobs of {request.model_id} are active")
         return self._add(request)
@@ -243,8 +284,8 @@ class FakeJobs:
             success_records=0,
             error_records=0,
         )
-        self._account.jobs[arn] = _Kept(job, request, self._clock.monotonic())
-        self._account.peak = max(self._account.peak, sum(job.status in ACTIVE for job in self.all))
+        self._account.keep(_Kept(job, request, self._clock.monotonic()))
+        self._account.peak = max(self._account.peak, len(self._account.running))
         for created in self._account.watchers:
             created(job)
         return arn
@@ -254,9 +295,9 @@ class FakeJobs:
             raise Missing(f"there is no job {arn}")
         return self._account.jobs[arn]
 
-    def _listed(self) -> list[Job]:
+    def _listed(self, among: Iterable[_Kept]) -> list[Job]:
         now = self._clock.monotonic()
-        return [kept.job for kept in self._account.jobs.values() if kept.created_at + self.list_lag_s <= now]
+        return [kept.job for kept in among if kept.created_at + self.list_lag_s <= now]
 
 
 def _live_model_id(model_id: str) -> str:

@@ -13,6 +13,7 @@ import io
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import BinaryIO, cast
 
 from quarry_core.aws.s3.objects import PUT_ONCE_BYTES_MAX
@@ -25,14 +26,14 @@ RESTORED = 1_000_000
 VERSIONS_PAGE = 1_000  # as S3 lists them
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Version:
     id: str
     body: bytes
     metadata: Mapping[str, str]
     deleted: bool = False
 
-    @property
+    @cached_property  # the file that a run reads is asked for it by each of its shards
     def etag(self) -> str:
         return hashlib.md5(self.body, usedforsecurity=False).hexdigest()
 

@@ -25,7 +25,7 @@ LOOK_AGAIN_S = 1.0
 RESTORED = 1_000_000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Held:
     id: str
     body: str
@@ -37,15 +37,35 @@ class _Held:
     receipt: str = ""
     group: str = ""
     sender: str = ""
+    place: int = 0
 
 
 @dataclass(slots=True)
 class _Contents:
-    waiting: list[_Held] = field(default_factory=list)
+    waiting: dict[int, _Held] = field(default_factory=dict)  # by the order of their coming
+    flying: dict[int, _Held] = field(default_factory=dict)  # of these, those that were received and may still be in flight
+    receipts: dict[str, int] = field(default_factory=dict)
+    came: int = 0
     dead: list[Message] = field(default_factory=list)
     numbered: int = 0
     deliveries: int = 0
     redelivered: int = 0
+
+    def add(self, held: _Held) -> None:
+        self.came += 1
+        held.place = self.came
+        self.waiting[held.place] = held
+
+    def remove(self, held: _Held) -> None:
+        del self.waiting[held.place]
+        self.flying.pop(held.place, None)
+        self.receipts.pop(held.receipt, None)
+
+    def received(self, held: _Held, receipt: str) -> None:
+        self.receipts.pop(held.receipt, None)
+        held.receipt = receipt
+        self.receipts[receipt] = held.place
+        self.flying[held.place] = held
 
 
 class FakeQueue:
@@ -98,7 +118,7 @@ class FakeQueue:
         async with self._faults.call("queue.ack", self.name, message):
             held = self._held(message)
             if held is not None:
-                self._contents.waiting.remove(held)
+                self._contents.remove(held)
 
     async def extend(self, message: Message, visibility_s: int) -> None:
         if not 0 <= visibility_s <= 43_200:
@@ -108,6 +128,7 @@ class FakeQueue:
             if held is None:
                 raise Missing(f"message {message.id} of {self.name} is no longer ours")
             held.visible_at = self._clock.monotonic() + visibility_s
+            self._contents.flying[held.place] = held
 
     async def dead_letter(self, message: Message, reason: str, step: str) -> None:
         async with self._faults.call("queue.dead_letter", self.name, message):
@@ -123,7 +144,7 @@ class FakeQueue:
     async def depth(self) -> Mapping[str, int]:
         async with self._faults.call("queue.depth", self.name):
             now = self._clock.monotonic()
-            hidden = [held for held in self._contents.waiting if held.visible_at > now]
+            hidden = [held for held in self._contents.waiting.values() if held.visible_at > now]
             delayed = sum(held.delayed for held in hidden)
             return {
                 "visible": len(self._contents.waiting) - len(hidden),
@@ -152,24 +173,26 @@ class FakeQueue:
     @property
     def bodies(self) -> Sequence[str]:
         """What is on the queue, in flight or not."""
-        return tuple(held.body for held in self._contents.waiting)
+        return tuple(held.body for held in self._contents.waiting.values())
 
     @property
     def groups(self) -> Sequence[str]:
         """Of what is on the queue, in flight or not: the group of each."""
-        return tuple(held.group for held in self._contents.waiting)
+        return tuple(held.group for held in self._contents.waiting.values())
 
     @property
     def waiting(self) -> Sequence[tuple[Message, float]]:
         """What is on the queue, and for how many seconds from now nobody is given it: it is in flight, or delayed."""
         now = self._clock.monotonic()
-        return tuple((_reported(held), max(0.0, held.visible_at - now)) for held in self._contents.waiting)
+        return tuple((_reported(held), max(0.0, held.visible_at - now)) for held in self._contents.waiting.values())
 
     def restore(self, waiting: Iterable[tuple[Message, float]], dead: Iterable[Message]) -> None:
         """These messages and no others, with their ids and counts; each hidden for so many seconds from now."""
         now = self._clock.monotonic()
-        self._contents.waiting = [
-            _Held(
+        for held in list(self._contents.waiting.values()):
+            self._contents.remove(held)
+        for message, hidden_s in waiting:
+            held = _Held(
                 message.id,
                 message.body,
                 dict(message.attributes),
@@ -178,8 +201,9 @@ class FakeQueue:
                 delayed=hidden_s > 0 and not message.receive_count,
                 receive_count=message.receive_count,
             )
-            for message, hidden_s in waiting
-        ]
+            self._contents.add(held)
+            if hidden_s > 0 and not held.delayed:
+                self._contents.flying[held.place] = held
         self._contents.dead = list(dead)
         self._contents.numbered += RESTORED  # an id that was given before is not given again
 
@@ -200,7 +224,7 @@ class FakeQueue:
         held = _Held(
             self._number(), body, given, self._now_ms(), visible_at, delayed=delay_s > 0, group=group, sender=sender
         )
-        self._contents.waiting.append(held)
+        self._contents.add(held)
         return held.id
 
     def deliver_again(self, message: Message) -> None:
@@ -213,7 +237,7 @@ class FakeQueue:
             self._clock.monotonic(),
             delayed=False,
         )
-        self._contents.waiting.append(copied)
+        self._contents.add(copied)
 
     def redrive(self) -> int:
         """Move all dead-letter messages back, as an operator does after the fix. Gives their number."""
@@ -230,35 +254,42 @@ class FakeQueue:
 
     def _take(self, most: int) -> list[Message]:
         now = self._clock.monotonic()
-        ready = [held for held in self._contents.waiting if held.visible_at <= now]
+        ready: Iterable[_Held] = (held for held in self._contents.waiting.values() if held.visible_at <= now)
         if self._shuffle is not None:
+            ready = list(ready)
             self._shuffle.shuffle(ready)
-        noisy = self._noisy(now)
-        ready.sort(key=lambda held: held.group in noisy)  # stable: those are served last
+        if noisy := self._noisy(now):
+            ready = sorted(ready, key=lambda held: held.group in noisy)  # stable: those are served last
         taken: list[Message] = []
+        dead: list[_Held] = []
         for held in ready:
             if held.receive_count >= self.max_receive:
-                self._contents.waiting.remove(held)
-                self._contents.dead.append(_reported(held))
+                dead.append(held)
                 continue
             if len(taken) == most:
                 break
             held.receive_count += 1
             self._contents.deliveries += 1
             self._contents.redelivered += held.receive_count > 1
-            held.receipt = f"{held.id}/{held.receive_count}/{self._number()}"
+            self._contents.received(held, f"{held.id}/{held.receive_count}/{self._number()}")
             held.visible_at = now + self.visibility_s
             held.delayed = False
             taken.append(_reported(held))
+        for held in dead:
+            self._contents.remove(held)
+            self._contents.dead.append(_reported(held))
         return taken
 
     def _noisy(self, now: float) -> set[str]:
         """The groups that SQS serves last: more than a tenth, and at least 30, of the messages in flight (SQS guide)."""
-        flying = Counter(held.group for held in self._contents.waiting if held.visible_at > now and not held.delayed)
+        for held in [held for held in self._contents.flying.values() if held.visible_at <= now]:
+            del self._contents.flying[held.place]
+        flying = Counter(held.group for held in self._contents.flying.values())
         return {group for group, count in flying.items() if group and count >= 30 and count > flying.total() / 10}
 
     def _held(self, message: Message) -> _Held | None:
-        return next((held for held in self._contents.waiting if held.receipt == message.receipt), None)
+        place = self._contents.receipts.get(message.receipt)
+        return None if place is None else self._contents.waiting[place]
 
     def _number(self) -> str:
         self._contents.numbered += 1

@@ -76,17 +76,14 @@ class FakeTable:
         async with self._faults.call("table.query", pk, prefix):
             known = self._sort_keys[pk]
             low = bisect.bisect_left(known, prefix)
-            high = low
-            while high < len(known) and known[high].startswith(prefix):
-                high += 1
+            # `known` is sorted, so its keys that begin with the prefix stand together.
+            high = bisect.bisect_right(known, prefix, lo=low, key=lambda sort_key: sort_key[: len(prefix)])
             if after is not None and backwards:
                 high = min(high, bisect.bisect_left(known, after))
             elif after is not None:
                 low = max(low, bisect.bisect_right(known, after))
-            chosen = known[low:high]
-            if backwards:
-                chosen = chosen[::-1]
-            return [_copied(self.items[pk, sk]) for sk in chosen[:most]]
+            chosen = known[max(low, high - most) : high][::-1] if backwards else known[low : min(high, low + most)]
+            return [_copied(self.items[pk, sk]) for sk in chosen]
 
     async def transact(self, writes: Sequence[Write]) -> None:
         _check_form(writes)
@@ -112,7 +109,8 @@ class FakeTable:
             return
         if item is None:
             del self.items[key]
-            self._sort_keys[key[0]].remove(key[1])
+            known = self._sort_keys[key[0]]
+            del known[bisect.bisect_left(known, key[1])]
         else:
             self.items[key] = item
             if before is None:

@@ -462,7 +462,7 @@ def test_counting_dead_letters_touches_none():
     with opened(scene) as client:
         page = Seen(client.get("/dead-letters").text)
         assert "Show the first of manifests" in page.text
-        assert [held.receive_count for held in queue._contents.waiting] == [0]
+        assert [held.receive_count for held in queue._contents.waiting.values()] == [0]
 
         data = {"form_token": scene_access(scene).form_token}
         assert "it is no manifest" in client.post("/dead-letters/manifests", data=data, headers=SAME_ORIGIN).text

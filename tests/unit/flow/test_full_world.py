@@ -41,7 +41,7 @@ async def test_a_manifest_with_ten_attributes_waits_as_any_other_and_keeps_them(
         world.clock.advance(61)
 
     assert not world.queues["manifests"].dead
-    [waiting] = world.queues["manifests"]._contents.waiting
+    [waiting] = world.queues["manifests"]._contents.waiting.values()
     assert theirs.items() <= apart(waiting.attributes).items()
     assert (await world.run(first)).state is RunState.SUCCEEDED
     for _ in range(3):
