@@ -235,7 +235,7 @@ bench: $(BENCH_VENV)/.done ## Measure ours beside pandas, polars, DuckDB and sim
 	@cd benchmarks && ../$(BENCH_VENV)/bin/python -m beside $(BENCH)
 
 bench-parts: setup ## Measure single parts: encoder, join, reading, memory at two sizes (see benchmarks/README.md)
-	@for script in $(filter-out benchmarks/scale.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
+	@for script in $(filter-out benchmarks/scale.py benchmarks/small_shards.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
 
 bench-scale: setup ## Run 200,000 to 2,200,000 rows through the whole stack, one and two replicas (SIZES=, REPLICAS=)
 	@$(BIN)/python benchmarks/scale.py --sizes $(SIZES) --replicas $(REPLICAS)

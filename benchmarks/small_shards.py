@@ -73,19 +73,15 @@ class Measured:
         return found[0]["LastModified"] if found else None
 
     def report(self) -> dict[str, Any]:
-        body: dict[str, Any] = json.loads(
-            self.s3.get_object(Bucket=self.bucket, Key=report_key(RUN))["Body"].read()
-        )
+        body: dict[str, Any] = json.loads(self.s3.get_object(Bucket=self.bucket, Key=report_key(RUN))["Body"].read())
         return body
 
     def cpu_s(self) -> dict[str, float]:
-        return {
-            name: cpu_s(process.pid) for name, (process, alive) in self.stack.processes().items() if alive
-        }
+        return {name: cpu_s(process.pid) for name, (process, alive) in self.stack.processes().items() if alive}
 
     def asked(self, name: str) -> dict[str, float]:
         """A service's requests by AWS service, and the seconds that they took together (`dynamodb_s`)."""
-        with urllib.request.urlopen(self.stack.metrics_url(name), timeout=10) as answer:  # noqa: S310 loopback
+        with urllib.request.urlopen(self.stack.metrics_url(name), timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         found: Counter[str] = Counter()
         for line in lines:
@@ -111,10 +107,18 @@ def profiled(stack: Stack, names: Iterable[str], folder: Path | None) -> list[su
     if folder is None:
         return []
     folder.mkdir(parents=True, exist_ok=True)
-    options = ("--format", "raw", "--rate", "100", "--nonblocking")
+    options = ("--format", "raw", "--rate", "50", "--nonblocking")
     return [
-        subprocess.Popen(  # noqa: S603 our own processes
-            ["py-spy", "record", *options, "--pid", str(stack.process(name).pid), "--output", folder / f"{name}.folded"],  # noqa: S607
+        subprocess.Popen(
+            [
+                "py-spy",
+                "record",
+                *options,
+                "--pid",
+                str(stack.process(name).pid),
+                "--output",
+                folder / f"{name}.folded",
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -122,6 +122,20 @@ async def test_an_acked_message_is_gone_and_may_be_acked_again(queue):
     await queue.ack(message)
 
 
+async def test_ten_messages_are_acked_at_once_and_one_that_is_gone_keeps_none_of_them(queue):
+    for number in range(11):
+        await queue.send(str(number))
+    messages = [*await queue.receive(10, 0), *await queue.receive(10, 0)]
+    await queue.ack(messages[3])
+    await queue.ack_all(messages[:10])
+    assert await queue.depth() == {"visible": 0, "in_flight": 1, "delayed": 0, "dead": 0}
+    await queue.ack_all(messages[10:])
+    assert await queue.depth() == {"visible": 0, "in_flight": 0, "delayed": 0, "dead": 0}
+    for wrong in ([], messages):
+        with pytest.raises(ValueError, match="10"):
+            await queue.ack_all(wrong)
+
+
 async def test_who_keeps_a_message_that_is_gone_is_reported(queue):
     await queue.send("x")
     message = await the_one(queue)

@@ -59,6 +59,11 @@ class _Queue:
         await self._port.ack(message)
         _note(queue=self._port.name, did="ack", id=message.id, hidden_s=0)
 
+    async def ack_all(self, messages: Sequence[Message]) -> None:
+        await self._port.ack_all(messages)
+        for message in messages:
+            _note(queue=self._port.name, did="ack", id=message.id, hidden_s=0)
+
 
 def _watched(world: World) -> World:
     queues: Any = {name: _Queue(queue) for name, queue in world.queues.items()}

@@ -60,6 +60,14 @@ class SimQueue(FakeQueue):
 
     async def ack(self, message: Message) -> None:
         await super().ack(message)
+        self._perhaps_again(message)
+
+    async def ack_all(self, messages: Sequence[Message]) -> None:
+        await super().ack_all(messages)
+        for message in messages:
+            self._perhaps_again(message)
+
+    def _perhaps_again(self, message: Message) -> None:
         if self.bus.redelivered and self.chance.random() < self.bus.redelivered:
             asyncio.get_running_loop().call_later(self.chance.uniform(0, 120), self._again, message)
 
@@ -80,7 +88,7 @@ class SimQueue(FakeQueue):
 
     async def _more(self, left_s: float) -> None:
         now_s = self._clock.monotonic()
-        hidden = [held.visible_at - now_s for held in self._contents.waiting if held.visible_at > now_s]
+        hidden = [held.visible_at - now_s for held in self._contents.waiting.values() if held.visible_at > now_s]
         arrival: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(arrival)
         await asyncio.wait([arrival], timeout=min([left_s, *hidden]))

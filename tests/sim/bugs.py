@@ -54,7 +54,8 @@ MOVES = {
 }
 CALLS = (
     *("jobs.create", "jobs.find", "jobs.get", "jobs.active", "jobs.stop", "runtime.ask"),
-    *("objects.put_once", "objects.commit", "objects.delete", "objects.read", "queue.ack", "queue.send", "bus.put"),
+    *("objects.put_once", "objects.commit", "objects.delete", "objects.read"),
+    *("queue.ack", "queue.ack_all", "queue.send", "bus.put"),
 )
 SCORE_MIN = 0.95
 # Moves that the protocol in the small makes.
@@ -161,9 +162,9 @@ def _no_take_over() -> contextlib.AbstractContextManager[None]:
 def _acks_first() -> contextlib.AbstractContextManager[None]:
     known = Consumer._work
 
-    async def work(self: Consumer, message: Any) -> None:
+    async def work(self: Consumer, message: Any, *how: Any) -> None:
         await self.queue.ack(message)
-        await known(self, message)
+        await known(self, message, *how)
 
     return _set(Consumer, "_work", work)
 

@@ -244,9 +244,7 @@ class FakeJobs:
 
     def tell_without(self, arn: str, *fields: str) -> None:
         """From now on Bedrock leaves these out of what it tells of the job, as its service model lets it."""
-        self._account.change(
-            self._kept(arn), **{field: None if field == "client_token" else "" for field in fields}
-        )
+        self._account.change(self._kept(arn), **{field: None if field == "client_token" else "" for field in fields})
 
     # ------------------------------------------------------------------ inside
 

@@ -43,7 +43,9 @@ class _Held:
 @dataclass(slots=True)
 class _Contents:
     waiting: dict[int, _Held] = field(default_factory=dict)  # by the order of their coming
-    flying: dict[int, _Held] = field(default_factory=dict)  # of these, those that were received and may still be in flight
+    flying: dict[int, _Held] = field(
+        default_factory=dict
+    )  # of these, those that were received and may still be in flight
     receipts: dict[str, int] = field(default_factory=dict)
     came: int = 0
     dead: list[Message] = field(default_factory=list)
@@ -119,6 +121,14 @@ class FakeQueue:
             held = self._held(message)
             if held is not None:
                 self._contents.remove(held)
+
+    async def ack_all(self, messages: Sequence[Message]) -> None:
+        if not 1 <= len(messages) <= 10:
+            raise ValueError(f"SQS deletes 1 to 10 messages at once, not {len(messages)}")
+        async with self._faults.call("queue.ack_all", self.name, messages):
+            for message in messages:
+                if (held := self._held(message)) is not None:
+                    self._contents.remove(held)
 
     async def extend(self, message: Message, visibility_s: int) -> None:
         if not 0 <= visibility_s <= 43_200:

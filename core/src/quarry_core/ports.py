@@ -54,6 +54,10 @@ class Queue(Protocol):
         """Delete the message: its effect is durable."""
         ...
 
+    async def ack_all(self, messages: Sequence[Message]) -> None:
+        """Delete up to 10 messages by one request. When one cannot be deleted, the others are, and its error is raised."""
+        ...
+
     async def extend(self, message: Message, visibility_s: int) -> None:
         """Keep the message invisible for `visibility_s` from now; 0 hands it back at once."""
         ...

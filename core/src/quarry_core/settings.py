@@ -182,7 +182,7 @@ class Settings(BaseSettings):
     )
     slice_concurrency: int = Field(1, ge=1, le=8, description="Slices that one preprocessor writes at once.")
     settle_concurrency: int = Field(
-        4,
+        8,
         ge=1,
         le=8,
         description="Shards that one collector settles at once, while their inputs are 32 MiB together at most.",

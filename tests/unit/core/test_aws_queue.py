@@ -51,6 +51,21 @@ async def test_an_ack_that_was_not_heard_of_is_reported(line, kind):
             await queue_at(aws).extend(MESSAGE, 30)
 
 
+async def test_of_messages_acked_together_the_one_that_is_not_deleted_is_reported_and_one_that_is_gone_is_not():
+    def failed(code):
+        return Answer({"Successful": [{"Id": "0"}], "Failed": [{"Id": "1", "Code": code, "SenderFault": False}]})
+
+    messages = [MESSAGE, Message("another", "body", "its receipt")]
+    async with scripted("sqs", [failed("ReceiptHandleIsInvalid"), failed("InternalError")]) as (aws, reported):
+        await queue_at(aws).ack_all(messages)
+        with pytest.raises(Unknown, match="InternalError"):
+            await queue_at(aws).ack_all(messages)
+    assert reported.requests[0].body == {
+        "QueueUrl": URL,
+        "Entries": [{"Id": "0", "ReceiptHandle": "receipt"}, {"Id": "1", "ReceiptHandle": "its receipt"}],
+    }
+
+
 async def test_only_texts_are_read_of_a_messages_attributes():
     reported_message = {
         "MessageId": "the-id",

@@ -22,9 +22,11 @@ from quarry_core.contract.states import (
 )
 from quarry_core.ledger import moves
 from quarry_core.ledger.keys import shard_key, totals_key
+from quarry_core.ledger.ledger import Ledger
 from quarry_core.ledger.rows import ON_DEMAND, JobRow, Lane, Pool, Shard, Totals
 from quarry_core.planning.history import History, Seen
 from quarry_core.ports import Put, Update, Write
+from tests.world.table import FakeTable
 
 POOL = "us-east-1#m"
 AT = "2026-01-01T00:00:00+00:00"
@@ -202,3 +204,22 @@ def test_pause_and_resume_move_the_gate_that_was_read_and_no_other(gate):
     assert isinstance(update, Update)
     assert [(cond.attribute, cond.value) for cond in update.when] == [("gate", gate)]
     assert update.set == {"gate": Gate.PAUSED if gate is Gate.OPEN else Gate.OPEN}
+
+
+@pytest.mark.parametrize("again", [0, 9])
+@pytest.mark.parametrize("whole", [False, True])
+async def test_the_settled_row_is_known_without_reading_it_again(again, whole):
+    before = replace(shard(ShardState.ENDED), rows=100, arn="a", version=7)
+    ok, error = (100, 0) if whole else (99 - again, 1)
+    table = FakeTable()
+    table.restore(
+        [
+            {"pk": "run#r", "sk": "shard#00000"} | {name: getattr(before, name) for name in Shard.__slots__},
+            {"pk": "run#r", "sk": "todo#00000"},
+            {"pk": "run#r", "sk": "totals", "state": RunState.RUNNING, "open": 100},
+        ]
+    )
+    tokens = {"input_tokens": 70, "output_tokens": 30, "without_outcome": whole}
+    await Ledger(table).apply(moves.settle(before, ok, error, 0, again=0 if whole else again, **tokens))
+    settled = moves.as_settled(before, ok, error, again=0 if whole else again, **tokens)
+    assert settled == await Ledger(table).shard("r", "00000")

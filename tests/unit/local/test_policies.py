@@ -139,6 +139,10 @@ class JudgedQueue:
         self._ask("DeleteMessage")
         await self._queue.ack(message)
 
+    async def ack_all(self, messages: Any) -> None:
+        self._ask("DeleteMessage")  # deleting several is the same action
+        await self._queue.ack_all(messages)
+
     async def extend(self, message: Any, visibility_s: int) -> None:
         self._ask("ChangeMessageVisibility")
         await self._queue.extend(message, visibility_s)

@@ -14,13 +14,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from quarry_core.aws.calls import Calls
 from quarry_core.aws.dead_letters import dead_lettered
 from quarry_core.contract.message_attributes import ATTRIBUTES_MAX
-from quarry_core.errors import RECEIPT_GONE, Missing, Refused
+from quarry_core.errors import RECEIPT_GONE, Missing, Refused, raise_for
 from quarry_core.ports import Message
 
 RECEIVE_MESSAGES_MAX = 10
+BATCH_MESSAGES_MAX = 10
 WAIT_S_MAX = 20
 DELAY_S_MAX = 900
 VISIBILITY_S_MAX = 43_200
@@ -68,6 +71,18 @@ class SqsQueue:
         except Refused as refused:
             if refused.code not in RECEIPT_GONE:
                 raise
+
+    async def ack_all(self, messages: Sequence[Message]) -> None:
+        if len(messages) == 1:
+            await self.ack(messages[0])
+            return
+        _within("messages", len(messages), 1, BATCH_MESSAGES_MAX)
+        entries = [{"Id": str(place), "ReceiptHandle": message.receipt} for place, message in enumerate(messages)]
+        answer = await self._call("delete_message_batch", {"Entries": entries}, "deleting from")
+        for failed in answer.get("Failed", []):
+            if failed.get("Code") not in RECEIPT_GONE:
+                error = {"Error": {"Code": failed.get("Code", ""), "Message": failed.get("Message", "")}}
+                raise_for(ClientError(error, "DeleteMessageBatch"), f"deleting from {self.name}")
 
     async def extend(self, message: Message, visibility_s: int) -> None:
         _within("visibility_s", visibility_s, 0, VISIBILITY_S_MAX)

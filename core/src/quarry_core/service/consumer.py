@@ -1,7 +1,8 @@
 """Receive, handle, ack: the loop of every queue.
 
-Theory of operation. A consumer takes no more messages than it can work on at once. While a handler works, a heartbeat
-keeps its message invisible. The handler's verdict is closed: `Done` acks, `Retry` hands back, `Poison` dead-letters with
+Theory of operation. A consumer takes no more messages than it can work on at once, and where it may, as many besides as it
+works off in half a second: messages of short work then come and go ten by a request. While a handler works, or a message
+waits for its turn, a heartbeat keeps it invisible. The handler's verdict is closed: `Done` acks, `Retry` hands back, `Poison` dead-letters with
 its reason; nothing else acks. An exception is never a verdict of its own, and there are three kinds (`failures.py`).
 An outage becomes a `Retry`: a wake-up that met nothing else `wakeup_tries_max` times is acked, for it only says "look",
 the ledger's marker stays, and the sweep sends it again; a user's message is `renewed` instead. So an outage, or a
@@ -20,9 +21,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import assert_never, cast
 
 import structlog
 
@@ -31,6 +32,8 @@ from quarry_core.ports import Clock, Message, Queue
 from quarry_core.service.breaker import Breaker
 from quarry_core.service.delivery import DELIVERY
 from quarry_core.service.failures import Failure, Kind, StepFailed, exhausted, failure_of, kind_of, poisoned
+from quarry_core.service.joined import Acks
+from quarry_core.service.pace import Pace
 from quarry_core.service.verdicts import DONE, Done, Poison, Retry, Verdict
 from quarry_core.telemetry import metrics
 
@@ -38,9 +41,11 @@ log = structlog.get_logger()
 
 Handler = Callable[[Message], Awaitable[Verdict]]
 Renew = Callable[[Message], Awaitable[None]]
+Ack = Callable[[Message], Awaitable[None]]
 RECEIVE_MAX = 10
 HEARTBEATS_PER_VISIBILITY = 3
 BACKOFF_FIRST_S = 1.0
+AHEAD_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class Limits:
     """How one consumer works. Times in seconds, counts in messages."""
 
     concurrency: int
+    ahead: int = field(default=0, kw_only=True)  # messages beyond these, while the work on one is short
     visibility_timeout_s: int
     receive_wait_s: int
     retry_after_max_s: float
@@ -91,6 +97,13 @@ class Consumer:
         self._exhausted = 0  # messages in a row for which the process had not enough of something
         self._paused_until = 0.0
         self._in_hand: set[asyncio.Task[None]] = set()
+        self._unworked = 0  # of these, those whose handler has not said its verdict
+        self._room = asyncio.Event()
+        self._in_line: set[asyncio.Task[None]] = set()  # of these, those whose handler waits for its turn
+        self._places = asyncio.Semaphore(limits.concurrency)
+        self._pace = Pace()
+        self._acks = Acks(queue, clock)
+        self._draining = False
         self.counts = Counts()
         self.polled = asyncio.Event()
 
@@ -98,14 +111,15 @@ class Consumer:
         """Consume until `stop` is set, then drain."""
         failures = 0
         while not stop.is_set():
-            free = self._limits.concurrency - len(self._in_hand)
-            if free <= 0:
-                await _first_of(stop, self._in_hand)
+            if self._unworked >= self._limits.concurrency:
+                self._room.clear()
+                await _first_of(stop, self._room)
                 continue
-            now_s = self._clock.monotonic()
-            if (pause_s := max(self._paused_until - now_s, self._breaker.pause_s(now_s))) > 0:
+            if (pause_s := self._pause_s()) > 0:
                 await _pause(stop, self._clock, pause_s)
                 continue
+            ahead = min(self._limits.ahead, self._pace.within(AHEAD_S, self._limits.concurrency))
+            free = self._limits.concurrency + ahead - self._unworked
             try:
                 messages = await self.queue.receive(min(free, RECEIVE_MAX), self._limits.receive_wait_s)
                 failures = 0
@@ -133,16 +147,26 @@ class Consumer:
         before = self.counts
         self.counts = Counts()
         for message in await self.queue.receive(min(self._limits.concurrency, RECEIVE_MAX), 0):
-            await self._work(message)
+            await self._work(message, self.queue.ack, lambda: None)
         once, self.counts = self.counts, before
         return once
 
     def _begin(self, message: Message) -> None:
-        task = asyncio.create_task(self._work(message))
-        self._in_hand.add(task)
-        task.add_done_callback(self._in_hand.discard)
+        self._unworked += 1
+        task = asyncio.create_task(self._take_turn(message))
+        for tasks in (self._in_hand, self._in_line):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    def _pause_s(self) -> float:
+        """For how long nothing is to be taken, nor begun."""
+        now_s = self._clock.monotonic()
+        return max(self._paused_until - now_s, self._breaker.pause_s(now_s))
 
     async def _drain(self) -> None:
+        self._draining = True
+        for task in self._in_line:
+            task.cancel()  # it hands its message back
         if not self._in_hand:
             return
         log.info("draining", queue=self.queue.name, in_hand=len(self._in_hand), drain_s=self._limits.drain_s)
@@ -152,29 +176,67 @@ class Consumer:
         if late:
             await asyncio.wait(late)
 
-    async def _work(self, message: Message) -> None:
+    async def _take_turn(self, message: Message) -> None:
+        """Work on the message when there is a place, unless the process stops or pauses before."""
+        if self._places.locked():
+            try:
+                async with self._kept_invisible(message):
+                    await self._places.acquire()
+            except asyncio.CancelledError:
+                self._worked()
+                await self._hand_back(message)
+                return
+            if self._draining or self._pause_s() > 0:
+                self._leave_place()
+                await self._hand_back(message)
+                return
+        else:
+            await self._places.acquire()
+        self._in_line.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+        await self._work(message, self._acks.ack if self._limits.ahead else self.queue.ack, self._leave_place)
+
+    def _leave_place(self) -> None:
+        self._places.release()
+        self._worked()
+
+    def _worked(self) -> None:
+        self._unworked -= 1
+        self._room.set()
+
+    @contextlib.asynccontextmanager
+    async def _kept_invisible(self, message: Message) -> AsyncIterator[None]:
+        heartbeat = asyncio.create_task(self._heartbeat(message))
+        try:
+            yield
+        finally:
+            heartbeat.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await heartbeat
+
+    async def _work(self, message: Message, ack: Ack, worked: Callable[[], None]) -> None:
+        """Handle the message and conclude it; `worked` is called between the two."""
         queue = self.queue.name
         metrics.MESSAGES_RECEIVED.labels(queue).inc()
         metrics.MESSAGES_IN_PROGRESS.labels(queue).inc()
         if message.sent_at_ms:
             delay_s = max(0.0, self._clock.now().timestamp() - message.sent_at_ms / 1000)
             metrics.MESSAGE_DELAY.labels(queue).observe(delay_s)
-        heartbeat = asyncio.create_task(self._heartbeat(message))
         began = self._clock.monotonic()
         with _lines_about(message_id=message.id, step=self._step):
             try:
-                verdict = await self._verdict(message)
+                async with self._kept_invisible(message):
+                    verdict = await self._verdict(message)
             except asyncio.CancelledError:
                 await self._hand_back(message)
                 return
             finally:
-                heartbeat.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await heartbeat
                 metrics.MESSAGES_IN_PROGRESS.labels(queue).dec()
-                metrics.MESSAGE_PROCESSING.labels(queue).observe(self._clock.monotonic() - began)
+                took_s = self._clock.monotonic() - began
+                metrics.MESSAGE_PROCESSING.labels(queue).observe(took_s)
+                self._pace.note(took_s)
+                worked()
             try:
-                await self._conclude(message, verdict)
+                await self._conclude(message, verdict, ack)
             except PortError as error:
                 # Not acked: it comes again when its visibility ends, and every handler may be called twice.
                 log.warning("conclude_failed", queue=queue, error=str(error))
@@ -261,7 +323,7 @@ class Consumer:
         log.error("wakeup_given_up", queue=self.queue.name, tries=message.receive_count, why=why)
         return DONE
 
-    async def _conclude(self, message: Message, verdict: Verdict) -> None:
+    async def _conclude(self, message: Message, verdict: Verdict, ack: Ack) -> None:
         queue = self.queue.name
         match verdict:
             case Done():
@@ -283,7 +345,7 @@ class Consumer:
             case _:
                 assert_never(verdict)
         metrics.MESSAGES_PROCESSED.labels(queue, outcome).inc()
-        await self.queue.ack(message)
+        await ack(message)
 
     def _backoff(self, message: Message) -> float:
         longest = min(BACKOFF_FIRST_S * 2 ** min(message.receive_count, 10), self._limits.retry_after_max_s)
@@ -317,12 +379,13 @@ def _lines_about(**about: str) -> Iterator[None]:
         structlog.contextvars.bind_contextvars(**before)
 
 
-async def _first_of(stop: asyncio.Event, tasks: set[asyncio.Task[None]]) -> None:
-    stopped = asyncio.create_task(stop.wait())
+async def _first_of(stop: asyncio.Event, other: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in (stop, other)]
     try:
-        await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        stopped.cancel()
+        for each in waiting:
+            each.cancel()
 
 
 async def _pause(stop: asyncio.Event, clock: Clock, seconds: float) -> None:

@@ -37,6 +37,7 @@ from quarry_core.ledger.rows import BegunRow
 from quarry_core.ports import Clock, Message
 from quarry_core.service.delivery import DELIVERY
 from quarry_core.service.failures import Step
+from quarry_core.service.joined import Joined
 
 log = structlog.get_logger()
 MARK_TTL_DAYS = 30
@@ -108,6 +109,7 @@ class Pieces:
         self._clock = clock
         self._deaths_max = deaths_max
         self._room = Room()
+        self._standing = Joined[str, list[BegunRow]](lambda run_id: ledger.begun_of(run_id, PIECES_MAX))
         self._open: dict[tuple[str, str], tuple[Piece, Entry]] = {}  # by message and token
         self._left = deque[str](maxlen=REMEMBERED_MAX)  # tokens of ours whose mark may stand though they were left
         self._given_up = deque[str](maxlen=REMEMBERED_MAX)  # messages of these
@@ -125,7 +127,7 @@ class Pieces:
         if message is None or self._stopping:
             yield
             return
-        begun = {(row.step, row.subject): row for row in await self._ledger.begun_of(piece.run_id, PIECES_MAX)}
+        begun = {(row.step, row.subject): row for row in await self._standing.look(piece.run_id)}
         row = begun.pop((piece.step, piece.subject), None)
         if row is None and len(begun) >= PIECES_MAX:
             row = await self._ledger.begun(*piece.key)  # it may stand behind those that were read
@@ -143,7 +145,7 @@ class Pieces:
         if deaths:
             log.warning("worker_died_before", piece=piece.step, subject=piece.subject, deaths=deaths)
         async with self._room.alone() if deaths else self._room.shared():
-            entry = await self._begin(piece, message)
+            entry = await self._begin(piece, message, row)
             try:
                 yield
             except (Exception, asyncio.CancelledError):
@@ -193,11 +195,11 @@ class Pieces:
         with contextlib.suppress(Stale):
             await self._ledger.apply(moves.leave_piece(piece.key, message.id, text, str(noted)))
 
-    async def _begin(self, piece: Piece, message: Message) -> Entry:
+    async def _begin(self, piece: Piece, message: Message, row: BegunRow | None) -> Entry:
+        """Mark it. `row` is what was read of it, a moment ago."""
         expires_at = int((self._clock.now() + timedelta(days=MARK_TTL_DAYS)).timestamp())
         token = self._clock.token()
         for _ in range(STALE_MAX):
-            row = await self._ledger.begun(*piece.key)
             text = row.begun.get(message.id) if row else None
             mine = Entry.read(text) if text else None
             if mine is not None and mine.token == token:
@@ -211,6 +213,7 @@ class Pieces:
                         moves.begin_piece(row, piece.key, message.id, str(entry), expires_at=expires_at)
                     )
                 except Stale:
+                    row = await self._ledger.begun(*piece.key)
                     continue
                 except PortError:
                     self._left.append(token)  # it may stand, and nothing was begun

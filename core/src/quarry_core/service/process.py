@@ -67,6 +67,8 @@ JITTER = 0.1
 EVENT_TARGET = "event_target"
 NOTIFIER = "collector"  # the service that sends notices, and has the key
 WAKEUP_TRIES_MAX = 5
+# As many as may be settled at once: each waits for S3 in a thread.
+THREADS_MAX = 8
 # A worker holds two upload parts of each object in the making; at 8 MiB an object may still have 80 GB.
 UPLOAD_PART_BYTES = 8 << 20
 # What an environment of the release before does not have; without it nothing is asked on demand.
@@ -127,9 +129,10 @@ Build = Callable[[World], Parts]
 Wrap = Callable[[World], World]
 
 
-def consumer_limits(settings: Settings, concurrency: int, *, wakeups: bool = True) -> Limits:
-    """How a consumer works; `wake-ups` where the sweep would send again what is given up."""
+def consumer_limits(settings: Settings, concurrency: int, *, wakeups: bool = True, ahead: int = 0) -> Limits:
+    """How a consumer works; `wake-ups` where the sweep would send again what is given up, `ahead` where work is short."""
     return Limits(
+        ahead=ahead,
         wakeup_tries_max=WAKEUP_TRIES_MAX if wakeups else None,
         concurrency=concurrency,
         visibility_timeout_s=settings.visibility_timeout_s,
@@ -145,7 +148,7 @@ async def open_world(settings: Settings, queues: Sequence[str] = QUEUES) -> Asyn
     """Connect the ports to AWS, as the environment's standard variables say."""
     clock = SystemClock()
     async with Aws(clock, settings.region, observe=metrics.observe_aws) as aws:
-        offload = ThreadOffload(workers_max=4)
+        offload = ThreadOffload(workers_max=THREADS_MAX)
         hub = HubObjects(
             settings.hf_endpoint, settings.hf_token.get_secret_value().strip(), observe=metrics.observe_aws
         )

@@ -8,6 +8,8 @@ creeps up by a fifth, while the others' stays (`benchmarks/`, `tests/unit/core/t
 from __future__ import annotations
 
 import ctypes
+import sys
+from importlib.abc import MetaPathFinder
 
 import pyarrow as pa
 
@@ -18,6 +20,14 @@ KEPT_BYTES_MAX = 32 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
+class _NoPandas(MetaPathFinder):
+    """As if it were not installed. None in `sys.modules`, which says the same to Python, breaks pyarrow's own import."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("a service has no pandas", name=fullname)
+
+
 def keep_freed_memory() -> bool:
     """Let the C library keep what Python frees, up to `KEPT_BYTES_MAX`; False where it cannot be told."""
     try:
@@ -25,6 +35,11 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError):  # not glibc
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, KEPT_BLOCK_BYTES_MAX) and mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES_MAX))
+
+
+def leave_pandas_out() -> None:
+    """Keep pyarrow from importing pandas, which it does with its first list wherever pandas is installed: some 45 MB."""
+    sys.meta_path.insert(0, _NoPandas())
 
 
 def choose_arrow_allocator() -> str:

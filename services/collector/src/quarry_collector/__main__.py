@@ -6,9 +6,10 @@ import sys
 
 from quarry_collector.handler import QUEUES, build
 from quarry_core.service.process import main
-from quarry_core.tabular.memory import choose_arrow_allocator, keep_freed_memory
+from quarry_core.tabular.memory import choose_arrow_allocator, keep_freed_memory, leave_pandas_out
 
 if __name__ == "__main__":
+    leave_pandas_out()
     keep_freed_memory()
     choose_arrow_allocator()
     sys.exit(main("collector", build, QUEUES))

@@ -21,6 +21,7 @@ from quarry_core.service.verdicts import Poison, Verdict
 from quarry_core.service.wakeups import handle_wakeup
 from quarry_core.tabular.parquet.pages import allow_pages
 
+SETTLED_AHEAD_MAX = 10  # messages
 QUEUES = ("collector", "scheduler", ON_DEMAND_QUEUE)
 
 
@@ -60,7 +61,7 @@ class Collector:
 def build(world: World) -> Parts:
     collector = Collector(world)
     allow_pages(world.settings.parquet_pages_bytes_max)
-    limits = consumer_limits(world.settings, world.settings.settle_concurrency)
+    limits = consumer_limits(world.settings, world.settings.settle_concurrency, ahead=SETTLED_AHEAD_MAX)
     return Parts(
         consumers=(Consumer(world.queues["collector"], collector.on_wakeup, limits, world.clock, "settle"),),
         stopping=(collector.steps.pieces.withdraw,),

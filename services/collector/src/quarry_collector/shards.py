@@ -35,9 +35,11 @@ from quarry_core.models import canonical_model
 from quarry_core.models.prices import on_demand_price_of, price_of
 from quarry_core.planning.history import History, of_settled
 from quarry_core.planning.spending import Cost, cost_micros, month_of
+from quarry_core.service.accepted import AcceptedRuns
 from quarry_core.service.endings import end_run
 from quarry_core.service.failures import Kind, RunCode, Step, StepFailed, Why, kind_of
 from quarry_core.service.history import HistoryKeeper
+from quarry_core.service.joined import Joined
 from quarry_core.service.months import MonthKeeper
 from quarry_core.service.pieces import Piece
 from quarry_core.service.process import World
@@ -65,19 +67,22 @@ class Shards:
         self._months = MonthKeeper(world)
         self._canary = CanaryJudge(world)
         self._closing_woken: OrderedDict[str, int] = OrderedDict()  # by run: at which version of its totals
+        self._runs = AcceptedRuns(world.ledger)
+        self._whole = Joined(self._wake_if_whole)
+        # Transactions on the same totals, month or history cancel each other; those of one process need not.
+        self._moving = asyncio.Lock()
 
     async def on_settle(self, wakeup: Wakeup) -> Verdict:
         """Settle a shard that is ENDED; finish what a crash left of one that is SETTLED."""
         assert wakeup.shard is not None
         ledger = self._world.ledger
-        shard = await ledger.shard(wakeup.run_id, wakeup.shard)
-        totals = await ledger.totals(wakeup.run_id)
+        shard, totals = await asyncio.gather(ledger.shard(wakeup.run_id, wakeup.shard), ledger.totals(wakeup.run_id))
         if totals is None:
             return DONE
         if totals.state.terminal or (shard is None and totals.fault):
             await self._delete_input(wakeup.run_id, wakeup.shard)  # whatever was written late: nobody sends it any more
             return DONE
-        run = await ledger.run(wakeup.run_id)
+        run = await self._runs.of(wakeup.run_id)
         if shard is None or run is None or run.pins is None:
             return DONE
         salvage = Salvage(self._world.objects, run.run_id, totals.plan, run.pins, self._datasets)
@@ -88,10 +93,10 @@ class Shards:
                 async with self._shares.taken(shard.bytes + SHARD_OVERHEAD_BYTES), self._steps.pieces.begun(piece):
                     if shard.state is ShardState.ENDED:
                         with self._span("settle", shard) as reported:
-                            reported["outcome"] = await self._settle(salvage, shard, totals, held)
-                            ours = reported["outcome"] == "settled"
-                        shard = await ledger.shard(wakeup.run_id, wakeup.shard)
-                        assert shard is not None
+                            came_of_it = await self._settle(salvage, shard, totals, held)
+                            ours = isinstance(came_of_it, Shard)
+                            reported["outcome"] = "settled" if isinstance(came_of_it, Shard) else came_of_it
+                        shard = came_of_it if isinstance(came_of_it, Shard) else await self._reread(shard)
                     if shard.state is ShardState.SETTLED and has_part(shard, totals):
                         mine = held if ours else None
                         publishing = self._publish(salvage, shard, mine, broken=bool(totals.fault), rounds=totals.round)
@@ -103,8 +108,13 @@ class Shards:
             if ours:
                 self._tell_whole(shard, run.accepted_at)
             await self._canary.judge(salvage, shard)
-            await self._wake_if_whole(wakeup.run_id)
+            await self._whole.look(wakeup.run_id)
         return DONE
+
+    async def _reread(self, shard: Shard) -> Shard:
+        now = await self._world.ledger.shard(shard.run_id, shard.shard)
+        assert now is not None
+        return now
 
     async def give_up(self, wakeup: Wakeup, why: Why) -> Verdict:
         """The ending of the step: rows get what can be read, the others INTERNAL_ERROR, and the run ends.
@@ -129,7 +139,7 @@ class Shards:
                 await self._publish(salvage, shard, None, broken=True, rounds=totals.round)
         if shard.state is ShardState.SETTLED:
             await self._delete_input(wakeup.run_id, wakeup.shard)
-            await self._wake_if_whole(wakeup.run_id)
+            await self._whole.look(wakeup.run_id)
         return DONE
 
     async def _salvage_if_can_be(self, run_id: str, plan: str) -> Salvage | None:
@@ -167,8 +177,8 @@ class Shards:
                     return outcome
         return Settlement(rows=shard.rows, ok=0, errors={str(ErrorCode.INTERNAL_ERROR): shard.rows})
 
-    async def _settle(self, salvage: Salvage, shard: Shard, totals: Totals, held: Held) -> str:
-        """What came of it: settled by us or by another, or repeat."""
+    async def _settle(self, salvage: Salvage, shard: Shard, totals: Totals, held: Held) -> Shard | str:
+        """What came of it: the settled row; or that it was settled by another, or is to be repeated."""
         world = self._world
         repeats_max = world.settings.repeats_max
         try:
@@ -189,7 +199,8 @@ class Shards:
             # What is carried over was counted with the version before.
             carried = shard.ended_status == moves.CARRIED
             tokens = None if carried else _tokens_of(outcome, totals.record_millitokens)
-            await self._move_settled(shard, outcome, salvage.pins.model, tokens, without_outcome=held.without_outcome)
+            model = salvage.pins.model
+            settled = await self._move_settled(shard, outcome, model, tokens, without_outcome=held.without_outcome)
         except Stale:
             log.debug("settled_by_another", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
             return "settled_by_another"
@@ -204,7 +215,7 @@ class Shards:
             errors=dict(outcome.errors),
             again=outcome.records_again,
         )
-        return "settled"
+        return settled
 
     async def _move_settled(
         self,
@@ -214,8 +225,8 @@ class Shards:
         tokens: History | None = None,
         *,
         without_outcome: bool = False,
-    ) -> None:
-        """Raises Stale: another has settled it."""
+    ) -> Shard:
+        """The row as it stands then. Raises Stale: another has settled it."""
         world = self._world
         month = shard.month or month_of(world.clock.now())
         expires_at = int((world.clock.now() + timedelta(days=SHARD_TTL_DAYS)).timestamp())
@@ -233,14 +244,16 @@ class Shards:
             cost=Cost(_micros(model, outcome, shard), month),
         )
         await self._months.open(month)
-        try:
-            await self._history.apply(shard.pool, tokens, lambda seen: move(seen=seen))
-        except Stale:
-            if await world.ledger.month(month) is not None:
-                raise
-            self._months.forget()
-            await self._months.open(month)
-            await self._history.apply(shard.pool, tokens, lambda seen: move(seen=seen))
+        async with self._moving:
+            try:
+                await self._history.apply(shard.pool, tokens, lambda seen: move(seen=seen))
+            except Stale:
+                if await world.ledger.month(month) is not None:
+                    raise
+                self._months.forget()
+                await self._months.open(month)
+                await self._history.apply(shard.pool, tokens, lambda seen: move(seen=seen))
+        return moves.as_settled(shard, move())
 
     async def _repeat(self, shard: Shard) -> bool:
         """Ask the whole job again, after a pause. False: it cannot be, since its lane is refused."""

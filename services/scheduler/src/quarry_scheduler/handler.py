@@ -102,7 +102,7 @@ class Scheduler:
 
 def build(world: World) -> Parts:
     scheduler = Scheduler(world)
-    limits = consumer_limits(world.settings, WAKEUPS_AT_ONCE)
+    limits = consumer_limits(world.settings, WAKEUPS_AT_ONCE, ahead=WAKEUPS_AT_ONCE)
     consumers = [
         Consumer(world.queues["scheduler"], scheduler.on_wakeup, limits, world.clock, "admit"),
         Consumer(world.queues["events"], scheduler.on_event, limits, world.clock, "submit"),

@@ -49,7 +49,7 @@ from quarry_core.ledger.moves.runs import (
     open_slice,
     refuse_run,
 )
-from quarry_core.ledger.moves.shards import enlist, repeat, settle
+from quarry_core.ledger.moves.shards import as_settled, enlist, repeat, settle
 from quarry_core.ledger.moves.slots import (
     STRIDE,
     admit,
@@ -88,6 +88,7 @@ __all__ = [
     "accept",
     "admit",
     "approve",
+    "as_settled",
     "audited",
     "begin_closing",
     "begin_erasing",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -170,6 +170,14 @@ def settle(
 def _paid(shard: Shard, cost: Cost | None) -> dict[str, int]:
     micros = 0 if cost is None else cost.micros
     return {"spent_micros": micros, "on_demand_micros": micros if shard.on_demand else 0}
+
+
+def as_settled(shard: Shard, settled: Sequence[Write]) -> Shard:
+    """The row that these writes of `settle` leave of the one that was read."""
+    [change] = [write for write in settled if write.key == shard_key(shard.run_id, shard.shard)]
+    assert isinstance(change, Update)
+    known = {name: value for name, value in change.set.items() if name in Shard.__slots__}
+    return replace(shard, **known, version=shard.version + change.add["version"])
 
 
 def _at_full_price(shard: Shard, input_tokens: int, output_tokens: int) -> dict[str, int]:
