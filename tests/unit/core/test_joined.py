@@ -14,7 +14,7 @@ from tests.world.faults import Faults
 from tests.world.queue import FakeQueue
 
 
-class Looks:
+class Reads:
     """A look that ends when the test says so."""
 
     def __init__(self) -> None:
@@ -33,60 +33,60 @@ async def settle_down() -> None:
 
 
 async def test_who_comes_while_a_look_is_under_way_shares_the_next_one():
-    looks = Looks()
-    joined = Joined(looks.look)
+    reads = Reads()
+    joined = Joined(reads.look)
     first = asyncio.create_task(joined.look("run"))
     await settle_down()
     later = [asyncio.create_task(joined.look("run")) for _ in range(3)]
     await settle_down()
-    assert looks.began == ["run"], "what began before they asked may be older than what they want to know"
+    assert reads.began == ["run"], "what began before they asked may be older than what they want to know"
 
-    looks.ends[0].set_result(1)
+    reads.ends[0].set_result(1)
     await settle_down()
-    assert looks.began == ["run", "run"]
-    looks.ends[1].set_result(2)
+    assert reads.began == ["run", "run"]
+    reads.ends[1].set_result(2)
     assert [await first, *[await each for each in later]] == [1, 2, 2, 2]
 
     again = asyncio.create_task(joined.look("run"))
     await settle_down()
-    looks.ends[2].set_result(3)
+    reads.ends[2].set_result(3)
     assert await again == 3
 
 
 async def test_each_key_has_looks_of_its_own():
-    looks = Looks()
-    joined = Joined(looks.look)
+    reads = Reads()
+    joined = Joined(reads.look)
     tasks = [asyncio.create_task(joined.look(key)) for key in ("a", "b")]
     await settle_down()
-    assert sorted(looks.began) == ["a", "b"]
-    for number, end in enumerate(looks.ends):
+    assert sorted(reads.began) == ["a", "b"]
+    for number, end in enumerate(reads.ends):
         end.set_result(number)
     assert [await task for task in tasks] == [0, 1]
 
 
 async def test_a_look_that_fails_fails_for_all_who_wait_for_it_and_for_nobody_after():
-    looks = Looks()
-    joined = Joined(looks.look)
+    reads = Reads()
+    joined = Joined(reads.look)
     both = [asyncio.create_task(joined.look("run")) for _ in range(2)]
     await settle_down()
-    looks.ends[0].set_exception(Throttled("busy"))
+    reads.ends[0].set_exception(Throttled("busy"))
     for task in both:
         with pytest.raises(Throttled):
             await task
     after = asyncio.create_task(joined.look("run"))
     await settle_down()
-    looks.ends[1].set_result(7)
+    reads.ends[1].set_result(7)
     assert await after == 7
 
 
 async def test_who_is_cancelled_takes_the_look_from_nobody():
-    looks = Looks()
-    joined = Joined(looks.look)
+    reads = Reads()
+    joined = Joined(reads.look)
     one, other = (asyncio.create_task(joined.look("run")) for _ in range(2))
     await settle_down()
     one.cancel()
     await settle_down()
-    looks.ends[0].set_result(5)
+    reads.ends[0].set_result(5)
     assert await other == 5
 
 
