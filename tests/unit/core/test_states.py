@@ -219,7 +219,15 @@ async def test_the_settled_row_is_known_without_reading_it_again(again, whole):
             {"pk": "run#r", "sk": "totals", "state": RunState.RUNNING, "open": 100},
         ]
     )
-    tokens = {"input_tokens": 70, "output_tokens": 30, "without_outcome": whole}
-    await Ledger(table).apply(moves.settle(before, ok, error, 0, again=0 if whole else again, **tokens))
-    settled = moves.as_settled(before, ok, error, again=0 if whole else again, **tokens)
-    assert settled == await Ledger(table).shard("r", "00000")
+    settled = moves.settle(
+        before,
+        ok,
+        error,
+        1_900_000_000,
+        again=0 if whole else again,
+        input_tokens=70,
+        output_tokens=30,
+        without_outcome=whole,
+    )
+    await Ledger(table).apply(settled)
+    assert moves.as_settled(before, settled) == await Ledger(table).shard("r", "00000")
