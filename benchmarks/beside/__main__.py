@@ -51,11 +51,13 @@ def way_of(work: str, way: str) -> Callable[[Path, Path, Size], Any]:
             return lambda folder, out, size: other.prepare(folder, out, size, work)
         return lambda folder, out, size: other.join(folder, out, size, work.removesuffix("_join"))
     sys.meta_path.insert(0, _WithoutPandas())
-    from beside import ours  # noqa: PLC0415 the others are not to carry it
+    if work in ("csv", "parquet"):
+        from beside.prepare import prepare  # noqa: PLC0415 the others are not to carry it
+
+        return lambda folder, out, size: prepare(folder, out, size, work)
+    from beside import ours  # noqa: PLC0415
 
     match work, way:
-        case (("csv" | "parquet"), _):
-            return lambda folder, out, size: ours.prepare(folder, out, size, work)
         case (("text_join" | "embedding_join"), _):
             return lambda folder, out, size: ours.join(folder, out, size, work.removesuffix("_join"))
         case _, "one pass":

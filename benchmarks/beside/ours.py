@@ -1,4 +1,4 @@
-"""Quarry's way: the services' own functions, without queue and ledger."""
+"""Quarry's way of joining, and of reading one large row group: the services' own functions, without queue and ledger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from beside.folder import Folder
-from beside.work import EMBEDDER, INFERENCE, MODEL, SHARD, TEMPLATE, Size
+from beside.prepare import pins_of, write_shards
+from beside.work import EMBEDDER, MODEL, SHARD, Size
 from quarry_collector.datasets import Datasets
 from quarry_collector.decode import read_blocks
 from quarry_collector.parts import Identity, write_outcome, write_part
@@ -17,41 +18,13 @@ from quarry_collector.salvage import Salvage
 from quarry_collector.settle import Ended, Settle, decide
 from quarry_collector.spool import Spool
 from quarry_core.contract.names import shard_id
-from quarry_core.contract.prompts import Prompt
-from quarry_core.contract.run import Pins, Source
+from quarry_core.contract.run import Pins
 from quarry_core.contract.states import ShardState
 from quarry_core.ledger.rows import Shard
 from quarry_core.models import family_of
-from quarry_core.planning.counting import write_count
 from quarry_core.planning.plan import ShardRange
-from quarry_core.planning.plan_source import plan_source
-from quarry_core.ports import ObjectRef
-from quarry_core.rendering.encoders import encoder_of
 from quarry_core.tabular.dataset import Dataset, open_dataset
-from quarry_core.tabular.memory import choose_arrow_allocator, keep_freed_memory
 from quarry_core.tabular.reader import RowReader
-from quarry_preprocessor.write import ShardWriter
-
-keep_freed_memory()
-choose_arrow_allocator()
-
-
-def prepare(folder: Path, out: Path, size: Size, form: Any) -> None:
-    """Count, plan, and write every shard, as the preprocessor does."""
-    (out / f"rows.{form}").symlink_to(folder / f"rows.{form}")
-    objects: Any = Folder(out)
-    write_shards(objects, pins_of(objects, f"rows.{form}", form, size.shard_rows), size.rows // size.shard_rows)
-
-
-def write_shards(objects: Any, pins: Pins, slots: int) -> None:
-    planned = plan_source(objects, "run", pins, slots)
-    write_count(planned.counted.dataset, "run")
-    dataset = open_dataset(objects, "run", pins.source)
-    reader = RowReader(dataset)
-    encoder = encoder_of(pins, sound=dataset.count.sound)
-    writer = ShardWriter(objects, "run", "plan", pins, dataset, encoder, 100, 1 << 30, reader)
-    for number in range(planned.plan.shard_count):
-        writer.write(planned.plan.shard_at(number))
 
 
 def join(folder: Path, out: Path, size: Size, kind: str) -> None:
@@ -134,19 +107,3 @@ def _shards(size: Size) -> list[ShardRange]:
 
 def _count(batches: Iterable[Any], rows: int) -> None:
     assert sum(batch.num_rows for batch in batches) == rows
-
-
-def pins_of(objects: Folder, key: str, form: Any, shard_rows: int) -> Pins:
-    info = objects.head(ObjectRef(key))
-    return Pins(
-        job_name_prefix="bench",
-        model_id=MODEL,
-        pool="pool",
-        family=family_of(MODEL).name,
-        family_version="1",
-        source=Source(format=form, bucket="", key=key, size_bytes=info.size_bytes, etag=info.etag),
-        prompt=Prompt(template=TEMPLATE),
-        inference=INFERENCE,
-        timeout_hours=24,
-        max_records_per_job=shard_rows,
-    )

@@ -8,6 +8,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quarry_core.contract.csv_dialect import CsvDialect
 from quarry_core.tabular.csv.records import RecordScanner, count_cells
 from quarry_core.tabular.csv.rows import parse_csv
 from quarry_core.tabular.csv.utf8 import is_utf8
@@ -30,13 +31,14 @@ def test_records_fit_if_and_only_if_the_parser_takes_them(parts, columns):
     assert (set(cells) <= {columns} and is_utf8(memoryview(data))) == taken
 
 
-@given(records, st.lists(st.integers(0, 60), max_size=8))
-def test_cells_are_counted_alike_however_the_file_is_cut_into_blocks(parts, cuts):
-    data = b"".join(body + end for body, end in parts) + parts[0][0]
-    whole = RecordScanner()
+@given(records, st.lists(st.integers(0, 60), max_size=8), st.sampled_from([",", "\t", ";", "|"]))
+def test_cells_are_counted_alike_however_the_file_is_cut_into_blocks(parts, cuts, delimiter):
+    data = (b"".join(body + end for body, end in parts) + parts[0][0]).replace(b",", delimiter.encode())
+    dialect = CsvDialect(delimiter=delimiter)
+    whole = RecordScanner(dialect=dialect)
     starts = [*whole.feed(data).tolist(), *whole.finish().tolist(), len(data)]
-    expected = [count_cells(data[begin:end], ",") for begin, end in pairwise(starts)]
-    scanner, cells = RecordScanner(cells=True), []
+    expected = [count_cells(data[begin:end], delimiter) for begin, end in pairwise(starts)]
+    scanner, cells = RecordScanner(dialect=dialect, cells=True), []
     bounds = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     for begin, end in pairwise(bounds):
         cells += _fed(scanner, data[begin:end])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.errors import Changed, Missing
+from quarry_core.planning import count_csv
 from quarry_core.planning.count_file import inspect
 from quarry_core.ports import ObjectRef
 from quarry_core.tabular.csv import rows as rows_of_csv
@@ -152,6 +153,29 @@ def test_a_few_rows_of_a_block_are_those_of_the_whole_block(rows, first, taken, 
         patch.setattr(rows_of_csv, "FEW_BYTES", at_once)
         few = table_of(read_rows(objects, ref, count, first, taken), count.schema)
     assert few.equals(whole.slice(first, taken))
+
+
+@pytest.mark.promise("S3")
+@given(
+    st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=30),
+    st.integers(0, 29),
+    st.integers(1, 30),
+    st.integers(1, 5),
+    st.sampled_from([1, 30, 90, 1 << 20]),
+)
+@examples(100)
+def test_rows_are_the_same_however_many_notes_are_parsed_together(rows, first, taken, noted_every, together_bytes):
+    objects = FakeObjects()
+    ref = objects.plant("in/data.csv", written([("x", "y"), *rows]))
+    first = min(first, len(rows) - 1)
+    taken = min(taken, len(rows) - first)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(count_csv, "OFFSET_EVERY_ROWS", noted_every)
+        patch.setattr(rows_of_csv, "BLOCK_BYTES_MAX", together_bytes)
+        count = inspect(objects, ref, "csv")
+        found = table_of(read_rows(objects, ref, count, first, taken), count.schema)
+    assert len(count.offsets) == -(-len(rows) // noted_every)
+    assert [(row["x"], row["y"]) for row in found.to_pylist()] == rows[first : first + taken]
 
 
 def test_a_few_rows_of_a_file_that_is_not_the_counted_one_are_an_error():

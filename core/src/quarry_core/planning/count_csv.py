@@ -1,4 +1,4 @@
-"""Counting a CSV file: one pass in blocks of 1 MiB, which notes where rows begin and refuses what cannot be parsed.
+"""Counting a CSV file: one pass in blocks of 512 KiB, which notes where rows begin and refuses what cannot be parsed.
 
 So a worker can start in the middle, and a row that cannot be parsed refuses the run before anything is paid for. The
 scanner tells what is no CSV and how many cells each record has; a stretch in which a record does not fit the header, or that
@@ -25,7 +25,7 @@ OFFSET_EVERY_ROWS = 4_096
 OFFSET_EVERY_BYTES = 1 << 20
 # What a column costs its reader, whatever is in it, is to be worth it.
 OFFSET_EVERY_COLUMN_BYTES = 512
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 19
 
 
 def count_csv(body: BinaryIO, key: str, options: Csv | None = None, *, may_be_empty: bool = False) -> Count:

@@ -181,14 +181,14 @@ def _counted(texts: Sequence[str]) -> np.ndarray[Any, Any]:
         counts = np.concatenate([_counted([piece]) for piece in pieces])
         counts[0] = counts.sum(axis=0)
         return counts[:1]
-    codes = np.frombuffer(_BETWEEN.join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
-    classes = _classes()[np.minimum(codes, _CODES_MAX - 1)]
-    # Whose each character is; what stands between two texts is the first one's, and counts as nothing.
-    owners = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in texts])[:-1]
-    of_class = np.bincount(owners * _CLASSES + classes, minlength=len(texts) * _CLASSES).reshape(-1, _CLASSES)
+    classes = _classes_of(_BETWEEN.join(texts))
+    # Where each text ends; what stands between two texts is the first one's, and counts as nothing.
+    ends = np.cumsum([len(text) + 1 for text in texts])
+    bounds = pairwise([0, *ends.tolist()])
+    of_class = np.array([np.bincount(classes[begin:end], minlength=_CLASSES) for begin, end in bounds])
 
     def of_texts(places: np.ndarray[Any, Any], weights: np.ndarray[Any, Any] | None = None) -> np.ndarray[Any, Any]:
-        return np.bincount(owners[places], weights, len(texts))
+        return np.bincount(np.searchsorted(ends, places, side="right"), weights, len(texts))
 
     before, after = classes[:-1], classes[1:]
     letter_before, letter_after = before <= _UPPER, after <= _UPPER
@@ -214,6 +214,14 @@ def _counted(texts: Sequence[str]) -> np.ndarray[Any, Any]:
         counts[:, column] = found
     counts[:, _BEFORE_SCRIPTS:] = of_class[:, _FIRST_SCRIPT:]
     return counts
+
+
+def _classes_of(text: str) -> np.ndarray[Any, Any]:
+    """The class of each character."""
+    if text.isascii():
+        return _classes()[np.frombuffer(text.encode(), np.uint8)]
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return _classes()[np.minimum(codes, _CODES_MAX - 1)]
 
 
 def _runs(mask: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -60,7 +60,7 @@ __all__ = [
 RECORD_BYTES_MAX = 25_000_000
 # Rows are made lines in blocks of at most so many bytes, of one batch all alike: smaller ones stay in the processor's cache,
 # larger ones need fewer calls (measured from 64 KB to 2 MB).
-BLOCK_BYTES = 1_000_000
+BLOCK_BYTES = 500_000
 # So much is handed on at once, plus a block: a template multiplies what stands in a row, and a batch has many.
 LINES_BYTES_MAX = 4 << 20
 # A longer value is made JSON in slices: as a Python string it takes up to four times its bytes.

@@ -9,7 +9,7 @@ is a fault, which ends the scan. What passes here has one reading, so pyarrow, w
 A quote inside a quoted cell is doubled, or, where the dialect says so, escaped by a backslash as Spark does it: there
 a run of backslashes before a quote counts in pairs, and an odd one escapes.
 
-How it is fast: quotes are few and found vectorised. In a file without faults the quotes open and close in turn, a
+How it is fast: quotes and ends are few and found vectorised. In a file without faults the quotes open and close in turn, a
 doubled one both, so each is judged by its neighbour alone, and a line end is outside quotes exactly if an even number
 of quotes stands before it.
 """
@@ -27,7 +27,8 @@ from quarry_core.contract.csv_dialect import CsvDialect
 Offsets = npt.NDArray[np.int64]
 Units = npt.NDArray[Any]
 
-LF, CR, QUOTE, BACKSLASH = 10, 13, 34, 92
+LF, CR, SPACE, QUOTE, BACKSLASH = 10, 13, 32, 34, 92
+_FIRST_UNITS = ord(",") + 1
 _NONE: Offsets = np.empty(0, dtype=np.int64)
 _RFC = CsvDialect()
 
@@ -91,7 +92,7 @@ class RecordScanner:
         data = np.frombuffer(block, dtype=self._unit)
         if self._width > 1:
             data = data.astype(np.uint16, copy=False)
-        ends, delimiters = self._ends(data, block)
+        ends, delimiters = self._ends(data)
         at = self._fed
         self._fed += len(block)
         if not self._doubles:
@@ -132,52 +133,54 @@ class RecordScanner:
     def _fail(self, kind: FaultKind, unit: int, *, escaped: bool = False, follows: str = "") -> None:
         self.fault = CsvFault(kind, self._fed + unit * self._width, escaped, follows)
 
-    def _ends(self, data: Units, block: bytes) -> tuple[Offsets, Offsets]:
+    def _ends(self, data: Units) -> tuple[Offsets, Offsets]:
         """The positions of the line ends outside quotes, up to the first fault; and of delimiters, if cells are counted."""
         if self._before == QUOTE and not self.in_quotes and not self._edge[data[0]]:
             kind: FaultKind = "doubled quote" if data[0] == QUOTE else "text after quote"
             self._fail(kind, -1, escaped=self._after_slash, follows=chr(data[0]))
             return _NONE, _NONE
-        mark = data == LF
-        if self._holds(data, block, CR):
-            mark |= data == CR
-        if self._delimiter is not None:
+        marks = self._marks(data)
+        codes = data[marks]
+        is_quote = codes == QUOTE
+        if is_quote.any():
+            outside = self._outside(data, marks, is_quote)
+            marks, codes = marks[: len(outside)], codes[: len(outside)]
+        elif self.in_quotes:
+            return _NONE, _NONE
+        else:
+            outside = np.ones(len(marks), np.bool_)
+        ends: Offsets = marks[outside & ((codes == LF) | (codes == CR))]
+        return ends, _NONE if self._delimiter is None else marks[outside & (codes == self._delimiter)]
+
+    def _marks(self, data: Units) -> Offsets:
+        """Where line ends, quotes and delimiters stand, and perhaps some other units that are about as rare.
+
+        Found by two comparisons, for each is a pass over everything: nothing but a space is frequent among the first units.
+        """
+        mark = data < _FIRST_UNITS
+        mark &= data != SPACE
+        if self._delimiter is not None and self._delimiter >= _FIRST_UNITS:
             mark |= data == self._delimiter
-        if self._holds(data, block, QUOTE):
-            return self._apart(data, self._quoted(data, mark))
-        return self._apart(data, _NONE if self.in_quotes else np.flatnonzero(mark))
+        return np.flatnonzero(mark)
 
-    def _apart(self, data: Units, marks: Offsets) -> tuple[Offsets, Offsets]:
-        """Line ends, and delimiters."""
-        if self._delimiter is None:
-            return marks, _NONE
-        delimits = data[marks] == self._delimiter
-        return marks[~delimits], marks[delimits]
-
-    def _holds(self, data: Units, block: bytes, unit: int) -> bool:
-        return unit in block if self._width == 1 else bool((data == unit).any())
-
-    def _quoted(self, data: Units, mark: npt.NDArray[np.bool_]) -> Offsets:
-        """The marks outside of quotes up to the first fault, in a block that has quotes."""
-        is_quote = data == QUOTE
+    def _outside(self, data: Units, marks: Offsets, is_quote: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Which of the marks stand outside of quotes, up to the first fault, in a block that has quotes."""
         escaped = _NONE
         if not self._doubles:
-            quotes = np.flatnonzero(is_quote)
-            escaped = quotes[escaped_quotes(data, quotes, self._previous(data, quotes), self._slashes)]
-            is_quote[escaped] = False
-        marks = np.flatnonzero(mark | is_quote)
-        quote_here = is_quote[marks]
-        quotes = marks[quote_here]
+            quotes = marks[is_quote]
+            escapes = escaped_quotes(data, quotes, self._previous(data, quotes), self._slashes)
+            escaped = quotes[escapes]
+            is_quote[is_quote] = ~escapes
+        quotes = marks[is_quote]
         previous = self._previous(data, quotes)
         fault_at = self._judge(data, quotes, previous, escaped)
-        inside = np.logical_xor.accumulate(quote_here) ^ self.in_quotes if len(marks) else quote_here
-        ends: Offsets = marks[~(inside | quote_here)]
+        outside: npt.NDArray[np.bool_] = np.logical_xor.accumulate(is_quote) == self.in_quotes
         if fault_at is not None:
-            return ends[ends < fault_at]
+            return outside[: np.searchsorted(marks, fault_at)]
         if len(quotes):
             self.in_quotes = bool((len(quotes) + self.in_quotes) % 2)
             self._after_slash = bool(previous[-1] == BACKSLASH)
-        return ends
+        return outside
 
     def _previous(self, data: Units, quotes: Offsets) -> Units:
         """The unit before each of some quotes."""

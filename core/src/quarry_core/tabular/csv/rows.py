@@ -25,6 +25,8 @@ from quarry_core.tabular.row_bytes import BATCH_ROWS_MAX
 
 _RFC = CsvDialect()
 _MARK = b"\xef\xbb\xbf"
+# Notes are up to 1 MiB apart, or 4,096 rows, which may be little.
+BLOCK_BYTES_MAX = 3 << 19
 # Of a block of which no more than one in so many rows is wanted, only these are parsed; the others are looked for by
 # so many bytes at a time.
 FEW_OF = 4
@@ -34,7 +36,7 @@ FEW_BYTES = 1 << 16
 def read_csv(objects: Objects, ref: ObjectRef, count: Count, first: int, rows: int) -> Iterator[pa.RecordBatch]:
     """Rows [first, first + rows) of a counted CSV object. Raises as `rows.read_rows`."""
     until = first + rows
-    noted = count.noted(first, until)
+    noted = _together(count.noted(first, until))
     with objects.stream(ref, noted[0][1], noted[-1][1]) as body:
         for (row, byte), (next_row, next_byte) in pairwise(noted):
             data = body.read(next_byte - byte)
@@ -45,7 +47,17 @@ def read_csv(objects: Objects, ref: ObjectRef, count: Count, first: int, rows: i
                 begin, end = 0, end - begin
             else:
                 table = _block(data, ref.key, count, (row, byte), (next_row, next_byte))
+            del data, few  # not to be held while rows are used
             yield from table.slice(begin, end - begin).to_batches(BATCH_ROWS_MAX)
+
+
+def _together(noted: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Of some notes those between which so much stands that parsing it costs more than beginning to parse."""
+    kept = [noted[0]]
+    for note, following in pairwise(noted[1:]):
+        if following[1] - kept[-1][1] > BLOCK_BYTES_MAX:
+            kept.append(note)
+    return [*kept, noted[-1]]
 
 
 def _few(data: bytes, count: Count, begin: int, end: int) -> bytes | None:
