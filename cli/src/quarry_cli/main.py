@@ -9,6 +9,7 @@ import typer
 from quarry_cli.commands.audit import audit
 from quarry_cli.commands.config import app as config
 from quarry_cli.commands.control import approve, cancel, pause, resume
+from quarry_cli.commands.cost import cost
 from quarry_cli.commands.dlq import app as dlq
 from quarry_cli.commands.doctor import doctor
 from quarry_cli.commands.erase import erase
@@ -82,6 +83,7 @@ for command in (
     plan,
     preview,
     estimate,
+    cost,
     prices,
     status,
     watch,

@@ -29,6 +29,7 @@ from quarry_cli.client.audit_trail import Trail, audit_trail, read_since
 from quarry_cli.client.budget import Budget, set_budget
 from quarry_cli.client.connections import Connect, Connections, connect, connect_to, variables_of
 from quarry_cli.client.control import Control
+from quarry_cli.client.costing import Costs, cost_of_run, cost_of_runs
 from quarry_cli.client.erasing import Erased, erase
 from quarry_cli.client.following import Show, follow
 from quarry_cli.client.formats import Format
@@ -335,6 +336,27 @@ class Client:
             return audit_trail(connections, run_id, begin, limit)
 
         return self._do(look)
+
+    def costs(self, *, by: str = "run", since: str | None = None) -> Costs:
+        """What the runs have cost, in US dollars, that are open or have ended since then.
+
+        Args:
+            by: run, model, prefix, month, or tag=KEY.
+            since: as `36h`, `30d` or `2026-11-30`; by default 30 days, of months all.
+
+        Raises:
+            BadSetting.
+        """
+
+        def look(connections: Connections) -> Awaitable[Costs]:
+            begin = None if since is None else read_since(since, connections.clock.now())
+            return cost_of_runs(connections, by, begin)
+
+        return self._do(look)
+
+    def cost(self, run_id: str) -> Costs:
+        """What each shard of a run has cost, in US dollars. Raises NoSuchRun, SeveralRuns."""
+        return self._do(lambda connections: cost_of_run(connections, run_id))
 
     def approve(self, run_id: str) -> Control:
         """Let a run go on that is HELD by its canary. Raises NoSuchRun, NotControlled."""

@@ -58,7 +58,7 @@ async def audit_trail(connections: Connections, run: str | None, since: datetime
         raise BadSetting(f"since: {begin.isoformat()} is still to come")
     found: list[Entry] = []
     cut = False
-    for month in _months(begin, now):
+    for month in months_between(begin, now):
         entries = await connections.ledger.audit_entries(month, READ_MAX)
         cut = cut or len(entries) == READ_MAX
         for entry in entries:
@@ -91,7 +91,7 @@ def read_since(text: str, now: datetime) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _months(begin: datetime, end: datetime) -> Iterator[str]:
+def months_between(begin: datetime, end: datetime) -> Iterator[str]:
     """`yyyy-mm`, the newest first."""
     year, month = end.astimezone(UTC).year, end.astimezone(UTC).month
     first = begin.astimezone(UTC)
