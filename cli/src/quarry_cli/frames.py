@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from quarry_cli.client.api import WAIT_EVERY_S, Client
 from quarry_cli.client.connections import variables_of
+from quarry_cli.client.consent import MAX_COST_USD, beyond
 from quarry_cli.client.one_call import Asked
 from quarry_cli.client.place import Place, end, find_place
 from quarry_cli.client.view import RunView
-from quarry_cli.errors import RunFailed
+from quarry_cli.errors import NotSubmitted, RunFailed
 from quarry_cli.screen.wording import plain
 from quarry_core.contract.states import RunState
 
@@ -45,6 +46,7 @@ def run(
     run_id: str | None = None,
     returns: Literal["pandas", "polars", "arrow"] | None = None,
     progress: bool | None = None,
+    max_cost: float | None = MAX_COST_USD,
     local: bool = False,
     env: str | None = None,
     client: Client | None = None,
@@ -68,6 +70,8 @@ def run(
         run_id: an idempotency key: the same call with the same key continues the same run, and is paid for once.
         returns: the kind of the result; by default that of `data`, and pandas for paths.
         progress: False shows nothing.
+        max_cost: what the call may cost in an environment in AWS, in US dollars: one that may cost more, by the dearest that its
+            estimate holds possible, is refused before anything is uploaded. None: whatever it costs.
         env: a profile of `quarry config`; variables of the process win over it.
         local: use the local stack, whatever environment is named.
         client: of another environment than the one that the variables name.
@@ -78,7 +82,8 @@ def run(
         each; see docs/results.md.
 
     Raises:
-        NotSubmitted: the call is refused; nothing was sent.
+        NotSubmitted: the call is refused, or may cost more than `max_cost`; nothing was sent.
+        NotPlanned: nobody can say what it would cost, as where a source cannot be read from here.
         RunFailed: the run failed. A row that failed raises nothing: its `status` says so.
         StillRunning: `timeout_s` passed; the run goes on.
         QuarryError, PortError: see `Client`.
@@ -112,6 +117,14 @@ def run(
                 "the local stack stays up for further calls and ends with this process; `quarry local down` stops it at once"
             )
             atexit.register(partial(end, place.stack, place.client, say, later=True))
+        if max_cost is not None and not place.simulated and not asked.fields.get("dry_run"):
+            why = beyond(
+                place.client.estimate(asked).costs,
+                max_cost,
+                remedy="give a higher max_cost (None: whatever it costs), or a smaller max_tokens",
+            )
+            if why:
+                raise NotSubmitted(f"max_cost: {why}")
         sent = place.client.send(asked)
     for sentence in sent.unchecked:
         say(f"not checked: {sentence}")

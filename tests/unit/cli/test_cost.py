@@ -128,9 +128,7 @@ def test_what_a_retry_carries_over_was_paid_by_the_version_before(spent):
 
 def test_a_model_without_a_price_is_counted_in_tokens_and_told(spent):
     spent.world.bedrock.answerer = None
-    unpriced = sent(
-        spent, spent.world.joke(100, model_id="ai21.jamba-1-5-large-v1:0", job_name_prefix="unpriced")
-    )
+    unpriced = sent(spent, spent.world.joke(100, model_id="ai21.jamba-1-5-large-v1:0", job_name_prefix="unpriced"))
     line = {each["name"]: each for each in costs(spent)["lines"]}[unpriced]
     assert (line["dollars"], line["runs"]) == (None, 1)
     assert "1 run is of a model without a price" in spent("cost").stderr

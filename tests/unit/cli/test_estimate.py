@@ -85,12 +85,14 @@ def estimated(quarry, *args):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_after_one_run_the_estimate_of_another_is_within_15_percent(estimator, tmp_path, shape):
     before, rows, how = SHAPES[shape]
-    first = services(estimator)("run", parquet(tmp_path / "a.parquet", before), "-m", "haiku-3", *how, "--head", "0")
+    first = services(estimator)(
+        "run", parquet(tmp_path / "a.parquet", before), "-m", "haiku-3", *how, "--head", "0", "--yes"
+    )
     assert first.exit_code in (0, 3), first.stderr
     data = parquet(tmp_path / "b.parquet", rows)
 
     costs = estimated(estimator, data, "-m", "haiku-3", *how)["costs"]
-    actual = json.loads(services(estimator)("run", data, "-m", "haiku-3", *how, "--json").stdout)["spent"]
+    actual = json.loads(services(estimator)("run", data, "-m", "haiku-3", *how, "--json", "--yes").stdout)["spent"]
 
     assert (costs["input_from"], costs["output_from"]) == ("history", "history")
     assert near(costs["input_tokens"]["likely"], actual["input_tokens"])
@@ -122,7 +124,7 @@ def test_files_are_counted_where_they_are_as_if_they_had_been_uploaded(estimator
         path.write_text("\n".join(["topic", *(row["topic"] for row in rows)]) + "\n")
 
     found = estimated(estimator, str(path), "-m", "haiku-3", "--prompt", PROMPT)
-    services(estimator)("run", str(path), "-m", "haiku-3", "--prompt", PROMPT)
+    services(estimator)("run", str(path), "-m", "haiku-3", "--prompt", PROMPT, "--yes")
     run = estimator.client.runs()[0]
 
     plan = estimator.client.status(run.run_id).estimate

@@ -48,7 +48,7 @@ def services(quarry):
 
 
 def called(quarry, *args: str, model: str = "haiku-3", prompt: str = PROMPT):
-    return services(quarry)("run", *args, "--model", model, "--prompt", prompt)
+    return services(quarry)("run", *args, "--model", model, "--prompt", prompt, "--yes")
 
 
 def sent(quarry):
@@ -226,7 +226,8 @@ def test_options_become_fields_of_the_manifest(quarry, tmp_path):
     options = ["--system", "Be kind.", "--max-tokens", "50", "--schema", str(schema), "--set", 'tags={"team": "a"}']
 
     result = quarry(
-        *("run", topics(tmp_path / "a b'c*.csv"), "--model", "haiku-3", "--prompt", PROMPT, "--timeout", "0"), *options
+        *("run", topics(tmp_path / "a b'c*.csv"), "--model", "haiku-3", "--prompt", PROMPT, "--timeout", "0", "--yes"),
+        *options,
     )
 
     assert result.exit_code == 4

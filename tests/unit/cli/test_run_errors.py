@@ -321,7 +321,7 @@ def test_a_shell_completes_models_and_profiles(monkeypatch, tmp_path):
 def test_a_run_that_is_followed_from_one_call_has_its_errors_too(quarry, tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("topic,n\n" + "".join(f"{'' if row % 10 == 0 else f't {row}'},{row}\n" for row in range(150)))
-    called = services(quarry)("run", str(path), "-m", "haiku-3", "--prompt", "A joke about {topic}", "--json")
+    called = services(quarry)("run", str(path), "-m", "haiku-3", "--prompt", "A joke about {topic}", "--json", "--yes")
 
     assert called.exit_code in (0, 3)
     assert json.loads(called.stdout)["rows"]["accepted"] == 150

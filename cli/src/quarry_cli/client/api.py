@@ -148,6 +148,17 @@ class Client:
 
         return self._do(lambda connections: send(connections, asked, tell))
 
+    def begun(self, asked: Asked) -> bool:
+        """Whether a call was begun before, for the same directory: `send` continues it, and nothing is paid for twice.
+
+        Raises:
+            NotSubmitted: it would be refused.
+            NotWritten: the directory for the results holds something else.
+        """
+        from quarry_cli.client.one_call import begun  # noqa: PLC0415 beside its only user
+
+        return self._do(lambda connections: begun(connections, asked))
+
     def plan(self, manifest: Mapping[str, Any] | str, *, tell: Callable[[int, int], None] | None = None) -> PlannedRun:
         """Count a manifest's source here, and say what the run would be. Nothing is sent, and nothing is written to AWS.
 

@@ -180,6 +180,14 @@ async def send(connections: Connections, asked: Asked, progress: Callable[[str, 
     )
 
 
+async def begun(connections: Connections, asked: Asked) -> bool:
+    """Whether the call was begun before, for the same directory: whoever began it has agreed to pay. Raises as `send` does."""
+    if asked.out is None or _beside(asked.out).read(RUN_NOTE) is None:
+        return False
+    prepared = await aside(partial(prepare, connections.bucket, connections.region, asked))
+    return _noted(asked.out, prepared, _environment(connections)) is not None
+
+
 def _hash(manifest: Mapping[str, Any]) -> str:
     """Of what goes over the wire, in which a tuple is a list."""
     return manifest_hash(msgspec.json.decode(as_text(manifest)))

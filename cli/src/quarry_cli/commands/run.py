@@ -15,6 +15,7 @@ from quarry_cli.client.one_call import Asked, Sent
 from quarry_cli.client.place import Place, placed
 from quarry_cli.client.view import RunView
 from quarry_cli.commands.completing import models
+from quarry_cli.commands.consenting import consent
 from quarry_cli.commands.following import RUN_EXITS, Every, Timeout, follow
 from quarry_cli.commands.plan import Reading
 from quarry_cli.commands.results import bring
@@ -82,6 +83,16 @@ def run(
     ] = HEAD_ROWS,
     local: Annotated[bool, typer.Option("--local", help="Use the local stack, whatever environment is named.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave a local stack up that was started for this run.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to pay for it.")] = False,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            "--max-cost",
+            metavar="DOLLARS",
+            min=0.0,
+            help="Do not ask, and refuse a call that may cost more, in US dollars, by its estimate.",
+        ),
+    ] = None,
     every: Every = WAIT_EVERY_S,
     timeout: Timeout = None,
     as_json: Json = False,
@@ -90,7 +101,9 @@ def run(
 
     Without an environment it works on the local stack, with a simulated Bedrock, and says so; it starts one if none is up, and stops what it started. The same files are uploaded once. Called again with the same arguments and the same DIR, it continues the same run.
 
-    Exit codes are those of `quarry watch`.
+    In an environment in AWS it first says what the call would cost, how many jobs it takes and how long, and asks. --yes goes on without a question, --max-cost up to an amount; where nobody can answer and neither is given, nothing is sent. A call that is continued is not asked again.
+
+    Exit codes are those of `quarry watch`; 2 too if it costs too much or nobody answered, 1 if you said no.
     """
     with printing.telling():
         asked = Asked(
@@ -102,6 +115,7 @@ def run(
             out=out,
         )
         with placed(_say, local=local, keep=keep, connect_with=ctx.obj) as place:
+            consent(place, asked, yes=yes, max_cost=max_cost)
             with Reading(sys.stderr, after_s=0.5) as reading:
                 sent = place.client.send(asked, tell=reading.tell_of)
             for sentence in sent.unchecked:

@@ -6,6 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from quarry_cli.client.consent import usual_way
 from quarry_cli.screen.plans import NOTE_CHARS_MAX, plan_lines
 from quarry_cli.screen.wording import dollars, plain
 from quarry_core.planning.costs import Costs, Range
@@ -36,6 +37,22 @@ def estimate_lines(estimate: Estimate, costs: Costs) -> list[tuple[str, str]]:
     if costs.output_tokens is not None and costs.output_tokens.high:
         lines.append(("tokens out", _tokens(costs.output_tokens, _FROM[costs.output_from])))
     return lines
+
+
+def consent_lines(estimate: Estimate, costs: Costs) -> list[tuple[str, str]]:
+    """What somebody has to know who is asked whether a call may be paid for: rows, jobs, time, dollars as the run would go."""
+    kept = ("rows", "left out", "not sent", "shards", "time")
+    lines = [(word, text) for word, text in plan_lines(estimate) if word in kept]
+    way = usual_way(costs)
+    if way is None:
+        return [*lines, ("cost", "not known")]
+    low, likely, high = (
+        "not known" if each is None else dollars(each).removeprefix("about ")
+        for each in (way.dollars.low, way.dollars.likely, way.dollars.high)
+    )
+    amounts = f"{low} to {high}" if way.dollars.likely is None else f"about {likely} ({low} to {high})"
+    bound = "; the most is what max_tokens allows" if costs.output_from == "max_tokens" else ""
+    return [*lines, ("cost", f"{amounts}, {_WAYS[way.name]}, prices of {costs.prices_as_of}{bound}")]
 
 
 def notes_of(estimate: Estimate, costs: Costs) -> list[str]:
