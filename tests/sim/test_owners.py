@@ -10,9 +10,9 @@ from tests.sim.premises import Noted, dropped, read_premise
 # By call: whose it is shifts a little with what else the services do.
 CLOSED_BY_TWO = ["handed:0 plan=bus.put#1:stall,objects.list#3:stall"]
 BEGUN_LATE = [
-    f"handed:0 plan=bus.put#1:crash_after,objects.list#3:stall,table.transact#{number}:stall" for number in (24, 25, 26)
+    f"handed:0 plan=bus.put#1:crash_after,objects.list#3:stall,table.transact#{number}:stall" for number in (27, 28, 29)
 ]
-SWEPT_LATE = [f"ondemand:0 plan=runtime.ask#10:crash_before,table.transact#{number}:stall" for number in (24, 25, 26)]
+SWEPT_LATE = [f"ondemand:0 plan=runtime.ask#10:crash_before,table.transact#{number}:stall" for number in (27, 28, 29)]
 
 
 @pytest.fixture(autouse=True)
