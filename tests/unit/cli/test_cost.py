@@ -108,8 +108,8 @@ def test_a_run_belongs_to_the_time_in_which_it_ended(spent):
     assert amounts(costs(spent, "--by", "month", "--since", "2026-02-01")).keys() == {"2026-03"}
     nothing = spent("cost", "--since", "1h", "--by", "model")
     assert nothing.exit_code == 0
-    quiet = spent("cost", "--by", "month", "--since", "2026-03-14")
-    assert "2026-03" in quiet.stdout
+    recent = spent("cost", "--by", "month", "--since", "2026-03-14")
+    assert "2026-03" in recent.stdout
 
 
 def test_what_a_retry_carries_over_was_paid_by_the_version_before(spent):
