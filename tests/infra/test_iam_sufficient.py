@@ -24,6 +24,10 @@ from tests.infra.probes import MISJUDGED
 # few rows for a job, and one without a source.
 ROWS = {"text": 300, "embed": 150, "folder": 200, "profile": 100, "few": 12, "absent": 0, "cancelled": 300}
 UNFINISHED = {"absent", "cancelled"}
+# What `quarry retry` makes of the run that was cancelled.
+RETRIED = "cancelled-v2"
+ROWS[RETRIED] = ROWS["cancelled"]
+SUCCEEDING = sorted(ROWS.keys() - UNFINISHED)
 PROMPT = "joke_about_topic"
 NO = ("AccessDenied", "not authorized", "Forbidden", "(403)")
 
@@ -49,12 +53,14 @@ def played(world, tmp_path_factory) -> Played:
     with working.services(world, home) as logs:
         operator = working.Operator(world, home)
         views = {run_id: operator.ended(run_id) for run_id in _submit(operator, world.place.bucket)}
+        operator.quarry("retry", "cancelled", "--all", "--yes")
+        views[RETRIED] = operator.ended(RETRIED)
         said = {
             "runs": operator.quarry("runs"),
             "dead-letter messages": operator.quarry("dlq", "list"),
             "doctor": operator.quarry("doctor", "--model", PROFILE, codes=(0, 1)),
         }
-        for run_id in ("text", "embed", "folder", "profile", "few"):
+        for run_id in SUCCEEDING:
             said[run_id] = operator.quarry("results", run_id, "-o", str(home / "out" / run_id))
     assert [fault for proxy in gateways for fault in proxy.faults] == []
     refusals = [
@@ -98,16 +104,16 @@ def _submit(operator: working.Operator, bucket: str) -> list[str]:
 
 
 def _controlled(operator: working.Operator, manifest: dict[str, Any]) -> str:
-    """A run that is paused, resumed and cancelled as soon as it is there."""
+    """A run that is paused, resumed and cancelled as soon as it is planned, so that all its rows can be asked again."""
     run_id = operator.submit(manifest)
-    while not operator.status(run_id):
+    while not operator.status(run_id).get("held"):
         time.sleep(working.POLL_S)
     for verb in ("pause", "resume", "cancel"):
         operator.quarry(verb, run_id)
     return run_id
 
 
-@pytest.mark.parametrize("run_id", ["text", "embed", "folder", "profile", "few"])
+@pytest.mark.parametrize("run_id", SUCCEEDING)
 def test_a_run_succeeds_row_for_row(played, run_id):
     view, rows = played.views[run_id], ROWS[run_id]
     assert (view["state"], view["error"]) == ("SUCCEEDED", None)
@@ -126,6 +132,11 @@ def test_a_run_is_paused_resumed_and_cancelled_under_the_operators_policy(played
     view = played.views["cancelled"]
     assert view["state"] == "CANCELLED"
     assert view["cancelled_by"].endswith(f":user/{played.operator.name}")
+
+
+def test_a_run_is_retried_under_the_operators_policy(played):
+    assert (played.views["cancelled"]["rows"]["error"], played.views[RETRIED]["rows"]["ok"]) == (300, 300)
+    assert [version["newest"] for version in played.views[RETRIED]["versions"]] == [False, True]
 
 
 def test_nobody_is_refused_anything(played):

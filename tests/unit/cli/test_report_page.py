@@ -80,6 +80,16 @@ def facts(**changes) -> dict:
     } | changes
 
 
+def test_the_page_of_a_retry_names_the_version_and_whose_dataset_it_is():
+    of = {"run_id": HOSTILE, "version": 1_002, "carried_from": "r1-v1001"}
+    text = harmless(build_page(facts(run_id="r1-v1002", dataset=of), [])).text
+    assert "Run r1-v1002 · version 1,002 of the dataset of =cmd|" in text
+    assert "carried over from r1-v1001" in text
+    first = {"run_id": "r1", "version": 1, "carried_from": None}
+    for dataset in (first, None):
+        assert "version" not in harmless(build_page(facts(dataset=dataset), [])).text
+
+
 def test_the_page_says_what_the_report_says():
     text = " ".join(harmless(build_page(facts(), [span(0, 0), span(1, 10)], name="jokes")).text.split())
 

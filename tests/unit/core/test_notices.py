@@ -100,6 +100,7 @@ def test_a_key_that_is_none_is_refused_and_not_shown(text, why):
 
 def test_one_end_has_one_id_and_another_end_another():
     first = run_ended(**ENDED)["event_id"]
+    assert run_ended(**ENDED, version=2, version_of="r0")["event_id"] == first
 
     assert run_ended(**ENDED)["event_id"] == first
     others = [

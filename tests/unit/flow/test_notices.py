@@ -6,10 +6,13 @@ import contextlib
 
 import pytest
 
+from quarry_core.contract.names import report_page_key
 from quarry_core.contract.notices import Notice, run_ended
 from quarry_core.errors import PortError, Refused, Unknown
 from quarry_core.service.notices import QUEUE
 from quarry_core.telemetry import metrics
+from tests.unit.flow.acts import play
+from tests.unit.flow.test_retry import failing, retry
 from tests.world.faults import Crash, Faults
 from tests.world.world import SimulatedWorld
 
@@ -55,6 +58,38 @@ async def test_without_a_webhook_the_event_alone_is_told():
 
     assert told(world) == [(run_id, "SUCCEEDED")]
     assert world.webhook.taken == []
+
+
+@pytest.mark.promise("H1")
+async def test_the_end_of_a_retry_names_the_version_of_the_dataset_and_only_if_there_is_one():
+    world, run_id = await failing(rows=300)
+    done = await retry(world, run_id)
+    await play(world, done.run_id)
+    again = await retry(world, run_id, every=True)
+    for key in [key for key in world.objects.bodies if key.startswith("rows/")]:
+        world.objects.delete(key)  # so that nothing can be rendered again
+    await play(world, again.run_id)
+
+    versions = {event.detail["run_id"]: named(event) for event in world.bus.events}
+    assert versions == {run_id: (1, run_id), done.run_id: (2, run_id), again.run_id: (None, None)}
+    page = world.objects.bodies[report_page_key(done.run_id)].decode()
+    assert f"Run {run_id}-v2 · version 2 of the dataset of {run_id}, carried over from {run_id}" in page
+
+
+async def test_what_is_no_version_of_a_dataset_names_none():
+    world = SimulatedWorld()
+    dry = world.send(world.joke(dry_run=True))
+    refused = world.send(world.joke() | {"model_id": "Nobody Knows"})
+    await world.idle()
+
+    assert {event.detail["run_id"]: named(event) for event in world.bus.events} == {
+        dry: (None, None),
+        refused: (None, None),
+    }
+
+
+def named(event) -> tuple[int | None, str | None]:
+    return event.detail["version"], event.detail["version_of"]
 
 
 @pytest.mark.parametrize(

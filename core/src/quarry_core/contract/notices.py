@@ -74,10 +74,14 @@ def run_ended(
     since: str,
     dry_run: bool = False,
     refused: bool = False,
+    version: int | None = None,
+    version_of: str | None = None,
 ) -> dict[str, Any]:
     """The detail of `Run Ended`.
 
     Args:
+        version: of a dataset, that the results are: 1, of a retry 2 or more; None: they are no version. `version_of` is the
+            run whose dataset that is.
         ended_at: ISO 8601, UTC.
         since: what tells this end from another of the same run: a time that stands in the ledger, so that a notice which
             is sent again has the same id.
@@ -97,6 +101,8 @@ def run_ended(
         "results_uri": None if refused else s3_uri(bucket, results_prefix(run_id)),
         "report_uri": None if refused else s3_uri(bucket, report_key(run_id)),
         "dry_run": dry_run,
+        "version": version,
+        "version_of": version_of,
     }
 
 

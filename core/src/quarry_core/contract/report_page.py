@@ -132,10 +132,19 @@ def _head(report: Mapping[str, Any], title: str) -> str:
     reason = f"<p>{_text(report['reason'], 2_000)}</p>" if report.get("reason") else ""
     code = f" <code>{_text(report['code'])}</code>" if report.get("code") else ""
     return (
-        f"<h1>{_text(title, 120)}</h1><p class=soft>Run {_text(report['run_id'])}</p>"
+        f"<h1>{_text(title, 120)}</h1><p class=soft>Run {_text(report['run_id'])}{_version(report)}</p>"
         f"<section><p class=state><span class='dot {kind}'></span>{_text(_word(report['state']))}{code}</p>"
         f"<p>{sentence}</p>{reason}</section>"
     )
+
+
+def _version(report: Mapping[str, Any]) -> str:
+    """Of a retry: which version of which run's dataset its results are, and whose answers were carried over."""
+    dataset = report.get("dataset") or {}
+    if not dataset.get("carried_from"):
+        return ""
+    carried = f"carried over from {_text(dataset['carried_from'])}"
+    return f" · version {_number(dataset['version'])} of the dataset of {_text(dataset['run_id'])}, {carried}"
 
 
 def _result(report: Mapping[str, Any]) -> str:

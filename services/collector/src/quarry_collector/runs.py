@@ -192,8 +192,9 @@ class Runs:
         if end not in WITHOUT_MARKER and not pins.dry_run:
             await self._put_marker(totals)
         await self._delete_inputs(run_id, shards, totals)
-        await self._tell(totals, dry_run=pins.dry_run)
-        await self._end(totals, pins.pool, newest_of=_makes_version_of(totals, pins, ends))
+        version_of = _makes_version_of(totals, pins, ends)
+        await self._tell(totals, dry_run=pins.dry_run, dataset=_dataset(totals, pins, version_of))
+        await self._end(totals, pins.pool, newest_of=version_of)
 
     async def _decide(self, totals: Totals, state: RunState, message: str, code: str, step: str) -> Totals:
         ledger = self._world.ledger
@@ -238,8 +239,10 @@ class Runs:
         approved = {"approved_at": totals.approved_at or None, "approved_by": totals.approved_by or None}
         return {"state": totals.canary, **approved, **(json.loads(text) if text else {})}
 
-    async def _tell(self, totals: Totals, *, dry_run: bool = False) -> None:
+    async def _tell(self, totals: Totals, *, dry_run: bool = False, dataset: tuple[int, str] | None = None) -> None:
+        """`dataset`: which version the results are, and of which run's dataset."""
         settings = self._world.settings
+        version, version_of = dataset or (None, None)
         detail = run_ended(
             env=settings.env,
             bucket=settings.bucket,
@@ -252,6 +255,8 @@ class Runs:
             ended_at=totals.closing_at,
             since=totals.closing_at,
             dry_run=dry_run,
+            version=version,
+            version_of=version_of,
         )
         await self._world.bus.put(RUN_ENDED, detail)
         await leave_for_webhook(self._world, detail)
@@ -391,6 +396,15 @@ def _end_of_run(
     if state is RunState.FAILED:
         return state, _why_failed(ends), RunCode.NO_RESULTS, Step.SETTLE
     return state, "", "", ""
+
+
+def _dataset(totals: Totals, pins: Pins, newest_of: str) -> tuple[int, str] | None:
+    """The version that the results are, and the run whose dataset that is. None: a dry run, or a retry that is not whole."""
+    if pins.dry_run:
+        return None
+    if pins.retry is None:
+        return 1, totals.run_id
+    return (pins.retry.version, pins.retry.root) if newest_of else None
 
 
 def _makes_version_of(totals: Totals, pins: Pins, ends: Sequence[ShardEnd]) -> str:
