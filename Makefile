@@ -35,11 +35,12 @@ SIM_SECONDS ?= 90
 SIM_HOURS ?= 2
 STRIKES ?= 500
 CHAOS_MINUTES ?= 60
+SHORT_STRIKES ?= 18
 SEED ?= 1
 SIZES ?= 200000 1000000 2200000
 REPLICAS ?= 1 2
 
-.PHONY: help setup demo test test-fast test-deep test-floors test-airflow test-docker test-ui conformance fuzz sim sim-deep sim-bugs chaos infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts bench-scale clean
+.PHONY: help setup demo test test-fast test-deep test-floors test-airflow test-docker test-ui conformance fuzz sim sim-deep sim-bugs chaos chaos-short infra infra-fast deploy-check dashboards images wheels sbom base-image-digest check format docs history lock bench bench-parts bench-scale clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -144,6 +145,10 @@ chaos: wheels $(LOCAL_AWS)/.done ## Kill, stop and roll real processes while rep
 	@$(CHAOS_VENV)/bin/pip install $(PIP_QUIET) --require-hashes $(CHAOS_INSTALLS:%=-r requirements/%.txt)
 	@$(CHAOS_VENV)/bin/pip install $(PIP_QUIET) --no-index --no-deps --force-reinstall dist/wheels/*.whl
 	@QUARRY_LOCAL_AWS_PYTHON=$(CURDIR)/$(LOCAL_AWS)/bin/python $(CHAOS_VENV)/bin/python -m tests.chaos --strikes $(STRIKES) --minutes $(CHAOS_MINUTES)
+
+# Three strikes for each process, on the services of the checkout. Most of the time it waits, so it can run beside something else.
+chaos-short: setup ## The same in about a minute and a half: few strikes, from the checkout (SHORT_STRIKES=18)
+	@$(BIN)/python -m tests.chaos --strikes $(SHORT_STRIKES) --minutes 2 --short
 
 infra-fast: setup $(INFRA_VENV)/.done ## Check Terraform's files: valid, tested, linted, scanned (needs terraform; minutes)
 	@$(BIN)/python -m tests.infra fast -q

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
 from tests.chaos import evidence
+from tests.chaos.__main__ import SOMETIMES, report
+from tests.judge.checker import Verdict
 
 
 class _Pages:
@@ -66,3 +69,21 @@ def test_lines_of_a_log_that_are_no_json_are_left_out(tmp_path):
     log = tmp_path / "scheduler.1.log"
     log.write_text("\n".join([json.dumps({"event": "swept"}), "Traceback", "3", ""]))
     assert [said["event"] for said in evidence.log_lines(log)] == ["swept"]
+
+
+@pytest.mark.parametrize(
+    ("short", "seen", "wrong", "code"),
+    [
+        (False, SOMETIMES, "", 0),
+        (False, {}, "", 1),
+        (True, {}, "", 0),
+        (True, SOMETIMES, "a run is not over", 1),
+    ],
+)
+def test_a_short_campaign_need_not_have_met_everything_and_must_be_right(short, seen, wrong, code, capsys):
+    chaos = SimpleNamespace(seen=lambda: Counter(dict.fromkeys(seen, 1)), struck=Counter(), settled_s=0.0, asked=[])
+    verdict = Verdict()
+    if wrong:
+        verdict.say(wrong)
+    assert report(chaos, verdict, short=short) == code
+    assert wrong in capsys.readouterr().out
