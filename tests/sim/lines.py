@@ -16,6 +16,8 @@ NAMED = {
     "shares": scenario.shares,
     "ondemand": scenario.ondemand,
     "handed": scenario.handed,
+    "rolled": scenario.rolled,
+    "woken": scenario.woken,
     "late": scenario.late,
     "overtaken": scenario.overtaken,
     "withdrawn": scenario.withdrawn,

@@ -5,7 +5,8 @@
 then on demand, `unheard:0` loses every event, in `full:0` the quota is full for three days. In `shares:0` runs of three classes
 and other weights share two slots, in `overtaken:0` two classes want the only one, in `withdrawn:0` one is
 paused and then cancelled, in `ondemand:0` two schedulers ask on demand, in `late:0` and `denied:0` a Create arrives when its run
-has been cancelled, or Bedrock has refused it, long ago. `swarm:N` draws everything from its seed, and `held` and `wide` are of `money.py`.
+has been cancelled, or Bedrock has refused it, long ago. `rolled:0` stops each process once while it works, and in `woken:0` nothing
+but a pause keeps two schedulers from asking fast. `swarm:N` draws everything from its seed, and `held` and `wide` are of `money.py`.
 `plan=57:stall,80:crash_after,jobs.create#2:lose_reply` says what goes wrong at which call (`lines.py`): by its number among all, or
 the nth of its name or of its port. A swarm without a plan draws its own.
 """
@@ -288,6 +289,27 @@ def overtaken() -> Scenario:
 def handed() -> Scenario:
     """One run with two processes of each service: what one pauses at or dies of goes to the other."""
     return Scenario("handed:0", (work("handed", 110),), replicas=2, visibility_s=30, deaths_max=SWARM_DEATHS_MAX)
+
+
+def woken() -> Scenario:
+    """One run on demand, asked as fast as may be: whoever pauses finds that another has asked all of it."""
+    return Scenario("woken:0", (work("woken", 58),), replicas=2, visibility_s=30, sweep_every_s=30.0)
+
+
+def rolled() -> Scenario:
+    """Each process is told to stop once, one after the other; whoever pauses is past its drain when it wakes."""
+    return Scenario(
+        "rolled:0",
+        (work("rolled", 330),),
+        quota=3,
+        replicas=2,
+        stall_s=STALLS_S[1],
+        course=JobCourse(lasts_s=(20.0, 60.0)),
+        visibility_s=30,
+        deaths_max=SWARM_DEATHS_MAX,
+        rolling=True,
+        stepped=True,
+    )
 
 
 def late() -> Scenario:
