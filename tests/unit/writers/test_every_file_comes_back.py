@@ -11,6 +11,7 @@ import pytest
 
 from quarry_core.contract.results import our_names
 from quarry_core.contract.states import RunState
+from quarry_core.tabular.parquet.merging import merge_parts
 from tests.unit.writers.files import ROWS, all_files
 from tests.unit.writers.readers import READERS, CannotRead
 from tests.world.world import BUCKET, CLAUDE, SimulatedWorld
@@ -96,7 +97,7 @@ async def test_categories_of_a_run_of_several_parts_are_those_of_the_source(name
 
 @pytest.mark.promise("S3")
 @pytest.mark.parametrize("name", FILES)
-async def test_a_file_comes_back_as_each_reader_sees_it_or_is_refused_by_name(name):
+async def test_a_file_comes_back_as_each_reader_sees_it_or_is_refused_by_name(name, tmp_path):
     body = FILES[name]()
 
     world, run_id = await through(body)
@@ -121,3 +122,18 @@ async def test_a_file_comes_back_as_each_reader_sees_it_or_is_refused_by_name(na
             assert len(pq.ParquetFile(io.BytesIO(part)).read(columns=["response"])) == ROWS
         else:
             assert read(part, columns) == seen, f"{reader} sees {name} otherwise"
+    (tmp_path / "part.parquet").write_bytes(part)
+    merged = io.BytesIO()
+    assert merge_parts([tmp_path / "part.parquet"], merged) == ROWS
+    assert _seen(merged.getvalue(), columns) == _seen(part, columns)
+    assert merge_parts([tmp_path / "part.parquet"] * 3, io.BytesIO()) == 3 * ROWS
+
+
+def _seen(body: bytes, columns: list[str]) -> dict[str, object]:
+    seen = {}
+    for reader, read in READERS.items():
+        try:
+            seen[reader] = read(body, columns)
+        except CannotRead:
+            seen[reader] = "cannot be read"
+    return seen

@@ -233,6 +233,29 @@ def success_key(run_id: str) -> str:
     return f"results/{run_id}/_SUCCESS"
 
 
+# No run id has an underscore: this is the folder of no run.
+COMPACT = f"{RESULTS}compact_parts/"
+
+
+def compact_prefix(run_id: str) -> str:
+    """Where the parts of a result stand once more, merged into larger ones."""
+    return f"{COMPACT}{run_id}/"
+
+
+def compact_part_key(run_id: str, number: int) -> str:
+    """The `number`-th part of a compacted result, from 0; string order is row order."""
+    return f"{COMPACT}{run_id}/part-{number:05d}.parquet"
+
+
+def compact_plan_key(run_id: str) -> str:
+    """Which parts are merged into which; the first plan that stands is the one that is followed."""
+    return f"{COMPACT}{run_id}/_plan.json"
+
+
+def compact_success_key(run_id: str) -> str:
+    return f"{COMPACT}{run_id}/_SUCCESS"
+
+
 def prompt_key(prompt_id: str) -> str:
     return f"prompts/{prompt_id}.yaml"
 

@@ -150,6 +150,10 @@ class Totals:
     # Of its dataset: the last version that was asked for (0: none but its own), and the run that made the newest one.
     last_version: int = 0
     newest: str = ""
+    # Its results stand once more in so many larger parts: since when (ISO 8601 in UTC), and by whom (an ARN).
+    compact_parts: int = 0
+    compact_at: str = ""
+    compact_by: str = ""
 
     @property
     def why_cancelled(self) -> str:

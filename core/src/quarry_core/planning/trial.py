@@ -19,6 +19,7 @@ from quarry_core.structured.arrow import fields_of
 from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.parquet.footer import Annotation, Leaf, NotAFooter, leaves_of
+from quarry_core.tabular.parquet.lost_annotations import lost_annotations
 from quarry_core.tabular.parquet.part_errors import PartError
 from quarry_core.tabular.parquet.part_file import write_rows
 from quarry_core.tabular.parquet.proof import Proof
@@ -145,7 +146,7 @@ def _lost(dataset: Dataset, file: int, part: io.BytesIO) -> dict[str, tuple[Anno
         place = coming_back.get_field_index(own.name)
         if place >= 0 and own.name not in constants:
             alike = coming_back.field(place).type == own.type
-            lost[own.name] = tuple(_compared(stored.get(own.name, []), written[own.name])) if alike else ()
+            lost[own.name] = tuple(lost_annotations(stored.get(own.name, []), written[own.name])) if alike else ()
     return lost
 
 
@@ -161,29 +162,6 @@ def _by_column(leaves: Sequence[Leaf]) -> dict[str, list[tuple[int, Leaf]]]:
     for number, leaf in enumerate(leaves):
         columns.setdefault(leaf.column, []).append((number, leaf))
     return columns
-
-
-def _compared(source: Sequence[tuple[int, Leaf]], part: Sequence[tuple[int, Leaf]]) -> Iterator[Annotation]:
-    if len(source) != len(part):
-        raise PartError(part[0][1].column, "its parts would not match those of the source")
-    grouped: set[int] = set()
-    for (_, before), (number, after) in zip(source, part, strict=True):
-        if before.group != after.group and id(before.parent) not in grouped:
-            grouped.add(id(before.parent))
-            yield before.annotation(number, on_group=True)
-        if _alike(before, after):
-            continue
-        if before.physical != after.physical:
-            raise PartError(before.column, f"{before.kind} would become {after.kind}")
-        yield before.annotation(number)
-
-
-def _alike(before: Leaf, after: Leaf) -> bool:
-    if before.physical == "INT96":
-        return after.kind.startswith("TIMESTAMP")  # the one timestamp that the format knew, before it had any
-    if before.kind.startswith("TIME") and before.converted != after.converted:
-        return False  # there are readers who know the old kind of annotation alone
-    return before.kind == after.kind
 
 
 def _refusal(error: PartError, schema: pa.Schema) -> str:

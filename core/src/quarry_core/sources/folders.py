@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from quarry_core.contract.manifest import ManifestError
+from quarry_core.contract.names import COMPACT, RESULTS
 from quarry_core.contract.partitions import is_hidden
 from quarry_core.contract.s3_names import Pattern, S3Name
 from quarry_core.ports import ObjectInfo
@@ -30,6 +31,8 @@ DELTA_LOG = "_delta_log"
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ATHENA_LIST = re.compile(rf"{_UUID}-manifest\.csv")
 _ATHENA_SIDE_FILE = re.compile(rf"{_UUID}(-manifest\.csv|(\.csv)?\.metadata)")
+# Where results of one run stand, in either form.
+_OF_A_RUN = re.compile(rf"{re.escape(COMPACT)}[^/]+/|{RESULTS}(?!compact_parts/)[^/]+/")
 _UNFINISHED = re.compile("_temporary|__magic(_job-.*)?")
 _TABLES = {
     "Delta": (
@@ -171,10 +174,10 @@ class Sifter:
                 )
         if self.own_results:
             for folder in sorted(self._folders):
-                if re.fullmatch("results/[^/]+/", folder) and folder not in self._ended:
+                if _OF_A_RUN.fullmatch(folder) and folder not in self._ended:
                     raise ManifestError(
-                        f"s3_uri: {self._uri(folder)} has no _report.json yet: the run is still writing its results."
-                        " Wait until it has ended"
+                        f"s3_uri: {self._uri(folder)} has neither _report.json nor _SUCCESS yet: its results are still being"
+                        " written. Wait until they are"
                     )
 
     def is_table(self, folder: str, kind: str) -> ManifestError:

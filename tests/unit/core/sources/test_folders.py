@@ -456,9 +456,18 @@ def test_the_same_folders_in_another_bucket_are_nobodys_business(data):
 def test_the_results_of_an_earlier_run_are_a_folder_once_it_has_ended(data, uri):
     data.put("results/r1/part-00000.parquet", "results/r1/part-00002.parquet", body=PARQUET, bucket="world")
     assert data.refused(uri) == (
-        "s3_uri: s3://world/results/r1/ has no _report.json yet: the run is still writing its results. Wait until it has"
-        " ended"
+        "s3_uri: s3://world/results/r1/ has neither _report.json nor _SUCCESS yet: its results are still being"
+        " written. Wait until they are"
     )
     data.put("results/r1/_report.json", body=b"{}", bucket="world")
     data.put("results/r1/_SUCCESS", body=b"ok", bucket="world")
     assert data.keys(uri) == ["results/r1/part-00000.parquet", "results/r1/part-00002.parquet"]
+
+
+def test_compacted_results_are_a_folder_once_they_are_whole(data):
+    uri = "s3://world/results/compact_parts/r1/"
+    data.put("results/compact_parts/r1/part-00000.parquet", body=PARQUET, bucket="world")
+    data.put("results/compact_parts/r1/_plan.json", body=b"{}", bucket="world")
+    assert "has neither _report.json nor _SUCCESS yet" in data.refused(uri)
+    data.put("results/compact_parts/r1/_SUCCESS", bucket="world")
+    assert data.keys(uri) == ["results/compact_parts/r1/part-00000.parquet"]

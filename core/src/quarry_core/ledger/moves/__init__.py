@@ -11,6 +11,7 @@ against those tables.
 """
 
 from quarry_core.ledger.moves.audit import audited, remember_sender
+from quarry_core.ledger.moves.compacting import publish_compact
 from quarry_core.ledger.moves.control import By, cancel, pause, resume
 from quarry_core.ledger.moves.erasing import begin_erasing, end_erasing, erase_items
 from quarry_core.ledger.moves.failures import begin_piece, finish_piece, forget_failures, leave_piece, note_failure
@@ -133,6 +134,7 @@ __all__ = [
     "open_round",
     "open_slice",
     "pause",
+    "publish_compact",
     "publish_version",
     "refuse",
     "refuse_run",

@@ -15,7 +15,7 @@ from quarry_core.ports import Cond, Delete, Key, Update, Write
 
 # Of run and totals, what holds words, names or places. Numbers, states and times stay, and the hash of the manifest.
 OF_RUN = (PINNED, "pins", "text", "refusal")
-OF_TOTALS = ("message", "fault", "end_message", "paused_by")
+OF_TOTALS = ("message", "fault", "end_message", "paused_by", "compact_by")
 
 
 def begin_erasing(totals: Totals, by: By) -> list[Write]:

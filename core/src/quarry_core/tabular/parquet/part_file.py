@@ -27,7 +27,7 @@ from quarry_core.tabular.parquet.assembly import Assembly, Footer, pages_of
 from quarry_core.tabular.parquet.footer import Annotation, annotate
 from quarry_core.tabular.parquet.layout import Layout
 from quarry_core.tabular.parquet.part_errors import FAULTS, PartUnwritable, reason
-from quarry_core.tabular.parquet.row_groups import row_groups
+from quarry_core.tabular.parquet.row_groups import OF_PARTS, RowGroup, row_groups
 from quarry_core.tabular.parquet.vectors import VectorPages
 
 
@@ -68,10 +68,11 @@ def write_rows(
     compression: str,
     annotations: Sequence[Annotation] = (),
     watch: Watch | None = None,
+    row_group: RowGroup = OF_PARTS,
 ) -> int:
     """Write batches whose last columns are the answer and ours (`quarry_core.contract.results`); the number of rows.
 
-    Memory is one row group: at most 8,192 rows and 8 MiB, or as much again as the dictionaries of its categories.
+    Memory is one row group, or as much again as the dictionaries of its categories.
 
     Args:
         sink: a writable file.
@@ -80,6 +81,7 @@ def write_rows(
         compression: of all but an embedding's digits, which do not shrink.
         annotations: of leaves of the source, which pyarrow does not write.
         watch: is told of each row group, and at last of the footer.
+        row_group: how large row groups are at most.
 
     Raises:
         PartUnwritable: naming the column, where it is known.
@@ -88,14 +90,14 @@ def write_rows(
     looking = watch or Unwatched()
     if layout.vector_path is not None:
         part = AssembledPart(sink, layout, annotations, looking)
-        for group in row_groups(batches):
+        for group in row_groups(batches, row_group):
             part.write(pa.Table.from_batches(group, schema))
         return part.end()
     written = 0
     target = _Ending(sink)
     writer = layout.writer(target)
     try:
-        for group in row_groups(batches):
+        for group in row_groups(batches, row_group):
             table = pa.Table.from_batches(group, schema)
             for start, count in looking.places(written, table.num_rows):
                 looking.show(written + start, table.slice(start, count))

@@ -49,7 +49,7 @@ class Proof:
         """Read the part back. Raises PartDiffers, naming the first column that is not what it was."""
         try:
             with pq.ParquetFile(file, pre_buffer=False, buffer_size=READ_BYTES) as part:
-                _check_schema(part.schema_arrow, schema)
+                check_schema(part.schema_arrow, schema)
                 if part.metadata.num_rows != self.rows:
                     raise PartDiffers("", f"{self.rows} rows were written, and {part.metadata.num_rows} are there")
                 self._check_rows(part)
@@ -94,7 +94,8 @@ def _leaf_types(schema: pa.Schema) -> Iterator[pa.DataType]:
     return chain.from_iterable(leaf_types(each.type) for each in schema)
 
 
-def _check_schema(found: pa.Schema, wanted: pa.Schema) -> None:
+def check_schema(found: pa.Schema, wanted: pa.Schema) -> None:
+    """Raises PartDiffers unless both have the same columns, in the same order, with the same metadata."""
     if found.names != wanted.names:
         raise PartDiffers("", f"the columns {wanted.names} were written, and {found.names} are there")
     for one, other in zip(wanted, found, strict=True):

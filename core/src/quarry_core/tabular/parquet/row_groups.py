@@ -7,17 +7,26 @@ order and the width of the index come back as they were, whatever the source's r
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from quarry_core.tabular.arrow_equal import same_values
 from quarry_core.tabular.parquet.layout import leaf_types
 
-ROW_GROUP_ROWS_MAX = 8_192
-ROW_GROUP_BYTES_MAX = 8 << 20
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """How large a row group is at most; the bytes are Arrow's. What comes as one batch is not divided."""
+
+    rows_max: int = 8_192
+    bytes_max: int = 8 << 20
 
 
-def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+OF_PARTS = RowGroup()
+
+
+def row_groups(batches: Iterable[pa.RecordBatch], most: RowGroup = OF_PARTS) -> Iterator[list[pa.RecordBatch]]:
     """Batches of one row group each: of one dictionary a column, and never smaller than the dictionaries they repeat."""
     group: _Group | None = None
     rows = size = 0
@@ -30,7 +39,7 @@ def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatc
         known = group is not None and all(map(same_values, own, dictionaries))
         levels = sum(each.nbytes for each in own)
         own_size = batch.nbytes - levels
-        full = rows + batch.num_rows > ROW_GROUP_ROWS_MAX or size + own_size > ROW_GROUP_BYTES_MAX
+        full = rows + batch.num_rows > most.rows_max or size + own_size > most.bytes_max
         if group is not None and (not known or (full and size >= repeated)):
             yield group.batches()
             group, rows, size = None, 0, 0
