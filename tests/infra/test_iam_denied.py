@@ -35,11 +35,12 @@ PREFIXES = (
     "on-demand",
     "outcomes",
     "results",
+    "results/compact_parts",
     "again",
     "other",
 )
 READS = {
-    "preprocessor": {"inputs", "prompts", "plans", "rows", "batch-input", "again", "results"},
+    "preprocessor": {"inputs", "prompts", "plans", "rows", "batch-input", "again", "results", "results/compact_parts"},
     "scheduler": {"batch-input", "on-demand"},
     "collector": {
         "inputs",
@@ -50,18 +51,29 @@ READS = {
         "on-demand",
         "outcomes",
         "results",
+        "results/compact_parts",
         "again",
     },
     BEDROCK: {"batch-input", "batch-output"},
     # Sources and prompts to check a manifest before it is sent, the rest to verify a run and to say why a row is as it is.
-    OPERATOR: {"results", "outcomes", "inputs", "prompts", "plans", "rows", "batch-output", "on-demand"},
+    OPERATOR: {
+        "results",
+        "results/compact_parts",
+        "outcomes",
+        "inputs",
+        "prompts",
+        "plans",
+        "rows",
+        "batch-output",
+        "on-demand",
+    },
 }
 WRITES = {
     "preprocessor": {"plans", "rows", "batch-input", "again"},
     "scheduler": {"on-demand"},
-    "collector": {"plans", "batch-input", "outcomes", "results", "again"},
+    "collector": {"plans", "batch-input", "outcomes", "results", "results/compact_parts", "again"},
     BEDROCK: {"batch-input", "batch-output"},
-    OPERATOR: {"inputs", "prompts"},
+    OPERATOR: {"inputs", "prompts", "results/compact_parts"},
 }
 
 DELETES = {"collector": {"batch-input"}}

@@ -7,6 +7,7 @@ and the scheduler's right to pass it, and reads and writes the files under that 
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,7 @@ def played(world, tmp_path_factory) -> Played:
             "dead-letter messages": operator.quarry("dlq", "list"),
             "doctor": operator.quarry("doctor", "--model", PROFILE, codes=(0, 1)),
         }
+        said["compact"] = operator.quarry("compact", "text", "--json")
         for run_id in SUCCEEDING:
             said[run_id] = operator.quarry("results", run_id, "-o", str(home / "out" / run_id))
     assert [fault for proxy in gateways for fault in proxy.faults] == []
@@ -120,6 +122,12 @@ def test_a_run_succeeds_row_for_row(played, run_id):
     assert (view["rows"]["accepted"], view["rows"]["ok"], view["rows"]["error"]) == (rows, rows, 0)
     parts = sorted((played.operator.home / "out" / run_id).glob("**/*.parquet"))
     assert sum(pq.read_metadata(part).num_rows for part in parts) == rows
+
+
+def test_parts_are_merged_under_the_operators_policy(played):
+    merged = json.loads(played.said["compact"])
+    assert (merged["parts"], merged["rows"]) == (1, ROWS["text"])
+    assert merged["before"] > 1
 
 
 def test_a_source_that_is_not_there_is_told_from_one_that_may_not_be_read(played):

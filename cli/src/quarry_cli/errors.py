@@ -69,6 +69,10 @@ class NotRetried(QuarryError):
     """The errors of the run cannot be asked again: the text says why, and what can be done."""
 
 
+class NotCompacted(QuarryError):
+    """The parts of a result cannot be merged: the text says why. What is published stays as it is."""
+
+
 class NoResults(QuarryError):
     """The run has ended, and left no results."""
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from quarry_cli.commands.audit import audit
+from quarry_cli.commands.compact import compact
 from quarry_cli.commands.config import app as config
 from quarry_cli.commands.control import approve, cancel, pause, resume
 from quarry_cli.commands.cost import cost
@@ -90,6 +91,7 @@ for command in (
     results,
     report,
     export,
+    compact,
     errors,
     logs,
     verify,

@@ -41,10 +41,11 @@ resource "aws_iam_policy" "this" {
 data "aws_iam_policy_document" "this" {
   # ----------------------------------------------------------------- submit
 
+  # And what `quarry compact` writes: merged parts beside those of the collector, which stay out of reach.
   statement {
     sid       = "BringSourcesAndPrompts"
     actions   = ["s3:PutObject", "s3:AbortMultipartUpload"]
-    resources = [for prefix in ["inputs", "prompts"] : "${local.names.bucket_arn}/${prefix}/*"]
+    resources = [for prefix in ["inputs", "prompts", "results/compact_parts"] : "${local.names.bucket_arn}/${prefix}/*"]
   }
 
   # To the other queues it is the way back from their dead-letter queues: SQS moves a message under the mover's own rights.

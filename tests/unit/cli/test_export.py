@@ -184,7 +184,7 @@ def test_what_reads_back_otherwise_is_taken_back(quarry, file):
     from quarry_cli.client.export.rows import rows_of
 
     run_id = quarry.ended(100)
-    rows = rows_of(quarry.world.objects, run_id, "", 100, answered_only=False)
+    rows = rows_of(quarry.world.objects, quarry.client.status(run_id), answered_only=False)
     asked = Export(target="duckdb", place=file, table="jokes")
 
     with pytest.raises(NotExported, match="'output_tokens' has other values"):

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from quarry_cli.client.compact.compacting import Compacted
     from quarry_cli.client.download import Download
     from quarry_cli.client.estimating import EstimatedRun
     from quarry_cli.client.explaining import Place, Record
@@ -416,6 +417,7 @@ class Client:
         safe_cells: bool = False,
         mode: int = 0o600,
         version: int | None = None,
+        compact: bool | None = None,
     ) -> Results:
         """Download a run's results, and check that every row is there.
 
@@ -428,6 +430,8 @@ class Client:
             safe_cells: in CSV, put an apostrophe before texts that a spreadsheet would take for a formula.
             mode: permissions of the files; the directories are open to whoever may read the files.
             version: of the dataset; by default the newest. Here and below, an id of a retry means the version that it made.
+            compact: True: few large parts, merged here unless `compact` merged them in the bucket; False: one part a shard.
+                By default what the directory holds already, or the large ones if they are in the bucket.
 
         Raises:
             NoSuchRun, NotEnded, NoResults, NotWritten, Unreadable. Rows that do not add up raise nothing: look at
@@ -439,13 +443,13 @@ class Client:
         view, objects = self._readable(run_id, partial=partial, version=version)
         brought = download(
             objects,
-            view.run_id,
+            view,
             Path(directory),
             form,
             tell,
-            prefix=view.result_prefix,
             safe_cells=safe_cells,
             mode=mode,
+            compact=compact,
         )
         ended = view.state.terminal
         return Results(view, brought, account(view.rows, brought.report, brought.rows, brought.ok) if ended else None)
@@ -525,7 +529,7 @@ class Client:
             return connections.presign(), until.isoformat(timespec="seconds")
 
         presign, until = self._do(look)
-        return Shared(run_id=view.run_id, expires_at=until, links=links_of(objects, presign, view.run_id, for_s))
+        return Shared(run_id=view.run_id, expires_at=until, links=links_of(objects, presign, view, for_s))
 
     def export(self, run_id: str, asked: Export, *, tell: Callable[[int, int], None] | None = None) -> Exported:
         """Write an ended run's joined rows into a table of DuckDB, LanceDB or Iceberg, or its vectors into S3 Vectors, and read them back.
@@ -548,15 +552,7 @@ class Client:
         from quarry_cli.client.export.targets import opened  # noqa: PLC0415 likewise
 
         view, objects = self._readable(run_id, partial=False, version=asked.version)
-        rows = rows_of(
-            objects,
-            view.run_id,
-            view.result_prefix,
-            view.rows.enlisted,
-            answered_only=asked.answered_only,
-            dataset=view.of,
-            versions=[each.run_id for each in view.versions if each.run_id != view.run_id],
-        )
+        rows = rows_of(objects, view, answered_only=asked.answered_only)
         if asked.target != "s3-vectors":
             return export(rows, asked, opened(asked), tell)
 
@@ -573,6 +569,33 @@ class Client:
             return await asyncio.to_thread(export_vectors, rows, asked, call, tell)
 
         return self._do(put)
+
+    def compact(
+        self,
+        run_id: str,
+        *,
+        part_mib: int | None = None,
+        version: int | None = None,
+        tell: Callable[[int, int], None] | None = None,
+    ) -> Compacted:
+        """Merge the parts of an ended run's results into few large ones beside them, which are what is read from then on.
+
+        Called again, it goes on where it was.
+
+        Args:
+            part_mib: about how large they are to be, 1 to 1,024; by default 128.
+            version: of the dataset; by default the newest.
+            tell: called with the number of merged parts that stand, and of all.
+
+        Raises:
+            NoSuchRun, NotEnded, NoResults, BadSetting.
+            NotCompacted: it cannot be, and why; nothing has changed for readers.
+        """
+        from quarry_cli.client.compact.compacting import check_aim, compact  # noqa: PLC0415 pyarrow takes its time to import
+
+        check_aim(part_mib)
+        view, objects = self._readable(run_id, partial=False, version=version)
+        return self._do(lambda connections: compact(connections, objects, view, part_mib, tell))
 
     def report(self, run_id: str, *, rows: int = 0, prompt: bool = False) -> bytes:
         """An ended run's report as one HTML page that needs nothing else, UTF-8, at most 1 MiB.
@@ -630,7 +653,7 @@ class Client:
         from quarry_cli.client.joined_rows import all_rows  # noqa: PLC0415 pyarrow takes its time to import
 
         view, objects = self._readable(run_id, partial=partial, version=version)
-        rows = _there(view, all_rows(objects, view.run_id, columns))
+        rows = _there(view, all_rows(objects, view, columns))
         if view.state.terminal and rows.num_rows != view.rows.enlisted:
             raise Unaccounted(f"{rows.num_rows:,} rows were read, but there should be {view.rows.enlisted:,}")
         return rows

@@ -20,7 +20,7 @@ from quarry_cli.client.caller import audit, caller
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.run_search import no_such_run
 from quarry_cli.errors import NotConfigured, NotEnded
-from quarry_core.contract.names import plan_key
+from quarry_core.contract.names import compact_prefix, plan_key
 from quarry_core.errors import Stale
 from quarry_core.ledger import keys, moves
 from quarry_core.ledger.rows import Totals
@@ -124,7 +124,7 @@ async def _begun(connections: Connections, totals: Totals) -> Totals:
 async def _objects(versions: Versions, run_id: str, tell: Tell | None) -> tuple[int, int]:
     """All versions under the run's folders, and their bytes."""
     count = size_bytes = 0
-    for prefix in (*(f"{folder}/{run_id}/" for folder in FOLDERS), plan_key(run_id)):
+    for prefix in (*(f"{folder}/{run_id}/" for folder in FOLDERS), plan_key(run_id), compact_prefix(run_id)):
         left = True
         while left:  # until a whole listing shows nothing
             left, found = False, versions.under(prefix)

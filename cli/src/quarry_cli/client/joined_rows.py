@@ -7,8 +7,9 @@ from contextlib import closing
 
 import pyarrow as pa
 
-from quarry_cli.client.download import parts_of
 from quarry_cli.client.parts import batches_of, open_part, tables_of
+from quarry_cli.client.result_parts import fewest_parts_of, parts_of
+from quarry_cli.client.view import RunView
 from quarry_core.ports import ObjectRef, Objects
 
 
@@ -26,10 +27,10 @@ def first_rows(objects: Objects, run_id: str, most: int) -> pa.Table | None:
     return pa.Table.from_batches(found) if found else None
 
 
-def all_rows(objects: Objects, run_id: str, columns: Sequence[str] | None) -> pa.Table | None:
+def all_rows(objects: Objects, view: RunView, columns: Sequence[str] | None) -> pa.Table | None:
     """All rows of the parts that stand, in row order; None if there is no part. Raises Unreadable."""
     tables: list[pa.Table] = []
-    for info in parts_of(objects, run_id):
+    for info in fewest_parts_of(objects, view):
         with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source, open_part(source) as part:
             tables += tables_of(part, columns)
     return pa.concat_tables(tables) if tables else None

@@ -18,7 +18,7 @@ from quarry_cli.errors import Unreadable
 @contextlib.contextmanager
 def open_part(source: BinaryIO) -> Iterator[pq.ParquetFile]:
     """Raises Unreadable where this pyarrow does not know what the file is made of."""
-    with _read_by_this_pyarrow():
+    with read_by_this_pyarrow():
         file = pq.ParquetFile(source)
     with file:
         yield file
@@ -28,10 +28,10 @@ def batches_of(part: pq.ParquetFile, rows_max: int, columns: Sequence[str] | Non
     """The rows of a part, `rows_max` at a time. Raises Unreadable as `open_part` does."""
     wanted = list(columns) if columns is not None else None
     for group in range(part.num_row_groups):
-        with _read_by_this_pyarrow():
+        with read_by_this_pyarrow():
             batches: Iterator[Any] = part.iter_batches(batch_size=rows_max, row_groups=[group], columns=wanted)
         while True:
-            with _read_by_this_pyarrow():
+            with read_by_this_pyarrow():
                 batch = next(batches, None)
             if batch is None:
                 break
@@ -42,13 +42,14 @@ def tables_of(part: pq.ParquetFile, columns: Sequence[str] | None) -> Iterator[p
     """The row groups of a part, each as a table. Raises Unreadable as `open_part` does."""
     wanted = list(columns) if columns is not None else None
     for group in range(part.num_row_groups):
-        with _read_by_this_pyarrow():
+        with read_by_this_pyarrow():
             table = part.read_row_group(group, columns=wanted)
         yield table
 
 
 @contextlib.contextmanager
-def _read_by_this_pyarrow() -> Iterator[None]:
+def read_by_this_pyarrow() -> Iterator[None]:
+    """Raises Unreadable where pyarrow cannot read what it is given."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:

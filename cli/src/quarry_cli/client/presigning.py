@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from quarry_cli.client.download import local_name, parts_of
+from quarry_cli.client.download import local_name
+from quarry_cli.client.result_parts import fewest_parts_of
+from quarry_cli.client.view import RunView
 from quarry_cli.errors import NotWritten
 from quarry_core.contract.names import report_key, report_page_key
 from quarry_core.errors import Missing
@@ -48,15 +50,15 @@ def seconds_of(text: str) -> int:
     return seconds
 
 
-def links_of(objects: Objects, presign: Presign, run_id: str, for_s: int) -> list[Link]:
+def links_of(objects: Objects, presign: Presign, view: RunView, for_s: int) -> list[Link]:
     """A link for each part, and for the report. Blocking. Raises NotWritten if there is nothing to share."""
     links = [
         Link(name=local_name(part.key, "parquet"), url=presign(part.key, for_s), size_bytes=part.size_bytes)
-        for part in parts_of(objects, run_id)
+        for part in fewest_parts_of(objects, view)
     ]
     if not links:
-        raise NotWritten(f"run {run_id} has no result parts that could be shared")
-    for name, key in (("report.html", report_page_key(run_id)), ("report.json", report_key(run_id))):
+        raise NotWritten(f"run {view.run_id} has no result parts that could be shared")
+    for name, key in (("report.html", report_page_key(view.run_id)), ("report.json", report_key(view.run_id))):
         with contextlib.suppress(Missing):  # an earlier release wrote no page
             links.append(Link(name=name, url=presign(key, for_s), size_bytes=objects.head(ObjectRef(key)).size_bytes))
     return links

@@ -14,8 +14,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from quarry_cli.client.download import parts_of
 from quarry_cli.client.parts import batches_of, open_part
+from quarry_cli.client.result_parts import parts_of
 from quarry_cli.client.view import RunView
 from quarry_core.contract.names import report_key
 from quarry_core.errors import Missing

@@ -24,6 +24,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """What was counted. Rows unless said otherwise.
 
     Attributes:
+        compact_parts: into so many the parts were compacted; their rows were compared, and are counted once.
         compared: whose columns of the source were compared with the source.
         differences: at most `DIFFERENCES_MAX` of them; `found` is how many there are.
         unchecked: what could not be looked at, a sentence each.
@@ -40,6 +41,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     found: int
     differences: list[Difference]
     unchecked: list[str]
+    compact_parts: int = 0
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from quarry_cli.client.parts import batches_of, open_part
 from quarry_cli.client.verified import Counted, Difference, Findings, Verified, add_up, shown
 from quarry_cli.client.verify_claims import ROWS_AT_ONCE, Claims, is_report
+from quarry_cli.client.verify_compact import verify_compact
 from quarry_cli.client.verify_source import SourceComparison, SourceRows
 from quarry_cli.errors import Unreadable
 from quarry_core.contract.names import (
@@ -94,10 +95,12 @@ class _Verifier:
         if plan is not None and report is not None:
             self._claims.plan(plan, report, counted)
         self._claims.ledger(total, whole=not (report or {}).get("rows", {}).get("unread"))
+        merged = verify_compact(self._objects, self._totals, [parts[shard] for shard in sorted(parts)], findings)
         return Verified(
             run_id=run_id,
             state=self._totals.state,
             parts=len(parts),
+            compact_parts=merged,
             rows=total.rows,
             ok=total.ok,
             error=total.error,

@@ -15,7 +15,7 @@ import msgspec
 
 from quarry_cli.client.waiting import processed_rows, settling_s, waits_for
 from quarry_core.contract.canary import CanaryState, HoldKind
-from quarry_core.contract.names import results_prefix, s3_uri
+from quarry_core.contract.names import compact_prefix, results_prefix, s3_uri
 from quarry_core.contract.run import Run
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.ledger.rows import JobRow, Lane, Pool, Shard, Totals
@@ -136,6 +136,15 @@ class CanaryView(msgspec.Struct, frozen=True, kw_only=True):
     approved_by: str | None = None
 
 
+class Compact(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's results once more, in `parts` larger parts at `uri`; since `at`, by the ARN `by`, None where it is not known."""
+
+    uri: str
+    parts: int
+    at: str
+    by: str | None
+
+
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """What `quarry status --json` prints. Times are ISO 8601 in UTC; `eta_s` is None while nothing can be said.
 
@@ -149,7 +158,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     a held run is RUNNING, and admits nothing more. `canary` and `budget` are None where it has none. Likewise `erased_at`, from
     which on only numbers are left of the run. Its results are `version` of the dataset of run `of`, itself unless it is a retry;
     `versions` are all that there are, and empty while there is only one. `job_messages` has each sentence of Bedrock's about one of
-    `jobs` once, the commonest first.
+    `jobs` once, the commonest first. `compact` is None unless its results were compacted.
     """
 
     run_id: str
@@ -190,6 +199,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     versions: list[VersionView] = []
     job_messages: list[JobMessage] = []
+    compact: Compact | None = None
 
 
 def count_shards(
@@ -307,6 +317,7 @@ def run_view(
         version=run.version,
         versions=list(versions),
         job_messages=_job_messages(jobs),
+        compact=_compact(totals, bucket),
     )
 
 
@@ -422,6 +433,17 @@ def _results_uri(totals: Totals, bucket: str, *, dry_run: bool) -> str | None:
     if dry_run or (totals.state in (RunState.FAILED, RunState.CANCELLED) and totals.shards_settled == 0):
         return None
     return s3_uri(bucket, results_prefix(totals.run_id))
+
+
+def _compact(totals: Totals, bucket: str) -> Compact | None:
+    if not totals.compact_at or totals.erasing_at:
+        return None
+    return Compact(
+        uri=s3_uri(bucket, compact_prefix(totals.run_id)),
+        parts=totals.compact_parts,
+        at=totals.compact_at,
+        by=totals.compact_by or None,
+    )
 
 
 def _eta_s(totals: Totals, processed: int, settling_s: float, now: datetime) -> int | None:

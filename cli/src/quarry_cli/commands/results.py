@@ -17,7 +17,7 @@ from quarry_cli.commands.options import RunId, Version, open_client
 from quarry_cli.errors import Exit
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
-from quarry_cli.screen.wording import plain, size
+from quarry_cli.screen.wording import parts_of, plain, size
 
 if TYPE_CHECKING:
     from quarry_cli.client.download import Download
@@ -56,6 +56,14 @@ def results(
     share: Annotated[
         str, typer.Option("--share", metavar="TIME", help="Print links that anybody may use for so long: 24h, 7d.")
     ] = "",
+    compact: Annotated[
+        bool | None,
+        typer.Option(
+            "--compact/--no-compact",
+            help="Few large parts, merged here if they are not in the bucket; or one part a shard.  [default: large ones if they are in the bucket]",
+            show_default=False,
+        ),
+    ] = None,
     version: Version = None,
     as_json: Json = False,
 ) -> None:
@@ -85,7 +93,14 @@ def results(
 
             printing.console().print(rows_table(client.head(run, head, partial=partial, version=version)))
         if out is not None:
-            form = partial_of(bring, partial=partial, safe_cells=safe_cells, mode=int(mode, 8) & 0o666, version=version)
+            form = partial_of(
+                bring,
+                partial=partial,
+                safe_cells=safe_cells,
+                mode=int(mode, 8) & 0o666,
+                version=version,
+                compact=compact,
+            )
             form(client, run, out, file_format, as_json=as_json and not share)
 
 
@@ -130,6 +145,7 @@ def bring(
     safe_cells: bool = False,
     mode: int = PRIVATE,
     version: int | None = None,
+    compact: bool | None = None,
     as_json: bool = False,
 ) -> None:
     """Download, with a moving line meanwhile, and print what came. Exits with 1 if the rows do not add up."""
@@ -144,6 +160,7 @@ def bring(
             safe_cells=safe_cells,
             mode=mode,
             version=version,
+            compact=compact,
         )
     brought, account = found.download, found.account
     if as_json:
@@ -154,8 +171,7 @@ def bring(
         if faults:
             raise typer.Exit(Exit.FAILED)
         return
-    parts = "1 part" if brought.parts == 1 else f"{brought.parts:,} parts"
-    typer.echo(f"{parts} in {brought.directory}, {brought.fetched:,} new")
+    typer.echo(f"{parts_of(brought.parts)} in {brought.directory}, {brought.fetched:,} new")
     if found.view.versions:
         typer.echo(
             f"version {found.view.version} of the dataset of run {found.view.of}, made by run {found.view.run_id}"

@@ -10,7 +10,7 @@ from quarry_cli.commands.options import RunId, Version, open_client
 from quarry_cli.errors import Exit
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
-from quarry_cli.screen.wording import plain
+from quarry_cli.screen.wording import parts_of, plain
 
 if TYPE_CHECKING:
     from quarry_cli.client.verifying import Verified
@@ -50,6 +50,7 @@ def _print(done: Verified) -> None:
     for sentence in done.unchecked:
         console.print(f"not checked: {plain(sentence)}", markup=False)
     counted = f"{done.rows:,} rows in {done.parts:,} parts: {done.ok:,} ok, {done.error:,} with an error"
+    counted += f"; once more in {parts_of(done.compact_parts)}, compacted" if done.compact_parts else ""
     compared = f"; {done.compared:,} compared with the source" if done.compared else ""
     differs = f"{done.found:,} differences" if done.found != 1 else "1 difference"
     console.print(f"run {plain(done.run_id)}, {done.state}: {counted}{compared}; {differs}", markup=False)

@@ -77,6 +77,8 @@ def card(view: RunView, jobs_shown: int | None = None) -> RenderableType:
         parts.append(_jobs(view.jobs, jobs_shown))
     if view.results_uri and view.state.terminal:
         parts.append(Text(f"results: {view.results_uri}"))
+    if view.compact:
+        parts.append(Text(f"compacted into {wording.parts_of(view.compact.parts)}: {view.compact.uri}"))
     return Group(*parts)
 
 

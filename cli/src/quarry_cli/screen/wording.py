@@ -97,6 +97,10 @@ def _between(amounts: Range) -> str:
     return " to ".join(dollars(amount).removeprefix("about ") for amount in (amounts.low, amounts.high))
 
 
+def parts_of(parts: int) -> str:
+    return "1 part" if parts == 1 else f"{parts:,} parts"
+
+
 def rows_of(view: RunView) -> str:
     rows = view.rows
     if view.dry_run and view.state is RunState.SUCCEEDED:

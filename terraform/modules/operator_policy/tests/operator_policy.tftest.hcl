@@ -28,6 +28,7 @@ run "what_an_operator_may_do" {
             "s3:AbortMultipartUpload",
           ]
           Resource = [
+            "arn:aws:s3:::dev-quarry-123456789012/results/compact_parts/*",
             "arn:aws:s3:::dev-quarry-123456789012/prompts/*",
             "arn:aws:s3:::dev-quarry-123456789012/inputs/*",
           ]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from quarry_cli.client.download import parts_of
 from quarry_cli.client.parts import batches_of, open_part
+from quarry_cli.client.result_parts import fewest_parts_of
+from quarry_cli.client.view import RunView
 from quarry_cli.errors import NoResults
 from quarry_core.ports import ObjectInfo, ObjectRef, Objects
 
@@ -80,21 +81,22 @@ class RunRows:
                 yield from batches_of(part, BATCH_ROWS, columns)
 
 
-def rows_of(
-    objects: Objects,
-    run_id: str,
-    prefix: str,
-    total: int,
-    *,
-    answered_only: bool,
-    dataset: str = "",
-    versions: Sequence[str] = (),
-) -> RunRows:
+def rows_of(objects: Objects, view: RunView, *, answered_only: bool) -> RunRows:
     """Raises NoResults if there is no part, Unreadable."""
-    parts = parts_of(objects, run_id)
+    parts = fewest_parts_of(objects, view)
     if not parts:
-        raise NoResults(f"run {run_id} has no result parts")
+        raise NoResults(f"run {view.run_id} has no result parts")
     first = ObjectRef(parts[0].key, etag=parts[0].etag)
     with closing(objects.random_access(first)) as source, open_part(source) as part:
         schema = part.schema_arrow
-    return RunRows(objects, run_id, prefix, parts, schema, total, answered_only, dataset, tuple(versions))
+    return RunRows(
+        objects,
+        view.run_id,
+        view.result_prefix,
+        parts,
+        schema,
+        view.rows.enlisted,
+        answered_only,
+        view.of,
+        tuple(each.run_id for each in view.versions if each.run_id != view.run_id),
+    )
