@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import pytest
 
@@ -211,6 +212,26 @@ def test_a_run_that_its_canary_holds_is_shown_as_held_and_approve_lets_it_go_on(
     view = known.status(run_id)
     assert (view["state"], view["rows"]["ok"], view["held"]) == ("SUCCEEDED_WITH_ERRORS", 1_100, None)
     assert (view["canary"]["state"], view["canary"]["approved_by"]) == ("approved", WHO)
+
+
+def test_what_the_canary_measured_stands_beside_what_was_planned(known):
+    run_id = known.world.send(known.world.joke(1_200, max_records_per_job=100, canary=None))
+    known.idle()
+    known.world.bedrock.end_all()
+    known.idle()
+
+    shown = " ".join(known("status", run_id).stdout.split())
+    view = known.status(run_id)
+    judged, planned = view["canary"]["judgement"], view["estimate"]
+    assert planned["output_from"] == "max_tokens"
+    assert judged["dollars"]["likely"] < planned["dollars"]
+    tokens = f"about {judged['input_tokens']['likely']:,.0f} tokens in and {judged['output_tokens']['likely']:,.0f} out"
+    assert re.search(rf"the run about \$[\d.]+ \(.+\), planned at most \$[\d.]+, with {tokens}", shown), shown
+    known.finish(run_id)
+    spent = known.status(run_id)["spent"]
+    for name in ("input_tokens", "output_tokens", "dollars"):
+        # The fake counts every fourth character, so what a longer number adds comes in steps.
+        assert judged[name]["likely"] == pytest.approx(spent[name], rel=0.1), name
 
 
 def test_only_a_held_run_can_be_approved(known):

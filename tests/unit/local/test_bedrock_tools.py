@@ -520,3 +520,22 @@ def test_gpt_oss_thinks_aloud_and_its_limit_counts_that():
     (cut,) = ask(GPT_OSS, chat(max_completion_tokens=5))["choices"]
     assert (cut["finish_reason"], cut["message"]["content"]) == ("length", content[:20])
     assert "<reasoning>" not in json.dumps(ask(QWEN, chat()))
+
+
+@pytest.mark.parametrize(
+    ("model_id", "invocation_type", "plain", "shaped", "schema"),
+    [
+        (CLAUDE, "InvokeModel", claude(), claude(tools=[claude_tool()]), CITY),
+        (
+            CLAUDE,
+            "InvokeModel",
+            claude(),
+            claude(output_config={"format": {"type": "json_schema", "schema": PERSON}}),
+            PERSON,
+        ),
+    ],
+)
+def test_tools_and_schemas_are_input_that_is_paid_for(model_id, invocation_type, plain, shaped, schema):
+    before, after = (ask(model_id, body, invocation_type)["usage"]["input_tokens"] for body in (plain, shaped))
+    size = len(json.dumps(schema, separators=(",", ":")))
+    assert size // 4 <= after - before <= size // 4 + 3

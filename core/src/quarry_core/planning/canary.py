@@ -2,8 +2,8 @@
 
 Theory of operation. Shares are told with the interval in which they lie with 95 percent, as far as chance goes (Wilson): a
 share is held against its limit as it was counted, not at an end of the interval. The run's input tokens follow from what
-the model counted for the canary, times how much longer the run's records are than the canary's, in bytes: so a canary of
-short rows does not make the run look short. Its output tokens follow from the mean alone. The intervals of tokens, dollars
+the model counted for the canary, times how much longer the run's records are than the canary's: so a canary of short rows does
+not make the run look short. What a record is longer by is text, for all that stands around it is alike in each. Its output tokens follow from the mean alone. The intervals of tokens, dollars
 and time are of chance too: rows at the beginning of a sorted dataset may answer unlike the others, and no interval tells.
 """
 
@@ -204,7 +204,7 @@ def _tokens(answers: Answers, estimate: Estimate | None, records: int) -> tuple[
     paid = records * answers.counted / answers.sent
     longer, unsure = 1.0, 0.0
     if estimate is not None and estimate.input_bytes and answers.input_bytes:
-        longer = (estimate.input_bytes / max(1, records)) / (answers.input_bytes / answers.sent)
+        longer = _longer(estimate, estimate.input_bytes / max(1, records), answers.input_bytes / answers.sent)
         unsure = 2 * estimate.tokens.uncertainty if estimate.tokens else 0.0
     mean_in = answers.input_tokens / answers.counted
     mean_out = answers.output_tokens / answers.counted
@@ -212,6 +212,24 @@ def _tokens(answers: Answers, estimate: Estimate | None, records: int) -> tuple[
         _range(mean_in * longer * paid, _off(answers.counted, mean_in, answers.input_squares) + unsure + MODEL_SHARE),
         _range(mean_out * paid, _off(answers.counted, mean_out, answers.output_squares) + MODEL_SHARE),
     )
+
+
+def _longer(estimate: Estimate, of_run: float, of_canary: float) -> float:
+    """How many times the LLM tokens of a canary's record one of the run has.
+
+    Args:
+        of_run, of_canary: bytes of a record, all that stands around its text included.
+    """
+    tokens = estimate.tokens
+    if tokens is not None and tokens.byte_tokens:
+        canary = tokens.mean - tokens.byte_tokens * (of_run - of_canary)
+        if canary > tokens.mean * _SHORTEST:
+            return tokens.mean / canary
+    return of_run / of_canary  # as of images, whose bytes are no text
+
+
+# A canary whose records are taken to have so few of the tokens of the run's tells nothing by its bytes.
+_SHORTEST = 0.02
 
 
 def _off(count: int, mean: float, squares: float) -> float:

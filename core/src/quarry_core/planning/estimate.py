@@ -60,6 +60,7 @@ class TokenEstimate(BaseModel):
         mean: tokens of a record, system prompt included.
         spread: the standard deviation between records.
         uncertainty: the standard error of the mean that comes from looking at a sample only, as a share of the mean.
+        byte_tokens: tokens of a byte of the texts, the system prompt left out; 0: not known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,6 +71,7 @@ class TokenEstimate(BaseModel):
     mean: float
     spread: float
     uncertainty: float
+    byte_tokens: float = 0.0
 
 
 class Duration(BaseModel):

@@ -96,7 +96,7 @@ def plan_source(objects: Objects, run_id: str, pins: Pins, slots: int) -> Planne
     dataset.count = dataset.count.model_copy(update={"copied": copies_rows(dataset, plan)})
     tokens = passing.estimate(plan.rows_planned) or estimate_tokens(dataset, pins, encoder_of(pins), plan.rows_planned)
     if counted.image_tokens:
-        tokens = tokens.model_copy(update={"mean": tokens.mean + counted.image_tokens})
+        tokens = tokens.model_copy(update={"mean": tokens.mean + counted.image_tokens, "byte_tokens": 0.0})
     return Planned(counted, plan, tokens)
 
 

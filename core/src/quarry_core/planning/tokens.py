@@ -249,6 +249,7 @@ class TokenSample:
         self._place: int | None = None
         self._squares = 0.0
         self.chars = 0
+        self._bytes = 0
 
     @property
     def places(self) -> int:
@@ -259,6 +260,7 @@ class TokenSample:
         records, tokens = 0, 0.0
         texts = list(texts)
         self.chars += sum(map(len, texts))
+        self._bytes += sum(len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts)
         for counts in count_features(texts):
             of_records = self._system + self._tokenizer.tokens(counts)
             records, tokens = records + len(of_records), tokens + float(of_records.sum())
@@ -282,6 +284,7 @@ class TokenSample:
             mean=round(mean, 3),
             spread=round(math.sqrt(variance), 3),
             uncertainty=round(self._error(records, mean, variance, rows) / mean, 4) if mean else 0.0,
+            byte_tokens=round(max(0.0, mean - self._system) * records / self._bytes, 6) if self._bytes else 0.0,
         )
 
     def _error(self, records: int, mean: float, variance: float, rows: int | None) -> float:

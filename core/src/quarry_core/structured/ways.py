@@ -17,6 +17,7 @@ from quarry_core.structured.schema import OutputSchema
 # Of the format and of the tool.
 NAME = "answer"
 _DESCRIPTION = "Gives the answer."
+_TOOLS: tuple[Carrier, ...] = ("tools", "tool_config", "functions")
 _LIMITED = ("output_config", "text_format")
 
 
@@ -97,7 +98,10 @@ class Ask:
     @property
     def beside(self) -> str:
         """What stands in a record beside the prompt, as the text that a model gets of it, as far as is known."""
-        return json.dumps(self._sent, ensure_ascii=False, separators=(",", ":")) if self._sent else ""
+        if not self._sent:
+            return ""
+        schema = json.dumps(self._sent, ensure_ascii=False, separators=(",", ":"))
+        return f"{NAME}\n{_DESCRIPTION}\n{schema}" if self._carrier in _TOOLS else schema
 
     def attach(self, body: dict[str, Any]) -> dict[str, Any]:
         """A record's body with what asks for JSON."""

@@ -253,4 +253,7 @@ def test_each_carrier_has_its_member():
     assert attached("tool", "tool_config")["toolConfig"]["toolChoice"] == {"tool": {"name": "answer"}}
     assert attached("tool", "functions")["tool_choice"] == {"type": "function", "function": {"name": "answer"}}
     assert attached("instruction", "prompt") == {"output_config": {"effort": "low"}}
+    assert Ask(schema, "instruction", "prompt").beside == ""
+    assert Ask(schema, "tool", "tool_config").beside.startswith("answer\nGives the answer.\n{")
+    assert Ask(schema, "native", "output_config").beside.startswith("{")
     assert Ask(schema, "instruction", "prompt").instruction.startswith("\n\nAnswer with one JSON object")

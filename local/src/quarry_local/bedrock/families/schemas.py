@@ -87,14 +87,15 @@ def _read(text: bytes) -> Schema:
         raise NoSchema(f"{where or '#'}: {wrong.message[:200]}") from None
     except RecursionError:
         raise NoSchema("the schema is nested too deep") from None
-    return Schema(found)
+    return Schema(found, len(text))
 
 
 class Schema:
-    """A schema that was checked."""
+    """A schema that was checked. `size_bytes`: of its text, which the model reads."""
 
-    def __init__(self, root: dict[str, Any]) -> None:
+    def __init__(self, root: dict[str, Any], size_bytes: int) -> None:
         self.root = root
+        self.size_bytes = size_bytes
         self._validator = Draft202012Validator(root)
 
     def fits(self, value: Any) -> bool:

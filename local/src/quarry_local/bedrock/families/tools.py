@@ -3,6 +3,7 @@
 In a job of type InvokeModel tools are offered in the model's native body, and the model may call one; a Converse record
 with `toolConfig` fails; structured outputs work with both types (contract section 4.1). Which tool is called follows from
 the prompt's digest: always one where the record lets the model choose, for a call is what such a record is a test of.
+Tools and schemas count as input tokens, as they are billed.
 
 How each form writes its tools, its choice and its schema: `claude_tools`, `chat_tools`, `spec_tools`.
 """
@@ -71,7 +72,8 @@ def call(tools: Sequence[Tool], choice: Choice, prompt: str, tokens_max: int | N
     cut = tokens_max is not None and output_tokens > tokens_max
     if cut and tokens_max is not None:
         made, output_tokens = b"{}", tokens_max
-    return Call(tool.name, made, _digits(digest), input_tokens_of(prompt), output_tokens, cut)
+    offered = sum(len(each.name) + each.schema.size_bytes for each in tools) // 4
+    return Call(tool.name, made, _digits(digest), input_tokens_of(prompt) + offered, output_tokens, cut)
 
 
 def structured(schema: Schema, prompt: str, tokens_max: int | None) -> Said:
@@ -99,7 +101,9 @@ def json_said(schema: Schema | None, prompt: str, tokens_max: int | None) -> Sai
         Refused: as `structured`.
     """
     if schema is not None:
-        return structured(schema, prompt, tokens_max)
+        said = structured(schema, prompt, tokens_max)
+        # The model reads what it is to fit; in a prompt that asks in words it stands already.
+        return said._replace(input_tokens=said.input_tokens + schema.size_bytes // 4)
     asked = _in_words(prompt)
     if asked is None:
         return None
