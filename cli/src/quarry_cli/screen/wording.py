@@ -82,9 +82,10 @@ def canary_of(view: RunView) -> str:
         text += f", {_share(found.truncated)} cut off"
     if found.dollars is not None and found.dollars.likely is not None:
         text += f"; the run {dollars(found.dollars.likely)} ({_between(found.dollars)})"
-        planned = (view.estimate or {}).get("dollars")
-        if planned is not None:
-            text += f", planned {'at most' if view.estimate['output_from'] == 'max_tokens' else 'at'} {dollars(planned).removeprefix('about ')}"
+        estimate = view.estimate or {}
+        if estimate.get("dollars") is not None:
+            bound = "at most" if estimate["output_from"] == "max_tokens" else "at"
+            text += f", planned {bound} {dollars(estimate['dollars']).removeprefix('about ')}"
     if found.input_tokens is not None and found.output_tokens is not None:
         text += f", with about {found.input_tokens.likely:,.0f} tokens in and {found.output_tokens.likely:,.0f} out"
     if found.left is not None and not view.state.terminal:
