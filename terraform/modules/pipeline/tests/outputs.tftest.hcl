@@ -168,6 +168,19 @@ run "environment" {
   }
 }
 
+run "the_budget_of_the_month_joins_the_environment" {
+  command = plan
+
+  variables {
+    budget_usd = 250.5
+  }
+
+  assert {
+    condition     = output.environment["QUARRY_BUDGET_USD"] == "250.5"
+    error_message = "The containers do not know the month's budget."
+  }
+}
+
 run "further_settings_join_the_environment" {
   command = plan
 

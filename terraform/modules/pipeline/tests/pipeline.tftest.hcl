@@ -238,9 +238,10 @@ run "what_is_wrong_by_itself" {
     encryption       = "none"
     settings         = { QUARRY_BUCKET = "other" }
     prompt_text_days = 0
+    budget_usd       = 0
     force_destroy    = true
   }
-  expect_failures = [var.runtime, var.job_quota, var.encryption, var.settings, var.prompt_text_days, var.force_destroy]
+  expect_failures = [var.runtime, var.job_quota, var.encryption, var.settings, var.prompt_text_days, var.budget_usd, var.force_destroy]
 }
 
 run "eks_without_a_cluster" {
