@@ -13,7 +13,7 @@ import contextlib
 import contextvars
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -24,7 +24,7 @@ from quarry_core.contract.names import ON_DEMAND_QUEUE
 from quarry_core.contract.states import Gate, ShardState
 from quarry_core.errors import Missing, Stale
 from quarry_core.ledger import moves
-from quarry_core.ledger.rows import HEARTBEAT, Lane, Pool, Shard, Waiting
+from quarry_core.ledger.rows import Lane, Pool, Shard, Waiting
 from quarry_core.service.failures import Kind, Step, StepFailed, Why, kind_of
 from quarry_core.service.pieces import Piece
 from quarry_core.service.process import World
@@ -37,8 +37,8 @@ from quarry_scheduler.limits import PoolLimits
 from quarry_scheduler.pauses import Pauses
 from quarry_scheduler.pins import PinsCache
 from quarry_scheduler.shard_endings import ShardEndings
-from quarry_scheduler.staleness import Staleness
 from quarry_scheduler.stopping import JobStopper
+from quarry_scheduler.take_over import Memory, TakeOver
 from quarry_scheduler.tracking import JobTracker
 
 log = structlog.get_logger()
@@ -48,7 +48,6 @@ PAUSED_MAX = 100
 # As many as a lane's turn ever reads, so that the same pauses are remembered: a pool has at most 500 slots.
 REPEATS_SEEN_MAX = 500 + PAUSED_MAX
 BLAMED_MAX = 50
-HEARTBEATS = 4  # while a row waits that was another's: so many in the time after which it would be taken over again
 
 
 @dataclass(slots=True)
@@ -59,31 +58,6 @@ class Ticked:
     admitted: int = 0
     refused: int = 0
     stale: int = 0
-
-
-@dataclass(slots=True)
-class TakenOver:
-    """Since when a row is ours, and when its heartbeat was written last; seconds, monotonic."""
-
-    at_s: float
-    shown_at_s: float
-
-
-@dataclass(slots=True)
-class Memory:
-    """What this process knows of one pool's admissions, by their heartbeats."""
-
-    staleness: Staleness = field(default_factory=Staleness)
-    ours: set[str] = field(default_factory=set)  # this process is to finish them
-    fresh: set[str] = field(default_factory=set)  # of these, no Create was sent yet
-    taken_over: dict[str, TakenOver] = field(default_factory=dict)  # of these, those that were another's before
-
-    def keep(self, admitted: list[Shard]) -> None:
-        """Forget what is not ADMITTED any more, so that memory follows the pool."""
-        self.staleness.keep(shard.holder for shard in admitted)
-        self.ours &= {shard.heartbeat for shard in admitted}
-        self.fresh &= self.ours
-        self.taken_over = {each: since for each, since in self.taken_over.items() if each in self.ours}
 
 
 class Ticker:
@@ -108,6 +82,7 @@ class Ticker:
         self._job_creator = JobCreator(world)
         self._job_stopper = JobStopper(world, tracker)
         self._pauses = Pauses(world.settings)
+        self._take_over = TakeOver(world)
         self._memories: dict[str, Memory] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._following: dict[str, asyncio.Task[Ticked]] = {}
@@ -215,44 +190,14 @@ class Ticker:
         finish = []
         for shard in admitted:
             ours = await (
-                self._show(shard, memory) if shard.heartbeat in memory.ours else self._take_over(shard, memory)
+                self._take_over.show(shard, memory)
+                if shard.heartbeat in memory.ours
+                else self._take_over.take_over(shard, memory)
             )
             if ours is not None:
                 finish.append(ours)
         await self._create(finish, memory, lanes)
         return len(finish)
-
-    async def _take_over(self, shard: Shard, memory: Memory) -> Shard | None:
-        """Make another worker's admission ours, once its heartbeat has is stale for its time on our own clock."""
-        stale_s = memory.staleness.stale_s(shard.holder, shard.heartbeat, self._world.clock.monotonic())
-        if stale_s < self._world.settings.finish_after_s:
-            return None
-        now_s = self._world.clock.monotonic()
-        taken = await self._write_heartbeat(shard, memory, TakenOver(now_s, now_s))
-        if taken is not None:
-            # Whoever had it sends no Create any more that it has not sent, or begun to send, by now.
-            memory.taken_over[taken.heartbeat].at_s = self._world.clock.monotonic()
-            log.warning("taken_over", run_id=shard.run_id, shard=shard.shard, attempt=shard.attempt)
-        return taken
-
-    async def _show(self, shard: Shard, memory: Memory) -> Shard | None:
-        """Let others see that whoever took the row over is there: it may have to wait for longer than `finish_after_s`."""
-        since, now_s = memory.taken_over.get(shard.heartbeat), self._world.clock.monotonic()
-        if since is None or now_s - since.shown_at_s < self._world.settings.finish_after_s / HEARTBEATS:
-            return shard
-        return await self._write_heartbeat(shard, memory, TakenOver(since.at_s, now_s))
-
-    async def _write_heartbeat(self, shard: Shard, memory: Memory, since: TakenOver) -> Shard | None:
-        """Write a heartbeat of ours. None: the row has moved."""
-        heartbeat = self._world.clock.token()
-        # Remembered before it is written: should the reply be lost, the next tick knows its own heartbeat.
-        memory.ours.add(heartbeat)
-        memory.taken_over[heartbeat] = since
-        try:
-            await self._world.ledger.apply(moves.take_over(shard, heartbeat))
-        except Stale:
-            return None
-        return replace(shard, heartbeat=heartbeat, heartbeat_attribute=HEARTBEAT, version=shard.version + 1)
 
     async def _create(self, shards: list[Shard], memory: Memory, lanes: Mapping[str, Lane]) -> None:
         room = asyncio.Semaphore(self._world.settings.create_concurrency)
@@ -261,7 +206,7 @@ class Ticker:
             async with room:
                 fresh = shard.heartbeat in memory.fresh
                 memory.fresh.discard(shard.heartbeat)
-                anothers = self._anothers(shard, memory)
+                anothers = self._take_over.anothers(shard, memory)
                 outcome = await self._steps.run(
                     Piece(Step.CREATE, shard.run_id, f"{shard.shard}/{shard.attempt}"),
                     partial(self._finish, shard, lanes.get(shard.run_id), fresh=fresh, anothers=anothers),
@@ -276,12 +221,6 @@ class Ticker:
             # What failed by itself is counted for its run; it keeps no other one from its turn.
             if isinstance(result, BaseException) and not isinstance(result, StepFailed):
                 raise result
-
-    def _anothers(self, shard: Shard, memory: Memory) -> bool:
-        """Whether a Create of whoever had the row before us may still be on its way."""
-        since = memory.taken_over.get(shard.heartbeat)
-        now_s = self._world.clock.monotonic()
-        return since is not None and now_s - since.at_s < self._world.settings.late_create_max_s
 
     async def _finish(self, shard: Shard, lane: Lane | None, *, fresh: bool, anothers: bool) -> str:
         if lane is not None and lane.broken and not lane.cancelled:
