@@ -3,7 +3,7 @@
 Theory of operation. What is enlisted in the ledger is the worker's progress: a restarted worker begins at the first
 row that no enlisted shard of its slice holds. Each shard is enlisted in one transaction, which refuses a second
 enlistment and a run that has ended. After each the scheduler is woken: the first jobs run while later shards are still
-being written.
+being written. A shard is enlisted while the next one is written, one at a time and in their order.
 
 The reader of the rows stays open between shards, and between slices that follow each other: whoever writes all slices of
 a file decodes each of its row groups once. One is kept, of the run whose slice was written last.
@@ -13,6 +13,7 @@ May be called twice at once: both write the same bytes under the same names, and
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 
@@ -56,6 +57,13 @@ class Work:
     plan: Plan
     writer: ShardWriter
     cancelled: str = ""
+    enlisting: asyncio.Task[None] | None = None
+
+    async def enlisted(self) -> None:
+        """Wait until the shard before is enlisted. Raises as `Slices._enlist`."""
+        task, self.enlisting = self.enlisting, None
+        if task is not None:
+            await task
 
 
 class Slices:
@@ -145,8 +153,16 @@ class Slices:
                 run_id, shard_id(planned[0].number), shard_id(planned[-1].number + 1)
             )
         }
-        for shard in planned:
-            await self._write_shard(work, shard, enlisted)
+        try:
+            for shard in planned:
+                await self._write_shard(work, shard, enlisted)
+        except asyncio.CancelledError:
+            if work.enlisting is not None:
+                work.enlisting.cancel()
+            raise
+        finally:
+            # Also of a source that breaks: what was written before has its row.
+            await work.enlisted()
         expires_at = int(self._world.clock.now().timestamp()) + SLICE_TTL_S
         try:
             await self._world.ledger.apply(moves.finish_slice(run_id, piece.number, expires_at))
@@ -172,7 +188,7 @@ class Slices:
                 await self._write_half(work, first)
                 await self._write_half(work, second)
                 return
-            await self._enlist(work, shard, written, half=False)
+            await self._enlist_beside(work, shard, written, half=False)
         elif standing.half and shard_id(shard.number + 1) not in enlisted:
             await self._write_half(work, split_in_halves(shard, work.writer.sendable_min)[1])
 
@@ -187,7 +203,7 @@ class Slices:
             for each in split_in_halves(shard, work.writer.sendable_min):
                 await self._write_cancelled(work, each, half=True)
             return
-        await self._enlist(work, shard, Written(), half=half)
+        await self._enlist_beside(work, shard, Written(), half=half)
 
     async def _write_half(self, work: Work, half: ShardRange) -> None:
         if work.cancelled:
@@ -200,7 +216,7 @@ class Slices:
                 f"{error}, and it is already half of a shard: shorten the prompt or the rows, or set"
                 " max_records_per_job lower"
             ) from error
-        await self._enlist(work, half, written, half=True)
+        await self._enlist_beside(work, half, written, half=True)
 
     async def _written(self, work: Work, shard: ShardRange) -> Written:
         assert work.run.pins is not None
@@ -218,6 +234,11 @@ class Slices:
             )
             reported |= {"sendable": written.sendable, "bytes": written.input_bytes}
         return written
+
+    async def _enlist_beside(self, work: Work, shard: ShardRange, written: Written, *, half: bool) -> None:
+        """Enlist it while the next one is written. Raises what the enlistment before it raised."""
+        await work.enlisted()
+        work.enlisting = asyncio.create_task(self._enlist(work, shard, written, half=half))
 
     async def _enlist(self, work: Work, shard: ShardRange, written: Written, *, half: bool) -> None:
         assert work.run.pins is not None
