@@ -142,9 +142,12 @@ class FakeObjects:
 
     def stream(self, ref: ObjectRef, start_byte: int = 0, end_byte: int | None = None) -> BinaryIO:
         with self._faults.blocking_call("objects.stream", ref.key):
-            body = io.BytesIO(self._find(ref).body[:end_byte])  # shares the bytes of a whole object
-        body.seek(start_byte)
-        return cast("BinaryIO", _Forward(body))
+            body = self._find(ref).body
+        if end_byte is None:
+            whole = io.BytesIO(body)  # shares the bytes
+            whole.seek(start_byte)
+            return cast("BinaryIO", _Forward(whole))
+        return cast("BinaryIO", _Forward(io.BytesIO(body[start_byte:end_byte]), start_byte))
 
     def random_access(self, ref: ObjectRef) -> BinaryIO:
         with self._faults.blocking_call("objects.random_access", ref.key):
@@ -276,15 +279,16 @@ class FakeUpload:
 class _Forward(io.RawIOBase):
     """Forward only, so that nobody comes to rely on seeking in a stream."""
 
-    def __init__(self, body: io.BytesIO) -> None:
+    def __init__(self, body: io.BytesIO, first_byte: int = 0) -> None:
         super().__init__()
         self._body = body
+        self._first_byte = first_byte  # of the object, where the body does not begin at its beginning
 
     def readable(self) -> bool:
         return True
 
     def tell(self) -> int:
-        return self._body.tell()
+        return self._first_byte + self._body.tell()
 
     def read(self, size: int | None = -1, /) -> bytes:
         if self.closed:
