@@ -10,8 +10,10 @@ from tools.pages.text import Lines, code, table
 from quarry_core.contract.canary import Canary
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.images import ImageColumn
-from quarry_core.contract.manifest import Manifest, Vpc, manifest_schema
+from quarry_core.contract.manifest import Manifest
+from quarry_core.contract.manifest_fields import Vpc
 from quarry_core.contract.manifest_reading import NOT_YET
+from quarry_core.contract.manifest_schema import manifest_schema
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.record_errors import RETRYABLE, TRANSIENT, RecordErrors
 from quarry_core.contract.selection import Sample

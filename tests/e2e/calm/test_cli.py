@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_core.contract.manifest import manifest_schema
+from quarry_core.contract.manifest_schema import manifest_schema
 from tests.e2e.user import CLAUDE
 
 

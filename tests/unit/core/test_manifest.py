@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from quarry_core.contract.csv_dialect import Csv
-from quarry_core.contract.manifest import ManifestError, manifest_schema
+from quarry_core.contract.manifest import ManifestError
 from quarry_core.contract.manifest_identity import run_id_of
 from quarry_core.contract.manifest_reading import read_manifest
+from quarry_core.contract.manifest_schema import manifest_schema
 
 JOKE = {
     "s3_uri": "s3://batch-inference-bucket-123456789012/inputs/jokes/topics.csv",

@@ -9,9 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quarry_core.contract.json_text import NotAnObject, parse_object
-from quarry_core.contract.manifest import FIELDS, ManifestError, manifest_schema
+from quarry_core.contract.manifest import FIELDS, ManifestError
 from quarry_core.contract.manifest_identity import canonical_json, manifest_hash, run_id_of
 from quarry_core.contract.manifest_reading import REFUSAL_BYTES_MAX, read_manifest
+from quarry_core.contract.manifest_schema import manifest_schema
 from quarry_core.text import visible
 
 GOOD = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 import jsonschema
 import pytest
 
-from quarry_core.contract.manifest import Manifest, ManifestError, manifest_schema
+from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_reading import read_manifest
+from quarry_core.contract.manifest_schema import manifest_schema
 from quarry_core.contract.record_errors import ATTEMPTS, BY_DEFAULT, RecordErrors
 
 MANIFEST = {

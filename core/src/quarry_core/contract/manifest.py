@@ -19,7 +19,6 @@ from pydantic import (
     PlainValidator,
     PrivateAttr,
     StringConstraints,
-    WithJsonSchema,
     WrapValidator,
     field_validator,
     model_validator,
@@ -32,11 +31,12 @@ from quarry_core.contract.column_names import names_fault
 from quarry_core.contract.csv_dialect import NAMES_BYTES_MAX, Csv
 from quarry_core.contract.hub_names import check_config, check_dataset_id, check_revision
 from quarry_core.contract.images import ImageColumn, image_columns
+from quarry_core.contract.manifest_fields import ANY_CANARY, ANY_IMAGES, ANY_SCHEMA, Count, Vpc, output_schema_of
+from quarry_core.contract.manifest_requests import model_fault, prompt_of_requests, source_of_requests
 from quarry_core.contract.names import RESULT_PREFIX_PATTERN, RUN_ID_PATTERN
 from quarry_core.contract.prompts import Prompt, check_asks_rows, check_prompt_id
 from quarry_core.contract.record_errors import RecordErrors
 from quarry_core.contract.requests import RequestFormat, could_be_requests
-from quarry_core.contract.result_names import check_fields
 from quarry_core.contract.s3_names import URIS_MAX, parse_s3_name
 from quarry_core.contract.selection import PartitionType, Sample
 from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT, AdmissionClass, Weight
@@ -45,16 +45,14 @@ from quarry_core.contract.splits import read_split
 from quarry_core.contract.where import parse_where
 from quarry_core.models import (
     OutputMode,
-    UnsupportedModel,
     carriers_of,
-    check_converses,
     check_inference,
     family_of,
     image_content_of,
     is_application_profile,
     joined,
 )
-from quarry_core.structured.schema import OutputSchema, SchemaError, read_schema
+from quarry_core.structured.schema import OutputSchema, SchemaError
 from quarry_core.structured.ways import check_sendable, mode_of
 from quarry_core.text import shown_name
 
@@ -70,40 +68,6 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 class ManifestError(ValueError):
     """A refused manifest; the text names every field that is wrong and what to do."""
-
-
-Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
-
-
-class Vpc(BaseModel):
-    """Where Bedrock runs the job's network interfaces (contract sections 1.2 and 6)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    subnet_ids: tuple[str, ...] = Field(description="1 to 16 subnets.")
-    security_group_ids: tuple[str, ...] = Field(description="1 to 5 security groups.")
-
-    @model_validator(mode="after")
-    def _patterns(self) -> Self:
-        job_request.check_vpc(self.subnet_ids, self.security_group_ids)
-        return self
-
-
-def _output_schema(value: object) -> OutputSchema:
-    schema = read_schema(value)
-    check_fields(list(schema.properties))
-    return schema
-
-
-_ANY_SCHEMA = WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "string"}}]})
-
-_IMAGE_COLUMN = {"anyOf": [{"type": "string"}, ImageColumn.model_json_schema()]}
-_ANY_IMAGES = WithJsonSchema(
-    {"anyOf": [*_IMAGE_COLUMN["anyOf"], {"type": "array", "items": _IMAGE_COLUMN}, {"type": "null"}]}
-)
-
-
-_ANY_CANARY = WithJsonSchema({"anyOf": [{"type": "boolean"}, Canary.model_json_schema()]})
 
 
 class Manifest(BaseModel):
@@ -150,7 +114,7 @@ class Manifest(BaseModel):
     input_bucket_owner: Annotated[str, StringConstraints(pattern="^[0-9]{12}$")] | None = Field(
         None, description="The account that owns the dataset's bucket; nothing is read if another account owns it."
     )
-    images: Annotated[tuple[ImageColumn, ...], BeforeValidator(image_columns), _ANY_IMAGES] = Field(
+    images: Annotated[tuple[ImageColumn, ...], BeforeValidator(image_columns), ANY_IMAGES] = Field(
         (),
         description="Columns of images that the model is shown with each row: S3 URIs, or the bytes."
         " A name, or a list of names or of objects {column, nulls}.",
@@ -198,7 +162,7 @@ class Manifest(BaseModel):
         description="Share of the pool's slots among runs of the same class: weight 4 gets four times as many as weight 1."
         " `quarry set` changes it.",
     )
-    canary: Annotated[Canary, WrapValidator(read_canary), _ANY_CANARY] | None = Field(
+    canary: Annotated[Canary, WrapValidator(read_canary), ANY_CANARY] | None = Field(
         None,
         description="Ask one small shard first, and the others only if its errors, truncated answers and projected cost stay"
         " within limits. By default in a run of more than 10 shards; true: always; false: never.",
@@ -221,7 +185,7 @@ class Manifest(BaseModel):
         False, description="Count, plan and report what the run would be; nothing is sent to Bedrock, nothing is paid."
     )
 
-    output_schema: Annotated[OutputSchema, PlainValidator(_output_schema), _ANY_SCHEMA] | None = Field(
+    output_schema: Annotated[OutputSchema, PlainValidator(output_schema_of), ANY_SCHEMA] | None = Field(
         None,
         description='What each answer is: JSON Schema, or a list such as ["kind: a | b", "score: number"].'
         " Its properties become columns.",
@@ -408,7 +372,9 @@ class Manifest(BaseModel):
     @model_validator(mode="after")
     def _requests_fit(self) -> Self:
         if self.request_format is not None:
-            fault = prompt_of_requests(self) or _source_of_requests(self)
+            fault = prompt_of_requests(self) or source_of_requests(
+                may_be_requests=self.may_be_requests, has_dialect=self.csv is not None
+            )
             if fault:
                 raise ValueError(fault)
         return self
@@ -476,58 +442,7 @@ class Manifest(BaseModel):
 FIELDS: Mapping[str, FieldInfo] = {field.alias or name: field for name, field in Manifest.model_fields.items()}
 
 
-def prompt_of_requests(manifest: Manifest) -> str | None:
-    """What a manifest says of prompts though its source holds ready requests; None if it says nothing."""
-    for field in ("prompt_id", "prompt", "inference", "output_schema", "images"):
-        if getattr(manifest, field):
-            return f"{field}: the source holds ready requests, in which all of it stands: leave {field} out"
-    return None
-
-
-def _source_of_requests(manifest: Manifest) -> str | None:
-    if not manifest.may_be_requests:
-        return "request_format: ready requests are JSONL, and the source is a table: leave request_format out"
-    if manifest.csv is not None:
-        return "csv: ready requests are JSONL: leave csv out"
-    return None
-
-
-def model_fault(model_id: str, request_format: str | None) -> str | None:
-    """Why Quarry cannot ask this model; of requests in Bedrock's form the family must be known, to read the answers."""
-    try:
-        job_request.check_model_id(model_id)
-    except ValueError:
-        return None  # its own field says so
-    try:
-        if request_format == "openai":
-            check_converses(model_id)
-        else:
-            family_of(model_id)
-    except UnsupportedModel as error:
-        return f"model_id: {error}"
-    return None
-
-
 def _checked(check: Callable[[T], object], value: T | None) -> T | None:
     if value is not None:
         check(value)
     return value
-
-
-def manifest_schema() -> dict[str, Any]:
-    """The JSON Schema that `quarry schema` prints."""
-    schema = Manifest.model_json_schema()
-    for shape in (schema, *schema.get("$defs", {}).values()):
-        _allow_null(shape)
-    one_source = {"anyOf": [{"required": ["s3_uri"]}, {"required": ["dataset_id"]}]}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, **one_source}
-
-
-def _allow_null(shape: dict[str, Any]) -> None:
-    """Null means unset, wherever a field need not be there."""
-    for name, field in shape.get("properties", {}).items():
-        if name not in shape.get("required", ()) and "anyOf" not in field:
-            kept = {key: field.pop(key) for key in ("title", "description", "default") if key in field}
-            inner = dict(field)
-            field.clear()
-            field.update({"anyOf": [inner, {"type": "null"}], **kept})

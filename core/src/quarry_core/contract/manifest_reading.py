@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from quarry_core.contract.envelopes import envelope_of
 from quarry_core.contract.field_faults import in_words
 from quarry_core.contract.json_text import fixed, half_pairs, nested, repeated_keys, without_nulls
-from quarry_core.contract.manifest import FIELDS, Manifest, ManifestError, model_fault
+from quarry_core.contract.manifest import FIELDS, Manifest, ManifestError
 from quarry_core.contract.manifest_identity import ManifestData
+from quarry_core.contract.manifest_requests import model_fault
 from quarry_core.models import is_application_profile
 from quarry_core.text import SURROGATE, bounded_text, shown_name
 

@@ -11,7 +11,7 @@ from quarry_core.contract.canary import CANARY_ABOVE_SHARDS, Canary
 from quarry_core.contract.csv_dialect import Csv
 from quarry_core.contract.hub_names import in_hub
 from quarry_core.contract.images import ImageColumn
-from quarry_core.contract.manifest import Vpc
+from quarry_core.contract.manifest_fields import Vpc
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.record_errors import RecordRetries
 from quarry_core.contract.requests import RequestFormat

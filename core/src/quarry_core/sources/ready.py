@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from quarry_core.contract.manifest import ONE_PROMPT, Manifest, ManifestError, prompt_of_requests
+from quarry_core.contract.manifest import ONE_PROMPT, Manifest, ManifestError
+from quarry_core.contract.manifest_requests import prompt_of_requests
 from quarry_core.contract.requests import HEAD_BYTES, NotRequests, RequestFormat, request_format_of
 from quarry_core.contract.source_format import SourceFormat
 from quarry_core.models import family_of
