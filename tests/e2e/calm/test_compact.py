@@ -6,12 +6,14 @@ import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from tests.e2e.user import CLAUDE
 
 ROWS = 600
 
 
+@pytest.mark.promise("S3", "S4")
 def test_a_run_is_compacted_fetched_verified_and_read_by_the_next_run(calm, tmp_path):
     manifest = {"job_name_prefix": "compact", "model_id": CLAUDE, "prompt": "Tell me a joke about {topic}"}
     source = calm.topics("inputs/compact.csv", ROWS)

@@ -285,6 +285,7 @@ def interrupted(quarry, run_id: str, faults: Faults) -> BaseException | None:
     return None
 
 
+@pytest.mark.promise("S4")
 @pytest.mark.parametrize("kind", KINDS)
 def test_interrupted_at_any_call_the_old_parts_are_whole_and_the_next_call_finishes(quarry, small, kind):
     run_id = quarry.ended(600, **MANY)
