@@ -1,7 +1,8 @@
-"""What a service's process leaves out: pandas, which pyarrow imports by itself wherever it is installed."""
+"""What a service chooses of its memory: freed blocks are kept, and pandas, which pyarrow imports by itself, is left out."""
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 
@@ -16,3 +17,10 @@ def test_pyarrow_works_without_the_pandas_that_it_would_import(first, loaded):
     code = f"from quarry_core.tabular.memory import leave_pandas_out; {first}; {WORKS}; {LOADED}"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["[1,", "2]", "1", str(loaded)]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
+def test_the_c_library_takes_every_setting():
+    code = "from quarry_core.tabular.memory import keep_freed_memory; print(keep_freed_memory())"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "True"

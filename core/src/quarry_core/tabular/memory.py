@@ -17,7 +17,10 @@ import pyarrow as pa
 # is freed: each block would be paid for by a page fault for every 4 KiB of it.
 KEPT_BLOCK_BYTES_MAX = 4 << 20
 KEPT_BYTES_MAX = 32 << 20
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+# Each of glibc's arenas keeps what its threads have freed. With as many as it likes (eight a core), 200,000 rows through the
+# whole stack peaked at 258 MB in the collector and 250 in the preprocessor; with two at 249 and 246.
+ARENAS_MAX = 2
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 
 
 class _NoPandas(MetaPathFinder):
@@ -34,7 +37,12 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # not glibc
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, KEPT_BLOCK_BYTES_MAX) and mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES_MAX))
+    limits = (
+        (_M_MMAP_THRESHOLD, KEPT_BLOCK_BYTES_MAX),
+        (_M_TRIM_THRESHOLD, KEPT_BYTES_MAX),
+        (_M_ARENA_MAX, ARENAS_MAX),
+    )
+    return all(mallopt(what, most) for what, most in limits)
 
 
 def leave_pandas_out() -> None:
