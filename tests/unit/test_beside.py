@@ -96,10 +96,10 @@ def run(beside, work, way, folder, out, size):
     if way in beside.OTHERS:
         beside.way_of(work, way)(folder, out, size)
         return
-    from beside import ours
+    from beside import ours, prepare
 
     if work in ("csv", "parquet"):
-        ours.prepare(folder, out, size, work)
+        prepare.prepare(folder, out, size, work)
     else:
         ours.join(folder, out, size, work.removesuffix("_join"))
 
