@@ -239,8 +239,8 @@ class BedrockProxy:
             if call.method == method and (found := re.fullmatch(pattern, path)):
                 if operation == "CreateModelInvocationJob":
                     return self._asked_by_create(json.loads(call.body))
-                if operation == "InvokeModel":
-                    return [("bedrock:InvokeModel", arn, {}) for arn in self._models(found[1])]
+                if resource == "foundation-model":
+                    return [(f"bedrock:{operation}", arn, {}) for arn in self._models(found[1])]
                 arn = self._arn(resource, found[1] if found.groups() else "")
                 return [(f"bedrock:{operation}", arn, self._tags_of(arn) if resource == "model-invocation-job" else {})]
         raise Denied(f"{call} is no call that anybody here should make")
@@ -289,6 +289,7 @@ _OPERATIONS = (
     ("GET", "/model-invocation-job/(.+)", "GetModelInvocationJob", "model-invocation-job"),
     # Converse is no action of its own: IAM compares it as InvokeModel.
     ("POST", "/model/(.+)/(?:converse|invoke)", "InvokeModel", "foundation-model"),
+    ("POST", "/model/(.+)/count-tokens", "CountTokens", "foundation-model"),
     ("GET", "/foundation-models", "ListFoundationModels", ""),
     ("GET", "/inference-profiles", "ListInferenceProfiles", ""),
     ("GET", "/inference-profiles/(.+)", "GetInferenceProfile", "inference-profile"),

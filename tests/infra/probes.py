@@ -34,6 +34,7 @@ MISJUDGED: Mapping[str, str] = {
         ("events:DescribeRule", "events:ListTargetsByRule"),
         "the ARN of a rule on the default bus does not name the bus; the emulator's does",
     ),
+    "logs:GetQueryResults": "the call names a query, whose log groups AWS knows; the emulator sees none",
     "iam:SimulatePrincipalPolicy": "the resource is the principal that is asked about; the emulator sees none",
 }
 DENIED = {"AccessDenied", "AccessDeniedException", "403"}
@@ -209,6 +210,11 @@ class Asking:
         model = resolve(PROFILE, region=place.region, account=place.account)
         judge_of_roles(self._world).check_job(Job(JOB, f"arn:job/{JOB}", request, model, submit_time=0))
 
+    def count_tokens(self, grant: Grant) -> None:
+        """By a model's plain id."""
+        asked = [{"role": "user", "content": [{"text": "probe"}]}]
+        self._at_bedrock("bedrock-runtime").count_tokens(modelId=CLAUDE, input={"converse": {"messages": asked}})
+
 
 Probe = Callable[[Asking, Grant], Any]
 
@@ -236,6 +242,11 @@ def _put_events(asking: Asking, grant: Grant) -> None:
     source = grant.statement["Condition"]["StringEqualsIfExists"]["events:source"]
     entry = {"Source": many(source)[0], "DetailType": "probe", "Detail": "{}"}
     asking.client("events").put_events(Entries=[entry])
+
+
+def _insights(asking: Asking, grant: Grant) -> None:
+    group = grant.resource.partition("log-group:")[2].replace("*", "scheduler")
+    asking.client("logs").start_query(logGroupName=group, startTime=0, endTime=1, queryString="fields @message")
 
 
 def _bucket(operation: str) -> Probe:
@@ -327,6 +338,8 @@ PROBES: Mapping[str, Probe] = {
     "dynamodb:DescribeContinuousBackups": _table("describe_continuous_backups"),
     "dynamodb:DescribeTable": _table("describe_table"),
     "dynamodb:DescribeTimeToLive": _table("describe_time_to_live"),
+    "logs:StartQuery": _insights,
+    "logs:GetQueryResults": lambda asking, grant: asking.client("logs").get_query_results(queryId=RECEIPT),
     "events:PutEvents": _put_events,
     "events:DescribeRule": _rule("describe_rule", "Name"),
     "events:ListTargetsByRule": _rule("list_targets_by_rule", "Rule"),
@@ -349,6 +362,7 @@ PROBES: Mapping[str, Probe] = {
     "iam:PassRole": Asking.create,
     "bedrock:CreateModelInvocationJob": Asking.create,
     "bedrock:InvokeModel": Asking.invoke,
+    "bedrock:CountTokens": Asking.count_tokens,
     "bedrock:TagResource": Asking.create,
     "bedrock:GetModelInvocationJob": _job("get_model_invocation_job"),
     "bedrock:StopModelInvocationJob": Asking.stop,

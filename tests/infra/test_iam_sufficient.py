@@ -15,6 +15,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from quarry_cli.client.run_logs import groups_of, insights_lines
+from quarry_core.clock import SystemClock
 from quarry_local import demo, resources
 from quarry_local.policies import SERVICES
 from tests.infra import working
@@ -59,6 +61,7 @@ def played(world, tmp_path_factory) -> Played:
         said = {
             "runs": operator.quarry("runs"),
             "dead-letter messages": operator.quarry("dlq", "list"),
+            "estimate": operator.quarry("estimate", str(home / "text.json"), "--count-tokens", "5"),
             "doctor": operator.quarry("doctor", "--model", PROFILE, codes=(0, 1)),
         }
         said["compact"] = operator.quarry("compact", "text", "--json")
@@ -145,6 +148,25 @@ def test_a_run_is_paused_resumed_and_cancelled_under_the_operators_policy(played
 def test_a_run_is_retried_under_the_operators_policy(played):
     assert (played.views["cancelled"]["rows"]["error"], played.views[RETRIED]["rows"]["ok"]) == (300, 300)
     assert [version["newest"] for version in played.views[RETRIED]["versions"]] == [False, True]
+
+
+def test_an_operator_estimates_by_counted_tokens(played):
+    assert "counted by Bedrock on a sample" in played.said["estimate"]
+
+
+async def test_an_operator_asks_insights_for_a_runs_log(world):
+    """As `quarry logs` asks; on a stack of this machine it reads files."""
+    for group in groups_of(world.place.env):
+        world.root.client("logs").create_log_group(logGroupName=group)
+    operator, root = world.callers[OPERATOR], world.root
+
+    async def ask(service, operation, parameters):
+        caller = root if operation == "get_query_results" else operator  # MISJUDGED
+        return getattr(caller.client(service), operation)(**parameters)
+
+    refused = len(world.gateway.refusals)
+    assert await insights_lines(ask, SystemClock(), world.place.env, "0" * 12, 10, (0, 1)) == []
+    assert world.gateway.refusals[refused:] == []
 
 
 def test_nobody_is_refused_anything(played):

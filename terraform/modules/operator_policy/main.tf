@@ -87,6 +87,20 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
+  # `quarry logs`: the groups of the ECS services. Elsewhere it prints its query.
+  statement {
+    sid       = "AskLogs"
+    actions   = ["logs:StartQuery", "logs:GetQueryResults"]
+    resources = ["arn:${var.place.partition}:logs:${var.place.region}:${var.place.account_id}:log-group:/ecs/${var.place.env}-quarry-*"]
+  }
+
+  # `quarry estimate --count-tokens`: free of charge, answers a number, and asks by a model's plain id alone, here.
+  statement {
+    sid       = "CountTokens"
+    actions   = ["bedrock:CountTokens"]
+    resources = ["arn:${var.place.partition}:bedrock:${var.place.region}::foundation-model/*"]
+  }
+
   # ----------------------------------------------------------------- cancel
 
   statement {
@@ -110,18 +124,20 @@ data "aws_iam_policy_document" "this" {
 
   # ----------------------------------------------------------------- redrive
 
+  # To read a dead-letter message's reason, to return it, what `quarry dlq redrive` is made of (received, sent to its queue,
+  # deleted), and SQS's own way back. All of them, by what their names end with: one by one they would make the policy too long for
+  # IAM. Nothing goes back to the events queue all the same: SQS sends under the mover's rights, who may not send there, and moves
+  # nothing from the event target's dead-letter queue, since its source is no queue.
   statement {
-    sid       = "MoveDeadLetters"
-    actions   = ["sqs:StartMessageMoveTask", "sqs:ListMessageMoveTasks", "sqs:CancelMessageMoveTask"]
-    resources = [for key in local.sent_to : local.names.queues[key].dlq_arn]
-  }
-
-  # To read a dead-letter message's reason, to return it, and what `quarry dlq redrive` is made of: received, sent to its queue,
-  # deleted. All of them, by what their names end with: one by one they would make the policy too long for IAM. SQS itself
-  # moves nothing from the event target's dead-letter queue, since its source is no queue.
-  statement {
-    sid       = "TakeDeadLetters"
-    actions   = ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"]
+    sid = "TakeDeadLetters"
+    actions = [
+      "sqs:ReceiveMessage",
+      "sqs:ChangeMessageVisibility",
+      "sqs:DeleteMessage",
+      "sqs:StartMessageMoveTask",
+      "sqs:ListMessageMoveTasks",
+      "sqs:CancelMessageMoveTask",
+    ]
     resources = ["${local.queues_arn}-dlq"]
   }
 

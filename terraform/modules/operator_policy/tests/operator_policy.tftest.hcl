@@ -93,6 +93,18 @@ run "what_an_operator_may_do" {
           }
         },
         {
+          Sid      = "AskLogs"
+          Effect   = "Allow"
+          Action   = ["logs:StartQuery", "logs:GetQueryResults"]
+          Resource = "arn:aws:logs:us-east-1:123456789012:log-group:/ecs/dev-quarry-*"
+        },
+        {
+          Sid      = "CountTokens"
+          Effect   = "Allow"
+          Action   = "bedrock:CountTokens"
+          Resource = "arn:aws:bedrock:us-east-1::foundation-model/*"
+        },
+        {
           Sid      = "SeeJobs"
           Effect   = "Allow"
           Action   = "bedrock:GetModelInvocationJob"
@@ -106,28 +118,15 @@ run "what_an_operator_may_do" {
           Condition = { StringEquals = { "aws:ResourceTag/quarry-env" = "dev" } }
         },
         {
-          Sid    = "MoveDeadLetters"
-          Effect = "Allow"
-          Action = [
-            "sqs:StartMessageMoveTask",
-            "sqs:ListMessageMoveTasks",
-            "sqs:CancelMessageMoveTask",
-          ]
-          Resource = [
-            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices-dlq",
-            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-scheduler-dlq",
-            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-on-demand-dlq",
-            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-manifests-dlq",
-            "arn:aws:sqs:us-east-1:123456789012:dev-quarry-collector-dlq",
-          ]
-        },
-        {
           Sid    = "TakeDeadLetters"
           Effect = "Allow"
           Action = [
+            "sqs:StartMessageMoveTask",
             "sqs:ReceiveMessage",
+            "sqs:ListMessageMoveTasks",
             "sqs:DeleteMessage",
             "sqs:ChangeMessageVisibility",
+            "sqs:CancelMessageMoveTask",
           ]
           Resource = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-*-dlq"
         },
