@@ -15,7 +15,12 @@ from tests.infra.terraform import Workspace
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
-VARIABLES: Mapping[str, Any] = {"account_id": ACCOUNT, "region": REGION, "cluster_name": "infra-test"}
+VARIABLES: Mapping[str, Any] = {
+    "account_id": ACCOUNT,
+    "region": REGION,
+    "cluster_name": "infra-test",
+    "page_token_secret_arn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:quarry-page-AbCdEf",
+}
 # A plan that policies are read from must know them: what only an apply would tell, the copy says.
 KNOWN = {
     "modules/pipeline": f"""

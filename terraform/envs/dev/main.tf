@@ -33,6 +33,7 @@ module "pipeline" {
   prompt_text_days = var.prompt_text_days
   source_buckets   = var.source_buckets
   runtime          = "none"
+  page             = var.page
 
   # Trying things out leaves nothing worth keeping: `terraform destroy` empties the bucket.
   deletion_protection = false

@@ -43,3 +43,9 @@ variable "prompt_text_days" {
   type        = number
   default     = 30
 }
+
+variable "page" {
+  description = "The page of `quarry ui` as a container, as module `pipeline` takes it, as in { write = true } (its role); null for none."
+  type        = any
+  default     = null
+}

@@ -36,6 +36,7 @@ module "pipeline" {
 
   runtime        = "ecs"
   ecs            = { image_tag = var.image_tag }
+  page           = var.page
   image_registry = true
   network        = { availability_zones = var.availability_zones, egress = "endpoints" }
 

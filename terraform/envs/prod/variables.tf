@@ -59,3 +59,9 @@ variable "prompt_text_days" {
   type        = number
   default     = 30
 }
+
+variable "page" {
+  description = "The page of `quarry ui` as a container, as module `pipeline` takes it, as in { token = { secret_arn = \"arn:aws:secretsmanager:...\" } }; null for none."
+  type        = any
+  default     = null
+}

@@ -35,6 +35,7 @@ module "pipeline" {
 
   runtime        = "ecs"
   ecs            = { image_tag = var.image_tag }
+  page           = var.page
   image_registry = true
   network        = { availability_zones = var.availability_zones }
 

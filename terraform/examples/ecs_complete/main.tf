@@ -39,6 +39,7 @@ module "pipeline" {
 
   runtime        = "ecs"
   ecs            = { image_tag = var.image_tag }
+  page           = var.page_token_secret_arn == null ? null : { token = { secret_arn = var.page_token_secret_arn } }
   image_registry = true
   network        = { availability_zones = var.availability_zones, egress = "nat" }
 

@@ -22,6 +22,12 @@ variable "image_tag" {
   default     = "0.2.0"
 }
 
+variable "page_token_secret_arn" {
+  description = "ARN of the secret that holds the page's token (docs/ui.md); null runs no page."
+  type        = string
+  default     = null
+}
+
 variable "availability_zones" {
   description = "Two or three availability zones of the region."
   type        = list(string)

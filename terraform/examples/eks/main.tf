@@ -27,6 +27,7 @@ module "pipeline" {
   models  = var.models
   runtime = "eks"
   eks     = { cluster_name = var.cluster_name, namespace = var.namespace }
+  page    = {} # its role, should the chart run the page
 
   deletion_protection = false
   force_destroy       = true

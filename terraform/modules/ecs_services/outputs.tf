@@ -23,6 +23,11 @@ output "scrape_targets" {
   value       = { for service in keys(local.services) : service => "${service}.${aws_service_discovery_private_dns_namespace.this.name}" }
 }
 
+output "namespace_id" {
+  description = "Id of the Cloud Map namespace of those names."
+  value       = aws_service_discovery_private_dns_namespace.this.id
+}
+
 output "execution_role_arn" {
   description = "ARN of the role under which ECS starts the tasks."
   value       = module.names.roles.execution.arn

@@ -4,7 +4,7 @@ module "names" {
 }
 
 locals {
-  services = toset(module.names.services)
+  services = toset(keys(var.service_accounts)) # the three, and the page where there is one
   by_agent = var.mode == "pod_identity"
   cluster  = var.cluster_name == null ? null : "arn:${var.place.partition}:eks:${var.place.region}:${var.place.account_id}:cluster/${var.cluster_name}"
   issuer   = var.oidc_issuer == null ? null : trimsuffix(trimprefix(var.oidc_issuer, "https://"), "/")

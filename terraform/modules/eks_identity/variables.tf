@@ -66,13 +66,13 @@ variable "namespace" {
 }
 
 variable "service_accounts" {
-  description = "Name of the Kubernetes service account of each service: preprocessor, scheduler and collector to name."
+  description = "Name of the Kubernetes service account of each service: preprocessor, scheduler and collector to name, and page where there is one."
   type        = map(string)
   nullable    = false
 
   validation {
-    condition     = toset(keys(var.service_accounts)) == toset(["collector", "preprocessor", "scheduler"])
-    error_message = "service_accounts must name one for preprocessor, scheduler and collector."
+    condition     = setunion(keys(var.service_accounts), ["page"]) == toset(["collector", "page", "preprocessor", "scheduler"]) && length(setsubtract(["collector", "preprocessor", "scheduler"], keys(var.service_accounts))) == 0
+    error_message = "service_accounts must name one for preprocessor, scheduler and collector, and may name one for page."
   }
   validation {
     condition     = alltrue([for name in values(var.service_accounts) : can(regex("^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", name))])
@@ -85,12 +85,12 @@ variable "service_accounts" {
 }
 
 variable "role_arns" {
-  description = "ARN of each service's role, service to ARN: output role_arns of module `service_roles`, which in turn takes trust_policies from here."
+  description = "ARN of each service's role, service to ARN: output role_arns of module `service_roles`, which in turn takes trust_policies from here; for page that of `page_role`."
   type        = map(string)
   nullable    = false
 
   validation {
-    condition     = toset(keys(var.role_arns)) == toset(["collector", "preprocessor", "scheduler"])
-    error_message = "role_arns must name one role for preprocessor, scheduler and collector."
+    condition     = toset(keys(var.role_arns)) == toset(keys(var.service_accounts))
+    error_message = "role_arns must name one role for each of service_accounts."
   }
 }

@@ -23,7 +23,7 @@ locals {
   }
 
   roles = {
-    for key in ["bedrock", "preprocessor", "scheduler", "collector", "sweep", "server", "execution"] : key => {
+    for key in ["bedrock", "preprocessor", "scheduler", "collector", "sweep", "server", "execution", "page", "page-execution"] : key => {
       name = "${local.prefix}-${key}"
       arn  = "${local.account}:role/${local.prefix}-${key}"
     }

@@ -84,7 +84,7 @@ output "schedule_arn" {
 }
 
 output "roles" {
-  description = "The roles: key (bedrock, preprocessor, scheduler, collector, sweep, server, execution) to name and arn."
+  description = "The roles: key (bedrock, preprocessor, scheduler, collector, sweep, server, execution, page, page-execution) to name and arn."
   value       = local.roles
 }
 

@@ -64,6 +64,11 @@ locals {
       actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
       resources = [format(local.of_service, "logs", "log-group:/ecs/${local.prefixed}:*")]
     }]
+    secretsmanager = [{
+      sid       = "ReadSecretsOfTasks"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = var.secret_arns
+    }]
     # Images may come from another account's repositories, and are only ever pulled.
     "ecr.api" = local.pulls
     "ecr.dkr" = local.pulls

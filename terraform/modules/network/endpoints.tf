@@ -94,7 +94,8 @@ resource "aws_vpc_endpoint" "dynamodb" {
 locals {
   endpoints = var.egress == "endpoints" ? { on = true } : {}
   asks      = var.on_demand ? ["bedrock-runtime"] : []
-  services  = var.egress == "endpoints" ? toset(concat(local.asks, ["bedrock", "ecr.api", "ecr.dkr", "events", "logs", "sqs", "sts"])) : toset([])
+  secrets   = length(var.secret_arns) > 0 ? ["secretsmanager"] : []
+  services  = var.egress == "endpoints" ? toset(concat(local.asks, local.secrets, ["bedrock", "ecr.api", "ecr.dkr", "events", "logs", "sqs", "sts"])) : toset([])
   prefix_lists = var.egress == "endpoints" ? {
     s3       = aws_vpc_endpoint.s3.prefix_list_id
     dynamodb = aws_vpc_endpoint.dynamodb.prefix_list_id

@@ -17,3 +17,8 @@ output "s3_endpoint_id" {
   description = "Id of the S3 gateway endpoint, for a bucket policy that asks for it."
   value       = aws_vpc_endpoint.s3.id
 }
+
+output "interface_endpoints" {
+  description = "Names of the interface endpoints, such as sqs; none with egress `nat`."
+  value       = sort(keys(aws_vpc_endpoint.interface))
+}

@@ -57,6 +57,13 @@ variable "on_demand" {
   nullable    = false
 }
 
+variable "secret_arns" {
+  description = "ARNs of the secrets of AWS Secrets Manager that tasks are started with: with egress `endpoints` they take one more interface endpoint, secretsmanager, through which nothing but these is read."
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
 variable "flow_logs" {
   description = "Whether the VPC's flows are logged: null for no, else the days that they are kept and the ARN of the key they are encrypted with (null: CloudWatch's own)."
   type        = object({ retention_days = optional(number, 365), kms_key_arn = optional(string) })

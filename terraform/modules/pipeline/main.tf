@@ -107,8 +107,15 @@ module "eks_identity" {
   oidc_provider_arn = var.eks.oidc_provider_arn
   oidc_issuer       = var.eks.oidc_issuer
   namespace         = var.eks.namespace
-  service_accounts  = var.eks.service_accounts
-  role_arns         = module.service_roles.role_arns
+  service_accounts  = local.service_accounts
+  role_arns         = local.role_arns
+}
+
+locals {
+  # Nobody takes the role of a page that there is not.
+  service_accounts = { for service, account in try(var.eks.service_accounts, {}) : service => account if service != "page" || var.page != null }
+  role_arns        = merge(module.service_roles.role_arns, { for page in module.page_role : "page" => page.role_arn })
+  trust_policies   = var.runtime == "eks" ? module.eks_identity[0].trust_policies : {}
 }
 
 module "service_roles" {
@@ -116,7 +123,7 @@ module "service_roles" {
 
   place                    = var.place
   runtime                  = var.runtime
-  trust_policies           = var.runtime == "eks" ? module.eks_identity[0].trust_policies : {}
+  trust_policies           = { for service, trust in local.trust_policies : service => trust if service != "page" }
   trusted_principal_arns   = var.trusted_principal_arns
   bedrock_role_arn         = module.names.roles["bedrock"].arn
   create_arns              = module.models.create_arns
@@ -125,6 +132,19 @@ module "service_roles" {
   source_buckets           = var.source_buckets
   source_kms_key_arns      = var.source_kms_key_arns
   read_batch_metrics       = var.read_batch_metrics
+  kms_key_arn              = local.kms_key_arn
+  permissions_boundary_arn = var.permissions_boundary_arn
+}
+
+module "page_role" {
+  count  = var.page == null ? 0 : 1
+  source = "../page_role"
+
+  place                    = var.place
+  runtime                  = var.runtime
+  trust_policy             = var.runtime == "eks" ? local.trust_policies.page : null
+  trusted_principal_arns   = var.trusted_principal_arns
+  write                    = var.page.write
   kms_key_arn              = local.kms_key_arn
   permissions_boundary_arn = var.permissions_boundary_arn
 }
@@ -148,6 +168,7 @@ module "network" {
   egress             = var.network.egress
   on_demand          = var.on_demand
   source_buckets     = var.source_buckets
+  secret_arns        = [for token in [try(var.page.token, null)] : token.secret_arn if token != null]
 
   flow_logs = var.network.flow_log_days == null ? null : {
     retention_days = var.network.flow_log_days
@@ -192,6 +213,36 @@ module "ecs_services" {
   scrape_from_security_group_ids = var.ecs.scrape_from_security_group_ids
   scrape_from_cidrs              = var.ecs.scrape_from_cidrs
   permissions_boundary_arn       = var.permissions_boundary_arn
+}
+
+module "page_service" {
+  count  = var.runtime == "ecs" && var.page != null ? 1 : 0
+  source = "../page_service"
+
+  place             = var.place
+  cluster_arn       = module.ecs_services[0].cluster_arn
+  namespace_id      = module.ecs_services[0].namespace_id
+  vpc_id            = local.where.vpc_id
+  subnet_ids        = local.where.subnet_ids
+  security_group_id = local.where.security_group_id
+
+  role_arn       = module.page_role[0].role_arn
+  write          = var.page.write
+  image          = var.page.image == null ? "${local.registry["cli"]}:${var.ecs.image_tag}" : var.page.image
+  repository_arn = var.page.image == null ? "arn:${var.place.partition}:ecr:${var.place.region}:${var.place.account_id}:repository/${var.place.env}-quarry-cli" : var.page.repository_arn
+  environment    = local.environment
+  token          = var.page.token
+
+  hosts                         = var.page.hosts
+  dashboard_url                 = var.page.dashboard_url
+  target_group_arn              = var.page.target_group_arn
+  allow_from_security_group_ids = var.page.allow_from_security_group_ids
+  allow_from_cidrs              = var.page.allow_from_cidrs
+
+  cpu_architecture         = var.ecs.cpu_architecture
+  log_retention_days       = var.ecs.log_retention_days
+  kms_key_arn              = local.kms_key_arn
+  permissions_boundary_arn = var.permissions_boundary_arn
 }
 
 locals {

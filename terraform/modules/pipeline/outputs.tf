@@ -16,13 +16,13 @@ output "helm_values" {
     jobQuota          = var.job_quota
     onDemand          = var.on_demand
     promptTextDays    = var.prompt_text_days
-    roleArns          = module.service_roles.role_arns
+    roleArns          = local.role_arns
   }
 }
 
 output "role_arns" {
-  description = "ARN of the role of each service."
-  value       = module.service_roles.role_arns
+  description = "ARN of the role of each service, and of the page where there is one."
+  value       = local.role_arns
 }
 
 output "bedrock_role_arn" {
@@ -80,6 +80,17 @@ output "network" {
 output "repository_urls" {
   description = "URL of each image's repository, to push to; empty where image_registry is false."
   value       = merge({}, module.image_registry[*].repository_urls...)
+}
+
+output "page" {
+  description = "service_name, security_group_id and log_group_name of the page on ECS; null where there is none."
+  value = one([
+    for made in module.page_service : {
+      service_name      = made.service_name
+      security_group_id = made.security_group_id
+      log_group_name    = made.log_group_name
+    }
+  ])
 }
 
 output "ecs" {

@@ -107,6 +107,7 @@ variable "eks" {
       preprocessor = "quarry-preprocessor"
       scheduler    = "quarry-scheduler"
       collector    = "quarry-collector"
+      page         = "quarry-page" # counts where there is a page
     })
   })
   default = null
@@ -170,6 +171,35 @@ variable "ecs" {
   validation {
     condition     = try(var.ecs.hugging_face_token, null) == null || var.network == null || try(var.network.egress, "endpoints") == "nat"
     error_message = "ecs.hugging_face_token needs a way to the Hugging Face Hub and to Secrets Manager: set network.egress = \"nat\", or give a VPC of yours that has both."
+  }
+}
+
+variable "page" {
+  description = "The page of `quarry ui` as a container (docs/ui.md); null makes nothing for it. `{}` makes its role, `write` lets it control runs. On ECS it runs as a service: token is required, the secret that holds it; image where ecs.image_tag is not used; hosts, target_group_arn and allow_from_... say how it is reached."
+  type = object({
+    write                         = optional(bool, false)
+    token                         = optional(object({ secret_arn = string, kms_key_arn = optional(string) }))
+    image                         = optional(string) # of the command
+    repository_arn                = optional(string) # of that image, in an ECR repository of your own
+    hosts                         = optional(list(string), [])
+    dashboard_url                 = optional(string, "")
+    target_group_arn              = optional(string)
+    allow_from_security_group_ids = optional(list(string), [])
+    allow_from_cidrs              = optional(list(string), [])
+  })
+  default = null
+
+  validation {
+    condition     = var.page == null || var.runtime != "ec2"
+    error_message = "page needs runtime ecs, eks or none: on a server of yours run quarry ui under a role with the operator's policy."
+  }
+  validation {
+    condition     = var.page == null || (var.runtime == "ecs") == (try(var.page.token, null) != null)
+    error_message = "page.token goes with runtime ecs, which needs it, as in { secret_arn = \"arn:aws:secretsmanager:...\" }; in a cluster the chart takes it from a Secret."
+  }
+  validation {
+    condition     = var.page == null || var.runtime != "ecs" || (try(var.page.image, null) == null) == (try(var.ecs.image_tag, null) != null)
+    error_message = "page needs one of ecs.image_tag, by which the command's image is found in the environment's own registry, and page.image."
   }
 }
 

@@ -182,3 +182,46 @@ run "a_service_without_a_role" {
 
   expect_failures = [var.role_arns]
 }
+
+run "the_page_has_an_account_of_its_own" {
+  command = plan
+
+  variables {
+    service_accounts = {
+      preprocessor = "quarry-preprocessor"
+      scheduler    = "quarry-scheduler"
+      collector    = "quarry-collector"
+      page         = "quarry-page"
+    }
+    role_arns = {
+      preprocessor = "arn:aws:iam::123456789012:role/dev-quarry-preprocessor"
+      scheduler    = "arn:aws:iam::123456789012:role/dev-quarry-scheduler"
+      collector    = "arn:aws:iam::123456789012:role/dev-quarry-collector"
+      page         = "arn:aws:iam::123456789012:role/dev-quarry-page"
+    }
+  }
+
+  assert {
+    condition     = jsondecode(output.trust_policies.page).Statement[0].Condition.StringEquals["aws:RequestTag/kubernetes-service-account"] == "quarry-page"
+    error_message = "The page's account takes the page's role."
+  }
+  assert {
+    condition     = aws_eks_pod_identity_association.this["page"].role_arn == "arn:aws:iam::123456789012:role/dev-quarry-page"
+    error_message = "The association is made."
+  }
+}
+
+run "an_account_without_a_role" {
+  command = plan
+
+  variables {
+    service_accounts = {
+      preprocessor = "quarry-preprocessor"
+      scheduler    = "quarry-scheduler"
+      collector    = "quarry-collector"
+      page         = "quarry-page"
+    }
+  }
+
+  expect_failures = [var.role_arns]
+}

@@ -52,7 +52,7 @@ run "every_name" {
 
   assert {
     condition = (
-      keys(output.roles) == ["bedrock", "collector", "execution", "preprocessor", "scheduler", "server", "sweep"] &&
+      keys(output.roles) == ["bedrock", "collector", "execution", "page", "page-execution", "preprocessor", "scheduler", "server", "sweep"] &&
       output.roles.bedrock == { name = "dev-quarry-bedrock", arn = "arn:aws:iam::123456789012:role/dev-quarry-bedrock" }
     )
     error_message = "The roles differ."

@@ -320,3 +320,24 @@ run "refuses_days_that_cloudwatch_does_not_know" {
   }
   expect_failures = [var.flow_logs]
 }
+
+run "a_secret_of_tasks_has_an_endpoint_for_itself_alone" {
+  command = plan
+
+  variables {
+    egress      = "endpoints"
+    secret_arns = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:dev-quarry-page-AbCdEf"]
+  }
+
+  assert {
+    condition = jsondecode(aws_vpc_endpoint.interface["secretsmanager"].policy).Statement == [{
+      Sid       = "ReadSecretsOfTasks"
+      Effect    = "Allow"
+      Principal = "*"
+      Action    = "secretsmanager:GetSecretValue"
+      Resource  = "arn:aws:secretsmanager:us-east-1:123456789012:secret:dev-quarry-page-AbCdEf"
+      Condition = { StringEquals = { "aws:PrincipalAccount" = "123456789012" } }
+    }]
+    error_message = "That secret is read through it, by this account, and nothing else."
+  }
+}

@@ -330,3 +330,99 @@ run "a_setting_that_is_not_quarrys" {
   }
   expect_failures = [var.settings]
 }
+
+# ---------------------------------------------------------------------------- the page
+
+run "no_page_unless_it_is_asked_for" {
+  command = plan
+  variables {
+    runtime        = "ecs"
+    ecs            = { image_tag = "1.2.3" }
+    image_registry = true
+    network        = { availability_zones = ["us-east-1a", "us-east-1b"] }
+  }
+  assert {
+    condition     = length(module.page_role) == 0 && length(module.page_service) == 0 && output.page == null && !contains(keys(output.role_arns), "page")
+    error_message = "Nothing is made for a page that nobody asked for."
+  }
+}
+
+run "a_page_on_ecs" {
+  command = plan
+  variables {
+    runtime        = "ecs"
+    ecs            = { image_tag = "1.2.3" }
+    image_registry = true
+    network        = { availability_zones = ["us-east-1a", "us-east-1b"], egress = "nat" }
+    page           = { token = { secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:dev-quarry-page-AbCdEf" } }
+  }
+  assert {
+    condition     = output.page.service_name == "dev-quarry-page" && output.role_arns.page == "arn:aws:iam::123456789012:role/dev-quarry-page"
+    error_message = "The page is a service with a role of its own."
+  }
+  assert {
+    condition     = strcontains(module.page_service[0].execution_access_json, "repository/dev-quarry-cli") && !strcontains(module.ecs_services[0].execution_access_json, "dev-quarry-page")
+    error_message = "It runs from the command's image, and the services' execution role has nothing of it."
+  }
+  assert {
+    condition     = !strcontains(module.page_role[0].access_json, "dynamodb:PutItem")
+    error_message = "By default it only reads."
+  }
+}
+
+run "a_page_in_a_cluster" {
+  command = plan
+  variables {
+    runtime = "eks"
+    eks     = { cluster_name = "blue" }
+    page    = { write = true }
+  }
+  assert {
+    condition     = strcontains(module.page_role[0].trust_json, "quarry-page") && keys(module.service_roles.trust_json) == ["collector", "preprocessor", "scheduler"]
+    error_message = "The account quarry-page takes the page's role, and no service's."
+  }
+  assert {
+    condition     = output.helm_values.roleArns.page == "arn:aws:iam::123456789012:role/dev-quarry-page" && strcontains(module.page_role[0].access_json, "dynamodb:PutItem")
+    error_message = "The chart hears of the role, which may write."
+  }
+  assert {
+    condition     = length(module.page_service) == 0
+    error_message = "In a cluster the chart runs it."
+  }
+}
+
+run "a_page_on_ecs_without_a_token" {
+  command = plan
+  variables {
+    runtime        = "ecs"
+    ecs            = { image_tag = "1.2.3" }
+    image_registry = true
+    network        = { availability_zones = ["us-east-1a", "us-east-1b"], egress = "nat" }
+    page           = {}
+  }
+  expect_failures = [var.page]
+}
+
+run "without_a_way_out_the_page_has_one_to_its_token" {
+  command = plan
+  variables {
+    runtime        = "ecs"
+    ecs            = { image_tag = "1.2.3" }
+    image_registry = true
+    network        = { availability_zones = ["us-east-1a", "us-east-1b"] }
+    page           = { token = { secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:dev-quarry-page-AbCdEf" } }
+  }
+  assert {
+    condition     = length(module.page_service) == 1 && contains(module.network[0].interface_endpoints, "secretsmanager")
+    error_message = "The network has an endpoint for the token."
+  }
+}
+
+run "a_page_on_a_server" {
+  command = plan
+  variables {
+    runtime = "ec2"
+    page    = {}
+  }
+  expect_failures = [var.page]
+}
