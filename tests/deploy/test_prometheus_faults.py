@@ -66,7 +66,7 @@ class Scene:
         self.undo = undo
         self.server: Server
 
-    def run(self, rows: int, per_job: int = 100) -> str:
+    def run(self, rows: int, per_job: int = 100, **manifest: Any) -> str:
         """Send a manifest; the scene's end waits for the run's."""
         run_id = self.name[:16]  # one run a scene
         self.user.send(
@@ -77,6 +77,7 @@ class Scene:
                 "prompt_id": "joke_about_topic",
                 "max_records_per_job": per_job,
                 "run_id": run_id,
+                **manifest,
             }
         )
         assert run_id.isalnum()
@@ -223,6 +224,13 @@ def miscounted(scene: Scene) -> None:
     scene.seen('quarry_shards{state="SUBMITTED"} > 0')
     count_a_slot(scene.user, 1)
     scene.undo.callback(count_a_slot, scene.user, -1)
+
+
+@fires("QuarryRunHeld")
+def held(scene: Scene) -> None:
+    """The budget of a run pays for no job, and nobody raises it."""
+    run_id = scene.run(rows=300, budget_usd=0.000_001)
+    scene.undo.callback(scene.user.quarry, "cancel", run_id)
 
 
 def ask_fast(scene: Scene) -> None:

@@ -47,6 +47,7 @@ ALERTS = {
     "QuarryTargetDown",
     "QuarryConsumerStopped",
     "QuarryAuditBreach",
+    "QuarryRunHeld",
 }
 CASES = {path.stem: yaml.safe_load(path.read_text())["tests"] for path in sorted(RULE_TESTS.glob("*.yaml"))}
 

@@ -28,6 +28,7 @@ from tools.dashboards.panels import (
 POOL = 'pool=~"$pool"'
 IDLE_SLOT = of_pool("quarry_slot_oldest_admitted_timestamp_seconds")
 OLDEST_RUN = chosen("quarry_oldest_pending_shard_timestamp_seconds")
+OLDEST_HELD = chosen("quarry_run_oldest_held_timestamp_seconds")
 OLDEST_ON_DEMAND = chosen("quarry_oldest_on_demand_shard_timestamp_seconds")
 ON_DEMAND_QUEUE = chosen("quarry_queue_messages", 'queue="on-demand"')
 LAST_SWEEP = chosen("quarry_sweep_last_success_timestamp_seconds")
@@ -312,6 +313,47 @@ ON_DEMAND = Row(
     ],
 )
 
+HELD = Row(
+    "Runs that are held, and canaries",
+    [
+        Lines(
+            title="Open runs, by state",
+            description="HELD waits for somebody: its canary exceeded a limit, or its budget pays for no further job.",
+            queries=[(ledger(chosen("quarry_runs"), "state"), "{{state}}")],
+            colours={"ACCEPTED": YELLOW, "PLANNING": PURPLE, "RUNNING": BLUE, "CLOSING": GREEN, "HELD": AMBER},
+            unit="short",
+            width=8,
+            stacked=True,
+            decimals=0,
+        ),
+        Lines(
+            title="Run held longest, by what holds it",
+            description="Time since it is held; 0 if none is. Half an hour is told: nobody notices a run that costs nothing.",
+            queries=[
+                (
+                    f"time() - max by (cluster, namespace, env, kind) ({OLDEST_HELD} > 0)"
+                    f" or 0 * max by (cluster, namespace, env, kind) ({OLDEST_HELD})",
+                    "{{kind}}",
+                )
+            ],
+            unit="s",
+            width=8,
+            alert="QuarryRunHeld",
+        ),
+        Lines(
+            title="Canaries judged, in ${window:text}",
+            description="By what came of their run: it went on, it was held, or it failed because its manifest says so.",
+            queries=[(or_nothing(grown("quarry_canaries_total", "outcome"), "outcome"), "{{outcome}}")],
+            colours={"passed": GREEN, "none": GREEN, "held": AMBER, "failed": RED},
+            unit="short",
+            width=8,
+            stacked=True,
+            decimals=0,
+            alert="QuarryRunHeld",
+        ),
+    ],
+)
+
 SWEEP = Row(
     "Events and the sweep",
     [
@@ -398,5 +440,5 @@ SWEEP = Row(
 
 
 def build() -> Dashboard:
-    description = "Admission, jobs and their slots, what is asked on demand, and what keeps the ledger up to date: events and the sweep."
-    return board("scheduler", "scheduler", description, [NOW, ADMISSION, JOBS, ON_DEMAND, SWEEP])
+    description = "Runs that are held, admission, jobs and their slots, what is asked on demand, and what keeps the ledger up to date: events and the sweep."
+    return board("scheduler", "scheduler", description, [NOW, HELD, ADMISSION, JOBS, ON_DEMAND, SWEEP])

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from quarry_core.contract.states import Gate, RunState, ShardState
+from quarry_core.ledger import moves
 from quarry_core.ledger.keys import totals_key
 from quarry_core.ledger.ledger import OpenRun
 from quarry_core.ledger.rows import Lane, Totals, Waiting
@@ -101,6 +102,29 @@ async def test_the_oldest_run_on_demand_is_told_until_its_shards_have_ended():
     await world.idle()
     await world.scheduler.sweeper.sweep()
     assert shown("oldest_on_demand_shard_timestamp_seconds") == 0
+
+
+async def test_the_run_held_longest_is_told_by_what_holds_it_until_it_goes_on():
+    world = SimulatedWorld(job_quota=1)
+    run_id = await submitted(world, rows=300, max_records_per_job=100, budget_usd=0.000_001)
+    held = await world.ledger.totals(run_id)
+    assert held.held, "no job of it is cheap enough"
+    world.clock.advance(500)
+    second = await submitted(world, rows=300, max_records_per_job=100, budget_usd=0.000_001)
+
+    await world.scheduler.sweeper.sweep()
+    assert shown("run_oldest_held_timestamp_seconds", kind="budget") == (
+        datetime.fromisoformat(held.held_at).timestamp()
+    )
+    assert shown("run_oldest_held_timestamp_seconds", kind="canary") == 0
+    assert shown("runs", state="HELD") == 2
+
+    for each in (run_id, second):
+        lane = await world.ledger.lane(CLAUDE_POOL, each)
+        await world.ledger.apply(moves.set_budget(await world.totals(each), lane, None))
+    await world.scheduler.ticker.tick(CLAUDE_POOL)
+    await world.scheduler.sweeper.sweep()
+    assert shown("run_oldest_held_timestamp_seconds", kind="budget") == 0
 
 
 async def test_nothing_waits_when_every_shard_has_its_job():

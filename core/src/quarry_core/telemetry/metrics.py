@@ -52,6 +52,11 @@ RUNS = Gauge(
     " and wait for somebody.",
     ["state"],
 )
+RUN_OLDEST_HELD = Gauge(
+    "quarry_run_oldest_held_timestamp_seconds",
+    "Since when the run held longest has been held, by what holds it, and somebody may let go on; 0: none is.",
+    ["kind"],
+)
 SHARDS = Gauge(
     "quarry_shards",
     "Shards of open runs by state, as the last sweep read them: PENDING, ADMITTED, SUBMITTED, INVOKING, ENDED, SETTLED.",

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from quarry_core.contract.canary import HoldKind
 from quarry_core.contract.states import HELD, Gate, RunState, ShardState
 from quarry_core.ledger.ledger import PAGE_ITEMS, OpenRun
 from quarry_core.ledger.rows import Lane, Shard, Totals, Waiting
@@ -82,6 +83,7 @@ class Figures:
     """The gauges' values. Timestamps in seconds since the epoch, 0 for none; `eta_s` holds pools with a rate only."""
 
     runs: Mapping[str, int]
+    held_since_s: Mapping[str, float]  # by kind of hold
     shards: Mapping[str, int]
     oldest_pending_s: float
     oldest_on_demand_s: float
@@ -120,6 +122,7 @@ def figures(
     rows_processed = {pool: sum(ahead[account.run.run_id] for account in _of(view, pool)) for pool in view.pools}
     found = Figures(
         runs=_runs(view),
+        held_since_s=_held_since_s(view),
         shards=_shards(view),
         oldest_pending_s=_oldest_pending_s(view),
         oldest_on_demand_s=_oldest_s(
@@ -151,6 +154,16 @@ def _of(view: Ledgered, pool: str) -> Iterable[Account]:
 def _runs(view: Ledgered) -> dict[str, int]:
     states = [HELD if account.totals.held else str(account.totals.state) for account in view.accounts]
     return {state: states.count(state) for state in (*(str(each) for each in RunState if not each.terminal), HELD)}
+
+
+def _held_since_s(view: Ledgered) -> dict[str, float]:
+    held = [account.totals for account in view.accounts if account.totals.held]
+    return {
+        kind: min(
+            (datetime.fromisoformat(each.held_at).timestamp() for each in held if each.held_kind == kind), default=0.0
+        )
+        for kind in HoldKind
+    }
 
 
 def _shards(view: Ledgered) -> dict[str, int]:

@@ -261,6 +261,7 @@ class Sweeper:
         now_s = self._world.clock.now().timestamp()
         found, self._remembered = gauges.figures(ledgered, self._remembered, now_s, paces)
         metrics.set_all(metrics.RUNS, found.runs)
+        metrics.set_all(metrics.RUN_OLDEST_HELD, found.held_since_s)
         metrics.set_all(metrics.SHARDS, found.shards)
         metrics.set_all(metrics.SLOT_OLDEST_ADMITTED, found.slot_idle_since_s)
         metrics.set_all(metrics.ROWS_OPEN, found.rows_open)
