@@ -331,8 +331,10 @@ HELD = Row(
             description="Time since it is held; 0 if none is. Half an hour is told: nobody notices a run that costs nothing.",
             queries=[
                 (
-                    f"time() - max by (cluster, namespace, env, kind) ({OLDEST_HELD} > 0)"
-                    f" or 0 * max by (cluster, namespace, env, kind) ({OLDEST_HELD})",
+                    (
+                        f"time() - max by (cluster, namespace, env, kind) ({OLDEST_HELD} > 0)"
+                        f" or 0 * max by (cluster, namespace, env, kind) ({OLDEST_HELD})"
+                    ),
                     "{{kind}}",
                 )
             ],

@@ -37,7 +37,10 @@ class Pace:
             return view
         settling_s = round(view.rows.processed * (now_s - then_s) / (settled - before))
         at_bedrock_s = view.eta_s or 0 if view.rows.open > view.rows.processed else 0
-        return msgspec.structs.replace(view, eta_s=max(1, settling_s, at_bedrock_s))
+        if settling_s <= at_bedrock_s:
+            return view
+        # How long settling takes is measured; what jobs may be off by has no part in it.
+        return msgspec.structs.replace(view, eta_s=max(1, settling_s), eta_low_s=None, eta_high_s=None)
 
 
 class Show(Protocol):

@@ -158,7 +158,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     a held run is RUNNING, and admits nothing more. `canary` and `budget` are None where it has none. Likewise `erased_at`, from
     which on only numbers are left of the run. Its results are `version` of the dataset of run `of`, itself unless it is a retry;
     `versions` are all that there are, and empty while there is only one. `job_messages` has each sentence of Bedrock's about one of
-    `jobs` once, the commonest first. `compact` is None unless its results were compacted.
+    `jobs` once, the commonest first. `compact` is None unless its results were compacted. `eta_low_s` and `eta_high_s` are
+    between which `eta_s` lies by what the model's jobs have taken so far; None where nothing is known of them.
     """
 
     run_id: str
@@ -200,6 +201,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     versions: list[VersionView] = []
     job_messages: list[JobMessage] = []
     compact: Compact | None = None
+    eta_low_s: int | None = None
+    eta_high_s: int | None = None
 
 
 def count_shards(
@@ -261,6 +264,8 @@ def run_view(
     dry_run = run.pins is not None and run.pins.dry_run
     planned = estimate.rows_planned if dry_run and estimate else totals.accepted
     eta_s = _eta_s(totals, processed, settling_s(over, now) if shards.get(ShardState.ENDED) else 0.0, now)
+    eta_s = _expected_s(totals, estimate, now) if eta_s is None else eta_s
+    eta_low_s, eta_high_s = _eta_range(eta_s, estimate)
     return RunView(
         run_id=run.run_id,
         state=totals.state,
@@ -295,7 +300,9 @@ def run_view(
         rows_per_minute=_rows_per_minute(totals, processed, now),
         slots=_slots(pool, run.run_id, lane),
         waits_for=waits_for(totals, {state: shards.get(state, 0) for state in ShardState}, lane, pool, paused),
-        eta_s=_expected_s(totals, estimate, now) if eta_s is None else eta_s,
+        eta_s=eta_s,
+        eta_low_s=eta_low_s,
+        eta_high_s=eta_high_s,
         results_uri=_results_uri(totals, bucket, dry_run=dry_run),
         result_prefix=run.pins.result_prefix if run.pins else "",
         model_id=run.pins.model_id if run.pins else None,
@@ -474,3 +481,16 @@ def _expected_s(totals: Totals, estimate: Estimate | None, now: datetime) -> int
     elapsed_s = (now - datetime.fromisoformat(totals.started_at)).total_seconds()
     left_s = round(estimate.duration.behind_s - elapsed_s)
     return left_s if left_s > 0 else None
+
+
+def _eta_range(eta_s: int | None, estimate: Estimate | None) -> tuple[int | None, int | None]:
+    """Between which an expected end lies: what the plan was uncertain by, less what has evened out with the jobs that are left.
+
+    What jobs are off their line adds up by the root of their number, so of a share of the run its root is left.
+    """
+    duration = estimate.duration if estimate is not None else None
+    if eta_s is None or duration is None or duration.seconds <= 0:
+        return None, None
+    left = min(1.0, eta_s / duration.seconds)
+    earlier, later = ((duration.seconds - duration.low_s) * left**0.5, (duration.high_s - duration.seconds) * left**0.5)
+    return max(0, round(eta_s - max(0.0, earlier))), round(eta_s + max(0.0, later))

@@ -20,7 +20,9 @@ def ui(
     ctx: typer.Context,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")] = 0,
-    write: Annotated[bool, typer.Option("--write", help="Let the page cancel, pause, resume and retry runs.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Let the page control runs, pools and dead-letter messages.")
+    ] = False,
     allow_host: Annotated[
         list[str] | None,
         typer.Option("--allow-host", metavar="NAME", help="A name under which others reach the page; may be repeated."),
@@ -30,7 +32,7 @@ def ui(
 ) -> None:
     """Show runs, pools and dead-letter messages as a page in a browser, until Ctrl-C.
 
-    The page is for this machine alone, and asks for a token: open the address that is printed, which signs in. It reads with your credentials what the other commands read. With --write it also does what `quarry cancel`, `pause`, `resume`, `set` and `retry` do. Needs the extra `ui`.
+    The page is for this machine alone, and asks for a token: open the address that is printed, which signs in. It reads with your credentials what the other commands read. With --write it also does what `quarry approve`, `cancel`, `pause`, `resume`, `set`, `retry`, `limits --set` and `dlq redrive` do. Needs the extra `ui`.
     """
     with printing.telling():
         try:

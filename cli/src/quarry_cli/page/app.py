@@ -13,13 +13,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -45,9 +45,11 @@ from quarry_cli.errors import (
     SeveralRuns,
 )
 from quarry_cli.page import actions, shapes, words
+from quarry_cli.page.forms import form_of, query_of
 from quarry_cli.page.guard import HEALTH, LOGIN, SESSION_S_MAX, Access, Guard, local_target
 from quarry_cli.page.links import Links
-from quarry_cli.page.reads import Reads, TooSlow
+from quarry_cli.page.operations import ACT_S_MAX, Operations
+from quarry_cli.page.reads import NOT_REDRIVEN, Reads, TooSlow
 from quarry_cli.screen import wording
 from quarry_cli.settings import ClientSettings
 from quarry_core import __version__
@@ -55,10 +57,7 @@ from quarry_core.contract.share import CLASSES, WEIGHT_MAX
 from quarry_core.contract.states import HELD, RunState
 from quarry_core.errors import PortError
 
-FORM_BYTES_MAX = 4_096
-ACT_S_MAX = 60.0
 JOBS_SHOWN = 12
-FILTER_CHARS_MAX = 200
 KEPT_S = 86_400
 STATIC_FILES = {
     "page.css": "text/css",
@@ -125,6 +124,9 @@ def build_app(served: Served) -> Starlette:
         routes += [
             Route("/runs/{run_id}/do/{action}", page.confirm, methods=["GET"]),
             Route("/runs/{run_id}/do/{action}", page.act, methods=["POST"]),
+            Route("/pools/limit", page.operations.ask_limit, methods=["GET"]),
+            Route("/pools/limit", page.operations.set_limit, methods=["POST"]),
+            Route("/dead-letters/{queue}/redrive", page.operations.redrive, methods=["POST"]),
         ]
     errors: Mapping[Any, Callable[[Request, Exception], Any]] = {
         QuarryError: page.failed,
@@ -148,7 +150,9 @@ class Page:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self.operations = Operations(lambda: self.reads, self._check_form, self._render)
         self._templates.filters.update(words.FILTERS)
+        self._templates.filters["query"] = urlencode
         self._templates.globals.update(
             percent=words.percent,
             css=_version_of("page.css"),
@@ -164,12 +168,14 @@ class Page:
             connections = await stack.enter_async_context(served.connect())
             queues: Post | None = None
             known: tuple[str, ...] = ()
+            sources: tuple[str, ...] = ()
             if served.open_queues is not None:
                 settings = DeadLetterSettings.read()
                 with contextlib.suppress(NotConfigured):
                     known = tuple(settings.known())
+                    sources = tuple(name for name in known if settings.source_url(name))
                     queues = await stack.enter_async_context(served.open_queues(settings))
-            self._reads = Reads(connections, queues, known)
+            self._reads = Reads(connections, queues, known, sources)
             yield
 
     @property
@@ -194,7 +200,7 @@ class Page:
 
     async def login(self, request: Request) -> Response:
         access = self._served.access
-        given = (await _form(request)) if request.method == "POST" else _query(request)
+        given = (await form_of(request)) if request.method == "POST" else query_of(request)
         target = local_target(given.get("next", "/"))
         token = given.get("token", "")
         if access.is_token(token):
@@ -213,7 +219,7 @@ class Page:
         return self._render(request, "login.html", status=401 if token else 200, target=target, wrong=wrong)
 
     async def runs(self, request: Request) -> Response:
-        query = _query(request)
+        query = query_of(request)
         wanted, problem = _wanted(query)
         page = await self.reads.runs(wanted, _number(query.get("after", "0")))
         kept = {name: query[name] for name in ("name", "model", "state") if query.get(name)}
@@ -245,7 +251,7 @@ class Page:
 
     async def _run_page(self, request: Request, template: str, *, fragment: bool = False) -> Response:
         view, about = await self._about(request)
-        query, seen = _query(request), shapes.fingerprint(view)
+        query, seen = query_of(request), shapes.fingerprint(view)
         return self._render(
             request,
             template,
@@ -263,7 +269,7 @@ class Page:
         )
 
     async def shards(self, request: Request) -> Response:
-        query = _query(request)
+        query = query_of(request)
         if shard := query.get("shard", "").strip():
             number = f"{_number(shard):05d}" if shard.isascii() and shard.isdigit() else shard
             return RedirectResponse(f"/runs/{_run_id(request)}/shards/{number}", 303)
@@ -286,7 +292,7 @@ class Page:
 
     async def jobs(self, request: Request) -> Response:
         view, about = await self._about(request)
-        found = await self.reads.jobs(view.run_id, _query(request).get("after", ""))
+        found = await self.reads.jobs(view.run_id, query_of(request).get("after", ""))
         more = None if found.after is None else "?" + urlencode({"after": found.after})
         return self._render(request, "jobs.html", **about, tab="jobs", found=found, more=more)
 
@@ -307,7 +313,7 @@ class Page:
     async def request(self, request: Request) -> Response:
         view, about = await self._about(request)
         asked = await self.reads.asked(view.run_id)
-        wanted, record, problem = _query(request).get("record", "").strip(), None, ""
+        wanted, record, problem = query_of(request).get("record", "").strip(), None, ""
         if not view.erased_at and not view.dry_run and (wanted or view.rows.enlisted):
             try:
                 record = await self.reads.record(view.run_id, wanted or "0")
@@ -331,7 +337,7 @@ class Page:
         return Response(await self.reads.report(run_id), media_type="text/html; charset=utf-8", headers=name)
 
     async def pools(self, request: Request) -> Response:
-        query = _query(request)
+        query = query_of(request)
         found = await self.reads.pools(_number(query.get("page", "0")))
         seen = shapes.fingerprint_of(found)
         bars = {
@@ -358,7 +364,7 @@ class Page:
 
     async def dead_letters_of(self, request: Request) -> Response:
         """A POST: who looks at messages hides them from others for a moment, and adds to their receive count."""
-        self._check_form(await _form(request))
+        self._check_form(await form_of(request))
         queue = request.path_params["queue"]
         messages = await self.reads.dead_letters_of(queue)
         return self._render(
@@ -368,6 +374,7 @@ class Page:
             depths=await self.reads.depths(),
             queue=queue,
             messages=messages,
+            can_redrive=queue not in NOT_REDRIVEN and any(each.whole for each in messages),
             no_reason=NO_REASON,
         )
 
@@ -380,7 +387,7 @@ class Page:
         return self._render(request, "confirm.html", **about, tab="", action=action)
 
     async def act(self, request: Request) -> Response:
-        form = await _form(request)
+        form = await form_of(request)
         self._check_form(form)
         action, run_id = _action(request), _run_id(request)
         try:
@@ -459,29 +466,6 @@ def _action(request: Request) -> actions.Action:
     if action is None:
         raise HTTPException(404)
     return action
-
-
-def _query(request: Request) -> dict[str, str]:
-    return {name: value[:FILTER_CHARS_MAX] for name, value in request.query_params.items()}
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """A small form, as browsers send it."""
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
-        raise HTTPException(415)
-    body = b""
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > FORM_BYTES_MAX:
-                raise HTTPException(413)
-    except ClientDisconnect as error:
-        raise HTTPException(400) from error
-    try:
-        found = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=20)
-    except ValueError as error:
-        raise HTTPException(400) from error
-    return {name: values[-1] for name, values in found.items()}
 
 
 def _number(text: str) -> int:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from quarry_cli.client import reporting
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.dead_letter_connections import Post
-from quarry_cli.client.dead_letter_queue import DEAD_LETTER_QUEUES, DeadLetter, look
+from quarry_cli.client.dead_letter_queue import DEAD_LETTER_QUEUES, EVENT_TARGET, DeadLetter, look
 from quarry_cli.client.explaining import Record, explain, locate
 from quarry_cli.client.joined_rows import first_rows
 from quarry_cli.client.pool_lanes import PoolsPage, read_pools
@@ -33,7 +33,7 @@ from quarry_cli.page.cache import Cache
 from quarry_core.contract.names import RUN_ID_PATTERN, SHARD_PATTERN
 from quarry_core.contract.run import Run
 from quarry_core.errors import PortError
-from quarry_core.ports import Objects
+from quarry_core.ports import Objects, Queue
 
 T = TypeVar("T")
 
@@ -52,6 +52,8 @@ COLUMNS_SHOWN_MAX = 24
 EXAMPLES = 3
 DEAD_LETTERS_SHOWN_MAX = 10
 OUR_LAST = 8
+# Only EventBridge sends to the events queue, and the sweep has done the work of what did not come there.
+NOT_REDRIVEN = ("events", EVENT_TARGET)
 
 
 class TooSlow(Exception):
@@ -85,12 +87,20 @@ class Reads:
 
     Args:
         known_queues: the dead-letter queues whose addresses are known.
+        known_sources: those of them of which it is known where their messages came from.
     """
 
-    def __init__(self, connections: Connections, post: Post | None, known_queues: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        post: Post | None,
+        known_queues: tuple[str, ...],
+        known_sources: tuple[str, ...] = (),
+    ) -> None:
         self._connections = connections
         self._post = post
         self._known = known_queues
+        self._sources = known_sources
         self._cache = Cache(connections.clock.monotonic)
         self._readers: OrderedDict[str, RunReader] = OrderedDict()
         self._turns = asyncio.Semaphore(READS_AT_ONCE_MAX)
@@ -239,6 +249,12 @@ class Reads:
         return await self._read(
             ("dead-letter messages", name), QUEUES_FRESH_S, lambda: look(queue, most=DEAD_LETTERS_SHOWN_MAX)
         )
+
+    def redriven(self, name: str) -> tuple[Queue, Queue]:
+        """A dead-letter queue, and where its messages go back to. Raises BadSetting."""
+        if self._post is None or name not in self._sources or name in NOT_REDRIVEN:
+            raise BadSetting(f"queue: nothing is moved back from {name!r} here")
+        return self._post.dead_letters(name), self._post.source(name)
 
     async def _read(self, key: Hashable, fresh_s: float, read: Callable[[], Awaitable[T]]) -> T:
         async def within() -> T:
