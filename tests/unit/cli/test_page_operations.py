@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("starlette")  # the extra `ui`
 
+from quarry_cli.client.api import Client
 from quarry_cli.client.dead_letter_queue import DEAD_LETTER_QUEUES
 from quarry_core.contract.names import queue_url_variable
 from quarry_core.models import pool_of
@@ -154,6 +155,32 @@ def test_ids_that_were_not_shown_move_nothing(ids):
     with opened(scene, write=True) as client:
         assert send(client, scene, "/dead-letters/manifests/redrive", ids=ids, sure="yes")[0] == 400
         assert waiting(scene, "manifests") == ["{}"]
+
+
+# --------------------------------------------------------------------------- between what a run ends
+
+
+def test_the_expected_end_of_a_run_of_a_model_with_a_history_has_an_interval_that_narrows():
+    scene = Scene()
+    scene.moving_run(3_000, ended=12)
+    run_id = scene.moving_run(1_200, "the next", ended=2)
+    views = []
+    for _ in range(2):
+        views.append(Client(scene.connect).status(run_id))
+        for _ in range(4):
+            scene.step()
+    assert all(0 <= view.eta_low_s <= view.eta_s <= view.eta_high_s for view in views), views
+    nearer, farther = sorted((view.eta_s, view.eta_high_s - view.eta_low_s) for view in views)
+    assert nearer[1] <= farther[1]
+
+
+def test_without_a_history_there_is_no_interval():
+    scene = Scene()
+    run_id = scene.moving_run(1_200, ended=3)
+    view = Client(scene.connect).status(run_id)
+    assert (view.eta_low_s, view.eta_high_s) == (None, None)
+    with opened(scene) as client:
+        assert " left (" not in text_of(client, f"/runs/{run_id}")
 
 
 # --------------------------------------------------------------------------- who may
