@@ -27,6 +27,8 @@ from tests.sim.tally import Outcome, Tally
 REGRESSIONS = Path(__file__).with_name("regressions")
 PAIR_CALLS = 80
 COLLECT_EVERY = 50
+# What a trial leaves in memory, some hundreds of kilobytes, goes with its process.
+TRIALS_PER_PROCESS = 1_000
 # Trials that are handed out at once: no more than what is thrown away when time is over.
 AHEAD = 8
 
@@ -117,7 +119,8 @@ def _one(line: str) -> Outcome:
 
 @contextmanager
 def workers(count: int) -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin_worker) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, spawn, _begin_worker, max_tasks_per_child=TRIALS_PER_PROCESS) as pool:
         for ready in [pool.submit(os.getpid) for _ in range(count)]:
             ready.result()
         yield pool

@@ -1,3 +1,4 @@
+import gc
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ from quarry_collector.columns import record_ids
 from quarry_collector.settle import ErrorCode, Example, NotConserved, Settle
 from quarry_collector.spool import Spool, SpoolFull
 from quarry_core.contract.names import record_id
-from quarry_core.models import Answer
+from quarry_core.models import Answer, EmptyAnswer
 from tests.unit.collector.builders import (
     CLAUDE,
     SHARD,
@@ -67,6 +68,17 @@ def test_an_empty_answer_is_an_error_that_was_paid_for():
     assert (row["error_code"], row["response"]) == ("EMPTY_ANSWER", None)
     assert (row["stop_reason"], row["input_tokens"], row["output_tokens"]) == ("refusal", 7, 3)
     assert outcome.settlement.input_tokens == 14
+
+
+def test_nothing_is_left_in_memory_of_empty_answers():
+    lines = [line(rid(row), message("", "refusal")) for row in range(50)]
+    with settled(lines, 50):
+        pass
+    gc.collect()
+
+    left = [each for each in gc.get_objects() if isinstance(each, EmptyAnswer)]
+
+    assert len(left) == 0
 
 
 @pytest.mark.promise("S9", "S10")

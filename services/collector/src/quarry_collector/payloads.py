@@ -35,7 +35,7 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
 
     payload: bytes
     code: ErrorCode | None = None
-    paid: Answer | EmptyAnswer | None = None
+    paid: Answer | None = None
 
 
 Placed = tuple[Line[Any] | Corrupt, bytes | None]  # a line, and the vector that was taken out of it
@@ -123,14 +123,16 @@ class Payloads:
         if isinstance(line, Corrupt):
             return Kept(message(line.reason), ErrorCode.CORRUPT_ANSWER)
         answer = _NO_OUTPUT
-        paid: Answer | EmptyAnswer | None = None
+        paid: Answer | None = None
         try:
             if line.model_output is not None:
                 answer = self.answer(line.model_output)
             paid = answer
             return Kept(self.of(answer, vector), None, answer)
         except EmptyAnswer as error:
-            code, text, paid = ErrorCode.EMPTY_ANSWER, str(error), error
+            code, text = ErrorCode.EMPTY_ANSWER, str(error)
+            # Not the error itself: its traceback leads back to here, and of such a circle a `Kept` would be never freed.
+            paid = paid or _counts(error)
         except InvalidOutput as error:
             return Kept(_message_and_text(str(error), answer), ErrorCode.INVALID_OUTPUT, answer)
         except Exception as error:  # whatever an adapter stumbles over is this record's, never its neighbours'
@@ -151,6 +153,10 @@ class Payloads:
         if not answer.text:
             raise EmptyAnswer("the model gave no text")
         return self._answers.payload(answer.text, answer.stop_reason)
+
+
+def _counts(empty: EmptyAnswer) -> Answer:
+    return Answer(stop_reason=empty.stop_reason, input_tokens=empty.input_tokens, output_tokens=empty.output_tokens)
 
 
 def _text(answer: Answer, vector: bytes | None) -> bytes:

@@ -44,7 +44,7 @@ from quarry_collector.settle import (
 from quarry_collector.spool_file import Lost, SpoolFile
 from quarry_core.contract.names import ROW_MAX
 from quarry_core.contract.results import outcome_schema
-from quarry_core.models import Answer, EmptyAnswer
+from quarry_core.models import Answer
 from quarry_core.structured.answers import Answers
 
 SPOOL_BYTES_MAX = 16 << 30
@@ -260,7 +260,7 @@ class Spool:
         if kept.paid is not None:
             self._put_counts(row, kept.paid)
 
-    def _put_counts(self, row: int, paid: Answer | EmptyAnswer) -> None:
+    def _put_counts(self, row: int, paid: Answer) -> None:
         """What Bedrock counted, for an empty answer was paid for too."""
         if paid.stop_reason is not None:
             self._stop[row] = self._stop_number(paid.stop_reason)
