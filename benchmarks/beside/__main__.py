@@ -58,6 +58,8 @@ def way_of(work: str, way: str) -> Callable[[Path, Path, Size], Any]:
     from beside import ours  # noqa: PLC0415
 
     match work, way:
+        case (("text_join" | "embedding_join"), "prepared"):
+            return ours.copy_rows
         case (("text_join" | "embedding_join"), _):
             return lambda folder, out, size: ours.join(folder, out, size, work.removesuffix("_join"))
         case _, "one pass":
@@ -141,6 +143,7 @@ def _inputs(work: str, folder: Path, size: Size) -> Path | None:
         return shared
     else:
         make_joined(folder, size, work.removesuffix("_join"))
+        apart(work, "prepared", folder, folder / "prepared")
     return None
 
 

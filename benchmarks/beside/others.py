@@ -3,7 +3,7 @@
 Every way reads the whole file, writes one JSONL file a shard with the lines that Bedrock wants, and the rows of each
 shard as Parquet in the compression that we use. They check nothing: no row without a text, no dialect, no
 size. A join reads the source and the output, puts answers beside rows by record id, in the source's order, and writes
-Parquet in the compression that we use.
+Parquet in the cheaper of the two compressions that we use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from typing import Any
 
 from beside.work import INFERENCE, SHARD, TEMPLATE, Size
 
-COPY_COMPRESSION: Any = "snappy"  # of the copied rows, as ours; the parts of a result are zstd at level 1
+COPY_COMPRESSION: Any = "snappy"  # of the copied rows, as ours
+# Of joined rows. Ours has the source's columns in that of the copy, and the answers in zstd at level 1; the others compress
+# everything with what costs them less.
+JOINED_COMPRESSION = COPY_COMPRESSION
 MARK = "\x00"
 
 
@@ -76,7 +79,7 @@ class Pandas:
         else:
             answers = [{"record_id": r["recordId"], "embedding": r["modelOutput"]["embedding"]} for r in records]
         joined = source.merge(pd.DataFrame(answers), on="record_id", how="inner")
-        joined.to_parquet(out / "joined.parquet", index=False, compression="zstd", compression_level=1)
+        joined.to_parquet(out / "joined.parquet", index=False, compression=JOINED_COMPRESSION)
 
 
 # --------------------------------------------------------------------------- polars
@@ -131,9 +134,7 @@ class Polars:
         answers = output.select(pl.col("recordId").str.slice(5).cast(pl.UInt32).alias("row"), answer)
         source = pl.scan_parquet(folder / "source.parquet").with_row_index("row")
         joined = source.join(answers, on="row", how="left", maintain_order="left").drop("row")
-        joined.collect().write_parquet(
-            out / "joined.parquet", compression="zstd", compression_level=1, statistics=False
-        )
+        joined.collect().write_parquet(out / "joined.parquet", compression=JOINED_COMPRESSION, statistics=False)
 
 
 # --------------------------------------------------------------------------- DuckDB
@@ -200,7 +201,7 @@ class DuckDB:
             f"left join (select substr(recordId, 6)::integer as row, {answer} from "
             f"read_json('{folder}/{kind}.jsonl.out', format='newline_delimited', maximum_object_size=33554432, "
             f"columns={{recordId: 'VARCHAR', modelOutput: '{said}'}})) answers on place = row order by place) "
-            f"to '{out}/joined.parquet' (format parquet, compression zstd, compression_level 1)"
+            f"to '{out}/joined.parquet' (format parquet, compression {JOINED_COMPRESSION})"
         )
 
 
@@ -248,8 +249,7 @@ class Simdjson:
         pq.write_table(
             joined,
             out / "joined.parquet",
-            compression="zstd",
-            compression_level=1,
+            compression=JOINED_COMPRESSION,
             use_dictionary=False,
             write_statistics=False,
         )

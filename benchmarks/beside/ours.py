@@ -6,23 +6,22 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from beside.folder import Folder
 from beside.prepare import pins_of, write_shards
 from beside.work import EMBEDDER, MODEL, SHARD, Size
 from quarry_collector.datasets import Datasets
 from quarry_collector.decode import read_blocks
 from quarry_collector.parts import Identity, write_outcome, write_part
-from quarry_collector.salvage import Salvage
+from quarry_collector.salvage import Salvage, copied_rows
 from quarry_collector.settle import Ended, Settle, decide
 from quarry_collector.spool import Spool
-from quarry_core.contract.names import shard_id
+from quarry_core.contract.names import rows_key, shard_id
 from quarry_core.contract.run import Pins
 from quarry_core.contract.states import ShardState
 from quarry_core.ledger.rows import Shard
 from quarry_core.models import family_of
 from quarry_core.planning.plan import ShardRange
+from quarry_core.ports import ObjectRef
 from quarry_core.tabular.dataset import Dataset, open_dataset
 from quarry_core.tabular.reader import RowReader
 
@@ -44,9 +43,16 @@ def join(folder: Path, out: Path, size: Size, kind: str) -> None:
         outcome = spool.settle(decision, seen)
         if not outcome.settlement.plain:
             write_outcome(objects, identity, outcome)
-        source = pq.ParquetFile(folder / "source.parquet", pre_buffer=False, buffer_size=1 << 20)
-        batches = source.iter_batches(batch_size=1_024, use_threads=False)
-        write_part(objects, identity, source.schema_arrow, batches, outcome)
+        prepared: Any = Folder(folder / "prepared")
+        with copied_rows(prepared, ObjectRef(rows_key("run", SHARD))) as rows:
+            write_part(objects, identity, rows.source.schema, rows, outcome)
+
+
+def copy_rows(folder: Path, out: Path, size: Size) -> None:
+    """What the preprocessor has left of the rows that are joined, as of any CSV file; charged where rows are prepared."""
+    (out / "source.csv").symlink_to(folder / "source.csv")
+    objects: Any = Folder(out)
+    write_shards(objects, pins_of(objects, "source.csv", "csv", size.joined, "{body}"), 1)
 
 
 # --------------------------------------------------------------------------- one large row group
@@ -78,8 +84,8 @@ def read_by_collector(folder: Path, out: Path, size: Size) -> dict[str, int]:
             run_id="run", shard=shard_id(shard.number), state=ShardState.SETTLED, attempt=1, version=1, pool="pool",
             first_row=shard.first_row, rows=shard.rows, sendable=shard.rows, bytes=1,
         )  # fmt: skip
-        with datasets.open("run", pins.source) as dataset:
-            _count(salvage._rows(dataset, row), shard.rows)  # noqa: SLF001 the reading alone
+        with datasets.open("run", pins.source) as dataset, salvage.source_rows(dataset, row) as rows:
+            _count(rows, shard.rows)
     return dict(objects.asked)
 
 

@@ -44,7 +44,7 @@ def write_shards(objects: Any, pins: Pins, slots: int) -> None:
         writer.write(planned.plan.shard_at(number))
 
 
-def pins_of(objects: Folder, key: str, form: Any, shard_rows: int) -> Pins:
+def pins_of(objects: Folder, key: str, form: Any, shard_rows: int, template: str = TEMPLATE) -> Pins:
     info = objects.head(ObjectRef(key))
     return Pins(
         job_name_prefix="bench",
@@ -53,7 +53,7 @@ def pins_of(objects: Folder, key: str, form: Any, shard_rows: int) -> Pins:
         family=family_of(MODEL).name,
         family_version="1",
         source=Source(format=form, bucket="", key=key, size_bytes=info.size_bytes, etag=info.etag),
-        prompt=Prompt(template=TEMPLATE),
+        prompt=Prompt(template=template),
         inference=INFERENCE,
         timeout_hours=24,
         max_records_per_job=shard_rows,

@@ -108,12 +108,16 @@ def make_grouped(folder: Path, size: Size) -> None:
 
 
 def make_joined(folder: Path, size: Size, kind: str) -> None:
-    """`source.parquet` and `<kind>.jsonl.out`: three columns of 1.5 KB, and the answers, shuffled as Bedrock's may be."""
+    """`source.parquet`, `source.csv` and `<kind>.jsonl.out`: three columns of 1.5 KB, and the answers, shuffled as Bedrock's may be."""
     columns = {name: texts(DISTINCT, chars, seed) for seed, (name, chars) in enumerate(_SOURCE.items())}
     prompts, answers = texts(DISTINCT, 1_000, 11), texts(DISTINCT, 600, 12)
     if not (folder / "source.parquet").exists():
         table = {name: [_numbered(row, made) for row in range(size.joined)] for name, made in columns.items()}
         pq.write_table(pa.table(table), folder / "source.parquet", row_group_size=4_096, use_dictionary=False)
+        with (folder / "source.csv").open("w", encoding="utf-8", newline="") as out:
+            writer = csv.writer(out)
+            writer.writerow(table)
+            writer.writerows(zip(*table.values(), strict=True))
     order = list(range(size.joined))
     random.Random(SEED).shuffle(order)
     numbers = np.random.default_rng(SEED)

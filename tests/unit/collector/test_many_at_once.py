@@ -1,17 +1,18 @@
 """What is done for many lines at once comes out as it does one by one: echoes, texts, and bytes in a spool."""
 
-import json
+import os
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from quarry_collector import spool_file
 from quarry_collector.decode import read_blocks
 from quarry_collector.settle import ErrorCode, Settle
 from quarry_collector.shorten import without_echoes
 from quarry_collector.spool import Spool
-from quarry_collector.spool_file import MEMORY_BYTES_MAX, SpoolFile
+from quarry_collector.spool_file import SpoolFile
 from quarry_core.models import CONVERSE, FAMILIES, family_of
 from quarry_core.models.content import ReadsMany
 from tests.unit.collector.builders import CLAUDE, SHARD, answer, failure, line, output_of, rid, rows_of
@@ -181,23 +182,72 @@ def test_lines_that_are_cut_out_of_a_block_are_those_that_are_cut_one_by_one(blo
 # --------------------------------------------------------------------------- a spool in memory and on disk
 
 
-def read_back(file, pieces):
-    lengths = np.array([len(piece) for piece in pieces], np.int64)
-    offsets = np.cumsum(lengths) - lengths
-    order = np.arange(len(pieces))[::-1]
-    return file.read(offsets[order], lengths[order])[::-1]
+SPOOLED = 3_000
 
 
-@pytest.mark.parametrize("pieces", [1, 40])
-def test_a_spool_reads_back_what_it_got_in_memory_and_from_disk(tmp_path, pieces):
-    written = [json.dumps(number).encode() * 200_000 for number in range(pieces)]
-    file = SpoolFile(tmp_path)
+@given(
+    puts=st.lists(
+        st.lists(st.tuples(st.integers(0, SPOOLED - 1), st.binary(max_size=9)), min_size=1, max_size=30), max_size=20
+    ),
+    shared=st.sets(st.integers(0, SPOOLED - 1), max_size=5),
+    run_bytes=st.sampled_from([0, 1, 50, 4 << 20]),
+)
+def test_a_spool_gives_each_row_what_it_got_last_from_memory_and_from_disk(puts, shared, run_bytes):
+    expected = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spool_file, "RUN_BYTES", run_bytes)
+        file = SpoolFile(None, SPOOLED)
+        for some in puts:
+            pieces = [piece for _, piece in some]
+            file.put(np.array([row for row, _ in some]), pieces, np.array([len(piece) for piece in pieces]))
+            expected |= dict(some)
+        file.finish()
+        if shared:
+            file.put_for_all(np.array(sorted(shared)), b"of all")
+            expected |= dict.fromkeys(shared, b"of all")
+            file.finish()
 
-    for piece in written:
-        file.append([piece[:1000], piece[1000:]], len(piece))
+        total = sum(len(piece) for some in puts for _, piece in some) + 6 * bool(shared)
+        assert file.end == total
+        assert (file._file is None) == (total <= run_bytes)
+        rows = np.arange(SPOOLED)
+        assert file.read(rows).to_pylist() == [expected.get(row, b"") for row in range(SPOOLED)]
+        some = np.array(sorted(expected), np.int64)[::-1]
+        assert file.read(some).to_pylist() == [expected[row] for row in some.tolist()]
+        assert file.lengths(0, SPOOLED).tolist() == [len(expected.get(row, b"")) for row in range(SPOOLED)]
+        file.close()
+        file.close()
+    with pytest.raises(ValueError, match="closed"):
+        file.read(rows)
+
+
+def test_rows_side_by_side_take_one_read_from_each_run(monkeypatch):
+    """A run has the pieces of some blocks, and these have rows of the whole shard, in no order."""
+    monkeypatch.setattr(spool_file, "RUN_BYTES", 10_000)
+    file = SpoolFile(None, SPOOLED)
+    order = np.random.default_rng(1).permutation(SPOOLED)
+    for block in np.array_split(order, 60):
+        file.put(block, [b"%012d" % row for row in block], np.full(len(block), 12))
     file.finish()
+    reads = []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda *given: reads.append(given) or pread(*given))
 
-    assert (file._file is not None) == (sum(map(len, written)) > MEMORY_BYTES_MAX)
-    assert read_back(file, written) == written
+    found = file.read(np.arange(1_000, 1_500)).to_pylist()
+
+    assert found == [b"%012d" % row for row in range(1_000, 1_500)]
+    assert len(reads) == 4
     file.close()
+
+
+def test_what_the_disk_does_not_return_is_lost(monkeypatch):
+    monkeypatch.setattr(spool_file, "RUN_BYTES", 0)
+    file = SpoolFile(None, 2)
+    file.put(np.array([1, 0]), [b"one", b"two"], np.array([3, 3]))
+    file.finish()
+    file._file.truncate(4)
+
+    assert file.read(np.array([0])).to_pylist() == [b"two"]
+    with pytest.raises(spool_file.Lost):
+        file.read(np.array([0, 1]))
     file.close()

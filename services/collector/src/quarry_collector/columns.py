@@ -14,6 +14,7 @@ from quarry_core.contract.results import answer_type
 UNKNOWN = -1  # a count that the output does not give
 _PLACES = 10 ** np.arange(5, -1, -1)
 _ID_CHARS = 5 + len(_PLACES)
+_INT32_MAX = 2**31 - 1
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
@@ -45,55 +46,57 @@ def view(numbers: array[int], start: int, stop: int) -> Numbers:
     return np.frombuffer(numbers, np.int64)[start:stop]
 
 
+def pieces(data: bytes, lengths: Numbers) -> pa.Array:
+    """Bytes that lie one behind the other, as a binary array."""
+    wide = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=wide[1:])
+    if wide[-1] <= _INT32_MAX:
+        buffers = [None, pa.py_buffer(wide.astype(np.int32)), pa.py_buffer(data)]
+        return pa.Array.from_buffers(pa.binary(), len(lengths), buffers)
+    return pa.Array.from_buffers(pa.large_binary(), len(lengths), [None, pa.py_buffer(wide), pa.py_buffer(data)])
+
+
+def pieces_of(payloads: list[bytes]) -> pa.Array:
+    return pieces(b"".join(payloads), np.fromiter(map(len, payloads), np.int64, len(payloads)))
+
+
+def indices(places: Numbers, there: Mask | None = None) -> pa.Array:
+    """Places for `take`; null where nothing is there."""
+    return _plain(places, pa.int64(), None if there is None else _validity(there))
+
+
 def _validity(mask: Mask) -> pa.Buffer | None:
     return None if mask.all() else pa.py_buffer(np.packbits(mask, bitorder="little"))
 
 
-def _offsets(lengths: Numbers) -> pa.Buffer:
-    offsets = np.zeros(len(lengths) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    return pa.py_buffer(offsets)
-
-
-def _joined(payloads: list[bytes], mask: Mask) -> bytes:
-    if mask.all():
-        return b"".join(payloads)
-    return b"".join(payload for payload, is_one in zip(payloads, mask.tolist(), strict=True) if is_one)
-
-
-def texts(
-    payloads: list[bytes],
-    lengths: Numbers,
-    mask: Mask,
-) -> pa.Array:
+def texts(payloads: pa.Array, mask: Mask) -> pa.Array:
+    """Those of the payloads that the mask names, as strings; they are UTF-8. The others are null."""
     if not mask.any():
         return pa.nulls(len(payloads), pa.string())
-    data = _joined(payloads, mask)
-    offsets = _offsets(np.where(mask, lengths, 0))
-    return pa.StringArray.from_buffers(len(payloads), offsets, pa.py_buffer(data), _validity(mask))
+    return _only(payloads, mask).view(pa.string())
 
 
-def answers(
-    payloads: list[bytes],
-    lengths: Numbers,
-    mask: Mask,
-    answer_column: str,
-) -> pa.Array:
+def answers(payloads: pa.Array, mask: Mask, answer_column: str) -> pa.Array:
+    """As `texts`, or as vectors of little-endian float32."""
     if answer_column == "response":
-        return texts(payloads, lengths, mask)
-    data = _joined(payloads, mask)
-    values = pa.Array.from_buffers(pa.float32(), len(data) // 4, [None, pa.py_buffer(data)])
-    offsets = _offsets(np.where(mask, lengths // 4, 0))
+        return texts(payloads, mask)
+    taken = _only(payloads, mask)
+    validity, offsets, data = taken.buffers()
+    numbers = pa.Array.from_buffers(pa.float32(), (data.size if data else 0) // 4, [None, data])
+    ends = np.frombuffer(offsets, np.int32)[taken.offset : taken.offset + len(taken) + 1] // 4
     return pa.Array.from_buffers(
-        answer_type(answer_column), len(payloads), [_validity(mask), offsets], children=[values]
+        answer_type(answer_column), len(taken), [validity, pa.py_buffer(ends)], children=[numbers]
     )
 
 
-def words(indices: Numbers | Bytes, named: list[str | None]) -> pa.Array:
+def _only(payloads: pa.Array, mask: Mask) -> pa.Array:
+    return payloads if mask.all() else payloads.take(indices(np.arange(len(payloads)), mask))
+
+
+def words(which: Numbers | Bytes, named: list[str | None]) -> pa.Array:
     payloads = [(word or "").encode() for word in named]
-    lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
     there = np.fromiter((word is not None for word in named), np.bool_, len(named))
-    return texts(payloads, lengths, there).take(_plain(indices.astype(np.int64), pa.int64()))
+    return texts(pieces_of(payloads), there).take(indices(which.astype(np.int64)))
 
 
 def numbers(values: Numbers) -> pa.Array:

@@ -29,15 +29,17 @@ from quarry_core.contract.result_names import ANSWER_COLUMNS
 from quarry_core.contract.results import result_schema
 from quarry_core.errors import Conflict, Missing
 from quarry_core.ports import ObjectRef, Objects, Upload
+from quarry_core.tabular.parquet.beside import RowStream, side_by_side
+from quarry_core.tabular.parquet.copied import CopiedRows, write_beside_copies
 from quarry_core.tabular.parquet.footer import Annotation
-from quarry_core.tabular.parquet.part_errors import PartDiffers
+from quarry_core.tabular.parquet.layout import Layout
 from quarry_core.tabular.parquet.part_file import write_rows
 from quarry_core.tabular.parquet.proof import Proof
-from quarry_core.tabular.row_stream import RowStream
 from quarry_core.tabular.upload_sink import UploadSink
 
 READ_ROWS = 1_024
 READ_BYTES = 1 << 20
+COMPRESSION = "zstd"  # of a part, but for columns that are taken over from a copy of the rows
 SETTLEMENT_KEY = b"quarry.settlement"
 
 
@@ -182,7 +184,8 @@ def write_part(
         objects: the bucket.
         identity: what the part is of.
         source_schema: the source's schema; the part's begins with it, metadata included.
-        rows: the shard's rows of the source, in batches of any length.
+        rows: the shard's rows of the source, in batches of any length; or copied, and then the copy's column chunks are taken
+            over where they can be.
         outcome: the shard's outcome, with as many rows.
         prefix: goes before the names of the outcome's columns.
         annotations: of the source's columns, which pyarrow does not write by itself.
@@ -199,13 +202,21 @@ def write_part(
     account = outcome.settlement
 
     def write(upload: Upload) -> None:
-        batches = _beside(schema, rows, outcome.batches())
         with tempfile.TemporaryFile() as copy:
             watch = _Watch(Proof(account.rows), UploadSink(upload, copy))
-            written = write_rows(watch.sink, schema, batches, compression="zstd", annotations=annotations, watch=watch)
-            check_conservation(account, written)
+            check_conservation(account, write_joined(watch))
             copy.seek(0)
             watch.proof.check(copy, schema)
+
+    def write_joined(watch: _Watch) -> int:
+        if isinstance(rows, CopiedRows):
+            layout = Layout(schema, COMPRESSION, {each.leaf for each in annotations})
+            if rows.rows == account.rows and rows.fits(layout):
+                return write_beside_copies(
+                    watch.sink, layout, rows, outcome.batches(), annotations=annotations, watch=watch
+                )
+        batches = _beside(schema, rows, outcome.batches())
+        return write_rows(watch.sink, schema, batches, compression=COMPRESSION, annotations=annotations, watch=watch)
 
     created = publish(objects, key, identity.metadata("part"), _counts(account), write)
     return Written(key, created, account)
@@ -275,15 +286,7 @@ def _beside(
 ) -> Iterator[pa.RecordBatch]:
     """The columns of both streams in batches as both allow, without copying. Raises PartDiffers, NotConserved."""
     left, right = RowStream(rows), RowStream(outcomes)
-    while True:
-        count = min(left.ready(), right.ready())
-        if count == 0:
-            break
-        arrays = [*left.take(count).columns, *right.take(count).columns]
-        for wanted, found in zip(schema, arrays, strict=True):
-            if found.type != wanted.type:
-                raise PartDiffers(wanted.name, f"it is {found.type} where {wanted.type} was accepted")
-        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+    yield from side_by_side(schema, left, right)
     if left.ready() or right.ready():
         raise NotConserved(f"there are more {'source rows' if left.ready() else 'outcomes'} than the other has")
 

@@ -21,7 +21,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar, cast
 
 import pyarrow as pa
 import structlog
@@ -50,8 +50,8 @@ from quarry_core.structured.answers import Answers
 from quarry_core.structured.blocks import structured_reader
 from quarry_core.structured.schema import read_schema
 from quarry_core.tabular.dataset import Dataset
+from quarry_core.tabular.parquet.copied import CopiedRows
 from quarry_core.tabular.parquet.part_errors import PartError
-from quarry_core.tabular.parquet.rows import ParquetSource
 from quarry_core.tabular.rows import SourceError
 
 log = structlog.get_logger()
@@ -310,12 +310,15 @@ class Salvage:
 
     def _part_of(self, shard: Shard, outcome: Outcome) -> Settlement:
         try:
-            with self.datasets.open(self._counted_as, self.pins.source) as dataset:
+            with (
+                self.datasets.open(self._counted_as, self.pins.source) as dataset,
+                self.source_rows(dataset, shard) as rows,
+            ):
                 return write_part(
                     self.objects,
                     self.identity(shard),
                     dataset.result_schema,
-                    self._rows(dataset, shard),
+                    rows,
                     outcome,
                     prefix=self.pins.result_prefix,
                     annotations=dataset.count.annotations,
@@ -327,12 +330,16 @@ class Salvage:
                 write_outcome(self.objects, self.identity(shard), outcome)
             raise
 
-    def _rows(self, dataset: Dataset, shard: Shard) -> Iterator[pa.RecordBatch]:
+    @contextmanager
+    def source_rows(self, dataset: Dataset, shard: Shard) -> Iterator[Iterable[pa.RecordBatch]]:
+        """A shard's rows of the source, good inside the block: the preprocessor's copy of them where there is one."""
         copy = ObjectRef(rows_key(self._counted_as, shard.shard))
         if not dataset.copied or not (self.pins.source.copied or self._stands(copy)):
             names = dataset.result_schema.names if dataset.count.sent_only else None
-            return dataset.read(shard.first_row, shard.rows, names)
-        return self._copied_rows(shard, copy)
+            yield dataset.read(shard.first_row, shard.rows, names)
+            return
+        with copied_rows(self.objects, copy) as rows:
+            yield rows
 
     def _stands(self, ref: ObjectRef) -> bool:
         """Of Parquet in S3: a worker of release 0.1.0 has written shards without their rows."""
@@ -341,13 +348,6 @@ class Salvage:
         except Missing:
             return False
         return True
-
-    def _copied_rows(self, shard: Shard, ref: ObjectRef) -> Iterator[pa.RecordBatch]:
-        """The preprocessor's copy, of which everything is wanted: by one request, and not by one for each piece."""
-        with tempfile.SpooledTemporaryFile(max_size=COPY_MEMORY_BYTES_MAX) as copy:
-            with closing(self.objects.stream(ref)) as stream:
-                shutil.copyfileobj(stream, copy, COPY_BYTES)
-            yield from ParquetSource(copy, ref.key).read(0, shard.rows)
 
     def _unsent(self, shard: Shard) -> Iterator[tuple[int, str, str]]:
         if shard.sendable == shard.rows or (shard.ended_status == CANCELLED and not shard.bytes):
@@ -394,6 +394,15 @@ class Salvage:
             if info.key.endswith(f"{shard.shard}.jsonl.out"):
                 return self._stream(info.key)
         return None
+
+
+@contextmanager
+def copied_rows(objects: Objects, ref: ObjectRef) -> Iterator[CopiedRows]:
+    """A copy of rows, of which everything is wanted: by one request, and not by one for each piece."""
+    with tempfile.SpooledTemporaryFile(max_size=COPY_MEMORY_BYTES_MAX) as copy:
+        with closing(objects.stream(ref)) as stream:
+            shutil.copyfileobj(stream, copy, COPY_BYTES)
+        yield CopiedRows(cast("BinaryIO", copy), ref.key)
 
 
 class Held:

@@ -96,12 +96,10 @@ class Spool:
         self.answer_column = answer_column
         self._answers = answers
         self.schema = outcome_schema(answer_column, answers.fields if answers is not None else ())
-        self._file = SpoolFile(folder)
+        self._file = SpoolFile(folder, rows)
         self._bytes_max = spool_bytes_max
         # Arrays of the standard library: one element at a time they are several times faster than numpy's.
         self._status = bytearray(rows)
-        self._offset = array("q", bytes(8 * rows))
-        self._length = array("q", bytes(8 * rows))
         self._stop = array("q", bytes(8 * rows))
         self._input_tokens = array("q", [UNKNOWN]) * rows
         self._output_tokens = array("q", [UNKNOWN]) * rows
@@ -186,10 +184,9 @@ class Spool:
         """
         if _NONE in self._status:
             text = message(rest.message)
-            offset = self._append([text], len(text))
+            self._check_room(len(text))
             rows = np.flatnonzero(np.frombuffer(self._status, np.uint8) == _NONE)
-            _scatter(self._offset, rows, offset)
-            _scatter(self._length, rows, len(text))
+            self._file.put_for_all(rows, text)
             np.frombuffer(self._status, np.uint8)[rows] = _NUMBER[rest.code]
         self._file.finish()
         account = self._account(seen or Seen())
@@ -201,7 +198,7 @@ class Spool:
         start = 0
         while start < self.rows:
             most = min(start + BATCH_ROWS_MAX, self.rows)
-            ends = np.cumsum(columns.view(self._length, start, most))
+            ends = np.cumsum(self._file.lengths(start, most))
             stop = start + max(1, int(np.searchsorted(ends, BATCH_BYTES_MAX, side="right")))
             yield self._batch(start, stop)
             start = stop
@@ -215,10 +212,8 @@ class Spool:
         if rows is None or not self._free(rows):
             return list(zip(block.lines, block.vectors or [None] * len(block.lines), strict=True))
         lengths = np.fromiter(map(len, good.payloads), np.int64, len(good.payloads))
-        ends = np.cumsum(lengths)
-        offsets = self._append(good.payloads, int(ends[-1])) + ends - lengths
-        _scatter(self._offset, rows, offsets)
-        _scatter(self._length, rows, lengths)
+        self._check_room(int(lengths.sum()))
+        self._file.put(rows, good.payloads, lengths)
         np.frombuffer(self._status, np.uint8)[rows] = _OK
         numbers = {reason: self._stop_number(reason) for reason in dict.fromkeys(good.stop_reasons)}
         _scatter(self._stop, rows, [numbers[reason] for reason in good.stop_reasons])
@@ -254,8 +249,8 @@ class Spool:
             self._put(row, kept)
 
     def _put(self, row: int, kept: Kept) -> None:
-        self._offset[row] = self._append([kept.payload], len(kept.payload))
-        self._length[row] = len(kept.payload)
+        self._check_room(len(kept.payload))
+        self._file.put(np.array([row]), [kept.payload], np.array([len(kept.payload)]))
         self._status[row] = _OK if kept.code is None else _NUMBER[kept.code]
         if kept.paid is not None:
             self._put_counts(row, kept.paid)
@@ -273,10 +268,9 @@ class Spool:
             reason = reason[:STOP_REASON_CHARS_MAX]
         return known.setdefault(reason, len(known))
 
-    def _append(self, pieces: list[bytes], size_bytes: int) -> int:
+    def _check_room(self, size_bytes: int) -> None:
         if self._file.end + size_bytes > self._bytes_max:
             raise SpoolFull(f"the answers of shard {self.shard} are longer than {self._bytes_max} bytes")
-        return self._file.append(pieces, size_bytes)
 
     # ----------------------------------------------------------------- reading
 
@@ -284,10 +278,8 @@ class Spool:
         """The rows with one of these error codes, in order: row, code and message."""
         wanted = [number for code, number in _NUMBER.items() if code in codes]
         rows = np.flatnonzero(np.isin(np.frombuffer(self._status, np.uint8), wanted))
-        offsets, lengths = columns.view(self._offset, 0, self.rows), columns.view(self._length, 0, self.rows)
         for some in np.array_split(rows, -(-len(rows) // BATCH_ROWS_MAX)) if len(rows) else ():
-            payloads = self._file.read(offsets[some], lengths[some])
-            for row, payload in zip(some.tolist(), payloads, strict=True):
+            for row, payload in zip(some.tolist(), self._read(some).to_pylist(), strict=True):
                 yield row, str(_CODES[self._status[row] - 2]), self._text(row, payload)
 
     def _text(self, row: int, payload: bytes) -> str:
@@ -311,25 +303,24 @@ class Spool:
         )
 
     def _example(self, row: int) -> Example:
-        payload = self._read(row, row + 1)[0]
+        payload = self._read(np.array([row]))[0].as_py()
         return Example(self._places.record_id(row), self._text(row, payload)[:EXAMPLE_CHARS_MAX])
 
-    def _read(self, start: int, stop: int) -> list[bytes]:
+    def _read(self, rows: Numbers) -> pa.Array:
         try:
-            return self._file.read(columns.view(self._offset, start, stop), columns.view(self._length, start, stop))
+            return self._file.read(rows)
         except Lost:
             raise NotConserved(f"the spool of shard {self.shard} does not return what was written to it") from None
 
     def _batch(self, start: int, stop: int) -> pa.RecordBatch:
         status = np.frombuffer(self._status, np.uint8)[start:stop]
         ok = status == _OK
-        payloads = self._read(start, stop)
-        lengths = columns.view(self._length, start, stop)
+        payloads = self._read(np.arange(start, stop))
         if self._answers is None:
-            answered = [columns.answers(payloads, lengths, ok, self.answer_column)]
+            answered = [columns.answers(payloads, ok, self.answer_column)]
         else:
-            answered, payloads = self._structured(payloads, status)
-            lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
+            answered, rest = self._structured(payloads.to_pylist(), status)
+            payloads = columns.pieces_of(rest)
         return pa.RecordBatch.from_arrays(
             [
                 *answered,
@@ -338,7 +329,7 @@ class Spool:
                     np.where(ok, 0, np.where(status == _NUMBER[ErrorCode.SKIPPED], 2, 1)), ["ok", "error", "skipped"]
                 ),
                 columns.words(np.where(ok, 0, status - 1), [None, *map(str, _CODES)]),
-                columns.texts(payloads, lengths, ~ok),
+                columns.texts(payloads, ~ok),
                 columns.words(columns.view(self._stop, start, stop), list(self._stop_reasons)),
                 columns.numbers(columns.view(self._input_tokens, start, stop)),
                 columns.numbers(columns.view(self._output_tokens, start, stop)),

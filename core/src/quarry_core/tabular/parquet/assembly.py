@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from quarry_core.tabular.parquet.part_errors import PartDiffers
 from quarry_core.tabular.parquet.thrift_compact import (
     I64,
     LIST,
@@ -36,12 +37,15 @@ _SCHEMA, _ROWS, _ROW_GROUPS = 2, 3, 4
 _COLUMNS, _GROUP_BYTES, _GROUP_ROWS, _GROUP_START, _GROUP_COMPRESSED = 1, 2, 3, 5, 6
 _FILE_OFFSET, _META = 2, 3
 # Of ColumnMetaData: all that may be said of a chunk wherever it stands; and what is said of its place.
-VALUES, UNCOMPRESSED, COMPRESSED, DATA_AT, DICTIONARY_AT = 5, 6, 7, 9, 11
-_KEPT = frozenset({1, 2, 3, 4, VALUES, UNCOMPRESSED, COMPRESSED, 8, 12, 13, 16, 17})
+CODEC, VALUES, UNCOMPRESSED, COMPRESSED, DATA_AT, DICTIONARY_AT = 4, 5, 6, 7, 9, 11
+_KEPT = frozenset({1, 2, 3, CODEC, VALUES, UNCOMPRESSED, COMPRESSED, 8, 12, 13, 16, 17})
 
 
-class Unfit(ValueError):
-    """A file from which chunks cannot be copied."""
+class Unfit(PartDiffers):
+    """Column chunks cannot be copied."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("", reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
-"""Streams of rows that are put beside each other."""
+"""Rows of the source and their outcomes as two streams that are put beside each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
+
+from quarry_core.tabular.parquet.part_errors import PartDiffers
 
 
 class RowStream:
@@ -36,3 +38,13 @@ class RowStream:
             taken = self.take(min(ready, rows))
             rows -= taken.num_rows
             yield taken
+
+
+def side_by_side(schema: pa.Schema, left: RowStream, right: RowStream) -> Iterator[pa.RecordBatch]:
+    """The columns of both in batches as both allow, without copying, until one of them ends. Raises PartDiffers."""
+    while count := min(left.ready(), right.ready()):
+        arrays = [*left.take(count).columns, *right.take(count).columns]
+        for wanted, found in zip(schema, arrays, strict=True):
+            if found.type != wanted.type:
+                raise PartDiffers(wanted.name, f"it is {found.type} where {wanted.type} was accepted")
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
