@@ -232,7 +232,7 @@ def _blocks(stream: BinaryIO, block_bytes: int, line_bytes_max: int) -> Iterator
             yield line
             line = b""
         last = chunk.rfind(b"\n") + 1
-        if block := line + chunk[first:last]:
+        if block := b"".join((line, memoryview(chunk)[first:last])):
             yield block
         begun.add(chunk[last:])
     if line := begun.end():

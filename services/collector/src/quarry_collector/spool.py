@@ -100,6 +100,7 @@ class Spool:
         self._bytes_max = spool_bytes_max
         # Arrays of the standard library: one element at a time they are several times faster than numpy's.
         self._status = bytearray(rows)
+        self._place = np.zeros(rows, np.int32)  # of each row in the block in which it came
         self._stop = array("q", bytes(8 * rows))
         self._input_tokens = array("q", [UNKNOWN]) * rows
         self._output_tokens = array("q", [UNKNOWN]) * rows
@@ -226,8 +227,12 @@ class Spool:
         """Whether these are rows of the shard that have no outcome yet, each once."""
         if int(rows.min()) < 0 or int(rows.max()) >= self.rows:
             return False
-        taken = np.frombuffer(self._status, np.uint8)[rows]
-        return not taken.any() and len(np.unique(rows)) == len(rows)
+        if np.frombuffer(self._status, np.uint8)[rows].any():
+            return False
+        # A row that comes twice keeps the later of its places: cheaper than to look for what is unique.
+        places = np.arange(len(rows), dtype=np.int32)
+        self._place[rows] = places
+        return bool((self._place[rows] == places).all())
 
     def _place_one(self, line: Line[Any] | Corrupt, vector: bytes | None, payloads: Payloads, odd: _Odd) -> None:
         if isinstance(line, Corrupt):

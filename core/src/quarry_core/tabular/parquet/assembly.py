@@ -86,11 +86,11 @@ class Footer:
     """What a Parquet file's footer says.
 
     Attributes:
-        elements: of its schema, as they stand: the root, then the rest of the tree from left to right.
+        schema: its schema as it stands.
         groups: its row groups.
     """
 
-    elements: Sequence[bytes]
+    schema: bytes
     groups: Sequence[RowGroup]
 
     @classmethod
@@ -99,11 +99,14 @@ class Footer:
         try:
             footer, end = _footer_of(file)
             fields = {each.number: each.value for each in raw_fields(footer, 0)[0]}
-            elements = tuple(write_struct(each) for each in _structs(fields[_SCHEMA]))
             groups = tuple(_group(each, end) for each in _structs(fields[_ROW_GROUPS]))
         except (IndexError, KeyError, TypeError) as error:
             raise Unfit(f"its footer cannot be read ({error!r})") from error
-        return cls(elements, groups)
+        return cls(fields[_SCHEMA], groups)
+
+    def elements(self) -> list[bytes]:
+        """Those of the schema, as they stand: the root, then the rest of the tree from left to right."""
+        return [write_struct(each) for each in _structs(self.schema)]
 
 
 class Assembly:

@@ -67,7 +67,7 @@ class CopiedRows:
         if any(not schema.field(place).equals(layout.schema.field(place)) for place in columns):
             return False
         part = Footer.of(io.BytesIO(layout.empty))
-        if footer.elements[1:] != part.elements[1 : len(schema) + 1]:
+        if footer.elements()[1:] != part.elements()[1 : len(schema) + 1]:
             return False
         return all(
             len(group.chunks) == len(schema) and chunk.number(VALUES) == group.rows and chunk.number(CODEC)
