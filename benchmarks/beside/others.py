@@ -3,7 +3,7 @@
 Every way reads the whole file, writes one JSONL file a shard with the lines that Bedrock wants, and the rows of each
 shard as Parquet in the compression that we use. They check nothing: no row without a text, no dialect, no
 size. A join reads the source and the output, puts answers beside rows by record id, in the source's order, and writes
-Parquet in the cheaper of the two compressions that we use.
+Parquet in the compression that we use.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from typing import Any
 
 from beside.work import INFERENCE, SHARD, TEMPLATE, Size
 
-COPY_COMPRESSION: Any = "snappy"  # of the copied rows, as ours
-# Of joined rows. Ours has the source's columns in that of the copy, and the answers in zstd at level 1; the others compress
-# everything with what costs them less.
-JOINED_COMPRESSION = COPY_COMPRESSION
+# Of the copied rows and of the joined ones, as ours.
+COMPRESSION: Any = "zstd"
+LEVEL = 1
 MARK = "\x00"
 
 
@@ -62,7 +61,9 @@ class Pandas:
                 for number, row in enumerate(rows.to_dict("records")):
                     record = {"recordId": f"{shard}{number:06d}", "modelInput": body(TEMPLATE.format(**row))}
                     lines.write(json.dumps(record) + "\n")
-            rows.to_parquet(out / f"{shard}.rows.parquet", index=False, compression=COPY_COMPRESSION)
+            rows.to_parquet(
+                out / f"{shard}.rows.parquet", index=False, compression=COMPRESSION, compression_level=LEVEL
+            )
 
     @staticmethod
     def join(folder: Path, out: Path, size: Size, kind: str) -> None:
@@ -79,7 +80,7 @@ class Pandas:
         else:
             answers = [{"record_id": r["recordId"], "embedding": r["modelOutput"]["embedding"]} for r in records]
         joined = source.merge(pd.DataFrame(answers), on="record_id", how="inner")
-        joined.to_parquet(out / "joined.parquet", index=False, compression=JOINED_COMPRESSION)
+        joined.to_parquet(out / "joined.parquet", index=False, compression=COMPRESSION, compression_level=LEVEL)
 
 
 # --------------------------------------------------------------------------- polars
@@ -117,7 +118,9 @@ class Polars:
             number = pl.int_range(pl.len()).cast(pl.String).str.zfill(6)
             lines = rows.select(recordId=pl.concat_str(pl.lit(shard), number), modelInput=expression(asked))
             lines.write_ndjson(out / f"{shard}.jsonl")
-            rows.write_parquet(out / f"{shard}.rows.parquet", compression=COPY_COMPRESSION, statistics=False)
+            rows.write_parquet(
+                out / f"{shard}.rows.parquet", compression=COMPRESSION, compression_level=LEVEL, statistics=False
+            )
 
     @staticmethod
     def join(folder: Path, out: Path, size: Size, kind: str) -> None:
@@ -134,7 +137,9 @@ class Polars:
         answers = output.select(pl.col("recordId").str.slice(5).cast(pl.UInt32).alias("row"), answer)
         source = pl.scan_parquet(folder / "source.parquet").with_row_index("row")
         joined = source.join(answers, on="row", how="left", maintain_order="left").drop("row")
-        joined.collect().write_parquet(out / "joined.parquet", compression=JOINED_COMPRESSION, statistics=False)
+        joined.collect().write_parquet(
+            out / "joined.parquet", compression=COMPRESSION, compression_level=LEVEL, statistics=False
+        )
 
 
 # --------------------------------------------------------------------------- DuckDB
@@ -181,7 +186,7 @@ class DuckDB:
             )
             base.execute(
                 f"copy (select * exclude place from rows where place >= {first} and place < {behind} order by place) "
-                f"to '{out}/{shard}.rows.parquet' (format parquet, compression {COPY_COMPRESSION})"
+                f"to '{out}/{shard}.rows.parquet' (format parquet, compression {COMPRESSION}, compression_level {LEVEL})"
             )
 
     @staticmethod
@@ -201,7 +206,7 @@ class DuckDB:
             f"left join (select substr(recordId, 6)::integer as row, {answer} from "
             f"read_json('{folder}/{kind}.jsonl.out', format='newline_delimited', maximum_object_size=33554432, "
             f"columns={{recordId: 'VARCHAR', modelOutput: '{said}'}})) answers on place = row order by place) "
-            f"to '{out}/joined.parquet' (format parquet, compression {JOINED_COMPRESSION})"
+            f"to '{out}/joined.parquet' (format parquet, compression {COMPRESSION}, compression_level {LEVEL})"
         )
 
 
@@ -249,7 +254,8 @@ class Simdjson:
         pq.write_table(
             joined,
             out / "joined.parquet",
-            compression=JOINED_COMPRESSION,
+            compression=COMPRESSION,
+            compression_level=LEVEL,
             use_dictionary=False,
             write_statistics=False,
         )

@@ -55,9 +55,10 @@ def test_every_way_joins_what_ours_joins(beside, small, tmp_path, kind, monkeypa
 def test_the_others_copy_rows_in_the_compression_that_we_use(beside):
     from beside import others
 
+    from quarry_collector.parts import COMPRESSION
     from quarry_preprocessor.write import COPY_COMPRESSION
 
-    assert others.COPY_COMPRESSION == COPY_COMPRESSION
+    assert others.COMPRESSION == COPY_COMPRESSION == COMPRESSION
 
 
 def test_other_lines_are_no_same_work(beside, small, tmp_path):

@@ -289,5 +289,24 @@ async def test_the_preprocessors_own_copies_are_taken_over():
 
     assert totals.state is RunState.SUCCEEDED
     (body,) = (body for key, body in world.objects.bodies.items() if key.startswith(f"results/{run_id}/part-"))
-    assert codecs(body)["topic"] == "SNAPPY"
+    topic = pq.read_metadata(io.BytesIO(body)).row_group(0).column(0)
+    assert (topic.path_in_schema, topic.compression) == ("topic", "ZSTD")
+    assert not topic.is_stats_set, "a column that is encoded for the part has statistics"
     assert world.result(run_id).column("topic").to_pylist() == [f"topic number {row}" for row in range(120)]
+
+
+async def test_numbers_and_times_of_copied_rows_have_statistics():
+    world = SimulatedWorld()
+    table = pa.table({"topic": [f"topic number {row}" for row in range(400)], "row": range(400), "day": [DAY] * 400})
+
+    run_id = world.send(world.joke(s3_uri=world.parquet(table, row_group_size=400), max_records_per_job=100))
+
+    assert (await world.run(run_id)).state is RunState.SUCCEEDED
+    assert any(key.startswith(f"rows/{run_id}/") for key in world.objects.bodies)
+    bodies = [body for key, body in world.objects.bodies.items() if key.startswith(f"results/{run_id}/part-")]
+    groups = [pq.read_metadata(io.BytesIO(body)).row_group(0) for body in bodies]
+    assert len(groups) > 1
+    for group in groups:
+        has = {group.column(at).path_in_schema: group.column(at).is_stats_set for at in range(3)}
+        assert has == {"topic": False, "row": True, "day": True}
+    assert min(group.column(1).statistics.min for group in groups) == 0

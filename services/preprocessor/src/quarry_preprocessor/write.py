@@ -32,7 +32,8 @@ from quarry_core.tabular.reader import RowReader
 from quarry_core.tabular.upload_sink import UploadSink
 
 ROW_GROUP_ROWS_MAX = 8_192
-COPY_COMPRESSION: Literal["snappy", "lz4", "zstd"] = "snappy"
+# At level 1, as the parts, which take the columns of the copy over as they are.
+COPY_COMPRESSION: Literal["snappy", "lz4", "zstd"] = "zstd"
 BLOCK_BYTES = 1 << 20
 
 
@@ -180,14 +181,14 @@ def _copied(
         for batch in batches:
             own = batch.select(columns)
             if writer is None:
-                # Text without a dictionary, in the compression that costs the least processor time: the copy is read
-                # once and then removed. Nobody asks for statistics, and of long values they are long.
+                # Text without a dictionary and without statistics, which of long values are long. The parts get these
+                # columns as they stand here, and people skip row groups by dates and numbers.
                 writer = pq.ParquetWriter(
                     UploadSink(upload),
                     own.schema,
                     compression=COPY_COMPRESSION,
                     use_dictionary=False,
-                    write_statistics=False,
+                    write_statistics=[each.name for each in own.schema if pa.types.is_primitive(each.type)],
                 )
             group.append(own)
             rows, size_bytes = rows + own.num_rows, size_bytes + own.nbytes
