@@ -56,7 +56,7 @@ def test_promtool_takes_the_rules():
     done = promtool("check", "rules", *map(str, sorted(RULES.glob("*.yaml"))))
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "17 rules found" in done.stdout
+    assert "18 rules found" in done.stdout
     assert f"{len(rules('record'))} rules found" in done.stdout
 
 

@@ -378,7 +378,7 @@ run "a_page_in_a_cluster" {
     page    = { write = true }
   }
   assert {
-    condition     = strcontains(module.page_role[0].trust_json, "quarry-page") && keys(module.service_roles.trust_json) == ["collector", "preprocessor", "scheduler"]
+    condition     = strcontains(module.page_role[0].trust_json, "quarry-page") && toset(keys(module.service_roles.trust_json)) == toset(["collector", "preprocessor", "scheduler"])
     error_message = "The account quarry-page takes the page's role, and no service's."
   }
   assert {
