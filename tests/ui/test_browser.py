@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from quarry_cli.client.api import Client
+from quarry_core.models import pool_of
 from tests.ui.browser import Served, wait
 from tests.ui.scene import Scene
+from tests.world.world import CLAUDE
 
 NARROW, WIDE = 400, 1_600
+POOL = pool_of("us-east-1", CLAUDE)
 TABS = ("", "/shards", "/shards/00000", "/jobs", "/errors", "/rows", "/request")
 
 
@@ -19,6 +24,7 @@ def paths(served) -> dict[str, str]:
     return {
         "runs": "/",
         "pools": "/pools",
+        "limit": f"/pools/limit?{urlencode({'pool': POOL})}",
         "dead-letter messages": "/dead-letters",
         "many shards": f"/runs/{scene.big}/shards?page=24",
         "retry": f"/runs/{scene.hostile}/do/retry",
@@ -193,6 +199,48 @@ def test_each_action_is_asked_about_and_done(browser):
         do("Cancel", "The run is cancelled.")
         browser.open(served, f"/runs/{run_id}")
         assert browser.driver.find_elements(By.LINK_TEXT, "Cancel") == []
+
+
+@pytest.mark.timeout(300)
+def test_a_pools_limit_is_set_by_keyboard(browser):
+    scene = Scene()
+    scene.moving_run(400, ended=0)
+    with Served(scene, write=True) as served:
+        browser.look(NARROW)
+        browser.sign_in(served)
+        browser.open(served, "/pools")
+        browser.run("document.getElementById('limit-1').focus()")
+        focused(browser).send_keys(Keys.ENTER)
+        wait(lambda: "may be active at once?" in text_of(browser, "#h-ask"), "it is asked")
+        browser.run("document.getElementById('limit').focus()")
+        focused(browser).send_keys("3", Keys.TAB, "calm night", Keys.ENTER)
+        wait(lambda: "goes by 3 now" in text_of(browser, "#h-done"), "it is set")
+        assert browser.findings() == []
+        browser.open(served, "/pools")
+        assert "Set to 3 by hand" in text_of(browser, "#pools")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_dead_letter_messages_that_were_shown_are_moved_back_after_a_question(browser, monkeypatch, dark):
+    monkeypatch.setenv("QUARRY_MANIFEST_QUEUE_URL", "https://queue/manifests")
+    scene = Scene()
+    scene.dead_letter("manifests", '{"a": 1}', "the bucket was closed")
+    with Served(scene, write=True) as served:
+        browser.look(NARROW, dark=dark)
+        browser.sign_in(served)
+        browser.open(served, "/dead-letters")
+        browser.driver.find_element(By.CSS_SELECTOR, "td form button").click()
+        wait(lambda: "the bucket was closed" in text_of(browser, "main"), "the message is shown")
+        browser.driver.find_element(By.CSS_SELECTOR, "main > form button").click()
+        wait(lambda: "Is the cause fixed?" in text_of(browser, "#h-ask"), "it is asked")
+        assert browser.findings() == []
+        assert len(scene.dead_letters["manifests"].bodies) == 1
+        browser.driver.find_element(By.CSS_SELECTOR, "main form button").click()
+        wait(lambda: "1 message moved back to manifests." in text_of(browser, "#h-done"), "it is moved")
+        assert browser.findings() == []
+        assert scene.dead_letters["manifests"].bodies == ()
+        assert scene.world.queues["manifests"].bodies == ('{"a": 1}',)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
