@@ -160,10 +160,10 @@ async def test_a_shard_whose_writing_kills_breaks_the_run_and_what_was_paid_is_k
     world = SimulatedWorld(job_quota=1)
     write = quarry_preprocessor.slices.ShardWriter.write
 
-    def kills(self, shard):
+    def kills(self, shard, wanted):
         if shard.number >= 4:
             raise Crash("out of memory")
-        return write(self, shard)
+        return write(self, shard, wanted)
 
     monkeypatch.setattr(quarry_preprocessor.slices.ShardWriter, "write", kills)
     run_id = world.send(world.joke(rows=400, max_records_per_job=100))

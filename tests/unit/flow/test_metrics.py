@@ -214,6 +214,14 @@ async def a_canary_is_judged(seen):
     seen.look()
 
 
+async def a_run_is_held(seen):
+    world = SimulatedWorld()
+    world.send(world.joke(rows=400, max_records_per_job=100, budget_usd=0.000001))
+    await world.idle()
+    await world.scheduler.sweeper.sweep()
+    seen.look()
+
+
 async def calls_of_aws(seen):
     async with scripted("sqs", [Answer({"Attributes": {}})], observe=metrics.observe_aws) as (aws, _):
         await SqsQueue(aws, "events", "https://sqs/1/events", "https://sqs/1/events-dlq").depth()
@@ -244,6 +252,7 @@ async def look_at_everything(everything_seen, monkeypatch):
         await what_cloudwatch_publishes(seen)
         await a_canary_is_judged(seen)
         await a_month_has_a_budget(seen)
+        await a_run_is_held(seen)
         await calls_of_aws(seen)
         everything_seen["seen"] = seen
     return everything_seen["seen"]

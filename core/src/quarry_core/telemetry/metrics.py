@@ -54,7 +54,7 @@ RUNS = Gauge(
 )
 RUN_OLDEST_HELD = Gauge(
     "quarry_run_oldest_held_timestamp_seconds",
-    "Since when the run held longest has been held, by what holds it, and somebody may let go on; 0: none is.",
+    "Since when the run held longest has been held, by what holds it (canary, budget, month), and somebody may let go on; 0: none is.",
     ["kind"],
 )
 SHARDS = Gauge(

@@ -163,10 +163,12 @@ class Budgets:
     async def _now(self) -> Month:
         """The item of the current month, which is made if it does not stand."""
         name = month_of(self._world.clock.now())
-        await self._months.open(name)
         month = await self._world.ledger.month(name)
         if month is None:
             self._months.forget()
+            await self._months.open(name)
+            month = await self._world.ledger.month(name)
+        if month is None:
             raise Missing(f"month {name} is not in the ledger")
         return month
 
