@@ -9,6 +9,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
+pytest.importorskip("starlette")  # the extra `ui`
+
 from quarry_cli.page.app import ACT_S_MAX
 from quarry_cli.page.serve import STOP_S_MAX
 
