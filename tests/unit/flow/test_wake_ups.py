@@ -152,16 +152,16 @@ async def test_forty_shards_are_announced_once_each_while_the_collector_is_away(
 @pytest.mark.promise("L2", "I1")
 async def test_a_collector_that_needs_far_longer_than_the_sweeps_patience_gets_few_copies():
     async with stack() as running:
-        running.offload_s = 5.0
+        running.offload_s = 7.0  # of eight shards at once
         await all_ended(running, "r1")
         running.begin(quarry_scheduler.handler, times=2)
         running.begin(quarry_collector.handler)
         took_s = await running.until(state_is(running, "r1", RunState.SUCCEEDED), 600)
 
         print(f"slow: {dict(running.watched.sent)}, {dict(running.uploads)}, {took_s:.0f} s")
-        assert took_s > 20 * running.world.settings.wake_after_ended_s
+        assert took_s > 30 * running.world.settings.wake_after_ended_s
         assert running.watched.sent["settle"] <= SHARDS * 1.75
-        assert running.uploads["results"] <= SHARDS * 1.25  # eight at once: some are begun beside their copy
+        assert running.uploads["results"] == SHARDS
 
 
 @pytest.mark.promise("L2", "I1")

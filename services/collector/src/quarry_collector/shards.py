@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -71,16 +72,22 @@ class Shards:
         self._whole = Joined(self._wake_if_whole)
         # Transactions on the same totals, month or history cancel each other; those of one process need not.
         self._moving = asyncio.Lock()
+        self._turns = WeakValueDictionary[tuple[str, str], asyncio.Lock]()  # by shard, while somebody works on it
 
     async def on_settle(self, wakeup: Wakeup) -> Verdict:
         """Settle a shard that is ENDED; finish what a crash left of one that is SETTLED."""
         assert wakeup.shard is not None
+        # The copy of a wake-up finds the work done, instead of doing it beside the first.
+        async with self._turns.setdefault((wakeup.run_id, wakeup.shard), asyncio.Lock()):
+            return await self._settle_or_finish(wakeup, wakeup.shard)
+
+    async def _settle_or_finish(self, wakeup: Wakeup, name: str) -> Verdict:
         ledger = self._world.ledger
-        shard, totals = await asyncio.gather(ledger.shard(wakeup.run_id, wakeup.shard), ledger.totals(wakeup.run_id))
+        shard, totals = await asyncio.gather(ledger.shard(wakeup.run_id, name), ledger.totals(wakeup.run_id))
         if totals is None:
             return DONE
         if totals.state.terminal or (shard is None and totals.fault):
-            await self._delete_input(wakeup.run_id, wakeup.shard)  # whatever was written late: nobody sends it any more
+            await self._delete_input(wakeup.run_id, name)  # whatever was written late: nobody sends it any more
             return DONE
         run = await self._runs.of(wakeup.run_id)
         if shard is None or run is None or run.pins is None:
@@ -88,7 +95,7 @@ class Shards:
         salvage = Salvage(self._world.objects, run.run_id, totals.plan, run.pins, self._datasets)
         ours = deleted = False
         if shard.state is ShardState.ENDED or not await self._published(salvage, shard, totals):
-            piece = Piece(Step.SETTLE, wakeup.run_id, wakeup.shard)
+            piece = Piece(Step.SETTLE, wakeup.run_id, name)
             with Held() as held:
                 async with self._shares.taken(shard.bytes + SHARD_OVERHEAD_BYTES), self._steps.pieces.begun(piece):
                     if shard.state is ShardState.ENDED:
@@ -100,11 +107,11 @@ class Shards:
                     if shard.state is ShardState.SETTLED and has_part(shard, totals):
                         mine = held if ours else None
                         publishing = self._publish(salvage, shard, mine, broken=bool(totals.fault), rounds=totals.round)
-                        await _beside(publishing, self._delete_input(wakeup.run_id, wakeup.shard))
+                        await _beside(publishing, self._delete_input(wakeup.run_id, name))
                         deleted = True
         if shard.state is ShardState.SETTLED:
             if not deleted:
-                await self._delete_input(wakeup.run_id, wakeup.shard)
+                await self._delete_input(wakeup.run_id, name)
             if ours:
                 self._tell_whole(shard, run.accepted_at)
             await self._canary.judge(salvage, shard)
