@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pytest
 
 from quarry_cli import errors
@@ -12,7 +14,8 @@ from tests.unit.cli.test_run import PROMPT, elsewhere, sent, services, topics, u
 __all__ = ["elsewhere"]
 NOBODY = "nobody answered, so nothing was sent: --yes goes on without a question, --max-cost DOLLARS up to an amount"
 
-UNANSWERED = {1, 2}  # the runner of the lowest version of click answers the end of input by an empty line, which is no
+# The runner of click 8.1 answers the end of input by an empty line, which is no; a terminal and a later runner do not.
+UNANSWERED = (1, "nothing was sent") if version("click").startswith("8.1.") else (2, NOBODY)
 
 
 @pytest.fixture
@@ -46,9 +49,7 @@ def test_the_estimate_is_shown_and_yes_goes_on(quarry, jokes):
 def test_no_and_no_answer_send_and_upload_nothing(quarry, jokes, given, code, said):
     result = jokes("-o", "out", given=given)
 
-    assert result.exit_code in code, result.stderr
-    assert said in result.stderr
-    assert (NOBODY in result.stderr) == (result.exit_code == 2)
+    assert (result.exit_code, said in result.stderr) == (code, True), result.stderr
     assert (sent(quarry), uploads(quarry)) == ([], [])
 
 
@@ -83,7 +84,7 @@ def test_what_nobody_can_price_is_asked_about_and_has_no_amount(quarry, jokes):
     assert "nobody can say what it would cost (the table of prices has no ai21.jamba-1-5-large-v1:0" in refused.stderr
     asked = jokes(model="ai21.jamba-1-5-large-v1:0")
     assert "cost      not known" in asked.stderr
-    assert (asked.exit_code in UNANSWERED, sent(quarry)) == (True, [])
+    assert (asked.exit_code, UNANSWERED[1] in asked.stderr, sent(quarry)) == (UNANSWERED[0], True, [])
 
 
 def test_nothing_is_asked_where_nothing_is_paid_for(quarry, jokes, monkeypatch):
