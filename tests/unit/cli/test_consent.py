@@ -43,9 +43,7 @@ def test_the_estimate_is_shown_and_yes_goes_on(quarry, jokes):
     assert "Send it" not in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("given", "code", "said"), [("n\n", {1}, "nothing was sent"), (None, UNANSWERED, "nothing was sent")]
-)
+@pytest.mark.parametrize(("given", "code", "said"), [("n\n", 1, "nothing was sent"), (None, *UNANSWERED)])
 def test_no_and_no_answer_send_and_upload_nothing(quarry, jokes, given, code, said):
     result = jokes("-o", "out", given=given)
 

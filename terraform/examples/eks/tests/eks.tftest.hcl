@@ -18,10 +18,9 @@ run "eks" {
   command = plan
 
   assert {
-    condition = alltrue([
-      for service in ["preprocessor", "scheduler", "collector"] :
-      output.role_arns[service] == "arn:aws:iam::123456789012:role/eks-quarry-${service}"
-    ])
+    condition = output.role_arns == {
+      for service in ["preprocessor", "scheduler", "collector", "page"] : service => "arn:aws:iam::123456789012:role/eks-quarry-${service}"
+    }
     error_message = "The roles must be the environment's, in the account of the credentials."
   }
   assert {
