@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quarry_core.tabular.arrow_equal import same_values
+from quarry_core.tabular.parquet.beside import RowStream
 from quarry_core.tabular.parquet.footer import Annotation, Leaf, leaves_of
 from quarry_core.tabular.parquet.lost_annotations import lost_annotations
 from quarry_core.tabular.parquet.part_errors import PartDiffers
@@ -65,7 +66,7 @@ def check_same_rows(wanted: Iterator[pa.RecordBatch], found: Iterator[pa.RecordB
     Raises:
         PartDiffers: naming the first column that differs, or saying that one side has more rows.
     """
-    left, right = _Rows(wanted), _Rows(found)
+    left, right = RowStream(wanted), RowStream(found)
     at = 0
     while count := min(left.ready(), right.ready()):
         one, other = left.take(count), right.take(count)
@@ -130,27 +131,3 @@ def _prove(parts: Sequence[Path], merged: BinaryIO, schema: pa.Schema, still: Ca
     with _opened(merged) as file:
         check_schema(file.schema_arrow, schema)
         check_same_rows(_batches(parts, still), batches_of_groups(file))
-
-
-class _Rows:
-    """Batches, to be taken by any number of rows."""
-
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self._batches = batches
-        self._batch: pa.RecordBatch | None = None
-        self._at = 0
-
-    def ready(self) -> int:
-        """How many rows can be taken at once; 0 at the end."""
-        while self._batch is None or self._at == self._batch.num_rows:
-            self._batch = next(self._batches, None)
-            self._at = 0
-            if self._batch is None:
-                return 0
-        return int(self._batch.num_rows) - self._at
-
-    def take(self, count: int) -> pa.RecordBatch:
-        assert self._batch is not None
-        taken = self._batch.slice(self._at, count)
-        self._at += count
-        return taken
