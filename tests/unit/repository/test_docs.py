@@ -272,11 +272,9 @@ def test_every_dependency_earns_its_place_in_a_sentence():
     assert wanted == {name for cell in said for name in re.findall(r"`([^`]+)`", cell)}
 
 
-def test_decisions_have_each_a_number_of_its_own_and_three_parts():
-    """A gap is a record that is still being written: numbers are given out before."""
+def test_decisions_are_numbered_without_gaps_and_have_three_parts():
     numbers = [int(path.name[:4]) for path in DECISIONS]
-    assert len(set(numbers)) == len(numbers)
-    assert numbers[0] == 1
+    assert numbers == list(range(1, len(numbers) + 1))
     for path in DECISIONS:
         text = path.read_text()
         assert text.startswith(f"# {path.name[:4]} ")
