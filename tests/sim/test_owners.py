@@ -7,12 +7,13 @@ import pytest
 from tests.sim import campaign, trial
 from tests.sim.premises import Noted, dropped, read_premise
 
-# By call: whose it is shifts a little with what else the services do.
-CLOSED_BY_TWO = ["handed:0 plan=bus.put#1:stall,objects.list#3:stall"]
+# Which call it is shifts with whatever else the services do, so that every call at which it may be is struck.
+CLOSED_BY_TWO = [f"handed:0 plan=bus.put#1:stall,objects.list#{number}:stall" for number in range(1, 10)]
 BEGUN_LATE = [
-    f"handed:0 plan=bus.put#1:crash_after,objects.list#3:stall,table.transact#{number}:stall" for number in (27, 28, 29)
+    f"handed:0 plan=bus.put#1:crash_after,objects.list#3:stall,table.transact#{number}:stall"
+    for number in range(20, 50)
 ]
-SWEPT_LATE = [f"ondemand:0 plan=runtime.ask#10:crash_before,table.transact#{number}:stall" for number in (27, 28, 29)]
+SWEPT_LATE = [f"ondemand:0 plan=runtime.ask#10:crash_before,table.transact#{number}:stall" for number in range(20, 50)]
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +34,11 @@ def _silent():
     ],
 )
 def test_who_comes_late_takes_nothing_from_another_and_without_the_premise_it_would(name, lines, words):
-    for line in lines:
-        outcome = campaign.one(line)
-        assert outcome.held, f'python -m tests.sim one "{line}": {outcome.why}'
     with dropped(read_premise(name)):
-        assert any(words in why for line in lines for why in campaign.one(line).why)
+        caught = next((line for line in lines if any(words in why for why in campaign.one(line).why)), None)
+    assert caught is not None, "the premise is missed at none of these calls"
+    outcome = campaign.one(caught)
+    assert outcome.held, f'python -m tests.sim one "{caught}": {outcome.why}'
 
 
 def test_of_two_moves_that_ask_the_same_the_one_is_noted_that_was_refused():
