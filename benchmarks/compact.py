@@ -22,7 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from quarry_cli.client.compact.grouping import AIM_MIB, MIB, groups_of
+from quarry_cli.client.results.compact.grouping import AIM_MIB, MIB, groups_of
 from quarry_core.contract.results import outcome_schema, result_schema
 from quarry_core.tabular.memory import choose_arrow_allocator
 from quarry_core.tabular.parquet import merging

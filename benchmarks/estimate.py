@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from quarry_cli import Client
 from quarry_cli.client.connections import connect_to
-from quarry_cli.client.one_call import Asked
+from quarry_cli.client.submission.one_call import Asked
 from quarry_local.settings import StackSettings
 from quarry_local.stack import Stack
 

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_cli.client.run_logs import groups_of, insights_lines
+from quarry_cli.client.diagnosis.logs import groups_of, insights_lines
 from quarry_core.clock import SystemClock
 from quarry_local import demo, resources
 from quarry_local.policies import SERVICES

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from quarry_cli.client import budget, control, retrying, share
+from quarry_cli.client.changes import budget, control, retrying, share
 from quarry_cli.client.connections import Connections
 from quarry_cli.errors import NoSuchRun, NotControlled, NotRetried, RunEnded
 from quarry_core.contract.messages import Wakeup

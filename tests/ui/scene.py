@@ -13,9 +13,9 @@ import pyarrow as pa
 from starlette.applications import Starlette
 
 from quarry_cli.client.connections import Connections
-from quarry_cli.client.dead_letter_connections import Post
-from quarry_cli.client.dead_letter_queue import DEAD_LETTER_QUEUES
-from quarry_cli.client.dead_letter_settings import source_of
+from quarry_cli.client.dead_letters.connections import Post
+from quarry_cli.client.dead_letters.queue import DEAD_LETTER_QUEUES
+from quarry_cli.client.dead_letters.settings import source_of
 from quarry_cli.page.app import Served, build_app
 from quarry_cli.page.guard import Access
 from quarry_cli.page.links import Links

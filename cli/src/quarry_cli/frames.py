@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from quarry_cli.client.api import WAIT_EVERY_S, Client
 from quarry_cli.client.connections import variables_of
-from quarry_cli.client.consent import MAX_COST_USD, beyond
-from quarry_cli.client.one_call import Asked
 from quarry_cli.client.place import Place, end, find_place
-from quarry_cli.client.view import RunView
+from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.submission.consent import MAX_COST_USD, beyond
+from quarry_cli.client.submission.one_call import Asked
 from quarry_cli.errors import NotSubmitted, RunFailed
 from quarry_cli.screen.wording import plain
 from quarry_core.contract.states import RunState
@@ -88,7 +88,7 @@ def run(
         StillRunning: `timeout_s` passed; the run goes on.
         QuarryError, PortError: see `Client`.
     """
-    from quarry_cli.client.dataframes import given  # noqa: PLC0415 pyarrow takes its time to import
+    from quarry_cli.client.results.dataframes import given  # noqa: PLC0415 pyarrow takes its time to import
     from quarry_cli.screen.progress import progress_of  # noqa: PLC0415 as does rich
 
     say = _say if progress is not False else _silent

@@ -94,7 +94,7 @@ def rows(stack, client, tmp_path):
 
     def upload(count: int) -> str:
         from quarry_cli.client.connections import connect
-        from quarry_cli.client.uploading import bring, look_at
+        from quarry_cli.client.submission.uploading import bring, look_at
         from quarry_core.contract.names import s3_uri
 
         file = tmp_path / f"topics-{count}.csv"

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from quarry_cli.client.audit_trail import read_since
+from quarry_cli.client.history.audit_trail import read_since
 from quarry_cli.errors import BadSetting
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import AuditEntry

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_cli.client import download
 from quarry_cli.client.api import Client
-from quarry_cli.client.compact import compacting, grouping
-from quarry_cli.client.compact.grouping import groups_of
 from quarry_cli.client.connections import Connections
+from quarry_cli.client.results import download
+from quarry_cli.client.results.compact import compacting, grouping
+from quarry_cli.client.results.compact.grouping import groups_of
 from quarry_cli.errors import BadSetting, NotCompacted, NotEnded
 from quarry_core.contract.names import compact_part_key, compact_plan_key, compact_prefix, compact_success_key, part_key
 from quarry_core.errors import PortError

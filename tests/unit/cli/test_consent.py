@@ -7,7 +7,7 @@ from importlib.metadata import version
 import pytest
 
 from quarry_cli import errors
-from quarry_cli.client.consent import MAX_COST_USD
+from quarry_cli.client.submission.consent import MAX_COST_USD
 from tests.unit.cli.test_frames import TABLE, ask
 from tests.unit.cli.test_run import PROMPT, elsewhere, sent, services, topics, uploads
 

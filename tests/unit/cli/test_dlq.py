@@ -9,8 +9,8 @@ import json
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from quarry_cli.client import dead_letter_queue
-from quarry_cli.client.dead_letter_settings import source_of
+from quarry_cli.client.dead_letters import queue as dead_letter_queue
+from quarry_cli.client.dead_letters.settings import source_of
 from quarry_cli.commands.dlq import Post
 from quarry_cli.main import app
 from quarry_core.aws.dead_letters import dead_lettered

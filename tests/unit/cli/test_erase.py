@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from quarry_cli.client.erasing import erase
+from quarry_cli.client.changes.erasing import erase
 from quarry_core.contract.names import output_prefix, part_key, rows_key
 from quarry_core.errors import Refused, Stale
 from quarry_core.ports import Delete

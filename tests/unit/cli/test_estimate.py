@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_cli.client.estimating import nowhere
 from quarry_cli.client.local_stack import NAMING
+from quarry_cli.client.submission.estimating import nowhere
 from quarry_cli.main import app
 from quarry_core.clock import SystemClock
 from quarry_core.errors import Refused

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_cli.client.convert import write_csv, write_jsonl
-from quarry_cli.client.values import duration_text
+from quarry_cli.client.results.convert import write_csv, write_jsonl
+from quarry_cli.client.results.values import duration_text
 from quarry_cli.errors import Unreadable
 from tests.unit.writers.files import PYARROW, ROWS, all_files
 

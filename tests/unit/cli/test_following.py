@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from quarry_cli.client.api import Client
-from quarry_cli.client.following import SILENCES_MAX, follow
+from quarry_cli.client.runs.following import SILENCES_MAX, follow
 from quarry_cli.errors import NoSuchRun, NotConfigured, StillRunning
 from quarry_cli.screen.lines import Lines
 from quarry_cli.screen.live import Screen, is_screen

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("starlette")  # the extra `ui`
 
 from quarry_cli.client.api import Client
-from quarry_cli.client.dead_letter_queue import DEAD_LETTER_QUEUES
+from quarry_cli.client.dead_letters.queue import DEAD_LETTER_QUEUES
 from quarry_core.contract.names import queue_url_variable
 from quarry_core.models import pool_of
 from tests.ui.scene import SCRIPT, Scene

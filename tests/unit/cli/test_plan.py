@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from quarry_cli.client.overlay import Overlay
+from quarry_cli.client.submission.overlay import Overlay
 from quarry_cli.errors import NoResults, NotPlanned, NotSubmitted
 from quarry_cli.screen.plans import plan_table
 from quarry_core.errors import Conflict, Missing, Refused

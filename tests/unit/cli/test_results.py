@@ -15,8 +15,8 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_cli.client.row_account import account
-from quarry_cli.client.view import Rows
+from quarry_cli.client.results.row_account import account
+from quarry_cli.client.runs.view import Rows
 from quarry_core.contract.names import part_key, report_key
 from tests.world.world import TITAN
 

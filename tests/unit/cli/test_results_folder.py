@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow.dataset as ds
 import pytest
 
-from quarry_cli.client.download import local_name
+from quarry_cli.client.results.download import local_name
 from quarry_core.contract.names import part_key
 
 READERS = {

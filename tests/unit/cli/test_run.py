@@ -13,7 +13,7 @@ import pytest
 
 from quarry_cli.client import local_stack as local
 from quarry_cli.client import place
-from quarry_cli.client.uploading import safe_name
+from quarry_cli.client.submission.uploading import safe_name
 from quarry_cli.errors import NotConfigured
 from quarry_core.errors import Unknown
 from tests.unit.cli.conftest import Command

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from quarry_cli.client.run_errors import REMEDIES
-from quarry_cli.client.run_logs import groups_of, insights_lines, line_of, local_lines, query_of, span_of
+from quarry_cli.client.diagnosis.errors import REMEDIES
+from quarry_cli.client.diagnosis.logs import groups_of, insights_lines, line_of, local_lines, query_of, span_of
 from quarry_cli.commands import completing
 from quarry_cli.commands import logs as logs_command
 from quarry_cli.errors import NotConfigured

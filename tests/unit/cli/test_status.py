@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from quarry_cli.client.following import Pace
-from quarry_cli.client.reading import RunReader
-from quarry_cli.client.view import count_shards, run_view
+from quarry_cli.client.runs.following import Pace
+from quarry_cli.client.runs.reading import RunReader
+from quarry_cli.client.runs.view import count_shards, run_view
 from quarry_cli.screen import wording
 from quarry_core.contract.run import Run
 from quarry_core.contract.states import Gate, RunState, ShardState

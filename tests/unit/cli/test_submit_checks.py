@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import ClientError
 
-from quarry_cli.client import checking
 from quarry_cli.client.manifest_queue import wrong_queue
+from quarry_cli.client.submission import checking
 from quarry_cli.errors import NotSubmitted
 from quarry_core.contract.names import prompt_key
 from quarry_core.errors import Missing, Refused, Unknown, raise_for

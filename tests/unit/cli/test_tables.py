@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from quarry_cli.aws.models_listing import ModelLine
-from quarry_cli.client.run_search import RunLine
+from quarry_cli.client.runs.search import RunLine
 from quarry_cli.commands.models import _table as models_table
 from quarry_cli.screen import live, printing, wording
 from quarry_cli.screen.tables import Column, fit

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quarry_cli.client.checking import check
 from quarry_cli.client.connections import Connections
+from quarry_cli.client.submission.checking import check
 from quarry_core.contract.manifest_reading import read_manifest
 from quarry_core.contract.names import listing_key, prompt_key
 from quarry_core.contract.states import RunState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quarry_cli.client.pool_limits import forget_refused, read_limits
+from quarry_cli.client.pools.limits import forget_refused, read_limits
 from quarry_cli.errors import BadSetting
 from quarry_core.contract.refused_models import ABOUT_MODEL, is_about_model
 from quarry_core.contract.states import RunState

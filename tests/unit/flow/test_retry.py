@@ -8,9 +8,9 @@ import os
 import pyarrow as pa
 import pytest
 
-from quarry_cli.client import retrying
+from quarry_cli.client.changes import retrying
+from quarry_cli.client.changes.retrying import Retry
 from quarry_cli.client.connections import Connections
-from quarry_cli.client.retrying import Retry
 from quarry_cli.errors import BadSetting, NotRetried
 from quarry_core.contract.names import part_key, plan_key, rows_key, success_key, version_id
 from quarry_core.contract.states import RunState

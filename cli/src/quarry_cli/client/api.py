@@ -24,19 +24,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quarry_cli.aws.answers import for_people
-from quarry_cli.client import control, retrying
-from quarry_cli.client.audit_trail import Trail, audit_trail, read_since
-from quarry_cli.client.budget import Budget, set_budget
+from quarry_cli.client.changes import control, retrying
+from quarry_cli.client.changes.budget import Budget, set_budget
+from quarry_cli.client.changes.control import Control
+from quarry_cli.client.changes.erasing import Erased, erase
+from quarry_cli.client.changes.retrying import Retry
+from quarry_cli.client.changes.share import Share, set_share
 from quarry_cli.client.connections import Connect, Connections, connect, connect_to, variables_of
-from quarry_cli.client.control import Control
-from quarry_cli.client.costing import Costs, cost_of_run, cost_of_runs
-from quarry_cli.client.erasing import Erased, erase
-from quarry_cli.client.following import Show, follow
-from quarry_cli.client.formats import Format
-from quarry_cli.client.pool_limits import PoolLimits, forget_refused, read_limits, set_limit
-from quarry_cli.client.reading import RunReader
-from quarry_cli.client.retrying import Retry
-from quarry_cli.client.run_search import (
+from quarry_cli.client.history.audit_trail import Trail, audit_trail, read_since
+from quarry_cli.client.history.costing import Costs, cost_of_run, cost_of_runs
+from quarry_cli.client.pools.limits import PoolLimits, forget_refused, read_limits, set_limit
+from quarry_cli.client.results.formats import Format
+from quarry_cli.client.runs.following import Show, follow
+from quarry_cli.client.runs.reading import RunReader
+from quarry_cli.client.runs.search import (
     RunLine,
     Wanted,
     beginning_with,
@@ -45,9 +46,8 @@ from quarry_cli.client.run_search import (
     no_such_run,
     read_runs,
 )
-from quarry_cli.client.share import Share, set_share
-from quarry_cli.client.submitting import Submitted, as_text, submit
-from quarry_cli.client.view import RunView
+from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.submission.submitting import Submitted, as_text, submit
 from quarry_cli.errors import NoResults, NotConfigured, NotEnded, NotSubmitted, Unaccounted
 from quarry_cli.settings import ClientSettings
 from quarry_core.errors import PortError
@@ -57,18 +57,18 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from quarry_cli.client.compact.compacting import Compacted
-    from quarry_cli.client.download import Download
-    from quarry_cli.client.estimating import EstimatedRun
-    from quarry_cli.client.explaining import Place, Record
+    from quarry_cli.client.diagnosis.errors import RunErrors
+    from quarry_cli.client.diagnosis.explaining import Place, Record
+    from quarry_cli.client.diagnosis.logs import LogLine
     from quarry_cli.client.export.asked import Export, Exported
-    from quarry_cli.client.one_call import Asked, Sent
-    from quarry_cli.client.planning import PlannedRun, PreviewedRun
-    from quarry_cli.client.presigning import Presign, Shared
-    from quarry_cli.client.row_account import Account
-    from quarry_cli.client.run_errors import RunErrors
-    from quarry_cli.client.run_logs import LogLine
-    from quarry_cli.client.verifying import Verified
+    from quarry_cli.client.results.compact.compacting import Compacted
+    from quarry_cli.client.results.download import Download
+    from quarry_cli.client.results.presigning import Presign, Shared
+    from quarry_cli.client.results.row_account import Account
+    from quarry_cli.client.submission.estimating import EstimatedRun
+    from quarry_cli.client.submission.one_call import Asked, Sent
+    from quarry_cli.client.submission.planning import PlannedRun, PreviewedRun
+    from quarry_cli.client.verification.verifying import Verified
     from quarry_core.contract.run import Run
     from quarry_core.ledger.rows import Totals
 
@@ -145,7 +145,7 @@ class Client:
             NotSubmitted: it is refused; nothing was sent.
             NotWritten: the directory for the results holds something else.
         """
-        from quarry_cli.client.one_call import send  # noqa: PLC0415 beside its only user
+        from quarry_cli.client.submission.one_call import send  # noqa: PLC0415 beside its only user
 
         return self._do(lambda connections: send(connections, asked, tell))
 
@@ -156,7 +156,7 @@ class Client:
             NotSubmitted: it would be refused.
             NotWritten: the directory for the results holds something else.
         """
-        from quarry_cli.client.one_call import begun  # noqa: PLC0415 beside its only user
+        from quarry_cli.client.submission.one_call import begun  # noqa: PLC0415 beside its only user
 
         return self._do(lambda connections: begun(connections, asked))
 
@@ -171,7 +171,7 @@ class Client:
             NotSubmitted: it would be refused, in the words with which the run would end.
             NotPlanned: the source cannot be read with these credentials.
         """
-        from quarry_cli.client.planning import plan  # noqa: PLC0415 pyarrow takes its time to import
+        from quarry_cli.client.submission.planning import plan  # noqa: PLC0415 pyarrow takes its time to import
 
         text = manifest if isinstance(manifest, str) else as_text(manifest)
         return self._do(lambda connections: plan(connections, text, tell))
@@ -196,7 +196,7 @@ class Client:
             NotSubmitted: it would be refused, in the words with which the run would end.
             NotPlanned: the source cannot be read with these credentials, or Bedrock does not count.
         """
-        from quarry_cli.client.estimating import estimate  # noqa: PLC0415 pyarrow takes its time to import
+        from quarry_cli.client.submission.estimating import estimate  # noqa: PLC0415 pyarrow takes its time to import
 
         given = as_text(asked) if isinstance(asked, Mapping) else asked
         return self._do(
@@ -225,7 +225,7 @@ class Client:
             NotSubmitted: it would be refused, in the words with which the run would end.
             NotPlanned: the source cannot be read with these credentials.
         """
-        from quarry_cli.client.planning import preview  # noqa: PLC0415 pyarrow takes its time to import
+        from quarry_cli.client.submission.planning import preview  # noqa: PLC0415 pyarrow takes its time to import
 
         text = manifest if isinstance(manifest, str) else as_text(manifest)
         return self._do(lambda connections: preview(connections, text, rows, looked_at_max, tell))
@@ -437,8 +437,8 @@ class Client:
             NoSuchRun, NotEnded, NoResults, NotWritten, Unreadable. Rows that do not add up raise nothing: look at
                 `Results.account.faults`.
         """
-        from quarry_cli.client.download import download  # noqa: PLC0415 likewise
-        from quarry_cli.client.row_account import account  # noqa: PLC0415 pyarrow takes its time to import
+        from quarry_cli.client.results.download import download  # noqa: PLC0415 likewise
+        from quarry_cli.client.results.row_account import account  # noqa: PLC0415 pyarrow takes its time to import
 
         view, objects = self._readable(run_id, partial=partial, version=version)
         brought = download(
@@ -472,7 +472,7 @@ class Client:
         Raises:
             NoSuchRun, NotEnded, NoResults.
         """
-        from quarry_cli.client.verifying import verify  # noqa: PLC0415 pyarrow takes its time to import
+        from quarry_cli.client.verification.verifying import verify  # noqa: PLC0415 pyarrow takes its time to import
 
         async def look(connections: Connections) -> tuple[Run, Totals, Objects]:
             found = await find_version(connections, run_id, version)
@@ -490,7 +490,7 @@ class Client:
 
     def errors(self, run_id: str, *, examples_max: int = 3, code: str = "", version: int | None = None) -> RunErrors:
         """A run's error rows by code, with examples and remedies. Raises NoSuchRun, SeveralRuns, NoResults."""
-        from quarry_cli.client.run_errors import errors_of  # noqa: PLC0415 pyarrow takes its time to import
+        from quarry_cli.client.diagnosis.errors import errors_of  # noqa: PLC0415 pyarrow takes its time to import
 
         async def found(connections: Connections) -> str:
             return await find_version(connections, run_id, version)
@@ -500,7 +500,7 @@ class Client:
 
     def logs(self, view: RunView, most: int) -> tuple[list[LogLine] | None, str]:
         """What the services in AWS logged about a run; None, and why, where nobody may be asked."""
-        from quarry_cli.client.run_logs import insights_lines, not_asked, span_of  # noqa: PLC0415 its only user
+        from quarry_cli.client.diagnosis.logs import insights_lines, not_asked, span_of  # noqa: PLC0415 its only user
 
         async def look(connections: Connections) -> tuple[list[LogLine] | None, str]:
             if connections.ask is None or not connections.env:
@@ -520,7 +520,7 @@ class Client:
         Raises:
             NoSuchRun, NotEnded, NoResults, NotWritten: there is nothing whole to share.
         """
-        from quarry_cli.client.presigning import Shared, links_of  # noqa: PLC0415 pyarrow takes its time to import
+        from quarry_cli.client.results.presigning import Shared, links_of  # noqa: PLC0415 pyarrow takes its time to import
 
         view, objects = self._readable(run_id, partial=False, version=version)
 
@@ -591,7 +591,7 @@ class Client:
             NoSuchRun, NotEnded, NoResults, BadSetting.
             NotCompacted: it cannot be, and why; nothing has changed for readers.
         """
-        from quarry_cli.client.compact.compacting import check_aim, compact  # noqa: PLC0415 pyarrow takes its time to import
+        from quarry_cli.client.results.compact.compacting import check_aim, compact  # noqa: PLC0415 pyarrow takes its time to import
 
         check_aim(part_mib)
         view, objects = self._readable(run_id, partial=False, version=version)
@@ -607,7 +607,7 @@ class Client:
         Raises:
             NoSuchRun, SeveralRuns, NotEnded, NoResults, Unreadable.
         """
-        from quarry_cli.client.reporting import page_of, read_run  # noqa: PLC0415 pyarrow takes its time to import
+        from quarry_cli.client.results.reporting import page_of, read_run  # noqa: PLC0415 pyarrow takes its time to import
 
         run, jobs, objects = self._do(lambda connections: read_run(connections, run_id))
         return page_of(run, jobs, objects, rows=rows, prompt=prompt)
@@ -628,8 +628,8 @@ class Client:
         Raises:
             NoSuchRun, NoSuchRecord.
         """
-        from quarry_cli.client.explaining import explain, locate  # noqa: PLC0415 likewise
-        from quarry_cli.client.visits import PlanReader  # noqa: PLC0415 likewise
+        from quarry_cli.client.diagnosis.explaining import explain, locate  # noqa: PLC0415 likewise
+        from quarry_cli.client.diagnosis.visits import PlanReader  # noqa: PLC0415 likewise
 
         async def look(connections: Connections) -> tuple[Place, Objects, str]:
             objects = connections.objects()
@@ -641,7 +641,7 @@ class Client:
 
     def head(self, run_id: str, most: int, *, partial: bool = False, version: int | None = None) -> pa.Table:
         """The first joined rows as an Arrow table. Raises NoSuchRun, NotEnded, NoResults."""
-        from quarry_cli.client.joined_rows import first_rows  # noqa: PLC0415 pyarrow takes its time to import
+        from quarry_cli.client.results.joined_rows import first_rows  # noqa: PLC0415 pyarrow takes its time to import
 
         view, objects = self._readable(run_id, partial=partial, version=version)
         return _there(view, first_rows(objects, view.run_id, most))
@@ -650,7 +650,7 @@ class Client:
         self, run_id: str, *, columns: Sequence[str] | None = None, partial: bool = False, version: int | None = None
     ) -> pa.Table:
         """All joined rows, in the order of the source, in memory. Raises NoSuchRun, NotEnded, NoResults, Unaccounted."""
-        from quarry_cli.client.joined_rows import all_rows  # noqa: PLC0415 pyarrow takes its time to import
+        from quarry_cli.client.results.joined_rows import all_rows  # noqa: PLC0415 pyarrow takes its time to import
 
         view, objects = self._readable(run_id, partial=partial, version=version)
         rows = _there(view, all_rows(objects, view, columns))
@@ -725,7 +725,7 @@ def results_frame(
         NotConfigured: pandas is not installed, or a variable is missing.
         NoSuchRun, NotEnded, NoResults, Unaccounted: see `Client.table`.
     """
-    from quarry_cli.client.frame import frame_of, pandas_or_hint  # noqa: PLC0415 pyarrow takes its time to import
+    from quarry_cli.client.results.frame import frame_of, pandas_or_hint  # noqa: PLC0415 pyarrow takes its time to import
 
     pandas_or_hint()  # before anything is read
     return frame_of((client or Client()).table(run_id, columns=columns, partial=partial, version=version))

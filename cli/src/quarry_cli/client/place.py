@@ -11,7 +11,7 @@ from functools import partial
 from quarry_cli.client.api import Client
 from quarry_cli.client.connections import Connect, connect_to
 from quarry_cli.client.local_stack import LocalStack, environment_given, local_stack, simulated, with_local
-from quarry_cli.client.run_search import Wanted
+from quarry_cli.client.runs.search import Wanted
 from quarry_cli.errors import QuarryError
 from quarry_core.contract.states import HELD, RunState
 from quarry_core.errors import PortError

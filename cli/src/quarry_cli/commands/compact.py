@@ -13,7 +13,7 @@ from quarry_cli.screen.printing import Json
 from quarry_cli.screen.wording import parts_of, plain, size
 
 if TYPE_CHECKING:
-    from quarry_cli.client.compact.compacting import Compacted
+    from quarry_cli.client.results.compact.compacting import Compacted
 
 
 def compact(

@@ -9,9 +9,9 @@ import sys
 
 import typer
 
-from quarry_cli.client.consent import beyond
-from quarry_cli.client.one_call import Asked
 from quarry_cli.client.place import Place
+from quarry_cli.client.submission.consent import beyond
+from quarry_cli.client.submission.one_call import Asked
 from quarry_cli.commands.plan import Reading
 from quarry_cli.errors import Exit, NotPlanned, NotSubmitted
 from quarry_cli.screen import printing

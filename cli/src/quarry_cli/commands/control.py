@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from quarry_cli.client.control import Action, Control
+from quarry_cli.client.changes.control import Action, Control
 from quarry_cli.commands.options import RunId, open_client
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json

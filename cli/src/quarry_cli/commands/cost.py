@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from quarry_cli.client.costing import Costs
+from quarry_cli.client.history.costing import Costs
 from quarry_cli.commands.options import open_client
 from quarry_cli.errors import BadSetting
 from quarry_cli.screen import printing

@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from quarry_cli.aws.answers import for_people
-from quarry_cli.client import dead_letter_queue
-from quarry_cli.client.dead_letter_connections import Open, Post, open_post
-from quarry_cli.client.dead_letter_queue import DEAD_LETTER_QUEUES, NO_REASON, DeadLetter, Depth, Done
-from quarry_cli.client.dead_letter_settings import DeadLetterSettings, source_of, variable_of
+from quarry_cli.client.dead_letters import queue as dead_letter_queue
+from quarry_cli.client.dead_letters.connections import Open, Post, open_post
+from quarry_cli.client.dead_letters.queue import DEAD_LETTER_QUEUES, NO_REASON, DeadLetter, Depth, Done
+from quarry_cli.client.dead_letters.settings import DeadLetterSettings, source_of, variable_of
 from quarry_cli.errors import Exit
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json

@@ -11,7 +11,7 @@ import typer
 
 from quarry_cli.client.api import Client
 from quarry_cli.client.local_stack import environment_given
-from quarry_cli.client.one_call import Asked
+from quarry_cli.client.submission.one_call import Asked
 from quarry_cli.commands.options import text_of
 from quarry_cli.commands.plan import Reading
 from quarry_cli.commands.run import Fields, MaxTokens, PromptId, PromptText, Schema, System, manifest_fields
@@ -56,7 +56,7 @@ def estimate(
 
     Exit codes are those of `quarry plan`.
     """
-    from quarry_cli.client.estimating import manifest_of, nowhere  # noqa: PLC0415 pyarrow takes its time to import
+    from quarry_cli.client.submission.estimating import manifest_of, nowhere  # noqa: PLC0415 pyarrow takes its time to import
 
     with printing.telling():
         asked: Asked | str

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from quarry_cli.client.diagnosis.logs import LINES_MAX, LogLine, groups_of, local_lines, query_of
 from quarry_cli.client.local_stack import local_stack, simulated
-from quarry_cli.client.run_logs import LINES_MAX, LogLine, groups_of, local_lines, query_of
 from quarry_cli.commands.options import RunId, open_client
 from quarry_cli.errors import QuarryError
 from quarry_cli.screen import printing

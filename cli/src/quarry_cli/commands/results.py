@@ -12,7 +12,7 @@ from rich.console import Console
 
 from quarry_cli.client.api import Client
 from quarry_cli.client.folder import PRIVATE
-from quarry_cli.client.formats import Format
+from quarry_cli.client.results.formats import Format
 from quarry_cli.commands.options import RunId, Version, open_client
 from quarry_cli.errors import Exit
 from quarry_cli.screen import printing
@@ -20,7 +20,7 @@ from quarry_cli.screen.printing import Json
 from quarry_cli.screen.wording import parts_of, plain, size
 
 if TYPE_CHECKING:
-    from quarry_cli.client.download import Download
+    from quarry_cli.client.results.download import Download
 
 
 def results(
@@ -105,7 +105,7 @@ def results(
 
 
 def _share(client: Client, run: str, share: str, version: int | None, *, as_json: bool) -> None:
-    from quarry_cli.client.presigning import seconds_of  # noqa: PLC0415 pyarrow takes its time to import
+    from quarry_cli.client.results.presigning import seconds_of  # noqa: PLC0415 pyarrow takes its time to import
 
     try:
         for_s = seconds_of(share)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from quarry_cli.client.retrying import Retry
+from quarry_cli.client.changes.retrying import Retry
 from quarry_cli.commands.options import RunId, open_client
 from quarry_cli.errors import Exit
 from quarry_cli.screen import printing

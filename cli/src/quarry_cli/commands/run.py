@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from quarry_cli.client.api import WAIT_EVERY_S, Client
-from quarry_cli.client.formats import Format
-from quarry_cli.client.one_call import Asked, Sent
 from quarry_cli.client.place import Place, placed
-from quarry_cli.client.view import RunView
+from quarry_cli.client.results.formats import Format
+from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.submission.one_call import Asked, Sent
 from quarry_cli.commands.completing import models
 from quarry_cli.commands.consenting import consent
 from quarry_cli.commands.following import RUN_EXITS, Every, Timeout, follow

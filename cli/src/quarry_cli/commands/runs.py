@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from quarry_cli.client.run_search import Wanted
+from quarry_cli.client.runs.search import Wanted
 from quarry_cli.commands.options import open_client
 from quarry_cli.screen import live, printing
 from quarry_cli.screen.printing import Json

@@ -7,8 +7,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from quarry_cli.client.budget import Budget
-from quarry_cli.client.share import Share
+from quarry_cli.client.changes.budget import Budget
+from quarry_cli.client.changes.share import Share
 from quarry_cli.commands.options import RunId, open_client
 from quarry_cli.errors import BadSetting
 from quarry_cli.screen import printing

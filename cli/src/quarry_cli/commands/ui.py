@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from quarry_cli.client.connections import connect
-from quarry_cli.client.dead_letter_connections import open_post
+from quarry_cli.client.dead_letters.connections import open_post
 from quarry_cli.errors import NotConfigured
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json

@@ -13,7 +13,7 @@ from quarry_cli.screen.printing import Json
 from quarry_cli.screen.wording import parts_of, plain
 
 if TYPE_CHECKING:
-    from quarry_cli.client.verifying import Verified
+    from quarry_cli.client.verification.verifying import Verified
 
 
 def verify(

@@ -14,7 +14,7 @@ from quarry_cli.screen.wording import plain
 from quarry_core.text import json_escaped
 
 if TYPE_CHECKING:
-    from quarry_cli.client.explaining import Attempt, Record
+    from quarry_cli.client.diagnosis.explaining import Attempt, Record
 
 SHOWN_CHARS_MAX = 4_000
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from quarry_cli.client import control, retrying
-from quarry_cli.client.budget import set_budget
+from quarry_cli.client.changes import control, retrying
+from quarry_cli.client.changes.budget import set_budget
+from quarry_cli.client.changes.share import set_share
 from quarry_cli.client.connections import Connections
-from quarry_cli.client.share import set_share
-from quarry_cli.client.view import RunView
+from quarry_cli.client.runs.view import RunView
 from quarry_cli.errors import BadSetting
 from quarry_cli.page import words
 from quarry_cli.screen import wording

@@ -25,12 +25,12 @@ from starlette.routing import Route
 
 from quarry_cli.aws.answers import for_people
 from quarry_cli.client.connections import Connect
-from quarry_cli.client.dead_letter_connections import Open, Post
-from quarry_cli.client.dead_letter_queue import NO_REASON
-from quarry_cli.client.dead_letter_settings import DeadLetterSettings
-from quarry_cli.client.run_pieces import page_of
-from quarry_cli.client.run_search import Wanted
-from quarry_cli.client.view import RunView
+from quarry_cli.client.dead_letters.connections import Open, Post
+from quarry_cli.client.dead_letters.queue import NO_REASON
+from quarry_cli.client.dead_letters.settings import DeadLetterSettings
+from quarry_cli.client.runs.pieces import page_of
+from quarry_cli.client.runs.search import Wanted
+from quarry_cli.client.runs.view import RunView
 from quarry_cli.errors import (
     BadSetting,
     NoResults,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from quarry_cli.client.run_logs import groups_of, query_of, span_of
+from quarry_cli.client.diagnosis.logs import groups_of, query_of, span_of
 from quarry_core.contract.names import parse_s3_uri
 
 LOG_LINES = 1_000

@@ -13,8 +13,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quarry_cli.client import dead_letter_queue
-from quarry_cli.client.pool_limits import REASON_CHARS_MAX, PoolLimit, read_limits, set_limit
+from quarry_cli.client.dead_letters import queue as dead_letter_queue
+from quarry_cli.client.pools.limits import REASON_CHARS_MAX, PoolLimit, read_limits, set_limit
 from quarry_cli.errors import BadSetting
 from quarry_cli.page import words
 from quarry_cli.page.forms import form_of, query_of

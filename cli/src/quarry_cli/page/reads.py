@@ -1,7 +1,7 @@
 """What the page reads, within bounds: for each page a handful of requests, whose answers are kept for seconds.
 
 Owns the cache and the object store. Only reads, but for `dead_letters_of`, which borrows messages for a moment (see
-`client/dead_letter_queue.py`) and is therefore asked for by a person alone.
+`client/dead_letters/queue.py`) and is therefore asked for by a person alone.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
-from quarry_cli.client import reporting
 from quarry_cli.client.connections import Connections
-from quarry_cli.client.dead_letter_connections import Post
-from quarry_cli.client.dead_letter_queue import DEAD_LETTER_QUEUES, EVENT_TARGET, DeadLetter, look
-from quarry_cli.client.explaining import Record, explain, locate
-from quarry_cli.client.joined_rows import first_rows
-from quarry_cli.client.pool_lanes import PoolsPage, read_pools
-from quarry_cli.client.reading import RunReader
-from quarry_cli.client.run_errors import RunErrors, errors_of
-from quarry_cli.client.run_pages import IndexedRun, RunsPage, index_of, read_page
-from quarry_cli.client.run_pieces import JobsPage, ShardCell, ShardsPage, read_jobs, read_shard, read_shards
-from quarry_cli.client.run_search import Wanted, no_such_run
-from quarry_cli.client.values import plain_values
-from quarry_cli.client.view import JobView, RunView
-from quarry_cli.client.visits import PlanReader
+from quarry_cli.client.dead_letters.connections import Post
+from quarry_cli.client.dead_letters.queue import DEAD_LETTER_QUEUES, EVENT_TARGET, DeadLetter, look
+from quarry_cli.client.diagnosis.errors import RunErrors, errors_of
+from quarry_cli.client.diagnosis.explaining import Record, explain, locate
+from quarry_cli.client.diagnosis.visits import PlanReader
+from quarry_cli.client.pools.lanes import PoolsPage, read_pools
+from quarry_cli.client.results import reporting
+from quarry_cli.client.results.joined_rows import first_rows
+from quarry_cli.client.results.values import plain_values
+from quarry_cli.client.runs.pages import IndexedRun, RunsPage, index_of, read_page
+from quarry_cli.client.runs.pieces import JobsPage, ShardCell, ShardsPage, read_jobs, read_shard, read_shards
+from quarry_cli.client.runs.reading import RunReader
+from quarry_cli.client.runs.search import Wanted, no_such_run
+from quarry_cli.client.runs.view import JobView, RunView
 from quarry_cli.errors import BadSetting, NoSuchRun
 from quarry_cli.page.cache import Cache
 from quarry_core.contract.names import RUN_ID_PATTERN, SHARD_PATTERN

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from quarry_cli.client.consent import usual_way
+from quarry_cli.client.submission.consent import usual_way
 from quarry_cli.screen.plans import NOTE_CHARS_MAX, plan_lines
 from quarry_cli.screen.wording import dollars, plain
 from quarry_core.planning.costs import Costs, Range

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from quarry_cli.client.values import plain_values
+from quarry_cli.client.results.values import plain_values
 from quarry_cli.screen.wording import plain
 from quarry_core.contract.results import OUR_COLUMNS
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from quarry_cli.client.one_call import Sent
-from quarry_cli.client.view import RunView
+from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.submission.one_call import Sent
 from quarry_cli.screen.wording import dollars, plain
 from quarry_core.models.aliases import alias_table
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from quarry_cli.client.export.asked import Change
 from quarry_cli.client.export.types import Leaf, NoType, fits, is_text, same_kind, table_type
-from quarry_cli.client.values import plain_values
+from quarry_cli.client.results.values import plain_values
 from quarry_cli.errors import NotWritten
 from quarry_core.tabular.recast import NotHeld, recast
 

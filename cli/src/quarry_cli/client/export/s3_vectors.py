@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from quarry_cli.client.export.asked import Export, Exported
 from quarry_cli.client.export.columns import Columns, Rules, columns_of
 from quarry_cli.client.export.rows import RunRows
-from quarry_cli.client.values import plain_values
+from quarry_cli.client.results.values import plain_values
 from quarry_cli.errors import NotExported, NotWritten
 from quarry_core.errors import Missing
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from quarry_cli.client.export.types import is_list, is_text, same_kind
-from quarry_cli.client.values import plain_values
+from quarry_cli.client.results.values import plain_values
 from quarry_core.tabular.arrow_equal import same_values
 
 SAMPLED_ROWS = 100

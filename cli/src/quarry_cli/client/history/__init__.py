@@ -1,0 +1,1 @@
+"""What has been: what runs have cost, and who did what."""

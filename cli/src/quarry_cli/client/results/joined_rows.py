@@ -1,0 +1,36 @@
+"""The rows of a result, read from the bucket by ranges, without a download."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+
+import pyarrow as pa
+
+from quarry_cli.client.results.parts import batches_of, open_part, tables_of
+from quarry_cli.client.results.result_parts import fewest_parts_of, parts_of
+from quarry_cli.client.runs.view import RunView
+from quarry_core.ports import ObjectRef, Objects
+
+
+def first_rows(objects: Objects, run_id: str, most: int) -> pa.Table | None:
+    """The first rows of the parts that stand, in row order; None if there is no part. Raises Unreadable."""
+    found: list[pa.RecordBatch] = []
+    left = most
+    for info in parts_of(objects, run_id):
+        with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source, open_part(source) as part:
+            for batch in batches_of(part, left):
+                found.append(batch.slice(0, left))
+                left -= found[-1].num_rows
+                if left <= 0:
+                    return pa.Table.from_batches(found)
+    return pa.Table.from_batches(found) if found else None
+
+
+def all_rows(objects: Objects, view: RunView, columns: Sequence[str] | None) -> pa.Table | None:
+    """All rows of the parts that stand, in row order; None if there is no part. Raises Unreadable."""
+    tables: list[pa.Table] = []
+    for info in fewest_parts_of(objects, view):
+        with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source, open_part(source) as part:
+            tables += tables_of(part, columns)
+    return pa.concat_tables(tables) if tables else None
