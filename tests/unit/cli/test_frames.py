@@ -100,10 +100,59 @@ def test_a_pydantic_model_makes_typed_columns(quarry):
     assert answers.schema.field("score").type == pa.float64()
 
 
+def test_whole_numbers_in_nested_columns_stay_whole_beside_a_null(quarry):
+    whole = 2**53 + 1
+    nested = {
+        "struct": pa.array([{"n": whole}, {"n": None}] * 60),
+        "list": pa.array([[whole, None], [3]] * 60),
+        "map": pa.array([[("k", whole)], [("k", None)]] * 60, pa.map_(pa.string(), pa.int64())),
+    }
+
+    answers = ask(quarry, pa.table({"topic": TOPICS, **nested}), returns="pandas")
+
+    assert [answers["struct"][0], answers["struct"][1]] == [{"n": whole}, {"n": None}]
+    assert [list(answers["list"][0]), list(answers["list"][1])] == [[whole, None], [3]]
+    assert answers["map"][0] == [("k", whole)]
+    assert isinstance(answers["struct"][0]["n"], int)
+
+
+WITHOUT_FORM = [
+    (pa.array([(1, 2, 3)], pa.month_day_nano_interval()), "has no intervals of months"),
+    (pa.array([[(1, 2, 3)]], pa.list_(pa.month_day_nano_interval())), "has no intervals of months"),
+    (pa.RunEndEncodedArray.from_arrays([1], ["a"]), "has no run-end encoding"),
+    (pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])]), "has no unions"),
+    (pa.array([[{}]], pa.list_(pa.struct([]))), "has no structs without fields"),
+]
+
+
+@pytest.mark.parametrize(("column", "sentence"), WITHOUT_FORM)
+def test_a_column_without_a_form_in_parquet_is_named(quarry, column, sentence):
+    with pytest.raises(errors.NotSubmitted, match=rf"data: column 'odd' is .*, and Parquet {sentence}.*: cast it"):
+        ask(quarry, pa.table({"topic": ["x"], "odd": column}))
+
+
+@pytest.mark.parametrize("kind", ["Int128", "Object"])
+def test_a_polars_column_that_arrow_has_no_values_for_is_named(quarry, kind):
+    pl = pytest.importorskip("polars")
+    column = pl.Series("odd", [1], dtype=getattr(pl, kind))
+
+    with pytest.raises(errors.NotSubmitted, match=rf"data: column 'odd' is {kind}, "):
+        ask(quarry, pl.DataFrame([pl.Series("topic", ["x"]), column]))
+
+
+def test_a_series_of_polars_is_no_table(quarry):
+    pl = pytest.importorskip("polars")
+
+    with pytest.raises(errors.NotSubmitted, match=r"a Series is one column .*data\.to_frame\(\)"):
+        ask(quarry, pl.Series("topic", ["x"]))
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
         (TABLE.slice(0, 0), "data: it has no rows"),
+        (pd.Series(["x"], name="topic"), r"a Series is one column .*data\.to_frame\(\)"),
+        (pd.DataFrame({"topic": ["x"], "n": [2**70]}), "data: column 'n' holds a whole number of more than 64 bits"),
         (5, "data: a builtins.int is no table: give a DataFrame"),
         (pd.DataFrame({1: ["x"]}), r"names of columns must be texts: data\.rename"),
         (pd.DataFrame({"topic": ["x", object()]}), "data: it cannot be read as a table of columns"),

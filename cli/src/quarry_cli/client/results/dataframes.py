@@ -48,6 +48,7 @@ def given(data: Any, folder: Path, kind: Kind | None = None) -> Given:
     own, table, index = _table(data)
     if not table.num_rows:
         raise NotSubmitted("data: it has no rows")
+    _check_types(table.schema)
     path = folder / FILE
     try:
         # What a library notes about itself in the schema would be part of the file's hash.
@@ -68,6 +69,8 @@ def _paths(data: Any) -> tuple[str, ...] | None:
 def _table(data: Any) -> tuple[Kind, pa.Table, Any]:
     """The kind, the rows, and pandas' index. Raises NotSubmitted."""
     module = type(data).__module__.partition(".")[0]
+    if module in ("pandas", "polars") and type(data).__name__ == "Series":
+        raise NotSubmitted("data: a Series is one column and no table: give data.to_frame()")
     try:
         if module == "pandas" and hasattr(data, "columns"):
             if not all(isinstance(name, str) for name in data.columns):
@@ -75,6 +78,7 @@ def _table(data: Any) -> tuple[Kind, pa.Table, Any]:
             return "pandas", pa.Table.from_pandas(data, preserve_index=False), data.index
         if module == "polars":
             frame = data.collect() if hasattr(data, "collect") else data
+            _check_polars(frame.schema)
             return "polars", frame.to_arrow(), None
         if isinstance(data, pa.Table):
             return "arrow", data, None
@@ -82,12 +86,71 @@ def _table(data: Any) -> tuple[Kind, pa.Table, Any]:
             return "arrow", pa.Table.from_batches([data]), None
         if hasattr(data, "__arrow_c_stream__"):
             return "arrow", pa.table(data), None
+    except OverflowError as error:
+        raise NotSubmitted(
+            f"data: {_overflowing(data)} holds a whole number of more than 64 bits: cast it to text, or to decimals of at"
+            " most 38 digits"
+        ) from error
     except (pa.ArrowException, ValueError, TypeError, AttributeError) as error:
         raise NotSubmitted(f"data: it cannot be read as a table of columns: {error}") from error
     raise NotSubmitted(
         f"data: a {type(data).__module__}.{type(data).__qualname__} is no table: give a DataFrame of pandas or polars, a"
         " pyarrow Table, or the path of a CSV, JSON lines or Parquet file"
     )
+
+
+def _overflowing(data: Any) -> str:
+    """Which column it was; pyarrow does not say."""
+    for name in data.columns:
+        try:
+            pa.Array.from_pandas(data[name])
+        except OverflowError:
+            return f"column {name!r}"
+        except (pa.ArrowException, ValueError, TypeError):
+            continue
+    return "a column"
+
+
+def _check_polars(schema: Any) -> None:
+    """Of Python's own objects polars gives Arrow the addresses, as bytes. Raises NotSubmitted naming the column."""
+    for name, kind in schema.items():
+        own = str(kind)
+        if "Object" in own:
+            raise NotSubmitted(
+                f"data: column {name!r} is {own}, Python objects that only this process knows: make texts, numbers, lists or"
+                " structs of them, or leave it out"
+            )
+        if "Int128" in own:
+            raise NotSubmitted(
+                f"data: column {name!r} is {own}, and whole numbers of 128 bits cannot be read: cast it to Decimal(38, 0), to"
+                " 64 bits or to text"
+            )
+
+
+def _check_types(schema: pa.Schema) -> None:
+    """Raises NotSubmitted naming the first column that has no form in Parquet."""
+    for field in schema:
+        lacking = _not_in_parquet(field.type)
+        if lacking is not None:
+            raise NotSubmitted(
+                f"data: column {field.name!r} is {field.type}, and Parquet has no {lacking}: cast it, for example to text, or"
+                " leave it out"
+            )
+
+
+def _not_in_parquet(kind: pa.DataType) -> str | None:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _not_in_parquet(kind.storage_type)
+    if pa.types.is_interval(kind):
+        return "intervals of months, days and nanoseconds"
+    if pa.types.is_union(kind):
+        return "unions"
+    if pa.types.is_run_end_encoded(kind):
+        return "run-end encoding"
+    if pa.types.is_struct(kind) and not kind.num_fields:
+        return "structs without fields"
+    inner = [kind.field(place).type for place in range(kind.num_fields)]
+    return next((found for each in inner if (found := _not_in_parquet(each)) is not None), None)
 
 
 def _made(kind: Kind, index: Any) -> Callable[[pa.Table], Any]:

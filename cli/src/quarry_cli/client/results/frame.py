@@ -45,5 +45,6 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
         for column in table.columns
     ]
     plain = pa.table(ready, names=table.column_names)
-    frame: pd.DataFrame = plain.to_pandas(types_mapper=nullable.get, ignore_metadata=True)
+    # Inside lists, structs and maps pandas would make floats of whole numbers beside a null: 2**53 + 1 is none.
+    frame: pd.DataFrame = plain.to_pandas(types_mapper=nullable.get, ignore_metadata=True, integer_object_nulls=True)
     return frame
