@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from quarry_cli.client.changes import retrying
+from quarry_cli.client.changes.budget import set_budget as set_run_budget
+from quarry_cli.client.changes.control import pause
 from quarry_core.contract.canary import HoldKind
 from quarry_core.contract.states import Gate, RunState
 from quarry_core.errors import PortError, Stale, Throttled
@@ -16,6 +19,7 @@ from quarry_core.models.prices import price_of
 from quarry_core.planning.spending import MICRO, month_after, month_of
 from quarry_core.telemetry import metrics
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, healthy_dead, play, shards, step
+from tests.unit.flow.test_retry import connections
 from tests.world.faults import Crash, Faults
 from tests.world.world import CLAUDE, SimulatedWorld
 
@@ -171,21 +175,103 @@ async def test_no_crash_and_no_lost_reply_counts_a_shard_twice_or_forgets_it(ser
         assert found.spent_micros == pytest.approx(2 * SHARD_DOLLARS * MICRO, abs=2)
 
 
-async def test_a_shard_whose_slot_was_returned_moves_to_the_month_in_which_it_is_admitted():
+async def test_an_admission_that_came_to_nothing_returns_its_money_and_counts_where_it_is_admitted_at_last():
     world = world_of(100.0, job_quota=1)
     run_id = await enlist(world, world.joke(**FOUR))
     world.clock.advance((datetime(2026, 1, 31, 23, 59, 50, tzinfo=UTC) - world.clock.now()).total_seconds())
     world.jobs.refuse_once(Throttled("not now"))
     await world.scheduler.tick_all()
     before = await adds_up(world, run_id)
-    assert (before.booked_micros > 0, world.jobs.all) == (True, [])
+    assert (before.booked_micros, before.projected_micros, world.jobs.all) == (0, 0, [])
+    assert (await world.ledger.lane(CLAUDE_POOL, run_id)).booked == 0
     world.clock.advance(11)
     await step(world)
     assert (await play(world, run_id)).ok == 400
-    assert (await adds_up(world, run_id)).projected_micros == 0
+    assert (await adds_up(world, run_id)).booked_micros == 0
     assert (await adds_up(world, run_id, name="2026-02")).spent_micros == pytest.approx(
         4 * SHARD_DOLLARS * MICRO, abs=4
     )
+
+
+async def test_a_paused_run_whose_admission_came_to_nothing_keeps_no_other_from_the_months_budget():
+    world = world_of(1.5 * SHARD_DOLLARS, job_quota=1)
+    paused = await enlist(world, world.joke(**FOUR))
+    world.jobs.refuse_once(Throttled("not now"))
+    await world.scheduler.tick_all()
+    await pause(connections(world), paused)
+    other = await enlist(world, world.joke(rows=100, inference={"max_tokens": 500}, job_name_prefix="other"))
+    totals = await play(world, other)
+    assert (totals.state, totals.held_at) == (RunState.SUCCEEDED, "")
+
+
+async def test_two_shards_whose_admissions_came_to_nothing_do_not_wait_for_each_others_money():
+    """Where the budget is lowered, room for one is room for one."""
+    world = world_of(10.0, job_quota=2)
+    run_id = await enlist(world, world.joke(**FOUR | {"rows": 200}))
+    world.jobs.set_quota(0)
+    await world.scheduler.tick_all()
+    assert world.jobs.all == []
+    world.jobs.set_quota(None)
+    set_budget(world, 1.5 * SHARD_DOLLARS)
+    for _ in range(3):
+        await step(world)
+    assert len(world.jobs.all) == 1
+    found, totals = await adds_up(world, run_id), await world.totals(run_id)
+    assert found.spent_micros == pytest.approx(SHARD_DOLLARS * MICRO, abs=2)
+    assert totals.held_kind == HoldKind.MONTH
+
+
+async def test_so_it_is_with_the_budget_of_a_run_and_with_jobs_that_are_repeated():
+    world = world_of(None, job_quota=2)
+    run_id = await enlist(world, world.joke(**FOUR | {"rows": 200}, budget_usd=10.0))
+    await world.idle()
+    await world.scheduler.tick_all()
+    assert len(world.jobs.all) == 2
+    for job in world.bedrock.active:
+        world.bedrock.end(job, "Failed", message="InternalServerException", output=False)
+    await world.idle()
+    assert (await adds_up(world, run_id)).booked_micros == 0
+    assert (await world.ledger.lane(CLAUDE_POOL, run_id)).booked == 0
+    await set_run_budget(connections(world), run_id, 1.5 * SHARD_DOLLARS)
+    for _ in range(4):
+        await step(world)
+    assert len(world.jobs.all) == 3
+    totals = await world.totals(run_id)
+    assert (totals.ok, totals.held_kind) == (100, HoldKind.BUDGET)
+
+
+async def test_money_is_returned_also_where_the_item_of_its_month_is_gone():
+    world = world_of(None, job_quota=1)
+    run_id = await enlist(world, world.joke(**FOUR))
+    await world.scheduler.tick_all()
+    world.table.items.pop(("months", JANUARY))
+    for job in world.bedrock.active:
+        world.bedrock.end(job, "Failed", message="InternalServerException", output=False)
+    assert (await play(world, run_id)).ok == 400
+
+
+async def test_a_retry_is_booked_at_what_the_records_of_the_run_came_to():
+    world = world_of(None)
+    world.bedrock.throttled_share = 0.6
+    manifest = FOUR | {"rows": 1_000, "max_records_per_job": 200, "record_errors": {"max_attempts": 1}}
+    run_id = world.send(world.joke(**manifest))
+    first = await play(world, run_id)
+    world.bedrock.throttled_share = 0.0
+    spent = (await month(world)).spent_micros
+    assert first.error > 500
+    likely = first.error * ROW_DOLLARS * MICRO
+    set_budget(world, (spent + 0.5 * likely) / MICRO)
+    retry = await retrying.begin(connections(world), run_id)
+    for _ in range(6):
+        await step(world)
+        found = await adds_up(world, run_id, retry.run_id)
+        assert found.projected_micros <= spent + 0.5 * likely
+    totals = await world.totals(retry.run_id)
+    assert totals.held_kind == HoldKind.MONTH
+    assert found.spent_micros - spent > 0, "what fits is asked"
+    set_budget(world, (spent + 1.01 * likely) / MICRO)
+    assert (await play(world, retry.run_id)).ok == 1_000
+    assert (await adds_up(world, run_id, retry.run_id)).spent_micros == pytest.approx(spent + likely, rel=0.01)
 
 
 async def test_what_is_asked_on_demand_counts_at_its_own_price_and_waits_too():

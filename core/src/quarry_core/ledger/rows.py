@@ -350,9 +350,13 @@ class Lane:
     message: str = ""
     broken: bool = False  # refused by ourselves, since the run is broken or cancelled; not by Bedrock
     cancelled: bool = False
-    booked_micros: int = (
-        0  # likely cost of all its shards that were ever admitted, each once, in millionths of a dollar
-    )
+    # Likely cost of its shards that are admitted or were, each once, in millionths of a dollar; None: nothing was ever booked.
+    booked_micros: int | None = None
+
+    @property
+    def booked(self) -> int:
+        """`booked_micros`, as a sum."""
+        return self.booked_micros or 0
 
 
 def read_lane(item: Item) -> Lane:
@@ -367,7 +371,7 @@ def read_lane(item: Item) -> Lane:
         message=item.get("message", ""),
         broken=item.get("broken", False),
         cancelled=item.get("cancelled", False),
-        booked_micros=item.get("booked_micros", 0),
+        booked_micros=item.get("booked_micros"),
     )
 
 

@@ -5,7 +5,8 @@ likely cost in the transaction that admits it, and unbooked in the one that sett
 place: so spent + committed holds every shard exactly once, whoever reads it. It is booked twice over, in its run and in the
 month of the environment, for each may have a budget. What a record is likely to cost is what this
 run's records have cost so far; until one is known, what the plan estimated, for which the answers of a model that has no
-history count with all that max_tokens allows.
+history count with all that max_tokens allows. A retry's records are taken to cost what those of the first run did: its rows include what
+was carried over, which cost it nothing.
 """
 
 from __future__ import annotations
@@ -83,6 +84,9 @@ class Spent:
     dear_output: int = 0
 
 
+NOTHING_SPENT = Spent(0, 0, 0)
+
+
 def spent_dollars(model_id: str, spent: Spent) -> float | None:
     """US dollars; None where the model has no price."""
     price, asked = price_of(model_id), on_demand_price_of(model_id)
@@ -98,7 +102,7 @@ def likely_micros(model_id: str, records: int, spent: Spent, record_nanodollars:
     Args:
         records: of the shard.
         spent: what the run's records came to so far.
-        record_nanodollars: what the plan estimated for one at batch prices, in billionths; 0: nothing.
+        record_nanodollars: what one is taken to cost at batch prices before that is known, in billionths; 0: nothing.
         on_demand: they are asked on demand, in the default tier.
     """
     price, asked = price_of(model_id), on_demand_price_of(model_id)
@@ -109,6 +113,14 @@ def likely_micros(model_id: str, records: int, spent: Spent, record_nanodollars:
         return round(each * records * MICRO)
     dear = asked.input / price.input if on_demand and price.input else 1.0
     return round(record_nanodollars * dear * records / 1_000)
+
+
+def known_nanodollars(model_id: str, spent: Spent, record_nanodollars: int) -> int:
+    """What a record of an ended run came to at batch prices, in billionths of a dollar; where none was answered, what its plan estimated."""
+    price = price_of(model_id)
+    if price is None or not (spent.records and spent.input_tokens):
+        return record_nanodollars
+    return round(price.dollars(spent.input_tokens, spent.output_tokens) / spent.records * 1_000_000_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,13 @@ what it remembers and makes it anew.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
 from quarry_core.errors import Stale
 from quarry_core.ledger import moves
+from quarry_core.ports import Write
 from quarry_core.service.process import World
 
 log = structlog.get_logger()
@@ -35,6 +38,17 @@ class MonthKeeper:
         if len(self._standing) >= MONTHS_MAX:
             self._standing.clear()
         self._standing.add(month)
+
+    async def apply(self, month: str, writes: Sequence[Write]) -> None:
+        """A move that adds to the item of a month (empty: to none), which is made anew if it is gone. Raises Stale."""
+        try:
+            await self._world.ledger.apply(writes)
+        except Stale:
+            if not month or await self._world.ledger.month(month) is not None:
+                raise
+            self.forget()
+            await self.open(month)
+            await self._world.ledger.apply(writes)
 
     def forget(self) -> None:
         """A move was stale, and the item may be gone."""

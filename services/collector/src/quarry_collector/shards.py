@@ -267,7 +267,7 @@ class Shards:
         world = self._world
         pause_ms = round(world.settings.repeat_pause_s(shard.attempt) * 1_000)
         try:
-            await world.ledger.apply(moves.repeat(shard, pause_ms))
+            await self._months.apply(shard.month, moves.repeat(shard, pause_ms))
         except Stale:
             now = await world.ledger.shard(shard.run_id, shard.shard)
             return now is None or (now.state, now.attempt) != (ShardState.ENDED, shard.attempt)

@@ -28,6 +28,7 @@ from quarry_core.planning.counting import write_count
 from quarry_core.planning.estimate import Estimate
 from quarry_core.planning.plan import Plan, has_canary
 from quarry_core.planning.plan_source import REFUSING, Planned, plan_source, refusal_of
+from quarry_core.planning.spending import known_nanodollars
 from quarry_core.ports import ObjectRef, Objects
 from quarry_core.service.failures import Kind, RunCode, Step, exhausted, kind_of
 from quarry_core.service.notices import tell_of_refusal
@@ -91,7 +92,8 @@ class Counting:
         dataset = planned.counted.dataset
         plan, digest = await self._world.offload.run(partial(write_plan, dataset, run_id, planned.plan))
         estimated = await self._estimated(run_id, pins, replace(planned, plan=plan))
-        return await self._open(totals, pins, plan, dataset.count.rows, digest, estimated)
+        of_a_record = (estimated.record_millitokens, estimated.record_nanodollars) if estimated else (0, 0)
+        return await self._open(totals, pins, plan, dataset.count.rows, digest, *of_a_record)
 
     async def _plan_retry(self, totals: Totals, pins: Pins, of: RetryOf) -> Totals:
         """A retry has the plan of the run whose error rows it asks again: nothing is counted."""
@@ -105,12 +107,25 @@ class Counting:
         if first is None or plan is None:
             gone = f"the plan of run {of.root}, whose errors are to be asked again, does not lie in the bucket any more"
             return await self._refuse(totals, gone)
-        return await self._open(totals, pins, plan, first.rows_source, digest, None)
+        # Budgets need to know what it may cost before anything of it has ended.
+        nanodollars = known_nanodollars(pins.model, first.spent, first.record_nanodollars)
+        return await self._open(totals, pins, plan, first.rows_source, digest, 0, nanodollars)
 
     async def _open(
-        self, totals: Totals, pins: Pins, plan: Plan, rows_source: int, digest: str, estimated: Estimate | None
+        self,
+        totals: Totals,
+        pins: Pins,
+        plan: Plan,
+        rows_source: int,
+        digest: str,
+        record_millitokens: int,
+        record_nanodollars: int,
     ) -> Totals:
-        """Open the slices of a plan that stands, then the run: PLANNING -> RUNNING."""
+        """Open the slices of a plan that stands, then the run: PLANNING -> RUNNING.
+
+        Args:
+            record_millitokens, record_nanodollars: what a record is estimated to have and to cost, as `begin_running` takes them.
+        """
         ledger, run_id = self._world.ledger, totals.run_id
         for number in range(0 if pins.dry_run else plan.slice_count):
             piece = plan.slice_at(number)
@@ -119,7 +134,7 @@ class Counting:
             except Stale:
                 log.debug("slice_opened_by_another", slice=number)
         try:
-            await self._begin(totals, pins, plan, rows_source, digest, estimated)
+            await self._begin(totals, pins, plan, rows_source, digest, record_millitokens, record_nanodollars)
             metrics.ROWS_ACCEPTED.inc(0 if pins.dry_run else plan.rows_planned)
             if pins.retry is not None:
                 metrics.RUNS_ACCEPTED.inc()  # it came by the ledger, and not as a manifest
@@ -140,7 +155,14 @@ class Counting:
         return now
 
     async def _begin(
-        self, totals: Totals, pins: Pins, plan: Plan, rows_source: int, digest: str, estimated: Estimate | None
+        self,
+        totals: Totals,
+        pins: Pins,
+        plan: Plan,
+        rows_source: int,
+        digest: str,
+        record_millitokens: int,
+        record_nanodollars: int,
     ) -> None:
         """PLANNING -> RUNNING. Class and weight may be set meanwhile: then once more, as they are now. Raises Stale."""
         ledger = self._world.ledger
@@ -156,8 +178,8 @@ class Counting:
                         0 if pins.dry_run else plan.rows_planned,
                         rows_source,
                         digest,
-                        record_millitokens=estimated.record_millitokens if estimated else 0,
-                        record_nanodollars=estimated.record_nanodollars if estimated else 0,
+                        record_millitokens=record_millitokens,
+                        record_nanodollars=record_nanodollars,
                         admission_class=admission_class,
                         weight=totals.lane_weight or pins.weight,
                         canary=not (pins.dry_run or pins.retry)

@@ -45,7 +45,7 @@ def after_admission(pool: Pool, lane: Lane, shard: Shard, booked_more: int = 0) 
             lane,
             tag=tag + STRIDE // lane.weight,
             waiting=lane.waiting - 1,
-            booked_micros=lane.booked_micros + booked_more,
+            booked_micros=lane.booked + booked_more if booked_more else lane.booked_micros,
         ),
     )
 

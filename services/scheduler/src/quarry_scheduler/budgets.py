@@ -23,6 +23,7 @@ from quarry_core.ledger.rows import Lane, Month, Shard, Totals
 from quarry_core.models.prices import price_of
 from quarry_core.planning.spending import (
     MICRO,
+    NOTHING_SPENT,
     Account,
     Booking,
     likely_micros,
@@ -126,16 +127,17 @@ class Budgets:
 
     async def _judged(self, totals: Totals, lane: Lane, shard: Shard) -> Booking | Why:
         """At what a shard is to be booked, or why it does not fit."""
-        model = (await self._pins.of(shard.run_id)).model
-        likely = likely_micros(
-            model, shard.sendable, totals.spent, totals.record_nanodollars, on_demand=shard.on_demand
-        )
+        pins = await self._pins.of(shard.run_id)
+        model = pins.model
+        # Among the rows of a retry are those that were carried over, without LLM tokens of its own.
+        known = totals.spent if pins.retry is None else NOTHING_SPENT
+        likely = likely_micros(model, shard.sendable, known, totals.record_nanodollars, on_demand=shard.on_demand)
         if totals.budget_micros is not None:
             account = Account.of(
                 totals.budget_micros,
                 round((spent_dollars(model, totals.spent) or 0.0) * MICRO),
-                # What an admission has booked that came to nothing is this very shard's.
-                lane.booked_micros - shard.booked_micros,
+                # What is booked for a shard that was left on demand is this very shard's.
+                lane.booked - shard.booked_micros,
                 totals.unbooked_micros,
             )
             if not account.fits(likely):

@@ -27,6 +27,7 @@ from quarry_core.errors import Conflict, QuotaExceeded, Refused, Stale, Throttle
 from quarry_core.ledger import moves
 from quarry_core.ledger.rows import JobRow, Lane, Shard
 from quarry_core.ports import Job, JobRequest
+from quarry_core.service.months import MonthKeeper
 from quarry_core.service.process import World
 from quarry_core.service.refused_models import note_refusal
 from quarry_core.telemetry import metrics
@@ -82,6 +83,7 @@ class JobCreator:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._months = MonthKeeper(world)
         self._uncertain_since: dict[str, float] = {}
 
     async def finish(self, shard: Shard, pins: Pins, *, fresh: bool, anothers: bool = False) -> str:
@@ -151,7 +153,7 @@ class JobCreator:
             arn = await self._world.jobs.create(request)
         except (Throttled, QuotaExceeded) as answer:
             if fresh:
-                await self._world.ledger.apply(moves.return_slot(row))
+                await self._months.apply(row.month, moves.return_slot(row))
             return "quota" if isinstance(answer, QuotaExceeded) else "throttled"
         except Refused as answer:
             if anothers:
@@ -182,7 +184,7 @@ class JobCreator:
             return "cancelled"
         # What was admitted before its run was held for its budget has its money.
         if lane.gate is Gate.PAUSED and fresh:
-            await self._world.ledger.apply(moves.return_slot(row))
+            await self._months.apply(row.month, moves.return_slot(row))
             return "paused"
         return ""
 

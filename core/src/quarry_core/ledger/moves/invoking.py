@@ -5,8 +5,7 @@ from __future__ import annotations
 from quarry_core.contract.states import RunState, ShardState
 from quarry_core.ledger.keys import invoke_key, lane_key, shard_key, totals_key
 from quarry_core.ledger.moves.months import booked_in
-from quarry_core.ledger.moves.premise import as_read as as_read_value
-from quarry_core.ledger.moves.premise import equal
+from quarry_core.ledger.moves.premise import equal, equal_or_absent
 from quarry_core.ledger.moves.writes import (
     ANSWERED,
     CANCELLED,
@@ -41,7 +40,7 @@ def begin_invoking(
     """
     booked: list[Write] = []
     if lane is not None and booking.likely:
-        premise = (Cond("gate", "exists"), as_read_value("booked_micros", lane.booked_micros))
+        premise = (Cond("gate", "exists"), equal_or_absent("booked_micros", lane.booked_micros))
         more = booked_more(shard, booking)
         booked = [
             Update(lane_key(lane.pool, lane.run_id), when=premise, add={"version": 1} | more),

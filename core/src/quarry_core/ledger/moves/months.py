@@ -1,7 +1,7 @@
 """What the moves of a shard write to the item of a month: what is booked, and what it really came to.
 
 Theory of operation. A shard is booked in the transaction that admits it, and its cost takes the place of what was booked in the
-one that settles it. Both are additions to the item of the month in which it was booked, and its row names that month: so each
+one that settles it; where its admission comes to nothing, the one that returns it to those that wait returns it. All are additions to the item of the month in which it was booked, and its row names that month: so each
 shard counts once in one month, whoever dies in between, and no sum is ever read to be written again. What is held against the
 budget, `projected_micros`, is one attribute, so the admission's own premise is that there is room.
 """
@@ -54,6 +54,16 @@ def booked_in(shard: Shard, booking: Booking) -> list[Write]:
             Update(month_key(shard.month), when=(STANDS,), add={"booked_micros": less, "projected_micros": less})
         )
     return writes
+
+
+def returned_to(shard: Shard) -> list[Write]:
+    """What its month gets again of a shard that was booked, and waits again for its admission."""
+    if not shard.booked_micros or not shard.month:
+        return []
+    less = -shard.booked_micros
+    return [
+        Update(month_key(shard.month), when=(STANDS,), add={"booked_micros": less, "projected_micros": less}),
+    ]
 
 
 def settled_in(shard: Shard, cost: Cost | None) -> list[Write]:

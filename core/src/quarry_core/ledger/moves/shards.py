@@ -8,10 +8,10 @@ from typing import Any
 
 from quarry_core.contract.states import Gate, RunState, ShardState
 from quarry_core.ledger.keys import invoke_key, lane_key, shard_key, slice_key, todo_key, totals_key
-from quarry_core.ledger.moves.months import settled_in
+from quarry_core.ledger.moves.months import returned_to, settled_in
 from quarry_core.ledger.moves.pools import seen_in
 from quarry_core.ledger.moves.premise import equal
-from quarry_core.ledger.moves.writes import BELOW_MINIMUM, CANCELLED, as_read, marker, todo, wait
+from quarry_core.ledger.moves.writes import BELOW_MINIMUM, BOOKED, CANCELLED, as_read, booked_less, marker, todo, wait
 from quarry_core.ledger.rows import ERRORS, HEARTBEAT, HEARTBEAT_BEFORE, Shard
 from quarry_core.planning.history import Seen
 from quarry_core.planning.spending import Cost
@@ -78,7 +78,7 @@ def new_item(shard: Shard) -> dict[str, Any]:
 
 
 def repeat(shard: Shard, pause_ms: int) -> list[Write]:
-    """ENDED -> PENDING, attempt + 1: nothing usable came out."""
+    """ENDED -> PENDING, attempt + 1: nothing usable came out, and what was booked is returned until it is admitted again."""
     assert not shard.on_demand, "what was asked on demand has no job that could be repeated"
     following = replace(shard, attempt=shard.attempt + 1)
     return [
@@ -86,7 +86,7 @@ def repeat(shard: Shard, pause_ms: int) -> list[Write]:
             shard_key(shard.run_id, shard.shard),
             when=as_read(shard),
             set={"state": ShardState.PENDING, "attempt": following.attempt},
-            remove=("arn", HEARTBEAT, HEARTBEAT_BEFORE, "ended_status", "message", "error_code"),
+            remove=("arn", HEARTBEAT, HEARTBEAT_BEFORE, "ended_status", "message", "error_code", *BOOKED),
             add={"version": 1},
         ),
         Delete(todo_key(shard.run_id, shard.shard)),
@@ -95,13 +95,14 @@ def repeat(shard: Shard, pause_ms: int) -> list[Write]:
             lane_key(shard.pool, shard.run_id),
             # It may be paused: then the repeat waits with the others.
             when=(Cond("gate", "ne", Gate.REFUSED),),
-            add={"waiting": 1, "version": 1},
+            add={"waiting": 1, "version": 1} | booked_less(shard),
         ),
         Update(
             totals_key(shard.run_id),
             when=(equal("state", RunState.RUNNING),),
             add={"repeats": 1, "version": 1},
         ),
+        *returned_to(shard),
     ]
 
 

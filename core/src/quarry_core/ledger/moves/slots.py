@@ -7,16 +7,17 @@ from dataclasses import replace
 from quarry_core.contract.canary import CANARY_SHARD
 from quarry_core.contract.states import TERMINAL_RANK, Gate, ShardState
 from quarry_core.ledger.keys import job_key, lane_key, pool_key, shard_key, wait_key
-from quarry_core.ledger.moves.months import booked_in
+from quarry_core.ledger.moves.months import booked_in, returned_to
 from quarry_core.ledger.moves.pools import seen_in
-from quarry_core.ledger.moves.premise import as_read as if_read
-from quarry_core.ledger.moves.premise import equal
+from quarry_core.ledger.moves.premise import equal, equal_or_absent
 from quarry_core.ledger.moves.writes import (
+    BOOKED,
     CANCELLED,
     NOT_PROCESSED,
     REFUSED,
     as_read,
     booked_at,
+    booked_less,
     booked_more,
     held,
     release,
@@ -65,7 +66,7 @@ def admit(pool: Pool, lane: Lane, shard: Shard, heartbeat: str, booking: Booking
             when=(
                 equal("gate", gate),
                 equal("tag", lane.tag),
-                *((if_read("booked_micros", lane.booked_micros),) if booking.likely else ()),
+                *((equal_or_absent("booked_micros", lane.booked_micros),) if booking.likely else ()),
             ),
             set={"tag": tag + STRIDE // lane.weight},
             add={"waiting": -1, "version": 1} | booked_more(shard, booking),
@@ -111,18 +112,26 @@ def submit(shard: Shard, job: JobRow) -> list[Write]:
 
 
 def return_slot(shard: Shard) -> list[Write]:
-    """ADMITTED -> PENDING: Bedrock answered "not now", or it was not asked, since the run was paused; no attempt is used."""
+    """ADMITTED -> PENDING: Bedrock answered "not now", or it was not asked, since the run was paused; no attempt is used.
+
+    What was booked is returned: while it waits, and a paused run may for weeks, others may spend it.
+    """
     return [
         release(shard),
         Update(
             shard_key(shard.run_id, shard.shard),
             when=(*as_read(shard), held(shard)),
             set={"state": ShardState.PENDING},
-            remove=(HEARTBEAT, HEARTBEAT_BEFORE),
+            remove=(HEARTBEAT, HEARTBEAT_BEFORE, *BOOKED),
             add={"version": 1},
         ),
         wait(shard),
-        Update(lane_key(shard.pool, shard.run_id), when=(Cond("gate", "exists"),), add={"waiting": 1, "version": 1}),
+        Update(
+            lane_key(shard.pool, shard.run_id),
+            when=(Cond("gate", "exists"),),
+            add={"waiting": 1, "version": 1} | booked_less(shard),
+        ),
+        *returned_to(shard),
     ]
 
 

@@ -20,6 +20,8 @@ INTERNAL_ERROR = "INTERNAL_ERROR"
 NOT_PROCESSED = "NOT_PROCESSED"
 # Both: how a shard ended for which no job was made, since its run was cancelled; and what its rows get.
 CANCELLED = "CANCELLED"
+# Of a shard: at what it was booked, and in which month.
+BOOKED = ("booked_micros", "month")
 # Of a retry's shard: its rows have the outcomes of the version before.
 CARRIED = "CARRIED"
 
@@ -39,6 +41,11 @@ def booked_more(shard: Shard, booking: Booking) -> dict[str, int]:
     """What is added to its lane: what the shard was booked at before, by an admission that came to nothing, counts no more."""
     more = booking.likely - shard.booked_micros if booking.likely else 0
     return {"booked_micros": more} if more else {}
+
+
+def booked_less(shard: Shard) -> dict[str, int]:
+    """What is added to its lane when it waits again for its admission: what it was booked at is returned."""
+    return {"booked_micros": -shard.booked_micros} if shard.booked_micros else {}
 
 
 def release(shard: Shard) -> Update:

@@ -25,7 +25,7 @@ def budget(totals: Totals, model_id: str, lane: Lane | None) -> Money | None:
     if totals.budget_micros is None:
         return None
     spent = spent_dollars(model_id, totals.spent) or 0.0
-    booked = lane.booked_micros if lane else totals.unbooked_micros
+    booked = lane.booked if lane else totals.unbooked_micros
     account = Account.of(totals.budget_micros, round(spent * MICRO), booked, totals.unbooked_micros)
     return Money(
         budget_usd=totals.budget_micros / MICRO,
