@@ -84,6 +84,8 @@ class Evidence:
     prompts: what was asked of models on demand, request by request.
     asked_twice_max: so many of them may be repetitions, besides what the reports admit.
     over: whether all should be over, so that nothing may be held any more.
+    month_usd: the largest budget that a calendar month ever had, in US dollars; None: at some time it had none.
+    micros_of_a_million: what a million LLM tokens in and out cost in a batch, in millionths of a dollar; None: costs are not counted again.
     """
 
     asked: Sequence[Asked]
@@ -97,6 +99,8 @@ class Evidence:
     prompts: Sequence[str] = ()
     asked_twice_max: int = 0
     over: bool = True
+    month_usd: float | None = None
+    micros_of_a_million: tuple[int, int] | None = None
 
 
 @dataclass
@@ -134,6 +138,7 @@ def judge(evidence: Evidence) -> Verdict:
     _jobs(evidence, verdict)
     _dead(evidence, verdict)
     _held(evidence, table, verdict)
+    _months(evidence, table, verdict)
     for key, versions in evidence.objects.items():
         if key.startswith(("results/", "outcomes/", "again/", "plans/", "on-demand/")) and len(set(versions)) > 1:
             verdict.say(f"{key} was published more than once, with other bytes")
@@ -386,6 +391,66 @@ def _held(evidence: Evidence, table: Mapping[tuple[str, str], Mapping], verdict:
         key for key, body in evidence.objects.items() if key.startswith("batch-input/") and _standing(body) is not None
     ]
     verdict.count("leaked", len(inputs), f"inputs are left: {inputs[:5]}")
+
+
+# --------------------------------------------------------------------------- what months cost
+
+
+def _months(evidence: Evidence, table: Mapping[tuple[str, str], Mapping], verdict: Verdict) -> None:
+    """Each month comes to what its shards do, each once; and not to more than its budget, but for what jobs cost more than was booked."""
+    shards = [item for (pk, sk), item in table.items() if pk.startswith("run#") and sk.startswith("shard#")]
+    months = {sk: item for (pk, sk), item in table.items() if pk == "months"}
+    if strangers := {str(shard["month"]) for shard in shards if shard.get("month")} - months.keys():
+        verdict.say(f"shards are booked in {sorted(strangers)}, which the table does not have")
+    for name, month in months.items():
+        ours = [shard for shard in shards if shard.get("month") == name]
+        booked = sum(int(shard.get("booked_micros", 0)) for shard in ours)
+        settled = [shard for shard in ours if shard["state"] == "SETTLED"]
+        unbooked = sum(int(shard.get("booked_micros", 0)) for shard in settled)
+        sums = {key: int(month[f"{key}_micros"]) for key in ("spent", "booked", "unbooked", "projected")}
+        # More may be spent in it, by shards that were asked without having been booked.
+        expected = {"spent": sums["spent"], "booked": booked, "unbooked": unbooked}
+        expected["projected"] = sums["spent"] + booked - unbooked
+        if sums != expected or sums["spent"] < sum(_spent(shard) for shard in settled):
+            verdict.say(f"month {name} says {sums}, its shards {expected}")
+        if evidence.over:
+            left = sums["booked"] - sums["unbooked"]
+            verdict.count("leaked", int(left != 0), f"{left} millionths of a dollar of {name} are still booked")
+        dearer = sum(max(0, _spent(shard) - int(shard.get("booked_micros", 0))) for shard in settled)
+        if evidence.month_usd is not None and sums["spent"] > (most := round(evidence.month_usd * 1_000_000) + dearer):
+            verdict.say(f"month {name} has spent {sums['spent']} millionths of a dollar, and may {most}")
+    spent, of_shards = sum(int(month["spent_micros"]) for month in months.values()), sum(map(_spent, shards))
+    if spent != of_shards:
+        verdict.say(f"the months have spent {spent} millionths of a dollar, their shards {of_shards}")
+    if evidence.micros_of_a_million is not None:
+        for shard in shards:
+            _cost(shard, evidence, evidence.micros_of_a_million, verdict)
+
+
+def _spent(shard: Mapping) -> int:
+    return int(shard.get("spent_micros") or 0)
+
+
+def _cost(shard: Mapping, evidence: Evidence, prices: tuple[int, int], verdict: Verdict) -> None:
+    """A settled shard cost what the LLM tokens of its rows do; what was carried over was paid for before."""
+    if shard["state"] != "SETTLED":
+        return
+    run_id, name = shard["run_id"], f"{shard['shard']}-{shard['attempt']}"
+    plain = bool(shard.get("without_outcome"))
+    key = f"results/{run_id}/part-{shard['shard']}.parquet" if plain else f"outcomes/{run_id}/{name}.parquet"
+    body = _standing(evidence.objects.get(key))
+    tokens = [0, 0]
+    if body is not None and shard.get("ended_status") != "CARRIED":
+        try:
+            rows = pq.read_table(io.BytesIO(body), columns=["input_tokens", "output_tokens"])
+        except Exception as error:
+            verdict.say(f"{key} cannot be read: {error}")
+            return
+        tokens = [sum(each or 0 for each in column.to_pylist()) for column in rows.columns]
+    dear = 2 if shard.get("kind") == "on_demand" and not shard.get("tier") else 1
+    cost = dear * (prices[0] * tokens[0] + prices[1] * tokens[1]) / 1_000_000
+    if abs(_spent(shard) - cost) > 1:
+        verdict.say(f"{run_id}/{name} cost {_spent(shard)} millionths of a dollar, its rows {cost:.1f}")
 
 
 def _standing(versions: Sequence[bytes | None] | None) -> bytes | None:

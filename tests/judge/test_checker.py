@@ -38,6 +38,12 @@ def versions() -> Evidence:
     return left_of("held:0")
 
 
+@pytest.fixture(scope="module")
+def months() -> Evidence:
+    """What runs leave that did not fit into the budget of a month, when it has turned."""
+    return left_of("monthly:0")
+
+
 def left_of(line: str) -> Evidence:
     loop = VirtualLoop()
     with trial.silent():
@@ -236,10 +242,46 @@ def test_a_doctored_version_is_told(versions, what):
     assert not verdict.right
 
 
-def test_of_an_untouched_result_nothing_is_said(left, retried, versions):
+def month_with(evidence: Evidence, **more: int) -> Evidence:
+    """January with so many millionths of a dollar more."""
+    january = next(item for item in evidence.items if item["pk"] == "months" and item["sk"] == "2026-01")
+    return with_item(evidence, ("months", "2026-01"), **{name: january[name] + many for name, many in more.items()})
+
+
+FIRST = ("run#first", "shard#00000")
+WRONG_MONTHS = {
+    "a month has spent too little": (
+        lambda e: month_with(e, spent_micros=-1, projected_micros=-1),
+        "the months have spent",
+    ),
+    "a month is booked too often": (lambda e: month_with(e, booked_micros=1, projected_micros=1), "month 2026-01 says"),
+    "something is still booked": (
+        lambda e: month_with(e, unbooked_micros=-641, projected_micros=641),
+        "are still booked",
+    ),
+    "what is projected is not the sum": (lambda e: month_with(e, projected_micros=1), "month 2026-01 says"),
+    "a shard is booked in a month that is gone": (
+        lambda e: replace(e, items=[item for item in e.items if item["sk"] != "2026-02"]),
+        "shards are booked in ['2026-02'], which the table does not have",
+    ),
+    "a shard cost more than its rows": (lambda e: with_item(e, FIRST, spent_micros=999), "first/00000-1 cost 999"),
+    "the month has spent more than its budget": (lambda e: replace(e, month_usd=0.000_5), "and may 500"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_MONTHS)
+def test_a_doctored_month_is_told(months, what):
+    doctor, words = WRONG_MONTHS[what]
+    verdict = judge(doctor(months))
+    assert any(words in why for why in verdict.why), verdict.why
+    assert not verdict.right
+
+
+def test_of_an_untouched_result_nothing_is_said(left, retried, versions, months):
     assert any(key.startswith("again/rounds/") for key in retried.objects)
     assert any(asked.retry_of for asked in versions.asked)
-    for evidence in (left, retried, versions):
+    assert sum(item["pk"] == "months" for item in months.items) == 2
+    for evidence in (left, retried, versions, months):
         verdict = judge(evidence)
         assert verdict.right, verdict.why
         assert verdict.why == []

@@ -27,7 +27,7 @@ from tests.sim.trial import silence
 
 ROOT = Path(__file__).resolve().parents[2]
 DEEP_SEEDS = 5_000
-BASES = ("plain:0", "asked:0", "held:0")
+BASES = ("plain:0", "asked:0", "held:0", "monthly:0")
 # Three shards; then two faults in one exploration, and both together for one scheduler. Minutes of one core.
 SMALL = (
     Size(shards=3, collectors=1, faults=1),
@@ -73,7 +73,7 @@ def quick(seconds: float, workers: int) -> int:
             now += seconds * share
             parts[name] = campaign.play(pool, campaign.spread(_lines(name, seeds=100_000)), until=now)
         # On a slow or busy machine the sample may be too small for what happens only now and then.
-        more = iter(f"wide:{seed}" for seed in range(100_000, 110_000))
+        more = iter(f"{'capped' if seed % 2 else 'wide'}:{seed}" for seed in range(100_000, 110_000))
         while sum(parts.values(), Tally()).never and time.monotonic() < began + SLOW_FACTOR_MAX * seconds:
             parts["seeds"] += campaign.play(pool, list(itertools.islice(more, MORE_SEEDS)))
     return report(parts)

@@ -51,6 +51,7 @@ MOVES = {
     "withdrawn:0": (40, 1),
     "ondemand:0": (60, 2),
     "rounds:0": (110, 2),
+    "monthly:0": (170, 2),
 }
 CALLS = (
     *("jobs.create", "jobs.find", "jobs.get", "jobs.active", "jobs.stop", "runtime.ask"),

@@ -51,8 +51,11 @@ def pairs(base: str) -> list[str]:
 
 
 def seeds(count: int) -> list[str]:
-    """Half as swarms were drawn before there were canaries, budgets and retries, which the others draw too."""
-    return [f"{'wide' if seed % 2 else 'swarm'}:{seed}" for seed in range(count)]
+    """Half as swarms were drawn before there were canaries, budgets and retries, which the others draw too; half as many more in a month
+    with a budget.
+    """
+    before = [f"{'wide' if seed % 2 else 'swarm'}:{seed}" for seed in range(count)]
+    return [*before, *(f"capped:{seed}" for seed in range(count // 2))]
 
 
 def spread(lines: Sequence[str]) -> list[str]:

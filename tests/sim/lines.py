@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tests.sim import money, scenario
+from tests.sim import money, monthly, scenario
 from tests.sim.processes import FAULTS, At, Fault
 from tests.sim.scenario import Scenario, at_text
 
 NAMED = {
     "held": money.held,
+    "monthly": monthly.monthly,
     "shares": scenario.shares,
     "ondemand": scenario.ondemand,
     "handed": scenario.handed,
@@ -29,7 +30,7 @@ NAMED = {
     "full": scenario.full,
     "rounds": scenario.rounds,
 }
-SEEDED = {"swarm": scenario.swarm, "wide": money.wide}
+SEEDED = {"swarm": scenario.swarm, "wide": money.wide, "capped": monthly.capped}
 
 
 def read(text: str) -> Scenario:

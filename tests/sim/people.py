@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from quarry_cli.client.changes import budget, control, retrying, share
@@ -35,7 +35,15 @@ class People:
         waiting: retries that are still to be begun, or found to be none.
     """
 
-    def __init__(self, aws: SimulatedAws, scenario: Scenario, watch: Watch, look_every_s: float) -> None:
+    def __init__(
+        self,
+        aws: SimulatedAws,
+        scenario: Scenario,
+        watch: Watch,
+        look_every_s: float,
+        deploy: Callable[[float | None], Awaitable[None]],
+    ) -> None:
+        """`deploy` starts the services anew with another budget for the month, in US dollars or none."""
         self.done = Counter[str]()
         self.retries: dict[str, str] = {}
         self.waiting = sum(each.action == "retry" for each in scenario.controls)
@@ -43,13 +51,14 @@ class People:
         self._scenario = scenario
         self._watch = watch
         self._look_every_s = look_every_s
+        self._deploy = deploy
         self._chance = random.Random(f"{scenario.name} operator")
 
     def come(self, start: Callable[[object], object]) -> None:
         """`start` makes a task of a coroutine."""
         for each in self._scenario.controls:
             start(self._control(each))
-        if any(each.more for each in self._scenario.work):
+        if any(each.more for each in self._scenario.work) or self._scenario.month_usd is not None:
             start(self._operate())
 
     async def _control(self, each: Control) -> None:
@@ -58,6 +67,9 @@ class People:
             await self._retry(each.run_id)
         elif each.action in ("set", "budget"):
             await self._set(each)
+        elif each.action == "month":
+            self.done["month"] += 1
+            await self._deploy(each.budget_usd)
         else:
             await self._act(each)
 
@@ -115,6 +127,9 @@ class People:
                         await control.cancel(self.connections(), run_id)
                     elif kind == "canary":
                         await control.approve(self.connections(), run_id)
+                    elif kind == "month":
+                        if self._aws.settings.budget_usd != operator.month_usd:
+                            await self._deploy(operator.month_usd)
                     else:
                         await budget.set_budget(self.connections(), run_id, None)
 

@@ -96,6 +96,7 @@ class Process(Faults):
         self.name = f"{service}/{replica}/{life}"
         self.stop = asyncio.Event()
         self.stalled_until_s = 0.0
+        self.budget_usd: float | None = None  # of the month, as it was started with
         self._chance = random.Random(f"{fleet.seed} {self.name} latency")
 
     # ------------------------------------------------------------------ at each call
@@ -187,7 +188,8 @@ class Process(Faults):
     def clock(self) -> ProcessClock:
         chance = random.Random(f"{self.fleet.seed} {self.name} clock")
         ahead_s = chance.uniform(-self.fleet.skew_s, self.fleet.skew_s)
-        return ProcessClock(self, f"{self.fleet.seed} {self.name}", ahead_s, chance.uniform(0, 1e6))
+        up_s = chance.uniform(0, 1e6)
+        return ProcessClock(self, f"{self.fleet.seed} {self.name}", self.fleet.ahead_s + ahead_s, up_s)
 
 
 class ProcessClock(LoopClock):
@@ -203,7 +205,10 @@ class ProcessClock(LoopClock):
 
 
 class Fleet:
-    """All processes. `replicas`: of each service. `skew_s`: how wrong a host's wall clock may be, either way."""
+    """All processes. `replicas`: of each service.
+
+    skew_s: how wrong a host's wall clock may be, either way; ahead_s: how far it is after `EPOCH` when all begins.
+    """
 
     def __init__(
         self,
@@ -217,6 +222,7 @@ class Fleet:
         restart_s: float,
         skew_s: float,
         stepped: bool,
+        ahead_s: float = 0.0,
     ) -> None:
         self.world = world
         self.loop = loop
@@ -224,6 +230,7 @@ class Fleet:
         self.calls = Calls(plan)
         self.stall_s = stall_s
         self.skew_s = skew_s
+        self.ahead_s = ahead_s
         self.stepped = stepped
         self._restart_s = restart_s
         self._replicas = replicas
@@ -244,6 +251,7 @@ class Fleet:
         offload = SteppedOffload(stepped=self.stepped)
         self._offloads.append(offload)
         world = self.world.process_world(process, clock=process.clock, offload=offload)
+        process.budget_usd = world.settings.budget_usd
         self.processes[service, replica] = process
         self._all.append(process)
         process.begin(SERVICES[service].build(world))
@@ -258,6 +266,14 @@ class Fleet:
         """SIGTERM, and a fresh process beside the one that drains."""
         self.processes[service, replica].stop.set()
         self._begin(service, replica)
+
+    async def deploy(self, apart_s: float, **settings: object) -> None:
+        """Start each process anew with these settings, one after the other; what has crashed comes with them by itself."""
+        self.world.settings = self.world.settings.model_copy(update=settings)
+        for service, replica in list(self.processes):
+            await asyncio.sleep(apart_s)
+            if not self.processes[service, replica].crashed:
+                self.restart(service, replica)
 
     def close(self) -> None:
         """End all threads: whatever they still want, their ports are shut."""

@@ -6,7 +6,8 @@ then on demand, `unheard:0` loses every event, in `full:0` the quota is full for
 and other weights share two slots, in `overtaken:0` two classes want the only one, in `withdrawn:0` one is
 paused and then cancelled, in `ondemand:0` two schedulers ask on demand, in `late:0` and `denied:0` a Create arrives when its run
 has been cancelled, or Bedrock has refused it, long ago. `rolled:0` stops each process once while it works, and in `woken:0` nothing
-but a pause keeps two schedulers from asking fast. `swarm:N` draws everything from its seed, and `held` and `wide` are of `money.py`.
+but a pause keeps two schedulers from asking fast. `swarm:N` draws everything from its seed; `held` and `wide` are of `money.py`, `monthly`
+and `capped` of `monthly.py`.
 `plan=57:stall,80:crash_after,jobs.create#2:lose_reply` says what goes wrong at which call (`lines.py`): by its number among all, or
 the nth of its name or of its port. A swarm without a plan draws its own.
 """
@@ -82,9 +83,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Control:
-    """What somebody asks of a run, and when: `cancel`, `pause`, `resume`, `set` (class and weight, or a budget), or `retry`.
+    """What somebody asks of a run, and when: `cancel`, `pause`, `resume`, `set` (class and weight), `budget`, or `retry`.
 
-    In the way of the command, without faults. A retry of every row with an error is begun when the run has ended.
+    In the way of the command, without faults. A retry of every row with an error is begun when the run has ended. `month` is of no run: the
+    services are deployed anew with this budget for the month.
     """
 
     after_s: float
@@ -100,11 +102,13 @@ class Operator:
     """Who looks after runs that are held, each for so long: some of them go on then, the others are cancelled.
 
     wakes: what people ask wakes the services; else their timers come to it.
+    month_usd: to which the month's budget is raised for a run that is held for it; None: there is none any more.
     """
 
     held_s: float = 60.0
     lets_go_on: float = 1.0  # of the runs, by chance
     wakes: bool = False
+    month_usd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,8 @@ class Scenario:
     deaths_max: int | None = None  # of one piece of work; None: as the services have it by default
     rolling: bool = False  # each service is restarted once, in order, while it works
     stepped: bool = False  # others may go first at calls of S3
+    month_usd: float | None = None  # with which the services are started: what a calendar month may cost
+    month_ends_s: float | None = None  # after so long; None: not while anything happens
     controls: tuple[Control, ...] = ()
     operator: Operator = field(default_factory=Operator)
 

@@ -24,9 +24,14 @@ def _silent():
         ("a retry asks answered rows too", "its last outcome is"),
         ("who was paused asks on", "records were asked twice on demand"),
         ("a thread writes an input that nobody waits for", "inputs are left"),
+        ("the month is not looked at", "is admitted, and 2026-01 comes to"),
+        ("the month is booked twice", "millionths of a dollar of 2026-01 are still booked"),
+        ("not returned where an admission came to nothing", "month 2026-01 says"),
+        ("not returned on a cancelled admission", "are still booked"),
+        ("a retry is booked at nothing", "booked in no month, which has a budget"),
     ],
 )
-def test_a_bug_against_what_is_held_retried_or_late_is_seen(name, words):
+def test_a_bug_against_what_is_held_counted_retried_or_late_is_seen(name, words):
     for line in LATER_AT[name]:
         assert campaign.one(line).held, line
     with LATER[name]():

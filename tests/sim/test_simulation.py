@@ -104,6 +104,26 @@ def test_a_sample_of_single_faults_while_a_run_is_held_twice_and_then_retried_ch
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.promise("S3", "L2", "L3", "I1")
+def test_a_sample_of_single_faults_while_the_months_budget_holds_runs_and_the_month_turns_changes_nothing_that_comes_out():
+    outcome, _ = outcome_and_calls("monthly:0")
+    assert outcome.why == (), "without any fault"
+    for name in ("control month", "control retry", "control cancel", "month turned", "create quota"):
+        assert outcome.seen[name], f"{name} is in it"
+    for line in spread(singles("monthly:0"))[:SINGLES]:
+        held(line)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.promise("S1", "S2", "S3", "S4", "S5", "S7", "S8", "L1", "L2", "L3", "I1")
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_so_it_is_where_a_months_budget_holds_runs_is_raised_and_lowered(seed):
+    held(f"capped:{seed}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.promise("S3", "S4", "S10", "L2", "L3")
 def test_a_sample_of_single_faults_while_records_go_again_changes_nothing_that_comes_out():
     outcome, _ = outcome_and_calls("rounds:0")

@@ -19,11 +19,12 @@ from quarry_core.telemetry import metrics
 from tests.judge.checker import Asked, Evidence, Listed, Verdict, judge
 from tests.sim.aws import SimQueue, SimulatedAws
 from tests.sim.loop import EPOCH, LoopClock, VirtualLoop
+from tests.sim.months import Months
 from tests.sim.owners import Owners
 from tests.sim.people import People
 from tests.sim.processes import SERVICES, At, Fault, Fleet
 from tests.sim.scenario import Scenario
-from tests.sim.watch import Watch
+from tests.sim.watch import MICROS_IN, MICROS_OUT, Watch
 from tests.world.world import BUCKET, CLAUDE
 
 LOOK_EVERY_S = 20.0
@@ -34,6 +35,9 @@ CALM_S = 400.0
 # A job that nobody knows of any more is still to end by itself.
 JOBS_END_S = 1_200.0
 FINISH_AFTER_S = 100.0
+MONTH_S = 31 * 86_400.0  # of the one in which all begins
+DEPLOYED_APART_S = 15.0
+PRICES = (MICROS_IN, MICROS_OUT)
 
 
 @dataclass
@@ -96,8 +100,9 @@ class _Run:
         self.loop = loop
         seed = f"{scenario.name} world"
         bedrock = scenario.bedrock
+        self.ahead_s = 0.0 if scenario.month_ends_s is None else MONTH_S - scenario.month_ends_s
         self.aws = SimulatedAws(
-            clock=LoopClock(loop, seed),  # type: ignore[arg-type]
+            clock=LoopClock(loop, seed, ahead_s=self.ahead_s),  # type: ignore[arg-type]
             queue=SimQueue,
             job_quota=scenario.quota,
             repeats_max=4,
@@ -113,7 +118,11 @@ class _Run:
             wake_after_ended_s=120.0,
             retry_after_max_s=60,
             on_demand_concurrency=scenario.on_demand_concurrency,
-            **_given(worker_deaths_max=scenario.deaths_max, on_demand_requests_per_minute=scenario.asked_per_minute),
+            **_given(
+                worker_deaths_max=scenario.deaths_max,
+                on_demand_requests_per_minute=scenario.asked_per_minute,
+                budget_usd=scenario.month_usd,
+            ),
         )
         jobs = self.aws.jobs
         more = bedrock.quota_more
@@ -123,15 +132,18 @@ class _Run:
         self.aws.live(scenario.course, scenario.bus, seed)
         self._throttle(random.Random(f"{seed} runtime"))
         self.watch = Watch(scenario.quota)
-        self.people = People(self.aws, scenario, self.watch, LOOK_EVERY_S)
+        self.people = People(self.aws, scenario, self.watch, LOOK_EVERY_S, self._deploy)
         self.aws.table.watchers.append(self.watch.changed)
-        self.owners = Owners(lambda: getattr(asyncio.current_task(loop), "owner", None), loop.time, FINISH_AFTER_S)
+        self.owners = Owners(self._who, loop.time, FINISH_AFTER_S)
         self.aws.table.watchers.append(self.owners.changed)
+        self.months = Months(lambda: getattr(self._who(), "budget_usd", None))
+        self.aws.table.watchers.append(self.months.changed)
+        self.budgets_usd = [scenario.month_usd]  # of the month, as they were deployed
         self.recorded_after_s: dict[str, float] = {}
         self.aws.table.watchers.append(self._note_end)
         for queue in self.aws.queues.values():
             queue.patience_s = scenario.poll_s
-        self.aws.table.after.append(self.watch.done)
+        self.aws.table.after += [self.watch.done, self.months.done]
         self.fleet = Fleet(
             self.aws,
             loop,
@@ -142,7 +154,16 @@ class _Run:
             restart_s=scenario.restart_s,
             skew_s=scenario.skew_s,
             stepped=scenario.stepped or "stall" in scenario.plan.values(),
+            ahead_s=self.ahead_s,
         )
+
+    def _who(self) -> object:
+        """The process that acts just now; None: the world itself."""
+        return getattr(asyncio.current_task(self.loop), "owner", None)
+
+    async def _deploy(self, month_usd: float | None) -> None:
+        self.budgets_usd.append(month_usd)
+        await self.fleet.deploy(DEPLOYED_APART_S, budget_usd=month_usd)
 
     def _throttle(self, chance: random.Random) -> None:
         throttled = self.scenario.throttled_share
@@ -156,7 +177,7 @@ class _Run:
         if before and after and (before.get("state"), after.get("state")) == ("SUBMITTED", "ENDED"):
             job = next(job for job in self.aws.jobs.all if job.arn == after["arn"])
             if job.ended_at is not None:
-                ended_s = (job.ended_at - EPOCH).total_seconds()
+                ended_s = (job.ended_at - EPOCH).total_seconds() - self.ahead_s
                 self.recorded_after_s[job.name] = self.loop.time() - ended_s
 
     # ------------------------------------------------------------------ its course
@@ -192,7 +213,7 @@ class _Run:
             await asyncio.sleep(LOOK_EVERY_S)
         self.fleet.close()
         verdict = judge(self._evidence())
-        for words in (*self.watch.broken, *self.owners.broken):
+        for words in (*self.watch.broken, *self.owners.broken, *self.months.broken):
             verdict.say(words)
         if wrong:
             verdict.say(f"after {LIVENESS_S:.0f} s without a fault: {self.watch.states}")
@@ -275,6 +296,8 @@ class _Run:
             poison=self.scenario.poison,
             prompts=[_prompt(request.body) for request in self.aws.runtime.answered],
             asked_twice_max=self.fleet.calls.lost_answers,
+            month_usd=None if None in self.budgets_usd else max(self.budgets_usd),  # type: ignore[type-var]  # it has none
+            micros_of_a_million=PRICES,
         )
 
     def _asked(self) -> list[Asked]:
@@ -295,6 +318,7 @@ class _Run:
         seen["slot contended"] = self.watch.full_while_waiting
         seen["class first"] = self.watch.classes_preceded
         seen["weights differ"] = self.watch.weights_differed
+        seen["month turned"] = int(self.months.months > 1)
         seen["redelivered"] = sum(queue.redelivered for queue in self.aws.queues.values())
         seen["write refused"] = self.aws.table.refused
         seen["joiner raced"] = self.aws.objects.stood
