@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from quarry_core.tabular.parquet.part_errors import FAULTS, PartDiffers, reason
 PROVEN_PLACES = 4
 PROVEN_ROWS_PER_PLACE = 64
 READ_BYTES = 1 << 20
+READ_ROWS = 512
 
 
 @dataclass(slots=True)
@@ -66,21 +67,32 @@ class Proof:
             here = [(row - begin, batch) for row, batch in left if row < end]
             left = left[len(here) :]
             if here:
-                most = max(row + wanted.num_rows for row, wanted in here)
-                found = _read_group(part, group, most if most <= PROVEN_ROWS_PER_PLACE else None)
-                for row, wanted in here:
-                    _check_values(wanted, found.slice(row, wanted.num_rows))
+                places = [(row, wanted.num_rows) for row, wanted in here]
+                for (_, wanted), found in zip(here, _read_places(part, group, places), strict=True):
+                    _check_values(wanted, found)
             begin = end
 
 
-def _read_group(part: pq.ParquetFile, group: int, rows: int | None) -> pa.Table:
-    """A row group, or its first rows."""
+def _read_places(part: pq.ParquetFile, group: int, places: Sequence[tuple[int, int]]) -> list[pa.Table]:
+    """Of a row group the rows at some places, each of which is its first row and how many there are; fewer where it ends."""
     try:
-        if rows is not None and not any(pa.types.is_dictionary(kind) for kind in _leaf_types(part.schema_arrow)):
-            # Of a few rows no more than the first page of each column is decoded.
-            batches = part.iter_batches(batch_size=rows, row_groups=[group], use_threads=False)
-            return pa.Table.from_batches(list(islice(batches, 1)), part.schema_arrow)
-        return part.read_row_group(group, use_threads=False)
+        if any(pa.types.is_dictionary(kind) for kind in _leaf_types(part.schema_arrow)):
+            whole = part.read_row_group(group, use_threads=False)
+            return [whole.slice(row, count) for row, count in places]
+        last = max(row + count for row, count in places)
+        # Of the first rows no more than the first page of each column is decoded; and never more is held than a batch and what is kept.
+        step = last if last <= PROVEN_ROWS_PER_PLACE else READ_ROWS
+        found: list[list[pa.RecordBatch]] = [[] for _ in places]
+        at = 0
+        for batch in part.iter_batches(batch_size=step, row_groups=[group], use_threads=False):
+            for kept, (row, count) in zip(found, places, strict=True):
+                begin, end = max(row - at, 0), min(row + count - at, batch.num_rows)
+                if begin < end:
+                    kept.append(batch.slice(begin, end - begin))
+            at += batch.num_rows
+            if at >= last:
+                break
+        return [pa.Table.from_batches(each, part.schema_arrow) for each in found]
     except (*FAULTS, OSError) as error:
         for name in part.schema_arrow.names:
             try:
