@@ -88,6 +88,7 @@ def test_what_nobody_can_price_is_asked_about_and_has_no_amount(quarry, jokes):
 def test_nothing_is_asked_where_nothing_is_paid_for(quarry, jokes, monkeypatch):
     dry = jokes("--set", "dry_run=true")
     assert "Send it" not in dry.stderr
+    assert "is SUCCEEDED: a dry run: nothing was sent to Bedrock" in dry.stderr
     monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK", "http://127.0.0.1:4566")
     local = jokes()
     assert (local.exit_code, "Send it" in local.stderr) == (0, False), local.stderr

@@ -90,7 +90,7 @@ def test_what_is_escaped_comes_back_as_it_was(pairs, tail):
         ('{"answer": 1} {topic}', r"character 1 holds .* not a column name.*JSON, write \{\{ and \}\}"),
         ('{\n "answer": 1} {topic}', "JSON"),
         ('{"a": {"b": 1}}', "not closed.*JSON"),
-        ("{ topic }", "not a column name"),
+        ("{ topic }", r"with a space beside the name: write \{topic\}, and if the column is called that, rename it"),
         ("no placeholder at all", "no placeholder"),
         ("", "no placeholder"),
         ("{{topic}}", "no placeholder"),
@@ -256,3 +256,12 @@ def test_every_shipped_prompt_can_be_loaded():
         prompt = load_prompt(file.read_bytes(), file.name.removesuffix(".yaml"))
         assert prompt.description
         assert set(yaml.safe_load(file.read_text())) <= set(type(prompt).model_fields)
+
+
+@pytest.mark.parametrize("column", [" topic", "topic ", 'top"ic', "topi{c}"])
+def test_a_column_that_no_template_can_name_is_not_suggested(column):
+    with pytest.raises(MissingColumn) as refused:
+        check_columns(parse_template("{topic}"), ["id", column])
+
+    assert "did you mean" not in str(refused.value)
+    assert f"{column!r} is a name that no prompt can write: rename the column in the source" in str(refused.value)

@@ -69,6 +69,21 @@ async def test_a_prompt_that_cannot_be_asked_ends_the_run_with_the_remedy(prompt
     assert sentence in totals.message
 
 
+async def test_a_run_without_an_answer_names_its_errors_and_not_the_more_rows_that_were_skipped():
+    world = SimulatedWorld()
+    prompt = {"template": "{topic} {tone}", "nulls": {"topic": "skip"}}
+    table = pa.table(
+        {"topic": [None] * 150 + ["t"] * 50, "tone": pa.array([None] * 200, pa.string())},
+        schema=pa.schema({"topic": pa.string(), "tone": pa.string()}),
+    )
+    sent = {"job_name_prefix": "t", "model_id": NOVA, "s3_uri": world.parquet(table), "prompt": prompt}
+
+    totals = await world.run(world.send(sent))
+
+    assert totals.state is RunState.FAILED
+    assert "50 rows end with NULL_INPUT: the column 'tone' is null in this row" in totals.message
+
+
 async def test_a_run_of_which_every_row_is_skipped_says_so():
     world = SimulatedWorld()
     prompt = {"template": "{topic}", "nulls": {"topic": "skip"}}

@@ -188,7 +188,8 @@ def _announce(sent: Sent) -> None:
 
 def _show(place: Place, sent: Sent, view: RunView, *, head: int, out: Path | None, file_format: Format) -> None:
     if view.state is RunState.FAILED or view.dry_run:
-        typer.echo(f"run {sent.run_id} is {view.state.value}: {plain(view.error or 'no reason is recorded')}", err=True)
+        dry = "a dry run: nothing was sent to Bedrock" if view.state is RunState.SUCCEEDED else "no reason is recorded"
+        typer.echo(f"run {sent.run_id} is {view.state.value}: {plain(view.error or dry)}", err=True)
         if view.results_uri is None:
             return
     if head:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -149,6 +149,15 @@ def parse_template(text: str, *, constant: bool = False) -> Template:
 _INSIDE = re.compile(r"(?P<name>(?:\|\||::|[^|:])*)(?P<json>:json)?(?:\|(?P<default>.*))?", re.DOTALL)
 
 
+# JSON in a template has these where a name would stand.
+_UNNAMEABLE = "\"'\n\r\t"
+
+
+def is_nameable(column: str) -> bool:
+    """Whether a template can name the column."""
+    return column == column.strip() and not any(mark in column for mark in _UNNAMEABLE + "{}")
+
+
 def _placeholder(text: str, start: int) -> tuple[Placeholder, int]:
     """The placeholder that opens at `start`, and where the text goes on."""
     where = f"'{{' at {_place(text, start)}"
@@ -162,7 +171,12 @@ def _placeholder(text: str, start: int) -> tuple[Placeholder, int]:
         raise TemplateError(f"{where} holds no name: write the name of a column, as in {{topic}}; {braces}")
     found = _INSIDE.fullmatch(inside)
     name = found["name"] if found else inside.partition(":")[0]
-    if any(dead_letter in name for dead_letter in "\"'\n\r\t") or (found and name != name.strip()):
+    if found and name != name.strip() and is_nameable(name.strip()):
+        raise TemplateError(
+            f"{where} holds {shown!r}, with a space beside the name: write {{{name.strip()}}}, and if the column is called"
+            f" that, rename it in the source; {braces}"
+        )
+    if not is_nameable(name) and (found or any(mark in name for mark in _UNNAMEABLE)):
         raise TemplateError(f"{where} holds {shown!r}, which is not a column name; {braces}")
     plain = name.partition("!")[0]
     if found is None or plain != name:
@@ -213,17 +227,23 @@ def check_columns(template: Template, available: Collection[str]) -> None:
                 f"the dataset has a column {literal!r}, and {{{literal}}} means the column {slot.column!r} with a default:"
                 f" write {{{slot.column}||{slot.default}}} for the column, or rename it"
             )
-    require_columns(columns_of(template), available)
+    require_columns(columns_of(template), available, nameable=is_nameable)
 
 
-def require_columns(needed: Sequence[str], available: Collection[str]) -> None:
-    """Raise MissingColumn for the first of `needed` that is not in `available`."""
+def require_columns(
+    needed: Sequence[str], available: Collection[str], *, nameable: Callable[[str], bool] = lambda _name: True
+) -> None:
+    """Raise MissingColumn for the first of `needed` that is not in `available`; `nameable`: could it have been named there?"""
     for column in needed:
         if column in available:
             continue
         by_plain_name = {name.casefold(): name for name in available}
         nearest = difflib.get_close_matches(column.casefold(), by_plain_name, n=1, cutoff=0.5)
         guess = f"; did you mean {by_plain_name[nearest[0]]!r}?" if nearest else ""
+        if nearest and not nameable(by_plain_name[nearest[0]]):
+            guess = (
+                f"; {by_plain_name[nearest[0]]!r} is a name that no prompt can write: rename the column in the source"
+            )
         shown = [repr(name) for name in list(available)[:_COLUMNS_SHOWN_MAX]]
         if len(available) > _COLUMNS_SHOWN_MAX:
             shown.append(f"and {len(available) - _COLUMNS_SHOWN_MAX} more")

@@ -436,5 +436,6 @@ def _why_failed(ends: list[ShardEnd]) -> str:
                 words.setdefault(code, example.message)
     if not errors:
         return "no row has a result"
-    code = max(errors, key=lambda each: errors[each])
+    # Rows that the prompt skips are none: they are the reason only where there is no other.
+    code = max(errors, key=lambda each: (each != ErrorCode.SKIPPED, errors[each]))
     return f"no row has a result; {errors[code]} rows end with {code}: {words.get(code, '')}"

@@ -74,7 +74,7 @@ def test_a_placeholder_has_a_column_and_may_have_a_default_and_a_form(text, plac
         ("{a!r}", r"conversions \(!r\)"),
         ("{|x}", "holds no name before '|'"),
         ("{:json}", "holds no name before ':'"),
-        ("{a |x}", "which is not a column name"),
+        ("{a |x}", r"with a space beside the name: write \{a\}"),
         ('{"a": 1}', "for braces, as in JSON, write {{ and }}"),
         ("{a|" + "x" * 1001 + "}", "has a default of more than 1000 characters"),
     ],
