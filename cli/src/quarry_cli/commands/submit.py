@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from quarry_cli.client.api import WAIT_EVERY_S
+from quarry_cli.client.runs.following import WAIT_EVERY_S
 from quarry_cli.commands.following import RUN_EXITS, Every, Timeout, follow
 from quarry_cli.commands.options import ManifestFile, open_client, text_of
 from quarry_cli.errors import Exit

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from quarry_cli.client.api import WAIT_EVERY_S
+from quarry_cli.client.runs.following import WAIT_EVERY_S
 from quarry_cli.commands.following import RUN_EXITS, Every, Timeout, follow
 from quarry_cli.commands.options import RunId, open_client
 from quarry_cli.screen import printing

@@ -14,9 +14,13 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from quarry_cli.client.connections import Connections
 from quarry_cli.client.results.parts import batches_of, open_part
 from quarry_cli.client.results.result_parts import parts_of
+from quarry_cli.client.runs.reading import read_run
+from quarry_cli.client.runs.search import find_version
 from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.session import Session
 from quarry_core.contract.names import report_key
 from quarry_core.errors import Missing
 from quarry_core.ports import ObjectRef, Objects
@@ -87,6 +91,19 @@ class RunErrors(msgspec.Struct, frozen=True, kw_only=True):
     unread: int
     codes: list[CodeErrors]
     jobs: list[JobErrors]
+
+
+def errors_of_run(
+    session: Session, run_id: str, *, examples_max: int = 3, code: str = "", version: int | None = None
+) -> RunErrors:
+    """The errors of a run that is found. Blocking. Raises NoSuchRun, SeveralRuns, NoResults."""
+
+    async def look(connections: Connections) -> tuple[RunView, Objects]:
+        found = await find_version(connections, run_id, version)
+        return await read_run(connections, found), connections.objects()
+
+    view, objects = session.do(look)
+    return errors_of(view, objects, examples_max, code)
 
 
 def errors_of(view: RunView, objects: Objects, examples_max: int, only: str = "") -> RunErrors:

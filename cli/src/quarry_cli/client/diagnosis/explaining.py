@@ -23,7 +23,8 @@ import pyarrow as pa
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.diagnosis.visits import ATTEMPTS_MAX, PlanReader, Visit, visits_of
 from quarry_cli.client.results.parts import open_part
-from quarry_cli.client.runs.search import find_run, no_such_run
+from quarry_cli.client.runs.search import find_run, find_version, no_such_run
+from quarry_cli.client.session import Session
 from quarry_cli.errors import NoSuchRecord, Unreadable
 from quarry_core.contract.names import (
     ROW_MAX,
@@ -120,6 +121,23 @@ class Place:
     row_of_run: int | None
     row_of_shard: Shard | None
     visits: tuple[Visit, ...]
+
+
+def explain_record(session: Session, run_id: str, record: str | int, *, version: int | None = None) -> Record:
+    """Find a record, and say what is known of it. Blocking. Raises NoSuchRun, SeveralRuns, NoSuchRecord.
+
+    Args:
+        record: as for `locate`.
+        version: of the dataset, up to which it is followed; by default the newest.
+    """
+
+    async def look(connections: Connections) -> tuple[Place, Objects, str]:
+        objects = connections.objects()
+        found = await find_version(connections, run_id, version)
+        return await locate(connections, found, str(record), PlanReader(objects)), objects, connections.bucket
+
+    place, objects, bucket = session.do(look)
+    return explain(objects, bucket, place)
 
 
 async def locate(connections: Connections, run_text: str, record: str, plan: PlanReader) -> Place:

@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 
 from quarry_cli.aws.asking import Ask
+from quarry_cli.client.connections import Connections
+from quarry_cli.client.runs.view import RunView
 from quarry_cli.errors import NotConfigured
 from quarry_core.contract.names import RUN_ID_PATTERN
 from quarry_core.errors import PortError
@@ -105,6 +107,18 @@ def _time(text: str) -> datetime | None:
         return datetime.fromisoformat(text) if text else None
     except ValueError:
         return None
+
+
+async def service_lines(connections: Connections, view: RunView, most: int) -> tuple[list[LogLine] | None, str]:
+    """What the services in AWS logged about a run; None, and why, where nobody may be asked."""
+    if connections.ask is None or not connections.env:
+        return None, "QUARRY_ENV is not set, by which the log groups are called: this is the query"
+    span = span_of(view.accepted_at, view.ended_at, connections.clock.now())
+    try:
+        lines = await insights_lines(connections.ask, connections.clock, connections.env, view.run_id, most, span)
+    except (PortError, TimeoutError) as error:
+        return None, not_asked(error)
+    return lines, ""
 
 
 async def insights_lines(

@@ -7,23 +7,58 @@ before. Memory is a batch of rows, and what the target's own library needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from typing import Any
 
 import pyarrow as pa
 
+from quarry_cli.client.connections import Connections
 from quarry_cli.client.export.asked import Export, Exported
 from quarry_cli.client.export.columns import Columns, columns_of, fitted
-from quarry_cli.client.export.rows import RunRows
+from quarry_cli.client.export.rows import RunRows, rows_of
+from quarry_cli.client.export.s3_vectors import export_vectors
 from quarry_cli.client.export.store import Store
 from quarry_cli.client.export.tally import Tally, differences, number_columns, row_differences, schema_differences
-from quarry_cli.errors import NotExported, NotWritten
+from quarry_cli.client.export.targets import opened
+from quarry_cli.client.results.readable import readable
+from quarry_cli.client.session import Session
+from quarry_cli.errors import NotConfigured, NotExported, NotWritten
 
 # Called with the number of parts that were read, and of all.
 Tell = Callable[[int, int], None]
 
 
-def export(rows: RunRows, asked: Export, opened: Store, tell: Tell | None = None) -> Exported:
+def export_run(session: Session, run_id: str, asked: Export, tell: Tell | None = None) -> Exported:
+    """Write an ended run that is found to wherever it was asked to be. Blocking.
+
+    Raises:
+        NoSuchRun, NotEnded, NoResults.
+        NotConfigured: the target's library is not installed, or S3 Vectors cannot be asked here.
+        NotWritten, NotExported, Unreadable: as `export` does.
+    """
+    view, objects = readable(session, run_id, version=asked.version)
+    rows = rows_of(objects, view, answered_only=asked.answered_only)
+    if asked.target != "s3-vectors":
+        return export(rows, asked, opened(asked), tell)
+
+    async def put(connections: Connections) -> Exported:
+        ask = connections.ask
+        if ask is None:
+            raise NotConfigured("S3 Vectors cannot be asked in this environment")
+        loop = asyncio.get_running_loop()
+
+        def call(operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+            asked_for = ask("s3vectors", operation, parameters)
+            return asyncio.run_coroutine_threadsafe(asked_for, loop).result()
+
+        return await asyncio.to_thread(export_vectors, rows, asked, call, tell)
+
+    return session.do(put)
+
+
+def export(rows: RunRows, asked: Export, target: Store, tell: Tell | None = None) -> Exported:
     """Write a run's rows into a table, and prove that they are there. Closes the store.
 
     Raises:
@@ -31,7 +66,7 @@ def export(rows: RunRows, asked: Export, opened: Store, tell: Tell | None = None
         NotExported: what is read back differs; it was taken back.
         Unreadable: a part.
     """
-    with closing(opened) as store:
+    with closing(target) as store:
         there = store.schema()
         if there is None and asked.mode == "append":
             raise NotWritten(f"{store.rules.target}: there is no table {asked.table}: make one with --mode create")

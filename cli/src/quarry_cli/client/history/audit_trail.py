@@ -37,12 +37,12 @@ class Trail(msgspec.Struct, frozen=True, kw_only=True):
     cut: bool
 
 
-async def audit_trail(connections: Connections, run: str | None, since: datetime | None, most: int) -> Trail:
+async def audit_trail(connections: Connections, run: str | None, since: str | None, most: int) -> Trail:
     """The newest entries.
 
     Args:
         run: a run's id or its beginning; None: of everything.
-        since: in UTC; by default 30 days ago, for a run as far back as the trail goes.
+        since: as for `read_since`; by default 30 days ago, for a run as far back as the trail goes.
         most: entries.
 
     Raises:
@@ -51,9 +51,10 @@ async def audit_trail(connections: Connections, run: str | None, since: datetime
     if not 1 <= most <= ENTRIES_MAX:
         raise BadSetting(f"limit: {most} is not a number from 1 to {ENTRIES_MAX}")
     now = connections.clock.now()
+    asked = None if since is None else read_since(since, now)
     run_id = None if run is None else await find_run(connections, run)
     oldest = now - timedelta(days=AUDIT_DAYS)
-    begin = max(oldest, since or (now - timedelta(days=DAYS) if run_id is None else oldest))
+    begin = max(oldest, asked or (now - timedelta(days=DAYS) if run_id is None else oldest))
     if begin > now:
         raise BadSetting(f"since: {begin.isoformat()} is still to come")
     found: list[Entry] = []

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from quarry_cli.client.connections import Connections
-from quarry_cli.client.history.audit_trail import months_between
+from quarry_cli.client.history.audit_trail import months_between, read_since
 from quarry_cli.client.runs.search import find_run, no_such_run
 from quarry_cli.errors import BadSetting
 from quarry_core.contract.run import Run
@@ -106,12 +106,12 @@ class _Sum:
         )
 
 
-async def cost_of_runs(connections: Connections, by: str, since: datetime | None) -> Costs:
+async def cost_of_runs(connections: Connections, by: str, since: str | None) -> Costs:
     """What the runs have cost that are open or have ended since then.
 
     Args:
         by: one of GROUPS, or `tag=KEY`.
-        since: in UTC; by default 30 days ago, and of months all.
+        since: as for `read_since`; by default 30 days ago, and of months all.
 
     Raises:
         BadSetting.
@@ -119,11 +119,12 @@ async def cost_of_runs(connections: Connections, by: str, since: datetime | None
     if by not in GROUPS and not (by.startswith(TAG) and by != TAG):
         raise BadSetting(f"by: {by!r} is not one of {', '.join(GROUPS)} or tag=KEY")
     now = connections.clock.now()
-    if since is not None and since > now:
-        raise BadSetting(f"since: {since.isoformat()} is still to come")
+    asked = None if since is None else read_since(since, now)
+    if asked is not None and asked > now:
+        raise BadSetting(f"since: {asked.isoformat()} is still to come")
     if by == "month":
-        return _by_month(await connections.ledger.months(MONTHS_MAX), since)
-    begin = since or now - timedelta(days=DAYS)
+        return _by_month(await connections.ledger.months(MONTHS_MAX), asked)
+    begin = asked or now - timedelta(days=DAYS)
     run_ids, cut = await _run_ids(connections, begin, now)
     sums: dict[str, _Sum] = {}
     total, unpriced = _Sum("total"), 0

@@ -36,8 +36,11 @@ from quarry_cli.client.results.compact.merged import MERGING, fetch, merge
 from quarry_cli.client.results.convert import write_csv, write_jsonl
 from quarry_cli.client.results.formats import Format
 from quarry_cli.client.results.parts import batches_of, open_part
+from quarry_cli.client.results.readable import readable
 from quarry_cli.client.results.result_parts import compact_parts_of, local_stem, parts_of
+from quarry_cli.client.results.row_account import Account, account
 from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.session import Session
 from quarry_cli.errors import NoResults, NotEnded, NotWritten
 from quarry_core.contract.names import report_key
 from quarry_core.errors import Missing
@@ -105,9 +108,38 @@ class Piece:
         return hashlib.sha256("\n".join(part.etag for part in self.parts).encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A finished download; `account` is None while the run goes on."""
+
+    view: RunView
+    download: Download
+    account: Account | None
+
+
 def local_name(key: str, form: Format) -> str:
     """What a part is called on this machine."""
     return f"{local_stem(key)}.{form}"
+
+
+def download_run(
+    session: Session,
+    run_id: str,
+    directory: Path | str,
+    form: Format,
+    tell: Callable[[int, int], None] | None = None,
+    *,
+    partial: bool = False,
+    safe_cells: bool = False,
+    mode: int = PRIVATE,
+    version: int | None = None,
+    compact: bool | None = None,
+) -> Results:
+    """Download a run's results, and draw up their account once it has ended. Blocking; the arguments are `Client.results`'s."""
+    view, objects = readable(session, run_id, partial=partial, version=version)
+    brought = download(objects, view, Path(directory), form, tell, safe_cells=safe_cells, mode=mode, compact=compact)
+    ended = view.state.terminal
+    return Results(view, brought, account(view.rows, brought.report, brought.rows, brought.ok) if ended else None)
 
 
 def download(

@@ -8,8 +8,11 @@ from contextlib import closing
 import pyarrow as pa
 
 from quarry_cli.client.results.parts import batches_of, open_part, tables_of
+from quarry_cli.client.results.readable import readable
 from quarry_cli.client.results.result_parts import fewest_parts_of, parts_of
 from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.session import Session
+from quarry_cli.errors import NoResults, Unaccounted
 from quarry_core.ports import ObjectRef, Objects
 
 
@@ -34,3 +37,33 @@ def all_rows(objects: Objects, view: RunView, columns: Sequence[str] | None) -> 
         with closing(objects.random_access(ObjectRef(info.key, etag=info.etag))) as source, open_part(source) as part:
             tables += tables_of(part, columns)
     return pa.concat_tables(tables) if tables else None
+
+
+def head_of_run(
+    session: Session, run_id: str, most: int, *, partial: bool = False, version: int | None = None
+) -> pa.Table:
+    """The first rows of a run that is found. Blocking. Raises NoSuchRun, NotEnded, NoResults, Unreadable."""
+    view, objects = readable(session, run_id, partial=partial, version=version)
+    return _there(view, first_rows(objects, view.run_id, most))
+
+
+def table_of_run(
+    session: Session,
+    run_id: str,
+    *,
+    columns: Sequence[str] | None = None,
+    partial: bool = False,
+    version: int | None = None,
+) -> pa.Table:
+    """All rows of a run that is found, counted. Blocking. Raises NoSuchRun, NotEnded, NoResults, Unreadable, Unaccounted."""
+    view, objects = readable(session, run_id, partial=partial, version=version)
+    rows = _there(view, all_rows(objects, view, columns))
+    if view.state.terminal and rows.num_rows != view.rows.enlisted:
+        raise Unaccounted(f"{rows.num_rows:,} rows were read, but there should be {view.rows.enlisted:,}")
+    return rows
+
+
+def _there(view: RunView, rows: pa.Table | None) -> pa.Table:
+    if rows is None:
+        raise NoResults(f"run {view.run_id} has no result parts yet")
+    return rows

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import msgspec
 
+from quarry_cli.client.connections import Connections
 from quarry_cli.client.results.download import local_name
+from quarry_cli.client.results.readable import readable
 from quarry_cli.client.results.result_parts import fewest_parts_of
 from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.session import Session
 from quarry_cli.errors import NotWritten
 from quarry_core.contract.names import report_key, report_page_key
 from quarry_core.errors import Missing
@@ -48,6 +52,18 @@ def seconds_of(text: str) -> int:
     if seconds > SHARE_S_MAX:
         raise ValueError(f"{text} is too long: AWS lets links work for at most {SHARE_S_MAX // 86_400} days")
     return seconds
+
+
+def share_run(session: Session, run_id: str, for_s: int, *, version: int | None = None) -> Shared:
+    """Links to the results of an ended run that is found. Blocking. Raises NoSuchRun, NotEnded, NoResults, NotWritten."""
+    view, objects = readable(session, run_id, version=version)
+
+    async def look(connections: Connections) -> tuple[Presign, str]:
+        until = connections.clock.now() + timedelta(seconds=for_s)
+        return connections.presign(), until.isoformat(timespec="seconds")
+
+    presign, until = session.do(look)
+    return Shared(run_id=view.run_id, expires_at=until, links=links_of(objects, presign, view, for_s))
 
 
 def links_of(objects: Objects, presign: Presign, view: RunView, for_s: int) -> list[Link]:

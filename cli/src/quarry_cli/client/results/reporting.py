@@ -8,6 +8,7 @@ from quarry_cli.client.connections import Connections
 from quarry_cli.client.results.joined_rows import first_rows
 from quarry_cli.client.results.values import plain_values
 from quarry_cli.client.runs.search import find_run, no_such_run
+from quarry_cli.client.session import Session
 from quarry_cli.errors import NoResults, NotEnded
 from quarry_core.contract.names import report_key
 from quarry_core.contract.report_page import COLUMNS_SHOWN_MAX, ROWS_SHOWN_MAX, JobSpan, SomeRows, build_page
@@ -19,6 +20,12 @@ from quarry_core.ports import ObjectRef, Objects
 JOBS_READ_MAX = 50_000
 # The answer and its status say more than the rest of our columns.
 OURS_SHOWN = ("status", "error_code")
+
+
+def report_run(session: Session, run_id: str, *, rows: int = 0, prompt: bool = False) -> bytes:
+    """The page of an ended run that is found. Blocking. Raises NoSuchRun, SeveralRuns, NotEnded, NoResults, Unreadable."""
+    run, jobs, objects = session.do(lambda connections: read_run(connections, run_id))
+    return page_of(run, jobs, objects, rows=rows, prompt=prompt)
 
 
 async def read_run(connections: Connections, text: str) -> tuple[Run, list[JobSpan], Objects]:

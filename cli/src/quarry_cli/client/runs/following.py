@@ -12,6 +12,9 @@ from typing import Protocol
 
 import msgspec
 
+from quarry_cli.client.connections import Connections
+from quarry_cli.client.runs.reading import RunReader
+from quarry_cli.client.runs.search import beginning_with, find_run
 from quarry_cli.client.runs.view import RunView
 from quarry_cli.errors import StillRunning
 from quarry_core.contract.states import ShardState
@@ -21,6 +24,7 @@ from quarry_core.ports import Clock
 SILENCES_MAX = 30
 CHECKS_MAX = 30  # looks at a run that its pace is taken from
 ARRIVAL_HINT_AFTER_S = 60.0
+WAIT_EVERY_S = 2.0
 
 
 class Pace:
@@ -49,6 +53,48 @@ class Show(Protocol):
     def show(self, view: RunView) -> None: ...
 
     def note(self, text: str) -> None: ...
+
+
+class Unseen:
+    """For who only waits: shows nothing."""
+
+    def show(self, view: RunView) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+
+async def follow_run(
+    connections: Connections,
+    run_id: str,
+    show: Show,
+    *,
+    every_s: float = WAIT_EVERY_S,
+    timeout_s: float | None = None,
+) -> RunView:
+    """Show a run until it has ended, also if it has not arrived yet, and give the last view. Raises as `follow` does.
+
+    Args:
+        run_id: or its beginning.
+        every_s, timeout_s: as for `follow`.
+    """
+    reader: RunReader | None = None
+
+    async def read() -> RunView | None:
+        nonlocal reader
+        if reader is not None:
+            return await reader.read(all_jobs=False)
+        # Asked anew at each look: the run that the beginning of an id means may arrive meanwhile.
+        found = RunReader(connections, await find_run(connections, run_id, may_come=True))
+        view = await found.read(all_jobs=False)
+        reader = found if view is not None else None
+        return view
+
+    async def others() -> list[str]:
+        return await beginning_with(connections, run_id)
+
+    return await follow(read, connections.clock, show, run_id, every_s=every_s, timeout_s=timeout_s, others=others)
 
 
 async def follow(

@@ -12,6 +12,7 @@ from functools import partial
 
 from quarry_cli.client.aside import aside
 from quarry_cli.client.connections import Connections
+from quarry_cli.client.runs.search import find_run, no_such_run
 from quarry_cli.client.runs.view import RunView, VersionView, count_shards, run_view
 from quarry_core.contract.canary import CanaryState
 from quarry_core.contract.names import estimate_key
@@ -123,3 +124,11 @@ class RunReader:
         for first in range(0, len(jobs), JOBS_AT_ONCE_MAX):
             found.update(await self._connections.table.get_many(jobs[first : first + JOBS_AT_ONCE_MAX]))
         return [rows.read_job(found[key]) for key in jobs if key in found]
+
+
+async def read_run(connections: Connections, run_id: str) -> RunView:
+    """A run with all its jobs, by its id or the beginning of it. Raises NoSuchRun, SeveralRuns."""
+    view = await RunReader(connections, await find_run(connections, run_id)).read(all_jobs=True)
+    if view is None:
+        raise await no_such_run(connections, run_id)
+    return view

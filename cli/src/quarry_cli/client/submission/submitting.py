@@ -45,12 +45,21 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     unchecked: list[str] = []
 
 
-def as_text(manifest: Mapping[str, Any]) -> str:
-    """A manifest as JSON that a message can carry: what it cannot is escaped, to be judged as any other.
+def as_text(manifest: Mapping[str, Any] | str, output_schema: Any = None) -> str:
+    """A manifest as JSON that a message can carry: what it cannot is escaped, to be judged as any other. Text stays as it is.
+
+    Args:
+        output_schema: in place of the manifest's, which is an object then.
 
     Raises:
         NotSubmitted: it has no form in JSON.
     """
+    if isinstance(manifest, str):
+        if output_schema is not None:
+            raise NotSubmitted("output_schema: the manifest is text: write the schema into it, or give an object")
+        return manifest
+    if output_schema is not None:
+        manifest = {**manifest, "output_schema": output_schema}
     asked = manifest.get("output_schema")
     if asked is not None and not isinstance(asked, (Mapping, list, tuple, str)):
         manifest = {**manifest, "output_schema": _schema_of(asked)}

@@ -21,12 +21,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
+from quarry_cli.client.connections import Connections
 from quarry_cli.client.results.parts import batches_of, open_part
+from quarry_cli.client.runs.search import find_version, no_such_run
+from quarry_cli.client.session import Session
 from quarry_cli.client.verification.claims import ROWS_AT_ONCE, Claims, is_report
 from quarry_cli.client.verification.compact import verify_compact
 from quarry_cli.client.verification.source import SourceComparison, SourceRows
 from quarry_cli.client.verification.verified import Counted, Difference, Findings, Verified, add_up, shown
-from quarry_cli.errors import Unreadable
+from quarry_cli.errors import NoResults, NotEnded, Unreadable
 from quarry_core.contract.names import (
     plan_key,
     report_key,
@@ -44,7 +47,7 @@ from quarry_core.ports import ObjectInfo, ObjectRef, Objects
 from quarry_core.tabular.dataset import Dataset, open_dataset
 from quarry_core.tabular.rows import SourceError
 
-__all__ = ["Difference", "Verified", "verify"]
+__all__ = ["Difference", "Verified", "verify", "verify_run"]
 
 WITHOUT_MARKER = (RunState.FAILED, RunState.CANCELLED)
 STATUSES = ("ok", "error", "skipped")
@@ -52,6 +55,34 @@ PART = re.compile(r"part-(?P<shard>\d{5})\.parquet")
 COUNTED = ("record_id", "status", "error_code", "input_tokens", "output_tokens")
 
 Tell = Callable[[int, int], None]
+
+
+def verify_run(
+    session: Session, run_id: str, *, source: bool = True, tell: Tell | None = None, version: int | None = None
+) -> Verified:
+    """Find an ended run, and count it again. Blocking.
+
+    Args:
+        version: of the dataset; by default the newest.
+
+    Raises:
+        NoSuchRun, SeveralRuns, NotEnded, NoResults: there is nothing to count.
+        PortError, Unreadable: as `verify` does.
+    """
+
+    async def look(connections: Connections) -> tuple[Run, Totals, Objects]:
+        found = await find_version(connections, run_id, version)
+        run, totals = await connections.ledger.run(found), await connections.ledger.totals(found)
+        if run is None or totals is None:
+            raise await no_such_run(connections, found)
+        if totals.erasing_at:
+            raise NoResults(f"run {found} was erased at {totals.erasing_at}: nothing is left to be verified")
+        if not totals.state.terminal:
+            raise NotEnded(f"run {found} is {totals.state}: it can be verified when it has ended")
+        return run, totals, connections.objects()
+
+    run, totals, objects = session.do(look)
+    return verify(objects, run, totals, source=source, tell=tell)
 
 
 def verify(objects: Objects, run: Run, totals: Totals, *, source: bool = True, tell: Tell | None = None) -> Verified:

@@ -26,8 +26,10 @@ from quarry_cli.client.caller import audit, caller
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.results.compact.grouping import AIM_MIB, AIM_MIB_MAX, AIM_MIB_MIN, MIB, groups_of
 from quarry_cli.client.results.compact.merged import COPY_BYTES, merge
+from quarry_cli.client.results.readable import readable
 from quarry_cli.client.results.result_parts import compact_parts_of, parts_of
 from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.session import Session
 from quarry_cli.errors import BadSetting, NoResults, NotCompacted
 from quarry_core.contract.names import (
     compact_part_key,
@@ -90,6 +92,15 @@ class CompactPlan(msgspec.Struct, frozen=True, kw_only=True):
     def identity(self, number: int) -> dict[str, str]:
         """What is in the metadata of a merged part."""
         return {"kind": "compact-part", "run": self.run_id, "number": str(number), "plan": self.sha256}
+
+
+def compact_run(
+    session: Session, run_id: str, aim_mib: int | None, *, version: int | None = None, tell: Tell | None = None
+) -> Compacted:
+    """Merge the parts of an ended run that is found. Blocking. Raises as `compact` does, and NoSuchRun, NotEnded, NoResults."""
+    check_aim(aim_mib)
+    view, objects = readable(session, run_id, version=version)
+    return session.do(lambda connections: compact(connections, objects, view, aim_mib, tell))
 
 
 def check_aim(aim_mib: int | None) -> None:
