@@ -13,8 +13,8 @@ import pytest
 
 pytest.importorskip("starlette")  # the extra `ui`
 
-from quarry_cli.page.app import ACT_S_MAX
 from quarry_cli.page.serve import STOP_S_MAX
+from quarry_cli.page.site import ACT_S_MAX
 
 ENDS_S = 20
 # A page whose answer is only given when a line is read: the test decides when.

@@ -32,3 +32,8 @@ async def form_of(request: Request) -> dict[str, str]:
     except ValueError as error:
         raise HTTPException(400) from error
     return {name: values[-1] for name, values in found.items()}
+
+
+def number_of(text: str) -> int:
+    """A whole number of an address, 0 for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0
