@@ -17,11 +17,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 # A run's item, its totals and its lane hold one such text each, a shard and its job too.
 ITEM_TEXT_BYTES_MAX = 8 * 1024
 # Enough to recognize a key, a column or an id by.
 NAME_CHARS_MAX = 80
+# Marks on one character. Hebrew with vowels and accents takes four, Tibetan five.
+STACKED_MAX = 8
 # In place of what cannot be shown.
 MARK = "\N{REPLACEMENT CHARACTER}"
 
@@ -77,10 +80,32 @@ def one_line(text: str, chars_max: int, mark: str = MARK) -> str:
 
 
 def marked(line: str, mark: str = MARK) -> str:
-    """A line with all its spaces, `mark` in the place of each character that cannot be shown."""
-    if line.isprintable():
+    """A line with all its spaces, `mark` in the place of each character that cannot be shown.
+
+    Joiners stay where scripts and emoji need them, between two characters that are not ASCII's; of the marks that stand on one
+    character, those stay that scripts need: a heap of them would cover the lines above and below.
+    """
+    if line.isascii() and line.isprintable():
         return line
-    return "".join(mark if unicodedata.category(each) in _HIDDEN else each for each in line)
+    return "".join(_shown(line, mark))
+
+
+def _shown(line: str, mark: str) -> Iterator[str]:
+    height = 0
+    for place, each in enumerate(line):
+        category = unicodedata.category(each)
+        height = height + 1 if category in _STACKED else 0
+        if height > STACKED_MAX or (category in _HIDDEN and not (each in _JOINERS and _joins(line, place))):
+            yield mark
+        else:
+            yield each
+
+
+def _joins(line: str, place: int) -> bool:
+    beside = line[place - 1 : place] + line[place + 1 : place + 2]
+    return len(beside) == 2 and all(
+        not each.isascii() and not each.isspace() and unicodedata.category(each) not in _HIDDEN for each in beside
+    )
 
 
 def json_escaped(text: str) -> str:
@@ -98,3 +123,5 @@ def _escape(match: re.Match[str]) -> str:
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # Unicode's categories: controls, formats, surrogates, private and unassigned characters, line and paragraph separators.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_STACKED = frozenset({"Mn", "Me"})
+_JOINERS = "\u200c\u200d"

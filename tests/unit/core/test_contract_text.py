@@ -14,6 +14,7 @@ from quarry_core.ports import Cond, Put, Update
 from quarry_core.text import (
     ITEM_TEXT_BYTES_MAX,
     MARK,
+    STACKED_MAX,
     bounded_text,
     json_escaped,
     marked,
@@ -72,7 +73,7 @@ def test_any_text_becomes_one_line_of_so_many_characters_that_can_be_shown(text,
 
     assert len(line) <= chars_max
     assert line == line.strip()
-    assert line.isprintable()
+    assert line.replace("\u200c", "").replace("\u200d", "").isprintable()
     line.encode()
 
 
@@ -97,7 +98,42 @@ def test_a_marked_line_keeps_its_length_its_spaces_and_all_that_can_be_shown(lin
     assert len(shown) == len(line)
     for before, after in zip(line, shown, strict=True):
         hidden = unicodedata.category(before)[0] == "C" or before in "\u2028\u2029"
-        assert after == (MARK if hidden else before)
+        if before in "\u200c\u200d" or unicodedata.category(before) in ("Mn", "Me"):
+            assert after in (before, MARK)
+        else:
+            assert after == (MARK if hidden else before)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\U0001f469\u200d\U0001f4bb",  # an emoji of two
+        "\u2764\ufe0f\u200d\U0001f525",  # with a variation selector
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",  # Persian: a word of two parts
+        "\u0915\u094d\u200d\u0937",  # Hindi: half a letter
+        "\u05e9\u05bc\u05c1\u05b8\u0591",  # Hebrew: four marks on a letter
+        "Ti\u00ea\u0301ng Vie\u0323\u0302t",
+    ],
+)
+def test_joiners_and_marks_that_a_script_needs_are_shown(text):
+    assert marked(text) == one_line(text, 100) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["pay\u200dpal", "a\u200c", "\u200d\u0645", "\u0645 \u200c\u0645", "\u0645\u200c\u200d\u0645"]
+)
+def test_joiners_that_join_nothing_would_make_two_texts_look_alike_and_are_marked(text):
+    shown = marked(text)
+    assert MARK in shown
+    assert not {"\u200c", "\u200d"} & set(shown)
+
+
+@pytest.mark.parametrize("heaped", ["\u0301", "\u0334\u035c", "\u20dd", "\U000e0101"])
+def test_a_heap_of_marks_does_not_cover_the_lines_around_it(heaped):
+    shown = marked("a" + heaped * 200)
+    assert shown.startswith("a" + heaped)
+    assert len(shown.replace(MARK, "")) == 1 + STACKED_MAX
+    assert len(shown) == 1 + 200 * len(heaped)
 
 
 @given(st.text(st.characters(codec="utf-8", categories=None), max_size=100))

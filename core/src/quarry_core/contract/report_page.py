@@ -44,7 +44,7 @@ _STATUSES = {"Completed": "ok", "PartiallyCompleted": "warn", "Failed": "bad", "
 _STYLE = """
 :root{color-scheme:light dark;--paper:#f6f6f3;--card:#fff;--ink:#1c1f23;--soft:#5b626b;--line:#e3e3de;--ok:#2f7d5b;--bad:#b23b25;--warn:#d9a441;--run:#3a82b8;--track:#e7e8e4}
 @media(prefers-color-scheme:dark){:root{--paper:#15181b;--card:#1d2125;--ink:#e8e9ea;--soft:#a3abb3;--line:#30363c;--ok:#4da47e;--bad:#e8836d;--warn:#d0a04a;--run:#5b9fd0;--track:#2c3237}}
-*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,"Segoe UI",Roboto,"Liberation Sans",sans-serif}
+*{box-sizing:border-box}body{margin:0;overflow-wrap:anywhere;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,"Segoe UI",Roboto,"Liberation Sans",sans-serif}
 main{max-width:60rem;margin:0 auto;padding:2rem 1.25rem}h1{font-size:1.6rem;line-height:1.25;margin:0;overflow-wrap:anywhere}
 h2{font-size:1rem;margin:0 0 .75rem}p{margin:.4rem 0}.soft{color:var(--soft);font-size:.875rem;overflow-wrap:anywhere}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:1.25rem 1.5rem;margin:1.25rem 0}
