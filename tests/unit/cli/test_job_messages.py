@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 
+import msgspec
 import pytest
+from rich.console import Console
 
+from quarry_cli.screen.live import card
 from tests.unit.flow.acts import play
 
 
@@ -54,3 +58,16 @@ def test_a_message_is_made_plain_for_a_terminal_and_many_are_counted(quarry):
     assert "\x1b[2J" not in shown
     assert "Failed: [red]no -00000-" in shown
     assert "and 2 other messages of jobs" in shown
+
+
+def test_nothing_of_a_job_or_its_model_is_obeyed_by_a_terminal(quarry):
+    run_id = ended_so(quarry, {"-00000-": ("Failed", "no")})
+    view = quarry.client.status(run_id)
+    taken = "\x1b]0;taken\x07[red]x[/red][/no]\u202e"
+    jobs = [msgspec.structs.replace(job, status=f"Odd{taken}", name=f"a{taken}", message=taken) for job in view.jobs]
+    shown = io.StringIO()
+
+    Console(file=shown, width=400).print(card(msgspec.structs.replace(view, jobs=jobs, model_id=f"m{taken}")))
+
+    assert not set("\x1b\x07\u202e") & set(shown.getvalue())
+    assert "Odd\N{REPLACEMENT CHARACTER}]0;taken\N{REPLACEMENT CHARACTER}[red]x[/red][/no]" in shown.getvalue()

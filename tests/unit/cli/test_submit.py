@@ -140,3 +140,13 @@ def test_the_origin_id_travels_as_an_attribute(quarry, manifest):
 
     (message,) = quarry.world.queues["manifests"]._take(1)
     assert message.attributes == {ORIGIN_ATTRIBUTE: reported["origin_id"]}
+
+
+@pytest.mark.parametrize("command", [("submit",), ("plan",), ("preview",), ("run", "--schema")])
+def test_the_name_of_a_file_is_obeyed_by_no_terminal(quarry, tmp_path, command):
+    name = str(tmp_path / "no\x1b[2J\x07\u202e[/x].json")
+    rest = ("rows.csv", "--model", "haiku", "--prompt", "{a}") if command[0] == "run" else ()
+    result = quarry(*command, name, *rest)
+    assert result.exit_code == 2
+    assert "cannot be read" in result.stderr
+    assert not set("\x1b\x07\u202e") & set(result.stdout + result.stderr)

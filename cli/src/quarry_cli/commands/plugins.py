@@ -34,11 +34,15 @@ class Commands(TyperGroup):
     find: Find = staticmethod(installed)
 
     def invoke(self, ctx: Any) -> Any:
-        """With --json a wrong usage too is one object on standard output, beside its sentence on standard error."""
+        """With --json a wrong usage too is one object on standard output, beside its sentence on standard error.
+
+        Its sentence may quote a file's name, in which nothing is obeyed by a terminal.
+        """
         words = [*getattr(ctx, "_protected_args", ()), *ctx.args]
         try:
             return super().invoke(ctx)
         except UsageError as error:
+            error.message = plain(error.message, ERROR_CHARS_MAX)
             if "--json" in words:
                 message = plain(error.format_message(), ERROR_CHARS_MAX)
                 print_failure(Failure(code="UsageError", message=message, exit_code=int(Exit.USAGE)))

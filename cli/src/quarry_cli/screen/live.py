@@ -43,7 +43,7 @@ def card(view: RunView, jobs_shown: int | None = None) -> RenderableType:
         (view.run_id, "bold"),
         "  ",
         (wording.state_of(view), COLOURS.get(view.state, "cyan")),
-        f"  {view.model_id or ''}",
+        f"  {wording.plain(view.model_id or '')}",
     )
     parts: list[RenderableType] = [head]
     if view.error:
@@ -93,8 +93,8 @@ def _jobs(jobs: Sequence[JobView], shown: int | None) -> RenderableType:
     for title in ("job", "status", "records", "message"):
         table.add_column(title, overflow="fold")
     for job in chosen:
-        message = wording.plain(job.message, 120)
-        table.add_row(*(Text(cell) for cell in (job.name, job.status, wording.records_of(job), message)))
+        cells = (job.name, job.status, wording.records_of(job), wording.plain(job.message, 120))
+        table.add_row(*(Text(wording.plain(cell)) for cell in cells))
     if len(chosen) < len(jobs):
         return Group(table, Text(f"and {len(jobs) - len(chosen)} more jobs", style="dim"))
     return table
