@@ -21,16 +21,18 @@ def browser():
 def served():
     """One environment for all who only look."""
     from tests.ui.browser import Served
-    from tests.ui.scene import SCRIPT, Scene
+    from tests.ui.scene import SCRIPT, UNRULY, Scene
 
     scene = Scene()
     scene.hostile = scene.hostile_run()
+    scene.unruly = scene.unruly_run()
     scene.held = scene.held_run()
     for number in range(5):
         scene.ended_run = scene.ended(200, f"nightly-{number}")
-    scene.moving = scene.moving_run(3_000, ended=12)
+    scene.moving = scene.picture_run()
     scene.big = scene.moving_run(1_000, "catalogue-descriptions", ended=1)
     scene.many_shards(scene.big, 20_000)
     scene.dead_letter("manifests", '{"prompt": "<b>bold</b>"}', f"s3_uri: {SCRIPT}")
+    scene.dead_letter("slices", UNRULY, UNRULY)
     with Served(scene, write=True) as found:
         yield found

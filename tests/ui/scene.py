@@ -33,6 +33,12 @@ TERMINAL = "\x1b]0;taken\x07\x1b[31mred\x1b[0m"
 TURNED = "safe\u202egpj.exe"
 TEMPLATE = "{{ 7 * 191 }}{% raw %}"
 HOSTILE = f"{SCRIPT} {IMAGE} {TERMINAL} {TURNED} {TEMPLATE} =cmd|' /C calc'!A0 </td></table><h1>taken</h1> javascript:alert(1)"
+LONG = "W" * 1_500  # no place to break it
+HEAPED = "a" + "\u0301" * 300
+HEBREW = "\u05e9\u05dc\u05d5\u05dd"
+JOINED = "\U0001f469\u200d\U0001f4bb"
+UNRULY = f"{LONG} {HEAPED} {HEBREW} {JOINED}"
+ARN = f"arn:aws:sts::123456789012:assumed-role/{LONG[:64]}/{LONG[:64]}"
 SUBJECTS = (
     "a shy lighthouse keeper", "the last train home", "an honest fox", "two left shoes", "a cloud that owes rent",
     "the librarian's parrot", "an umbrella in July", "a polite volcano",
@@ -44,6 +50,14 @@ def hostile(body: dict, invocation_type: str | None) -> dict:
     found = answered(body, invocation_type)
     found["content"] = [{"type": "text", "text": HOSTILE}]
     found["usage"] = {"input_tokens": 24, "output_tokens": 61}
+    return found
+
+
+def unruly(body: dict, invocation_type: str | None) -> dict:
+    """An answer that is too long, too high, or runs the other way."""
+    found = answered(body, invocation_type)
+    found["content"] = [{"type": "text", "text": UNRULY}]
+    found["usage"] = {"input_tokens": 2_400, "output_tokens": 6_100}
     return found
 
 
@@ -99,6 +113,51 @@ class Scene:
         self.world.bedrock.answerer = kind
         return run_id
 
+    def unruly_run(self) -> str:
+        """A run that goes on, whose texts are long, heaped up or of another direction, its file's name too; cancelled by a long name."""
+        self.world.bedrock.answerer = unruly
+        uri = self.world.parquet(
+            pa.table({"topic": [UNRULY] * 300, HEBREW + LONG[:80]: [UNRULY] * 300}),
+            key=f"inputs/{IMAGE}{LONG[:600]}{TURNED}{HEBREW}.parquet",
+        )
+        prompt = {"template": "About {topic}: " + UNRULY, "system": UNRULY}
+        manifest = {"s3_uri": uri, "job_name_prefix": LONG[:40], "model_id": CLAUDE, "prompt": prompt, "canary": False}
+        run_id = self.world.send(manifest | {"max_records_per_job": 100, "tags": {"a": LONG[:200]}})
+        self.idle()
+        for _ in range(2):
+            self.step()
+        self.world.bedrock.answerer = kind
+        self.write_down(run_id, "job#", message=f"{IMAGE} {UNRULY}")
+        self.write_down(run_id, "shard#", message=f"{SCRIPT} {UNRULY}")
+        self.write_down(
+            run_id, "totals", paused_at="2026-01-01T00:00:00+00:00", paused_by=ARN, fault=UNRULY, fault_code=LONG[:60]
+        )
+        return run_id
+
+    def picture_run(self) -> str:
+        """A run that shows all that a run may have: a history, a budget, some errors, and jobs that come along."""
+        self.world.bedrock.refused_share = 0.012
+        for month in ("september", "october"):
+            self.moving_run(800, f"tickets-{month}", ended=14)
+        run_id = self.moving_run(6_000, "support-tickets", ended=24, budget_usd=2)
+        self.world.bedrock.refused_share = 0.0
+        for place, item in enumerate(self._items(run_id, "job#", status="InProgress")):
+            item.update(total_records=100, processed_records=max(0, 88 - 13 * place))
+        return run_id
+
+    def _items(self, run_id: str, prefix: str, **having: object) -> list[dict]:
+        """Rows of a run in the ledger, to be changed where they are."""
+        found = self.world.table.items
+        return [
+            item
+            for (pk, sk), item in sorted(found.items())
+            if pk == keys.run_pk(run_id) and sk.startswith(prefix) and having.items() <= item.items()
+        ]
+
+    def write_down(self, run_id: str, prefix: str, **attributes: object) -> None:
+        for item in self._items(run_id, prefix):
+            item.update(attributes)
+
     def moving_run(self, rows: int = 4_000, name: str = "support-tickets", ended: int = 6, **changes: object) -> str:
         """A run of many shards, of which some have ended."""
         run_id = self.send(rows, name, max_records_per_job=100, **changes)
@@ -138,7 +197,7 @@ class Scene:
         )
         items = [dict(item) for item in table.items.values()]
         standing = {item["sk"] for item in items if item["pk"] == keys.run_pk(run_id)}
-        settled, ended, submitted = round(0.614 * count), 5, 8
+        settled, ended, submitted = round(0.614 * count), 5, 0
         failed = 0
         for place in range(count):
             shard = f"{2 * place:05d}"
@@ -158,7 +217,12 @@ class Scene:
                 done = {"ok": rows * settled - failed, "error": failed, "open": rows * (count - settled)}
                 item.update(whole | done | {"shards_enlisted": count, "shards_settled": settled})
             elif item["sk"] == f"lane#{run_id}":
-                item["waiting"] = count - settled - ended - submitted
+                running = sum(
+                    each["state"] == "SUBMITTED"
+                    for each in items
+                    if each.get("sk", "").startswith("shard#") and each["pk"] == keys.run_pk(run_id)
+                )
+                item["waiting"] = count - settled - ended - running
         table.restore(items)
 
     def dead_letter(self, queue: str, body: str, reason: str, **attributes: str) -> str:

@@ -5,18 +5,37 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from quarry_cli.client.api import Client
 from quarry_core.models import pool_of
+from quarry_core.text import STACKED_MAX
 from tests.ui.browser import Served, wait
-from tests.ui.scene import Scene
+from tests.ui.scene import HEBREW, LONG, UNRULY, Scene
 from tests.world.world import CLAUDE
 
 NARROW, WIDE = 400, 1_600
 POOL = pool_of("us-east-1", CLAUDE)
 TABS = ("", "/shards", "/shards/00000", "/jobs", "/errors", "/rows", "/request")
+
+
+# What is out of sight, though nobody may scroll there; the list of runs and of queues fits at every width.
+BEYOND = """
+const scrolled = (e) => e.closest('.scroll') && !(innerWidth < 600 && e.closest('.runs, .queues'));
+return [...document.querySelectorAll('main *, header *')]
+  .filter((e) => !scrolled(e) && !e.closest('.hidden, svg') && e.getBoundingClientRect().right > innerWidth + 1)
+  .map((e) => e.outerHTML.slice(0, 160));
+"""
+# Numbers and ids that are broken into lines.
+BROKEN = """
+return [...document.querySelectorAll('td.n, td.whole .text, .tiles dd:not(.sub)')].filter((e) => {
+  const range = document.createRange();
+  range.selectNodeContents(e);
+  return new Set([...range.getClientRects()].filter((r) => r.width > 1 && r.height > 8).map((r) => Math.round(r.bottom))).size > 1;
+}).map((e) => e.outerHTML.slice(0, 160));
+"""
 
 
 def paths(served) -> dict[str, str]:
@@ -36,6 +55,7 @@ def paths(served) -> dict[str, str]:
         "no such run": "/runs/nothing",
         "sign in": "/login?next=/",
         **{f"run{tab}": f"/runs/{scene.moving}{tab}" for tab in TABS},
+        **{f"unruly{tab}": f"/runs/{scene.unruly}{tab}" for tab in TABS},
         **{f"hostile{tab}": f"/runs/{scene.hostile}{tab}" for tab in TABS},
     }
 
@@ -50,6 +70,8 @@ def test_every_page_is_within_its_width_and_accessible_and_runs_nothing_strange(
     for name, path in paths(served).items():
         browser.open(served, path)
         assert browser.run("return document.documentElement.scrollWidth") <= width, name
+        assert browser.run(BEYOND) == [], name
+        assert browser.run(BROKEN) == [], name
         assert browser.run("return document.body.dataset.taken || ''") == "", name
         assert browser.run("return document.querySelectorAll('h1').length") == 1, name
         assert [found for found in browser.complaints() if "404" not in found] == [], name
@@ -60,7 +82,7 @@ def test_pictures_for_the_docs(browser, served):
     scene = served.scene
     browser.sign_in(served)
     for name, path, width, height, dark in (
-        ("page-run.png", f"/runs/{scene.moving}", WIDE, 1_130, False),
+        ("page-run.png", f"/runs/{scene.moving}", WIDE, 1_240, False),
         ("page-run-narrow.png", f"/runs/{scene.moving}", NARROW, 1_000, True),
         ("page-shards.png", f"/runs/{scene.big}/shards?page=24", WIDE, 900, False),
         ("page-runs-narrow.png", "/", NARROW, 1_000, False),
@@ -74,15 +96,14 @@ def test_the_keyboard_goes_everywhere(browser, served):
     browser.look(WIDE)
     browser.sign_in(served)
     browser.open(served, "/")
-    body = browser.driver.find_element(By.TAG_NAME, "body")
-    body.send_keys(Keys.TAB)
+    press(browser, Keys.TAB)
     assert focused(browser).text == "Skip to content"
     assert browser.run("return document.activeElement.getBoundingClientRect().left") >= 0
-    focused(browser).send_keys(Keys.ENTER)
+    press(browser, Keys.ENTER)
     assert browser.run("return document.activeElement.id") == "main"
     reached = []
     for _ in range(12):
-        focused(browser).send_keys(Keys.TAB)
+        press(browser, Keys.TAB)
         reached.append(browser.run("const a = document.activeElement; return a.id || a.textContent.trim()"))
     assert [each for each in reached if each in ("name", "model", "state", "Filter")] == [
         "name",
@@ -115,10 +136,10 @@ def test_arrows_move_in_the_grid_which_is_one_stop_of_the_tab_key(browser, serve
         (Keys.ARROW_LEFT, columns),
         (Keys.END, 499),
     ):
-        focused(browser).send_keys(key)
+        press(browser, key)
         assert at() == f"{3_000 + 2 * place:05d}"
     assert browser.run("return document.querySelectorAll('.grid .cell[tabindex=\"0\"]').length") == 1
-    focused(browser).send_keys(Keys.ENTER)
+    press(browser, Keys.ENTER)
     wait(lambda: "/shards/03998" in browser.driver.current_url, "the shard is open")
 
 
@@ -210,10 +231,10 @@ def test_a_pools_limit_is_set_by_keyboard(browser):
         browser.sign_in(served)
         browser.open(served, "/pools")
         browser.run("document.getElementById('limit-1').focus()")
-        focused(browser).send_keys(Keys.ENTER)
+        press(browser, Keys.ENTER)
         wait(lambda: "may be active at once?" in text_of(browser, "#h-ask"), "it is asked")
         browser.run("document.getElementById('limit').focus()")
-        focused(browser).send_keys("3", Keys.TAB, "calm night", Keys.ENTER)
+        press(browser, "3", Keys.TAB, "calm night", Keys.ENTER)
         wait(lambda: "goes by 3 now" in text_of(browser, "#h-done"), "it is set")
         assert browser.findings() == []
         browser.open(served, "/pools")
@@ -250,7 +271,7 @@ def test_the_report_that_is_mailed_is_within_its_width_and_accessible_and_runs_n
 ):
     path = tmp_path / "report.html"
     browser.look(width, dark=dark)
-    for run_id in (served.scene.hostile, served.scene.ended_run):
+    for run_id in (served.scene.hostile, served.scene.unruly, served.scene.ended_run):
         path.write_bytes(Client(served.scene.connect).report(run_id, rows=5, prompt=True))
         browser.complaints()
         browser.driver.get(path.as_uri())
@@ -258,6 +279,52 @@ def test_the_report_that_is_mailed_is_within_its_width_and_accessible_and_runs_n
         assert browser.run("return document.body.dataset.taken || ''") == ""
         assert browser.complaints() == []
         assert browser.findings() == []
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_an_unruly_dead_letter_stays_within_its_width(browser, monkeypatch, width):
+    monkeypatch.setenv("QUARRY_MANIFEST_QUEUE_URL", "https://queue/manifests")
+    scene = Scene()
+    scene.dead_letter("manifests", UNRULY, UNRULY)
+    with Served(scene, write=True) as served:
+        browser.look(width)
+        browser.sign_in(served)
+        browser.open(served, "/dead-letters")
+        assert browser.run(BEYOND) == []
+        browser.driver.find_element(By.CSS_SELECTOR, "td form button").click()
+        wait(lambda: HEBREW in text_of(browser, "main"), "the message is shown")
+        assert browser.run("return document.documentElement.scrollWidth") <= width
+        assert browser.run(BEYOND) == []
+        assert browser.findings() == []
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_who_set_a_limit_and_why_stays_within_its_width(browser, width):
+    scene = Scene()
+    scene.moving_run(400, ended=0)
+    with Served(scene, write=True) as served:
+        browser.look(width)
+        browser.sign_in(served)
+        path = f"/pools/limit?{urlencode({'pool': POOL})}"
+        browser.open(served, path)
+        browser.driver.find_element(By.ID, "limit").send_keys("3")
+        browser.driver.find_element(By.ID, "reason").send_keys(LONG[:200])
+        browser.driver.find_element(By.CSS_SELECTOR, "main form button").click()
+        wait(lambda: "goes by 3 now" in text_of(browser, "#h-done"), "it is set")
+        for shown in (path, "/pools"):
+            browser.open(served, shown)
+            assert browser.run("return document.documentElement.scrollWidth") <= width
+            assert browser.run(BEYOND) == []
+
+
+def test_a_heap_of_marks_covers_no_other_line(browser, served):
+    browser.look(WIDE)
+    browser.sign_in(served)
+    browser.open(served, f"/runs/{served.scene.unruly}/request")
+    most = browser.run(
+        "return Math.max(...[...document.querySelectorAll('pre.text')].map((e) => (e.textContent.match(/\\p{Mn}+/gu) || ['']).map((m) => m.length)).flat())"
+    )
+    assert 0 < most <= STACKED_MAX
 
 
 def test_dead_letters_are_shown_when_asked_for(browser, served):
@@ -281,6 +348,11 @@ def test_a_page_of_elsewhere_cannot_sign_anybody_in_or_read(browser, served):
 
 def focused(browser):
     return browser.driver.switch_to.active_element
+
+
+def press(browser, *keys: str) -> None:
+    """Whatever has the focus: a list that is asked for again meanwhile has new elements."""
+    ActionChains(browser.driver).send_keys(*keys).perform()
 
 
 def text_of(browser, selector: str) -> str:

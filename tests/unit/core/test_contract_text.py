@@ -110,8 +110,8 @@ def test_a_marked_line_keeps_its_length_its_spaces_and_all_that_can_be_shown(lin
         "\U0001f469\u200d\U0001f4bb",  # an emoji of two
         "\u2764\ufe0f\u200d\U0001f525",  # with a variation selector
         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",  # Persian: a word of two parts
-        "\u0915\u094d\u200d\u0937",  # Hindi: half a letter
-        "\u05e9\u05bc\u05c1\u05b8\u0591",  # Hebrew: four marks on a letter
+        "\u0915\u094d\u200d\u0937",  # Hindi: half a consonant
+        "\u05e9\u05bc\u05c1\u05b8\u0591",  # Hebrew: four marks on one character
         "Ti\u00ea\u0301ng Vie\u0323\u0302t",
     ],
 )

@@ -37,6 +37,7 @@ from quarry_cli.page.links import Links
 from quarry_cli.page.reads import Reads, TooSlow
 from quarry_cli.settings import ClientSettings
 from quarry_core import __version__
+from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT
 from quarry_core.errors import PortError
 
 ACT_S_MAX = 60.0
@@ -95,6 +96,7 @@ class Site:
         self._templates.filters["query"] = urlencode
         self._templates.globals.update(
             percent=words.percent,
+            usual_share=(CLASS_DEFAULT, WEIGHT_DEFAULT),
             css=assets.version_of("page.css"),
             js=assets.version_of("page.js"),
             htmx=assets.version_of("htmx.min.js"),
