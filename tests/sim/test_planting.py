@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sim import campaign, trial
+from tests.sim import bugs, campaign, trial
 from tests.sim.planting import LATER, LATER_AT
 
 
@@ -37,6 +37,25 @@ def test_a_bug_against_what_is_held_counted_retried_or_late_is_seen(name, words)
     with LATER[name]():
         why = [each for line in LATER_AT[name] for each in campaign.one(line).why]
     assert any(words in each for each in why), why
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", bugs.BUGS)
+def test_every_bug_still_fits_into_the_code(name):
+    """Else it would be caught by an error of its own. What is not met here is found out when it is hunted."""
+    with bugs.BUGS[name]():
+        for line in (*bugs.AT.get(name, ())[:1], "plain:0", "handed:0 plan=jobs.create#1:crash_before"):
+            bugs.check_planted(name, campaign.one(line).why)
+
+
+def test_a_bug_that_falls_over_the_code_is_told_apart_from_one_that_is_caught():
+    why = [
+        "one is FAILED: the step create failed 5 times in the same way: TypeError: create() got an unexpected argument"
+    ]
+    with pytest.raises(AssertionError, match="does not fit into the code any more"):
+        bugs.check_planted("nobody takes over", why)
+    bugs.check_planted("nobody takes over", ["leaked 1: slots are still held"])
 
 
 def test_every_bug_has_a_place_where_it_is_looked_for_first():
