@@ -39,7 +39,7 @@ from tools.dashboards.pictures import (
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 WINDOW_S, WINDOW = 60, "1 minute"
-FILE_BYTES_MAX = 75_000
+FILE_BYTES_MAX = 100_000
 
 
 class EmptyPanel(Exception):

@@ -34,6 +34,7 @@ NAMED = {
     "transparent": "#ffffff",
 }
 TICK_PX = 75
+FONT_POINTS_MIN = 5.2
 # Where an axis may have its ticks, from one to the next.
 STEPS = {
     "s": (
@@ -127,8 +128,17 @@ class Card:
         self.x, self.y = place["x"] * COLUMN_PX + GAP_PX, place["y"] * LINE_PX + GAP_PX
         self.w, self.h = place["w"] * COLUMN_PX - GAP_PX, place["h"] * LINE_PX - GAP_PX
 
-    def text(self, x: float, y: float, words: str, **style: Any) -> None:
-        self.figure.text((self.x + x) / self.width, 1 - (self.y + y) / self.height, words, **style)
+    def text(self, x: float, y: float, words: str, px_max: float = 0, **style: Any) -> None:
+        """At a place inside; with `px_max` it is no wider, but smaller, and cut where it would be too small to read."""
+        text = self.figure.text((self.x + x) / self.width, 1 - (self.y + y) / self.height, words, **style)
+        while px_max and text.get_window_extent().width > px_max:
+            if text.get_fontsize() > FONT_POINTS_MIN:
+                text.set_fontsize(max(FONT_POINTS_MIN, text.get_fontsize() - 0.4))
+            elif len(words) > 1:
+                words = words[:-1].rstrip()
+                text.set_text(words + "…")
+            else:
+                return
 
     def axes(self, left: float, top: float, right: float, bottom: float) -> Axes:
         """Axes inside, so far from the card's edges."""
@@ -144,7 +154,7 @@ class Card:
         shape.set_transform(self.figure.transFigure)
         shape.set_zorder(-1)  # the axes are drawn on it
         self.figure.add_artist(shape)
-        self.text(10, 8, title, fontsize=8.6, fontweight="bold", color=TEXT, va="top")
+        self.text(10, 8, title, self.w - 16, fontsize=8.6, fontweight="bold", color=TEXT, va="top")
 
 
 def draw_row(card: Card, title: str) -> None:
@@ -161,9 +171,10 @@ def draw_figure(card: Card, drawn: Drawn, seen: Seen) -> None:
         big = 20 if len(series) == 1 else 15
         below = len(series) > 1
         style = {"ha": "center", "va": "center"}
-        card.text(x, 0.56 * card.h, words, fontsize=big, fontweight="bold", color=drawn.colour_of(value), **style)
+        room = card.w / len(series) - 8
+        card.text(x, 0.56 * card.h, words, room, fontsize=big, fontweight="bold", color=drawn.colour_of(value), **style)
         if below:
-            card.text(x, 0.83 * card.h, name, fontsize=7.2, color=FAINT, **style)
+            card.text(x, 0.83 * card.h, name, room, fontsize=7.2, color=FAINT, **style)
 
 
 def draw_bars(card: Card, drawn: Drawn, seen: Seen) -> None:
