@@ -80,7 +80,7 @@ EXCEPTIONS = (
     Exempt("tests/unit/local/test_bedrock_runtime.py", r"Who wrote the letters\?", "a prompt's text"),
     Exempt("", r"\blearned\b|\blearn_limit\b|limit_learned|pool learns a limit", "the limit that a pool learned"),
     Exempt("", r"\b_?[Jj]ob_?[Cc]reator\b", "creates jobs; no role"),
-    Exempt("core/src/quarry_core/ledger/rows.py", r'HEARTBEAT_BEFORE = "beat"', "the attribute of release 0.1.0"),
+    Exempt("core/src/quarry_core/ledger/rows/shard.py", r'HEARTBEAT_BEFORE = "beat"', "the attribute of release 0.1.0"),
     Exempt(
         "tools/pages/promises.py", r'"dead-letter", words|dead letter\(\?=', "gives the names of tests their hyphen"
     ),
