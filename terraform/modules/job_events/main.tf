@@ -40,42 +40,11 @@ resource "aws_sqs_queue" "undelivered" {
   message_retention_seconds = 14 * 24 * 3600 # SQS's longest: nothing here is read by a program
   kms_master_key_id         = var.kms_key_arn
   sqs_managed_sse_enabled   = var.kms_key_arn == null ? true : null
-  policy                    = data.aws_iam_policy_document.undelivered.json
+  policy                    = module.undelivered_policy.json
 }
 
-data "aws_iam_policy_document" "undelivered" {
-  statement {
-    sid       = "OnlyTheRuleDelivers"
-    actions   = ["sqs:SendMessage"]
-    resources = [module.names.event_target_dlq_arn]
-
-    principals {
-      type        = "Service"
-      identifiers = ["events.amazonaws.com"]
-    }
-
-    condition {
-      test     = "ArnEquals"
-      variable = "aws:SourceArn"
-      values   = [module.names.rule_arn]
-    }
-  }
-
-  statement {
-    sid       = "DenyPlainHttp"
-    effect    = "Deny"
-    actions   = ["sqs:*"] # a denial leaves nothing out, and SQS takes at most seven actions by name
-    resources = [module.names.event_target_dlq_arn]
-
-    principals {
-      type        = "*"
-      identifiers = ["*"]
-    }
-
-    condition {
-      test     = "Bool"
-      variable = "aws:SecureTransport"
-      values   = ["false"]
-    }
-  }
+module "undelivered_policy" {
+  source         = "../queue_policy"
+  queue_arn      = module.names.event_target_dlq_arn
+  event_rule_arn = module.names.rule_arn
 }

@@ -15,7 +15,7 @@ resource "aws_sqs_queue" "dead" {
   max_message_size          = local.message_bytes_max
   kms_master_key_id         = var.kms_key_arn
   sqs_managed_sse_enabled   = var.kms_key_arn == null ? true : null
-  policy                    = data.aws_iam_policy_document.dead.json
+  policy                    = module.dead_policy.json
 
   redrive_allow_policy = jsonencode({
     redrivePermission = "byQueue"
@@ -30,7 +30,7 @@ resource "aws_sqs_queue" "this" {
   visibility_timeout_seconds = var.visibility_timeout_s
   kms_master_key_id          = var.kms_key_arn
   sqs_managed_sse_enabled    = var.kms_key_arn == null ? true : null
-  policy                     = data.aws_iam_policy_document.this.json
+  policy                     = module.policy.json
 
   redrive_policy = jsonencode({
     deadLetterTargetArn = local.names.dlq_arn

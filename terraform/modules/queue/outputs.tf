@@ -30,5 +30,5 @@ output "dlq_name" {
 
 output "policy_json" {
   description = "The queue's policy, as JSON."
-  value       = data.aws_iam_policy_document.this.json
+  value       = module.policy.json
 }

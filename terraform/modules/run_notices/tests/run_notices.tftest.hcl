@@ -39,7 +39,7 @@ run "nobody_else_publishes_or_delivers" {
     error_message = "The topic's policy differs."
   }
   assert {
-    condition = [for statement in jsondecode(data.aws_iam_policy_document.undelivered.json).Statement : "${statement.Effect} ${statement.Resource}"] == [
+    condition = [for statement in jsondecode(module.undelivered_policy.json).Statement : "${statement.Effect} ${statement.Resource}"] == [
       "Allow arn:aws:sqs:us-east-1:123456789012:dev-quarry-run-ended-dlq",
       "Deny arn:aws:sqs:us-east-1:123456789012:dev-quarry-run-ended-dlq",
     ]
