@@ -15,12 +15,6 @@ locals {
   sent_to = [for key in keys(local.names.queues) : key if key != "events"]
 
   decrypted_by = ["s3", "sqs", "dynamodb"]
-
-  trusts = {
-    ecs  = data.aws_iam_policy_document.ecs.json
-    eks  = var.trust_policy
-    none = data.aws_iam_policy_document.principals.json
-  }
 }
 
 resource "aws_iam_role" "this" {

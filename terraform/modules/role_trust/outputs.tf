@@ -1,0 +1,8 @@
+output "policies" {
+  description = "The trust policy of a role by the runtime that takes it (ecs, ec2, none), as JSON. On EKS it is made by module `eks_identity`."
+  value = {
+    ecs  = data.aws_iam_policy_document.ecs.json
+    ec2  = data.aws_iam_policy_document.ec2.json
+    none = data.aws_iam_policy_document.principals.json
+  }
+}
