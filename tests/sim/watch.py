@@ -144,6 +144,8 @@ class Watch:
             self._break(f"run {run_id} moved from {old} to {new}")
         if before is not None and before.get("end_state") and new not in TERMINAL:
             self._break(f"the end of run {run_id} was decided twice")
+        if old == new == "CLOSING" and before is not None and before["closing_at"] != after["closing_at"]:
+            self._break(f"run {run_id} ends at {before['closing_at']}, and then at {after['closing_at']}")
         if old in TERMINAL and before is not None and _lasting(before) != _lasting(after):
             self._break(f"run {run_id} was changed after its end")
         open_ = new == "RUNNING" and not (after.get("cancelled_at") or after.get("fault"))
