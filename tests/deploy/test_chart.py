@@ -16,6 +16,7 @@ import yaml
 
 from quarry_core import __version__
 from quarry_core.contract import names
+from quarry_core.contract.job_tags import read_job_tags
 from quarry_core.settings import Settings
 from tests.deploy.charts import (
     CHART,
@@ -192,12 +193,32 @@ def test_the_services_read_their_settings_from_it(helm, variant, monkeypatch):
 
 def test_it_is_the_environment_that_terraform_gives_the_tasks_on_ecs(helm):
     """Both are made of the same names; the queues' part is computed there from one table."""
-    objects = helm.objects(VARIANTS["minimal"])
-    given = environment(by_service(objects, "Deployment")["scheduler"], objects)
     text = (ROOT / "terraform/modules/pipeline/environment.tf").read_text()
-    named = set(re.findall(r"^ +(QUARRY_[A-Z_]+) +=", text, re.MULTILINE))
-    queues = {names.queue_url_variable(queue) for queue in names.QUEUES}
-    assert set(given) == named | queues | {each.replace("_QUEUE_URL", "_DLQ_URL") for each in queues}
+    always = set(re.findall(r"^ +(QUARRY_[A-Z_]+) +=", text, re.MULTILINE))
+    where_set = set(re.findall(r"[{] (QUARRY_[A-Z_]+) += ", text))
+    urls = {names.queue_url_variable(queue) for queue in names.QUEUES}
+    urls |= {each.replace("_QUEUE_URL", "_DLQ_URL") for each in urls}
+
+    assert set(scheduler_of(helm)) == always | urls
+    assert set(scheduler_of(helm, WHERE_SET)) == always | where_set | urls
+
+
+def scheduler_of(helm, config=()):
+    objects = helm.objects({"config": CONFIG | dict(config)})
+    return environment(by_service(objects, "Deployment")["scheduler"], objects)
+
+
+# What `helm_values` has only where Terraform's variable is set.
+WHERE_SET = {"jobTags": {"team": "search", "cost-center": "4711"}, "budgetUsd": 1_250_000.5, "readBatchMetrics": True}
+
+
+def test_tags_and_budget_reach_the_services_as_they_were_given(helm, monkeypatch):
+    for name, value in scheduler_of(helm, WHERE_SET).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    assert read_job_tags(settings.job_tags) == WHERE_SET["jobTags"]
+    assert settings.budget_usd == WHERE_SET["budgetUsd"]
+    assert settings.read_batch_metrics
 
 
 def test_a_services_own_settings_go_over_the_common_ones(helm):

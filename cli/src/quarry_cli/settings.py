@@ -44,6 +44,9 @@ class ClientSettings(BaseSettings):
     policy: str = Field(
         "", description="As for the services: what the environment allows. The command judges by it before it sends."
     )
+    job_tags: str = Field(
+        "", description="As for the services: tags of every batch job. The command judges by them before it sends."
+    )
 
     hf_endpoint: str = Field(
         HUB_ENDPOINT, validation_alias="HF_ENDPOINT", description="The Hugging Face Hub, as for the services."

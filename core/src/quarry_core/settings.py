@@ -230,6 +230,11 @@ class Settings(BaseSettings):
         "",
         description="What the environment allows, as YAML (docs/policy.md); empty: anything. Only the preprocessor judges by it.",
     )
+    job_tags: str = Field(
+        "",
+        description="Tags of every batch job beside those of its manifest, as `team=search,cost-center=4711`: at most 48. They are"
+        " pinned when a manifest is accepted, and no manifest can give their keys other values (docs/operations.md).",
+    )
     webhook_url: str = Field(
         "",
         description="Where ended runs are told of by a signed POST; empty: nowhere. Its host is in QUARRY_WEBHOOK_HOSTS.",

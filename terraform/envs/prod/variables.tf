@@ -20,6 +20,12 @@ variable "job_quota" {
   default     = 20
 }
 
+variable "job_tags" {
+  description = "Tags of every batch job, for the bill, as in { team = \"search\" }; no manifest can give these keys other values."
+  type        = map(string)
+  default     = {}
+}
+
 variable "on_demand" {
   description = "Whether the services may ask these models on demand, record by record, what is too little for a batch job."
   type        = bool

@@ -28,6 +28,7 @@ module "pipeline" {
   place            = local.place
   models           = var.models
   job_quota        = var.job_quota
+  job_tags         = var.job_tags
   on_demand        = var.on_demand
   results_days     = var.results_days
   prompt_text_days = var.prompt_text_days

@@ -20,6 +20,7 @@ locals {
     { for key, queue in module.queue : "${local.queue_variables[key]}_QUEUE_URL" => queue.url },
     { for key, queue in module.queue : "${local.queue_variables[key]}_DLQ_URL" => queue.dlq_url },
     var.budget_usd == null ? {} : { QUARRY_BUDGET_USD = tostring(var.budget_usd) },
+    length(var.job_tags) == 0 ? {} : { QUARRY_JOB_TAGS = join(",", [for key, value in var.job_tags : "${key}=${value}"]) },
     var.read_batch_metrics ? { QUARRY_READ_BATCH_METRICS = "true" } : {},
     var.settings,
   ))

@@ -5,19 +5,24 @@ output "environment" {
 
 output "helm_values" {
   description = "The chart's `config` block (deploy/helm/quarry/values.schema.json): `terraform output -json helm_values`."
-  value = {
-    env               = var.place.env
-    region            = var.place.region
-    bucket            = module.data_bucket.bucket
-    table             = module.ledger.table
-    bedrockRoleArn    = module.names.roles["bedrock"].arn
-    queues            = { for key, queue in module.queue : key => { url = queue.url, dlqUrl = queue.dlq_url } }
-    eventTargetDlqUrl = module.job_events.target_dlq_url
-    jobQuota          = var.job_quota
-    onDemand          = var.on_demand
-    promptTextDays    = var.prompt_text_days
-    roleArns          = local.role_arns
-  }
+  value = merge(
+    {
+      env               = var.place.env
+      region            = var.place.region
+      bucket            = module.data_bucket.bucket
+      table             = module.ledger.table
+      bedrockRoleArn    = module.names.roles["bedrock"].arn
+      queues            = { for key, queue in module.queue : key => { url = queue.url, dlqUrl = queue.dlq_url } }
+      eventTargetDlqUrl = module.job_events.target_dlq_url
+      jobQuota          = var.job_quota
+      onDemand          = var.on_demand
+      promptTextDays    = var.prompt_text_days
+      roleArns          = local.role_arns
+    },
+    length(var.job_tags) == 0 ? {} : { jobTags = var.job_tags },
+    var.budget_usd == null ? {} : { budgetUsd = var.budget_usd },
+    var.read_batch_metrics ? { readBatchMetrics = true } : {},
+  )
 }
 
 output "role_arns" {

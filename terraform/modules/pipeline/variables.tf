@@ -29,6 +29,26 @@ variable "job_quota" {
   }
 }
 
+variable "job_tags" {
+  description = "Tags of every batch job, for the bill (QUARRY_JOB_TAGS): beside those of its manifest, which cannot give these keys other values. A provider's default_tags do not reach jobs, for the scheduler creates them."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(var.job_tags) <= 48 && length(distinct([for key in keys(var.job_tags) : lower(key)])) == length(var.job_tags)
+    error_message = "job_tags takes at most 48 tags, for a job has 50 and two are Quarry's own; keys that differ in upper and lower case alone are one key."
+  }
+  validation {
+    condition     = alltrue([for key in keys(var.job_tags) : can(regex("^[a-zA-Z0-9 ._:/+@-]{1,128}$", key)) && trimspace(key) == key && !can(regex("^(?i)(aws:|quarry-)", key))])
+    error_message = "job_tags has keys of 1 to 128 letters, digits, inner spaces and . _ : / + @ -, which do not begin with aws: or quarry-."
+  }
+  validation {
+    condition     = alltrue([for value in values(var.job_tags) : can(regex("^[a-zA-Z0-9 ._:/=+@-]{0,256}$", value)) && trimspace(value) == value])
+    error_message = "job_tags has values of at most 256 letters, digits, inner spaces and . _ : / = + @ -: Bedrock takes no others."
+  }
+}
+
 variable "on_demand" {
   description = "Whether the services may ask these models on demand, record by record, what is too little for a batch job, at about twice its price. False: the scheduler may not, and such manifests are refused."
   type        = bool
@@ -65,8 +85,8 @@ variable "settings" {
     error_message = "settings must not hold QUARRY_WEBHOOK_KEY, which is a secret: name its secret in ecs.webhook_key, or give it to the collector alone."
   }
   validation {
-    condition     = alltrue([for name in keys(var.settings) : !can(regex("^QUARRY_(ENV|REGION|BUCKET|TABLE|BEDROCK_ROLE_ARN|JOB_QUOTA|ON_DEMAND|PROMPT_TEXT_DAYS|.*_(QUEUE|DLQ)_URL)$", name))])
-    error_message = "settings must not name what Terraform makes (environment, region, bucket, table, role, queues); for the quota write job_quota, for asking on demand on_demand, for the prompts' days prompt_text_days."
+    condition     = alltrue([for name in keys(var.settings) : !can(regex("^QUARRY_(ENV|REGION|BUCKET|TABLE|BEDROCK_ROLE_ARN|JOB_QUOTA|JOB_TAGS|ON_DEMAND|PROMPT_TEXT_DAYS|.*_(QUEUE|DLQ)_URL)$", name))])
+    error_message = "settings must not name what Terraform makes (environment, region, bucket, table, role, queues); for the quota write job_quota, for tags job_tags, for asking on demand on_demand, for the prompts' days prompt_text_days."
   }
 }
 

@@ -176,3 +176,15 @@ def test_embeddings_have_no_output_and_a_cost_all_the_same(quarry):
     [line] = costs(quarry)["lines"]
     assert (line["name"], line["output_tokens"]) == (run_id, 0)
     assert line["dollars"] > 0
+
+
+def test_tags_of_the_environment_are_grouped_by_as_those_of_a_manifest_are(quarry):
+    world = quarry.world
+    for job_tags in ("team=search", "team=ads,floor=2"):
+        world.settings = world.settings.model_copy(update={"job_tags": job_tags})
+        world.start()
+        sent(quarry, world.joke(100, tags={"project": job_tags[5:8]}))
+
+    assert amounts(costs(quarry, "--by", "tag=team")).keys() == {"search", "ads"}
+    assert amounts(costs(quarry, "--by", "tag=floor")).keys() == {"2", "(none)"}
+    assert amounts(costs(quarry, "--by", "tag=project")).keys() == {"sea", "ads"}

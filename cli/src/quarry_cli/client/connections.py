@@ -39,6 +39,7 @@ class Connections:
         manifest_queue_url: where `queue` leads; `other_queue_urls` are those of the environment's other queues, by name.
         owner_required: whether the services want to know who owns a source's bucket.
         policy: what the environment allows, as YAML; empty: anything.
+        job_tags: tags that the environment gives every job, as `key=value` with commas between them.
         services: by what the services plan, as far as it is known here.
         wake: puts a wake-up on a queue of the services, by its name; False where that queue is not known. None where there
             is nobody to wake.
@@ -58,6 +59,7 @@ class Connections:
     other_queue_urls: Mapping[str, str] = field(default_factory=dict)
     owner_required: bool = False
     policy: str = ""
+    job_tags: str = ""
     services: Callable[[], ServiceSettings] = ServiceSettings.read
     presign: Callable[[], Callable[[str, int], str]] = _nobody
     wake: Callable[[str, Wakeup], Awaitable[bool]] | None = None
@@ -147,6 +149,7 @@ async def connect_to(variables: Mapping[str, str] | None) -> AsyncIterator[Conne
             other_queue_urls=other_queue_urls(variables),
             owner_required=settings.input_bucket_owner_required,
             policy=settings.policy,
+            job_tags=settings.job_tags,
             presign=presign,
             services=partial(ServiceSettings.read, variables),
             wake=wake,

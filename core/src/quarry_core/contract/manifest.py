@@ -143,7 +143,7 @@ class Manifest(BaseModel):
     )
     tags: Mapping[str, str] = Field(
         default_factory=dict,
-        description="Tags of every Bedrock job: at most 48. Keys that begin with quarry- are reserved.",
+        description="Tags of every Bedrock job, beside those of the environment: at most 48 together. Keys that begin with quarry- are reserved.",
     )
     output_kms_key: str | None = Field(None, description="KMS key with which Bedrock encrypts its output.")
     vpc: Vpc | None = Field(None, description="Subnets and security groups for the jobs.")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -59,7 +59,7 @@ class Policy(Limits):
         models, sources, prompts: what may be named; None: anything.
         inline_prompts: whether a manifest may bring its own prompt, or requests that are ready; by default only where `prompts`
             is not given.
-        tags_required: keys that every manifest's `tags` must have.
+        tags_required: keys that every run's tags must have: its manifest's, or the environment's own.
         senders: limits by the id under which SQS knows a sender (AIDA… of a user, AROA…:session of a role).
     """
 
@@ -139,8 +139,12 @@ def _allowed(names: Iterable[str], patterns: Iterable[str]) -> bool:
     return any(_fits(name, pattern) for name in names if name for pattern in patterns)
 
 
-def violations(manifest: Manifest, policy: Policy | None) -> list[str]:
-    """What of a manifest an environment does not allow, a sentence each that names the field."""
+def violations(manifest: Manifest, policy: Policy | None, tags_given: Container[str] = ()) -> list[str]:
+    """What of a manifest an environment does not allow, a sentence each that names the field.
+
+    Args:
+        tags_given: keys that the environment gives every job (`contract.job_tags`).
+    """
     if policy is None:
         return []
     found: list[str] = []
@@ -162,7 +166,7 @@ def violations(manifest: Manifest, policy: Policy | None) -> list[str]:
         found.append(f"prompt: a prompt of one's own is not allowed here; name one by prompt_id{_those(policy)}")
     if not policy.own_prompts and manifest.request_format is not None:
         found.append(f"request_format: {ready_requests(policy)}")
-    missing = [key for key in policy.tags_required if key not in manifest.tags]
+    missing = [key for key in policy.tags_required if key not in manifest.tags and key not in tags_given]
     if missing:
         found.append(f"tags: {_listed(missing)} must be given here, and {'is' if len(missing) == 1 else 'are'} not")
     return [f"{each} ({VARIABLE})" for each in found]

@@ -98,6 +98,7 @@ class Pins(BaseModel):
         model_id: as Bedrock is told it.
         base_model: of an application inference profile, which does not say it: the model that it stood for.
         family: by which name `models.reader_named` knows how the answers are read.
+        tags: of its jobs: the manifest's, and the environment's as they were on that day.
         images: columns of images that go into the records.
         columns, where, sample, id_column: as of the manifest; empty where it has none.
         request_format: of the source's ready requests; None where a prompt, or the column `input_text`, asks.

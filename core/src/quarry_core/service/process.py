@@ -31,6 +31,7 @@ from quarry_core.aws.runtime import BedrockRuntime
 from quarry_core.aws.s3.objects import S3Objects
 from quarry_core.aws.table import DynamoTable
 from quarry_core.clock import SystemClock, ThreadOffload
+from quarry_core.contract.job_tags import read_job_tags
 from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.names import ON_DEMAND_QUEUE, QUEUES
 from quarry_core.contract.notices import read_keys
@@ -208,6 +209,7 @@ def main(service: str, build: Build, queues: Sequence[str], wrap: Wrap = lambda 
                 settings.queue_urls(name)
         wanted(settings)
         read_policy(settings.policy)
+        read_job_tags(settings.job_tags)
         if service == NOTIFIER and settings.webhook_url:
             read_keys(settings.webhook_key.get_secret_value())
     except ValueError as error:  # a ValidationError is one too

@@ -6,12 +6,13 @@ Looks up the prompt and the source, and writes nothing but the list of a source 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from quarry_core.contract.canary import CANARY_ABOVE_SHARDS
 from quarry_core.contract.hub_names import in_hub
+from quarry_core.contract.job_tags import NO_TAGS, joined_tags, tag_faults
 from quarry_core.contract.listing import Listing, digest_of, ref_of
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_checks import (
@@ -47,6 +48,7 @@ class Environment:
     timeout_hours: int = 72
     asks_on_demand: bool = True
     policy: Policy | None = None
+    job_tags: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
 
 
 def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environment) -> Pins:
@@ -62,7 +64,8 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
         bucket=environment.bucket,
         owner_required=environment.owner_required,
     )
-    faults = violations(manifest, environment.policy)
+    faults = violations(manifest, environment.policy, environment.job_tags)
+    faults += tag_faults(manifest.tags, environment.job_tags)
     if faults:
         raise ManifestError("; ".join(faults))
     if not manifest.model_known:
@@ -107,7 +110,7 @@ def pin(objects: Objects, run_id: str, manifest: Manifest, environment: Environm
         max_num_jobs=manifest.max_num_jobs,
         max_records_per_job=manifest.max_records_per_job or environment.max_records_per_job,
         timeout_hours=manifest.timeout_hours or environment.timeout_hours,
-        tags=manifest.tags,
+        tags=joined_tags(manifest.tags, environment.job_tags),
         output_kms_key=manifest.output_kms_key,
         vpc=manifest.vpc,
         csv=manifest.csv,

@@ -120,6 +120,19 @@ QUARRY_ON_DEMAND: {{ $config.onDemand | quote }}
 {{- with $config.promptTextDays }}
 QUARRY_PROMPT_TEXT_DAYS: {{ . | int | quote }}
 {{- end }}
+{{- with $config.jobTags }}
+{{- $tags := list }}
+{{- range $key, $value := . }}
+{{- $tags = append $tags (printf "%s=%s" $key $value) }}
+{{- end }}
+QUARRY_JOB_TAGS: {{ join "," $tags | quote }}
+{{- end }}
+{{- with $config.budgetUsd }}
+QUARRY_BUDGET_USD: {{ . | quote }}
+{{- end }}
+{{- if $config.readBatchMetrics }}
+QUARRY_READ_BATCH_METRICS: "true"
+{{- end }}
 QUARRY_EVENT_TARGET_DLQ_URL: {{ $config.eventTargetDlqUrl | quote }}
 {{- range $name, $queue := $config.queues }}
 {{- $variable := eq $name "manifests" | ternary "MANIFEST" (upper $name | replace "-" "_") }}

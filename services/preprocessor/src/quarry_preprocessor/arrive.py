@@ -16,6 +16,7 @@ from functools import partial
 
 import structlog
 
+from quarry_core.contract.job_tags import read_job_tags
 from quarry_core.contract.json_text import NotAnObject, parse_object
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_identity import (
@@ -61,6 +62,7 @@ class Arrivals:
         self._world = world
         self._steps = steps
         self._policy = read_policy(world.settings.policy)
+        self._job_tags = read_job_tags(world.settings.job_tags)
 
     async def on_manifest(self, message: Message) -> Verdict:
         """Make a run of a manifest, and send the wake-up to count its rows."""
@@ -203,6 +205,7 @@ class Arrivals:
             timeout_hours=settings.timeout_hours,
             asks_on_demand=settings.asks_on_demand,
             policy=self._policy,
+            job_tags=self._job_tags,
         )
         pins = await self._world.offload.run(partial(pin, self._world.objects, run_id, manifest, environment))
         if pins.source.listing:

@@ -181,6 +181,35 @@ run "the_budget_of_the_month_joins_the_environment" {
   }
 }
 
+run "the_tags_of_jobs_join_the_environment" {
+  command = plan
+
+  variables {
+    job_tags = { team = "search", cost-center = "4711", "owner/mail" = "a=b@c", empty = "" }
+  }
+
+  # Read by quarry_core.contract.job_tags; tests/unit/core/test_job_tags.py reads this text.
+  assert {
+    condition     = output.environment["QUARRY_JOB_TAGS"] == "cost-center=4711,empty=,owner/mail=a=b@c,team=search"
+    error_message = "The containers do not know the tags of jobs."
+  }
+}
+
+run "in_a_cluster_tags_and_budget_are_known_too" {
+  command = plan
+
+  variables {
+    job_tags           = { team = "search" }
+    budget_usd         = 250.5
+    read_batch_metrics = true
+  }
+
+  assert {
+    condition     = output.helm_values.jobTags.team == "search" && output.helm_values.budgetUsd == 250.5 && output.helm_values.readBatchMetrics
+    error_message = "The chart's config block lacks what the containers of other runtimes are told."
+  }
+}
+
 run "further_settings_join_the_environment" {
   command = plan
 

@@ -239,9 +239,10 @@ run "what_is_wrong_by_itself" {
     settings         = { QUARRY_BUCKET = "other" }
     prompt_text_days = 0
     budget_usd       = 0
+    job_tags         = { "quarry-env" = "other" }
     force_destroy    = true
   }
-  expect_failures = [var.runtime, var.job_quota, var.encryption, var.settings, var.prompt_text_days, var.budget_usd, var.force_destroy]
+  expect_failures = [var.runtime, var.job_quota, var.encryption, var.settings, var.prompt_text_days, var.budget_usd, var.job_tags, var.force_destroy]
 }
 
 run "eks_without_a_cluster" {

@@ -19,6 +19,7 @@ from quarry_cli.client.aside import aside
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.submission.submitting import judge
 from quarry_cli.errors import NotPlanned, NotSubmitted
+from quarry_core.contract.job_tags import read_job_tags
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.policy import read_policy
 from quarry_core.contract.prompts import PromptError
@@ -124,6 +125,7 @@ async def _planned(
         max_total_records=services.max_total_records,
         max_records_per_job=services.max_records_per_job,
         policy=read_policy(connections.policy),
+        job_tags=read_job_tags(connections.job_tags),
     )
     # Removed here, whatever becomes of the thread.
     with tempfile.TemporaryDirectory(prefix="quarry-plan-", ignore_cleanup_errors=True) as folder:

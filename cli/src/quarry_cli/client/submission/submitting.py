@@ -21,6 +21,7 @@ from quarry_cli.client.submission.checking import check as check_in_aws
 from quarry_cli.client.submission.checking import model_behind_profile, nearest_model
 from quarry_cli.errors import NotSubmitted
 from quarry_core.aws.dead_letters import REFUSED_CHARACTER
+from quarry_core.contract.job_tags import JobTagsError, read_job_tags, tag_faults
 from quarry_core.contract.json_text import NotAnObject, parse_object
 from quarry_core.contract.manifest import Manifest, ManifestError
 from quarry_core.contract.manifest_checks import check_environment
@@ -159,8 +160,10 @@ async def _check(connections: Connections, text: str, data: ManifestData) -> Jud
     try:
         region = connections.region or None
         check_environment(manifest, region=region, bucket=connections.bucket, owner_required=connections.owner_required)
-        faults = violations(manifest, read_policy(connections.policy))
-    except (ManifestError, PolicyError) as error:
+        job_tags = read_job_tags(connections.job_tags)
+        faults = violations(manifest, read_policy(connections.policy), job_tags)
+        faults += tag_faults(manifest.tags, job_tags)
+    except (ManifestError, PolicyError, JobTagsError) as error:
         raise NotSubmitted(str(error)) from error
     if faults:
         raise NotSubmitted("; ".join(faults))
