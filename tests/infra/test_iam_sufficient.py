@@ -17,10 +17,12 @@ import pytest
 
 from quarry_cli.client.diagnosis.logs import groups_of, insights_lines
 from quarry_core.clock import SystemClock
+from quarry_core.contract import names
+from quarry_core.contract.messages import Wakeup
 from quarry_local import demo, resources
 from quarry_local.policies import SERVICES
 from tests.infra import working
-from tests.infra.applied import BEDROCK, CLAUDE, OPERATOR, PROFILE, TITAN
+from tests.infra.applied import BEDROCK, CLAUDE, OPERATOR, PROFILE, TITAN, Applied
 from tests.infra.probes import MISJUDGED
 
 # The demo's two runs, smaller, one over a folder, one by a profile that Bedrock's role must be allowed to invoke, one of too
@@ -61,6 +63,7 @@ def played(world, tmp_path_factory) -> Played:
         said = {
             "runs": operator.quarry("runs"),
             "dead-letter messages": operator.quarry("dlq", "list"),
+            **_moved(operator, world),
             "estimate": operator.quarry("estimate", str(home / "text.json"), "--count-tokens", "5"),
             "doctor": operator.quarry("doctor", "--model", PROFILE, codes=(0, 1)),
         }
@@ -108,6 +111,19 @@ def _submit(operator: working.Operator, bucket: str) -> list[str]:
     ]
 
 
+def _moved(operator: working.Operator, world: Applied) -> dict[str, str]:
+    """Dead-letter messages that are harmless are moved back and deleted, which is written down."""
+    sqs = world.root.client("sqs")
+    for queue in ("slices", "events"):
+        url = f"{world.gateway.url}/{world.place.account}/{names.dead_letter_queue_name(world.place.env, queue)}"
+        sqs.send_message(QueueUrl=url, MessageBody=Wakeup(step="count", run_id="text").body())
+    said = {
+        "redriven": operator.quarry("dlq", "redrive", "slices", "--yes"),
+        "purged": operator.quarry("dlq", "purge", "events", "--yes"),
+    }
+    return {**said, "audit": operator.quarry("audit", "text", "--json")}
+
+
 def _controlled(operator: working.Operator, manifest: dict[str, Any]) -> str:
     """A run that is paused, resumed and cancelled as soon as it is planned, so that all its rows can be asked again."""
     run_id = operator.submit(manifest)
@@ -148,6 +164,15 @@ def test_a_run_is_paused_resumed_and_cancelled_under_the_operators_policy(played
 def test_a_run_is_retried_under_the_operators_policy(played):
     assert (played.views["cancelled"]["rows"]["error"], played.views[RETRIED]["rows"]["ok"]) == (300, 300)
     assert [version["newest"] for version in played.views[RETRIED]["versions"]] == [False, True]
+
+
+def test_dead_letter_messages_are_moved_and_deleted_under_the_operators_policy_and_it_is_known_who_did(played):
+    assert "1 moved back" in played.said["redriven"]
+    assert "1 deleted" in played.said["purged"]
+    entries = {each["action"]: each for each in json.loads(played.said["audit"])["entries"]}
+    for action, queue in (("redrive", "slices"), ("purge", "events")):
+        assert entries[action]["subject"] == f"{queue}-dlq"
+        assert entries[action]["by"].endswith(f":user/{played.operator.name}")
 
 
 def test_an_operator_estimates_by_counted_tokens(played):

@@ -13,7 +13,7 @@ import pyarrow as pa
 from starlette.applications import Starlette
 
 from quarry_cli.client.connections import Connections
-from quarry_cli.client.dead_letters.connections import Post
+from quarry_cli.client.dead_letters.connections import Book, Post
 from quarry_cli.client.dead_letters.queue import DEAD_LETTER_QUEUES
 from quarry_cli.client.dead_letters.settings import source_of
 from quarry_cli.page.app import Served, build_app
@@ -248,7 +248,11 @@ class Scene:
 
     @contextlib.asynccontextmanager
     async def open_queues(self, _settings):
-        yield Post(lambda name: self.dead_letters[name], lambda name: self.world.queues[source_of(name)])
+        yield Post(
+            lambda name: self.dead_letters[name],
+            lambda name: self.world.queues[source_of(name)],
+            Book(self.world.ledger, self.world.clock, None),
+        )
 
     def app(self, *, port: int = 80, write: bool = False, hosts: tuple[str, ...] = ("testserver",)) -> Starlette:
         links = Links("us-east-1", "prod", "https://grafana.example/d/quarry?var-run={run_id}")

@@ -9,23 +9,27 @@ import json
 import pytest
 from botocore.exceptions import NoCredentialsError
 
+from quarry_cli.client.dead_letters import acts as dead_letter_acts
 from quarry_cli.client.dead_letters import queue as dead_letter_queue
+from quarry_cli.client.dead_letters.connections import Book, Post
 from quarry_cli.client.dead_letters.settings import source_of
-from quarry_cli.commands.dlq import Post
 from quarry_cli.main import app
 from quarry_core.aws.dead_letters import dead_lettered
 from quarry_core.contract.manifest_identity import run_id_of
 from quarry_core.contract.message_attributes import apart
 from quarry_core.contract.names import QUEUES, dead_letter_queue_name, queue_name, queue_url_variable
 from quarry_core.errors import Refused, raise_for
+from quarry_core.ledger.ledger import Ledger
 from quarry_core.ports import Message
 from tests.unit.cli.runner import runner
 from tests.world.clock import FakeClock
 from tests.world.faults import KINDS, Crash, Faults
 from tests.world.queue import FakeQueue
+from tests.world.table import FakeTable
 from tests.world.world import SimulatedWorld
 
 HOST = "https://sqs.eu-west-1.amazonaws.com/123456789012"
+ADA = "arn:aws:sts::123456789012:assumed-role/operators/ada"
 EVENT = json.dumps({"source": "aws.bedrock", "detail-type": "Batch Inference Job State Change", "detail": {}})
 
 
@@ -39,11 +43,24 @@ class Office:
             name: FakeQueue(f"{name}-dlq", self.clock) for name in dead_letter_queue.DEAD_LETTER_QUEUES
         }
         self.opened = 0
+        self.ledger = Ledger(FakeTable())
 
     @contextlib.asynccontextmanager
     async def open(self, _settings):
         self.opened += 1
-        yield Post(lambda name: self.dead_letters[name], lambda name: self.queues[source_of(name)])
+        book = Book(self.ledger, self.clock, self.ask)
+        yield Post(lambda name: self.dead_letters[name], lambda name: self.queues[source_of(name)], book)
+
+    async def ask(self, service, operation, parameters):
+        assert (service, operation) == ("sts", "get_caller_identity")
+        return {"Arn": ADA}
+
+    @property
+    def trail(self) -> list[tuple[str, str, str, str]]:
+        """What was written down: action, run, queue and details; the newest first."""
+        entries = asyncio.run(self.ledger.audit_entries(self.clock.now().isoformat()[:7]))
+        assert {each.by for each in entries} <= {ADA}
+        return [(each.action, each.run_id, each.subject, each.what) for each in entries]
 
     def __call__(self, *args: str, given: str | None = None):
         return runner().invoke(app, ["dlq", *args], obj=self.open, input=given, env={"COLUMNS": "200"})
@@ -60,6 +77,7 @@ class Office:
 @pytest.fixture
 def office(monkeypatch) -> Office:
     monkeypatch.setenv("QUARRY_REGION", "eu-west-1")
+    monkeypatch.setenv("QUARRY_TABLE", "dev-quarry-ledger")
     for name in QUEUES:
         monkeypatch.setenv(queue_url_variable(name), f"{HOST}/{queue_name('dev', name)}")
     monkeypatch.setenv("QUARRY_EVENT_TARGET_DLQ_URL", f"{HOST}/{dead_letter_queue_name('dev', 'event-target')}")
@@ -458,6 +476,143 @@ def test_purging_nothing_asks_nothing(office):
 
     assert result.exit_code == 0
     assert "nothing to do" in result.stderr
+
+
+# --------------------------------------------------------------------------- who did it
+
+
+def wakeup(run_id: str, number: int = 0) -> str:
+    return json.dumps({"kind": "slice", "run_id": run_id, "number": number})
+
+
+def test_who_moved_or_deleted_which_messages_is_written_down(office):
+    moved = [office.dead_letter("slices", f"{number}", "a bug") for number in range(7)]
+    deleted = office.dead_letter("events", "one", "no event")
+
+    assert office("redrive", "slices", "--yes").exit_code == 0
+    office.clock.advance(1)
+    assert office("purge", "events", "--yes").exit_code == 0
+
+    (purged, redriven) = office.trail
+    assert purged == ("purge", "", "events-dlq", f"1 message of events-dlq: {deleted}")
+    assert redriven[:3] == ("redrive", "", "slices-dlq")
+    assert redriven[3] == f"7 messages of slices-dlq: {', '.join(moved[:5])} and 2 more"
+
+
+def test_each_run_that_messages_speak_of_has_an_entry_of_its_own(office):
+    manifests = [json.dumps({"run_id": run_id}) for run_id in ("one", "two", "two")]
+    for body in (*manifests, "not json"):
+        office.dead_letter("manifests", body, "a bug")
+
+    office("redrive", "manifests", "--yes")
+
+    assert sorted((run_id, what.partition(" of ")[0]) for _, run_id, _, what in office.trail) == [
+        ("", "1 message"),
+        ("one", "1 message"),
+        ("two", "2 messages"),
+    ]
+
+
+def test_of_many_runs_the_rest_stands_in_one_entry(office):
+    for number in range(30):
+        office.dead_letter("manifests", json.dumps({"run_id": f"run-{number:02d}"}), "a bug")
+
+    office("redrive", "manifests", "--yes")
+
+    counts = {run_id: what.partition(" of ")[0] for _, run_id, _, what in office.trail}
+    assert len(counts) == 21
+    assert counts[""] == "10 messages"
+    assert len(office.queues["manifests"].bodies) == 30
+
+
+def test_the_trail_has_neither_what_a_message_holds_nor_why_it_was_there(office):
+    office.dead_letter("slices", wakeup("\x1b[2J; drop everything"), "ValueError: a row with a secret")
+    office.dead_letter("manifests", '{"prompt": "a secret"}', "")
+
+    office("redrive", "slices", "--yes")
+    office("purge", "manifests", "--yes")
+
+    kept = str(office.trail)
+    assert len(office.trail) == 2
+    assert not any(word in kept for word in ("secret", "drop", "\x1b", "ValueError"))
+
+
+def test_what_is_only_looked_at_or_refused_is_not_written_down(office):
+    office.dead_letter("slices", "one", "a bug")
+
+    for words, given in (
+        (("list",), None),
+        (("show", "slices"), None),
+        (("redrive", "slices", "--dry-run"), None),
+        (("redrive", "slices"), "n\n"),
+        (("purge", "slices"), "5\n"),
+        (("redrive", "slices", "--reason", "another", "--yes"), None),
+    ):
+        office(*words, given=given)
+
+    assert office.trail == []
+
+
+@pytest.mark.parametrize("command", ["redrive", "purge"])
+def test_what_cannot_be_written_down_is_not_done(office, command):
+    office.dead_letter("slices", "one", "a bug")
+
+    async def refused(_):
+        raise Refused("dynamodb:PutItem is not allowed", "AccessDeniedException")
+
+    office.ledger.apply = refused
+
+    result = office(command, "slices", "--yes")
+
+    assert result.exit_code == 5
+    assert "dynamodb:PutItem" in result.stderr
+    assert office.queues["slices"].bodies == ()
+    assert len(office.shown("slices")) == 1
+
+
+@pytest.mark.parametrize("command", ["redrive", "purge"])
+def test_without_the_ledgers_name_nothing_is_done_but_looking(office, command, monkeypatch):
+    monkeypatch.delenv("QUARRY_TABLE")
+    office.dead_letter("slices", "one", "a bug")
+
+    result = office(command, "slices", "--yes")
+
+    assert result.exit_code == 2
+    assert "QUARRY_TABLE" in result.stderr
+    assert len(office.shown("slices")) == 1
+    assert office("redrive", "slices", "--dry-run").exit_code == 0
+
+
+def test_where_some_messages_stay_the_trail_says_how_many(office):
+    office.dead_letter("slices", "one", "a bug")
+    office.dead_letters["slices"].put("half", {"quarry_body_bytes": "900000"})
+
+    assert office("redrive", "slices", "--yes").exit_code == 1
+
+    assert {what.partition(":")[0] for *_, what in office.trail} == {
+        "2 messages of slices-dlq",
+        "1 of 2 messages of slices-dlq stayed",
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("call", range(1, 8))
+def test_whatever_fails_between_nothing_is_moved_that_is_not_in_the_trail(office, kind, call):
+    for number in range(2):
+        office.dead_letter("slices", f"{number}", "a bug")
+    chosen = asyncio.run(dead_letter_queue.look(office.dead_letters["slices"], most=9))
+    faults = Faults({call: kind})
+    table, dead_letters, source = FakeTable(), office.dead_letters["slices"], office.queues["slices"]
+    book = Book(Ledger(table.for_worker(faults)), office.clock, office.ask)
+
+    with contextlib.suppress(Crash, dead_letter_queue.PortError):
+        asyncio.run(
+            dead_letter_acts.redrive(book, "slices", dead_letters.for_worker(faults), source.for_worker(faults), chosen)
+        )
+
+    kept = asyncio.run(Ledger(table).audit_entries(office.clock.now().isoformat()[:7]))
+    assert kept or source.bodies == ()
+    assert {*dead_letters.bodies, *source.bodies} == {"0", "1"}
 
 
 # --------------------------------------------------------------------------- pieces

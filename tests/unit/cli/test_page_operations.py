@@ -125,6 +125,11 @@ def test_what_was_shown_is_moved_back_after_a_question_and_nothing_else():
         assert waiting(scene, "manifests") == ['{"came": "later"}']
         back = list(scene.world.queues["manifests"].bodies)
         assert back == ['{"seen": 1}']
+    month = scene.world.clock.now().isoformat()[:7]
+    kept = [each for each in asyncio.run(scene.world.ledger.audit_entries(month)) if each.action == "redrive"]
+    assert [(each.subject, each.what) for each in kept] == [
+        ("manifests-dlq", f"1 message of manifests-dlq: {ids.strip()}")
+    ]
 
 
 def test_a_message_that_somebody_else_has_moved_is_named():

@@ -27,7 +27,7 @@ def audit(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000, help="At most this many entries.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Show who sent, cancelled, paused, resumed, changed, retried, compacted or erased what, the newest first.
+    """Show who sent, cancelled, paused, resumed, changed, retried, compacted or erased what, or moved or deleted dead-letter messages, the newest first.
 
     Entries are kept in the ledger for 400 days. Who sent a manifest is known by the id that SQS gives a sender: AIDA... of a user, AROA...:session of a role. Everybody else is known by the ARN, which the command has asked AWS for.
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quarry_cli.aws.answers import for_people
+from quarry_cli.client.dead_letters import acts as dead_letter_acts
 from quarry_cli.client.dead_letters import queue as dead_letter_queue
 from quarry_cli.client.dead_letters.connections import Open, Post, open_post
 from quarry_cli.client.dead_letters.queue import DEAD_LETTER_QUEUES, NO_REASON, DeadLetter, Depth, Done
@@ -99,12 +100,12 @@ def redrive(
 ) -> None:
     """Move dead-letter messages back to the queue that they came from, once the cause is fixed.
 
-    A message keeps its first message id, so a manifest keeps its run id. Each message is sent before it is deleted, so none is lost; an interruption may leave one in both queues, which is harmless.
+    A message keeps its first message id, so a manifest keeps its run id. Each message is sent before it is deleted, so none is lost; an interruption may leave one in both queues, which is harmless. `quarry audit` shows who moved which.
 
     Exit code 1: you answered no, or some messages were not moved; each is listed with the reason.
     """
     with printing.telling():
-        settings = _settings(queue, source=True)
+        settings = _settings(queue, source=True, acts=not dry_run)
         dead_letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
         if not _reported(dead_letters, queue, f"to be moved back to {source_of(queue)}", as_json=as_json) or dry_run:
             if as_json:
@@ -113,11 +114,12 @@ def redrive(
         _may_not_ask(as_json=as_json, yes=yes)
         if not yes and not typer.confirm(f"Move {len(dead_letters):,} back?"):
             raise typer.Exit(Exit.FAILED)
-        ids = [dead_letter.id for dead_letter in dead_letters]
         done = _run(
             ctx,
             settings,
-            lambda _, post: dead_letter_queue.redrive(post.dead_letters(queue), post.source(queue), ids),
+            lambda _, post: dead_letter_acts.redrive(
+                post.recorder, queue, post.dead_letters(queue), post.source(queue), dead_letters
+            ),
             queue,
         )
     _conclude(done, "moved back", as_json=as_json)
@@ -134,12 +136,12 @@ def purge(
 ) -> None:
     """Delete dead-letter messages permanently.
 
-    Without --yes their number must be typed. A manifest that is deleted here is lost unless there is a copy elsewhere.
+    Without --yes their number must be typed. A manifest that is deleted here is lost unless there is a copy elsewhere. `quarry audit` shows who deleted which.
 
     Exit code 1: you typed another number, or some messages were not deleted; each is listed with the reason.
     """
     with printing.telling():
-        settings = _settings(queue)
+        settings = _settings(queue, acts=True)
         dead_letters = _run(ctx, settings, lambda _, post: _look(post, queue, reason, limit), queue)
         if not _reported(dead_letters, queue, "to be deleted permanently", as_json=as_json):
             if as_json:
@@ -149,17 +151,22 @@ def purge(
         if not yes and typer.prompt("Type the number of messages to delete them") != str(len(dead_letters)):
             typer.echo("that is not the number: nothing was deleted", err=True)
             raise typer.Exit(Exit.FAILED)
-        ids = [dead_letter.id for dead_letter in dead_letters]
-        done = _run(ctx, settings, lambda _, post: dead_letter_queue.purge(post.dead_letters(queue), ids), queue)
+        done = _run(
+            ctx,
+            settings,
+            lambda _, post: dead_letter_acts.purge(post.recorder, queue, post.dead_letters(queue), dead_letters),
+            queue,
+        )
     _conclude(done, "deleted", as_json=as_json)
 
 
 # --------------------------------------------------------------------------- pieces
 
 
-def _settings(queue: str = "", *, source: bool = False) -> DeadLetterSettings:
+def _settings(queue: str = "", *, source: bool = False, acts: bool = False) -> DeadLetterSettings:
+    """Where the queues are, and with `acts` the ledger, in which it is written down."""
     settings = DeadLetterSettings.read()
-    settings.require("region")
+    settings.require("region", *(("table",) if acts else ()))
     if queue:
         settings.require_queue(queue, source=source)
     return settings

@@ -6,7 +6,7 @@ SQS's own move task, which knows neither a reason nor a count, and nothing of `q
 between has moved a message and left it too: twice is harmless, for every handler may be called twice, and never is one
 lost.
 
-What may be moved or deleted is agreed upon first: a look gives the ids, and the pass that acts leaves all others alone,
+Who moves or deletes is written down in `acts`. What may be moved or deleted is agreed upon first: a look gives the ids, and the pass that acts leaves all others alone,
 so that nothing is deleted that nobody has seen.
 """
 
@@ -42,6 +42,7 @@ STEP = "quarry_step"
 _BODY_BYTES = re.compile("[0-9]{1,9}")
 # What EventBridge says of an event that it could not deliver.
 EVENT_ERROR = ("ERROR_CODE", "ERROR_MESSAGE")
+NOT_FOUND = "not found again: another receiver has it, or it is gone"
 NO_REASON = "(none: it was received too often and never finished)"
 
 
@@ -282,5 +283,5 @@ async def _act(dead_letters: Queue, ids: Sequence[str], do: Callable[[Message], 
         return True
 
     await _each(dead_letters, take, enough=lambda: not missing)
-    outcome.left |= dict.fromkeys(sorted(missing), "not found again: another receiver has it, or it is gone")
+    outcome.left |= dict.fromkeys(sorted(missing), NOT_FOUND)
     return outcome

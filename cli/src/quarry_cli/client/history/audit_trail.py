@@ -1,4 +1,4 @@
-"""The audit trail: who sent, cancelled, paused, resumed, changed or erased what, as the ledger keeps it for 400 days."""
+"""The audit trail: who sent, cancelled, paused, resumed, changed or erased what, or moved dead-letter messages, as the ledger keeps it for 400 days."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from quarry_cli.client.dead_letters import queue as dead_letter_queue
+from quarry_cli.client.dead_letters import acts as dead_letter_acts
 from quarry_cli.client.dead_letters.queue import NO_REASON
 from quarry_cli.errors import BadSetting
 from quarry_cli.page import words
@@ -57,11 +57,12 @@ class DeadLetters:
         form = await form_of(request)
         self._site.check_form(form)
         queue, ids = str(request.path_params["queue"]), _ids(form.get("ids", ""))
-        dead_letters, source = self._site.reads.redriven(queue)
+        reads = self._site.reads
+        dead_letters, source = reads.redriven(queue)
         if form.get("sure") != "yes":
             return self._site.render("redrive.html", section="dead-letters", queue=queue, ids=ids)
         async with self._site.acting("some may be moved; a message that is in both queues does no harm"):
-            done = await dead_letter_queue.redrive(dead_letters, source, ids)
+            done = await dead_letter_acts.redrive_by_ids(reads.connections, queue, dead_letters, source, ids)
         return self._site.render(
             "operated.html",
             section="dead-letters",

@@ -11,7 +11,7 @@ from quarry_core.ports import Item
 class AuditEntry:
     """Who did what. `at` is ISO 8601 in UTC; `by` is an ARN, or the id under which SQS knows who sent a manifest.
 
-    `run_id` and `subject` (a pool, a model) are what it was done to; either may be empty.
+    `run_id` and `subject` (a pool, a model, a dead-letter queue) are what it was done to; either may be empty.
     """
 
     at: str
