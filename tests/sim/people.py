@@ -58,7 +58,8 @@ class People:
         """`start` makes a task of a coroutine."""
         for each in self._scenario.controls:
             start(self._control(each))
-        if any(each.more for each in self._scenario.work) or self._scenario.month_usd is not None:
+        budgets = any(each.action == "budget" for each in self._scenario.controls)
+        if budgets or any(each.more for each in self._scenario.work) or self._scenario.month_usd is not None:
             start(self._operate())
 
     async def _control(self, each: Control) -> None:

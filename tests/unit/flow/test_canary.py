@@ -115,6 +115,30 @@ async def test_with_on_fail_the_run_fails_with_the_reason_and_keeps_what_the_can
     assert healthy_dead(world) == {}
 
 
+@pytest.mark.promise("S3")
+async def test_a_run_that_fails_while_its_rows_are_still_being_written_tells_of_each_row():
+    world = SimulatedWorld(job_quota=3)
+    world.bedrock.refused_share = 0.5
+    run_id = world.send(world.joke(**MANY | {"canary": {"max_error_share": 0.2, "on_fail": "fail"}}))
+    arriving, counting = world.consumers[:2]
+    await arriving.run_once()
+    await counting.run_once()
+    slices = world.queues["slices"].waiting
+    world.queues["slices"].restore(slices[:1], [])
+    for _ in range(3):
+        await step(world)
+    totals = await world.totals(run_id)
+    assert (totals.enlisted, totals.canary) == (100, "waiting"), "the canary alone is written, and exceeds"
+
+    world.queues["slices"].restore(slices[1:], [])
+    totals = await play(world, run_id)
+
+    assert (totals.state, totals.code) == (RunState.FAILED, "CANARY_EXCEEDED")
+    assert len(world.jobs.all) == 1
+    assert world.result(run_id).num_rows == 1_200
+    assert world.report(run_id)["rows"]["unread"] == 0
+
+
 async def test_without_a_canary_and_in_a_run_of_few_shards_all_slots_are_used_at_once():
     world = SimulatedWorld(job_quota=3)
     await enlist(world, world.joke(**MANY | {"canary": False}))

@@ -3,7 +3,8 @@
 Theory of operation. What its records came to is read from its outcome, or, where every row has its answer, from its part: the
 same columns. One transaction then writes the judgement, and opens the lane, holds the run or breaks it, on the premise that
 the canary still waits; so of any number of collectors one judges. Who dies before it leaves the canary waiting, and a sweep
-that sees its shard settled sends the message again.
+that sees its shard settled sends the message again. A run that its canary ends is broken only once all its shards are enlisted,
+so that each row has its outcome.
 """
 
 from __future__ import annotations
@@ -61,6 +62,11 @@ class CanaryJudge:
                 return
             if judgement is None:
                 judgement = await self._judgement(salvage, shard, totals)
+            if _fails(judgement, salvage.pins) and totals.enlisted < totals.accepted:
+                # The rows of a shard that is not enlisted would come back without an outcome. Nothing is admitted
+                # meanwhile, and a sweep sends the message again.
+                log.info("canary_fails_once_all_is_enlisted", run_id=run_id, reason=judgement.reason)
+                return
             try:
                 await self._write(totals, salvage.pins, judgement)
             except Stale:
@@ -102,8 +108,7 @@ class CanaryJudge:
     async def _write(self, totals: Totals, pins: Pins, judgement: Judgement) -> None:
         """Raises Stale."""
         ledger, text = self._world.ledger, judgement.model_dump_json()
-        assert pins.canary is not None
-        if judgement.exceeded and pins.canary.on_fail == "fail":
+        if _fails(judgement, pins):
             await ledger.apply(
                 moves.fail_canary(
                     totals, pins.pool, text, reason=judgement.reason, code=RunCode.CANARY_EXCEEDED, step=Step.SETTLE
@@ -117,8 +122,7 @@ class CanaryJudge:
 
     async def _tell(self, totals: Totals, judgement: Judgement, pins: Pins) -> None:
         world, run_id = self._world, totals.run_id
-        assert pins.canary is not None
-        outcome = "passed" if not judgement.exceeded else "failed" if pins.canary.on_fail == "fail" else "held"
+        outcome = "passed" if not judgement.exceeded else "failed" if _fails(judgement, pins) else "held"
         metrics.CANARIES.labels(outcome).inc()
         log.info(
             "canary_judged",
@@ -136,6 +140,12 @@ class CanaryJudge:
             if ON_DEMAND_QUEUE in world.queues:
                 for each in await world.ledger.invoking(run_id):
                     await world.wake(ON_DEMAND_QUEUE, Wakeup(step="on_demand", run_id=run_id, shard=each.shard))
+
+
+def _fails(judgement: Judgement, pins: Pins) -> bool:
+    """Whether it ends the run."""
+    assert pins.canary is not None
+    return bool(judgement.exceeded) and pins.canary.on_fail == "fail"
 
 
 def answers_of(salvage: Salvage, shard: Shard) -> Answers:
