@@ -235,9 +235,9 @@ def test_a_hung_job_that_somebody_stops_gives_what_it_had_done(user, bedrock):
     begin(user, "hung", job_faults={"*-hung-00002-1-*": "hung"})
 
     def hanging():
-        jobs = {job["status"]: job for job in user.jobs("hung")}
-        others_done = [job["status"] for job in user.jobs("hung")].count("Completed") == SHARDS - 1
-        return others_done and jobs.get("InProgress")
+        jobs = user.jobs("hung")  # read once: between two looks the others may end
+        left = [job for job in jobs if job["status"] != "Completed"]
+        return left[0] if len(jobs) == SHARDS and [job["status"] for job in left] == ["InProgress"] else None
 
     job = until(hanging, 60, user.ends_of_logs)
     until(lambda: user.totals("hung")["ok"] == ROWS - 100, 30, user.ends_of_logs)
