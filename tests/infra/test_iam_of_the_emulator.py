@@ -341,11 +341,12 @@ def test_no_bucket_policy_binds_root(root, bucket):
     assert denial(root.client("s3").get_object, Bucket=bucket, Key="mine/a") == ""
 
 
-def test_a_batch_of_messages_is_wrongly_refused_to_who_may_send_one(role, queue, name):
-    """AWS checks `sqs:SendMessage` for both. Quarry sends no batches, so no proof stumbles over it."""
-    sqs = role(allow("sqs:SendMessage", queue_arn(name))).client("sqs")
-    batch = [{"Id": "1", "MessageBody": "x"}]
-    assert denial(sqs.send_message_batch, QueueUrl=queue, Entries=batch) in DENIED
+def test_batches_are_wrongly_refused_to_who_may_send_or_delete_one(role, queue, name):
+    """AWS checks `sqs:SendMessage` and `sqs:DeleteMessage`. Quarry sends no batches; its deletions pass `BatchedDeletions`."""
+    sqs = role(allow(["sqs:SendMessage", "sqs:DeleteMessage"], queue_arn(name))).client("sqs")
+    sent, deleted = [{"Id": "1", "MessageBody": "x"}], [{"Id": "1", "ReceiptHandle": "made-up"}]
+    assert denial(sqs.send_message_batch, QueueUrl=queue, Entries=sent) in DENIED
+    assert denial(sqs.delete_message_batch, QueueUrl=queue, Entries=deleted) in DENIED
 
 
 def test_passing_a_role_is_not_checked(role, root, name):

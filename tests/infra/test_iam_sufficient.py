@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import ClientError
 
 from quarry_cli.client.diagnosis.logs import groups_of, insights_lines
 from quarry_core.clock import SystemClock
@@ -34,6 +35,8 @@ RETRIED = "cancelled-v2"
 ROWS[RETRIED] = ROWS["cancelled"]
 SUCCEEDING = sorted(ROWS.keys() - UNFINISHED)
 PROMPT = "joke_about_topic"
+# A model that CountTokens knows; nothing is sent to it.
+COUNTED = "anthropic.claude-3-5-haiku-20241022-v1:0"
 NO = ("AccessDenied", "not authorized", "Forbidden", "(403)")
 
 
@@ -64,7 +67,7 @@ def played(world, tmp_path_factory) -> Played:
             "runs": operator.quarry("runs"),
             "dead-letter messages": operator.quarry("dlq", "list"),
             **_moved(operator, world),
-            "estimate": operator.quarry("estimate", str(home / "text.json"), "--count-tokens", "5"),
+            "estimate": _estimated(operator, json.loads((home / "text.json").read_text())),
             "doctor": operator.quarry("doctor", "--model", PROFILE, codes=(0, 1)),
         }
         said["compact"] = operator.quarry("compact", "text", "--json")
@@ -124,6 +127,12 @@ def _moved(operator: working.Operator, world: Applied) -> dict[str, str]:
     return {**said, "audit": operator.quarry("audit", "text", "--json")}
 
 
+def _estimated(operator: working.Operator, manifest: dict[str, Any]) -> str:
+    file = operator.home / "counted.json"
+    file.write_text(json.dumps(manifest | {"run_id": "counted", "model_id": COUNTED}))
+    return operator.quarry("estimate", str(file), "--count-tokens", "5")
+
+
 def _controlled(operator: working.Operator, manifest: dict[str, Any]) -> str:
     """A run that is paused, resumed and cancelled as soon as it is planned, so that all its rows can be asked again."""
     run_id = operator.submit(manifest)
@@ -175,6 +184,15 @@ def test_dead_letter_messages_are_moved_and_deleted_under_the_operators_policy_a
         assert entries[action]["by"].endswith(f":user/{played.operator.name}")
 
 
+def test_messages_are_deleted_together_by_who_may_delete_them_and_by_nobody_else(world):
+    sqs, batch = world.callers[OPERATOR].client("sqs"), [{"Id": "0", "ReceiptHandle": "made-up"}]
+    url = f"{world.gateway.url}/{world.place.account}"
+    dead = f"{url}/{names.dead_letter_queue_name(world.place.env, 'slices')}"
+    assert sqs.delete_message_batch(QueueUrl=dead, Entries=batch)["ResponseMetadata"]["HTTPStatusCode"] == 200
+    with pytest.raises(ClientError, match="not authorized to perform: sqs:DeleteMessage on"):
+        sqs.delete_message_batch(QueueUrl=f"{url}/{names.queue_name(world.place.env, 'slices')}", Entries=batch)
+
+
 def test_an_operator_estimates_by_counted_tokens(played):
     assert "counted by Bedrock on a sample" in played.said["estimate"]
 
@@ -186,8 +204,12 @@ async def test_an_operator_asks_insights_for_a_runs_log(world):
     operator, root = world.callers[OPERATOR], world.root
 
     async def ask(service, operation, parameters):
-        caller = root if operation == "get_query_results" else operator  # MISJUDGED
-        return getattr(caller.client(service), operation)(**parameters)
+        if operation == "start_query":
+            # The emulator knows which group a query is about where there is one, and by its name; of several it sees none.
+            one = {name: value for name, value in parameters.items() if name != "logGroupNames"}
+            for group in parameters["logGroupNames"]:
+                operator.client(service).start_query(logGroupName=group, **one)
+        return getattr(root.client(service), operation)(**parameters)  # of an answer it sees no group either: MISJUDGED
 
     refused = len(world.gateway.refusals)
     assert await insights_lines(ask, SystemClock(), world.place.env, "0" * 12, 10, (0, 1)) == []
