@@ -17,7 +17,6 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.sim import campaign
@@ -120,7 +119,7 @@ def _lines(name: str, *, seeds: int) -> list[str]:
             return campaign.seeds(seeds)
 
 
-def small(pool: ProcessPoolExecutor, log: Path, until: float) -> dict[str, str]:
+def small(pool: campaign.Workers, log: Path, until: float) -> dict[str, str]:
     """The protocol in the small at the sizes that take minutes, each once a version."""
     known = dict(json.loads(line) for line in log.read_text().splitlines()) if log.exists() else {}
     for size in SMALL:

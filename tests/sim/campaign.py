@@ -12,11 +12,13 @@ import multiprocessing
 import os
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 from tests.sim import trial
 from tests.sim.lines import moved, read
@@ -24,6 +26,7 @@ from tests.sim.processes import FAULTS
 from tests.sim.scenario import PAIR_FAULTS, Scenario
 from tests.sim.tally import Outcome, Tally
 
+T = TypeVar("T")
 REGRESSIONS = Path(__file__).with_name("regressions")
 PAIR_CALLS = 80
 COLLECT_EVERY = 50
@@ -120,18 +123,53 @@ def _one(line: str) -> Outcome:
     return one(line)
 
 
+class Workers:
+    """So many processes for trials; fresh ones take the place of those that have done `TRIALS_PER_PROCESS` each, on average.
+
+    `max_tasks_per_child` is not used for that: in Python 3.11 to 3.14 a pool with it may stop for ever when more tasks wait than it has
+    processes (python/cpython#115634), as `make sim-bugs` did after a thousand.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._stack = ExitStack()
+        self._pool = self._fresh()
+        self._submitted = 0
+
+    def _fresh(self) -> ProcessPoolExecutor:
+        spawn = multiprocessing.get_context("spawn")
+        return self._stack.enter_context(ProcessPoolExecutor(self._count, spawn, _begin_worker))
+
+    def submit(self, work: Callable[..., T], *what: object, **how: object) -> Future[T]:
+        if self._submitted == TRIALS_PER_PROCESS * self._count:
+            self._pool.shutdown(wait=False)  # once they have done what they have
+            self._pool, self._submitted = self._fresh(), 0
+        self._submitted += 1
+        return self._pool.submit(work, *what, **how)
+
+    def map(self, work: Callable[..., T], things: Iterable[object]) -> Iterator[T]:
+        """In the order of the things, a few of which are handed out at once."""
+        waiting: deque[Future[T]] = deque()
+        for thing in things:
+            waiting.append(self.submit(work, thing))
+            if len(waiting) >= AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def close(self) -> None:
+        self._stack.close()
+
+
 @contextmanager
-def workers(count: int) -> Iterator[ProcessPoolExecutor]:
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, spawn, _begin_worker, max_tasks_per_child=TRIALS_PER_PROCESS) as pool:
+def workers(count: int) -> Iterator[Workers]:
+    with closing(Workers(count)) as pool:
         for ready in [pool.submit(os.getpid) for _ in range(count)]:
             ready.result()
         yield pool
 
 
-def play(
-    pool: ProcessPoolExecutor, lines: Iterable[str], *, until: float | None = None, log: Path | None = None
-) -> Tally:
+def play(pool: Workers, lines: Iterable[str], *, until: float | None = None, log: Path | None = None) -> Tally:
     """Run trials until all are done, or until a moment of `time.monotonic`; what `log` holds already is not run again."""
     tally, known = Tally(), _read(log)
     wanted = list(lines)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from tests.sim import trial
+from tests.sim import campaign, trial
 from tests.sim.campaign import REGRESSIONS, outcome_and_calls, singles, spread
 from tests.sim.lines import read
 from tests.sim.processes import FAULTS
@@ -56,6 +58,20 @@ def test_a_seed_whose_faults_come_too_late_is_played_again_with_them_at_calls_th
 def test_every_single_fault_is_at_a_call_that_a_run_makes_before_it_is_over():
     last = max(singles("plain:0"), key=lambda line: int(line.split("plan=")[1].split(":")[0]))
     assert held(last).injected == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_more_trials_than_a_process_may_do_are_done_by_others(monkeypatch):
+    monkeypatch.setattr(campaign, "TRIALS_PER_PROCESS", 4)
+    with campaign.workers(1) as pool:
+        numbers = list(pool.map(_number_and_process, range(12)))
+    assert [number for number, _ in numbers] == list(range(12))
+    assert len({process for _, process in numbers}) == 4, "one task was to see that the first one is there"
+
+
+def _number_and_process(number: int) -> tuple[int, int]:
+    return number, os.getpid()
 
 
 def test_a_plan_with_a_fault_that_there_is_not_is_refused():
