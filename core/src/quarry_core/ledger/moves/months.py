@@ -1,7 +1,8 @@
 """What the moves of a shard write to the item of a month: what is booked, and what it really came to.
 
 Theory of operation. A shard is booked in the transaction that admits it, and its cost takes the place of what was booked in the
-one that settles it; where its admission comes to nothing, the one that returns it to those that wait returns it. All are additions to the item of the month in which it was booked, and its row names that month: so each
+one that settles it. Where an admission comes to nothing, what was booked is returned in the transaction that lets the shard wait
+again. All are additions to the item of the month in which it was booked, and its row names that month: so each
 shard counts once in one month, whoever dies in between, and no sum is ever read to be written again. What is held against the
 budget, `projected_micros`, is one attribute, so the admission's own premise is that there is room.
 """
