@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from quarry_core.errors import Stale, Throttled, Unknown
+from quarry_core.service import consumer as loop
 from quarry_core.service.consumer import Consumer, Limits
 from quarry_core.service.failures import StepFailed
 from quarry_core.service.verdicts import DONE, Poison, Retry
@@ -159,6 +160,135 @@ async def test_work_that_outlasts_the_drain_is_handed_back_at_once(queue, clock)
     while not await _in_flight(queue):
         await asyncio.sleep(0)
     stop.set()
+    await running
+    assert subject.counts.handed_back == 1
+    assert [message.body for message in await queue.receive(10, 0)] == ["endless"]
+
+
+class _Slow(FakeQueue):
+    """Its calls are on the wire until `arrive` is set; one that its caller no longer waits for arrives all the same."""
+
+    def __init__(self, name, clock, slow):
+        super().__init__(name, clock)
+        self.slow = slow
+        self.begun, self.arrive = asyncio.Event(), asyncio.Event()
+        self._wire = set()
+
+    async def _by_wire(self, name, call):
+        if not name.startswith(self.slow):
+            return await call
+        self.begun.set()
+        arriving = asyncio.ensure_future(self._arrive(call))
+        self._wire.add(arriving)
+        arriving.add_done_callback(self._wire.discard)
+        return await asyncio.shield(arriving)
+
+    async def _arrive(self, call):
+        await self.arrive.wait()
+        return await call
+
+    async def ack(self, message):
+        await self._by_wire("ack", super().ack(message))
+
+    async def ack_all(self, messages):
+        await self._by_wire("ack_all", super().ack_all(messages))
+
+    async def extend(self, message, visibility_s):
+        await self._by_wire(f"extend {visibility_s}", super().extend(message, visibility_s))
+
+    async def landed(self):
+        """Whatever is on the wire has arrived."""
+        self.arrive.set()
+        while self._wire:
+            await asyncio.wait(set(self._wire))
+
+
+async def _until(holds):
+    while not holds():
+        await asyncio.sleep(0)
+
+
+DRAIN = replace(LIMITS, drain_s=0)
+
+
+async def _turns():
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.promise("L7")
+@pytest.mark.parametrize("ahead", [0, 10], ids=["one by one", "together"])
+async def test_a_stop_while_an_acknowledgement_is_on_the_wire_waits_for_it(clock, ahead):
+    queue = _Slow("q", clock, "ack")
+    queue.put("done")
+    stop = asyncio.Event()
+    subject = consumer(queue, clock, lambda _: _value(DONE), replace(DRAIN, ahead=ahead))
+    running = asyncio.create_task(subject.run(stop))
+    await _until(lambda: subject.counts.done)
+    stop.set()
+    await clock.run_for(1)
+    await _turns()
+    assert not running.done(), "the process would be gone, and its message hidden until SQS shows it again"
+    await queue.landed()
+    await running
+    assert (queue.bodies, subject.counts.handed_back) == ((), 0)
+
+
+@pytest.mark.promise("L7")
+@pytest.mark.parametrize("ahead", [0, 10], ids=["one by one", "together"])
+async def test_an_acknowledgement_that_does_not_come_home_is_waited_for_no_longer_than_a_last_call(
+    clock, ahead, monkeypatch
+):
+    monkeypatch.setattr(loop, "LAST_CALL_S", 0)
+    queue = _Slow("q", clock, "ack")
+    queue.put("done")
+    stop = asyncio.Event()
+    subject = consumer(queue, clock, lambda _: _value(DONE), replace(DRAIN, ahead=ahead))
+    running = asyncio.create_task(subject.run(stop))
+    await _until(lambda: subject.counts.done)
+    stop.set()
+    await clock.run_for(1)
+    await running
+    assert subject.counts.handed_back == 1
+    assert [message.body for message in await queue.receive(10, 0)] == ["done"]
+    await queue.landed()
+
+
+@pytest.mark.promise("L7")
+async def test_a_stop_while_a_message_is_being_returned_leaves_it_with_its_pause(clock):
+    queue = _Slow("q", clock, "extend 10")
+    queue.put("later")
+    stop = asyncio.Event()
+    subject = consumer(queue, clock, lambda _: _value(Retry(10, "not now")), DRAIN)
+    running = asyncio.create_task(subject.run(stop))
+    await queue.begun.wait()
+    stop.set()
+    await _turns()
+    assert not running.done()
+    await queue.landed()
+    await running
+    assert subject.counts.handed_back == 0
+    assert [hidden_s for _, hidden_s in queue.waiting] == [10]
+
+
+@pytest.mark.promise("L7")
+async def test_what_is_handed_back_is_not_hidden_by_a_heartbeat_that_was_on_the_wire(clock):
+    queue = _Slow("q", clock, f"extend {LIMITS.visibility_timeout_s}")
+    queue.put("endless")
+    stop = asyncio.Event()
+
+    async def handle(_):
+        await asyncio.Event().wait()
+        return DONE
+
+    subject = consumer(queue, clock, handle, DRAIN)
+    running = asyncio.create_task(subject.run(stop))
+    await _until(lambda: queue.deliveries)
+    await clock.run_for(LIMITS.visibility_timeout_s / 2)
+    await queue.begun.wait()
+    stop.set()
+    await _turns()
+    await queue.landed()
     await running
     assert subject.counts.handed_back == 1
     assert [message.body for message in await queue.receive(10, 0)] == ["endless"]

@@ -14,7 +14,9 @@ are acked: a bug that the sweep sends wake-ups for again and again must not fill
 have all failed alike, nothing more is taken for a while (`breaker.py`): a bad deploy stops, rather than shovel its queue away.
 
 SIGTERM: no new receive; work in hand has `drain_s` to finish, then it is cancelled and handed back at once. A long
-poll that is on the wire is let come home, since SQS may have given it messages already; those are handed back too.
+poll that is on the wire is let come home, since SQS may have given it messages already; those are handed back too. So
+is a heartbeat, which would hide what was handed back before it arrived; and a verdict is told to SQS to the end, since
+its work is done. Either has `LAST_CALL_S`.
 """
 
 from __future__ import annotations
@@ -46,6 +48,8 @@ RECEIVE_MAX = 10
 HEARTBEATS_PER_VISIBILITY = 3
 BACKOFF_FIRST_S = 1.0
 AHEAD_S = 0.5
+# Given to a call on the wire at the end. One after the other, a heartbeat and a verdict: supervisors wait 10 s beyond the drain.
+LAST_CALL_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ class Consumer:
         self._unworked = 0  # of these, those whose handler has not said its verdict
         self._room = asyncio.Event()
         self._in_line: set[asyncio.Task[None]] = set()  # of these, those whose handler waits for its turn
+        self._concluding: set[asyncio.Task[None]] = set()  # of these, those that tell SQS what their handler said
         self._places = asyncio.Semaphore(limits.concurrency)
         self._pace = Pace()
         self._acks = Acks(queue, clock)
@@ -171,8 +176,12 @@ class Consumer:
             return
         log.info("draining", queue=self.queue.name, in_hand=len(self._in_hand), drain_s=self._limits.drain_s)
         _, late = await asyncio.wait(self._in_hand, timeout=self._limits.drain_s)
-        for task in late:
+        for task in late - self._concluding:
             task.cancel()
+        if concluding := late & self._concluding:
+            _, stuck = await asyncio.wait(concluding, timeout=LAST_CALL_S)
+            for task in stuck:
+                task.cancel()
         if late:
             await asyncio.wait(late)
 
@@ -235,11 +244,17 @@ class Consumer:
                 metrics.MESSAGE_PROCESSING.labels(queue).observe(took_s)
                 self._pace.note(took_s)
                 worked()
+            me = cast("asyncio.Task[None]", asyncio.current_task())
+            self._concluding.add(me)
             try:
                 await self._conclude(message, verdict, ack)
+            except asyncio.CancelledError:  # whether SQS has heard of it is not known
+                await self._hand_back(message)
             except PortError as error:
                 # Not acked: it comes again when its visibility ends, and every handler may be called twice.
                 log.warning("conclude_failed", queue=queue, error=str(error))
+            finally:
+                self._concluding.discard(me)
 
     async def _verdict(self, message: Message) -> Verdict:
         at_hand = DELIVERY.set(message)
@@ -355,11 +370,20 @@ class Consumer:
         every_s = self._limits.visibility_timeout_s / HEARTBEATS_PER_VISIBILITY
         while True:
             await self._clock.sleep(every_s)
+            extended = asyncio.ensure_future(self._extend(message))
             try:
-                await self.queue.extend(message, self._limits.visibility_timeout_s)
-            except PortError as error:
-                # The work goes on: should another consumer take the message too, every write repeats its premise.
-                log.warning("heartbeat_failed", queue=self.queue.name, message_id=message.id, error=str(error))
+                await asyncio.shield(extended)
+            except asyncio.CancelledError:
+                await asyncio.wait({extended}, timeout=LAST_CALL_S)
+                extended.cancel()
+                raise
+
+    async def _extend(self, message: Message) -> None:
+        try:
+            await self.queue.extend(message, self._limits.visibility_timeout_s)
+        except PortError as error:
+            # The work goes on: should another consumer take the message too, every write repeats its premise.
+            log.warning("heartbeat_failed", queue=self.queue.name, message_id=message.id, error=str(error))
 
     async def _hand_back(self, message: Message) -> None:
         self.counts.handed_back += 1
