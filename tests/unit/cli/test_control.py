@@ -254,7 +254,7 @@ def test_a_run_that_is_held_for_its_budget_says_so_and_goes_on_when_that_is_rais
 
     shown = " ".join(known("status", run_id).stdout.split())
     assert "HELD since" in shown
-    assert "the budget of $0.0001 is not enough for another shard: $0.00 spent" in shown
+    assert "the budget of $0.0001 is not enough for another shard: $0 spent" in shown
     assert f"to let it go on: quarry set {run_id} budget_usd=DOLLARS" in shown
     view = known.status(run_id)
     assert view["budget"] == {"budget_usd": 0.0001, "spent_usd": 0.0, "committed_usd": 0.0}
@@ -282,7 +282,7 @@ def test_a_run_that_waits_for_the_months_budget_says_so_wherever_one_looks(known
 
     shown = " ".join(known("status", run_id).stdout.split())
     assert "HELD since" in shown
-    assert "the budget of 2026-01, $0.0001 (QUARRY_BUDGET_USD), is not enough for another shard: $0.00 spent" in shown
+    assert "the budget of 2026-01, $0.0001 (QUARRY_BUDGET_USD), is not enough for another shard: $0 spent" in shown
     assert "to let it go on: set QUARRY_BUDGET_USD of the services higher" in shown
     view = known.status(run_id)
     assert (view["held"]["kind"], view["budget"]) == ("month", None)

@@ -50,6 +50,14 @@ def test_json_tells_what_is_and_what_was(quarry, run_id):
     }
 
 
+def test_budgets_that_differ_do_not_read_the_same(quarry, run_id):
+    assert quarry("set", run_id, "budget_usd=25.001").stdout == f"run {run_id}: budget none -> $25.00\n"
+    assert quarry("set", run_id, "budget_usd=25.002").stdout == f"run {run_id}: budget $25.001 -> $25.002\n"
+    assert quarry("set", run_id, "budget_usd=25.002").stdout == f"run {run_id}: budget $25.00, as it was\n"
+    audit = json.loads(quarry("audit", run_id, "--json").stdout)["entries"]
+    assert "budget $25.001 -> $25.002" in [each["what"] for each in audit]
+
+
 def test_what_is_so_already_is_no_error_and_no_write(quarry, run_id):
     before = lane(quarry, run_id)
 

@@ -145,7 +145,7 @@ def test_error_rows_are_counted_by_code_while_the_run_goes_on(quarry):
 
 @pytest.mark.parametrize(
     ("amount", "text"),
-    [(0, "$0"), (0.00001, "less than $0.0001"), (0.0026, "about $0.0026"), (1234.5, "about $1,234.50")],
+    [(0, "$0"), (0.00001, "about $0.000010"), (0.0026, "about $0.0026"), (1234.5, "about $1,234.50")],
 )
 def test_dollars_are_reported_once_as_an_estimate(amount, text):
     assert wording.dollars(amount) == text

@@ -182,6 +182,7 @@ def test_a_senders_own_limits_stand_above_everybodys():
     assert too_large(LIMITED, "AROABATCH:night", 50_000) == ""
     assert too_large(LIMITED, "AROABATCH:night", 50_001)
     assert too_dear(LIMITED, "AROABATCH:night", 6.0), "what it does not name is everybody's"
+    assert "costs about $5.501, and at most $5.500 is allowed here" in too_dear(LIMITED, "AROABATCH:night", 5.501)
     assert too_dear(LIMITED, "AIDAANNA", 99.0) == ""
     assert too_large(LIMITED, "AIDAANNA", 1_001)
 

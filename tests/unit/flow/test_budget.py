@@ -8,7 +8,7 @@ from quarry_core.contract.states import Gate, RunState
 from quarry_core.errors import Stale
 from quarry_core.ledger import moves
 from quarry_core.models.prices import price_of
-from quarry_core.planning.spending import MICRO, Booking, spent_dollars
+from quarry_core.planning.spending import MICRO, Account, Booking, over_budget, over_month, spent_dollars
 from tests.unit.flow.acts import CLAUDE_POOL, another_scheduler, enlist, healthy_dead, play, shards, step
 from tests.world.world import CLAUDE, SimulatedWorld
 
@@ -159,3 +159,13 @@ async def test_a_budget_that_cannot_be_kept_is_refused(manifest, said):
     totals = await world.totals(run_id)
     assert totals.state is RunState.FAILED
     assert said in totals.message
+
+
+def test_a_budget_that_is_just_too_small_does_not_read_as_enough():
+    account = Account.of(10_000_000, spent=9_999_000, booked=0, unbooked=0)
+
+    assert "the budget of $10.000 is not enough for another shard: $9.999 spent" in over_budget(account, 2_000, "run")
+    assert "2026-01, $10.000 (QUARRY_BUDGET_USD), is not enough for another shard: $9.999 spent" in over_month(
+        account, 2_000, "2026-01"
+    )
+    assert "the next needs about $0.000012;" in over_budget(Account.of(5, 0, 0, 0), 12, "run")

@@ -71,7 +71,7 @@ async def test_so_are_too_many_dollars():
 
     totals = await world.totals(run_id)
     assert (totals.state, totals.step) == ("FAILED", "count")
-    assert "and at most 0.00 are allowed here" in totals.message
+    assert "rows: the run costs about $0.19, and at most $0.0001 is allowed here" in totals.message
     dear = world_of("cost_max_usd: 1000")
     assert (await dear.run(dear.send(dear.joke()))).state == "SUCCEEDED"
 

@@ -12,7 +12,7 @@ from quarry_cli.errors import BadSetting
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
 from quarry_cli.screen.tables import Column, fit
-from quarry_cli.screen.wording import dollars
+from quarry_core.models.money import dollars
 
 
 def cost(
@@ -81,7 +81,7 @@ def _table(found: Costs, limit: int, width_chars: int) -> object:
 
 
 def _dollars(amount: float | None) -> str:
-    return "-" if amount is None else dollars(amount).removeprefix("about ")
+    return "-" if amount is None else dollars(amount)
 
 
 def _number(count: int | None) -> str:

@@ -12,7 +12,8 @@ from quarry_cli.errors import BadSetting
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
 from quarry_cli.screen.tables import Column, fit
-from quarry_cli.screen.wording import dollars, plain
+from quarry_cli.screen.wording import plain
+from quarry_core.models.money import dollars_apart
 
 
 def limits(
@@ -87,13 +88,13 @@ def _table(pools: list[PoolLimit], width_chars: int) -> object:
 
 
 def _of_month(month: MonthBudget) -> str:
-    spent, running = (dollars(each).removeprefix("about ") for each in (month.spent_usd, month.running_usd))
+    spent, running, budget = dollars_apart(month.spent_usd, month.running_usd, month.budget_usd or 0)
     text = f"{month.month}: {spent} spent"
     if month.running_usd:
         text += f", about {running} in jobs that run"
     if month.budget_usd is None:
         return f"{text}; no budget (QUARRY_BUDGET_USD)"
-    return f"{text}, of a budget of {dollars(month.budget_usd).removeprefix('about ')} (QUARRY_BUDGET_USD)"
+    return f"{text}, of a budget of {budget} (QUARRY_BUDGET_USD)"
 
 
 def _configured(pool: PoolLimit) -> str:

@@ -11,7 +11,7 @@ from quarry_cli.commands.options import RunId, open_client
 from quarry_cli.errors import Exit
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
-from quarry_cli.screen.wording import plain
+from quarry_cli.screen.wording import dollars, plain
 
 
 def retry(
@@ -68,7 +68,7 @@ def _print(found: Retry) -> None:
         if found.way == "jobs"
         else "on demand, record by record, for they are too few for a job"
     )
-    cost = "" if found.dollars is None else f", for about ${found.dollars:,.2f}"
+    cost = "" if found.dollars is None else f", for {dollars(found.dollars)}"
     console.print(f"{found.asked:,} of {found.rows:,} rows of {of} are asked again, {how}{cost}", markup=False)
     for title, errors in (("asked again", found.errors), ("not asked", found.stay)):
         if errors:

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from quarry_cli.client.changes.budget import Budget
+from quarry_cli.client.changes.budget import Budget, budgets
 from quarry_cli.client.changes.share import Share
 from quarry_cli.commands.options import RunId, open_client
 from quarry_cli.errors import BadSetting
@@ -79,10 +79,7 @@ def _dollars(text: str) -> float | None:
 
 
 def _of_budget(budget: Budget) -> str:
-    before, after = (
-        "none" if dollars is None else f"${dollars:,.2f}" if dollars >= 0.1 else f"${dollars:.4f}"
-        for dollars in (budget.budget_usd_before, budget.budget_usd)
-    )
+    before, after = budgets(budget)
     changed = f"{before} -> {after}" if before != after else f"{after}, as it was"
     return f"run {budget.run_id}: budget {changed}"
 

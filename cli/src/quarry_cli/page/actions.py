@@ -7,12 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from quarry_cli.client.changes import control, retrying
-from quarry_cli.client.changes.budget import set_budget
+from quarry_cli.client.changes.budget import budgets, set_budget
 from quarry_cli.client.changes.share import set_share
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.runs.view import RunView
 from quarry_cli.errors import BadSetting
-from quarry_cli.page import words
 from quarry_cli.screen import wording
 from quarry_core.contract.canary import HoldKind
 from quarry_core.contract.states import RunState
@@ -103,11 +102,10 @@ async def _budget(connections: Connections, run_id: str, form: Mapping[str, str]
             f"budget: {text[:20]!r} is not an amount of US dollars, such as 25 or 0.50; leave it empty for none"
         )
     done = await set_budget(connections, run_id, float(text) if text else None)
+    before, now = budgets(done)
     return Done(
-        "The run has no budget."
-        if done.budget_usd is None
-        else f"The run's budget is {words.dollars(done.budget_usd)}.",
-        ["before: no budget" if done.budget_usd_before is None else f"before: {words.dollars(done.budget_usd_before)}"],
+        "The run has no budget." if done.budget_usd is None else f"The run's budget is {now}.",
+        ["before: no budget" if done.budget_usd_before is None else f"before: {before}"],
     )
 
 

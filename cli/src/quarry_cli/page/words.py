@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from quarry_cli.screen import wording
+from quarry_core.models.money import dollars_apart
 from quarry_core.text import marked, one_line
 
 LINE_CHARS_MAX = 300
@@ -72,10 +73,9 @@ def short(value: float | None) -> str:
     return f"{value:,.0f}"
 
 
-def dollars(value: float | None) -> str:
-    if value is None:
-        return NOTHING
-    return "$0" if not value else wording.dollars(value).removeprefix("about ")
+def dollars(value: float | None, beside: float | None = None) -> str:
+    """`$12.50`; told apart from the sum that stands beside it."""
+    return NOTHING if value is None else dollars_apart(value, beside or 0)[0]
 
 
 def percent(part: float, whole: float) -> str:

@@ -8,7 +8,8 @@ from rich.text import Text
 
 from quarry_cli.client.submission.consent import usual_way
 from quarry_cli.screen.plans import NOTE_CHARS_MAX, plan_lines
-from quarry_cli.screen.wording import dollars, plain
+from quarry_cli.screen.wording import plain
+from quarry_core.models.money import dollars
 from quarry_core.planning.costs import Costs, Range
 from quarry_core.planning.estimate import Estimate
 
@@ -47,7 +48,7 @@ def consent_lines(estimate: Estimate, costs: Costs) -> list[tuple[str, str]]:
     if way is None:
         return [*lines, ("cost", "not known")]
     low, likely, high = (
-        "not known" if each is None else dollars(each).removeprefix("about ")
+        "not known" if each is None else dollars(each)
         for each in (way.dollars.low, way.dollars.likely, way.dollars.high)
     )
     amounts = f"{low} to {high}" if way.dollars.likely is None else f"about {likely} ({low} to {high})"
@@ -76,7 +77,7 @@ def ways_table(costs: Costs) -> Table:
         table.add_column(title, justify="left" if title in ("asked", "") else "right")
     for way in costs.ways:
         cells = (way.dollars.low, way.dollars.likely, way.dollars.high)
-        amounts = ["not known" if amount is None else dollars(amount).removeprefix("about ") for amount in cells]
+        amounts = ["not known" if amount is None else dollars(amount) for amount in cells]
         table.add_row(_WAYS[way.name], *amounts, "this run" if way.usual else "", style="bold" if way.usual else "")
     return table
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from quarry_cli.client.runs.view import JobView, RunView
 from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT
 from quarry_core.contract.states import HELD, RunState
+from quarry_core.models.money import dollars as exact_dollars
+from quarry_core.models.money import dollars_apart
 from quarry_core.planning.canary import Judgement, Share
 from quarry_core.planning.costs import Range
 from quarry_core.text import one_line
@@ -65,8 +67,9 @@ def budget_of(view: RunView) -> str:
     money = view.budget
     if money is None:
         return ""
-    text = f"budget: {dollars(money.budget_usd).removeprefix('about ')}, {dollars(money.spent_usd)} spent"
-    return f"{text}, {dollars(money.committed_usd)} in jobs that run" if money.committed_usd else text
+    budget, spent, committed = dollars_apart(money.budget_usd, money.spent_usd, money.committed_usd)
+    text = f"budget: {budget}, {_about(spent)} spent"
+    return f"{text}, {_about(committed)} in jobs that run" if money.committed_usd else text
 
 
 def canary_of(view: RunView) -> str:
@@ -85,7 +88,7 @@ def canary_of(view: RunView) -> str:
         estimate = view.estimate or {}
         if estimate.get("dollars") is not None:
             bound = "at most" if estimate["output_from"] == "max_tokens" else "at"
-            text += f", planned {bound} {dollars(estimate['dollars']).removeprefix('about ')}"
+            text += f", planned {bound} {exact_dollars(estimate['dollars'])}"
     if found.input_tokens is not None and found.output_tokens is not None:
         text += f", with about {found.input_tokens.likely:,.0f} tokens in and {found.output_tokens.likely:,.0f} out"
     if found.left is not None and not view.state.terminal:
@@ -100,7 +103,7 @@ def _share(share: Share) -> str:
 
 
 def _between(amounts: Range) -> str:
-    return " to ".join(dollars(amount).removeprefix("about ") for amount in (amounts.low, amounts.high))
+    return " to ".join(exact_dollars(amount) for amount in (amounts.low, amounts.high))
 
 
 def parts_of(parts: int) -> str:
@@ -197,12 +200,12 @@ def spent_of(view: RunView) -> str:
 
 
 def dollars(amount: float) -> str:
-    """`about $1,234.50`; below ten cents with what it takes to see something."""
-    if not amount:
-        return "$0"
-    if amount >= 0.1:
-        return f"about ${amount:,.2f}"
-    return f"about ${amount:.4f}" if amount >= 0.0001 else "less than $0.0001"
+    """`about $1,234.50`; below ten cents with what it takes to see something. Nothing is `$0`."""
+    return _about(exact_dollars(amount))
+
+
+def _about(sum_: str) -> str:
+    return sum_ if sum_ == "$0" else f"about {sum_}"
 
 
 def errors_of(view: RunView) -> str:

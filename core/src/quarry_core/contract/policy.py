@@ -22,6 +22,7 @@ from quarry_core.contract.manifest import Manifest
 from quarry_core.contract.prompt_yaml import YamlError, read_yaml
 from quarry_core.contract.s3_names import parse_s3_name
 from quarry_core.models import canonical_model
+from quarry_core.models.money import dollars, dollars_apart
 from quarry_core.text import shown_name
 
 VARIABLE = "QUARRY_POLICY"
@@ -227,18 +228,19 @@ def too_large(policy: Policy | None, sender: str, rows: int) -> str:
     return f"rows: the run has {rows:,} rows, and at most {most:,} are allowed here: set max_records_total, or split it ({VARIABLE})"
 
 
-def too_dear(policy: Policy | None, sender: str, dollars: float | None) -> str:
-    """Why a planned run costs too much; empty: it does not. `dollars` None: there is no price for its model."""
+def too_dear(policy: Policy | None, sender: str, cost_usd: float | None) -> str:
+    """Why a planned run costs too much; empty: it does not. `cost_usd` None: there is no price for its model."""
     if policy is None or (most := policy.limits_of(sender).cost_max_usd) is None:
         return ""
-    if dollars is None:
+    if cost_usd is None:
         return (
-            f"model_id: what the run costs is not known, since its model has no price here, and at most {most:,.2f} dollars are"
+            f"model_id: what the run costs is not known, since its model has no price here, and at most {dollars(most)} is"
             f" allowed: name a model that `quarry prices` lists ({VARIABLE})"
         )
-    if dollars <= most:
+    if cost_usd <= most:
         return ""
-    return f"rows: the run costs about {dollars:,.2f} dollars, and at most {most:,.2f} are allowed here: take fewer rows ({VARIABLE})"
+    cost, allowed = dollars_apart(cost_usd, most)
+    return f"rows: the run costs about {cost}, and at most {allowed} is allowed here: take fewer rows ({VARIABLE})"
 
 
 def limits_cost(policy: Policy | None, sender: str) -> bool:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from quarry_core.models.money import dollars
 from quarry_core.text import marked, one_line
 
 PAGE_BYTES_MAX = 1 << 20
@@ -348,9 +349,7 @@ def _number(value: Any) -> str:
 
 
 def _dollars(value: Any) -> str:
-    if not isinstance(value, int | float):
-        return _NOTHING
-    return f"${value:,.2f}" if value >= 0.1 or not value else f"${value:.4f}"
+    return dollars(value) if isinstance(value, int | float) else _NOTHING
 
 
 def _moment(text: Any) -> datetime | None:

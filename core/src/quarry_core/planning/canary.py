@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from quarry_core.contract.canary import Canary
+from quarry_core.models.money import DOLLARS_DIGITS, dollars_apart
 from quarry_core.models.prices import Price
 from quarry_core.planning.costs import Range
 from quarry_core.planning.estimate import Duration, Estimate, duration_of
@@ -26,7 +27,6 @@ SKIPPED = "SKIPPED"
 # Beside chance, for what the first rows do not show of the rest. An assumption: it was not measured.
 MODEL_SHARE = 0.02
 _Z = 1.96
-_DOLLARS_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,16 +181,9 @@ def _exceeded(
             f" canary.max_truncated_share allows {limits.max_truncated_share:.0%}"
         )
     if limits.max_cost_usd is not None and dollars is not None and (dollars.likely or 0) > limits.max_cost_usd:
-        found.append(
-            f"the run would cost about {money(dollars.likely or 0)} ({money(dollars.low)} to {money(dollars.high)}), and"
-            f" canary.max_cost_usd allows {money(limits.max_cost_usd)}"
-        )
+        likely, low, high, most = dollars_apart(dollars.likely or 0, dollars.low, dollars.high, limits.max_cost_usd)
+        found.append(f"the run would cost about {likely} ({low} to {high}), and canary.max_cost_usd allows {most}")
     return found
-
-
-def money(dollars: float) -> str:
-    """Below ten cents with what it takes to see something."""
-    return f"${dollars:,.2f}" if dollars >= 0.1 or not dollars else f"${dollars:.4f}"
 
 
 def _percent(share: Share) -> str:
@@ -245,7 +238,7 @@ def _range(likely: float, off: float) -> Range:
 
 def _dollars(price: Price, tokens_in: Range, tokens_out: Range) -> Range:
     def of(inside: float | None, outside: float | None) -> float:
-        return round(((inside or 0) * price.input + (outside or 0) * price.output) / 1_000_000, _DOLLARS_DIGITS)
+        return round(((inside or 0) * price.input + (outside or 0) * price.output) / 1_000_000, DOLLARS_DIGITS)
 
     return Range(
         low=of(tokens_in.low, tokens_out.low),

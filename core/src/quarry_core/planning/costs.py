@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from quarry_core.models import makes_embeddings
+from quarry_core.models.money import DOLLARS_DIGITS
 from quarry_core.models.on_demand import FLEX, tier_of
 from quarry_core.models.prices import Price, on_demand_price_of, price_of, table
 from quarry_core.planning.estimate import Estimate
@@ -25,7 +26,6 @@ OWN_TOKENIZER_SHARE = 0.15
 OTHER_TOKENIZER_SHARE = 0.25
 # How far the mean length of answers may be from that of earlier runs: an assumption, for sums tell no spread.
 ANSWERS_SHARE = 0.25
-_DOLLARS_DIGITS = 6
 
 InputFrom = Literal["count_tokens", "history", "own_tokenizer", "other_tokenizer"]
 OutputFrom = Literal["history", "given", "max_tokens", "none"]
@@ -167,7 +167,7 @@ def _dollars(price: Price, tokens_in: Range, tokens_out: Range) -> Range:
     def of(inside: float | None, outside: float | None) -> float | None:
         if inside is None or outside is None:
             return None
-        return round((inside * price.input + outside * price.output) / 1_000_000, _DOLLARS_DIGITS)
+        return round((inside * price.input + outside * price.output) / 1_000_000, DOLLARS_DIGITS)
 
     low, high = of(tokens_in.low, tokens_out.low), of(tokens_in.high, tokens_out.high)
     assert low is not None

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from quarry_core.models import makes_embeddings
 from quarry_core.models.anthropic import MAX_TOKENS_DEFAULT
+from quarry_core.models.money import DOLLARS_DIGITS
 from quarry_core.models.on_demand import tier_of
 from quarry_core.models.prices import on_demand_price_of, price_of, table
 from quarry_core.planning.history import NO_HISTORY, History, JobTime, input_factor, job_time, output_mean
@@ -28,7 +29,6 @@ from quarry_core.planning.plan import LeftOut, Plan
 ESTIMATE_VERSION = 1
 # Of jobs that take slots one after the other; what is beyond them is reckoned by the mean.
 STEPS_MAX = 200_000
-_DOLLARS_DIGITS = 6
 # Under these names families take the most tokens that an answer may have.
 _OUTPUT_MAX = ("max_tokens", "maxTokens", "max_completion_tokens", "max_new_tokens", "max_gen_len", "maxTokenCount")
 
@@ -206,7 +206,7 @@ def estimate_run(
     if price is None:
         said.append(f"the table of prices has no {model_id}: no cost is estimated")
     elif input_tokens is not None and output_tokens is not None:
-        dollars = round(price.dollars(input_tokens, output_tokens), _DOLLARS_DIGITS)
+        dollars = round(price.dollars(input_tokens, output_tokens), DOLLARS_DIGITS)
     time = job_time(history)
     duration = None if time is None or few else duration_of(shards, slots, time, ahead, canary=canary)
     said += () if few else _time_notes(time, shards)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from quarry_core.models.money import dollars_apart
 from quarry_core.models.prices import on_demand_price_of, price_of
 
 MICRO = 1_000_000
@@ -149,23 +150,24 @@ class Account:
 
 def over_budget(account: Account, likely: int, run_id: str) -> str:
     """Why the next shard waits, and what to do."""
-    text = f"the budget of {dollars(account.budget)} is not enough for another shard: {dollars(account.spent)} spent"
+    budget, spent, committed, next_one = _amounts(account, likely)
+    text = f"the budget of {budget} is not enough for another shard: {spent} spent"
     if account.committed:
-        text += f", about {dollars(account.committed)} in jobs that run"
+        text += f", about {committed} in jobs that run"
     needed = account.spent + account.committed + likely
-    return f"{text}, and the next needs about {dollars(likely)}; with quarry set {run_id} budget_usd={_more(needed)} it goes on"
+    return (
+        f"{text}, and the next needs about {next_one}; with quarry set {run_id} budget_usd={_more(needed)} it goes on"
+    )
 
 
 def over_month(account: Account, likely: int, month: str) -> str:
     """Likewise, of the month's budget."""
-    text = (
-        f"the budget of {month}, {dollars(account.budget)} (QUARRY_BUDGET_USD), is not enough for another shard:"
-        f" {dollars(account.spent)} spent"
-    )
+    budget, spent, committed, next_one = _amounts(account, likely)
+    text = f"the budget of {month}, {budget} (QUARRY_BUDGET_USD), is not enough for another shard: {spent} spent"
     if account.committed:
-        text += f", about {dollars(account.committed)} in jobs that run"
+        text += f", about {committed} in jobs that run"
     return (
-        f"{text}, and the next needs about {dollars(likely)}; it goes on when the setting is raised, when jobs cost less"
+        f"{text}, and the next needs about {next_one}; it goes on when the setting is raised, when jobs cost less"
         f" than was booked, or when {month_after(month)} begins"
     )
 
@@ -184,7 +186,7 @@ def _more(micros: int) -> str:
     return f"{-(-micros // unit) * unit / MICRO:.{digits}f}"
 
 
-def dollars(micros: int) -> str:
-    """`$12.50`; below ten cents with what it takes to see something."""
-    amount = micros / MICRO
-    return f"${amount:,.2f}" if amount >= 0.1 or not micros else f"${amount:.4f}"
+def _amounts(account: Account, likely: int) -> tuple[str, ...]:
+    """Budget, spent, committed and the next shard, told apart."""
+    micros = (account.budget, account.spent, account.committed, likely)
+    return dollars_apart(*(each / MICRO for each in micros))

@@ -19,12 +19,12 @@ from quarry_core.contract.names import part_key, results_prefix, s3_uri
 from quarry_core.contract.states import RunState
 from quarry_core.contract.versions import RetryOf
 from quarry_core.ledger.rows import Totals
+from quarry_core.models.money import DOLLARS_DIGITS
 from quarry_core.models.prices import on_demand_price_of, price_of, table
 from quarry_core.planning.estimate import Estimate
 
 REPORT_VERSION = 1
 JOB_MESSAGES_MAX = 20
-DOLLARS_DIGITS = 9  # one record of an embedding model costs less than a millionth
 # The marker is there or it is not, as readers of other systems' results expect.
 SUCCESS = b""
 

@@ -15,8 +15,9 @@ from quarry_core.contract.messages import Wakeup
 from quarry_core.contract.states import RunState
 from quarry_core.errors import PortError, Stale
 from quarry_core.ledger import moves
+from quarry_core.models.money import dollars_apart
 from quarry_core.models.prices import price_of
-from quarry_core.planning.spending import MICRO, dollars
+from quarry_core.planning.spending import MICRO
 
 TRIES_MAX = 20
 
@@ -27,6 +28,14 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     budget_usd: float | None
     budget_usd_before: float | None
+
+
+def budgets(budget: Budget) -> tuple[str, str]:
+    """Before and now, told apart; `none` for no budget."""
+    known = [each for each in (budget.budget_usd_before, budget.budget_usd) if each is not None]
+    texts = iter(dollars_apart(*known))
+    before, now = ("none" if each is None else next(texts) for each in (budget.budget_usd_before, budget.budget_usd))
+    return before, now
 
 
 async def set_budget(connections: Connections, text: str, budget_usd: float | None) -> Budget:
@@ -70,9 +79,7 @@ async def set_budget(connections: Connections, text: str, budget_usd: float | No
             return reported
         who = await caller(connections) if who is None else who
         lane = await ledger.lane(run.pins.pool, run_id)
-        what = (
-            f"budget {'none' if before is None else dollars(before)} -> {'none' if after is None else dollars(after)}"
-        )
+        what = f"budget {' -> '.join(budgets(reported))}"
         kept = audit(connections, "set", who, connections.clock.now().isoformat(), run_id=run_id, what=what)
         try:
             await ledger.apply([*moves.set_budget(totals, lane, after), *kept])

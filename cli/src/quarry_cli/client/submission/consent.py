@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from quarry_core.models.money import dollars_apart
+
 if TYPE_CHECKING:
     from quarry_core.planning.costs import Costs, Way
 
@@ -34,10 +36,5 @@ def beyond(costs: Costs, most_usd: float, *, remedy: str) -> str:
     if way.dollars.high <= most_usd:
         return ""
     bound = " if every answer is as long as max_tokens allows" if costs.output_from == "max_tokens" else ""
-    return (
-        f"it may cost up to {_money(way.dollars.high)}{bound}, and {_money(most_usd)} is the most that it may: {remedy}"
-    )
-
-
-def _money(dollars: float) -> str:
-    return f"${dollars:,.2f}" if dollars >= 0.1 or not dollars else f"${dollars:.4f}"
+    high, most = dollars_apart(way.dollars.high, most_usd)
+    return f"it may cost up to {high}{bound}, and {most} is the most that it may: {remedy}"
