@@ -203,6 +203,7 @@ def test_a_file_that_cannot_be_a_source_is_refused_by_name(quarry, tmp_path, mak
     assert result.exit_code == 2
     assert sentence in result.stderr
     assert not sent(quarry)
+    assert not uploads(quarry)
 
 
 def test_a_wrong_field_is_refused_before_a_byte_is_uploaded(quarry, tmp_path):
@@ -211,6 +212,37 @@ def test_a_wrong_field_is_refused_before_a_byte_is_uploaded(quarry, tmp_path):
     assert result.exit_code == 2
     assert "did you mean max_records_per_job?" in result.stderr
     assert not uploads(quarry)
+
+
+@pytest.mark.parametrize(
+    ("policy", "sentence"),
+    [
+        ("models: ['amazon.*']", f"model_id: {MODEL} is not allowed here; allowed are amazon.* (QUARRY_POLICY)"),
+        ("inline_prompts: false", "prompt: a prompt of one's own is not allowed here"),
+        ("tags_required: [team]", "tags: team must be given here, and is not (QUARRY_POLICY)"),
+        ("sources: ['s3://reviews/']", "is not allowed here; allowed are s3://reviews/ (QUARRY_POLICY)"),
+        ("modell: [x]", "QUARRY_POLICY: modell: there is no such field"),
+    ],
+)
+def test_what_the_environment_does_not_allow_is_refused_before_a_byte_is_uploaded(quarry, tmp_path, policy, sentence):
+    quarry.connections |= {"region": "us-east-1", "policy": f"version: 1\n{policy}"}
+
+    result = called(quarry, topics(tmp_path / "jokes.csv"), "-o", "out")
+
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.split())
+    assert (uploads(quarry), sent(quarry)) == ([], [])
+    assert not (tmp_path / "out.quarry").exists(), "nothing is begun"
+
+
+def test_so_is_what_the_store_does_not_have(quarry, tmp_path):
+    file = topics(tmp_path / "jokes.csv")
+
+    result = services(quarry)("run", file, "--model", "haiku-3", "--prompt-id", "nowhere", "--yes")
+
+    assert result.exit_code == 2
+    assert "prompt_id: " in result.stderr
+    assert (uploads(quarry), sent(quarry)) == ([], [])
 
 
 def test_a_model_that_nobody_knows_gets_the_nearest(quarry, tmp_path):

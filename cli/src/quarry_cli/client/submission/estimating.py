@@ -12,18 +12,17 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quarry_cli.client.aside import aside
 from quarry_cli.client.connections import Connections
-from quarry_cli.client.submission.local_files import LocalFiles, NoTable
+from quarry_cli.client.submission.local_files import LocalFiles, NoTable, with_files
 from quarry_cli.client.submission.one_call import Asked, prepare
 from quarry_cli.client.submission.planning import Progress, plan, preview
 from quarry_cli.client.submission.submitting import as_text
-from quarry_cli.client.submission.uploading import LocalFile
 from quarry_cli.errors import NotPlanned
 from quarry_core.clock import SystemClock
 from quarry_core.errors import PortError
@@ -104,7 +103,8 @@ async def estimate(
         prepared = await aside(partial(prepare, connections.bucket, connections.region, asked))
         text, alias = as_text(prepared.manifest), prepared.named.alias
         if prepared.files:
-            connections = _with_files(connections, prepared.files)
+            there = None if connections.bucket == NOWHERE else connections.objects
+            connections = with_files(connections, prepared.files, there)
     if not count_tokens:
         planned = await plan(connections, text, progress)
         return EstimatedRun(
@@ -114,14 +114,6 @@ async def estimate(
     counted = await _count(connections, shown)
     costs = costs_of(shown.estimate, counted=counted, answer_tokens=answer_tokens)
     return EstimatedRun(shown.estimate, costs, shown.unchecked, alias)
-
-
-def _with_files(connections: Connections, files: tuple[LocalFile, ...]) -> Connections:
-    def local() -> LocalFiles:
-        there = None if connections.bucket == NOWHERE else connections.objects()
-        return LocalFiles(files, connections.bucket, there)
-
-    return replace(connections, objects=local, glance=local)
 
 
 async def _count(connections: Connections, shown: PreviewedRun) -> Counted:

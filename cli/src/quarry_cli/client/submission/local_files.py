@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
+from quarry_cli.client.connections import Connections
 from quarry_cli.client.submission.uploading import LocalFile
 from quarry_core.errors import Missing, Refused
 from quarry_core.ports import Item, Key, ObjectInfo, ObjectRef, Objects, Upload, Write
@@ -80,6 +82,21 @@ class LocalFiles:
 
 def _info(file: LocalFile) -> ObjectInfo:
     return ObjectInfo(file.key, file.size_bytes, file.sha256[:_ETAG_CHARS])
+
+
+def with_files(
+    connections: Connections, files: Sequence[LocalFile], objects: Callable[[], Objects] | None
+) -> Connections:
+    """The same connections, with files of this machine where they would be uploaded to.
+
+    Args:
+        objects: what else there is; None: nothing.
+    """
+
+    def local() -> LocalFiles:
+        return LocalFiles(files, connections.bucket, None if objects is None else objects())
+
+    return replace(connections, objects=local, glance=local)
 
 
 class NoTable:

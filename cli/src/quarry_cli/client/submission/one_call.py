@@ -1,8 +1,9 @@
 """From files on this machine to a run, in one call: what is asked becomes a manifest, and the files lie where it says.
 
-Theory of operation. Files are hashed first, so the manifest is known, and can be refused, before a byte is uploaded. Then
-come the upload, which sends nothing twice, and the submission, which checks what the manifest names. Where the results are
-to go is looked at before anything is paid for, and the run is noted there: the same call again follows the same run.
+Theory of operation. Files are hashed first, so the manifest is known. It is judged as `quarry submit` judges it, over the files
+where they are, and can be refused before a byte is uploaded. Then come the upload, which sends nothing twice, and the
+submission. Where the results are to go is looked at before anything is paid for, and the run is noted there: the same call
+again follows the same run.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import msgspec
 from quarry_cli.client.aside import aside
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.folder import Folder
-from quarry_cli.client.submission.submitting import as_text, submit
+from quarry_cli.client.submission.local_files import with_files
+from quarry_cli.client.submission.submitting import as_text, check_queue, judge, put
 from quarry_cli.client.submission.uploading import LocalFile, Progress, bring, look_at
 from quarry_cli.errors import NotSubmitted, NotWritten
 from quarry_core.contract.manifest import ManifestError
@@ -155,6 +157,11 @@ async def send(connections: Connections, asked: Asked, progress: Callable[[str, 
         manifest["run_id"] = (
             noted.run_id if noted else manifest.get("run_id") or connections.clock.token()[:RUN_ID_CHARS]
         )
+    check_queue(connections)
+    text = as_text(manifest)
+    glance = connections.glance or connections.objects
+    here = with_files(connections, prepared.files, glance) if prepared.files else connections
+    judged = await judge(here, text)
     uploaded = 0
     if prepared.files:
         bringing = partial(bring, connections.objects(), connections.bucket, prepared.files, told("uploading"))
@@ -166,7 +173,7 @@ async def send(connections: Connections, asked: Asked, progress: Callable[[str, 
         beside = _beside(asked.out)
         beside.make()
         beside.replace(RUN_NOTE, msgspec.json.encode(note))
-    submitted = await submit(connections, as_text(manifest))
+    submitted = await put(connections, text, judged)
     assert submitted.run_id is not None
     return Sent(
         run_id=submitted.run_id,

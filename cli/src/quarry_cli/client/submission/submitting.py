@@ -109,14 +109,20 @@ async def submit(connections: Connections, text: str, *, check: bool = True, any
     Raises:
         NotSubmitted: with the same sentences that the run would end with.
     """
-    wrong = (
-        None
-        if any_queue
-        else wrong_queue(connections.manifest_queue_url, connections.env, connections.other_queue_urls)
-    )
+    if not any_queue:
+        check_queue(connections)
+    return await put(connections, text, await judge(connections, text, check=check))
+
+
+def check_queue(connections: Connections) -> None:
+    """Raises NotSubmitted if the queue that is set looks like another of Quarry's."""
+    wrong = wrong_queue(connections.manifest_queue_url, connections.env, connections.other_queue_urls)
     if wrong is not None:
         raise NotSubmitted(wrong)
-    judged = await judge(connections, text, check=check)
+
+
+async def put(connections: Connections, text: str, judged: Judged) -> Submitted:
+    """Put a manifest on the queue that `judge` has let pass."""
     origin_id = connections.clock.token() + connections.clock.token()
     message_id = await connections.queue().send(text, {ORIGIN_ATTRIBUTE: origin_id})
     return Submitted(
