@@ -47,3 +47,11 @@ def test_of_two_moves_that_ask_the_same_the_one_is_noted_that_was_refused():
         campaign.one("ondemand:0 plan=runtime.ask#7:stall")
     assert read_premise("keep_invoking: shard heartbeat eq") in noted.decisive
     assert not [premise for premise in noted.failed if premise.move == "leave_invoking"]
+
+
+def test_a_trial_whose_premises_are_watched_is_the_same_trial():
+    line = "rounds:0 plan=table.transact#41:stall"
+    _, calls = campaign.outcome_and_calls(line)
+    with Noted().noting():
+        _, watched = campaign.outcome_and_calls(line)
+    assert watched == calls
