@@ -13,8 +13,10 @@ from tests.sim.scenario import Scenario, at_text
 
 NAMED = {
     "held": money.held,
+    "judged": money.judged,
     "monthly": monthly.monthly,
     "shares": scenario.shares,
+    "limited": scenario.limited,
     "ondemand": scenario.ondemand,
     "handed": scenario.handed,
     "rolled": scenario.rolled,

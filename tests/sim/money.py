@@ -1,7 +1,7 @@
 """Runs with a canary and a budget, and retries of runs that have ended: what a swarm draws none of.
 
 `wide:N` is `swarm:N` with these, so that the seeds of before stay what they were. `held:0` is the smallest run that has them all: its
-canary holds it, then its budget does, and when it has ended its errors are asked again.
+canary holds it, then its budget does, and when it has ended its errors are asked again. In `judged:0` it is the other way round.
 """
 
 from __future__ import annotations
@@ -35,6 +35,22 @@ def held() -> Scenario:
         course=JobCourse(error_share=0.6),
         controls=(Control(20.0, "held", "retry"),),
         operator=Operator(held_s=40.0, wakes=True),
+    )
+
+
+def judged() -> Scenario:
+    """The budget holds a run before its canary does, and is raised: who is late with letting it go on finds it held again."""
+    run = work("judged", 300, all_answered=False)
+    return Scenario(
+        "judged:0",
+        (replace(run, shard_rows=100, more={"canary": {"max_cost_usd": 0.000_001}, "budget_usd": 0.000_01}),),
+        quota=2,
+        replicas=2,
+        course=JobCourse(lasts_s=(20.0, 40.0)),
+        tick_every_s=20.0,
+        sweep_every_s=30.0,
+        controls=(Control(60.0, "judged", "budget", budget_usd=10.0),),
+        operator=Operator(held_s=500.0),
     )
 
 

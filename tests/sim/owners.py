@@ -1,7 +1,7 @@
 """Who changes an item, watched while a simulation runs: nobody who was overtaken takes away what another has now (S8).
 
-A process owns what it wrote last: the mark of a message on begun work, and the heartbeat of a shard that is asked on
-demand. Like `watch` it knows items by their keys and words alone.
+A process owns what it wrote last: the mark of a message on begun work, the heartbeat of a shard that is asked on
+demand, and the count of failures. Like `watch` it knows items by their keys and words alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 Key = tuple[str, str]
 BROKEN_MAX = 20
 MARK = "begun_"
+# Of so many marks on one piece the oldest may be left over: whoever begins it takes them off.
+MARKS_MAX = 16
 
 
 class Owners:
@@ -29,6 +31,7 @@ class Owners:
         self._patience_s = patience_s
         self._marks: dict[Key, dict[str, object]] = {}  # who wrote each mark that stands
         self._heartbeats: dict[Key, tuple[object, float]] = {}  # who wrote a shard's heartbeat, and when
+        self._counted: dict[Key, object] = {}  # who counted the last failure
 
     def changed(self, key: Key, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
         kind, _, _ = key[1].partition("#")
@@ -36,6 +39,8 @@ class Owners:
             self._begun(key, before or {}, after)
         elif key[0].startswith("run#") and kind == "shard" and after is not None:
             self._asked(key, before or {}, after)
+        elif key[0].startswith("run#") and kind == "failure":
+            self._failed(key, after)
 
     def _begun(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any] | None) -> None:
         """All marks of a piece go when it is done. One of them is then of who has done it, or another has begun since."""
@@ -46,10 +51,18 @@ class Owners:
             del self._marks[key]
             return
         for name in [name for name in owners if name not in after]:
-            del owners[name]
+            if owners.pop(name) is not self._who() and len(owners) < MARKS_MAX - 1:
+                self._break(f"another's mark on {_named(key)} was taken off")
         for name in after:
             if name.startswith(MARK) and after[name] != before.get(name):
                 owners[name] = self._who()
+
+    def _failed(self, key: Key, after: Mapping[str, Any] | None) -> None:
+        """A failure is forgotten by who counted the last one, and has done the work since."""
+        if after is not None:
+            self._counted[key] = self._who()
+        elif self._counted.pop(key) is not self._who():
+            self._break(f"{_named(key)} was forgotten, and another has counted since")
 
     def _asked(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Only who asks a shard says more of it, until nothing was heard of it for as long as a heartbeat may take."""

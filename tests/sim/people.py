@@ -15,12 +15,13 @@ from typing import TypeVar
 
 from quarry_cli.client.changes import budget, control, retrying, share
 from quarry_cli.client.connections import Connections
+from quarry_cli.client.pools import limits
 from quarry_cli.errors import NoSuchRun, NotControlled, NotRetried, RunEnded
 from quarry_core.contract.messages import Wakeup
 from tests.sim.aws import SimulatedAws
 from tests.sim.scenario import Control, Scenario
 from tests.sim.watch import TERMINAL, Watch
-from tests.world.world import BUCKET
+from tests.world.world import BUCKET, CLAUDE
 
 T = TypeVar("T")
 TRIES_MAX = 20
@@ -68,6 +69,9 @@ class People:
             await self._retry(each.run_id)
         elif each.action in ("set", "budget"):
             await self._set(each)
+        elif each.action == "limit":
+            await limits.set_limit(self.connections(), CLAUDE, each.limit, "as drawn")
+            self.done["limit"] += 1
         elif each.action == "month":
             self.done["month"] += 1
             await self._deploy(each.budget_usd)
@@ -141,6 +145,7 @@ class People:
             objects=lambda: self._aws.objects,
             clock=self._aws.clock,
             bucket=BUCKET,
+            region=self._aws.settings.region,
             wake=self._wake if self._scenario.operator.wakes else None,
         )
 

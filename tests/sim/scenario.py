@@ -4,7 +4,7 @@
 `crowd:0` has two processes of each service race for everything, `rounds:0` asks half of its records again, by a job and
 then on demand, `unheard:0` loses every event, in `full:0` the quota is full for three days. In `shares:0` runs of three classes
 and other weights share two slots, in `overtaken:0` two classes want the only one, in `withdrawn:0` one is
-paused and then cancelled, in `ondemand:0` two schedulers ask on demand, in `late:0` and `denied:0` a Create arrives when its run
+paused and then cancelled, in `limited:0` somebody sets the limit, in `ondemand:0` two schedulers ask on demand, in `late:0` and `denied:0` a Create arrives when its run
 has been cancelled, or Bedrock has refused it, long ago. `rolled:0` stops each process once while it works, and in `woken:0` nothing
 but a pause keeps two schedulers from asking fast. `swarm:N` draws everything from its seed; `held` and `wide` are of `money.py`, `monthly`
 and `capped` of `monthly.py`.
@@ -85,8 +85,8 @@ class Work:
 class Control:
     """What somebody asks of a run, and when: `cancel`, `pause`, `resume`, `set` (class and weight), `budget`, or `retry`.
 
-    In the way of the command, without faults. A retry of every row with an error is begun when the run has ended. `month` is of no run: the
-    services are deployed anew with this budget for the month.
+    In the way of the command, without faults. A retry of every row with an error is begun when the run has ended. Two are of no run: `month`
+    deploys the services anew with this budget for the month, and `limit` sets that of the pool, or gives it back to what is configured.
     """
 
     after_s: float
@@ -95,6 +95,7 @@ class Control:
     admission_class: str | None = None
     weight: int | None = None
     budget_usd: float | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -243,6 +244,20 @@ def shares() -> Scenario:
             Control(260, "high", "set", admission_class="low"),
             Control(300, "low", "set", admission_class="high", weight=2),
         ),
+    )
+
+
+def limited() -> Scenario:
+    """Somebody sets the pool's limit while it is full and Bedrock has less room than we think: to one, to none, and back."""
+    return Scenario(
+        "limited:0",
+        (work("one", 330), work("other", 330, after_s=20)),
+        quota=3,
+        replicas=2,
+        bedrock=Bedrock(quota_more=-1),
+        course=JobCourse(lasts_s=(40.0, 120.0)),
+        sweep_every_s=30.0,
+        controls=(Control(60, "", "limit", limit=1), Control(200, "", "limit", limit=0), Control(420, "", "limit")),
     )
 
 

@@ -73,3 +73,48 @@ def test_a_run_is_not_changed_after_its_end_but_for_what_a_retry_notes_there():
     assert watch.broken == []
     watch.changed(RUN, ended, ended | {"ok": 300, "open": 0})
     assert watch.broken == ["run r was changed after its end"]
+
+
+def test_a_run_ends_once():
+    watch = watched("open")
+    ended = totals(state="SUCCEEDED", version=7)
+    watch.changed(RUN, totals(state="CLOSING", version=6), ended)
+    watch.changed(RUN, ended, ended | {"version": 8})
+    assert watch.broken == ["run r has ended twice"]
+
+
+@pytest.mark.parametrize(
+    "about", [{"cancelled_at": "then"}, {"fault": "it broke"}, {"state": "CLOSING", "closing_at": "then"}]
+)
+def test_only_what_goes_on_is_held(about):
+    watch = watched("open")
+    watch.changed(RUN, totals(**about), totals(**about, held_at="now", held_kind="budget"))
+    assert len(watch.broken) == 1
+    assert watch.broken[0].startswith("run r is held, and is ")
+
+
+def test_what_a_canary_holds_goes_on_once_somebody_wants_it():
+    watch = watched("held")
+    held = totals(canary="exceeded", held_at="then", held_kind="canary")
+    watch.changed(RUN, totals(canary="waiting"), held)
+    watch.changed(RUN, held, totals(canary="approved"))
+    watch.changed(RUN, held, totals(canary="exceeded", cancelled_at="now"))
+    assert watch.broken == []
+    watch.changed(RUN, held, totals(canary="exceeded"))
+    assert watch.broken == ["run r goes on after its canary held it, and nobody wanted it"]
+
+
+def test_a_lane_that_was_refused_stays_so():
+    watch = watched("refused")
+    lane = {"waiting": 3, "gate": "refused", "class": "normal", "weight": 1, "tag": 0}
+    watch.changed(LANE, lane, lane | {"gate": "held"})
+    assert watch.broken == ["the gate of lane r is held after it was refused"]
+
+
+def test_a_pool_goes_by_what_it_is_set_to():
+    watch = Watch(quota=3)
+    pool = {"configured": 1, "admit_limit": 1, "in_use": 0, "set_to": 1}
+    watch.changed(("pool#p", "quota"), None, pool)
+    assert watch.broken == []
+    watch.changed(("pool#p", "quota"), pool, pool | {"configured": 3, "admit_limit": 3})
+    assert watch.broken == ["p is set to 1, and goes by 3"]

@@ -120,6 +120,8 @@ class Watch:
                 self._pools[pool] = after
                 if before is not None and before["in_use"] < after["in_use"] > after["admit_limit"]:
                     self._break(f"{after['in_use']} slots of {pool} are taken, {after['admit_limit']} were to be had")
+                if after.get("set_to", after["configured"]) != after["configured"]:
+                    self._break(f"{pool} is set to {after['set_to']}, and goes by {after['configured']}")
                 for name in after if before is not None else ():
                     if name.startswith("virtual_time"):
                         self._not_back(f"{name} of {pool}", before[name], after[name])
@@ -132,6 +134,8 @@ class Watch:
                 self._waiting[run_id] = after["waiting"]
                 if before is not None and after["waiting"] < before["waiting"] and after["gate"] == "open":
                     self._not_back(f"the tag of lane {run_id}", before["tag"] + 1, after["tag"])
+                if before is not None and before["gate"] == "refused" != after["gate"]:
+                    self._break(f"the gate of lane {run_id} is {after['gate']} after it was refused")
                 self.gates[run_id] = after["gate"]
                 self._shares[run_id] = after["class"], after["weight"]
 
@@ -146,9 +150,13 @@ class Watch:
             self._break(f"the end of run {run_id} was decided twice")
         if old == new == "CLOSING" and before is not None and before["closing_at"] != after["closing_at"]:
             self._break(f"run {run_id} ends at {before['closing_at']}, and then at {after['closing_at']}")
-        if old in TERMINAL and before is not None and _lasting(before) != _lasting(after):
-            self._break(f"run {run_id} was changed after its end")
+        if old in TERMINAL and before is not None:
+            if _lasting(before) != _lasting(after):
+                self._break(f"run {run_id} was changed after its end")
+            elif all(before.get(name) == after.get(name) for name in NOTED_LATER - {"version"}):
+                self._break(f"run {run_id} has ended twice")
         open_ = new == "RUNNING" and not (after.get("cancelled_at") or after.get("fault"))
+        self._holds(run_id, before or {}, after, open_=open_)
         self.held = {name: kind for name, kind in self.held.items() if name != run_id}
         if open_ and after.get("held_at"):
             self.held[run_id] = str(after["held_kind"])
@@ -161,6 +169,14 @@ class Watch:
         parts = after["ok"] + after["error"] + after["again"] + after["open"]
         if after["accepted"] != parts or min(after["open"], after["ok"], after["error"], after["again"]) < 0:
             self._break(f"run {run_id}: accepted {after['accepted']}, in its parts {parts}")
+
+    def _holds(self, run_id: str, before: Mapping[str, Any], after: Mapping[str, Any], *, open_: bool) -> None:
+        """Held is what goes on, and what a canary holds goes on because somebody wants it."""
+        if after.get("held_at") and after["held_at"] != before.get("held_at") and not open_:
+            self._break(f"run {run_id} is held, and is {after['state']}, cancelled or broken")
+        released = before.get("held_kind") == "canary" and not after.get("held_at")
+        if released and open_ and after.get("canary") != "approved":
+            self._break(f"run {run_id} goes on after its canary held it, and nobody wanted it")
 
     def _job(self, name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
         if before is None or after is None:
