@@ -39,7 +39,9 @@ def held() -> Scenario:
 
 
 def judged() -> Scenario:
-    """The budget holds a run before its canary does, and is raised: who is late with letting it go on finds it held again."""
+    """The budget holds a run before its canary does, and is raised: who is late with letting it go on finds it held again, and who is late
+    with judging the canary finds it approved.
+    """
     run = work("judged", 300, all_answered=False)
     return Scenario(
         "judged:0",
@@ -48,9 +50,10 @@ def judged() -> Scenario:
         replicas=2,
         course=JobCourse(lasts_s=(20.0, 40.0)),
         tick_every_s=20.0,
+        visibility_s=30,
         sweep_every_s=30.0,
-        controls=(Control(60.0, "judged", "budget", budget_usd=10.0),),
-        operator=Operator(held_s=500.0),
+        controls=(Control(45.0, "judged", "budget", budget_usd=10.0),),
+        operator=Operator(held_s=255.0),
     )
 
 

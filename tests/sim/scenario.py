@@ -86,7 +86,7 @@ class Control:
     """What somebody asks of a run, and when: `cancel`, `pause`, `resume`, `set` (class and weight), `budget`, or `retry`.
 
     In the way of the command, without faults. A retry of every row with an error is begun when the run has ended. Two are of no run: `month`
-    deploys the services anew with this budget for the month, and `limit` sets that of the pool, or gives it back to what is configured.
+    deploys the services anew with this budget for the month, and `limit` sets that of the pool, or lets what is configured hold again.
     """
 
     after_s: float

@@ -24,6 +24,7 @@ ENDED_LATE = [
 ]
 CLOSED_LATE = [f"asked:0 plan=table.transact#{number}:stall" for number in range(1, 40)]
 RELEASED_LATE = [f"judged:0 plan=table.transact#{number}:stall" for number in range(20, 35)]
+JUDGED_LATE = [f"judged:0 plan=table.transact#{number}:stall" for number in range(30, 45)]
 LIMITED_LATE = [f"limited:0 plan=table.transact#{number}:stall" for number in range(40, 90)]
 SWEPT_LATE = [f"ondemand:0 plan=runtime.ask#10:crash_before,table.transact#{number}:stall" for number in range(20, 50)]
 
@@ -46,7 +47,12 @@ def _silent():
         ("leave_invoking: shard heartbeat eq", SWEPT_LATE, "was moved from who asks it, and was heard of"),
         ("end_invoking: shard heartbeat eq", ENDED_LATE, "was moved from who asks it, and was heard of"),
         ("close_run: everything whatever it is", CLOSED_LATE, "has ended twice"),
-        ("release_held: everything whatever it is", RELEASED_LATE, "after its canary held it, and nobody wanted it"),
+        ("release_held: everything whatever it is", RELEASED_LATE, "judged is RUNNING"),
+        (
+            "judge_canary: everything whatever it is",
+            JUDGED_LATE,
+            "the canary of run judged was approved, and is exceeded",
+        ),
         ("limit_pool: everything whatever it is", LIMITED_LATE, "is set to 0, and goes by"),
     ],
 )

@@ -104,6 +104,14 @@ def test_what_a_canary_holds_goes_on_once_somebody_wants_it():
     assert watch.broken == ["run r goes on after its canary held it, and nobody wanted it"]
 
 
+def test_a_canary_is_judged_once():
+    watch = watched("open")
+    watch.changed(RUN, totals(canary="exceeded"), totals(canary="approved"))
+    assert watch.broken == []
+    watch.changed(RUN, totals(canary="approved"), totals(canary="exceeded"))
+    assert watch.broken == ["the canary of run r was approved, and is exceeded"]
+
+
 def test_a_lane_that_was_refused_stays_so():
     watch = watched("refused")
     lane = {"waiting": 3, "gate": "refused", "class": "normal", "weight": 1, "tag": 0}

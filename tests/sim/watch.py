@@ -174,6 +174,9 @@ class Watch:
         """Held is what goes on, and what a canary holds goes on because somebody wants it."""
         if after.get("held_at") and after["held_at"] != before.get("held_at") and not open_:
             self._break(f"run {run_id} is held, and is {after['state']}, cancelled or broken")
+        was, is_ = before.get("canary") or "waiting", after.get("canary") or "waiting"
+        if was not in ("waiting", is_) and (was, is_) != ("exceeded", "approved"):
+            self._break(f"the canary of run {run_id} was {was}, and is {is_}")
         released = before.get("held_kind") == "canary" and not after.get("held_at")
         if released and open_ and after.get("canary") != "approved":
             self._break(f"run {run_id} goes on after its canary held it, and nobody wanted it")
