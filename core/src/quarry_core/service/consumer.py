@@ -48,8 +48,9 @@ RECEIVE_MAX = 10
 HEARTBEATS_PER_VISIBILITY = 3
 BACKOFF_FIRST_S = 1.0
 AHEAD_S = 0.5
-# Given to a call on the wire at the end. One after the other, a heartbeat and a verdict: supervisors wait 10 s beyond the drain.
-LAST_CALL_S = 4.0
+# Given to a call on the wire at the end. A heartbeat, a verdict, and what traces may take, stay within the 10 s that supervisors
+# wait beyond the drain.
+LAST_CALL_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
