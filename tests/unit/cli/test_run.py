@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -192,6 +193,8 @@ def test_a_directory_with_other_results_is_refused_too(quarry, tmp_path):
         (lambda path: path.mkdir(), "is a directory: name its files"),
         (lambda path: path.write_text(""), "is empty"),
         (lambda path: path.write_text("subject\nx\n"), "the dataset has no column 'topic'"),
+        (lambda path: path.write_bytes(gzip.compress(b"")), "is empty (it unpacks to 0 bytes)"),
+        (lambda path: path.write_text("sep=,\ntopic\nx\n"), "its first line (sep=,) tells Excel the delimiter"),
     ],
 )
 def test_a_file_that_cannot_be_a_source_is_refused_by_name(quarry, tmp_path, make, sentence):
@@ -204,6 +207,18 @@ def test_a_file_that_cannot_be_a_source_is_refused_by_name(quarry, tmp_path, mak
     assert sentence in result.stderr
     assert not sent(quarry)
     assert not uploads(quarry)
+
+
+def test_a_text_file_gets_the_formats_that_are_read_and_what_to_do(quarry, tmp_path):
+    result = called(quarry, topics(tmp_path / "t.txt"))
+
+    assert result.exit_code == 2
+    said = " ".join(result.stderr.split())
+    assert "t.txt ends in .txt, which may be text of any form. Read are CSV (.csv), JSON lines (.jsonl" in said
+    assert 'rename it or give "format": "csv"; if each line is a text of its own, make JSON lines of it: jq -Rc' in said
+    assert "inputs/" not in said, "it is named as it was given"
+    assert (uploads(quarry), sent(quarry)) == ([], [])
+    assert called(quarry, str(tmp_path / "t.txt"), "--set", "format=csv").exit_code == 0
 
 
 def test_a_wrong_field_is_refused_before_a_byte_is_uploaded(quarry, tmp_path):

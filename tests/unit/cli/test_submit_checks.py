@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import threading
@@ -249,6 +250,41 @@ def test_a_file_without_rows_is_reported(quarry, refused, body, message):
     quarry.world.objects.plant("inputs/x.csv", body)
 
     assert message in refused(s3_uri="s3://world/inputs/x.csv")
+
+
+EMPTY = {
+    ".gz": gzip.compress(b""),
+    ".zst": pa.Codec("zstd").compress(b"", asbytes=True),
+}
+
+
+@pytest.mark.parametrize("packed", EMPTY)
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_a_file_that_unpacks_to_nothing_is_empty_to_whoever_looks(quarry, refused, ending, packed):
+    key = f"inputs/x{ending}{packed}"
+    quarry.world.objects.plant(key, EMPTY[packed])
+
+    assert f"{key} is empty (it unpacks to 0 bytes); give a source" in refused(s3_uri=f"s3://world/{key}")
+    run_id = quarry.world.send(quarry.world.joke() | {"s3_uri": f"s3://world/{key}"})
+    quarry.idle()
+    assert f"{key} is empty (it unpacks to 0 bytes); give a source" in quarry.status(run_id)["error"]
+
+
+def test_a_file_that_does_not_unpack_is_damaged_and_not_empty(quarry, refused):
+    quarry.world.objects.plant("inputs/x.csv.gz", EMPTY[".gz"][:-3])
+
+    assert "inputs/x.csv.gz is cut short" in refused(s3_uri="s3://world/inputs/x.csv.gz")
+
+
+def test_of_several_files_one_may_unpack_to_nothing(quarry, bedrock):
+    quarry.world.objects.plant("inputs/f/1.csv.gz", EMPTY[".gz"])
+    rows = "\n".join(["topic", *(f"topic {row}" for row in range(200))])
+    quarry.world.objects.plant("inputs/f/2.csv.gz", gzip.compress(rows.encode()))
+
+    sent = quarry.client.submit(quarry.world.joke() | {"s3_uri": "s3://world/inputs/f/"})
+
+    quarry.finish(sent.run_id)
+    assert quarry.status(sent.run_id)["rows"]["ok"] == 200
 
 
 # --------------------------------------------------------------------------- several files

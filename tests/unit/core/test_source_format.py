@@ -47,10 +47,21 @@ def test_tabs_are_a_dialect_that_is_said():
         source_format("a.tsv")
 
 
-@pytest.mark.parametrize(
-    ("key", "near"), [("a.cvs", ".csv"), ("a.parqet", ".parquet"), ("a.pq", ".parquet"), ("a.txt", ".csv")]
-)
+@pytest.mark.parametrize(("key", "near"), [("a.cvs", ".csv"), ("a.parqet", ".parquet"), ("a.pq", ".parquet")])
 def test_a_misspelt_suffix_is_answered_with_the_nearest(key, near):
     with pytest.raises(UnknownFormat) as refused:
         source_format(key)
     assert f"did you mean {near}?" in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["a.txt", "a.TXT", "in/a.text.gz"])
+def test_text_of_any_form_is_answered_with_what_is_read_and_how_to_get_there(key):
+    with pytest.raises(UnknownFormat) as refused:
+        source_format(key)
+    said = str(refused.value)
+    assert (
+        "Read are CSV (.csv), JSON lines (.jsonl, .ndjson, .json), both also in .gz or .zst, and Parquet (.parquet)"
+        in said
+    )
+    assert 'give "format": "csv"' in said
+    assert "jq -Rc '{text: .}' FILE" in said

@@ -22,6 +22,10 @@ _CONVERT = "not yet supported; convert it to .csv, .parquet or .jsonl"
 _REPACK = "not yet supported; compress it with gzip or zstd, or not at all"
 _UNPACK = "not yet supported; unpack it"
 _NO_DATA = "no data file"
+_ANY_TEXT = (
+    "Read are CSV (.csv), JSON lines (.jsonl, .ndjson, .json), both also in .gz or .zst, and Parquet (.parquet): if it is CSV,"
+    ' rename it or give "format": "csv"; if each line is a text of its own, make JSON lines of it: jq -Rc \'{text: .}\' FILE > FILE.jsonl'
+)
 _TABS = 'not read as it is; give "format": "csv" and "csv": {"delimiter": "\\t"}'
 # Endings of files that are not read, and what to do with them.
 _OTHERS = {
@@ -33,7 +37,9 @@ _OTHERS = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".crc"), _NO_DATA),
 }
 # What people write for one of the formats; a misspelt one is found by its letters.
-_MEANT = {".parq": ".parquet", ".pq": ".parquet", ".txt": ".csv", ".text": ".csv"}
+_MEANT = {".parq": ".parquet", ".pq": ".parquet"}
+# What people call text of any form.
+_TEXT = (".txt", ".text")
 
 
 class UnknownFormat(ValueError):
@@ -69,6 +75,10 @@ def promise_of(key: str) -> Promise:
     if ending in _OTHERS:
         fault = f"ends in {ending}{packed}, which is {_OTHERS[ending]}"
         return Promise(None, bool(packed), ending + packed, fault)
+    if ending in _TEXT:
+        return Promise(
+            None, bool(packed), ending + packed, f"ends in {ending}{packed}, which may be text of any form. {_ANY_TEXT}"
+        )
     near = _MEANT.get(ending) or next(iter(difflib.get_close_matches(ending, _ENDINGS, n=1, cutoff=0.5)), "")
     if near:
         fault = f"ends in neither .csv, .parquet nor .jsonl (did you mean {near}?): rename the object for its format"

@@ -14,10 +14,10 @@ import numpy as np
 
 from quarry_core.contract.csv_dialect import RECORD_BYTES_MAX, Csv, CsvDialect
 from quarry_core.tabular.counted import Count
-from quarry_core.tabular.csv.header import HEADER_BYTES_MAX, OTHER_DELIMITERS, header_names, is_header, shown_delimiter
+from quarry_core.tabular.csv.header import HEADER_BYTES_MAX, OTHER_DELIMITERS, header_names, is_header
 from quarry_core.tabular.csv.records import CsvFault, Offsets, RecordScanner
 from quarry_core.tabular.csv.rows import parse_block
-from quarry_core.tabular.csv.start import START_BYTES, start_of
+from quarry_core.tabular.csv.start import START_BYTES, shown_delimiter, start_of
 from quarry_core.tabular.csv.utf8 import is_utf8
 from quarry_core.tabular.errors import SourceError
 

@@ -147,9 +147,11 @@ def _together(
     no_text: dict[str, str] = {}
     kinds: dict[str, Kinds] = {}
     unifier, first_records = Unifier(_read_columns(pins), _partitions(pins, listing)), FirstRecords(pins.csv)
+    headers = False
     for group, (begin, end) in enumerate(pairwise([0, *accumulate(groups)])):
         for count in _counts(objects, run_id, pins, group, listing, (begin, end), ids):
             file_rows.append(count.rows)
+            headers = headers or bool(count.columns)
             notes |= dict.fromkeys(count.notes[: NOTES_MAX - len(notes)])
             size_bytes += count.size_bytes
             answer_tokens_max += count.answer_tokens_max
@@ -161,8 +163,7 @@ def _together(
     first_records.check()
     rows = counted = sum(file_rows)
     if not rows:
-        what = "has a header and no rows" if pins.source.format == "csv" else "has no rows"
-        raise SourceError(f"{pins.source.key} {what}; give a source with at least one row")
+        raise SourceError(_no_rows(pins, size_bytes, headers=headers))
     file_first: tuple[int, ...] = ()
     if not all(each.whole for each in listing.slices):
         taken = _taken(listing.slices, file_rows)
@@ -283,6 +284,16 @@ def _gaps(dataset: Dataset, file: int, encoder: RowEncoder, passing: PassingSamp
         # What was noted of the file speaks of other rows too.
         counted = counted.model_copy(update={"rows": dataset.source_rows(file), "offsets": ((0, 0),)})
     return unsent_rows(read, counted, encoder, whole=aligner.constants)
+
+
+def _no_rows(pins: Pins, size_bytes: int, *, headers: bool) -> str:
+    """What is said of a source without rows; `size_bytes` of it are left when it is unpacked."""
+    csv = pins.source.format == "csv"
+    if not headers or (pins.csv is not None and isinstance(pins.csv.header, tuple)):
+        what = "is empty" if size_bytes else "is empty (it unpacks to 0 bytes)"
+    else:
+        what = "has a header and no rows" if csv else "has no rows"
+    return f"{pins.source.key} {what}; give a source with at least one row"
 
 
 def _counts(

@@ -8,6 +8,7 @@ finds that every source goes through.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -29,7 +30,7 @@ from quarry_core.ports import ObjectRef, Objects
 from quarry_core.sources.listing import Found
 from quarry_core.sources.preview_requests import check_first_requests
 from quarry_core.sources.ready import find_requests
-from quarry_core.tabular.compressed import compression_of, unpacked_beginning
+from quarry_core.tabular.compressed import Compression, compression_of, unpacked, unpacked_beginning
 from quarry_core.tabular.csv.header import names_at_start
 from quarry_core.tabular.csv.records import RecordScanner
 from quarry_core.tabular.csv.start import start_of
@@ -74,7 +75,7 @@ def preview_source(objects: Objects, manifest: Manifest, found: Found) -> Previe
         return _requests(objects, manifest, found, requests)
     if found.one is not None:
         ref = ObjectRef(found.key, found.bucket, found.one.etag, owner=manifest.input_bucket_owner)
-        return preview(objects, ref, found.format, found.one.size_bytes, csv)
+        return preview(objects, ref, found.format, found.one.size_bytes, csv, alone=True)
     assert found.listing is not None
     files = found.listing.files
     types = manifest.partition_types
@@ -130,8 +131,13 @@ def _sliced(slices: Sequence[SplitSlice], rows: int) -> int:
         raise SourceError(f"split: {error}") from error
 
 
-def preview(objects: Objects, ref: ObjectRef, form: SourceFormat, size_bytes: int, csv: Csv) -> Preview | None:
+def preview(
+    objects: Objects, ref: ObjectRef, form: SourceFormat, size_bytes: int, csv: Csv, *, alone: bool = False
+) -> Preview | None:
     """Look at a source; None if its header does not end in what is read.
+
+    Args:
+        alone: it is all of the source; of several files some may unpack to nothing, as Athena writes them.
 
     Raises:
         SourceError: it is not of its format, or its columns cannot be told apart.
@@ -144,6 +150,8 @@ def preview(objects: Objects, ref: ObjectRef, form: SourceFormat, size_bytes: in
     compression = compression_of(head, ref.key)
     ended = size_bytes == len(head) and compression is None
     if compression is not None:
+        if alone and size_bytes == len(head):
+            _check_packed(head, compression, ref.key)
         head = unpacked_beginning(head, compression, PREVIEW_BYTES)
     if form == "jsonl":
         return _jsonl(head if ended else head[: head.rfind(b"\n") + 1], ref.key, ended=ended)
@@ -156,6 +164,13 @@ def preview(objects: Objects, ref: ObjectRef, form: SourceFormat, size_bytes: in
         return None
     rows = _rows(head, ref.key, csv) if ended else None
     return Preview(pa.schema([(name, pa.string()) for name in names]), rows)
+
+
+def _check_packed(body: bytes, compression: Compression, key: str) -> None:
+    """Refuse a whole file that unpacks to nothing, or whose first bytes do not unpack."""
+    with io.BytesIO(body) as packed:
+        if not unpacked(packed, compression, key).read(1):
+            raise SourceError(f"{key} is empty (it unpacks to 0 bytes); give a source with at least one row")
 
 
 def _jsonl(lines: bytes, key: str, *, ended: bool) -> Preview | None:

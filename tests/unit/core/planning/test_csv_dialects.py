@@ -196,6 +196,17 @@ line"
         ({"header": ("id", "text")}, b"1,a,x\n", r"data row 1 \(byte 0\) has 3 fields"),
         ({"header": ("id", "text")}, b'1,"a\n', r"data row 1 \(byte 0\) opens a quote"),
         ({"header": ("id",)}, b"", "is empty"),
+        (
+            {},
+            b"sep=;\nid;text\n1;a\n",
+            r'first line \(sep=;\) tells Excel.*delete that line, and set csv\.delimiter to ";"',
+        ),
+        ({}, b"SEP=,\r\nid,text\r\n1,a\r\n", r"first line \(SEP=,\) .* a row; delete that line$"),
+        ({}, b'\xef\xbb\xbf"sep=\t"\nid\ttext\n1\ta\n', r"delete that line, and set csv\.delimiter to .* \(a tab\)"),
+        ({}, b"sep=:\nid:text\n1:a\n", r"delete that line, and write the file with one of the delimiters"),
+        ({"delimiter": ";"}, b"sep=;\nid;text\n1;a\n", r"is neither a header nor a row; delete that line$"),
+        ({"header": ("id", "text"), "delimiter": ";"}, b"sep=;\n1;a\n", r"delete that line$"),
+        ({"encoding": "utf-16"}, "sep=,\na,b\n1,2\n".encode("utf-16"), r"first line \(sep=,\)"),
         ({"escape": "backslash"}, b'a\n"say ""hi"""\n', r"doubled quote.*set csv\.escape to \"double\""),
         ({"escape": "backslash"}, b'a,b\n"C:\\",x\n', r"never closed; close it, and put two backslashes"),
         ({"encoding": "cp1252"}, b"a,b\n1,2\n3,\x81\n", r"data row 2 \(byte 8\) is not cp1252 .*byte 2"),
@@ -236,3 +247,8 @@ def test_a_file_that_is_not_of_its_dialect_is_refused_with_the_remedy(csv, data,
 )
 def test_dialects_that_are_named_are_read(csv, data, expected):
     assert cells(data, **csv) == expected
+
+
+@pytest.mark.parametrize("name", ["sep", "sep=", "sep=ab", "separator", "sep=;more"])
+def test_a_column_may_be_called_almost_as_excels_line(name):
+    assert counted(f"{name}\n1\n".encode(), delimiter=",").columns == (name,)

@@ -197,7 +197,10 @@ def test_files_of_several_kinds_are_refused_with_what_was_found(data):
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [
-        ("t/1.txt", "'t/1.txt' ends in neither .csv, .parquet nor .jsonl (did you mean .csv?)"),
+        (
+            "t/1.txt",
+            "'t/1.txt' ends in .txt, which may be text of any form. Read are CSV (.csv), JSON lines (.jsonl, .ndjson",
+        ),
         ("t/1.tsv", 'ends in .tsv, which is not read as it is; give "format": "csv" and "csv": {"delimiter": "\\t"}'),
         ("t/1.orc", "'t/1.orc' ends in .orc, which is not yet supported; convert it to .csv, .parquet or .jsonl"),
         ("t/1.csv.bz2", "compress it with gzip or zstd, or not at all"),

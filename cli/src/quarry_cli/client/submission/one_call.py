@@ -28,7 +28,9 @@ from quarry_core.contract.manifest import ManifestError
 from quarry_core.contract.manifest_identity import manifest_hash
 from quarry_core.contract.manifest_reading import read_manifest
 from quarry_core.contract.names import s3_uri
+from quarry_core.contract.source_format import promise_of
 from quarry_core.models.aliases import Named, UnknownAlias, model_named
+from quarry_core.text import shown_name
 
 RUN_NOTE = "run.json"
 DOWNLOAD_NOTE = "download.json"
@@ -107,6 +109,8 @@ def prepare(bucket: str, region: str, asked: Asked, progress: Progress | None = 
     if in_s3 and len(in_s3) < len(asked.sources):
         raise NotSubmitted("files of this machine and s3:// URIs cannot be one source: upload the files first")
     files = () if in_s3 else tuple(look_at([Path(source) for source in asked.sources], progress))
+    if asked.fields.get("format") is None:
+        _check_names(files)
     uris = in_s3 or list(dict.fromkeys(s3_uri(bucket, file.key) for file in files))
     if files and len(uris) < len(files):
         raise NotSubmitted("two of the files are the same: name each once")
@@ -118,6 +122,13 @@ def prepare(bucket: str, region: str, asked: Asked, progress: Progress | None = 
     }
     _check(as_text(manifest))
     return Prepared(named, manifest, files)
+
+
+def _check_names(files: Sequence[LocalFile]) -> None:
+    """Refuse what no run reads by the name that it has here."""
+    for file in files:
+        if fault := promise_of(file.key).fault:
+            raise NotSubmitted(f"{shown_name(str(file.path))} {fault}")
 
 
 def job_name(source: str) -> str:

@@ -14,7 +14,7 @@ from quarry_core.contract.column_names import COLUMNS_MAX, columns_fault, names_
 from quarry_core.contract.csv_dialect import Csv, CsvDialect
 from quarry_core.tabular.csv.records import RecordScanner, count_cells
 from quarry_core.tabular.csv.rows import encoding_fault, in_rfc_form
-from quarry_core.tabular.csv.start import start_of
+from quarry_core.tabular.csv.start import shown_delimiter, start_of
 from quarry_core.tabular.errors import SourceError
 
 HEADER_BYTES_MAX = 4 << 20
@@ -73,11 +73,6 @@ def is_header(record: bytes, names: Sequence[str], dialect: CsvDialect) -> bool:
     if count_cells(bytes(in_rfc_form(record, dialect)), dialect.delimiter) != len(names):
         return False
     return _cells(record, dialect) == list(names)
-
-
-def shown_delimiter(delimiter: str) -> str:
-    """As it is written in a manifest."""
-    return '"\\t" (a tab)' if delimiter == "\t" else f'"{delimiter}"'
 
 
 def _refuse_other_delimiter(name: str, key: str) -> None:

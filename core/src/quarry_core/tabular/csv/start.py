@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import get_args
 
-from quarry_core.contract.csv_dialect import Csv, CsvDialect
+from quarry_core.contract.csv_dialect import Csv, CsvDialect, Delimiter
 from quarry_core.tabular.errors import SourceError
+from quarry_core.text import shown_name
 
 # Enough for a few line ends, by which a UTF-16 file without a mark tells its byte order.
 START_BYTES = 64 * 1024
+
+# What Excel reads as the delimiter, and shows to nobody.
+_HINT_BYTES = 64
+_HINT = re.compile(r'(?P<line>("?)sep=(?P<delimiter>[^\r\n"])\2)(?:[\r\n]|$)', re.IGNORECASE)
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
@@ -40,7 +47,31 @@ def start_of(head: bytes, key: str, options: Csv) -> Start:
     if asked == "utf-16" and not found:
         found = _byte_order(head, key)
     given = {"delimiter": options.delimiter, "escape": options.escape, "encoding": found or asked}
-    return Start(byte, CsvDialect.model_validate({name: value for name, value in given.items() if value}))
+    dialect = CsvDialect.model_validate({name: value for name, value in given.items() if value})
+    _refuse_hint(head[byte : byte + _HINT_BYTES], key, options, dialect)
+    return Start(byte, dialect)
+
+
+def shown_delimiter(delimiter: str) -> str:
+    """As it is written in a manifest."""
+    return '"\\t" (a tab)' if delimiter == "\t" else f'"{delimiter}"'
+
+
+def _refuse_hint(beginning: bytes, key: str, options: Csv, dialect: CsvDialect) -> None:
+    """Refuse a first line for Excel: it would be the header, or a row that is paid for."""
+    found = _HINT.match(beginning.decode(dialect.encoding, errors="replace"))
+    if found is None:
+        return
+    delimiter = found["delimiter"]
+    remedy = "delete that line"
+    if delimiter not in get_args(Delimiter):
+        known = ", ".join(map(shown_delimiter, get_args(Delimiter)))
+        remedy += f", and write the file with one of the delimiters that are read: {known}"
+    elif delimiter != (options.delimiter or ","):
+        remedy += f", and set csv.delimiter to {shown_delimiter(delimiter)}"
+    raise SourceError(
+        f"{key}: its first line ({shown_name(found['line'])}) tells Excel the delimiter, and is neither a header nor a row; {remedy}"
+    )
 
 
 def _byte_order(head: bytes, key: str) -> str:
