@@ -93,3 +93,29 @@ def test_schemas_that_other_readers_believe_instead_of_the_file_know_our_columns
 @pytest.mark.parametrize("schema", ["", "[]", "{}", '{"fields": 1}', "null", "StructType(List())", "[" * 9_999])
 def test_what_is_no_schema_of_sparks_is_left_out(schema):
     assert result_schema(pa.schema([("a", pa.int64())], {SPARK_SCHEMA: schema}), "response").metadata is None
+
+
+@pytest.mark.parametrize(
+    ("column", "prefix", "sentence"),
+    [
+        (
+            "topic",
+            "",
+            "become columns of the result, and the source has columns named 'topic' already: rename them in the",
+        ),
+        ("Topic", "", "named 'topic' ('Topic', apart from upper and lower case"),
+        (
+            "q_topic",
+            "q_",
+            "become columns of the result behind result_prefix 'q_', and the source has columns named 'q_topic'",
+        ),
+    ],
+)
+def test_a_property_named_like_a_column_of_the_source_is_named_with_both_remedies(column, prefix, sentence):
+    source = pa.schema([("id", pa.string()), (column, pa.string())])
+
+    with pytest.raises(ColumnTaken) as refused:
+        check_columns(source, "response", prefix, ["kind", "topic"])
+
+    assert sentence in str(refused.value)
+    assert "for example to 'answer_topic', or set result_prefix to 'quarry_' in the manifest" in str(refused.value)

@@ -205,8 +205,9 @@ async def test_a_prefix_goes_before_the_properties_too_and_a_name_of_the_source_
     totals = await world.run(refused)
     assert totals.state is RunState.FAILED
     assert (
-        "the result has columns of its own named 'topic', and so does the source: set result_prefix" in totals.message
-    )
+        "output_schema: its properties become columns of the result, and the source has columns named 'topic' already: rename"
+        " them in the schema, for example to 'answer_topic', or set result_prefix to 'quarry_' in the manifest"
+    ) in totals.message
 
     run_id = world.send(manifest(world, 100, SONNET, output_schema=short, result_prefix="q_"))
     assert (await world.run(run_id)).state is RunState.SUCCEEDED

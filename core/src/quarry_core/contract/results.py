@@ -15,7 +15,7 @@ as they are: they are read from the part as they are read from the source.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -77,19 +77,33 @@ def check_columns(source: pa.Schema, answer_column: str, prefix: str = "", field
         ColumnTaken: naming the columns and the remedy.
     """
     names = list(source.names)
-    ours = {name.casefold(): name for name in our_names(answer_column, prefix, fields)}
+    remedy = f"set result_prefix to {'quarry_' if prefix != 'quarry_' else 'q_'!r} in the manifest"
+    ours = {name.casefold(): name for name in our_names(answer_column, prefix)}
     taken = [name for name in names if name.casefold() in ours]
     if taken:
-        listed = ", ".join(reported(name, ours[name.casefold()]) for name in taken[:TAKEN_NAMES_MAX])
-        remedy = f"result_prefix to {'quarry_' if prefix != 'quarry_' else 'q_'!r}"
         raise ColumnTaken(
-            f"the result has columns of its own named {listed}, and so does the source: set {remedy} in the manifest, "
+            f"the result has columns of its own named {_listed(taken, ours)}, and so does the source: {remedy}, "
             f"or rename them in the source, for example to {'source_' + taken[0]!r}"
+        )
+    properties = {(prefix + name).casefold(): name for name in fields}
+    taken = [name for name in names if name.casefold() in properties]
+    if taken:
+        first = properties[taken[0].casefold()]
+        behind = f" behind result_prefix {prefix!r}" if prefix else ""
+        raise ColumnTaken(
+            f"output_schema: its properties become columns of the result{behind}, and the source has columns named"
+            f" {_listed(taken, {name: prefix + own for name, own in properties.items()})} already: rename them in the schema, for"
+            f" example to {'answer_' + first!r}, or {remedy}"
         )
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         listed = ", ".join(repr(name) for name in twice[:TAKEN_NAMES_MAX])
         raise ColumnTaken(f"the source has more than one column named {listed}: give each column a name of its own")
+
+
+def _listed(taken: Sequence[str], ours: Mapping[str, str]) -> str:
+    shown = ", ".join(reported(name, ours[name.casefold()]) for name in taken[:TAKEN_NAMES_MAX])
+    return f"{shown} and {len(taken) - TAKEN_NAMES_MAX} more" if len(taken) > TAKEN_NAMES_MAX else shown
 
 
 def result_schema(
