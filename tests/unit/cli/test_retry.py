@@ -61,6 +61,22 @@ def test_it_says_what_would_be_asked_and_asks_whether_to(quarry, failed):
     assert quarry("retry", failed, "--json").exit_code == 2
 
 
+def test_a_look_at_nothing_is_no_failure_and_a_retry_of_nothing_is(quarry, failed):
+    looked = as_json(quarry, "retry", failed, "--code", "MISSING", "--look")
+    assert (looked["asked"], looked["errors"], looked["way"], looked["jobs"]) == (0, {}, None, 0)
+    assert looked["stay"], "they have other codes"
+    said = quarry("retry", failed, "--code", "MISSING", "--look")
+    assert said.exit_code == 0
+    sentence = f"no row of run {failed} has an error that is to be asked again"
+    assert sentence in " ".join(said.stdout.split())
+
+    for options in ((), ("--yes",)):
+        refused = quarry("retry", failed, "--code", "MISSING", *options)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert sentence in " ".join(refused.stderr.split())
+    assert len(quarry.client.runs()) == 1, "nothing was begun"
+
+
 def test_every_command_knows_the_versions_and_takes_the_newest(quarry, failed, tmp_path):
     made_by = retried(quarry, failed)
     first, second = quarry.status(failed), quarry.status(made_by)

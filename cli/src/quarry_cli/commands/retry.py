@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from quarry_cli.client.changes.retrying import Retry
+from quarry_cli.client.changes.retrying import Retry, nothing_asked
 from quarry_cli.commands.options import RunId, open_client
-from quarry_cli.errors import Exit
+from quarry_cli.errors import Exit, NotRetried
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
 from quarry_cli.screen.wording import dollars, plain
@@ -30,7 +30,7 @@ def retry(
 
     Without --code or --all, the rows are asked whose error another attempt may fix: transient ones, rows that were not reached or were cancelled, answers that could not be used, refusals. Rows with an answer are neither asked nor paid again. The retry is a run of its own; when it ends, its results hold every row once, and `quarry results RUN` takes them. Until then, and if it fails, the version before is the newest. --json needs --yes or --look.
 
-    Exit code 0: it was begun, or there was only to be looked; 1: it cannot be, or you said no.
+    Exit code 0: it was begun, or there was only to be looked, also if nothing would be asked ("asked": 0 with --json); 1: it cannot be, for nothing would be asked or for another reason, or you said no.
     """
     if as_json and not (yes or look):
         raise typer.BadParameter("--json asks nothing: add --yes, or --look", param_hint="--json")
@@ -38,6 +38,8 @@ def retry(
         client, codes = open_client(ctx), tuple(each.upper() for each in code or ())
         if not yes or look:
             planned = client.retry(run, codes=codes, every=every, look_only=True)
+            if not look and not planned.asked:
+                raise NotRetried(nothing_asked(planned))
             if not as_json:
                 _print(planned)
             if look:
@@ -62,6 +64,9 @@ def retry(
 
 def _print(found: Retry) -> None:
     console = printing.console()
+    if not found.asked:
+        console.print(plain(nothing_asked(found), printing.ERROR_CHARS_MAX), markup=False)
+        return
     of = f"run {plain(found.of)}" + (f", as run {plain(found.base)} left them," if found.base != found.of else "")
     how = (
         f"in at least {found.jobs:,} job{'' if found.jobs == 1 else 's'}"

@@ -55,7 +55,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         base: the run whose results it starts from: the newest version.
         rows: of the dataset; `asked` of them are asked again, by their error code in `errors`; `stay` by code have an error
             and are not.
-        way: `jobs`; or `on_demand`, for there are too few for a job.
+        way: `jobs`; or `on_demand`, for there are too few for a job; None where nothing would be asked.
         jobs: at least so many.
         dollars: about what it would cost, if the answers are as long as those there are; None where that is not known.
         begun: False: it was only looked at. `woken`: the services were told; else their timers come to it.
@@ -69,7 +69,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     asked: int
     errors: dict[str, int]
     stay: dict[str, int]
-    way: Way
+    way: Way | None
     jobs: int
     dollars: float | None
     begun: bool = False
@@ -77,7 +77,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def look(connections: Connections, text: str, codes: Sequence[str] = (), *, every: bool = False) -> Retry:
-    """What a retry would ask. Only reads. Raises as `begin`."""
+    """What a retry would ask, which may be nothing. Only reads. Raises as `begin`."""
     return (await _planned(connections, text, codes, every=every)).retry
 
 
@@ -97,6 +97,8 @@ async def begin(connections: Connections, text: str, codes: Sequence[str] = (), 
     who: str | None = None
     for _ in range(TRIES_MAX):
         planned = await _planned(connections, text, codes, every=every)
+        if not planned.retry.asked:
+            raise NotRetried(nothing_asked(planned.retry))
         who = await caller(connections) if who is None else who
         at = connections.clock.now().isoformat()
         days = planned.first.text_days or TEXT_DAYS
@@ -163,7 +165,7 @@ async def _planned(connections: Connections, text: str, codes: Sequence[str], *,
             "record_retries": RecordRetries(codes=retries.codes, max_attempts=retries.max_attempts + 1),
         }
     )
-    way = _way(pins, asked, stay, totals.run_id)
+    way = _way(pins, asked.total())
     retry = Retry(
         run_id=await _free_id(connections, totals.run_id, number),
         of=totals.run_id,
@@ -261,17 +263,22 @@ def _count_part(objects: Objects, of: RetryOf, prefix: str, shard: str) -> tuple
     return asked, stay
 
 
-def _way(pins: Pins, asked: Counter[str], stay: Counter[str], run_id: str) -> Way:
-    """Raises NotRetried: nothing would be asked."""
+def nothing_asked(found: Retry) -> str:
+    """Why a retry cannot be begun that asks nothing."""
+    left = ", ".join(f"{count:,} {code}" for code, count in found.stay.items())
+    more = f"; {left} would stay (--all asks them too)" if left else ""
+    return f"no row of run {found.of} has an error that is to be asked again{more}"
+
+
+def _way(pins: Pins, asked: int) -> Way | None:
+    """None for nothing. Raises NotRetried: there is no way to ask so few."""
     if not asked:
-        left = ", ".join(f"{count:,} {code}" for code, count in sorted(stay.items()))
-        more = f"; {left} would stay (--all asks them too)" if left else ""
-        raise NotRetried(f"no row of run {run_id} has an error that is to be asked again{more}")
+        return None
     limits = limits_of(pins.model)
-    way = way_of(asked.total(), limits.records_min, pins.on_demand_below)
+    way = way_of(asked, limits.records_min, pins.on_demand_below)
     if way is None:
         raise NotRetried(
-            f"{asked.total():,} rows would be asked again, the model's smallest job has {limits.records_min:,} records, and"
+            f"{asked:,} rows would be asked again, the model's smallest job has {limits.records_min:,} records, and"
             " the run asks nothing on demand (on_demand_below is 0)"
         )
     return way
@@ -283,7 +290,7 @@ def _jobs(pins: Pins, records: int) -> int:
     return max(1, min(-(-records // most), records // limits.records_min))
 
 
-def _dollars(pins: Pins, first: Totals, records: int, way: Way) -> float | None:
+def _dollars(pins: Pins, first: Totals, records: int, way: Way | None) -> float | None:
     """By the LLM tokens of the answers that the first run got."""
     price = price_of(pins.model) if way == "jobs" else on_demand_price_of(pins.model)
     if price is None or not first.ok or first.input_tokens is None or first.output_tokens is None:
