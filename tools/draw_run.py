@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 
 from quarry_cli.client.api import Client
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.screen.live import card
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "run.svg"

@@ -12,7 +12,7 @@ from typing import Any
 from quarry_cli.client.api import Client
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.runs.search import RunLine
-from quarry_cli.client.runs.view import JobView, RunView
+from quarry_cli.client.runs.view.shown import JobView, RunView
 from quarry_cli.errors import NoSuchRun
 from tests.world.world import SimulatedWorld
 

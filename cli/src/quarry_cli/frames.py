@@ -21,7 +21,7 @@ from quarry_cli.client.api import Client
 from quarry_cli.client.connections import variables_of
 from quarry_cli.client.place import Place, end, find_place
 from quarry_cli.client.runs.following import WAIT_EVERY_S
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.client.submission.consent import MAX_COST_USD, beyond
 from quarry_cli.client.submission.one_call import Asked
 from quarry_cli.errors import NotSubmitted, RunFailed

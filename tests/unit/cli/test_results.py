@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from quarry_cli.client.results.row_account import account
-from quarry_cli.client.runs.view import Rows
+from quarry_cli.client.runs.view.shown import Rows
 from quarry_core.contract.names import part_key, report_key
 from tests.world.world import TITAN
 

@@ -11,7 +11,8 @@ import pytest
 
 from quarry_cli.client.runs.following import Pace
 from quarry_cli.client.runs.reading import RunReader
-from quarry_cli.client.runs.view import count_shards, run_view
+from quarry_cli.client.runs.view.build import run_view
+from quarry_cli.client.runs.view.counts import count_shards
 from quarry_cli.screen import wording
 from quarry_core.contract.run import Run
 from quarry_core.contract.states import Gate, RunState, ShardState

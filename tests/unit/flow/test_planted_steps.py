@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quarry_cli.client.runs.view import run_view
+from quarry_cli.client.runs.view.build import run_view
 from quarry_core.contract.names import report_key, success_key
 from quarry_core.contract.states import RunState
 from tests.unit.flow.acts import CLAUDE_POOL

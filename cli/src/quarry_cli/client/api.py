@@ -36,7 +36,7 @@ from quarry_cli.client.results.formats import Format
 from quarry_cli.client.runs.following import WAIT_EVERY_S, Show, Unseen, follow_run
 from quarry_cli.client.runs.reading import read_run
 from quarry_cli.client.runs.search import RunLine, Wanted, read_runs
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.client.session import Session
 from quarry_cli.client.submission.submitting import Submitted, as_text, submit
 

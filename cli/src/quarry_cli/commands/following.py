@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from quarry_cli.client.api import Client
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.errors import Exit
 from quarry_cli.screen import live, printing
 from quarry_cli.screen.lines import Lines

@@ -13,7 +13,7 @@ from quarry_cli.client.api import Client
 from quarry_cli.client.place import Place, placed
 from quarry_cli.client.results.formats import Format
 from quarry_cli.client.runs.following import WAIT_EVERY_S
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.client.submission.one_call import Asked, Sent
 from quarry_cli.commands.completing import models
 from quarry_cli.commands.consenting import consent

@@ -10,7 +10,7 @@ from quarry_cli.client.changes import control, retrying
 from quarry_cli.client.changes.budget import budgets, set_budget
 from quarry_cli.client.changes.share import set_share
 from quarry_cli.client.connections import Connections
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.errors import BadSetting
 from quarry_cli.screen import wording
 from quarry_core.contract.canary import HoldKind

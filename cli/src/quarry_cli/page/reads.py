@@ -27,7 +27,7 @@ from quarry_cli.client.runs.pages import IndexedRun, RunsPage, index_of, read_pa
 from quarry_cli.client.runs.pieces import JobsPage, ShardCell, ShardsPage, read_jobs, read_shard, read_shards
 from quarry_cli.client.runs.reading import RunReader
 from quarry_cli.client.runs.search import Wanted, no_such_run
-from quarry_cli.client.runs.view import JobView, RunView
+from quarry_cli.client.runs.view.shown import JobView, RunView
 from quarry_cli.errors import BadSetting, NoSuchRun
 from quarry_cli.page.cache import Cache
 from quarry_core.contract.names import RUN_ID_PATTERN, SHARD_PATTERN

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.page import actions, words
 from quarry_cli.page.site import Site
 from quarry_core.contract.share import CLASSES, WEIGHT_MAX

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from quarry_cli.client.runs.view import JobView, RunView
+from quarry_cli.client.runs.view.shown import JobView, RunView
 from quarry_cli.screen import wording
 from quarry_cli.screen.plans import plan_lines, planned_of
 from quarry_core.contract.states import job_ended

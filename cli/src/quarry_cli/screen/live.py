@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quarry_cli.client.runs.search import RunLine
-from quarry_cli.client.runs.view import JobView, RunView
+from quarry_cli.client.runs.view.shown import JobView, RunView
 from quarry_cli.screen import wording
 from quarry_cli.screen.plans import plan_table, planned_of
 from quarry_cli.screen.tables import Column, fit

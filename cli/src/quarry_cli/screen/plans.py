@@ -8,7 +8,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.screen.wording import dollars, duration, plain, size
 from quarry_core.planning.estimate import Duration, Estimate
 

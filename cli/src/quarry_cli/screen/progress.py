@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.screen import live, wording
 from quarry_cli.screen.lines import Lines
 from quarry_core.clock import SystemClock

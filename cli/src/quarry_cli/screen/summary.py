@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.client.submission.one_call import Sent
 from quarry_cli.screen.wording import dollars, plain
 from quarry_core.models.aliases import alias_table

@@ -6,7 +6,7 @@ character in them must not reach a terminal.
 
 from __future__ import annotations
 
-from quarry_cli.client.runs.view import JobView, RunView
+from quarry_cli.client.runs.view.shown import JobView, RunView
 from quarry_core.contract.share import CLASS_DEFAULT, WEIGHT_DEFAULT
 from quarry_core.contract.states import HELD, RunState
 from quarry_core.models.money import dollars as exact_dollars

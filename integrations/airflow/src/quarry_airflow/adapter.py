@@ -29,7 +29,7 @@ from airflow.providers.common.ai.exceptions import LLMBatchLimitExceededError
 
 from quarry_airflow import client
 from quarry_airflow.ids import run_id_of_batch
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.client.submission.one_call import Asked
 from quarry_cli.errors import NoResults, NoSuchRun
 from quarry_core.contract.states import RunState

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_core.contract.states import RunState
 
 

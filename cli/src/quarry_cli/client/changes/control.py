@@ -19,7 +19,7 @@ from quarry_cli.client.caller import audit, caller
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.runs.reading import RunReader
 from quarry_cli.client.runs.search import find_run, no_such_run
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.errors import NotControlled
 from quarry_core.contract.canary import CanaryState, HoldKind
 from quarry_core.contract.messages import Wakeup

@@ -19,7 +19,7 @@ from quarry_cli.client.results.parts import batches_of, open_part
 from quarry_cli.client.results.result_parts import parts_of
 from quarry_cli.client.runs.reading import read_run
 from quarry_cli.client.runs.search import find_version
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.client.session import Session
 from quarry_core.contract.names import report_key
 from quarry_core.errors import Missing

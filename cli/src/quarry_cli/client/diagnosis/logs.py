@@ -16,7 +16,7 @@ import msgspec
 
 from quarry_cli.aws.asking import Ask
 from quarry_cli.client.connections import Connections
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.errors import NotConfigured
 from quarry_core.contract.names import RUN_ID_PATTERN
 from quarry_core.errors import PortError

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from quarry_cli.client.results.parts import batches_of, open_part
 from quarry_cli.client.results.result_parts import fewest_parts_of
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.errors import NoResults
 from quarry_core.ports import ObjectInfo, ObjectRef, Objects
 

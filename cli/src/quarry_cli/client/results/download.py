@@ -39,7 +39,7 @@ from quarry_cli.client.results.parts import batches_of, open_part
 from quarry_cli.client.results.readable import readable
 from quarry_cli.client.results.result_parts import compact_parts_of, local_stem, parts_of
 from quarry_cli.client.results.row_account import Account, account
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.client.session import Session
 from quarry_cli.errors import NoResults, NotEnded, NotWritten
 from quarry_core.contract.names import report_key

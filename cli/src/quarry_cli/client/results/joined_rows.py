@@ -10,7 +10,7 @@ import pyarrow as pa
 from quarry_cli.client.results.parts import batches_of, open_part, tables_of
 from quarry_cli.client.results.readable import readable
 from quarry_cli.client.results.result_parts import fewest_parts_of, parts_of
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.client.session import Session
 from quarry_cli.errors import NoResults, Unaccounted
 from quarry_core.ports import ObjectRef, Objects

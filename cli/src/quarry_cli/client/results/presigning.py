@@ -13,7 +13,7 @@ from quarry_cli.client.connections import Connections
 from quarry_cli.client.results.download import local_name
 from quarry_cli.client.results.readable import readable
 from quarry_cli.client.results.result_parts import fewest_parts_of
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.client.session import Session
 from quarry_cli.errors import NotWritten
 from quarry_core.contract.names import report_key, report_page_key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.runs.reading import RunReader
 from quarry_cli.client.runs.search import find_version, no_such_run
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.client.session import Session
 from quarry_cli.errors import NoResults, NotEnded
 from quarry_core.ports import Objects

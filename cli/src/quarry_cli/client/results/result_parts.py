@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_core.contract.names import COMPACT, compact_prefix, results_prefix
 from quarry_core.ports import ObjectInfo, Objects
 

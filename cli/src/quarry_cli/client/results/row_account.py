@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from quarry_cli.client.runs.view import Rows
+from quarry_cli.client.runs.view.shown import Rows
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):

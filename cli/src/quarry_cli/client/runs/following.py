@@ -15,7 +15,7 @@ import msgspec
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.runs.reading import RunReader
 from quarry_cli.client.runs.search import beginning_with, find_run
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.errors import StillRunning
 from quarry_core.contract.states import ShardState
 from quarry_core.errors import Throttled, Unknown, credentials_fault, unreachable_endpoint

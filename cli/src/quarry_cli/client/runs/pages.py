@@ -13,7 +13,8 @@ import msgspec
 
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.runs.search import RunLine, Wanted, line_of
-from quarry_cli.client.runs.view import Spent, spent_by
+from quarry_cli.client.runs.view.money import spent_by
+from quarry_cli.client.runs.view.shown import Spent
 from quarry_core.contract.states import RunState
 from quarry_core.ledger import keys, rows
 from quarry_core.ports import Item, Key

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from quarry_cli.client.connections import Connections
-from quarry_cli.client.runs.view import JobView, job_view
+from quarry_cli.client.runs.view.jobs import job_view
+from quarry_cli.client.runs.view.shown import JobView
 from quarry_core.contract.names import SHARD_MAX, shard_id
 from quarry_core.ledger import keys, rows
 from quarry_core.ledger.rows import Shard

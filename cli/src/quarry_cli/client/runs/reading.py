@@ -13,7 +13,9 @@ from functools import partial
 from quarry_cli.client.aside import aside
 from quarry_cli.client.connections import Connections
 from quarry_cli.client.runs.search import find_run, no_such_run
-from quarry_cli.client.runs.view import RunView, VersionView, count_shards, run_view
+from quarry_cli.client.runs.view.build import run_view
+from quarry_cli.client.runs.view.counts import count_shards
+from quarry_cli.client.runs.view.shown import RunView, VersionView
 from quarry_core.contract.canary import CanaryState
 from quarry_core.contract.names import estimate_key
 from quarry_core.contract.run import Run

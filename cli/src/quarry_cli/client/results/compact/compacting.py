@@ -28,7 +28,7 @@ from quarry_cli.client.results.compact.grouping import AIM_MIB, AIM_MIB_MAX, AIM
 from quarry_cli.client.results.compact.merged import COPY_BYTES, merge
 from quarry_cli.client.results.readable import readable
 from quarry_cli.client.results.result_parts import compact_parts_of, parts_of
-from quarry_cli.client.runs.view import RunView
+from quarry_cli.client.runs.view.shown import RunView
 from quarry_cli.client.session import Session
 from quarry_cli.errors import BadSetting, NoResults, NotCompacted
 from quarry_core.contract.names import (

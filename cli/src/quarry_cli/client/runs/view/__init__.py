@@ -16,21 +16,3 @@ negative. A figure of a run is a field in `shown`, a function in the module of i
 
 `screen/wording.py` says each in words, and the page's templates show them.
 """
-
-from quarry_cli.client.runs.view.build import run_view
-from quarry_cli.client.runs.view.counts import count_shards
-from quarry_cli.client.runs.view.jobs import job_view
-from quarry_cli.client.runs.view.money import spent_by
-from quarry_cli.client.runs.view.shown import JobView, Rows, RunView, Spent, VersionView
-
-__all__ = [
-    "JobView",
-    "Rows",
-    "RunView",
-    "Spent",
-    "VersionView",
-    "count_shards",
-    "job_view",
-    "run_view",
-    "spent_by",
-]
