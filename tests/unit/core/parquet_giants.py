@@ -21,7 +21,8 @@ from quarry_core.contract.prompts import parse_template
 from quarry_core.models import family_of
 from quarry_core.planning.count_file import count_gaps, inspect, sample
 from quarry_core.ports import ObjectRef
-from quarry_core.rendering.encode import Encoder, estimate_record_bytes
+from quarry_core.rendering.encode import Encoder
+from quarry_core.rendering.row_encoder import estimate_record_bytes
 from quarry_core.tabular.rows import SourceError, read_rows
 
 

@@ -18,7 +18,7 @@ from quarry_core.planning.count_csv import count_csv
 from quarry_core.planning.count_jsonl import count_jsonl
 from quarry_core.planning.count_parquet import count_parquet, parquet_sample, spread
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.rendering.encode import RowEncoder
+from quarry_core.rendering.row_encoder import RowEncoder
 from quarry_core.tabular.rows import Count, SourceFormat, read_rows
 from quarry_core.tabular.spool import Body, SpoolPlace, keep, open_body
 

@@ -32,9 +32,9 @@ from quarry_core.planning.sampling import PassingSample
 from quarry_core.planning.selecting import asked_columns, choose_rows
 from quarry_core.planning.trial import name_unreadable, try_out
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.rendering.encode import RowEncoder, estimate_record_bytes
 from quarry_core.rendering.encoders import check_needed, encoder_of, loader_of, needed_columns
 from quarry_core.rendering.image_values import holds_bytes
+from quarry_core.rendering.row_encoder import RowEncoder, estimate_record_bytes
 from quarry_core.tabular.counted import Count, DatasetCount, schema_text
 from quarry_core.tabular.dataset import COUNTS, Dataset, Grouped, files_of
 from quarry_core.tabular.errors import SourceError

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from quarry_core.rendering.encode import RowEncoder, Unsent
 from quarry_core.rendering.images import ImageEncoder
+from quarry_core.rendering.row_encoder import RowEncoder, Unsent
 from quarry_core.tabular.dataset import Dataset
 
 # So many rows are encoded at once: little of what is looked at is shown.

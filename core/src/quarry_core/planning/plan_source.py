@@ -22,8 +22,8 @@ from quarry_core.planning.history import History
 from quarry_core.planning.plan import Plan, PlanError, has_canary, plan_shards
 from quarry_core.planning.sampling import estimate_tokens
 from quarry_core.ports import Objects
-from quarry_core.rendering.encode import NotEncodable
 from quarry_core.rendering.encoders import encoder_of
+from quarry_core.rendering.text import NotEncodable
 from quarry_core.tabular.counted import DatasetCount
 from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.errors import SourceError

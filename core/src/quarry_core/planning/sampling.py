@@ -17,8 +17,8 @@ import pyarrow as pa
 from quarry_core.contract.run import Pins
 from quarry_core.planning.estimate import TokenEstimate
 from quarry_core.planning.tokens import TokenSample, spread_places
-from quarry_core.rendering.encode import RowEncoder
 from quarry_core.rendering.encoders import ask_of
+from quarry_core.rendering.row_encoder import RowEncoder
 from quarry_core.tabular.dataset import Dataset
 
 SAMPLE_ROWS = 4_096

@@ -17,12 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from quarry_core.rendering.row_encoder import ROW_DIGITS
+
 # Bytes that do not occur in UTF-8 (RFC 3629, section 1): the first ends a row, the others stand behind one placeholder each.
 _MARKS = tuple(bytes([code]) for code in (0xFF, *range(0xF5, 0xFF), 0xC0, 0xC1))
 SLOTS_MAX = len(_MARKS)
-_ROW_DIGITS = 6
-_PLACES = 10 ** np.arange(_ROW_DIGITS - 1, -1, -1)
-_NO_ROW = b"0" * _ROW_DIGITS
+_PLACES = 10 ** np.arange(ROW_DIGITS - 1, -1, -1)
+_NO_ROW = b"0" * ROW_DIGITS
 _SPACE = 0x20
 
 
@@ -91,7 +92,7 @@ class Blocks:
         digits = np.full(len(rows), len(head), np.int64)
         digits[1:] += ends[:-1] + len(begin) + np.arange(len(rows) - 1) * (len(between) - 1) + len(self._last)
         numbers = np.asarray(rows, np.int64)
-        np.frombuffer(lines, np.uint8)[digits[:, None] + np.arange(_ROW_DIGITS)] = numbers[
+        np.frombuffer(lines, np.uint8)[digits[:, None] + np.arange(ROW_DIGITS)] = numbers[
             :, None
         ] // _PLACES % 10 + ord("0")
         return lines

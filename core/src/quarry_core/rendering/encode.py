@@ -14,55 +14,41 @@ into a prompt. An encoder holds no state between calls and may be shared by thre
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from quarry_core.contract.names import ROW_MAX, SHARD_PATTERN
 from quarry_core.contract.prompts import EMBEDDING_COLUMN, NullPolicy, Placeholder, Template
 from quarry_core.models import Family, Turn
 from quarry_core.models.family import Role
 from quarry_core.rendering.blocks import SLOTS_MAX, Blocks
+from quarry_core.rendering.row_encoder import (
+    HEAD_BYTES,
+    LINES_BYTES_MAX,
+    RECORD_BYTES_MAX,
+    ROW_DIGITS,
+    Encoded,
+    Unsent,
+    UnsentCode,
+    line_head,
+)
 from quarry_core.rendering.text import (
     Fault,
-    NotEncodable,
     Rendered,
-    check_encodable,
     field_as_json,
     field_as_text,
     is_text,
 )
 from quarry_core.tabular.row_bytes import pieces
 
-__all__ = [
-    "BLOCK_BYTES",
-    "EMBEDDING_COLUMN",
-    "LINES_BYTES_MAX",
-    "RECORD_BYTES_MAX",
-    "SLICE_BYTES",
-    "Encoded",
-    "Encoder",
-    "NotEncodable",
-    "RowEncoder",
-    "Unsent",
-    "UnsentCode",
-    "check_encodable",
-    "estimate_record_bytes",
-]
-
-# The largest body of one model call.
-RECORD_BYTES_MAX = 25_000_000
 # Rows are made lines in blocks of at most so many bytes, of one batch all alike: smaller ones stay in the processor's cache,
 # larger ones need fewer calls (measured from 64 KB to 2 MB).
 BLOCK_BYTES = 500_000
-# So much is handed on at once, plus a block: a template multiplies what stands in a row, and a batch has many.
-LINES_BYTES_MAX = 4 << 20
 # A longer value is made JSON in slices: as a Python string it takes up to four times its bytes.
 SLICE_BYTES = 1 << 20
 # So much of a batch, decoded, is turned into text at once; JSON of numbers is up to five times as long.
@@ -73,9 +59,6 @@ TOGETHER_BYTES_MAX = 2 * BLOCK_BYTES
 # A control character becomes six bytes in JSON.
 ESCAPED_BYTES_MAX = 6
 
-UnsentCode = Literal[
-    "NULL_INPUT", "BAD_VALUE", "TOO_LARGE", "SKIPPED", "BAD_IMAGE", "IMAGE_MISSING", "IMAGE_DENIED", "IMAGE_TOO_LARGE"
-]
 _CODES: dict[Fault, UnsentCode] = {
     Fault.NULL: "NULL_INPUT",
     Fault.NAN: "NULL_INPUT",
@@ -97,57 +80,8 @@ def as_it_is(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-@dataclass(frozen=True, slots=True)
-class Unsent:
-    """A row that is not sent. `row` counts in the shard, as record ids do."""
-
-    row: int
-    code: UnsentCode
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """The lines of a batch: `records + len(unsent)` is the batch's number of rows."""
-
-    data: bytes | bytearray
-    records: int
-    unsent: tuple[Unsent, ...] = ()
-
-
 # What stands in each placeholder, for a piece of a batch.
 Values = Mapping[Placeholder, Rendered]
-
-
-class RowEncoder(Protocol):
-    """What makes lines of rows: of prompts (`Encoder`), or of ready requests (`requests.RequestEncoder`).
-
-    Attributes:
-        columns: of the source, that it reads.
-    """
-
-    columns: tuple[str, ...]
-
-    @property
-    def frame_bytes(self) -> int:
-        """The length of a line that says nothing, newline included."""
-        ...
-
-    def encode_bounded(self, batch: pa.RecordBatch, shard: str, first_row: int) -> Iterator[Encoded]:
-        """The lines of a batch, in stretches of about `LINES_BYTES_MAX` bytes, or of one record that is longer."""
-        ...
-
-    def texts(self, batch: pa.RecordBatch) -> Iterator[str]:
-        """What each record that is sent says to the model, and no JSON."""
-        ...
-
-    def could_be_too_large(self, text_bytes: int) -> bool:
-        """Whether a row of so many bytes of text, in all columns, may have to be left out, nulls apart."""
-        ...
-
-    def count_unsent(self, batch: pa.RecordBatch) -> int:
-        """How many rows of a batch are left out."""
-        ...
 
 
 class Encoder:
@@ -203,7 +137,7 @@ class Encoder:
     @property
     def frame_bytes(self) -> int:
         """The length of a line whose placeholders are empty, newline included."""
-        return len(_HEAD) + 11 + sum(map(len, self._constants))
+        return HEAD_BYTES + ROW_DIGITS + sum(map(len, self._constants))
 
     def encode(self, batch: pa.RecordBatch, shard: str, first_row: int) -> Encoded:
         """Encode a batch whose columns have passed `check_encodable`.
@@ -225,14 +159,11 @@ class Encoder:
 
     def encode_bounded(self, batch: pa.RecordBatch, shard: str, first_row: int) -> Iterator[Encoded]:
         """As `encode`, in stretches of about `LINES_BYTES_MAX` bytes, or of one record that is longer."""
-        if SHARD_PATTERN.fullmatch(shard) is None or first_row < 0 or first_row + batch.num_rows > ROW_MAX + 1:
-            raise ValueError(
-                f"rows {first_row} to {first_row + batch.num_rows - 1} of shard {shard!r} have no record ids"
-            )
+        head = line_head(shard, first_row, batch.num_rows)
         lines: list[bytes | bytearray] = []
         unsent: list[Unsent] = []
         records = size_bytes = 0
-        for block_records, block in self._blocks(batch, _HEAD + shard.encode(), first_row, unsent):
+        for block_records, block in self._blocks(batch, head, first_row, unsent):
             if size_bytes and size_bytes + len(block) > LINES_BYTES_MAX:
                 yield Encoded(lines[0] if len(lines) == 1 else b"".join(lines), records, ())
                 lines, records, size_bytes = [], 0, 0
@@ -267,7 +198,7 @@ class Encoder:
             longest = {slot: pc.max(pc.binary_length(one.texts)).as_py() or 0 for slot, one in rendered.items()}
             line_bytes = sum(longest[slot] * times for slot, times in self._times.items())
             if line_bytes * ESCAPED_BYTES_MAX + self.frame_bytes > self._record_bytes_max:
-                sent = self._piece(_HEAD + b"00000", range(start, stop), rendered, [])
+                sent = self._piece(line_head("00000", 0, 0), range(start, stop), rendered, [])
                 unsent += stop - start - sum(records for records, _ in sent)
             elif any(one.texts.null_count for one in rendered.values()):
                 valid = [one.texts.is_valid().to_numpy(zero_copy_only=False) for one in rendered.values()]
@@ -405,19 +336,7 @@ class Encoder:
         }
 
 
-def estimate_record_bytes(encoder: RowEncoder, sample: Iterable[pa.RecordBatch]) -> float:
-    """The mean length of a line, newline included, over a sample of rows; an empty line's where none can be sent."""
-    line_bytes = records = 0
-    for batch in sample:
-        for encoded in encoder.encode_bounded(batch, "00000", 0):
-            line_bytes += len(encoded.data)
-            records += encoded.records
-    return line_bytes / records if records else float(encoder.frame_bytes)
-
-
 # --------------------------------------------------------------------------- the constant bytes
-
-_HEAD = b'{"recordId":"'
 
 
 def _constants(

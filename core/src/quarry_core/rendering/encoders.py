@@ -13,10 +13,12 @@ from quarry_core.contract.requests import BODY_COLUMNS
 from quarry_core.contract.run import Pins
 from quarry_core.models import BY_INVOKE_MODEL, family_of, image_content_of
 from quarry_core.ports import Objects
-from quarry_core.rendering.encode import Attach, Encoder, NotEncodable, RowEncoder, as_it_is, check_encodable
+from quarry_core.rendering.encode import Attach, Encoder, as_it_is
 from quarry_core.rendering.image_values import why_no_images
 from quarry_core.rendering.images import ImageEncoder, ImageLoader, marked
 from quarry_core.rendering.requests import RequestEncoder
+from quarry_core.rendering.row_encoder import RowEncoder
+from quarry_core.rendering.text import NotEncodable, check_encodable
 from quarry_core.structured.schema import read_schema
 from quarry_core.structured.ways import Ask
 from quarry_core.tabular.counted import DatasetCount

@@ -29,15 +29,14 @@ from quarry_core.errors import Missing, MissingBucket, Refused, credentials_faul
 from quarry_core.images.header import ODDITIES, Header, NotAnImage, read_header
 from quarry_core.models import ImageContent
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.rendering.encode import LINES_BYTES_MAX, Encoded, Encoder, Unsent, UnsentCode
+from quarry_core.rendering.encode import Encoder
 from quarry_core.rendering.image_values import BadReference, reference_of
+from quarry_core.rendering.row_encoder import HEAD_BYTES, LINES_BYTES_MAX, ROW_DIGITS, Encoded, Unsent, UnsentCode
 from quarry_core.tabular.errors import SourceError
 
 # In flight, or read and waiting for their row's turn.
 AHEAD_IMAGES = 8
 DENIED_MAX = 20
-_ROW_DIGITS = 6
-_HEAD_BYTES = len(b'{"recordId":"00000')
 _encode = msgspec.json.Encoder().encode
 
 
@@ -225,7 +224,7 @@ class ImageEncoder:
         for part in self._texts.encode_bounded(batch, shard, first_row):
             unsent += part.unsent
             for line in bytes(part.data).split(b"\n")[:-1]:
-                row = int(line[_HEAD_BYTES : _HEAD_BYTES + _ROW_DIGITS])
+                row = int(line[HEAD_BYTES : HEAD_BYTES + ROW_DIGITS])
                 if row in self._left_out:
                     unsent.append(self._left_out[row])
                     continue

@@ -12,22 +12,22 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from quarry_core.contract.names import ROW_MAX, SHARD_PATTERN
 from quarry_core.contract.requests import BODY_COLUMNS, RequestFormat
 from quarry_core.models.openai_chat import Untranslatable, converse_request
-from quarry_core.rendering.encode import (
+from quarry_core.rendering.row_encoder import (
+    HEAD_BYTES,
     LINES_BYTES_MAX,
     RECORD_BYTES_MAX,
+    ROW_DIGITS,
     Encoded,
     Unsent,
     UnsentCode,
+    line_head,
 )
 from quarry_core.tabular.requests.lines import HALF_PAIR
 
-_HEAD = b'{"recordId":"'
 _MIDDLE = b'","modelInput":'
 _END = b"}\n"
-_ROW_DIGITS = 6
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -56,7 +56,7 @@ class RequestEncoder:
     @property
     def frame_bytes(self) -> int:
         """The length of a line without its request, newline included."""
-        return len(_HEAD) + 5 + _ROW_DIGITS + len(_MIDDLE) + len(_END)
+        return HEAD_BYTES + ROW_DIGITS + len(_MIDDLE) + len(_END)
 
     def model_input(self, body: bytes) -> bytes:
         """What a record of this request holds.
@@ -77,11 +77,7 @@ class RequestEncoder:
 
     def encode_bounded(self, batch: pa.RecordBatch, shard: str, first_row: int) -> Iterator[Encoded]:
         """As `Encoder.encode_bounded`."""
-        if SHARD_PATTERN.fullmatch(shard) is None or first_row < 0 or first_row + batch.num_rows > ROW_MAX + 1:
-            raise ValueError(
-                f"rows {first_row} to {first_row + batch.num_rows - 1} of shard {shard!r} have no record ids"
-            )
-        head = _HEAD + shard.encode()
+        head = line_head(shard, first_row, batch.num_rows)
         lines: list[bytes] = []
         unsent: list[Unsent] = []
         size_bytes = 0

@@ -21,8 +21,8 @@ from quarry_core.contract.versions import RetryOf
 from quarry_core.errors import Missing
 from quarry_core.ledger.rows import Shard
 from quarry_core.ports import ObjectRef, Objects
-from quarry_core.rendering.encode import RowEncoder
 from quarry_core.rendering.images import ImageEncoder
+from quarry_core.rendering.row_encoder import RowEncoder
 from quarry_core.tabular.reader import RowReader
 from quarry_preprocessor.write import BLOCK_BYTES, Written, unsent_before, unsent_line
 

@@ -24,8 +24,8 @@ from quarry_core.errors import Missing
 from quarry_core.planning.plan import ShardRange
 from quarry_core.planning.plan_source import CHUNK_BYTES, ROW_GROUP_BYTES
 from quarry_core.ports import ObjectRef, Objects, Upload
-from quarry_core.rendering.encode import RowEncoder, Unsent
 from quarry_core.rendering.images import ImageEncoder
+from quarry_core.rendering.row_encoder import RowEncoder, Unsent
 from quarry_core.service.publishing import ALWAYS, Wanted
 from quarry_core.tabular.dataset import Dataset
 from quarry_core.tabular.reader import RowReader

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from quarry_core.contract.requests import NotRequests, could_be_requests, request_format_of
 from quarry_core.models.openai_chat import converse_request
 from quarry_core.planning.count_requests import OFFSET_EVERY_ROWS, count_requests
-from quarry_core.rendering.encode import estimate_record_bytes
 from quarry_core.rendering.requests import RequestEncoder
+from quarry_core.rendering.row_encoder import estimate_record_bytes
 from quarry_core.tabular.errors import SourceError
 from quarry_core.tabular.rows import read_rows
 from tests.examples import examples

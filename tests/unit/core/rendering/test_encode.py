@@ -14,17 +14,9 @@ from hypothesis import strategies as st
 from quarry_core.contract.names import record_id
 from quarry_core.contract.prompts import MissingColumn, parse_template
 from quarry_core.models import family_of
-from quarry_core.rendering.encode import (
-    BLOCK_BYTES,
-    LINES_BYTES_MAX,
-    SLICE_BYTES,
-    Encoded,
-    Encoder,
-    NotEncodable,
-    Unsent,
-    check_encodable,
-    estimate_record_bytes,
-)
+from quarry_core.rendering.encode import BLOCK_BYTES, SLICE_BYTES, Encoder
+from quarry_core.rendering.row_encoder import LINES_BYTES_MAX, Encoded, Unsent, estimate_record_bytes
+from quarry_core.rendering.text import NotEncodable, check_encodable
 from tests.examples import examples
 
 CLAUDE = family_of("anthropic.claude-3-haiku-20240307-v1:0")

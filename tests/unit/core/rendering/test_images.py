@@ -10,9 +10,9 @@ from quarry_core.contract.images import ImageColumn
 from quarry_core.contract.prompts import Prompt
 from quarry_core.contract.run import Pins, Source
 from quarry_core.ports import ObjectRef
-from quarry_core.rendering.encode import LINES_BYTES_MAX
 from quarry_core.rendering.encoders import sending_encoder_of
 from quarry_core.rendering.images import AHEAD_IMAGES
+from quarry_core.rendering.row_encoder import LINES_BYTES_MAX
 from tests.world.images import png
 from tests.world.objects import FakeObjects
 
