@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
+from typing import get_args
 
 import duckdb
 import pyarrow as pa
 import pytest
 
 from quarry_cli.client.export import tally
-from quarry_cli.client.export.asked import Export
+from quarry_cli.client.export.asked import Export, Target
 from quarry_cli.client.export.duckdb_store import DuckdbStore
 from quarry_cli.client.export.exporting import export
+from quarry_cli.client.export.targets import TARGETS
 from quarry_cli.errors import NotExported, NotWritten
 from tests.world.world import TITAN
 
@@ -167,6 +170,24 @@ def test_a_run_that_goes_on_and_a_column_that_is_taken_are_refused(quarry, file)
     quarry.finish(run_id)
 
     assert "--run-column" in exported(quarry, run_id, file, "--run-column", "Topic", code=2)
+
+
+def test_every_target_is_described():
+    assert tuple(TARGETS) == get_args(Target)
+
+
+@pytest.mark.parametrize(
+    ("target", "option"),
+    [(to, option) for to, other in permutations(TARGETS, 2) for option in TARGETS[other].options],
+)
+def test_an_option_of_another_target_is_refused_by_name(quarry, target, option):
+    value = {"--property": "key=value", "--distance": "cosine"}.get(option, "topic")
+
+    result = quarry("export", "some-run", "--to", target, "--at", "there", "--table", "jokes", option, value)
+
+    assert result.exit_code == 2
+    assert option in result.stderr
+    assert "only" in result.stderr
 
 
 class Rounding(DuckdbStore):

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from quarry_cli.client.export.asked import RUN_COLUMN, Distance, Export, Mode, Target
+from quarry_cli.client.export.targets import TARGETS
 from quarry_cli.commands.options import RunId, Version, open_client
 from quarry_cli.screen import printing
 from quarry_cli.screen.printing import Json
@@ -26,13 +27,15 @@ def export(
         typer.Option(
             "--at",
             metavar="PLACE",
-            help="DuckDB: the database file; LanceDB: its URI; Iceberg: the catalog; S3 Vectors: the vector bucket.",
+            help="; ".join(kind.place for kind in TARGETS.values()) + ".",
         ),
     ],
     table: Annotated[
         str,
         typer.Option(
-            "--table", metavar="NAME", help="The table; of Iceberg with its namespace; of S3 Vectors the index."
+            "--table",
+            metavar="NAME",
+            help="; ".join(("The table", *(kind.table for kind in TARGETS.values() if kind.table))) + ".",
         ),
     ],
     mode: Annotated[
@@ -81,10 +84,15 @@ def export(
 
     Exit code 1: what is read back differs, and was taken back; 2: the table exists or does not, or a column does not fit.
     """
-    if properties and to != "iceberg":
-        raise typer.BadParameter("only Iceberg has a catalog", param_hint="--property")
-    if to != "s3-vectors" and (distance or metadata or not_filterable):
-        raise typer.BadParameter("only for --to s3-vectors", param_hint="--distance, --metadata, --not-filterable")
+    given = {
+        "--property": properties,
+        "--distance": distance,
+        "--metadata": metadata,
+        "--not-filterable": not_filterable,
+    }
+    for target, kind in TARGETS.items():
+        if target != to and any(given[option] for option in kind.options):
+            raise typer.BadParameter(kind.alone, param_hint=", ".join(kind.options))
     if to == "s3-vectors" and mode == "append" and distance:
         raise typer.BadParameter("an index keeps the distance that it was made with", param_hint="--distance")
     asked = Export(
