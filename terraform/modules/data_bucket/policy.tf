@@ -41,6 +41,25 @@ locals {
       },
     ]
   ])
+
+  # A put that names no encryption gets the bucket's, so only one that names another is wrong: the services name none, and
+  # that Bedrock names one is not documented. Bedrock's role is left out all the same: AWS says of a job without a key of
+  # its own that the output is encrypted with a key that AWS manages, and not whether its puts then name that key. To refuse
+  # them would lose output that was paid for.
+  encryption_header = "s3:x-amz-server-side-encryption"
+  encryptions = concat(
+    [{
+      sid    = "OtherEncryption"
+      header = local.encryption_header
+      only   = var.kms_key_arn == null ? "AES256" : "aws:kms"
+    }],
+    # Who names KMS and no key gets AWS's own key, not the bucket's: an absent key is another key here.
+    var.kms_key_arn == null ? [] : [{
+      sid    = "OtherKey"
+      header = "${local.encryption_header}-aws-kms-key-id"
+      only   = var.kms_key_arn
+    }],
+  )
 }
 
 data "aws_iam_policy_document" "this" {
@@ -62,15 +81,11 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # A put that names no encryption gets the bucket's, so only one that names another is wrong: the services name none, and
-  # that Bedrock names one is not documented. Bedrock's role is left out all the same: AWS says of a job without a key of
-  # its own that the output is encrypted with a key that AWS manages, and not whether its puts then name that key. To refuse
-  # them would lose output that was paid for.
   dynamic "statement" {
-    for_each = var.kms_key_arn == null ? ["AES256"] : ["aws:kms"]
+    for_each = local.encryptions
 
     content {
-      sid       = "OtherEncryption"
+      sid       = statement.value.sid
       effect    = "Deny"
       actions   = ["s3:PutObject"]
       resources = [local.objects]
@@ -82,49 +97,14 @@ data "aws_iam_policy_document" "this" {
 
       condition {
         test     = "Null"
-        variable = "s3:x-amz-server-side-encryption"
+        variable = local.encryption_header
         values   = ["false"]
       }
 
       condition {
         test     = "StringNotEquals"
-        variable = "s3:x-amz-server-side-encryption"
-        values   = [statement.value]
-      }
-
-      condition {
-        test     = "ArnNotEquals"
-        variable = "aws:PrincipalArn"
-        values   = [var.bedrock_role_arn]
-      }
-    }
-  }
-
-  # Who names KMS and no key gets AWS's own key, not the bucket's: an absent key is another key here.
-  dynamic "statement" {
-    for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
-
-    content {
-      sid       = "OtherKey"
-      effect    = "Deny"
-      actions   = ["s3:PutObject"]
-      resources = [local.objects]
-
-      principals {
-        type        = "*"
-        identifiers = ["*"]
-      }
-
-      condition {
-        test     = "Null"
-        variable = "s3:x-amz-server-side-encryption"
-        values   = ["false"]
-      }
-
-      condition {
-        test     = "StringNotEquals"
-        variable = "s3:x-amz-server-side-encryption-aws-kms-key-id"
-        values   = [statement.value]
+        variable = statement.value.header
+        values   = [statement.value.only]
       }
 
       condition {

@@ -1,21 +1,9 @@
 # The role under which ECS itself starts a task: pulls its image, writes its log, reads the secrets there may be. The
 # services' own roles come from outside.
 
-data "aws_iam_policy_document" "execution_trust" {
-  statement {
-    sid     = "TasksOfThisAccount"
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["ecs-tasks.amazonaws.com"]
-    }
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [var.place.account_id]
-    }
-  }
+module "trust" {
+  source = "../role_trust"
+  place  = var.place
 }
 
 data "aws_iam_policy_document" "execution" {
@@ -98,7 +86,7 @@ resource "aws_iam_role_policy" "token" {
 resource "aws_iam_role" "execution" {
   name                 = module.names.roles.execution.name
   description          = "Starts the tasks of ${local.prefix}: images and logs"
-  assume_role_policy   = data.aws_iam_policy_document.execution_trust.json
+  assume_role_policy   = module.trust.execution_json
   permissions_boundary = var.permissions_boundary_arn
 }
 

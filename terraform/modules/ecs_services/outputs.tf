@@ -40,5 +40,5 @@ output "execution_access_json" {
 
 output "execution_trust_json" {
   description = "Trust policy of that role."
-  value       = data.aws_iam_policy_document.execution_trust.json
+  value       = module.trust.execution_json
 }

@@ -1,21 +1,9 @@
 # The role under which ECS starts the page: its image, its log, its token. Not that of the services, which has no business with
 # the token.
 
-data "aws_iam_policy_document" "execution_trust" {
-  statement {
-    sid     = "TasksOfThisAccount"
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["ecs-tasks.amazonaws.com"]
-    }
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [var.place.account_id]
-    }
-  }
+module "trust" {
+  source = "../role_trust"
+  place  = var.place
 }
 
 data "aws_iam_policy_document" "execution" {
@@ -71,7 +59,7 @@ data "aws_iam_policy_document" "execution" {
 resource "aws_iam_role" "execution" {
   name                 = module.names.roles.page-execution.name
   description          = "Starts the page of ${local.prefix}: image, log and token"
-  assume_role_policy   = data.aws_iam_policy_document.execution_trust.json
+  assume_role_policy   = module.trust.execution_json
   permissions_boundary = var.permissions_boundary_arn
 }
 

@@ -22,6 +22,24 @@ data "aws_iam_policy_document" "ecs" {
   }
 }
 
+# The role under which ECS itself starts a task.
+data "aws_iam_policy_document" "execution" {
+  statement {
+    sid     = "TasksOfThisAccount"
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["ecs-tasks.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [var.place.account_id]
+    }
+  }
+}
+
 # EC2 tells no source account; an instance can only bear a profile of its own account.
 data "aws_iam_policy_document" "ec2" {
   statement {

@@ -6,3 +6,8 @@ output "policies" {
     none = data.aws_iam_policy_document.principals.json
   }
 }
+
+output "execution_json" {
+  description = "The trust policy of the role under which ECS itself starts a task, as JSON."
+  value       = data.aws_iam_policy_document.execution.json
+}

@@ -81,31 +81,21 @@ run "what_could_not_be_delivered" {
     error_message = "The target's dead-letter queue differs."
   }
 
+  # Whole it is compared in module queue_policy.
   assert {
-    condition = jsondecode(aws_sqs_queue.undelivered.policy) == {
-      Version = "2012-10-17"
-      Statement = [
-        {
-          Sid       = "OnlyTheRuleDelivers"
-          Effect    = "Allow"
-          Principal = { Service = "events.amazonaws.com" }
-          Action    = "sqs:SendMessage"
-          Resource  = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-event-target-dlq"
-          Condition = {
-            ArnEquals = { "aws:SourceArn" = "arn:aws:events:us-east-1:123456789012:rule/dev-quarry-job-events" }
-          }
-        },
-        {
-          Sid       = "DenyPlainHttp"
-          Effect    = "Deny"
-          Principal = "*"
-          Action    = "sqs:*"
-          Resource  = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-event-target-dlq"
-          Condition = { Bool = { "aws:SecureTransport" = "false" } }
-        },
-      ]
-    }
+    condition = [for statement in jsondecode(aws_sqs_queue.undelivered.policy).Statement : "${statement.Sid} ${statement.Resource}"] == [
+      "OnlyTheRuleDelivers arn:aws:sqs:us-east-1:123456789012:dev-quarry-event-target-dlq",
+      "DenyPlainHttp arn:aws:sqs:us-east-1:123456789012:dev-quarry-event-target-dlq",
+    ]
     error_message = "The policy of the target's dead-letter queue differs."
+  }
+
+  assert {
+    condition = (
+      jsondecode(aws_sqs_queue.undelivered.policy).Statement[0].Condition.ArnEquals["aws:SourceArn"]
+      == "arn:aws:events:us-east-1:123456789012:rule/dev-quarry-job-events"
+    )
+    error_message = "Only the rule of this environment's jobs delivers."
   }
 }
 

@@ -59,6 +59,10 @@ run "one_restricted_task_that_only_looks" {
     error_message = "By default nobody reaches it."
   }
   assert {
+    condition     = [for statement in jsondecode(aws_iam_role.execution.assume_role_policy).Statement : statement.Sid] == ["TasksOfThisAccount"] # whole in role_trust
+    error_message = "ECS itself starts the task, for this account alone."
+  }
+  assert {
     condition = jsondecode(output.execution_access_json).Statement == [
       { Sid = "SignInToEcr", Effect = "Allow", Action = "ecr:GetAuthorizationToken", Resource = "*" },
       {

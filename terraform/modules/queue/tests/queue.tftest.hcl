@@ -1,4 +1,4 @@
-# The attributes are those that `quarry local up` gives its queues; the policies are compared whole.
+# The attributes are those that `quarry local up` gives its queues.
 
 provider "aws" {
   region                      = "us-east-1"
@@ -71,34 +71,16 @@ run "a_queue_and_its_dead_letters" {
     error_message = "Only the queue itself may redrive to its dead-letter queue."
   }
 
+  # Whole they are compared in module queue_policy.
   assert {
-    condition = jsondecode(aws_sqs_queue.this.policy) == {
-      Version = "2012-10-17"
-      Statement = [{
-        Sid       = "DenyPlainHttp"
-        Effect    = "Deny"
-        Principal = "*"
-        Action    = "sqs:*"
-        Resource  = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices"
-        Condition = { Bool = { "aws:SecureTransport" = "false" } }
-      }]
-    }
-    error_message = "The queue's policy differs."
-  }
-
-  assert {
-    condition = jsondecode(aws_sqs_queue.dead.policy) == {
-      Version = "2012-10-17"
-      Statement = [{
-        Sid       = "DenyPlainHttp"
-        Effect    = "Deny"
-        Principal = "*"
-        Action    = "sqs:*"
-        Resource  = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices-dlq"
-        Condition = { Bool = { "aws:SecureTransport" = "false" } }
-      }]
-    }
-    error_message = "The dead-letter queue's policy differs."
+    condition = [
+      for policy in [aws_sqs_queue.this.policy, aws_sqs_queue.dead.policy] :
+      [for statement in jsondecode(policy).Statement : "${statement.Sid} ${statement.Resource}"]
+      ] == [
+      ["DenyPlainHttp arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices"],
+      ["DenyPlainHttp arn:aws:sqs:us-east-1:123456789012:dev-quarry-slices-dlq"],
+    ]
+    error_message = "Each of the two queues has its own policy."
   }
 
   assert {
@@ -116,30 +98,18 @@ run "only_the_rule_delivers_events" {
   }
 
   assert {
-    condition = jsondecode(output.policy_json) == jsondecode(aws_sqs_queue.this.policy) && jsondecode(output.policy_json) == {
-      Version = "2012-10-17"
-      Statement = [
-        {
-          Sid       = "OnlyTheRuleDelivers"
-          Effect    = "Allow"
-          Principal = { Service = "events.amazonaws.com" }
-          Action    = "sqs:SendMessage"
-          Resource  = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-events"
-          Condition = {
-            ArnEquals = { "aws:SourceArn" = "arn:aws:events:us-east-1:123456789012:rule/dev-quarry-job-events" }
-          }
-        },
-        {
-          Sid       = "DenyPlainHttp"
-          Effect    = "Deny"
-          Principal = "*"
-          Action    = "sqs:*"
-          Resource  = "arn:aws:sqs:us-east-1:123456789012:dev-quarry-events"
-          Condition = { Bool = { "aws:SecureTransport" = "false" } }
-        },
-      ]
-    }
+    condition = jsondecode(output.policy_json) == jsondecode(aws_sqs_queue.this.policy) && [
+      for statement in jsondecode(output.policy_json).Statement : "${statement.Sid} ${statement.Resource}"
+      ] == [
+      "OnlyTheRuleDelivers arn:aws:sqs:us-east-1:123456789012:dev-quarry-events",
+      "DenyPlainHttp arn:aws:sqs:us-east-1:123456789012:dev-quarry-events",
+    ]
     error_message = "The policy of the events queue differs."
+  }
+
+  assert {
+    condition     = jsondecode(output.policy_json).Statement[0].Condition.ArnEquals["aws:SourceArn"] == var.event_rule_arn
+    error_message = "The rule that delivers must be the one that is given."
   }
 }
 

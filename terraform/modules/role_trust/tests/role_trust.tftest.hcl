@@ -39,11 +39,34 @@ run "services_of_aws_for_this_account_alone" {
   }
 }
 
+run "ecs_itself_for_this_account_alone" {
+  command = plan
+
+  assert {
+    condition = jsondecode(output.execution_json) == {
+      Version = "2012-10-17"
+      Statement = [{
+        Sid       = "TasksOfThisAccount"
+        Effect    = "Allow"
+        Principal = { Service = "ecs-tasks.amazonaws.com" }
+        Action    = "sts:AssumeRole"
+        Condition = { StringEquals = { "aws:SourceAccount" = "123456789012" } }
+      }]
+    }
+    error_message = "The trust of the role under which ECS starts a task differs."
+  }
+}
+
 run "whoever_the_account_lets" {
   command = plan
 
   assert {
-    condition     = jsondecode(output.policies.none).Statement[0].Principal == { AWS = "arn:aws:iam::123456789012:root" }
+    condition = jsondecode(output.policies.none).Statement == [{
+      Sid       = "TrustedPrincipals"
+      Effect    = "Allow"
+      Principal = { AWS = "arn:aws:iam::123456789012:root" }
+      Action    = "sts:AssumeRole"
+    }]
     error_message = "Without principals the account itself decides."
   }
 }

@@ -493,32 +493,14 @@ run "what_the_collector_may_do" {
   }
 }
 
+# Who may take a role is compared whole in module role_trust; here, that it is the document of the runtime.
+
 run "ecs_tasks_of_this_account_take_the_roles" {
   command = plan
 
   assert {
-    condition = { for role, json in output.trust_json : role => jsondecode(json) } == {
-      for role in ["collector", "preprocessor", "scheduler"] : role => {
-        Version = "2012-10-17"
-        Statement = [
-          {
-            Sid    = "EcsTasks"
-            Effect = "Allow"
-            Principal = {
-              Service = "ecs-tasks.amazonaws.com"
-            }
-            Action = "sts:AssumeRole"
-            Condition = {
-              StringEquals = {
-                "aws:SourceAccount" = "123456789012"
-              }
-              ArnLike = {
-                "aws:SourceArn" = "arn:aws:ecs:us-east-1:123456789012:*"
-              }
-            }
-          },
-        ]
-      }
+    condition = { for role, json in output.trust_json : role => [for statement in jsondecode(json).Statement : statement.Sid] } == {
+      for role in ["collector", "preprocessor", "scheduler"] : role => ["EcsTasks"]
     }
     error_message = "The trust policies differ."
   }
@@ -561,15 +543,7 @@ run "a_server_has_one_role_with_three_policies_and_an_instance_profile" {
   }
 
   assert {
-    condition = jsondecode(output.trust_json["server"]) == {
-      Version = "2012-10-17"
-      Statement = [{
-        Sid       = "Server"
-        Effect    = "Allow"
-        Principal = { Service = "ec2.amazonaws.com" }
-        Action    = "sts:AssumeRole"
-      }]
-    }
+    condition     = [for statement in jsondecode(output.trust_json["server"]).Statement : statement.Sid] == ["Server"]
     error_message = "The server's trust policy differs."
   }
 
@@ -603,16 +577,8 @@ run "without_a_runtime_the_account_takes_the_roles" {
   }
 
   assert {
-    condition = { for role, json in output.trust_json : role => jsondecode(json) } == {
-      for role in ["collector", "preprocessor", "scheduler"] : role => {
-        Version = "2012-10-17"
-        Statement = [{
-          Sid       = "TrustedPrincipals"
-          Effect    = "Allow"
-          Principal = { AWS = "arn:aws:iam::123456789012:root" }
-          Action    = "sts:AssumeRole"
-        }]
-      }
+    condition = { for role, json in output.trust_json : role => [for statement in jsondecode(json).Statement : statement.Sid] } == {
+      for role in ["collector", "preprocessor", "scheduler"] : role => ["TrustedPrincipals"]
     }
     error_message = "The trust policies differ."
   }
