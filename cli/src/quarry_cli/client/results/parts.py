@@ -1,6 +1,7 @@
 """A part of a result, read by the pyarrow that is installed, which may be older than the one that wrote it.
 
-Not whole, and not across row groups: there pyarrow does not read nested categories.
+Not whole, and not across row groups: there pyarrow does not read nested categories. And in the caller's thread alone: threads
+of pyarrow that still hold bytes of a Python file when the process ends abort it, though all was read and right.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from quarry_cli.errors import Unreadable
 def open_part(source: BinaryIO) -> Iterator[pq.ParquetFile]:
     """Raises Unreadable where this pyarrow does not know what the file is made of."""
     with read_by_this_pyarrow():
-        file = pq.ParquetFile(source)
+        file = pq.ParquetFile(source, pre_buffer=False)
     with file:
         yield file
 
@@ -29,7 +30,9 @@ def batches_of(part: pq.ParquetFile, rows_max: int, columns: Sequence[str] | Non
     wanted = list(columns) if columns is not None else None
     for group in range(part.num_row_groups):
         with read_by_this_pyarrow():
-            batches: Iterator[Any] = part.iter_batches(batch_size=rows_max, row_groups=[group], columns=wanted)
+            batches: Iterator[Any] = part.iter_batches(
+                batch_size=rows_max, row_groups=[group], columns=wanted, use_threads=False
+            )
         while True:
             with read_by_this_pyarrow():
                 batch = next(batches, None)
@@ -43,7 +46,7 @@ def tables_of(part: pq.ParquetFile, columns: Sequence[str] | None) -> Iterator[p
     wanted = list(columns) if columns is not None else None
     for group in range(part.num_row_groups):
         with read_by_this_pyarrow():
-            table = part.read_row_group(group, columns=wanted)
+            table = part.read_row_group(group, columns=wanted, use_threads=False)
         yield table
 
 
