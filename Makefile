@@ -133,7 +133,7 @@ fuzz: setup ## Send 20,000 bent requests to the simulated Bedrock (REQUESTS=, SE
 sim: setup ## Simulate the services while everything fails that can: a sample in 90 seconds (SIM_SECONDS=)
 	@$(BIN)/python -m tests.sim quick --seconds $(SIM_SECONDS)
 
-sim-deep: setup ## Simulate every single fault, every pair of crashes, 5,000 seeds; resumable, at most two hours (SIM_HOURS=)
+sim-deep: setup ## Simulate every single fault, every pair of crashes, 7,500 seeds; resumable, at most two hours (SIM_HOURS=)
 	@$(BIN)/python -m tests.sim deep --hours $(SIM_HOURS)
 
 sim-bugs: setup ## Plant bugs, each condition of the ledger dropped among them, and count which the simulation catches
